@@ -1,0 +1,1 @@
+"""A small Training Management System that uses tms_webhooks."""

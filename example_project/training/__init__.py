@@ -1,0 +1,1 @@
+"""The training system itself: organizations, people, courses, classes and what learners do with them."""

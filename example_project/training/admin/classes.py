@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet, URLField
+from django.http import HttpRequest
+
+from example_project.training.admin.actions import for_each
+from example_project.training.choices import EnrollmentStatus
+from example_project.training.models import ClassEnrollment, Classroom, TrainingClass
+
+
+class EnrollmentInline(admin.TabularInline):
+    """The roster, on the class's page."""
+
+    model = ClassEnrollment
+    extra = 0
+    fields = ["user", "enrollment_status_id", "completion_status_id", "late_cancel", "grade", "hours_spent"]
+    autocomplete_fields = ["user"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ClassEnrollment]:
+        """Read the learners along with the roster, which names each of them."""
+        return super().get_queryset(request).select_related("user", "training_class")
+
+
+@admin.register(TrainingClass)
+class TrainingClassAdmin(admin.ModelAdmin):
+    """Classes with their rosters."""
+
+    date_hierarchy = "start_at"
+    list_display = [
+        "name",
+        "confirmation_status_id",
+        "organization",
+        "course",
+        "start_at",
+        "end_at",
+        "primary_instructor",
+        "seats",
+    ]
+    list_filter = ["confirmation_status_id", "delivery_type_id", "organization", "course"]
+    list_select_related = ["organization", "course", "primary_instructor"]
+    search_fields = ["name", "external_id", "course__name"]
+    autocomplete_fields = ["course", "organization", "company", "primary_instructor", "primary_classroom"]
+    formfield_overrides = {URLField: {"assume_scheme": "https"}}
+    inlines = [EnrollmentInline]
+    actions = [
+        for_each(TrainingClass.schedule, label="Schedule selected %(verbose_name_plural)s"),
+        for_each(TrainingClass.guarantee, label="Guarantee selected %(verbose_name_plural)s"),
+        for_each(TrainingClass.cancel, label="Cancel selected %(verbose_name_plural)s"),
+        for_each(TrainingClass.complete, label="Complete selected %(verbose_name_plural)s"),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingClass]:
+        """Count the taken seats along with the classes, not one by one."""
+        enrolled = Q(enrollments__enrollment_status_id=EnrollmentStatus.ENROLLED)
+        return super().get_queryset(request).annotate(taken=Count("enrollments", filter=enrolled))
+
+    @admin.display(ordering="taken")
+    def seats(self, obj: Any) -> str:
+        """Show taken seats of all seats."""
+        return f"{obj.taken} of {obj.max_students}"
+
+
+@admin.register(ClassEnrollment)
+class ClassEnrollmentAdmin(admin.ModelAdmin):
+    """Enrollments of all classes."""
+
+    list_display = ["user", "training_class", "enrollment_status_id", "completion_status_id", "grade", "last_modified"]
+    list_filter = ["enrollment_status_id", "completion_status_id", "late_cancel", "training_class__organization"]
+    list_select_related = ["user", "training_class"]
+    search_fields = [
+        "external_id",
+        "user__first_name",
+        "user__last_name",
+        "user__email",
+        "training_class__name",
+    ]
+    autocomplete_fields = ["user", "training_class"]
+    actions = [
+        for_each(ClassEnrollment.enroll, label="Enroll selected %(verbose_name_plural)s"),
+        for_each(ClassEnrollment.waitlist, label="Wait-list selected %(verbose_name_plural)s"),
+        for_each(ClassEnrollment.cancel, label="Cancel selected %(verbose_name_plural)s"),
+        for_each(ClassEnrollment.complete, label="Complete selected %(verbose_name_plural)s"),
+        for_each(ClassEnrollment.mark_no_show, label="Mark as no-show selected %(verbose_name_plural)s"),
+    ]
+
+
+@admin.register(Classroom)
+class ClassroomAdmin(admin.ModelAdmin):
+    """The rooms."""
+
+    list_display = ["name", "city", "organization", "seats"]
+    list_filter = ["organization", "city"]
+    list_select_related = ["organization"]
+    search_fields = ["name", "city"]
+    autocomplete_fields = ["organization"]

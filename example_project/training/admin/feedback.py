@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from example_project.training.models import CourseFeedback
+
+
+@admin.register(CourseFeedback)
+class CourseFeedbackAdmin(admin.ModelAdmin):
+    """What learners said."""
+
+    date_hierarchy = "submitted_at"
+    list_display = ["title", "course", "user", "positive", "negative", "submitted_at"]
+    list_filter = ["positive", "negative", "course"]
+    list_select_related = ["course", "user"]
+    search_fields = ["title", "content", "course__name"]
+    autocomplete_fields = ["course", "class_enrollment", "course_assignment", "activity", "user"]

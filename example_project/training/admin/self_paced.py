@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from example_project.training.admin.actions import for_each
+from example_project.training.choices import AssignmentCompletion
+from example_project.training.models import CourseAssignment, SubscriptionAssignment, SubscriptionProfile
+
+WITH_COMPLETION = {
+    AssignmentCompletion.NOT_STARTED: Q(started_at=None, completed_at=None),
+    AssignmentCompletion.INCOMPLETE: Q(started_at__isnull=False, completed_at=None),
+    AssignmentCompletion.COMPLETE: Q(completed_at__isnull=False),
+}
+
+
+class CompletionFilter(admin.SimpleListFilter):
+    """Filter by a status that no column holds."""
+
+    title = "completion"
+    parameter_name = "completion"
+
+    def lookups(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        model_admin: admin.ModelAdmin,  # noqa: ARG002
+    ) -> list[tuple[str, str]]:
+        """Return what can be chosen."""
+        return [(str(status.value), str(status.label)) for status in AssignmentCompletion]
+
+    def queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[CourseAssignment],
+    ) -> QuerySet[CourseAssignment]:
+        """Return the assignments that are as far as was chosen."""
+        chosen = next((status for status in AssignmentCompletion if str(status.value) == self.value()), None)
+        return queryset if chosen is None else queryset.filter(WITH_COMPLETION[chosen])
+
+
+@admin.register(CourseAssignment)
+class CourseAssignmentAdmin(admin.ModelAdmin):
+    """Courses that learners take alone."""
+
+    date_hierarchy = "expires_at"
+    list_display = ["course", "user", "completion", "assignment_status", "started_at", "completed_at", "expires_at"]
+    list_filter = [CompletionFilter, "assignment_status", "user__organization", "course"]
+    list_select_related = ["course", "user"]
+    search_fields = ["external_id", "course__name", "user__first_name", "user__last_name", "user__email"]
+    autocomplete_fields = ["course", "user", "subscription"]
+    readonly_fields = ["completion", "created", "last_modified"]
+    actions = [
+        for_each(
+            lambda assignment: assignment.start(at=timezone.now()), label="Start selected %(verbose_name_plural)s"
+        ),
+        for_each(
+            lambda assignment: assignment.complete(at=timezone.now()), label="Complete selected %(verbose_name_plural)s"
+        ),
+        for_each(CourseAssignment.cancel, label="Cancel selected %(verbose_name_plural)s"),
+    ]
+
+    @admin.display
+    def completion(self, obj: CourseAssignment) -> str:
+        """Show the status that follows from the dates."""
+        return str(obj.completion_status.label)
+
+
+@admin.register(SubscriptionProfile)
+class SubscriptionProfileAdmin(admin.ModelAdmin):
+    """What can be subscribed to."""
+
+    list_display = ["name", "organization", "price", "duration_days", "enabled"]
+    list_filter = ["enabled", "organization"]
+    list_select_related = ["organization"]
+    search_fields = ["name"]
+    autocomplete_fields = ["organization", "courses"]
+
+
+@admin.register(SubscriptionAssignment)
+class SubscriptionAssignmentAdmin(admin.ModelAdmin):
+    """Who has which subscription."""
+
+    date_hierarchy = "expires_at"
+    list_display = ["profile", "user", "starts_at", "expires_at", "cancelled_at"]
+    list_filter = ["profile", "user__organization"]
+    list_select_related = ["profile", "user"]
+    search_fields = ["external_id", "profile__name", "user__first_name", "user__last_name", "user__email"]
+    autocomplete_fields = ["profile", "user"]
+    actions = [
+        for_each(
+            lambda subscription: subscription.cancel(at=timezone.now()), label="Cancel selected %(verbose_name_plural)s"
+        ),
+    ]

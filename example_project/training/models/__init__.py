@@ -1,0 +1,40 @@
+"""The models of the training system, a module for each noun."""
+
+from __future__ import annotations
+
+from example_project.training.models.achievements import Achievement, UserAchievement
+from example_project.training.models.classes import ClassEnrollment, Classroom, TrainingClass
+from example_project.training.models.courses import Activity, Course
+from example_project.training.models.feedback import CourseFeedback
+from example_project.training.models.learning_paths import LearningPath, LearningPathCourse
+from example_project.training.models.organizations import Company, Organization
+from example_project.training.models.people import User
+from example_project.training.models.self_paced import (
+    ASSIGNMENT_LIFETIME,
+    CourseAssignment,
+    SubscriptionAssignment,
+    SubscriptionProfile,
+)
+from example_project.training.models.vouchers import VOUCHER_LIFETIME, Voucher
+
+__all__ = [
+    "ASSIGNMENT_LIFETIME",
+    "VOUCHER_LIFETIME",
+    "Achievement",
+    "Activity",
+    "ClassEnrollment",
+    "Classroom",
+    "Company",
+    "Course",
+    "CourseAssignment",
+    "CourseFeedback",
+    "LearningPath",
+    "LearningPathCourse",
+    "Organization",
+    "SubscriptionAssignment",
+    "SubscriptionProfile",
+    "TrainingClass",
+    "User",
+    "UserAchievement",
+    "Voucher",
+]

@@ -1,0 +1,65 @@
+"""Which of the training system's models tell webhooks what happens to them. Found by tms_webhooks, like admin.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from example_project.training import models
+from tms_webhooks import sources
+
+RECORD = {"created_at": "created", "updated_at": "last_modified"}
+
+
+@sources.register(models.TrainingClass)
+class TrainingClasses(sources.ClassSource):
+    fields = {**RECORD, "status": "confirmation_status_id"}
+
+
+@sources.register(models.ClassEnrollment)
+class Enrollments(sources.EnrollmentSource):
+    fields = {**RECORD, "status": "enrollment_status_id", "completion_status": "completion_status_id"}
+
+
+@sources.register(models.CourseAssignment)
+class CourseAssignments(sources.CourseAssignmentSource):
+    fields = {**RECORD, "target_completion_at": "target_completion", "subscription.name": "subscription.profile.name"}
+
+
+@sources.register(models.SubscriptionAssignment)
+class Subscriptions(sources.SubscriptionSource):
+    fields = {**RECORD, "name": "profile.name", "start_at": "starts_at", "target_completion_at": "target_completion"}
+
+
+@sources.register(models.CourseFeedback)
+class Feedback(sources.FeedbackSource):
+    pass
+
+
+@sources.register(models.User)
+class Users(sources.UserSource):
+    fields = {**RECORD, "time_zone": "time_zone_id"}
+
+
+@sources.register(models.CourseAssignment)
+class LearningPaths(sources.ComputedLearningPathSource):
+    """The real system keeps no record of a finished path either."""
+
+    path_model = "training.LearningPath"
+    fields = {"subscription.name": "subscription.profile.name"}
+
+    def paths_with(self, course: Any, learner: Any) -> QuerySet[models.LearningPath]:
+        """Only paths that the learner has, by a subscription."""
+        paths = super().paths_with(course, learner)
+        return paths.filter(subscription_profiles__assignments__user=learner).distinct()
+
+
+@sources.register(models.UserAchievement)
+class Achievements(sources.AchievementSource):
+    pass
+
+
+@sources.register(models.Voucher)
+class Vouchers(sources.VoucherSource):
+    fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}

@@ -1,0 +1,200 @@
+"""The example project on its own: its pages open, its seed is coherent, its verbs do what they say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.apps import apps
+from django.contrib.auth import authenticate
+from django.core.management import call_command
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+
+from example_project.databases import database_from_url
+from example_project.training import factories
+from example_project.training.models import (
+    ClassEnrollment,
+    Organization,
+    TrainingClass,
+    User,
+)
+from example_project.training.seed import Tenant, World, seed
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+MODELS = sorted(apps.get_app_config("training").get_models(), key=lambda model: model.__name__)
+
+
+@pytest.fixture
+def world() -> World:
+    return seed(organizations=2, now=NOW)
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(factories.UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))
+    return client
+
+
+def admin_url(model: type[models.Model], page: str, *args: object) -> str:
+    return reverse(f"admin:training_{model._meta.model_name}_{page}", args=args)
+
+
+def learner_names(tenant: Tenant) -> list[str]:
+    return [learner.get_full_name() for learner in tenant.people.learners]
+
+
+# The admin
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_model_can_be_listed_searched_added_and_changed(
+    operator: Client, world: World, model: type[models.Model]
+) -> None:
+    pages = [admin_url(model, "changelist"), admin_url(model, "changelist") + "?q=a", admin_url(model, "add")]
+    pages += [admin_url(model, "change", record.pk) for record in model._default_manager.all()[:1]]
+    assert [operator.get(page).status_code for page in pages] == [200] * len(pages)
+
+
+def test_no_page_shows_a_password_hash(operator: Client) -> None:
+    user = factories.UserFactory(password="correct horse")
+    page = operator.get(admin_url(User, "change", user.pk)).content.decode()
+    assert user.password not in page
+    assert user.password.rsplit("$", 1)[1] not in page
+    assert 'name="password"' not in page
+
+
+def test_the_admin_creates_an_account_that_can_sign_in(operator: Client) -> None:
+    organization = factories.OrganizationFactory()
+    form = {
+        "username": "ines",
+        "first_name": "Ines",
+        "last_name": "Okafor",
+        "email": "ines@harborview-learning.example",
+        "organization": organization.pk,
+        "usable_password": "true",
+        "password1": "staple battery 42",
+        "password2": "staple battery 42",
+    }
+    assert operator.post(admin_url(User, "add"), form).status_code == 302
+    made = User.objects.get(username="ines")
+    assert (made.organization, made.email) == (organization, "ines@harborview-learning.example")
+    assert authenticate(username="ines", password="staple battery 42") == made
+
+
+def test_an_action_saves_each_selected_class_and_no_other(operator: Client) -> None:
+    chosen, other = factories.TrainingClassFactory.create_batch(2), factories.TrainingClassFactory()
+    saved: list[int] = []
+
+    def note(instance: TrainingClass, **kwargs: object) -> None:
+        saved.append(instance.pk)
+
+    models.signals.post_save.connect(note, sender=TrainingClass)
+    try:
+        operator.post(
+            admin_url(TrainingClass, "changelist"),
+            {"action": "cancel", "_selected_action": [record.pk for record in chosen]},
+        )
+    finally:
+        models.signals.post_save.disconnect(note, sender=TrainingClass)
+    assert sorted(saved) == [record.pk for record in chosen]
+    assert [TrainingClass.objects.get(pk=record.pk).confirmation_status_id for record in [*chosen, other]] == [2, 2, 0]
+
+
+def test_an_action_tells_which_record_refused_and_changes_the_others(operator: Client) -> None:
+    enrolled = factories.ClassEnrollmentFactory()
+    waiting = factories.ClassEnrollmentFactory(enrollment_status_id=20)
+    page = operator.post(
+        admin_url(ClassEnrollment, "changelist"),
+        {"action": "complete", "_selected_action": [enrolled.pk, waiting.pk]},
+        follow=True,
+    )
+    assert [str(message) for message in page.context["messages"]] == [
+        f"{waiting} has no result: the learner isn't enrolled.",
+        "1 class enrollment changed.",
+    ]
+    assert list(ClassEnrollment.objects.order_by("pk").values_list("completion_status_id", flat=True)) == [20, 0]
+
+
+# The seed
+
+
+def test_the_seed_makes_a_coherent_world(world: World) -> None:
+    assert len(world.organizations) == 2
+    assert Organization.objects.filter(parent=None).count() == 2
+    for tenant in world.tenants:
+        organization, self_paced = tenant.organization, tenant.self_paced
+        assert organization.with_descendants() == [organization, tenant.branch]
+        assert tenant.people.administrator.administered_organizations() == [organization, tenant.branch]
+        assert [learner.organization for learner in tenant.people.learners] == [organization] * 3 + [tenant.branch]
+        assert tenant.voucher.course == tenant.classes.training_class.course == tenant.courses[0]
+        assert tenant.classes.training_class.start_at == datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+        assert list(self_paced.learning_path.courses.order_by("path_steps__position")) == list(tenant.courses[:2])
+        assert self_paced.learning_path.progress(tenant.people.learners[0]) == 50
+        assert self_paced.expiring.expires_at == NOW + 5 * DAY
+        self_paced.last_of_path.complete(at=NOW)
+        assert self_paced.learning_path.progress(tenant.people.learners[0]) == 100
+        assert self_paced.learning_path.progress(tenant.people.learners[1]) == 0
+
+
+def test_seeding_again_makes_the_same_people_anew(world: World) -> None:
+    again = seed(organizations=2, now=NOW)
+    assert [learner_names(tenant) for tenant in again.tenants] == [learner_names(tenant) for tenant in world.tenants]
+    assert not set(again.organizations) & set(world.organizations)
+    assert Organization.objects.values("external_id").distinct().count() == 8
+    assert again.operator == world.operator
+
+
+def test_nobody_can_sign_in_to_a_world_without_a_password(world: World) -> None:
+    assert not any(user.has_usable_password() for user in User.objects.all())
+
+
+def test_operator_and_administrators_sign_in_with_the_given_password() -> None:
+    world = seed(organizations=1, now=NOW, password="open sesame")
+    tenant = world.tenants[0]
+    assert [user.check_password("open sesame") for user in (world.operator, tenant.people.administrator)] == [True] * 2
+    assert not tenant.people.learners[0].has_usable_password()
+
+
+# Settings
+
+
+def test_the_migrations_are_up_to_date() -> None:
+    call_command("makemigrations", "training", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.parametrize(
+    ("url", "engine", "name", "host", "port", "user", "password"),
+    [
+        ("sqlite:///db.sqlite3", "sqlite3", "db.sqlite3", "", "", "", ""),
+        ("sqlite:////srv/tms%20data/db.sqlite3", "sqlite3", "/srv/tms data/db.sqlite3", "", "", "", ""),
+        (
+            "postgres://tms:s%40fe@db.example:5433/training",
+            "postgresql",
+            "training",
+            "db.example",
+            "5433",
+            "tms",
+            "s@fe",
+        ),
+        ("mysql://root@127.0.0.1/training", "mysql", "training", "127.0.0.1", "", "root", ""),
+    ],
+)
+def test_a_database_url_is_taken_apart(
+    url: str, engine: str, name: str, host: str, port: str, user: str, password: str
+) -> None:
+    database = database_from_url(url)
+    assert database["ENGINE"] == f"django.db.backends.{engine}"
+    parts = [database[key] for key in ("NAME", "HOST", "PORT", "USER", "PASSWORD", "CONN_MAX_AGE")]
+    assert parts == [name, host, port, user, password, None]
+
+
+def test_a_database_url_carries_options_and_only_known_schemes() -> None:
+    assert database_from_url("postgres:///tms?host=/run/postgresql")["OPTIONS"] == {"host": "/run/postgresql"}
+    assert database_from_url("sqlite:///a")["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    with pytest.raises(ValueError, match="not with 'oracle'"):
+        database_from_url("oracle://db/tms")

@@ -1,0 +1,115 @@
+"""A receiver on loopback: keeps what it is sent, and answers as the test says."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from standardwebhooks import Webhook as Verifier
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request, as it came in."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The body as JSON."""
+        event: dict[str, Any] = json.loads(self.body)
+        return event
+
+    def verify(self, secret: str) -> None:
+        """Raise unless the public library finds the signature right."""
+        Verifier(secret).verify(self.body, self.headers)
+
+
+@dataclass
+class Answer:
+    """What to say: a status, headers, a body, and how long to think."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay: float = 0.0
+
+
+class Receiver:
+    """Answers 200, or what ``answers`` holds next, or what ``respond`` returns for the request."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.answers: list[Answer] = []
+        self.respond: Callable[[Received], Answer] | None = None
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [request.event for request in self.received]
+
+    def wait_for(self, count: int, *, seconds: float = 10.0) -> list[Received]:
+        """Wait until so many requests have come, and return them; fail the test after ``seconds``."""
+        end = time.monotonic() + seconds
+        while len(self.received) < count:
+            assert time.monotonic() < end, f"{len(self.received)} of {count} requests came in {seconds} s"
+            time.sleep(0.01)
+        return list(self.received)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, request: Received) -> Answer:
+        with self._lock:
+            self.received.append(request)
+            if self.respond is not None:
+                return self.respond(request)
+            return self.answers.pop(0) if self.answers else Answer()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                answer = receiver._answer(Received(self.command, self.path, headers, body, time.time()))
+                time.sleep(answer.delay)
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = handle_one
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler

@@ -1,0 +1,10 @@
+"""Settings of the tests: the example project's own, on the database that ``TMS_DATABASE`` names."""
+
+from __future__ import annotations
+
+from example_project.settings import *  # noqa: F403
+from example_project.settings import TMS_WEBHOOKS
+
+DEBUG = False
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+TMS_WEBHOOKS = {**TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.immediate.SilentQueue"}

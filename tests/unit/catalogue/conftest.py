@@ -1,0 +1,53 @@
+"""A small event type of a host's own, to test the catalogue's machinery with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun, status_value
+from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
+
+BASIC = FieldPrivacy.BASIC
+
+EXAM = Noun(
+    "exam",
+    "Exam",
+    (
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the exam."),
+        Field("status", FieldKind.STATUS, BASIC, required=True, choices=EnrollmentStatus, doc="Where it stands."),
+        Field("score", FieldKind.NUMBER, BASIC, doc="Score."),
+        Field("attempts", FieldKind.INTEGER, BASIC, doc="How often."),
+        Field("passed", FieldKind.BOOLEAN, BASIC, doc="Whether it was passed."),
+        Field("taken_at", FieldKind.DATETIME, BASIC, doc="When."),
+        Field("user.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the learner."),
+        Field("user.email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="E-mail address of the learner."),
+        Field("room.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the room."),
+    ),
+)
+
+SAMPLE = {
+    "id": 1,
+    "status": status_value(EnrollmentStatus.ENROLL),
+    "score": 7.5,
+    "attempts": 2,
+    "passed": True,
+    "taken_at": "2026-11-24T15:04:05.000Z",
+    "user": {"id": "u-1", "email": "alice@example.com"},
+    "room": None,
+}
+
+MakeEventType = Callable[..., EventType]
+
+
+@pytest.fixture
+def make_event_type() -> MakeEventType:
+    """Make an event type that is not registered; whatever the test names replaces its defaults."""
+
+    def make(name: str = "exam.passed", **changes: Any) -> EventType:
+        arguments: dict[str, Any] = {"noun": EXAM, "summary": "An exam was passed.", "sample": SAMPLE, **changes}
+        return EventType(name, **arguments)
+
+    return make

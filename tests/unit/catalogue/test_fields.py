@@ -1,0 +1,159 @@
+"""What a noun says, how private each part is, and what it never says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.catalogue.conftest import EXAM, MakeEventType
+from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
+from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
+from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
+from tms_webhooks.catalogue.types.training_class import CLASS
+from tms_webhooks.catalogue.types.user import USER
+from tms_webhooks.catalogue.types.voucher import VOUCHER
+from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
+from tms_webhooks.exceptions import ConfigurationError
+
+FORBIDDEN = re.compile(
+    r"password|secret|token|integration_?key|training_?key|api_?key|virtual_classroom|meeting|url|image|voucher_?code",
+    re.IGNORECASE,
+)
+PERSONAL = re.compile(
+    r"(^|\.)(user_name|title|first_name|middle_name|last_name|email|phone2?|address[12]|city|state|zip|country_code|content)$"
+)
+ALL_FIELDS = {(event_type.name, field.name): field for event_type in BUILT_IN for field in event_type.fields}
+
+each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+
+
+def property_names(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for value in schema.values():
+            yield from property_names(value)
+
+
+def test_every_field_is_documented_in_a_sentence() -> None:
+    for place, field in ALL_FIELDS.items():
+        assert re.fullmatch(r"[A-Z].+\.", field.doc), place
+
+
+def test_every_field_has_a_privacy_class() -> None:
+    for place, field in ALL_FIELDS.items():
+        assert isinstance(field.privacy, FieldPrivacy), place
+
+
+def test_names_addresses_and_free_text_of_people_are_personal_and_nothing_else_is() -> None:
+    for place, field in ALL_FIELDS.items():
+        assert (field.privacy is FieldPrivacy.PERSONAL) is bool(PERSONAL.search(field.name)), place
+
+
+def test_ids_and_only_ids_have_the_privacy_of_ids() -> None:
+    for place, field in ALL_FIELDS.items():
+        is_id = re.search(r"(^|[._])id$", field.name) is not None
+        assert (field.privacy is FieldPrivacy.ID) is is_id, place
+        assert (field.kind is FieldKind.ID) is is_id, place
+
+
+def test_no_personal_field_is_required() -> None:
+    assert [
+        place for place, field in ALL_FIELDS.items() if field.required and field.privacy is FieldPrivacy.PERSONAL
+    ] == []
+
+
+def test_instants_end_in_at_and_nothing_else_does() -> None:
+    for place, field in ALL_FIELDS.items():
+        assert field.name.endswith("_at") is (field.kind is FieldKind.DATETIME), place
+
+
+@each_event_type
+def test_no_schema_has_a_field_that_must_never_leave(event_type: EventType) -> None:
+    for name in property_names(event_type.schema()):
+        assert not FORBIDDEN.search(name), name
+
+
+def test_the_code_of_a_voucher_never_leaves() -> None:
+    assert "code" not in {field.name for field in VOUCHER.fields}
+
+
+@pytest.mark.parametrize(
+    ("noun", "required"),
+    [
+        (CLASS, ["id", "status", "course.id"]),
+        (ENROLLMENT, ["id", "status", "user.id", "class.id"]),
+        (COURSE_ASSIGNMENT, ["id", "user.id", "course.id"]),
+        (USER, ["id"]),
+        (LEARNING_PATH, ["learning_path.id", "user.id"]),
+        (VOUCHER, ["id"]),
+    ],
+    ids=lambda value: value.name if isinstance(value, Noun) else "",
+)
+def test_a_host_must_have_only_what_an_event_is_meaningless_without(noun: Noun, required: list[str]) -> None:
+    assert [field.name for field in noun.fields if field.required] == required
+
+
+@each_event_type
+def test_whatever_an_event_refers_to_comes_with_its_ids(event_type: EventType) -> None:
+    names = {field.name for field in event_type.fields}
+    # Of these, a field of the host's record is the only trace.
+    only_ids = {"company", "profile", "classroom", "activity", "redemption"} | {"enrollment", "course_assignment"}
+    prefixes = {name.rpartition(".")[0] for name in names} - {"", "window"}
+    assert {f"{prefix}.id" for prefix in prefixes} <= names
+    assert {f"{prefix}.external_id" for prefix in prefixes - only_ids} <= names
+
+
+def test_fields_of_one_event_type_come_after_those_of_its_noun() -> None:
+    expiring = next(event_type for event_type in BUILT_IN if event_type.name == "course_assignment.expiring")
+    assert [field.name for field in expiring.fields][-3:] == [
+        "days_left",
+        "window.more_than_days",
+        "window.less_than_days",
+    ]
+    assert [field.name for field in expiring.fields][:-3] == [field.name for field in COURSE_ASSIGNMENT.fields]
+
+
+def test_an_event_type_can_need_what_its_noun_leaves_open(make_event_type: MakeEventType) -> None:
+    needing = make_event_type(needs=("score",))
+    assert {field.name: field.required for field in needing.fields}["score"]
+    assert not {field.name: field.required for field in EXAM.fields}["score"]
+
+
+def test_an_event_type_can_not_need_what_its_noun_has_not(make_event_type: MakeEventType) -> None:
+    with pytest.raises(ConfigurationError, match='"exam.passed" needs the field "grade"'):
+        make_event_type(needs=("grade",))
+
+
+@pytest.mark.parametrize("name", ["", "Status", "user.", ".id", "user..id", "user id", "user-id"])
+def test_an_ill_formed_field_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no field name"):
+        Field(name, FieldKind.STRING, FieldPrivacy.BASIC)
+
+
+def test_a_status_needs_choices_and_nothing_else_takes_them() -> None:
+    with pytest.raises(ConfigurationError, match="choices"):
+        Field("status", FieldKind.STATUS, FieldPrivacy.BASIC)
+    with pytest.raises(ConfigurationError, match="choices"):
+        Field("status", FieldKind.INTEGER, FieldPrivacy.BASIC, choices=EnrollmentStatus)
+
+
+def test_a_noun_with_a_field_twice_is_refused() -> None:
+    field = EXAM.fields[0]
+    with pytest.raises(ConfigurationError, match='The noun "exam" has the field "id" twice'):
+        Noun("exam", "Exam", (field, field))
+
+
+def test_a_noun_with_a_field_inside_a_field_is_refused() -> None:
+    scalar = Field("user", FieldKind.ID, FieldPrivacy.ID)
+    with pytest.raises(ConfigurationError, match='"user" both as a field and as an object'):
+        Noun("exam", "Exam", (*EXAM.fields, scalar))
+
+
+def test_an_extra_field_that_the_noun_has_is_refused(make_event_type: MakeEventType) -> None:
+    with pytest.raises(ConfigurationError, match='The event type "exam.passed" has the field "id" twice'):
+        make_event_type(extra=(EXAM.fields[0],))

@@ -1,0 +1,114 @@
+"""Which names an event type may have, and how one is found."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.unit.catalogue.conftest import MakeEventType
+from tms_webhooks import catalogue
+from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
+
+PROMISED = {
+    "class": "scheduled guaranteed_to_run cancelled rescheduled tentative requested denied completed updated deleted",
+    "class_feedback": "created",
+    "course_feedback": "created",
+    "course_assignment": "created started completed expired expiring cancelled",
+    "subscription": "created cancelled",
+    "enrollment": "requested cancelled waitlisted approved denied audited enrolled "
+    "attending completed incomplete no_show failed",
+    "user": "created updated deactivated deleted",
+    "learning_path": "completed",
+    "achievement": "received revoked",
+    "voucher": "redeemed",
+    "webhook": "test",
+}
+
+
+def test_the_catalogue_holds_what_is_emitted_and_nothing_more() -> None:
+    promised = [f"{noun}.{verb}" for noun, verbs in PROMISED.items() for verb in verbs.split()]
+    assert sorted(event_type.name for event_type in catalogue.types.BUILT_IN) == sorted(promised)
+    assert set(catalogue.types.BUILT_IN) <= set(catalogue.all_types())
+
+
+def test_every_name_is_two_segments_in_the_past_tense_alphabet() -> None:
+    for event_type in catalogue.types.BUILT_IN:
+        assert re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", event_type.name), event_type.name
+
+
+def test_types_are_grouped_by_noun_in_the_order_of_registration() -> None:
+    groups = catalogue.grouped()
+    assert list(groups)[:10] == [
+        "class",
+        "feedback",
+        "course_assignment",
+        "subscription",
+        "enrollment",
+        "user",
+        "learning_path",
+        "achievement",
+        "voucher",
+        "webhook",
+    ]
+    assert [event_type.name for event_type in groups["feedback"]] == [
+        "class_feedback.created",
+        "course_feedback.created",
+    ]
+    assert groups["class"][0].name == "class.scheduled"
+
+
+def test_get_finds_a_type_by_its_exact_name() -> None:
+    assert catalogue.get("enrollment.waitlisted").name == "enrollment.waitlisted"
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(UnknownEventType) as caught:
+        catalogue.get("enrolment.waitlisted")
+    assert str(caught.value).startswith(
+        'There is no event type "enrolment.waitlisted". Did you mean "enrollment.waitlisted"'
+    )
+    assert catalogue.nearest("enrolment.waitlisted")[0] == "enrollment.waitlisted"
+
+
+def test_an_unknown_name_like_no_other_is_told_nothing() -> None:
+    with pytest.raises(UnknownEventType) as caught:
+        catalogue.get("zzz")
+    assert str(caught.value) == 'There is no event type "zzz".'
+
+
+def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> None:
+    event_type = make_event_type("exam.passed")
+    with catalogue.temporarily(event_type) as registered:
+        assert registered is event_type
+        assert catalogue.get("exam.passed") is event_type
+        assert catalogue.all_types()[-1] is event_type
+        assert catalogue.grouped()["exam"] == [event_type]
+    assert not catalogue.is_pattern_known("exam.passed")
+
+
+def test_a_temporary_type_goes_even_if_the_block_raises(make_event_type: MakeEventType) -> None:
+    with pytest.raises(ZeroDivisionError), catalogue.temporarily(make_event_type("exam.passed")):
+        _ = 1 / 0
+    assert not catalogue.is_pattern_known("exam.passed")
+
+
+def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_type: MakeEventType) -> None:
+    first = catalogue.get("class.scheduled")
+    with pytest.raises(ConfigurationError, match='There is an event type "class.scheduled" already'):
+        catalogue.register(make_event_type("class.scheduled"))
+    assert catalogue.get("class.scheduled") is first
+
+
+@pytest.mark.parametrize(
+    "name", ["", "exam", "Exam.passed", "exam.", ".passed", "exam..passed", "exam.pass ed", "exam.*", "a.b\n"]
+)
+def test_an_ill_formed_name_is_refused(name: str, make_event_type: MakeEventType) -> None:
+    with pytest.raises(ConfigurationError, match="is no event name"):
+        catalogue.register(make_event_type(name))
+    assert name not in [event_type.name for event_type in catalogue.all_types()]
+
+
+def test_a_name_may_have_more_than_two_segments(make_event_type: MakeEventType) -> None:
+    with catalogue.temporarily(make_event_type("exam.oral.passed")):
+        assert catalogue.get("exam.oral.passed").name == "exam.oral.passed"

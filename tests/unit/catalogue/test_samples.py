@@ -1,0 +1,127 @@
+"""Each event's sample is valid, and is the one that integrators have been shown.
+
+The samples live as golden files in ``tests/golden/samples``. After a wanted change, write them anew with::
+
+    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/catalogue/test_samples.py
+
+and read the difference before you commit it: a receiver out there parses what it shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tms_webhooks.catalogue import EventType, status_name
+from tms_webhooks.catalogue.types import BUILT_IN
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "samples"
+WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
+REGENERATE = f"regenerate with: {WRITE_GOLDEN}=1 python -m pytest tests/unit/catalogue/test_samples.py"
+
+each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+
+
+def value_at(nested: Any, dotted_name: str) -> Any:
+    for segment in dotted_name.split("."):
+        nested = None if nested is None else nested[segment]
+    return nested
+
+
+@each_event_type
+def test_every_sample_is_valid(event_type: EventType) -> None:
+    event_type.validate(event_type.example())
+
+
+@each_event_type
+def test_every_sample_is_its_golden_file(event_type: EventType) -> None:
+    path = GOLDEN / f"{event_type.name}.json"
+    text = json.dumps(event_type.example(), indent=2, ensure_ascii=False) + "\n"
+    if os.environ.get(WRITE_GOLDEN):
+        path.write_text(text, encoding="utf-8")
+    assert path.exists(), f"{path.name} is missing; {REGENERATE}"
+    assert path.read_text(encoding="utf-8") == text, f"The sample of {event_type.name} changed; {REGENERATE}"
+
+
+def test_no_golden_file_is_left_of_an_event_that_is_gone() -> None:
+    names = {event_type.name for event_type in BUILT_IN}
+    assert {path.stem for path in GOLDEN.iterdir()} - names == set(), "delete the files of these events"
+
+
+@each_event_type
+def test_a_sample_shows_every_field_of_its_type_in_order(event_type: EventType) -> None:
+    data = event_type.example()["data"]
+    for field in event_type.fields:
+        value_at(data, field.name)  # raises KeyError, naming what the sample lacks
+    assert list(data) == list(dict.fromkeys(field.name.split(".")[0] for field in event_type.fields))
+
+
+@each_event_type
+def test_a_sample_shows_nothing_that_its_type_does_not_have(event_type: EventType) -> None:
+    names = {field.name for field in event_type.fields}
+    prefixes = {name.rpartition(".")[0] for name in names}
+    for key, value in event_type.example()["data"].items():
+        if key in prefixes and value is not None:
+            assert {f"{key}.{inner}" for inner in value} <= names
+        else:
+            assert key in names | prefixes
+
+
+@each_event_type
+def test_old_values_in_a_sample_differ_from_the_new(event_type: EventType) -> None:
+    example = event_type.example()
+    for name in example["changed"]:
+        assert value_at(example["previous"], name) != value_at(example["data"], name), name
+
+
+@each_event_type
+def test_a_status_in_a_sample_has_the_name_of_its_code(event_type: EventType) -> None:
+    example = event_type.example()
+    for field in event_type.fields:
+        if field.choices is None:
+            continue
+        status = value_at(example["data"], field.name)
+        assert status["name"] == status_name(field.choices(status["code"]))
+
+
+def test_changed_names_what_previous_holds_in_the_order_of_the_fields() -> None:
+    by_name = {event_type.name: event_type.example() for event_type in BUILT_IN}
+    assert by_name["class.rescheduled"]["changed"] == ["status", "start_at", "end_at"]
+    assert by_name["class.updated"]["changed"] == ["max_students", "open_count", "classroom.id", "classroom.name"]
+    assert by_name["user.updated"]["changed"] == ["last_name", "email"]
+    assert by_name["course_assignment.expiring"]["changed"] == []
+
+
+def test_an_envelope_has_the_order_of_keys_that_all_share() -> None:
+    for event_type in BUILT_IN:
+        assert list(event_type.example()) == [
+            "id",
+            "type",
+            "timestamp",
+            "version",
+            "organization",
+            "sequence",
+            "actor",
+            "data",
+            "changed",
+            "previous",
+        ]
+
+
+def test_an_example_is_the_callers_to_change() -> None:
+    event_type = BUILT_IN[0]
+    spoiled = event_type.example()
+    spoiled["data"]["course"]["name"] = "spoiled"
+    spoiled["previous"]["status"]["code"] = 99
+    assert event_type.example()["data"]["course"]["name"] == "Azure Administrator"
+    assert event_type.example()["previous"]["status"]["code"] == 5
+
+
+def test_an_event_of_the_clock_has_the_system_for_its_actor() -> None:
+    actors = {event_type.name: event_type.example()["actor"] for event_type in BUILT_IN}
+    assert actors["course_assignment.expiring"] == {"kind": "system", "id": None}
+    assert actors["class.cancelled"] == {"kind": "administrator", "id": "7"}

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import errno
+import http.client
+import socket
+import ssl
+
+import pytest
+from requests import exceptions as requests_errors
+from urllib3 import exceptions as urllib3_errors
+
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.net.errors import classify, describe, is_disconnect
+
+
+def caused_by(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+CASES = [
+    (socket.gaierror(socket.EAI_NONAME, "unknown"), ErrorClass.DNS_ERROR),
+    (TimeoutError("timed out"), ErrorClass.TIMEOUT),
+    (ssl.SSLError(1, "wrong version number"), ErrorClass.TLS_ERROR),
+    (ssl.SSLCertVerificationError(1, "certificate verify failed"), ErrorClass.TLS_ERROR),
+    (ssl.SSLEOFError(8, "unexpected EOF"), ErrorClass.TLS_ERROR),
+    (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), ErrorClass.CONNECTION_REFUSED),
+    (ConnectionResetError(errno.ECONNRESET, "reset"), ErrorClass.CONNECTION_RESET),
+    (ConnectionAbortedError(errno.ECONNABORTED, "aborted"), ErrorClass.CONNECTION_RESET),
+    (BrokenPipeError(errno.EPIPE, "broken"), ErrorClass.CONNECTION_RESET),
+    (http.client.RemoteDisconnected("closed"), ErrorClass.CONNECTION_RESET),
+    (http.client.IncompleteRead(b"ab", 10), ErrorClass.CONNECTION_RESET),
+    (OSError(errno.ENETUNREACH, "no network"), ErrorClass.NETWORK_UNREACHABLE),
+    (OSError(errno.EHOSTUNREACH, "no host"), ErrorClass.NETWORK_UNREACHABLE),
+    (OSError(errno.EADDRNOTAVAIL, "no address"), ErrorClass.NETWORK_UNREACHABLE),
+    (OSError(errno.EMFILE, "too many files"), ErrorClass.OTHER),
+    (http.client.BadStatusLine("SSH-2.0"), ErrorClass.OTHER),
+    (ValueError("?"), ErrorClass.OTHER),
+]
+
+
+@pytest.mark.parametrize(("error", "expected"), CASES, ids=repr)
+def test_an_error_is_classified_alone_and_inside_what_wraps_it(error: Exception, expected: ErrorClass) -> None:
+    in_argument = urllib3_errors.ProtocolError("Connection aborted.", error)
+    as_cause = caused_by(requests_errors.ConnectionError("failed"), in_argument)
+
+    assert classify(error) == expected
+    assert classify(in_argument) == expected
+    assert classify(as_cause) == expected
+
+
+def test_an_error_that_was_being_handled_meanwhile_does_not_count() -> None:
+    error = ValueError("unrelated")
+    error.__context__ = ConnectionResetError()
+
+    assert classify(error) == ErrorClass.OTHER
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(), "connection refused"),
+        (TimeoutError(), "timeout"),
+        (socket.gaierror(), "dns error"),
+        (urllib3_errors.ProtocolError("x", http.client.BadStatusLine("secret")), "other (BadStatusLine)"),
+    ],
+    ids=repr,
+)
+def test_an_error_is_described_without_the_words_of_the_receiver(error: Exception, words: str) -> None:
+    assert describe(error) == words
+
+
+def test_a_certificate_error_says_what_is_wrong_with_the_certificate() -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "certificate has expired"
+
+    assert describe(urllib3_errors.SSLError(error)) == "tls error (certificate has expired)"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionResetError(), True),
+        (http.client.RemoteDisconnected(), True),
+        (ssl.SSLEOFError(), True),
+        (ssl.SSLZeroReturnError(), True),
+        (ssl.SSLError(), False),
+        (ConnectionRefusedError(), False),
+        (TimeoutError(), False),
+    ],
+    ids=repr,
+)
+def test_only_a_closed_or_broken_connection_is_a_disconnect(error: Exception, expected: bool) -> None:
+    assert is_disconnect(error) is expected

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tms_webhooks.net.resolver import addresses_of, is_literal, system_resolver
+
+
+def unexpected(host: str, port: int) -> Sequence[str]:
+    raise AssertionError(f"{host}:{port} was looked up")
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "2606:4700::1111"])
+def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host: str) -> None:
+    assert is_literal(host) is True
+    assert addresses_of(host, 443, resolve=unexpected, seconds=1.0) == (host,)
+
+
+def test_a_name_is_looked_up_once() -> None:
+    asked = []
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append((host, port))
+        return ["93.184.216.34", "93.184.216.35"]
+
+    assert is_literal("example.com") is False
+    assert addresses_of("example.com", 8443, resolve=resolve, seconds=1.0) == ["93.184.216.34", "93.184.216.35"]
+    assert asked == [("example.com", 8443)]
+
+
+def test_a_lookup_that_hangs_is_given_up_in_time() -> None:
+    over = threading.Event()
+
+    def hang(host: str, port: int) -> Sequence[str]:
+        over.wait(5.0)
+        return []
+
+    started_at = time.monotonic()
+    with pytest.raises(TimeoutError):
+        addresses_of("example.com", 443, resolve=hang, seconds=0.1)
+    assert 0.1 <= time.monotonic() - started_at < 1.0
+    over.set()
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "unknown"), OSError("no network")])
+def test_the_resolvers_own_error_comes_through(error: OSError) -> None:
+    def fail(host: str, port: int) -> Sequence[str]:
+        raise error
+
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        addresses_of("example.com", 443, resolve=fail, seconds=1.0)
+    assert caught.value is error
+
+
+def test_a_name_that_no_name_server_can_be_asked_for_has_no_address() -> None:
+    def fail(host: str, port: int) -> Sequence[str]:
+        return [host.encode("idna").decode()]
+
+    with pytest.raises(socket.gaierror):
+        addresses_of("a" * 64 + ".example", 443, resolve=fail, seconds=1.0)
+
+
+def test_a_name_with_an_empty_list_of_addresses_has_no_address() -> None:
+    with pytest.raises(socket.gaierror, match="no address"):
+        addresses_of("example.com", 443, resolve=lambda host, port: [], seconds=1.0)
+
+
+def test_the_system_resolver_returns_every_address_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(host: str, port: int, **kwargs: Any) -> list[tuple[Any, ...]]:
+        assert (host, port, kwargs) == ("example.com", 443, {"type": socket.SOCK_STREAM})
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2606:4700::1111", 443, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    assert system_resolver("example.com", 443) == ("2606:4700::1111", "93.184.216.34")

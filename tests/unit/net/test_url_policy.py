@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
+from tms_webhooks.net.urls import allowed_networks, check_reachable, check_url, is_exempt
+
+if TYPE_CHECKING:
+    from pytest_django import Settings
+
+
+class Names:
+    """A resolver that knows what it is told, and remembers what it was asked."""
+
+    def __init__(self, **addresses: Sequence[str]) -> None:
+        self.addresses = addresses
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append((host, port))
+        try:
+            return self.addresses[host.split(".", maxsplit=1)[0]]
+        except KeyError:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+
+
+@pytest.fixture(autouse=True)
+def _defaults(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {}
+
+
+def test_by_default_only_https_is_allowed() -> None:
+    with pytest.raises(UnsafeURL) as caught:
+        check_url("http://example.com/")
+
+    assert str(caught.value) == (
+        "URL: the scheme 'http' is not allowed; use 'https', or have it added to TMS_WEBHOOKS['ALLOWED_SCHEMES']."
+    )
+    assert not isinstance(caught.value, BlockedAddress)
+
+
+def test_by_default_only_port_443_is_allowed() -> None:
+    assert check_url("https://example.com:443/").port == 443
+    with pytest.raises(UnsafeURL) as caught:
+        check_url("https://example.com:8443/")
+
+    assert str(caught.value) == (
+        "URL: the port 8443 is not allowed; use 443, or have it added to TMS_WEBHOOKS['ALLOWED_PORTS']."
+    )
+
+
+def test_schemes_and_ports_come_from_the_settings(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http"], "ALLOWED_PORTS": [80, 8080]}
+
+    assert check_url("http://example.com/").port == 80
+    assert check_url("http://example.com:8080/").port == 8080
+    with pytest.raises(UnsafeURL, match="the scheme 'https' is not allowed; use 'http'"):
+        check_url("https://example.com/")
+    with pytest.raises(UnsafeURL, match="the port 81 is not allowed; use 80 or 8080"):
+        check_url("http://example.com:81/")
+
+
+def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["ftp"], "ALLOWED_PORTS": [21]}
+
+    with pytest.raises(UnsafeURL, match="the scheme 'ftp' is not HTTP"):
+        check_url("ftp://example.com/")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "[fc00::1]"]
+)
+def test_a_private_address_in_the_url_is_refused_without_any_lookup(host: str) -> None:
+    with pytest.raises(BlockedAddress, match="leads to an address that webhooks may not call"):
+        check_url(f"https://{host}/")
+
+
+def test_the_syntax_check_alone_looks_nothing_up() -> None:
+    assert check_url("https://localhost/").host == "localhost"
+    assert check_url("https://no-such-host.invalid/").host == "no-such-host.invalid"
+
+
+def test_a_host_with_public_addresses_is_reachable() -> None:
+    names = Names(hooks=["93.184.216.34", "2606:4700::1111"])
+
+    assert check_reachable("https://hooks.example.com/x", resolve=names).host == "hooks.example.com"
+    assert names.asked == [("hooks.example.com", 443)]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["10.0.0.7"],
+        ["93.184.216.34", "10.0.0.7"],
+        ["10.0.0.7", "93.184.216.34"],
+        ["2606:4700::1111", "::1"],
+        ["::ffff:10.0.0.7"],
+    ],
+)
+def test_one_private_address_among_many_refuses_the_host_and_is_not_told(addresses: list[str]) -> None:
+    with pytest.raises(BlockedAddress) as caught:
+        check_reachable("https://hooks.example.com/", resolve=Names(hooks=addresses))
+
+    assert str(caught.value) == (
+        "URL: the host 'hooks.example.com' leads to an address that webhooks may not call; use a public one, "
+        "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+    )
+
+
+@pytest.mark.parametrize("names", [Names(), Names(hooks=[])], ids=["unknown", "no address"])
+def test_a_host_without_an_address_is_refused(names: Names) -> None:
+    with pytest.raises(UnsafeURL, match="the host 'hooks.example.com' has no address; check its spelling") as caught:
+        check_reachable("https://hooks.example.com/", resolve=names)
+
+    assert not isinstance(caught.value, BlockedAddress)
+
+
+def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"CONNECT_TIMEOUT": 0.1}
+    over = threading.Event()
+
+    def hang(host: str, port: int) -> Sequence[str]:
+        over.wait(5.0)
+        return ["93.184.216.34"]
+
+    with pytest.raises(UnsafeURL, match="has no address"):
+        check_reachable("https://hooks.example.com/", resolve=hang)
+    over.set()
+
+
+def test_an_address_inside_an_allowed_network_is_exempt(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.20.0.0/16", "fd00::/8", "192.168.1.5"]}
+
+    assert check_url("https://10.20.0.7/").host == "10.20.0.7"
+    assert check_url("https://[fd00::7]/").host == "fd00::7"
+    assert check_url("https://192.168.1.5/").host == "192.168.1.5"
+    assert check_reachable("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7"]))
+    with pytest.raises(BlockedAddress):
+        check_reachable("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7", "10.21.0.7"]))
+    with pytest.raises(BlockedAddress):
+        check_url("https://192.168.1.6/")
+
+
+def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["Intranet", "127.0.0.1", "::1", "bücher.example"]}
+    names = Names()
+
+    assert check_reachable("https://intranet/", resolve=names).host == "intranet"
+    assert check_reachable("https://127.0.0.1/", resolve=names).host == "127.0.0.1"
+    assert check_reachable("https://[0:0::1]/", resolve=names).host == "::1"
+    assert check_reachable("https://BÜCHER.example/", resolve=names).host == "xn--bcher-kva.example"
+    assert names.asked == []
+    with pytest.raises(UnsafeURL, match="the scheme 'http' is not allowed"):
+        check_url("http://intranet/")
+    with pytest.raises(UnsafeURL, match="the port 8000 is not allowed"):
+        check_url("https://127.0.0.1:8000/")
+    with pytest.raises(UnsafeURL, match="is no plain IPv4 address"):
+        check_url("https://127.1/")
+
+
+def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_address(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["intranet", "127.0.0.1"]}
+
+    assert is_exempt("intranet") is True
+    assert is_exempt("a.intranet") is False
+    with pytest.raises(BlockedAddress):
+        check_reachable("https://hooks.example.com/", resolve=Names(hooks=["127.0.0.1"]))
+
+
+@pytest.mark.parametrize("entry", ["10.20.0.0/33", "10.20.0.1/16", "intranet", "", "10.20.*"])
+def test_an_allowed_network_that_is_none_is_a_configuration_error_naming_it(settings: Settings, entry: str) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.0.0.0/8", entry]}
+
+    with pytest.raises(ConfigurationError) as caught:
+        allowed_networks()
+    assert str(caught.value).startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {entry!r} is no network")
+    with pytest.raises(ConfigurationError):
+        check_url("https://10.0.0.1/")
+
+
+@pytest.mark.parametrize("entry", ["http://intranet", "intranet:8000", "*.intranet", "127.1", "", "[::1]"])
+def test_an_allowed_host_that_is_none_is_a_configuration_error_naming_it(settings: Settings, entry: str) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["localhost", entry]}
+
+    with pytest.raises(ConfigurationError) as caught:
+        is_exempt("localhost")
+    assert str(caught.value) == (
+        f"TMS_WEBHOOKS['ALLOWED_HOSTS']: {entry!r} is no host; write a name or an address alone, without a port."
+    )

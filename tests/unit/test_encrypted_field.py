@@ -1,0 +1,325 @@
+"""The field that keeps a secret: what it writes, what it shows, and that a lost key breaks nothing but the secret."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django import forms
+from django.core.exceptions import FieldError, ValidationError
+from django.db import connection, models
+from django.db.migrations.writer import MigrationWriter
+from django.db.models.functions import Length
+from django.test import override_settings
+from django.test.utils import isolate_apps
+from django.utils.functional import lazystr
+from django.utils.translation import gettext_lazy
+
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models import WebhookSecret, encryption
+from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, SealedFormField
+
+TOKEN_OF_A_LOST_KEY = Fernet(Fernet.generate_key()).encrypt(b"hunter2").decode()
+
+
+def refuse(value: str) -> None:
+    raise ValidationError("refused")
+
+
+def sealed(text: str = "hunter2") -> Sealed:
+    return Sealed(encryption.encrypt(text))
+
+
+@pytest.fixture
+def keeper() -> Any:
+    """Return a model with two secrets, one of them optional."""
+    with isolate_apps("tms_webhooks"):
+
+        class Keeper(models.Model):
+            secret = EncryptedTextField("secret")
+            headers = EncryptedTextField(blank=True, default="", validators=[refuse])
+
+            class Meta:
+                app_label = "tms_webhooks"
+
+            def __str__(self) -> str:
+                return "keeper"
+
+        yield Keeper
+
+
+@pytest.fixture
+def field() -> EncryptedTextField:
+    return EncryptedTextField("secret")
+
+
+# --- Sealed ---
+
+
+def test_a_sealed_value_shows_a_mask_however_it_is_printed(caplog: pytest.LogCaptureFixture) -> None:
+    value = sealed()
+    logging.getLogger(__name__).warning("secret=%s %r", value, value)
+    for shown in (str(value), repr(value), f"{value}", f"{value!r}", f"{[value]}", caplog.text):
+        assert MASK in shown
+        assert "hunter2" not in shown
+        assert value.token not in shown
+
+
+def test_a_sealed_value_is_revealed_on_request_only() -> None:
+    assert sealed().reveal() == "hunter2"
+    assert encryption.reveal(sealed()) == "hunter2"
+
+
+def test_reveal_takes_what_the_field_holds_before_it_is_saved() -> None:
+    assert encryption.reveal("hunter2") == "hunter2"
+    assert encryption.reveal("") == ""
+
+
+def test_a_sealed_value_of_a_lost_key_fails_when_revealed_and_not_before() -> None:
+    value = Sealed(TOKEN_OF_A_LOST_KEY)
+    assert str(value) == MASK
+    with pytest.raises(SecretError):
+        value.reveal()
+
+
+def test_sealed_values_are_equal_if_their_tokens_are() -> None:
+    value = sealed()
+    assert value == Sealed(value.token)
+    assert hash(value) == hash(Sealed(value.token))
+    assert value != sealed()
+    assert value != value.token
+    assert value != "hunter2"
+
+
+def test_a_sealed_value_can_be_copied_and_pickled_and_not_changed() -> None:
+    value = sealed()
+    assert copy.copy(value) == copy.deepcopy(value) == pickle.loads(pickle.dumps(value)) == value
+    assert b"hunter2" not in pickle.dumps(value)
+    with pytest.raises(AttributeError):
+        value.token = "other"  # type: ignore[misc]
+
+
+def test_a_sealed_value_gets_into_json_by_no_accident() -> None:
+    with pytest.raises(TypeError):
+        json.dumps({"secret": sealed()})
+
+
+# --- To the database and back ---
+
+
+def test_plain_text_is_encrypted_on_its_way_to_the_database(field: EncryptedTextField) -> None:
+    token = field.get_db_prep_save("hunter2", connection)
+    assert "hunter2" not in token
+    assert encryption.decrypt(token) == "hunter2"
+
+
+def test_a_lazy_text_is_encrypted_as_its_text(field: EncryptedTextField) -> None:
+    assert encryption.decrypt(field.get_prep_value(lazystr("hunter2"))) == "hunter2"
+    assert encryption.decrypt(field.get_prep_value(gettext_lazy("hunter2"))) == "hunter2"
+
+
+def test_a_sealed_value_passes_through_unchanged_whatever_the_keys(field: EncryptedTextField) -> None:
+    assert field.get_prep_value(Sealed(TOKEN_OF_A_LOST_KEY)) == TOKEN_OF_A_LOST_KEY
+    with override_settings(TMS_WEBHOOKS={"ENCRYPTION_KEYS": ["malformed"]}):
+        assert field.get_db_prep_save(Sealed(TOKEN_OF_A_LOST_KEY), connection) == TOKEN_OF_A_LOST_KEY
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_nothing_stays_nothing_on_both_sides(field: EncryptedTextField, empty: str | None) -> None:
+    assert field.get_prep_value(empty) == empty
+    assert field.from_db_value(empty, None, connection) == empty
+
+
+def test_a_loaded_value_is_sealed_even_if_no_key_fits(field: EncryptedTextField) -> None:
+    assert field.from_db_value(TOKEN_OF_A_LOST_KEY, None, connection) == Sealed(TOKEN_OF_A_LOST_KEY)
+    with override_settings(TMS_WEBHOOKS={"ENCRYPTION_KEYS": ["malformed"]}):
+        assert field.from_db_value("anything", None, connection) == Sealed("anything")
+
+
+def test_what_is_written_is_what_is_read(field: EncryptedTextField) -> None:
+    value = field.from_db_value(field.get_db_prep_save("Zoë=1\nb=2", connection), None, connection)
+    assert isinstance(value, Sealed)
+    assert value.reveal() == "Zoë=1\nb=2"
+
+
+def test_the_column_is_plain_text(field: EncryptedTextField) -> None:
+    assert field.get_internal_type() == "TextField"
+    assert field.db_type(connection) == models.TextField().db_type(connection)
+
+
+# --- Python values ---
+
+
+def test_to_python_leaves_text_and_sealed_values_alone(field: EncryptedTextField) -> None:
+    value = sealed()
+    assert field.to_python(value) is value
+    assert field.to_python("hunter2") == "hunter2"
+    assert field.to_python(None) is None
+    assert field.to_python(5) == "5"
+
+
+def test_typed_text_is_never_taken_for_a_token(field: EncryptedTextField) -> None:
+    # Or a token found in a dump could be entered as one's own secret, and revealed.
+    token = encryption.encrypt("somebody else's")
+    stored = field.get_prep_value(field.to_python(token))
+    assert stored != token
+    assert encryption.decrypt(stored) == token
+
+
+def test_a_model_instance_with_secrets_can_be_copied_and_pickled() -> None:
+    secret = WebhookSecret(value=sealed())
+    for copied in (copy.copy(secret), copy.deepcopy(secret), pickle.loads(pickle.dumps(secret))):
+        assert copied.value == secret.value
+    assert b"hunter2" not in pickle.dumps(secret)
+    assert "hunter2" not in repr(secret.__dict__)
+
+
+# --- Validation ---
+
+
+def test_text_is_validated_and_a_sealed_value_was_already(keeper: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        keeper(secret="hunter2", headers="X-A=1").clean_fields()
+    assert caught.value.message_dict == {"headers": ["refused"]}
+    instance = keeper(secret=Sealed(TOKEN_OF_A_LOST_KEY), headers=Sealed(TOKEN_OF_A_LOST_KEY))
+    instance.clean_fields()
+    assert instance.secret == instance.headers == Sealed(TOKEN_OF_A_LOST_KEY)
+
+
+def test_an_empty_required_secret_is_refused(keeper: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        keeper(secret="").clean_fields()
+    assert list(caught.value.message_dict) == ["secret"]
+
+
+# --- Migrations and fixtures ---
+
+
+def test_a_migration_holds_the_field_by_its_path(keeper: Any) -> None:
+    name, path, args, kwargs = keeper._meta.get_field("headers").deconstruct()
+    assert (name, path, args) == ("headers", "tms_webhooks.models.encryption.EncryptedTextField", [])
+    assert kwargs == {"blank": True, "default": "", "validators": [refuse]}
+    text, imports = MigrationWriter.serialize(EncryptedTextField(blank=True, default=""))
+    assert text == "tms_webhooks.models.encryption.EncryptedTextField(blank=True, default='')"
+    assert imports == {"import tms_webhooks.models.encryption"}
+
+
+def test_a_fixture_holds_the_token_and_loading_it_restores_it(keeper: Any) -> None:
+    field = keeper._meta.get_field("secret")
+    value = sealed()
+    dumped = json.loads(json.dumps(field.value_to_string(keeper(secret=value))))
+    assert dumped == {"sealed": value.token}
+    assert field.to_python(dumped) == value
+
+
+def test_a_fixture_of_an_unsaved_instance_holds_no_plain_text(keeper: Any) -> None:
+    field = keeper._meta.get_field("secret")
+    dumped = field.value_to_string(keeper(secret="hunter2"))
+    assert encryption.decrypt(dumped["sealed"]) == "hunter2"
+
+
+def test_a_fixture_can_be_written_and_loaded_without_the_keys(keeper: Any) -> None:
+    field = keeper._meta.get_field("secret")
+    dumped = field.value_to_string(keeper(secret=Sealed(TOKEN_OF_A_LOST_KEY)))
+    assert field.get_prep_value(field.to_python(dumped)) == TOKEN_OF_A_LOST_KEY
+
+
+def test_a_fixture_holds_nothing_for_nothing(keeper: Any) -> None:
+    assert keeper._meta.get_field("headers").value_to_string(keeper(headers="")) == ""
+    assert keeper._meta.get_field("headers").value_to_string(keeper(headers=None)) is None
+
+
+# --- Forms ---
+
+
+def form_of(keeper: Any, data: dict[str, str] | None, instance: Any) -> Any:
+    class KeeperForm(forms.ModelForm):
+        class Meta:
+            model = keeper
+            fields = ("secret",)
+
+    return KeeperForm(data, instance=instance)
+
+
+def test_a_form_shows_a_mask(keeper: Any) -> None:
+    value = sealed()
+    shown = form_of(keeper, None, keeper(secret=value)).as_p()
+    assert MASK in shown
+    assert "hunter2" not in shown
+    assert value.token not in shown
+
+
+def test_the_untouched_mask_keeps_the_secret(keeper: Any) -> None:
+    value = Sealed(TOKEN_OF_A_LOST_KEY)
+    form = form_of(keeper, {"secret": MASK}, keeper(secret=value))
+    assert form.is_valid(), form.errors
+    assert form.instance.secret is value
+    assert form.changed_data == []
+
+
+def test_a_new_text_replaces_the_secret(keeper: Any) -> None:
+    form = form_of(keeper, {"secret": "new"}, keeper(secret=sealed()))
+    assert form.is_valid(), form.errors
+    assert form.instance.secret == "new"
+    assert form.changed_data == ["secret"]
+
+
+def test_an_emptied_required_secret_is_refused(keeper: Any) -> None:
+    form = form_of(keeper, {"secret": ""}, keeper(secret=sealed()))
+    assert list(form.errors) == ["secret"]
+
+
+@pytest.mark.parametrize("text", [MASK + "x", "x" + MASK, MASK[:-1], "X-A=" + MASK])
+def test_a_text_with_left_over_dots_is_refused(keeper: Any, text: str) -> None:
+    form = form_of(keeper, {"secret": text}, keeper(secret=sealed()))
+    assert form.errors == {"secret": ["Leave the dots as they are, or replace them all."]}
+
+
+def test_a_mask_is_no_secret_for_a_new_row(keeper: Any) -> None:
+    form = form_of(keeper, {"secret": MASK}, keeper())
+    assert not form.is_valid()
+    assert form.instance.secret == ""
+
+
+def test_a_form_field_of_ones_own_is_possible(field: EncryptedTextField) -> None:
+    assert type(field.formfield()) is SealedFormField
+    assert isinstance(field.formfield().widget, forms.Textarea)
+    assert type(field.formfield(form_class=forms.CharField)) is forms.CharField
+
+
+# --- Lookups ---
+
+
+def test_a_secret_can_not_be_searched_for(keeper: Any) -> None:
+    with pytest.raises(FieldError, match="can't be searched for a text: it is encrypted differently each time"):
+        keeper.objects.filter(secret="hunter2")
+
+
+@pytest.mark.parametrize("lookup", ["contains", "icontains", "iexact", "in", "startswith", "regex", "gt", "search"])
+def test_no_other_lookup_works_on_a_token(keeper: Any, lookup: str) -> None:
+    with pytest.raises(FieldError):
+        keeper.objects.filter(**{f"secret__{lookup}": "hunter2"})
+
+
+def test_no_transform_works_on_a_token(keeper: Any) -> None:
+    models.TextField.register_lookup(Length)
+    try:
+        with pytest.raises(FieldError):
+            keeper.objects.filter(secret__length=7)
+    finally:
+        models.TextField._unregister_lookup(Length)
+
+
+def test_rows_can_be_found_by_having_none_and_by_the_very_token(keeper: Any) -> None:
+    value = sealed()
+    _, none = keeper.objects.filter(secret="").values("pk").query.sql_with_params()
+    _, token = keeper.objects.filter(secret=value).values("pk").query.sql_with_params()
+    null, _ = keeper.objects.filter(secret__isnull=False, headers=None).values("pk").query.sql_with_params()
+    assert none == ("",)
+    assert token == (value.token,)
+    assert '"secret" IS NOT NULL' in null

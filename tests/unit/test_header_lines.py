@@ -1,0 +1,217 @@
+"""Header lines as people type them: what they mean, what is refused, and that no value is ever repeated."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tms_webhooks import validators
+
+
+def problems(text: str, *, custom_body: bool = False) -> list[tuple[str | None, str]]:
+    with pytest.raises(ValidationError) as caught:
+        validators.parse_headers(text, custom_body=custom_body)
+    return [(error.code, message) for error in caught.value.error_list for message in error.messages]
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        # Nothing.
+        ("", {}),
+        ("\n \r\n\t\n", {}),
+        # Studio's own example: the value ends in "=".
+        ("Authorization=Basic dXNlcjpwYXNz==", {"Authorization": "Basic dXNlcjpwYXNz=="}),
+        # The first "=" splits, whatever follows.
+        ("X-Filter=a=b=c", {"X-Filter": "a=b=c"}),
+        ("X-Equals==", {"X-Equals": "="}),
+        # As a browser sends a text area; blank lines between and after.
+        ("X-One=1\r\n\r\nX-Two=2\r\n", {"X-One": "1", "X-Two": "2"}),
+        # Blanks around, never within.
+        ("  X-One \t=  a  b\t ", {"X-One": "a  b"}),
+        ("X-Tab=a\tb", {"X-Tab": "a\tb"}),
+        # An empty value is a value.
+        ("X-Empty=", {"X-Empty": ""}),
+        # A colon is at home in a value.
+        ("X-Link=https://example.com/?a=1", {"X-Link": "https://example.com/?a=1"}),
+        # Every character that a name may have.
+        ("!#$%&'*+-.^_`|~09azAZ=1", {"!#$%&'*+-.^_`|~09azAZ": "1"}),
+        # Latin-1, also where other systems see the end of a line (U+0085) or a blank (U+00A0).
+        ("X-Name=Zoë\x85 \xa0Ünal", {"X-Name": "Zoë\x85 \xa0Ünal"}),
+        # Near a forbidden name, but another one.
+        (
+            "X-Webhook-Id=1\nHosts=2\nTmsid=3\nwebhook=4",
+            {"X-Webhook-Id": "1", "Hosts": "2", "Tmsid": "3", "webhook": "4"},
+        ),
+        ("Cookie=a=1\nAccept=text/plain", {"Cookie": "a=1", "Accept": "text/plain"}),
+    ],
+)
+def test_lines_become_headers(text: str, headers: dict[str, str]) -> None:
+    assert validators.parse_headers(text) == headers
+    validators.validate_headers(text)
+
+
+def test_the_order_of_the_lines_is_kept() -> None:
+    assert list(validators.parse_headers("X-B=1\nX-A=2\nX-C=3")) == ["X-B", "X-A", "X-C"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        (
+            "hunter2",
+            "header_without_equals",
+            "Line 1 has no “=”. Write it as name=value, or remove it.",
+        ),
+        (
+            "=hunter2",
+            "header_without_name",
+            "Line 1 has no name before “=”. Write it as name=value.",
+        ),
+        (
+            "X-A=1\r\n\r\nx-a=hunter2",
+            "header_duplicate",
+            "Line 3: the header x-a is there already. Remove one of the two lines.",
+        ),
+        (
+            "X-A=hunter2\x00",
+            "header_control_character",
+            "Line 1, header X-A: the value holds a control character. Type the value anew.",
+        ),
+        (
+            "X-A=hunter2€",
+            "header_not_latin1",
+            "Line 1, header X-A: the value holds a character that HTTP can't carry. "
+            "Use Latin-1 only, or encode the value (as Base64, for instance).",
+        ),
+        (
+            "Host=hunter2",
+            "header_forbidden",
+            "Line 1: the header Host is set by the system and can't be replaced. Remove this line.",
+        ),
+        (
+            "Content-Type=hunter2",
+            "header_content_type",
+            "Line 1: Content-Type can be set only with a custom body. Remove this line, or use a custom body.",
+        ),
+        # The usual mistake. What stands before the first "=" is most of the password.
+        (
+            "Authorization: Bearer hunter2==",
+            "header_name",
+            "Line 1: what stands before the first “=” is not a header name. Use letters, digits and hyphens only, "
+            "as in Authorization=Basic …, with “=” instead of “:”.",
+        ),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_number_and_the_remedy(text: str, code: str, message: str) -> None:
+    assert problems(text) == [(code, message)]
+
+
+@pytest.mark.parametrize("character", [chr(number) for number in [*range(32), 127] if chr(number) not in "\t\n"])
+def test_no_control_character_gets_into_a_value(character: str) -> None:
+    assert [code for code, _ in problems(f"X-A=a{character}b")] == ["header_control_character"]
+
+
+def test_a_carriage_return_at_the_end_belongs_to_the_line_break_and_a_second_one_does_not() -> None:
+    assert validators.parse_headers("X-A=1\r\n") == {"X-A": "1"}
+    assert [code for code, _ in problems("X-A=1\r\r\n")] == ["header_control_character"]
+    assert [code for code, _ in problems("X-A=1\rX-B=2")] == ["header_control_character"]
+
+
+@pytest.mark.parametrize("name", ["X A", "X\tA", "X:A", "X(A)", "Ä", "X\x00", "X\rY", "“X”", "X/Y", "X@Y", "X\x85"])
+def test_a_name_is_a_token(name: str) -> None:
+    assert [code for code, _ in problems(f"{name}=1")] == ["header_name"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Those of one connection.
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # Those that the client sets.
+        "host",
+        "content-length",
+        "accept-encoding",
+        "user-agent",
+        "expect",
+        # Ours.
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "webhook-anything",
+        "tms-delivery-id",
+        "tms-attempt",
+        "tms-anything",
+    ],
+)
+def test_a_forbidden_header_is_refused_in_any_case(name: str) -> None:
+    for spelling in (name, name.title(), name.upper(), f" {name} "):
+        # Not even a body of one's own frees these.
+        assert [code for code, _ in problems(f"{spelling}=1", custom_body=True)] == ["header_forbidden"]
+
+
+def test_a_custom_body_may_name_its_type() -> None:
+    text = "Content-Type=text/plain; charset=utf-8"
+    assert validators.parse_headers(text, custom_body=True) == {"Content-Type": "text/plain; charset=utf-8"}
+    validators.validate_headers(text, custom_body=True)
+    with pytest.raises(ValidationError):
+        validators.validate_headers(text)
+
+
+def test_every_wrong_line_is_told_at_once() -> None:
+    text = "X-A=1\nhunter2\nHost=hunter2\n\nx-a=2\nX-B=3\nX-B=4"
+    assert [(code, message.split(":")[0].split(" has")[0]) for code, message in problems(text)] == [
+        ("header_without_equals", "Line 2"),
+        ("header_forbidden", "Line 3"),
+        ("header_duplicate", "Line 5"),
+        ("header_duplicate", "Line 7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hunter2",
+        "=hunter2",
+        "X-A=hunter2\x7f",
+        "X-A=hunter2€",
+        "Host=hunter2",
+        "A: hunter2=",
+        "TE=hunter2",
+        "X-Z=hunter2",
+    ],
+)
+def test_a_value_is_never_repeated(line: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        validators.validate_headers(f"X-Z=1\n{line}")
+    for error in (caught.value, *caught.value.error_list):
+        assert "hunter2" not in str(error) + repr(error) + str(getattr(error, "params", None))
+        # Not in a chained error either, which a report would show with its text.
+        assert error.__cause__ is None
+        assert error.__suppress_context__ or error.__context__ is None
+
+
+@given(st.dictionaries(st.from_regex(r"\AX-[a-z]{1,8}\Z"), st.text(st.characters(min_codepoint=33, max_codepoint=126))))
+def test_what_is_written_is_what_is_read(headers: dict[str, str]) -> None:
+    assert validators.parse_headers("\n".join(f"{name}={value}" for name, value in headers.items())) == headers
+
+
+@given(st.text())
+def test_what_is_accepted_can_be_sent(text: str) -> None:
+    try:
+        headers = validators.parse_headers(text, custom_body=True)
+    except ValidationError:
+        return
+    for name, value in headers.items():
+        line = f"{name}: {value}".encode("latin-1")
+        assert not set(line) & {0, 10, 13}

@@ -1,0 +1,265 @@
+"""What an answer or an error means: success or not, again or not, held against the receiver or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.delivery import outcome
+from tms_webhooks.delivery.outcome import Outcome
+from tms_webhooks.exceptions import DeliveryError
+
+NOW = datetime(2026, 11, 24, 15, 4, 5, tzinfo=UTC)
+
+DELIVERED = Outcome(
+    success=True,
+    permanent=False,
+    error_class=None,
+    timed_out=False,
+    retry_after=None,
+    disable=None,
+    counts_for_health=True,
+    message="HTTP 200 OK",
+)
+FAILED = Outcome(
+    success=False,
+    permanent=False,
+    error_class=ErrorClass.HTTP_STATUS,
+    timed_out=False,
+    retry_after=None,
+    disable=None,
+    counts_for_health=True,
+    message="HTTP 500 Internal Server Error",
+)
+
+
+def answer(status: int, headers: dict[str, str] | None = None) -> Outcome:
+    return outcome.of_response(status=status, headers=headers or {}, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (200, "HTTP 200 OK"),
+        (201, "HTTP 201 Created"),
+        (202, "HTTP 202 Accepted"),
+        (204, "HTTP 204 No Content"),
+        # Numbers that no standard names are judged by their hundred.
+        (299, "HTTP 299"),
+    ],
+)
+def test_2xx_is_delivered(status: int, message: str) -> None:
+    assert answer(status) == dataclasses.replace(DELIVERED, message=message)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        # Common during a deploy.
+        (401, "HTTP 401 Unauthorized"),
+        (404, "HTTP 404 Not Found"),
+        (400, "HTTP 400 Bad Request"),
+        (403, "HTTP 403 Forbidden"),
+        (408, "HTTP 408 Request Timeout"),
+        (425, "HTTP 425 Too Early"),
+        (429, "HTTP 429 Too Many Requests"),
+        (500, "HTTP 500 Internal Server Error"),
+        (502, "HTTP 502 Bad Gateway"),
+        (503, "HTTP 503 Service Unavailable"),
+        (504, "HTTP 504 Gateway Timeout"),
+        (599, "HTTP 599"),
+        # Not a final answer, or not HTTP at all.
+        (101, "HTTP 101 Switching Protocols"),
+        (199, "HTTP 199"),
+        (600, "HTTP 600"),
+        (999, "HTTP 999"),
+        (0, "HTTP 0"),
+    ],
+)
+def test_anything_else_is_a_failure_that_is_retried(status: int, message: str) -> None:
+    assert answer(status) == dataclasses.replace(FAILED, message=message)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_failure_that_shows_where_it_leads(status: int) -> None:
+    result = answer(status, {"Location": "https://www.example.com/hook"})
+    assert result == dataclasses.replace(FAILED, message=result.message)
+    assert result.message.startswith(f"HTTP {status} ")
+    assert result.message.endswith("; redirects are not followed. Location: https://www.example.com/hook")
+
+
+def test_a_redirect_without_a_location_says_nothing_of_it() -> None:
+    assert answer(304).message == "HTTP 304 Not Modified"
+
+
+def test_a_location_is_shown_for_redirects_only() -> None:
+    assert answer(201, {"location": "https://example.com/1"}).message == "HTTP 201 Created"
+
+
+def test_a_long_location_is_cut() -> None:
+    message = answer(302, {"location": "https://example.com/" + "a" * 10_000}).message
+    shown = message.split("Location: ")[1]
+    assert shown == "https://example.com/" + "a" * 179 + "…"
+    assert len(shown) == outcome.LOCATION_LIMIT
+
+
+def test_a_location_of_just_the_limit_is_whole() -> None:
+    location = "https://example.com/" + "a" * 180
+    assert answer(302, {"location": location}).message.endswith(f"Location: {location}")
+
+
+def test_a_location_can_not_break_or_color_a_log_line() -> None:
+    message = answer(302, {"location": "/a\r\n\x1b[31mINFO all is well\u2028"}).message
+    assert message.endswith("Location: /a   [31mINFO all is well ")
+
+
+def test_410_disables_the_webhook() -> None:
+    assert answer(410) == dataclasses.replace(FAILED, permanent=True, disable="gone", message="HTTP 410 Gone")
+
+
+@pytest.mark.parametrize("value", ["disable", "Disable", " DISABLE "])
+@pytest.mark.parametrize("name", ["webhook-delivery", "Webhook-Delivery", "WEBHOOK-DELIVERY"])
+def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(name: str, value: str) -> None:
+    headers = {name: value}
+    assert answer(200, headers) == dataclasses.replace(DELIVERED, disable="receiver_requested")
+    assert answer(500, headers) == dataclasses.replace(FAILED, permanent=True, disable="receiver_requested")
+    # Said on purpose, it tells more than the status.
+    assert answer(410, headers).disable == "receiver_requested"
+
+
+@pytest.mark.parametrize("value", ["", "enable", "disabled", "disable; now", "1"])
+def test_other_words_in_that_header_mean_nothing(value: str) -> None:
+    assert answer(200, {"webhook-delivery": value}) == DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 120 ", 120.0),
+        ("007", 7.0),
+        # Far too much is still a number; the retry schedule cuts it.
+        ("99999999999", 366 * 86_400.0),
+        ("9" * 5_000, 366 * 86_400.0),
+        # The three forms of an HTTP date.
+        ("Tue, 24 Nov 2026 15:06:05 GMT", 120.0),
+        ("Tuesday, 24-Nov-26 15:06:05 GMT", 120.0),
+        ("Tue Nov 24 15:06:05 2026", 120.0),
+        # Other zones, which some receivers send.
+        ("Tue, 24 Nov 2026 16:06:05 +0100", 120.0),
+        ("Tue, 24 Nov 2026 15:06:05 -0000", 120.0),
+        # Past: at once, which the schedule's own delay bounds.
+        ("Tue, 24 Nov 2026 15:04:04 GMT", 0.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 366 * 86_400.0),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_read_in_seconds_and_as_a_date(status: int, value: str, seconds: float) -> None:
+    result = answer(status, {"Retry-After": value})
+    assert result == dataclasses.replace(FAILED, retry_after=seconds, message=result.message)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "soon",
+        "-5",
+        "+5",
+        "1.5",
+        "1e3",
+        "NaN",
+        "inf",
+        "12 seconds",
+        "0x10",
+        "1_000",
+        "١٢",
+        "²",
+        "Tue, 24 Nov",
+        "Tue, 99 Nov 2026 15:06:05 GMT",
+        "Tue, 24 Nov 2026 25:06:05 GMT",
+        "Tue, 24 Nov 2026 15:06:05 +9999",
+        "Tue, 24 Nov 99999 15:06:05 GMT",
+        "Tue, 24 Nov 2026 15:06:05 GMT" * 100,
+        "2026-11-24T15:06:05Z",
+    ],
+)
+def test_a_bad_retry_after_is_ignored(value: str) -> None:
+    assert answer(503, {"retry-after": value}).retry_after is None
+
+
+def test_now_may_be_in_another_time_zone() -> None:
+    now = NOW.astimezone(timezone(timedelta(hours=-7)))
+    headers = {"retry-after": "Tue, 24 Nov 2026 15:06:05 GMT"}
+    assert outcome.of_response(status=503, headers=headers, now=now).retry_after == 120.0
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 410, 500, 502])
+def test_other_statuses_do_not_defer(status: int) -> None:
+    assert answer(status, {"retry-after": "120"}).retry_after is None
+
+
+@given(value=st.text(max_size=60) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,6} [A-Z][a-z]{2} [0-9:+ -]{0,30}[A-Z]{0,4}"))
+def test_no_retry_after_breaks_us(value: str) -> None:
+    seconds = answer(429, {"retry-after": value}).retry_after
+    assert seconds is None or 0.0 <= seconds <= outcome.LONGEST_WAIT
+
+
+@given(status=st.integers(), location=st.text())
+def test_a_message_is_always_one_short_line(status: int, location: str) -> None:
+    message = answer(status % 1_000, {"location": location}).message
+    assert message.isprintable()
+    assert len(message) <= outcome.MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("error_class", "expected"),
+    [
+        # The receiver's side: retried, and held against its health.
+        (ErrorClass.DNS_ERROR, {}),
+        (ErrorClass.CONNECTION_REFUSED, {}),
+        (ErrorClass.CONNECTION_RESET, {}),
+        (ErrorClass.NETWORK_UNREACHABLE, {}),
+        (ErrorClass.TLS_ERROR, {}),
+        (ErrorClass.OTHER, {}),
+        (ErrorClass.HTTP_STATUS, {}),
+        (ErrorClass.TIMEOUT, {"timed_out": True}),
+        # Our own side: permanent, whatever the flag says, and never held against it.
+        (ErrorClass.BLOCKED_ADDRESS, {"permanent": True, "counts_for_health": False}),
+        (ErrorClass.INVALID_URL, {"permanent": True, "counts_for_health": False}),
+        (ErrorClass.BODY_TOO_LARGE, {"permanent": True, "counts_for_health": False}),
+        (ErrorClass.SECRET_UNREADABLE, {"permanent": True, "counts_for_health": False}),
+    ],
+)
+def test_an_error_is_judged_by_its_class(error_class: ErrorClass, expected: dict[str, Any]) -> None:
+    result = outcome.of_error(DeliveryError("It broke.", error_class=error_class))
+    assert result == dataclasses.replace(FAILED, error_class=error_class, message="It broke.", **expected)
+
+
+def test_every_error_class_is_judged_above() -> None:
+    judged = test_an_error_is_judged_by_its_class.pytestmark[0].args[1]
+    assert {row[0] for row in judged} == set(ErrorClass)
+
+
+def test_an_error_that_says_it_is_permanent_is_never_held_against_the_receiver() -> None:
+    result = outcome.of_error(DeliveryError("It broke.", error_class=ErrorClass.OTHER, permanent=True))
+    assert result.permanent
+    assert not result.counts_for_health
+
+
+def test_a_long_message_of_an_error_is_cut_to_one_line() -> None:
+    result = outcome.of_error(DeliveryError("a\nb" + "c" * 1_000, error_class=ErrorClass.OTHER))
+    assert result.message == "a b" + "c" * 496 + "…"
+
+
+def test_an_outcome_can_not_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        answer(200).success = False  # type: ignore[misc]

@@ -1,0 +1,71 @@
+"""Who is behind the changes of this thread or task: set by a middleware or by hand, read when an event is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+
+from tms_webhooks.choices import ActorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One cause of changes: its kind, and the id of the person or key, as text."""
+
+    kind: str
+    id: str | None = None
+
+
+SYSTEM = Actor(ActorKind.SYSTEM)
+
+# A function, so that the middleware can wait until somebody asks: reading request.user costs a query.
+_current: ContextVar[Callable[[], Actor]] = ContextVar("tms_webhooks_actor", default=lambda: SYSTEM)
+
+
+def current_actor() -> Actor:
+    """Return who is behind what happens now; the system, where nobody said."""
+    return _current.get()()
+
+
+@contextmanager
+def actor_context(kind: str, id: object = None) -> Iterator[Actor]:  # noqa: A002
+    """Attribute every change made inside the ``with`` block to this actor.
+
+    ``kind`` is a value of `ActorKind`; another one raises ``ValueError``.
+    """
+    actor = Actor(ActorKind(kind).value, None if id is None else str(id))
+    token = _current.set(lambda: actor)
+    try:
+        yield actor
+    finally:
+        _current.reset(token)
+
+
+class ActorMiddleware:
+    """Attribute the changes of a request to its user. Place it after Django's AuthenticationMiddleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        token = _current.set(lambda: _actor_of(request))
+        try:
+            return self.get_response(request)
+        finally:
+            _current.reset(token)
+
+
+def _actor_of(request: HttpRequest) -> Actor:
+    user: Any = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return SYSTEM
+    # A session means a person at a page; any other authentication means a program at the API.
+    if not getattr(request, "session", None) or "_auth_user_id" not in request.session:
+        return Actor(ActorKind.API.value, str(user.pk))
+    kind = ActorKind.ADMINISTRATOR if getattr(user, "is_staff", False) else ActorKind.USER
+    return Actor(kind.value, str(user.pk))

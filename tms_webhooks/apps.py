@@ -1,0 +1,28 @@
+"""Wiring, and nothing else."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class TmsWebhooksConfig(AppConfig):
+    """The app's configuration."""
+
+    name = "tms_webhooks"
+    verbose_name = _("Webhooks")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Find the host's sources, listen to their models, and load the checks."""
+        from tms_webhooks import checks, receivers, tasks
+        from tms_webhooks.catalogue import types  # noqa: F401
+        from tms_webhooks.sources.registry import all_sources
+
+        autodiscover_modules("webhooks")
+        for source in all_sources():
+            receivers.connect(source)
+        checks.register_all()
+        post_migrate.connect(tasks.install_schedules, sender=self)

@@ -1,0 +1,37 @@
+"""Which events there are, what each one's payload holds, and a sample of each. Importing it registers the app's own."""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue import types
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.registry import (
+    all_types,
+    expand,
+    get,
+    grouped,
+    is_pattern_known,
+    names_matching,
+    nearest,
+    register,
+    temporarily,
+)
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_name, status_value
+
+__all__ = [
+    "EventType",
+    "Field",
+    "FieldKind",
+    "Noun",
+    "all_types",
+    "expand",
+    "get",
+    "grouped",
+    "is_pattern_known",
+    "names_matching",
+    "nearest",
+    "register",
+    "status_name",
+    "status_value",
+    "temporarily",
+    "types",
+]

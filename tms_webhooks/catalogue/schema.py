@@ -1,0 +1,243 @@
+"""The canonical fields of the training system's nouns, and the JSON Schema that follows from them.
+
+Nothing here knows an event type: `EventType` in `event_type.py` puts a noun, its fields and a sample together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tms_webhooks.choices import ActorKind, FieldPrivacy
+from tms_webhooks.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from django.db.models import IntegerChoices
+
+JSONSchema: TypeAlias = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
+# A pattern beside "format", because checking the format "date-time" takes a package that the app can do without.
+TIMESTAMP_PATTERN = (
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
+)
+
+
+class FieldKind(StrEnum):
+    """What the value of a field is in JSON."""
+
+    ID = "id"
+    """An integer or a string: hosts differ in their primary keys."""
+    STRING = "string"
+    """Text."""
+    INTEGER = "integer"
+    """A whole number."""
+    NUMBER = "number"
+    """A number, whole or not."""
+    BOOLEAN = "boolean"
+    """True or false."""
+    DATETIME = "datetime"
+    """An instant in UTC with milliseconds, "2026-11-24T15:04:05.123Z"."""
+    STATUS = "status"
+    """One of a closed list, as ``{"code": 20, "name": "Waitlist"}``."""
+
+
+_JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
+    FieldKind.ID: ("integer", "string"),
+    FieldKind.STRING: ("string",),
+    FieldKind.INTEGER: ("integer",),
+    FieldKind.NUMBER: ("number",),
+    FieldKind.BOOLEAN: ("boolean",),
+    FieldKind.DATETIME: ("string",),
+    FieldKind.STATUS: ("object",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One canonical field of a noun.
+
+    ``name`` is its dotted place in an event's ``data``, such as "status" or "user.external_id". A ``required`` field is
+    one that the host must have; any other is null where the host lacks it. ``choices`` belong to the kind `STATUS` alone.
+    """
+
+    name: str
+    kind: FieldKind
+    privacy: FieldPrivacy
+    required: bool = False
+    choices: type[IntegerChoices] | None = None
+    doc: str = ""
+
+    def __post_init__(self) -> None:
+        if not FIELD_NAME.fullmatch(self.name):
+            raise ConfigurationError(f'"{self.name}" is no field name: it takes dotted segments of a-z, 0-9 and _.')
+        if (self.kind is FieldKind.STATUS) is not (self.choices is not None):
+            raise ConfigurationError(f'Field "{self.name}": choices belong to the kind "status", and it needs them.')
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A thing that events tell of, with all that they say of it. ``title`` is its name for people."""
+
+    name: str
+    title: str
+    fields: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        refuse_conflicts(self.fields, owner=f'noun "{self.name}"')
+
+
+def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
+    """Raise `ConfigurationError` if two of the fields claim the same place in ``data``.
+
+    That is so for two of one name, and for "user" beside "user.id": a value can't be an object at the same time.
+    """
+    seen: set[str] = set()
+    branches: set[str] = set()
+    for field in fields:
+        if field.name in seen:
+            raise ConfigurationError(f'The {owner} has the field "{field.name}" twice.')
+        seen.add(field.name)
+        segments = field.name.split(".")
+        branches.update(".".join(segments[:depth]) for depth in range(1, len(segments)))
+    for name in sorted(seen & branches):
+        raise ConfigurationError(f'The {owner} has "{name}" both as a field and as an object with fields.')
+
+
+def status_name(member: IntegerChoices) -> str:
+    """Return the name of a status as payloads write it, in English words: "No Show" for ``NO_SHOW``.
+
+    It follows from the member's name, never from its label: a label is translated, a payload is the same in every language.
+    """
+    return member.name.replace("_", " ").title()
+
+
+def status_value(member: IntegerChoices) -> dict[str, Any]:
+    """Return a status as payloads write it: ``{"code": 20, "name": "Waitlist"}``."""
+    return {"code": int(member.value), "name": status_name(member)}
+
+
+def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
+    """Return the JSON Schema of one field's value."""
+    types = [*_JSON_TYPES[field.kind], *(("null",) if nullable else ())]
+    schema: JSONSchema = {"type": types if len(types) > 1 else types[0]}
+    if field.doc:
+        schema["description"] = field.doc
+    if field.kind is FieldKind.DATETIME:
+        schema |= {"format": "date-time", "pattern": TIMESTAMP_PATTERN}
+    if field.choices is not None:
+        schema |= _status_object(field.choices)
+    return schema
+
+
+def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema:
+    """Return the JSON Schema of the object that nests these fields by the dots of their names.
+
+    ``partial`` is for old values: the same shapes, where nothing is required and everything may be null (what has just
+    come into being had no status before). Properties of other names are allowed: events evolve by addition.
+    """
+    tree: dict[str, Any] = {}
+    for field in fields:
+        *branches, leaf = field.name.split(".")
+        node = tree
+        for branch in branches:
+            node = node.setdefault(branch, {})
+        node[leaf] = field
+    return {**_object(tree, partial=partial), "type": "object"}
+
+
+def envelope_schema(name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...]) -> JSONSchema:
+    """Return the JSON Schema of a whole event: ``data`` made of these fields, in the envelope that all events share."""
+    data = {"title": title, "description": f"The {title.lower()} as it is after what happened."}
+    properties: dict[str, JSONSchema] = {
+        "id": {
+            "type": "string",
+            "pattern": EVENT_ID_PATTERN,
+            "description": "The event's id, the same in every delivery of it: handle an id once.",
+        },
+        "type": {"const": name, "description": "The event type."},
+        "timestamp": {
+            "type": "string",
+            "format": "date-time",
+            "pattern": TIMESTAMP_PATTERN,
+            "description": "When it happened, in UTC.",
+        },
+        "version": {"const": version, "description": "The version of this schema."},
+        "organization": _organization(),
+        "sequence": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "The place of the event among those of the same object, without gaps.",
+        },
+        "actor": _actor(),
+        "data": data_schema(fields) | data,
+        "changed": {
+            "type": "array",
+            "items": {"type": "string"},
+            "uniqueItems": True,
+            "description": "Dotted names of the fields in `data` that changed.",
+        },
+        "previous": {**data_schema(fields, partial=True), "description": "The old values of what changed."},
+    }
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:tms-webhooks:event:{name}:{version}",
+        "title": name,
+        "description": summary,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+def _object(tree: Mapping[str, Any], *, partial: bool) -> JSONSchema:
+    properties: dict[str, JSONSchema] = {}
+    required: list[str] = []
+    for key, child in tree.items():
+        if isinstance(child, Field):
+            properties[key] = field_schema(child, nullable=partial or not child.required)
+            needed = child.required and not partial
+        else:
+            properties[key] = _object(child, partial=partial)
+            needed = "required" in properties[key]
+        if needed:
+            required.append(key)
+    # An object in which nothing is required may be null as a whole: a feedback without a user, say.
+    schema: JSONSchema = {"type": "object" if required else ["object", "null"], "properties": properties}
+    return {**schema, "required": required} if required else schema
+
+
+def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
+    return {
+        "properties": {
+            "code": {"type": "integer", "enum": [int(member.value) for member in choices]},
+            "name": {"type": "string", "enum": [status_name(member) for member in choices]},
+        },
+        "required": ["code", "name"],
+    }
+
+
+def _organization() -> JSONSchema:
+    return {
+        "type": "object",
+        "description": "The organization whose webhooks hear of it.",
+        "properties": {"id": {"type": ["integer", "string"]}, "external_id": {"type": ["integer", "string", "null"]}},
+        "required": ["id", "external_id"],
+    }
+
+
+def _actor() -> JSONSchema:
+    return {
+        "type": "object",
+        "description": "Who or what caused it; the id is that of the person or key.",
+        "properties": {
+            "kind": {"type": "string", "enum": [kind.value for kind in ActorKind]},
+            "id": {"type": ["integer", "string", "null"]},
+        },
+        "required": ["kind", "id"],
+    }

@@ -1,0 +1,33 @@
+"""The app's own event types, one module a noun. Importing the package registers them, in the order of the reference."""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue.registry import register
+from tms_webhooks.catalogue.types import (
+    achievement,
+    course_assignment,
+    enrollment,
+    feedback,
+    learning_path,
+    subscription,
+    training_class,
+    user,
+    voucher,
+    webhook,
+)
+
+BUILT_IN = (
+    *training_class.EVENT_TYPES,
+    *feedback.EVENT_TYPES,
+    *course_assignment.EVENT_TYPES,
+    *subscription.EVENT_TYPES,
+    *enrollment.EVENT_TYPES,
+    *user.EVENT_TYPES,
+    *learning_path.EVENT_TYPES,
+    *achievement.EVENT_TYPES,
+    *voucher.EVENT_TYPES,
+    *webhook.EVENT_TYPES,
+)
+
+for _event_type in BUILT_IN:
+    register(_event_type)

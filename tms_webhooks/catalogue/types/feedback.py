@@ -1,0 +1,88 @@
+"""Events of the feedback that learners write about a class or a course. Both share one description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types import references
+from tms_webhooks.choices import ActorKind, FieldPrivacy
+
+FEEDBACK = Noun(
+    "feedback",
+    "Feedback",
+    (
+        *references.identity("the feedback"),
+        Field("title", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="What the learner wrote as the title."),
+        Field("content", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="What the learner wrote."),
+        Field("positive", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the learner was content."),
+        Field("negative", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the learner was not content."),
+        Field("submitted_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner sent it."),
+        Field("activity.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the activity that it is about."),
+        Field("activity.name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the activity that it is about."),
+        *references.course(),
+        *references.training_class(),
+        *references.learner(required=False),
+        *references.organization("the organization that owns the class or the course"),
+        Field("enrollment.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the enrollment it was written in."),
+        Field(
+            "course_assignment.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the course assignment it was written in."
+        ),
+    ),
+)
+
+_SAMPLE: Mapping[str, Any] = {
+    "id": 990,
+    "external_id": None,
+    "title": "Well paced",
+    "content": "The labs were the best part. More time for questions would help.",
+    "positive": True,
+    "negative": False,
+    "submitted_at": "2026-11-24T15:04:05.000Z",
+    "activity": {"id": 6120, "name": "Lab 3: virtual networks"},
+    "course": references.SAMPLE_COURSE,
+    "class": references.SAMPLE_CLASS,
+    "user": references.SAMPLE_LEARNER,
+    "organization": references.SAMPLE_ORGANIZATION,
+    "enrollment": {"id": 70031},
+    "course_assignment": {"id": None},
+}
+
+EVENT_TYPES = (
+    EventType(
+        "class_feedback.created",
+        FEEDBACK,
+        "A learner gave feedback on a class.",
+        sample={
+            **_SAMPLE,
+            "class": {
+                **references.SAMPLE_CLASS,
+                "start_at": "2026-11-16T08:00:00.000Z",
+                "end_at": "2026-11-20T16:00:00.000Z",
+            },
+        },
+        needs=("class.id",),
+        sample_actor=ActorKind.USER,
+    ),
+    EventType(
+        "course_feedback.created",
+        FEEDBACK,
+        "A learner gave feedback on a course taken without a class.",
+        sample={
+            **_SAMPLE,
+            "id": 991,
+            "title": "Hard to follow",
+            "content": "The second video has no captions.",
+            "positive": False,
+            "negative": True,
+            "activity": {"id": 6133, "name": "Video 2: identity"},
+            "class": None,
+            "enrollment": {"id": None},
+            "course_assignment": {"id": 55120},
+        },
+        needs=("course.id",),
+        sample_actor=ActorKind.USER,
+    ),
+)

@@ -1,0 +1,41 @@
+"""Events of a learner on a learning path: an ordered choice of a subscription's courses."""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types import references
+from tms_webhooks.choices import ActorKind, FieldPrivacy
+
+LEARNING_PATH = Noun(
+    "learning_path",
+    "Learning path",
+    (
+        # Not required: a finished path may be a row of the host's, or follow from the courses and have no id of its own.
+        Field("id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the record of the completion; null where there is none."),
+        *references.reference("learning_path", "the learning path", required=True),
+        *references.learner(),
+        Field("completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the last course was completed."),
+        Field("course_count", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="How many courses the path has."),
+        *references.reference("subscription", "the subscription that gave access to the path"),
+        *references.organization("the learner's organization"),
+    ),
+)
+
+EVENT_TYPES = (
+    EventType(
+        "learning_path.completed",
+        LEARNING_PATH,
+        "A learner completed every course of a learning path.",
+        sample={
+            "id": None,
+            "learning_path": {"id": 44, "external_id": "LP-CLOUD", "name": "Cloud Engineer"},
+            "user": references.SAMPLE_LEARNER,
+            "completed_at": "2026-11-24T15:04:05.000Z",
+            "course_count": 5,
+            "subscription": references.SAMPLE_SUBSCRIPTION,
+            "organization": references.SAMPLE_ORGANIZATION,
+        },
+        sample_actor=ActorKind.USER,
+    ),
+)

@@ -1,0 +1,93 @@
+"""What an event says of the things that its subject refers to, the same in every noun, so that no call back is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.choices import FieldPrivacy
+
+
+def identity(what: str) -> tuple[Field, ...]:
+    """Return the ids of an event's subject itself."""
+    return (
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {what}."),
+        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc=f"Id of {what} in the organization's own system."),
+    )
+
+
+def record_times() -> tuple[Field, ...]:
+    """Return when the subject's own record was made and last changed."""
+    return (
+        Field("created_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the record was created."),
+        Field("updated_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the record was last changed."),
+    )
+
+
+def reference(prefix: str, what: str, *, required: bool = False) -> tuple[Field, ...]:
+    """Return the ids and the name of something that the subject refers to. ``required``: there always is one."""
+    return (
+        Field(f"{prefix}.id", FieldKind.ID, FieldPrivacy.ID, required=required, doc=f"Id of {what}."),
+        Field(
+            f"{prefix}.external_id",
+            FieldKind.ID,
+            FieldPrivacy.ID,
+            doc=f"Id of {what} in the organization's own system.",
+        ),
+        Field(f"{prefix}.name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {what}."),
+    )
+
+
+def person(prefix: str, what: str, *, required: bool = False) -> tuple[Field, ...]:
+    """Return the ids, name and e-mail address of a person. ``required``: there always is one."""
+    ids = reference(prefix, what, required=required)[:2]
+    return (
+        *ids,
+        Field(f"{prefix}.first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"First name of {what}."),
+        Field(f"{prefix}.last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"Last name of {what}."),
+        Field(f"{prefix}.email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"E-mail address of {what}."),
+    )
+
+
+def learner(*, required: bool = True) -> tuple[Field, ...]:
+    """Return the fields of the learner, under "user"."""
+    return person("user", "the learner", required=required)
+
+
+def course(*, required: bool = False) -> tuple[Field, ...]:
+    """Return the fields of the course, under "course"."""
+    return reference("course", "the course", required=required)
+
+
+def training_class(*, required: bool = False) -> tuple[Field, ...]:
+    """Return the fields of the class, under "class"."""
+    return (
+        *reference("class", "the class", required=required),
+        Field("class.start_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the class starts."),
+        Field("class.end_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the class ends."),
+    )
+
+
+def organization(what: str) -> tuple[Field, ...]:
+    """Return the fields of the organization, under "organization"."""
+    return reference("organization", what)
+
+
+SAMPLE_LEARNER: Mapping[str, Any] = {
+    "id": 5012,
+    "external_id": "E-20417",
+    "first_name": "Alice",
+    "last_name": "Larsen",
+    "email": "alice.larsen@example.com",
+}
+SAMPLE_COURSE: Mapping[str, Any] = {"id": 301, "external_id": "AZ-104", "name": "Azure Administrator"}
+SAMPLE_CLASS: Mapping[str, Any] = {
+    "id": 8840,
+    "external_id": "AZ-104-2026-12",
+    "name": "Azure Administrator, December",
+    "start_at": "2026-12-07T08:00:00.000Z",
+    "end_at": "2026-12-11T16:00:00.000Z",
+}
+SAMPLE_ORGANIZATION: Mapping[str, Any] = {"id": 12, "external_id": "ACME-EU", "name": "Acme Europe"}
+SAMPLE_SUBSCRIPTION: Mapping[str, Any] = {"id": 640, "external_id": "SUB-640", "name": "Azure Library"}

@@ -1,0 +1,61 @@
+"""Events of a learner's subscription to a library of courses. (Not of a webhook's subscription to event types.)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types import references
+from tms_webhooks.choices import FieldPrivacy
+
+SUBSCRIPTION = Noun(
+    "subscription",
+    "Subscription",
+    (
+        *references.identity("the subscription"),
+        Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the subscription's profile."),
+        Field("profile.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the profile that it was made from."),
+        Field("start_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When access starts."),
+        Field("expires_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When access ends; null if it never does."),
+        Field(
+            "target_completion_at",
+            FieldKind.DATETIME,
+            FieldPrivacy.BASIC,
+            doc="When the learner should be done; it controls no access.",
+        ),
+        Field(
+            "cancelled_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When it was cancelled; null while it stands."
+        ),
+        *references.learner(),
+        *references.organization("the learner's organization"),
+        *references.record_times(),
+    ),
+)
+
+_SAMPLE: Mapping[str, Any] = {
+    "id": 640,
+    "external_id": "SUB-640",
+    "name": "Azure Library",
+    "profile": {"id": 18},
+    "start_at": "2026-11-24T00:00:00.000Z",
+    "expires_at": "2027-11-24T00:00:00.000Z",
+    "target_completion_at": None,
+    "cancelled_at": None,
+    "user": references.SAMPLE_LEARNER,
+    "organization": references.SAMPLE_ORGANIZATION,
+    "created_at": "2026-11-24T15:04:05.123Z",
+    "updated_at": "2026-11-24T15:04:05.123Z",
+}
+
+EVENT_TYPES = (
+    EventType("subscription.created", SUBSCRIPTION, "A learner got a subscription.", sample=_SAMPLE),
+    EventType(
+        "subscription.cancelled",
+        SUBSCRIPTION,
+        "A learner's subscription was cancelled.",
+        sample={**_SAMPLE, "created_at": "2026-11-24T09:20:00.000Z", "cancelled_at": "2026-11-24T15:04:05.000Z"},
+        sample_previous={"cancelled_at": None},
+    ),
+)

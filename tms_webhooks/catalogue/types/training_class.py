@@ -1,0 +1,175 @@
+"""Events of a class: its confirmation status, its dates, room, instructor and capacity, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_value
+from tms_webhooks.catalogue.types import references
+from tms_webhooks.choices import ClassStatus, DeliveryType, FieldPrivacy
+
+CLASS = Noun(
+    "class",
+    "Class",
+    (
+        *references.identity("the class"),
+        Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the class."),
+        Field(
+            "status",
+            FieldKind.STATUS,
+            FieldPrivacy.BASIC,
+            required=True,
+            choices=ClassStatus,
+            doc="Confirmation status of the class.",
+        ),
+        Field("enabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the class is open for use."),
+        Field(
+            "delivery_type",
+            FieldKind.STATUS,
+            FieldPrivacy.BASIC,
+            choices=DeliveryType,
+            doc="Whether people meet in a room, on line, or both.",
+        ),
+        Field("start_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the first session starts."),
+        Field("end_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the last session ends."),
+        Field(
+            "time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="Id of the time zone that the class is planned in."
+        ),
+        Field("min_students", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="Fewest learners the class runs with."),
+        Field("max_students", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="Most learners the class takes."),
+        Field("enrolled_count", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="How many learners are enrolled."),
+        Field("open_count", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="How many seats are open."),
+        Field("classroom.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the primary classroom."),
+        Field("classroom.name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the primary classroom."),
+        *references.person("instructor", "the primary instructor"),
+        *references.course(required=True),
+        *references.organization("the organization that owns the class"),
+        Field("company.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the company that the class is dedicated to."),
+        *references.record_times(),
+    ),
+)
+
+_SAMPLE: Mapping[str, Any] = {
+    "id": 8840,
+    "external_id": "AZ-104-2026-12",
+    "name": "Azure Administrator, December",
+    "status": status_value(ClassStatus.SCHEDULED),
+    "enabled": True,
+    "delivery_type": status_value(DeliveryType.MIXED),
+    "start_at": "2026-12-07T08:00:00.000Z",
+    "end_at": "2026-12-11T16:00:00.000Z",
+    "time_zone": "W. Europe Standard Time",
+    "min_students": 4,
+    "max_students": 16,
+    "enrolled_count": 9,
+    "open_count": 7,
+    "classroom": {"id": 77, "name": "Utrecht 2.04"},
+    "instructor": {
+        "id": 4100,
+        "external_id": "E-10033",
+        "first_name": "Bob",
+        "last_name": "Mensah",
+        "email": "bob.mensah@example.com",
+    },
+    "course": references.SAMPLE_COURSE,
+    "organization": references.SAMPLE_ORGANIZATION,
+    "company": {"id": None},
+    "created_at": "2026-09-01T09:30:00.000Z",
+    "updated_at": "2026-11-24T15:04:05.123Z",
+}
+
+
+def _status_event(
+    verb: str,
+    summary: str,
+    *,
+    before: ClassStatus | None,
+    after: ClassStatus,
+    old: Mapping[str, Any] | None = None,
+    **now: Any,
+) -> EventType:
+    return EventType(
+        f"class.{verb}",
+        CLASS,
+        summary,
+        sample={**_SAMPLE, "status": status_value(after), **now},
+        sample_previous={} if before is None else {"status": status_value(before), **(old or {})},
+    )
+
+
+EVENT_TYPES = (
+    _status_event(
+        "scheduled",
+        "A class was scheduled: its status became Scheduled.",
+        before=ClassStatus.REQUESTED,
+        after=ClassStatus.SCHEDULED,
+    ),
+    _status_event(
+        "guaranteed_to_run",
+        "A class is sure to take place: its status became Guaranteed To Run.",
+        before=ClassStatus.SCHEDULED,
+        after=ClassStatus.GUARANTEED_TO_RUN,
+    ),
+    _status_event(
+        "cancelled",
+        "A class was called off: its status became Cancelled. Its enrollments are not cancelled by it.",
+        before=ClassStatus.SCHEDULED,
+        after=ClassStatus.CANCELLED,
+    ),
+    _status_event(
+        "rescheduled",
+        "A class was moved to other dates: its status became Rescheduled.",
+        before=ClassStatus.GUARANTEED_TO_RUN,
+        after=ClassStatus.RESCHEDULED,
+        old={"start_at": "2026-12-07T08:00:00.000Z", "end_at": "2026-12-11T16:00:00.000Z"},
+        start_at="2027-01-11T08:00:00.000Z",
+        end_at="2027-01-15T16:00:00.000Z",
+    ),
+    _status_event(
+        "tentative",
+        "A class is planned but not settled: its status became Tentative.",
+        before=ClassStatus.REQUESTED,
+        after=ClassStatus.TENTATIVE,
+        enrolled_count=0,
+        open_count=16,
+    ),
+    _status_event(
+        "requested",
+        "Somebody asked for a class: its status became Requested.",
+        before=None,
+        after=ClassStatus.REQUESTED,
+        enrolled_count=0,
+        open_count=16,
+    ),
+    _status_event(
+        "denied",
+        "The request for a class was turned down: its status became Denied.",
+        before=ClassStatus.REQUESTED,
+        after=ClassStatus.DENIED,
+        enrolled_count=0,
+        open_count=16,
+    ),
+    _status_event(
+        "completed",
+        "A class is over: its status became Completed. How each learner did is told by the enrollment events.",
+        before=ClassStatus.GUARANTEED_TO_RUN,
+        after=ClassStatus.COMPLETED,
+        start_at="2026-11-16T08:00:00.000Z",
+        end_at="2026-11-20T16:00:00.000Z",
+    ),
+    EventType(
+        "class.updated",
+        CLASS,
+        "A class changed in something other than its status: its dates, room, instructor or capacity, say.",
+        sample={**_SAMPLE, "max_students": 20, "open_count": 11, "classroom": {"id": 81, "name": "Utrecht 3.11"}},
+        sample_previous={"max_students": 16, "open_count": 7, "classroom": {"id": 77, "name": "Utrecht 2.04"}},
+    ),
+    EventType(
+        "class.deleted",
+        CLASS,
+        "A class was deleted; the data is its last state.",
+        sample={**_SAMPLE, "status": status_value(ClassStatus.CANCELLED), "enrolled_count": 0, "open_count": 16},
+    ),
+)

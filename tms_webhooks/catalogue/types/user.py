@@ -1,0 +1,105 @@
+"""Events of a user's account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types import references
+from tms_webhooks.choices import FieldPrivacy
+
+USER = Noun(
+    "user",
+    "User",
+    (
+        *references.identity("the user"),
+        Field("user_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Name the user signs in with."),
+        Field("title", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Title of the user."),
+        Field("first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="First name."),
+        Field("middle_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Middle name."),
+        Field("last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Last name."),
+        Field("email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="E-mail address."),
+        Field("phone", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Telephone number."),
+        Field("phone2", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Second telephone number."),
+        Field("address1", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="First line of the address."),
+        Field("address2", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Second line of the address."),
+        Field("city", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="City of the address."),
+        Field("state", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="State or province of the address."),
+        Field("zip", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Postal code of the address."),
+        Field(
+            "country_code",
+            FieldKind.STRING,
+            FieldPrivacy.PERSONAL,
+            doc='Two letters for the country of the address; "OT" for another one.',
+        ),
+        Field("time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="Id of the user's time zone."),
+        Field("disabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the user is kept from signing in."),
+        *references.organization("the user's organization"),
+        Field("company.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the user's company."),
+        *references.person("manager", "the user's manager"),
+        *references.record_times(),
+    ),
+)
+
+_SAMPLE: Mapping[str, Any] = {
+    "id": 5012,
+    "external_id": "E-20417",
+    "user_name": "alice.larsen",
+    "title": None,
+    "first_name": "Alice",
+    "middle_name": None,
+    "last_name": "Larsen",
+    "email": "alice.larsen@example.com",
+    "phone": "+31 20 555 0117",
+    "phone2": None,
+    "address1": "Keizersgracht 100",
+    "address2": None,
+    "city": "Amsterdam",
+    "state": None,
+    "zip": "1015 AA",
+    "country_code": "NL",
+    "time_zone": "W. Europe Standard Time",
+    "disabled": False,
+    "organization": references.SAMPLE_ORGANIZATION,
+    "company": {"id": None},
+    "manager": {
+        "id": 4207,
+        "external_id": "E-10880",
+        "first_name": "Charlie",
+        "last_name": "Novak",
+        "email": "charlie.novak@example.com",
+    },
+    "created_at": "2025-02-03T10:00:00.000Z",
+    "updated_at": "2026-11-24T15:04:05.123Z",
+}
+
+EVENT_TYPES = (
+    EventType(
+        "user.created",
+        USER,
+        "A user's account was created.",
+        sample={**_SAMPLE, "created_at": "2026-11-24T15:04:05.123Z"},
+    ),
+    EventType(
+        "user.updated",
+        USER,
+        "A user's record changed.",
+        sample=_SAMPLE,
+        sample_previous={"last_name": "Jensen", "email": "alice.jensen@example.com"},
+    ),
+    EventType(
+        "user.deactivated",
+        USER,
+        "A user's account was disabled.",
+        sample={**_SAMPLE, "disabled": True},
+        sample_previous={"disabled": False},
+    ),
+    EventType(
+        "user.deleted",
+        USER,
+        "A user's account was deleted; the data is its last state.",
+        sample={**_SAMPLE, "disabled": True},
+    ),
+)

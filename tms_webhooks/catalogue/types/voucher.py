@@ -1,0 +1,60 @@
+"""Events of vouchers, which are redeemed in two steps: into a class, and then by a learner who takes the seat.
+
+A voucher's code and the keys made from it are credentials: they are in no payload.
+"""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types import references
+from tms_webhooks.choices import FieldPrivacy
+
+VOUCHER = Noun(
+    "voucher",
+    "Voucher",
+    (
+        *references.identity("the voucher"),
+        Field("order_id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the order that the voucher was bought with."),
+        Field("quantity", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="How many seats were redeemed."),
+        Field("redeemed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the voucher was redeemed."),
+        Field("expires_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the voucher can no longer be redeemed."),
+        *references.course(),
+        *references.training_class(),
+        *references.person("user", "who redeemed it"),
+        *references.organization("the organization that holds the voucher"),
+        Field("redemption.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the record of this redemption."),
+        Field(
+            "enrollment.id",
+            FieldKind.ID,
+            FieldPrivacy.ID,
+            doc="Id of the enrollment of the learner who took the seat; null while nobody has.",
+        ),
+        *references.record_times(),
+    ),
+)
+
+EVENT_TYPES = (
+    EventType(
+        "voucher.redeemed",
+        VOUCHER,
+        "A voucher was redeemed: into a class, or by a learner who took the seat it stands for.",
+        sample={
+            "id": 9001,
+            "external_id": "V-9001",
+            "order_id": "ORD-2026-1187",
+            "quantity": 1,
+            "redeemed_at": "2026-11-24T15:04:05.000Z",
+            "expires_at": "2027-01-30T00:00:00.000Z",
+            "course": references.SAMPLE_COURSE,
+            "class": references.SAMPLE_CLASS,
+            "user": references.SAMPLE_LEARNER,
+            "organization": references.SAMPLE_ORGANIZATION,
+            "redemption": {"id": 415},
+            "enrollment": {"id": 70031},
+            "created_at": "2026-11-01T00:00:00.000Z",
+            "updated_at": "2026-11-24T15:04:05.123Z",
+        },
+        sample_previous={"redeemed_at": None, "enrollment": {"id": None}},
+    ),
+)

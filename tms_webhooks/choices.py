@@ -1,0 +1,164 @@
+"""Statuses and other closed lists, each member with a sentence. The training system's numbers are its API's own."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class ClassStatus(models.IntegerChoices):
+    """A class's confirmation status."""
+
+    SCHEDULED = 0, _("Scheduled")
+    GUARANTEED_TO_RUN = 1, _("Guaranteed To Run")
+    CANCELLED = 2, _("Cancelled")
+    RESCHEDULED = 3, _("Rescheduled")
+    TENTATIVE = 4, _("Tentative")
+    REQUESTED = 5, _("Requested")
+    DENIED = 6, _("Denied")
+    COMPLETED = 7, _("Completed")
+
+
+class DeliveryType(models.IntegerChoices):
+    """How a class is held."""
+
+    PHYSICAL = 1, _("Physical")
+    VIRTUAL = 2, _("Virtual")
+    MIXED = 3, _("Mixed")
+
+
+class EnrollmentStatus(models.IntegerChoices):
+    """Where a learner's place in a class stands."""
+
+    REQUEST = 0, _("Request")
+    CANCEL = 10, _("Cancel")
+    WAITLIST = 20, _("Waitlist")
+    APPROVE = 30, _("Approve")
+    DENY = 40, _("Deny")
+    AUDIT = 50, _("Audit")
+    ENROLL = 60, _("Enroll")
+
+
+class CompletionStatus(models.IntegerChoices):
+    """How an enrolled learner did."""
+
+    UNKNOWN = 0, _("Unknown")
+    ATTENDING = 10, _("Attending")
+    COMPLETE = 20, _("Complete")
+    INCOMPLETE = 30, _("Incomplete")
+    NO_SHOW = 40, _("No Show")
+    FAILED = 50, _("Failed")
+
+
+class AssignmentCompletion(models.IntegerChoices):
+    """How far a learner is with an assigned course; derived from its dates, never stored."""
+
+    NOT_STARTED = 0, _("Not Started")
+    INCOMPLETE = 10, _("Incomplete")
+    COMPLETE = 30, _("Complete")
+
+
+class AssignmentStatus(models.IntegerChoices):
+    """Whether a course assignment still stands. The real system publishes the names only, not the numbers."""
+
+    ACTIVE = 0, _("Active")
+    CANCELLED = 10, _("Cancelled")
+
+
+class FieldPrivacy(models.TextChoices):
+    """What a payload field may reveal."""
+
+    ID = "id", _("Identifier")
+    """Internal and external ids."""
+    BASIC = "basic", _("Basic")
+    """Facts about the training: names of courses, dates, statuses."""
+    PERSONAL = "personal", _("Personal")
+    """Names, e-mail addresses and free text of people."""
+
+
+class ActorKind(models.TextChoices):
+    """Who or what caused a change."""
+
+    USER = "user", _("User")
+    """A signed-in person acting for themselves."""
+    ADMINISTRATOR = "administrator", _("Administrator")
+    """A signed-in member of staff."""
+    API = "api", _("API")
+    """Another system, through the host's API."""
+    SYSTEM = "system", _("System")
+    """A scheduled task, a command, the shell."""
+
+
+class Verb(models.TextChoices):
+    """The HTTP method of a webhook's requests."""
+
+    POST = "POST", "POST"
+    PUT = "PUT", "PUT"
+    PATCH = "PATCH", "PATCH"
+    GET = "GET", "GET"
+    DELETE = "DELETE", "DELETE"
+
+
+class DeliveryStatus(models.TextChoices):
+    """Where one event stands for one webhook."""
+
+    PENDING = "pending", _("Pending")
+    """Not tried yet."""
+    IN_FLIGHT = "in_flight", _("In flight")
+    """Held by a worker under a lease."""
+    WAITING = "waiting", _("Waiting")
+    """Tried, and due again later."""
+    DELIVERED = "delivered", _("Delivered")
+    """The receiver answered 2xx."""
+    EXHAUSTED = "exhausted", _("Exhausted")
+    """Every retry failed, or its life ran out."""
+    FAILED = "failed", _("Failed")
+    """Trying again can't help."""
+    SKIPPED = "skipped", _("Skipped")
+    """Never tried, because the webhook was disabled; kept so that it can be replayed."""
+    CANCELLED = "cancelled", _("Cancelled")
+    """Called off by a person."""
+
+
+class ErrorClass(models.TextChoices):
+    """Why an attempt brought no success."""
+
+    HTTP_STATUS = "http_status", _("Unsuccessful status")
+    """The receiver answered, but not with 2xx."""
+    DNS_ERROR = "dns_error", _("Name not resolved")
+    """The host name has no address."""
+    CONNECTION_REFUSED = "connection_refused", _("Connection refused")
+    """Nobody listens there."""
+    CONNECTION_RESET = "connection_reset", _("Connection reset")
+    """The connection broke before an answer."""
+    NETWORK_UNREACHABLE = "network_unreachable", _("Network unreachable")
+    """No route to the receiver."""
+    TIMEOUT = "timeout", _("Timed out")
+    """No whole answer within the deadline."""
+    TLS_ERROR = "tls_error", _("TLS error")
+    """No trusted, encrypted connection."""
+    BLOCKED_ADDRESS = "blocked_address", _("Blocked address")
+    """The host name leads to an address that the app must not call."""
+    INVALID_URL = "invalid_url", _("Invalid URL")
+    """The URL breaks a rule."""
+    BODY_TOO_LARGE = "body_too_large", _("Body too large")
+    """Even the thin form is over the limit."""
+    SECRET_UNREADABLE = "secret_unreadable", _("Secret unreadable")
+    """A secret or header value can't be decrypted."""
+    OTHER = "other", _("Other")
+    """Anything else; the attempt's message tells."""
+
+
+class DelayReason(models.TextChoices):
+    """Why the next attempt is when it is."""
+
+    SCHEDULE = "schedule", _("Schedule")
+    """The next step of the webhook's schedule."""
+    RETRY_AFTER = "retry_after", _("Retry-After")
+    """The receiver asked for it."""
+    TIMEOUT_PENALTY = "timeout_penalty", _("Timeout penalty")
+    """A receiver that hangs is left in peace a little longer."""
+    THROTTLE = "throttle", _("Throttle")
+    """The webhook's own rate limit."""
+    BREAKER = "breaker", _("Pause")
+    """The webhook is backing off after failures."""

@@ -1,0 +1,64 @@
+"""A chain of drains: each runs for a short while in a slot and hands over to its successor.
+
+A task queue's worker must not be taken for ever: it could neither stop nor be recycled. So a drain has a budget, and
+its successor is enqueued ahead of time, to begin just before the end. The slot keeps chains from multiplying.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from time import sleep
+
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.engine import Drain, Tally
+from tms_webhooks.models import DrainSlot
+from tms_webhooks.queues import get_queue
+
+HEAD_START = 0.5
+GRACE = 2.0
+PATIENCE = HEAD_START + GRACE + 1.0
+LOOK_AGAIN = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+def run_link(
+    make_drain: Callable[[], Drain], *, slot: int, successor: bool, function: str, clock: Callable[[], datetime]
+) -> Tally | None:
+    """Run one drain of the chain in ``slot``; return what it did, or None where another drain holds the slot.
+
+    ``function`` is the dotted path to enqueue as the next link, called with the slot's number and True. A successor
+    waits a moment for its predecessor to let go; anyone else leaves at once.
+    """
+    owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    budget = app_settings.DRAIN_BUDGET
+    if not _take(slot, owner, patience=PATIENCE if successor else 0.0, clock=clock):
+        return None
+    handed_over = get_queue().enqueue_at(clock() + timedelta(seconds=budget - HEAD_START), function, slot, True)
+    drain = make_drain()
+    try:
+        return drain.run(seconds=budget, closing=lambda: _release(slot, owner, clock=clock))
+    finally:
+        _release(slot, owner, clock=clock)
+        if not handed_over:
+            get_queue().enqueue(function, slot, True)
+
+
+def _take(slot: int, owner: str, *, patience: float, clock: Callable[[], datetime]) -> bool:
+    waited = 0.0
+    hold = timedelta(seconds=app_settings.DRAIN_BUDGET + GRACE)
+    while not DrainSlot.objects.take(slot, owner=owner, now=clock(), until=clock() + hold):
+        if waited >= patience:
+            return False
+        sleep(LOOK_AGAIN)
+        waited += LOOK_AGAIN
+    return True
+
+
+def _release(slot: int, owner: str, *, clock: Callable[[], datetime]) -> None:
+    DrainSlot.objects.release(slot, owner=owner, now=clock())

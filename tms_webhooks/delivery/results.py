@@ -1,0 +1,128 @@
+"""Writing down what came of a batch of attempts, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import router, transaction
+from django.db.models import F
+
+from tms_webhooks import signals
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import health, retry
+from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
+from tms_webhooks.delivery.retry import RetryDecision
+from tms_webhooks.delivery.send import Result
+from tms_webhooks.models import Delivery, DeliveryAttempt
+
+logger = logging.getLogger(__name__)
+
+
+def record(results: Sequence[Result], *, token: str, now: datetime, random: Callable[[], float]) -> None:
+    """Write the attempts, and move on the deliveries that ``token`` holds still.
+
+    A result that comes after its lease was lost is logged as a late attempt; the delivery is left to its new holder.
+    """
+    decisions = {result.parcel.delivery_id: _decide(result, now=now, random=random) for result in results}
+    ids = list(decisions)
+    with transaction.atomic(using=router.db_for_write(Delivery)):
+        held = Delivery.objects.held(token).filter(pk__in=ids).select_for_update()
+        ours = set(held.values_list("pk", flat=True))
+        mine = [result for result in results if result.parcel.delivery_id in ours]
+        delivered = [result.parcel.delivery_id for result in mine if result.outcome.success]
+        if delivered:
+            Delivery.objects.filter(pk__in=delivered).mark_delivered(token=token, now=now)
+        for result in mine:
+            if not result.outcome.success:
+                _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
+        DeliveryAttempt.objects.bulk_create(
+            [
+                _attempt(result, decisions[result.parcel.delivery_id], late=result.parcel.delivery_id not in ours)
+                for result in results
+            ]
+        )
+        health.judge(mine, now=now)
+    for result in mine:
+        _tell(result, decisions[result.parcel.delivery_id])
+
+
+def _decide(result: Result, *, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
+    """Return when to try again; None where the delivery is finished."""
+    if result.outcome.success or result.outcome.permanent:
+        return None
+    parcel = result.parcel
+    return retry.decide(
+        attempts=parcel.charged + 1,
+        schedule=retry.schedule_for(parcel.schedule, standard=app_settings.RETRY_DELAYS),
+        max_retries=parcel.max_retries,
+        age=(now - parcel.created_at).total_seconds(),
+        lifetime=app_settings.DELIVERY_LIFETIME,
+        retry_after=result.outcome.retry_after,
+        timed_out=result.outcome.timed_out,
+        jitter=app_settings.RETRY_JITTER,
+        random=random,
+        timeout_penalty=app_settings.TIMEOUT_PENALTY,
+        retry_after_limit=app_settings.RETRY_AFTER_LIMIT,
+    )
+
+
+def _final_status(result: Result) -> DeliveryStatus:
+    if result.outcome.success:
+        return DeliveryStatus.DELIVERED
+    return DeliveryStatus.FAILED if result.outcome.permanent else DeliveryStatus.EXHAUSTED
+
+
+def _move_on(result: Result, decision: RetryDecision | None, *, token: str, now: datetime) -> None:
+    waits = decision is not None
+    charge = decision.charged if decision is not None else True
+    Delivery.objects.held(token).filter(pk=result.parcel.delivery_id).update(
+        status=DeliveryStatus.WAITING if waits else _final_status(result),
+        due_at=now + timedelta(seconds=decision.delay) if decision is not None else None,
+        finished_at=None if waits else now,
+        lease="",
+        attempts=F("attempts") + 1,
+        charged=F("charged") + int(charge),
+        error_class=result.outcome.error_class or "",
+    )
+
+
+def _attempt(result: Result, decision: RetryDecision | None, *, late: bool) -> DeliveryAttempt:
+    return DeliveryAttempt(
+        delivery_id=result.parcel.delivery_id,
+        number=None if late else result.parcel.number,
+        charged=not late and (decision is None or decision.charged),
+        started_at=result.started_at,
+        duration_ms=round(result.seconds * 1000),
+        status_code=result.status,
+        error_class=result.outcome.error_class or "",
+        message=result.outcome.message[:MESSAGE_LIMIT],
+        response_body=result.body,
+        next_delay=None if late or decision is None else decision.delay,
+        delay_reason="" if late or decision is None else decision.reason,
+    )
+
+
+def _tell(result: Result, decision: RetryDecision | None) -> None:
+    parcel, outcome = result.parcel, result.outcome
+    logger.info(
+        "attempt event=%s delivery=%s webhook=%s number=%s status=%s error=%s ms=%s next=%s",
+        parcel.event_id,
+        parcel.delivery_id,
+        parcel.webhook_id,
+        parcel.number,
+        result.status,
+        outcome.error_class,
+        round(result.seconds * 1000),
+        None if decision is None else round(decision.delay, 1),
+    )
+    if decision is None:
+        signals.delivery_finished.send_robust(
+            Delivery,
+            delivery_id=parcel.delivery_id,
+            event_id=parcel.event_id,
+            webhook_id=parcel.webhook_id,
+            status=_final_status(result).value,
+        )

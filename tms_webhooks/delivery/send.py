@@ -1,0 +1,80 @@
+"""One HTTP call, in a thread that knows nothing of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+from tms_webhooks import __version__
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import outcome, signing
+from tms_webhooks.delivery.claim import Parcel
+from tms_webhooks.delivery.outcome import Outcome
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net.client import Client, Request
+
+USER_AGENT = f"tms-webhooks/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of sending one parcel."""
+
+    parcel: Parcel
+    started_at: datetime
+    seconds: float
+    outcome: Outcome
+    status: int | None = None
+    body: str = ""
+
+
+def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Result:
+    """Sign and send a parcel now. Never raises: whatever goes wrong is in the result's outcome."""
+    started_at, start = clock(), monotonic()
+    try:
+        response = client.send(_request(parcel, started_at))
+    except DeliveryError as error:
+        return Result(parcel, started_at, monotonic() - start, outcome.of_error(error))
+    except Exception as error:
+        # The class alone: what the message holds nobody knows.
+        unknown = DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
+        return Result(parcel, started_at, monotonic() - start, outcome.of_error(unknown))
+    return Result(
+        parcel,
+        started_at,
+        response.elapsed,
+        outcome.of_response(status=response.status, headers=response.headers, now=clock()),
+        status=response.status,
+        body=response.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+    )
+
+
+def _request(parcel: Parcel, now: datetime) -> Request:
+    if parcel.problem is not None:
+        raise parcel.problem
+    if len(parcel.body) > app_settings.BODY_LIMIT:
+        raise DeliveryError(
+            f"the body has {len(parcel.body)} bytes, more than BODY_LIMIT", error_class=ErrorClass.BODY_TOO_LARGE, permanent=True
+        )
+    signed = signing.signature_headers(
+        secrets=parcel.secrets, message_id=parcel.event_id, timestamp=int(now.timestamp()), body=parcel.body
+    )
+    # Ours last: a custom header can't take the place of one of them.
+    headers = {
+        **parcel.headers,
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "tms-delivery-id": str(parcel.delivery_id),
+        "tms-attempt": str(parcel.number),
+        **signed,
+    }
+    return Request(
+        method=parcel.verb,
+        url=parcel.url,
+        headers=headers,
+        body=parcel.body,
+        deadline=min(parcel.timeout, app_settings.DEADLINE) if parcel.timeout else app_settings.DEADLINE,
+    )

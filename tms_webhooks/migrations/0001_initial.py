@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import django.core.validators
+import django.db.models.deletion
+import tms_webhooks.models.encryption
+import tms_webhooks.models.event
+import tms_webhooks.validators
+from django.db import migrations, models
+
+from tms_webhooks.models.organization import organization_model
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [
+        migrations.swappable_dependency(organization_model()),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='DrainSlot',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveSmallIntegerField(unique=True, verbose_name='number')),
+                ('owner', models.CharField(blank=True, default='', max_length=64, verbose_name='owner')),
+                ('held_until', models.DateTimeField(verbose_name='held until')),
+            ],
+            options={
+                'verbose_name': 'drain slot',
+                'verbose_name_plural': 'drain slots',
+            },
+        ),
+        migrations.CreateModel(
+            name='ScanCursor',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.CharField(max_length=200, unique=True, verbose_name='key')),
+                ('scanned_until', models.DateTimeField(verbose_name='scanned until')),
+            ],
+            options={
+                'verbose_name': 'scan cursor',
+                'verbose_name_plural': 'scan cursors',
+            },
+        ),
+        migrations.CreateModel(
+            name='Subscription',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('event_type', models.CharField(help_text='An event such as class.cancelled, all of a noun as class.*, or *.', max_length=100, verbose_name='event')),
+                ('more_than_days', models.FloatField(blank=True, help_text='For expiring events: tell while more days than these are left.', null=True, verbose_name='more than days')),
+                ('less_than_days', models.FloatField(blank=True, help_text='For expiring events: tell once fewer days than these are left.', null=True, verbose_name='less than days')),
+            ],
+            options={
+                'verbose_name': 'subscription',
+                'verbose_name_plural': 'subscriptions',
+                'ordering': ('webhook', 'event_type', 'pk'),
+            },
+        ),
+        migrations.CreateModel(
+            name='Event',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('uid', models.UUIDField(default=tms_webhooks.models.event.time_ordered_uuid, editable=False, unique=True, verbose_name='id')),
+                ('type', models.CharField(max_length=100, verbose_name='type')),
+                ('version', models.PositiveSmallIntegerField(default=1, verbose_name='schema version')),
+                ('subject_type', models.CharField(max_length=50, verbose_name='subject type')),
+                ('subject_id', models.CharField(max_length=64, verbose_name='subject id')),
+                ('sequence', models.PositiveIntegerField(verbose_name='sequence')),
+                ('actor_kind', models.CharField(max_length=20, verbose_name='actor kind')),
+                ('actor_id', models.CharField(blank=True, default='', max_length=64, verbose_name='actor id')),
+                ('occurred_at', models.DateTimeField(verbose_name='occurred at')),
+                ('body', models.TextField(blank=True, default='', verbose_name='body')),
+                ('error', models.TextField(blank=True, default='', verbose_name='error')),
+                ('fanned_out_at', models.DateTimeField(editable=False, null=True, verbose_name='fanned out at')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
+                ('subscription', models.ForeignKey(blank=True, db_constraint=False, help_text='Set where the event is for this subscription alone, as an expiry window is.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tms_webhooks.subscription', verbose_name='subscription')),
+            ],
+            options={
+                'verbose_name': 'event',
+                'verbose_name_plural': 'events',
+                'ordering': ('-pk',),
+            },
+        ),
+        migrations.CreateModel(
+            name='EventSequence',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('subject_type', models.CharField(max_length=50)),
+                ('subject_id', models.CharField(max_length=64)),
+                ('last', models.PositiveIntegerField()),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('subject_type', 'subject_id'), name='tms_event_sequence_of_subject')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Occurrence',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.CharField(max_length=200, unique=True, verbose_name='key')),
+                ('told_at', models.DateTimeField(verbose_name='told at')),
+            ],
+            options={
+                'verbose_name': 'occurrence',
+                'verbose_name_plural': 'occurrences',
+                'indexes': [models.Index(fields=['told_at'], name='tms_occurrence_by_age')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Webhook',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=150, verbose_name='name')),
+                ('url', models.CharField(help_text='Where to send the requests. It must answer with 2xx within the timeout.', max_length=2000, validators=[tms_webhooks.validators.validate_webhook_url], verbose_name='URL')),
+                ('verb', models.CharField(choices=[('POST', 'POST'), ('PUT', 'PUT'), ('PATCH', 'PATCH'), ('GET', 'GET'), ('DELETE', 'DELETE')], default='POST', max_length=6, verbose_name='verb')),
+                ('headers', tms_webhooks.models.encryption.EncryptedTextField(blank=True, default='', help_text='One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted.', validators=[tms_webhooks.validators.validate_headers], verbose_name='headers')),
+                ('delay_seconds', models.PositiveIntegerField(default=0, help_text='Wait this long before the first attempt.', validators=[django.core.validators.MaxValueValidator(86400)], verbose_name='delay seconds')),
+                ('timeout_seconds', models.PositiveSmallIntegerField(default=20, help_text='Give up an attempt after this long.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(30)], verbose_name='timeout seconds')),
+                ('max_retries', models.PositiveSmallIntegerField(blank=True, help_text='How often to try again, 0 to 10; empty: as often as the schedule has delays.', null=True, validators=[django.core.validators.MaxValueValidator(10)], verbose_name='max retries')),
+                ('schedule', models.JSONField(blank=True, default=str, help_text='standard, skillable, none, or a list of at most 15 delays in seconds; empty: standard.', validators=[tms_webhooks.validators.validate_schedule], verbose_name='schedule')),
+                ('max_in_flight', models.PositiveSmallIntegerField(blank=True, help_text="Concurrent requests to this webhook; empty: the installation's default.", null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)], verbose_name='max in flight')),
+                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
+                ('disabled_reason', models.CharField(blank=True, default='', editable=False, max_length=20, verbose_name='disabled reason')),
+                ('disabled_at', models.DateTimeField(editable=False, null=True, verbose_name='disabled at')),
+                ('deleted_at', models.DateTimeField(editable=False, null=True, verbose_name='deleted at')),
+                ('served_at', models.DateTimeField(editable=False, null=True, verbose_name='served at')),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
+                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated at')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhooks', to=organization_model(), verbose_name='organization')),
+            ],
+            options={
+                'verbose_name': 'webhook',
+                'verbose_name_plural': 'webhooks',
+                'ordering': ('name', 'pk'),
+            },
+        ),
+        migrations.AddField(
+            model_name='subscription',
+            name='webhook',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='tms_webhooks.webhook', verbose_name='webhook'),
+        ),
+        migrations.CreateModel(
+            name='Delivery',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('status', models.CharField(choices=[('pending', 'Pending'), ('in_flight', 'In flight'), ('waiting', 'Waiting'), ('delivered', 'Delivered'), ('exhausted', 'Exhausted'), ('failed', 'Failed'), ('skipped', 'Skipped'), ('cancelled', 'Cancelled')], default='pending', max_length=10, verbose_name='status')),
+                ('due_at', models.DateTimeField(null=True, verbose_name='due at')),
+                ('lease', models.CharField(blank=True, default='', editable=False, max_length=36, verbose_name='lease')),
+                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='attempts')),
+                ('charged', models.PositiveSmallIntegerField(default=0, verbose_name='charged attempts')),
+                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
+                ('created_at', models.DateTimeField(verbose_name='created at')),
+                ('finished_at', models.DateTimeField(null=True, verbose_name='finished at')),
+                ('event', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.event', verbose_name='event')),
+                ('webhook', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.webhook', verbose_name='webhook')),
+            ],
+            options={
+                'verbose_name': 'delivery',
+                'verbose_name_plural': 'deliveries',
+                'ordering': ('-pk',),
+            },
+        ),
+        migrations.CreateModel(
+            name='WebhookSecret',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('value', tms_webhooks.models.encryption.EncryptedTextField(verbose_name='value')),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
+                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires at')),
+                ('webhook', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secrets', to='tms_webhooks.webhook', verbose_name='webhook')),
+            ],
+            options={
+                'verbose_name': 'webhook secret',
+                'verbose_name_plural': 'webhook secrets',
+            },
+        ),
+        migrations.CreateModel(
+            name='DeliveryAttempt',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveSmallIntegerField(null=True, verbose_name='number')),
+                ('charged', models.BooleanField(default=True, verbose_name='charged')),
+                ('started_at', models.DateTimeField(verbose_name='started at')),
+                ('duration_ms', models.PositiveIntegerField(verbose_name='duration (ms)')),
+                ('status_code', models.PositiveSmallIntegerField(null=True, verbose_name='status code')),
+                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
+                ('message', models.CharField(blank=True, default='', max_length=500, verbose_name='message')),
+                ('response_body', models.TextField(blank=True, default='', verbose_name='response body')),
+                ('next_delay', models.FloatField(null=True, verbose_name='next delay (s)')),
+                ('delay_reason', models.CharField(blank=True, choices=[('schedule', 'Schedule'), ('retry_after', 'Retry-After'), ('timeout_penalty', 'Timeout penalty'), ('throttle', 'Throttle'), ('breaker', 'Pause')], default='', max_length=20, verbose_name='delay reason')),
+                ('delivery', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attempt_log', to='tms_webhooks.delivery', verbose_name='delivery')),
+            ],
+            options={
+                'verbose_name': 'attempt',
+                'verbose_name_plural': 'attempts',
+                'ordering': ('pk',),
+                'indexes': [models.Index(fields=['started_at'], name='tms_attempt_by_age')],
+                'constraints': [models.UniqueConstraint(fields=('delivery', 'number'), name='tms_attempt_number')],
+            },
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('fanned_out_at__isnull', True)), fields=['fanned_out_at', 'id'], name='tms_event_to_fan_out'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(fields=['occurred_at'], name='tms_event_by_age'),
+        ),
+        migrations.AddConstraint(
+            model_name='event',
+            constraint=models.UniqueConstraint(fields=('subject_type', 'subject_id', 'sequence'), name='tms_event_sequence'),
+        ),
+        migrations.AddIndex(
+            model_name='webhook',
+            index=models.Index(condition=models.Q(('deleted_at__isnull', True)), fields=['organization'], name='tms_webhook_of_organization'),
+        ),
+        migrations.AddConstraint(
+            model_name='webhook',
+            constraint=models.CheckConstraint(condition=models.Q(('timeout_seconds__gte', 1), ('timeout_seconds__lte', 30)), name='tms_webhook_timeout_range'),
+        ),
+        migrations.AddConstraint(
+            model_name='webhook',
+            constraint=models.CheckConstraint(condition=models.Q(('delay_seconds__lte', 86400)), name='tms_webhook_delay_range'),
+        ),
+        migrations.AddConstraint(
+            model_name='webhook',
+            constraint=models.CheckConstraint(condition=models.Q(('max_retries__isnull', True), ('max_retries__lte', 10), _connector='OR'), name='tms_webhook_retries_range'),
+        ),
+        migrations.AddConstraint(
+            model_name='webhook',
+            constraint=models.CheckConstraint(condition=models.Q(('max_in_flight__isnull', True), ('max_in_flight__gte', 1), _connector='OR'), name='tms_webhook_in_flight_range'),
+        ),
+        migrations.AddIndex(
+            model_name='subscription',
+            index=models.Index(fields=['event_type', 'webhook'], name='tms_subscription_wanting'),
+        ),
+        migrations.AddConstraint(
+            model_name='subscription',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('less_than_days__isnull', True), ('more_than_days__isnull', True)), models.Q(('less_than_days__gt', 0), ('more_than_days__isnull', True)), models.Q(('more_than_days__gte', 0), ('more_than_days__lt', models.F('less_than_days'))), _connector='OR'), name='tms_subscription_window_order'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'due_at'], name='tms_delivery_claim'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='tms_delivery_due'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('status', 'in_flight')), fields=['status', 'webhook'], name='tms_delivery_in_flight'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.UniqueConstraint(fields=('event', 'webhook'), name='tms_delivery_once_per_webhook'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('due_at__isnull', False), ('status__in', ('pending', 'waiting', 'in_flight'))), models.Q(('due_at__isnull', True), ('status__in', ('delivered', 'exhausted', 'failed', 'skipped', 'cancelled'))), _connector='OR'), name='tms_delivery_due_while_open'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'in_flight'), models.Q(('lease', ''), _negated=True)), models.Q(models.Q(('status', 'in_flight'), _negated=True), ('lease', '')), _connector='OR'), name='tms_delivery_lease_in_flight'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.CheckConstraint(condition=models.Q(('charged__lte', models.F('attempts'))), name='tms_delivery_charged'),
+        ),
+        migrations.AddConstraint(
+            model_name='webhooksecret',
+            constraint=models.UniqueConstraint(condition=models.Q(('expires_at__isnull', True)), fields=('webhook',), name='tms_webhook_one_current_secret'),
+        ),
+    ]

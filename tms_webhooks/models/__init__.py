@@ -1,0 +1,23 @@
+"""The tables. Rows change through their own verbs; filters are adjectives on the querysets."""
+
+from __future__ import annotations
+
+from tms_webhooks.models.delivery import Delivery, DeliveryAttempt
+from tms_webhooks.models.drain import DrainSlot
+from tms_webhooks.models.event import Event, EventSequence
+from tms_webhooks.models.occurrence import Occurrence, ScanCursor
+from tms_webhooks.models.subscription import Subscription
+from tms_webhooks.models.webhook import Webhook, WebhookSecret
+
+__all__ = [
+    "Delivery",
+    "DeliveryAttempt",
+    "DrainSlot",
+    "Event",
+    "EventSequence",
+    "Occurrence",
+    "ScanCursor",
+    "Subscription",
+    "Webhook",
+    "WebhookSecret",
+]

@@ -1,0 +1,193 @@
+"""One event for one webhook, and the attempts to bring it there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.models.event import Event
+from tms_webhooks.models.webhook import Webhook
+
+OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
+FINISHED = (
+    DeliveryStatus.DELIVERED,
+    DeliveryStatus.EXHAUSTED,
+    DeliveryStatus.FAILED,
+    DeliveryStatus.SKIPPED,
+    DeliveryStatus.CANCELLED,
+)
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Deliveries by where they stand, and the changes that a worker makes to many at once."""
+
+    def open(self) -> DeliveryQuerySet:
+        """Keep those that still have somewhere to go."""
+        return self.filter(due_at__isnull=False)
+
+    def due(self, now: datetime) -> DeliveryQuerySet:
+        """Keep those that a worker may claim: due, or held under a lease that ran out."""
+        return self.filter(due_at__lte=now)
+
+    def held(self, token: str) -> DeliveryQuerySet:
+        """Keep those that the claim with this token holds still."""
+        return self.filter(status=DeliveryStatus.IN_FLIGHT, lease=token)
+
+    def claim(self, *, token: str, now: datetime, until: datetime) -> int:
+        """Lease those that are due to the holder of ``token`` until ``until``; return how many."""
+        return self.due(now).update(status=DeliveryStatus.IN_FLIGHT, lease=token, due_at=until)
+
+    def renew(self, *, token: str, until: datetime) -> int:
+        """Extend the leases that ``token`` holds still; another worker's claim is left alone."""
+        return self.held(token).update(due_at=until)
+
+    def release(self, *, token: str, now: datetime) -> int:
+        """Give back what ``token`` holds and never sent."""
+        tried = self.held(token).filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="", due_at=now)
+        fresh = self.held(token).update(status=DeliveryStatus.PENDING, lease="", due_at=now)
+        return tried + fresh
+
+    def mark_delivered(self, *, token: str, now: datetime) -> int:
+        """Finish those that ``token`` holds: the receiver took them."""
+        return self.held(token).update(
+            status=DeliveryStatus.DELIVERED,
+            lease="",
+            due_at=None,
+            attempts=F("attempts") + 1,
+            charged=F("charged") + 1,
+            finished_at=now,
+            error_class="",
+        )
+
+    def skip(self, *, now: datetime) -> int:
+        """Finish those that no worker holds as skipped: their webhook is disabled."""
+        return self.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING)).update(
+            status=DeliveryStatus.SKIPPED, due_at=None, finished_at=now
+        )
+
+
+class Delivery(models.Model):
+    """One event on its way to one webhook.
+
+    ``due_at`` is when a worker may take it: for a leased delivery, the end of the lease, so that the rows of a worker
+    that died come due by themselves. It is empty once the delivery is finished.
+    """
+
+    # No constraints in the database on these two: they cost more than all the rest of the insert.
+    event = models.ForeignKey(
+        Event,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("event"),
+    )
+    webhook = models.ForeignKey(
+        Webhook, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False, verbose_name=_("webhook")
+    )
+    status = models.CharField(
+        _("status"), max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING
+    )
+    due_at = models.DateTimeField(_("due at"), null=True)
+    lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    charged = models.PositiveSmallIntegerField(_("charged attempts"), default=0)
+    error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
+    created_at = models.DateTimeField(_("created at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+
+    if TYPE_CHECKING:
+        event_id: int
+        webhook_id: int
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        ordering = ("-pk",)
+        indexes = [
+            # claim.py: the next ones of one webhook.
+            models.Index(
+                fields=["webhook", "due_at"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
+            ),
+            # claim.py: is anything due, and when next?
+            models.Index(fields=["due_at"], name="tms_delivery_due", condition=Q(due_at__isnull=False)),
+            # claim.py: how many are in flight per webhook?
+            models.Index(
+                fields=["status", "webhook"], name="tms_delivery_in_flight", condition=Q(status=DeliveryStatus.IN_FLIGHT)
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["event", "webhook"], name="tms_delivery_once_per_webhook"),
+            models.CheckConstraint(
+                condition=Q(status__in=OPEN, due_at__isnull=False) | Q(status__in=FINISHED, due_at__isnull=True),
+                name="tms_delivery_due_while_open",
+            ),
+            models.CheckConstraint(
+                condition=(Q(status=DeliveryStatus.IN_FLIGHT) & ~Q(lease=""))
+                | (~Q(status=DeliveryStatus.IN_FLIGHT) & Q(lease="")),
+                name="tms_delivery_lease_in_flight",
+            ),
+            models.CheckConstraint(condition=Q(charged__lte=F("attempts")), name="tms_delivery_charged"),
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk}"
+
+
+class AttemptQuerySet(models.QuerySet["DeliveryAttempt"]):
+    """Attempts by age."""
+
+    def of(self, deliveries: Collection[int]) -> AttemptQuerySet:
+        """Keep the attempts of these deliveries, oldest first."""
+        return self.filter(delivery_id__in=deliveries).order_by("pk")
+
+
+class DeliveryAttempt(models.Model):
+    """One HTTP call, and what came of it."""
+
+    delivery = models.ForeignKey(
+        Delivery,
+        on_delete=models.CASCADE,
+        related_name="attempt_log",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("delivery"),
+    )
+    # Empty for a late one: its worker had lost the lease, and the number belongs to the attempt that took over.
+    number = models.PositiveSmallIntegerField(_("number"), null=True)
+    charged = models.BooleanField(_("charged"), default=True)
+    started_at = models.DateTimeField(_("started at"))
+    duration_ms = models.PositiveIntegerField(_("duration (ms)"))
+    status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
+    error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
+    message = models.CharField(_("message"), max_length=500, blank=True, default="")
+    response_body = models.TextField(_("response body"), blank=True, default="")
+    next_delay = models.FloatField(_("next delay (s)"), null=True)
+    delay_reason = models.CharField(
+        _("delay reason"), max_length=20, choices=DelayReason.choices, blank=True, default=""
+    )
+
+    if TYPE_CHECKING:
+        delivery_id: int
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ("pk",)
+        indexes = [models.Index(fields=["started_at"], name="tms_attempt_by_age")]
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "number"], name="tms_attempt_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of delivery {self.delivery_id}"

@@ -1,0 +1,52 @@
+"""The slots that keep drains from multiplying."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class DrainSlotManager(models.Manager["DrainSlot"]):
+    """Hands out slots."""
+
+    def take(self, number: int, *, owner: str, now: datetime, until: datetime) -> bool:
+        """Take slot ``number`` until ``until`` unless another drain holds it; return whether it is ours.
+
+        A drain that was killed never releases its slot: it falls free when its time is over.
+        """
+        free = Q(owner="") | Q(held_until__lte=now) | Q(owner=owner)
+        if self.filter(free, number=number).update(owner=owner, held_until=until):
+            return True
+        if self.filter(number=number).exists():
+            return False
+        self.bulk_create([self.model(number=number, owner="", held_until=now)], ignore_conflicts=True)
+        return bool(self.filter(free, number=number).update(owner=owner, held_until=until))
+
+    def release(self, number: int, *, owner: str, now: datetime) -> None:
+        """Give the slot back, if it is still ours."""
+        self.filter(number=number, owner=owner).update(owner="", held_until=now)
+
+    def held_until(self, now: datetime) -> datetime | None:
+        """Return until when a drain is at work, or None where none is."""
+        slots = self.filter(held_until__gt=now).exclude(owner="")
+        return slots.order_by("-held_until").values_list("held_until", flat=True).first()
+
+
+class DrainSlot(models.Model):
+    """One place for a drain to work in."""
+
+    number = models.PositiveSmallIntegerField(_("number"), unique=True)
+    owner = models.CharField(_("owner"), max_length=64, blank=True, default="")
+    held_until = models.DateTimeField(_("held until"))
+
+    objects = DrainSlotManager()
+
+    class Meta:
+        verbose_name = _("drain slot")
+        verbose_name_plural = _("drain slots")
+
+    def __str__(self) -> str:
+        return f"slot {self.number}"

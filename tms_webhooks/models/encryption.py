@@ -1,0 +1,195 @@
+"""Keep secrets encrypted at rest: the cipher, the value object that hides a secret, and the model field.
+
+Fernet, with the keys of the setting ``ENCRYPTION_KEYS``: the first encrypts, all decrypt, so that keys rotate.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django import forms
+from django.conf import settings
+from django.core.exceptions import FieldError, ValidationError
+from django.db import models
+from django.db.models.lookups import Exact, Lookup
+from django.utils.encoding import force_bytes
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks import exceptions
+from tms_webhooks.conf import SETTING_NAME, app_settings
+
+MASK = "••••"
+"""What is shown in place of a secret."""
+
+_SERIALIZED = "sealed"
+
+
+def encrypt(text: str) -> str:
+    """Return ``text`` encrypted, as ASCII; differs each time. Raise `ConfigurationError` for a malformed key."""
+    return _cipher().encrypt(text.encode()).decode("ascii")
+
+
+def decrypt(token: str) -> str:
+    """Return the text that `encrypt` made ``token`` of.
+
+    Raise `SecretError`, which holds neither text nor token, if no key fits, and `ConfigurationError` for a malformed key.
+    """
+    try:
+        return _cipher().decrypt(token.encode()).decode()
+    except (InvalidToken, UnicodeError):
+        # Without its cause: a UnicodeDecodeError holds the decrypted bytes.
+        raise exceptions.SecretError(
+            "A stored secret can't be decrypted with the keys at hand. Put the key that encrypted it back at the end of "
+            f"{SETTING_NAME}['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), or enter the secret anew."
+        ) from None
+
+
+@lru_cache(maxsize=16)
+def derived_key(secret_key: str | bytes) -> str:
+    """Return the Fernet key that stands in for ``ENCRYPTION_KEYS`` while there are none, made of a ``SECRET_KEY``.
+
+    A host that sets ``ENCRYPTION_KEYS`` later appends this key to them, until all secrets are encrypted anew.
+    """
+    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tms_webhooks.encryption").derive(
+        force_bytes(secret_key)
+    )
+    return base64.urlsafe_b64encode(key).decode("ascii")
+
+
+def _cipher() -> MultiFernet:
+    # Looked up anew each time, so that a changed setting is obeyed; built once per set of keys.
+    keys = tuple(app_settings.ENCRYPTION_KEYS)
+    if not keys:
+        keys = tuple(derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    return _cipher_of(keys)
+
+
+@lru_cache(maxsize=16)
+def _cipher_of(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([_fernet(index, key) for index, key in enumerate(keys)])
+
+
+def _fernet(index: int, key: str) -> Fernet:
+    try:
+        return Fernet(key)
+    except (ValueError, TypeError):
+        # Without its cause, which may hold the key.
+        raise exceptions.ConfigurationError(
+            f"{SETTING_NAME}['ENCRYPTION_KEYS'][{index}] is not a Fernet key (the URL-safe base64 of 32 bytes). "
+            "Make one with cryptography.fernet.Fernet.generate_key().decode()."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sealed:
+    """A secret as the database holds it. Shown, logged or formatted it is a mask; `reveal` opens it.
+
+    Equal to another one only if they hold the same token; that of one text differs each time it is encrypted.
+    """
+
+    token: str
+
+    def reveal(self) -> str:
+        """Return the secret in clear; raise `SecretError` if it can't be decrypted."""
+        return decrypt(self.token)
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"<Sealed: {MASK}>"
+
+
+def reveal(value: Sealed | str) -> str:
+    """Return in clear what an `EncryptedTextField` holds: `Sealed` once loaded, plain text if empty or just assigned."""
+    return value.reveal() if isinstance(value, Sealed) else value
+
+
+class SealedFormField(forms.CharField):
+    """A form field that shows the mask of a secret and understands the untouched mask as "keep it"."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return data != MASK and super().has_changed(initial, data)
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        if MASK[0] in value and value != MASK:
+            raise ValidationError(_("Leave the dots as they are, or replace them all."), code="partial_mask")
+
+
+# Django's own classes are not generic at run time.
+if TYPE_CHECKING:
+    _Exact = Exact[Any]
+    _TextField = models.TextField[Sealed | str, Sealed | str]
+else:
+    _Exact = Exact
+    _TextField = models.TextField
+
+
+class _ExactToken(_Exact):
+    def get_prep_lookup(self) -> Any:
+        if isinstance(self.rhs, str) and self.rhs:
+            raise FieldError("An encrypted field can't be searched for a text: it is encrypted differently each time.")
+        return super().get_prep_lookup()
+
+
+class EncryptedTextField(_TextField):
+    """A text that is encrypted on its way to the database.
+
+    Assign plain text; once loaded from the database the value is `Sealed`, whatever the keys, so that a row whose
+    secret can't be decrypted still loads, lists and saves. `reveal` reads either. Empty text stays empty, on both sides.
+    It can be looked up only by ``isnull``, by ``exact=""`` and by ``exact=`` a `Sealed`.
+    """
+
+    description = _("Encrypted text")
+
+    def from_db_value(self, value: str | None, *context: Any) -> Sealed | str | None:  # noqa: ARG002
+        return Sealed(value) if value else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return a `Sealed` or plain text; a dictionary is what `value_to_string` wrote into a fixture."""
+        if isinstance(value, dict) and isinstance(value.get(_SERIALIZED), str):
+            return Sealed(value[_SERIALIZED])
+        return value if isinstance(value, Sealed) else super().to_python(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        if isinstance(value, Sealed):
+            return value.token
+        return encrypt(value) if value else value
+
+    def value_to_string(self, obj: models.Model) -> Any:
+        """Return what a fixture holds: the token, in a dictionary.
+
+        Not the bare token: a text that someone types must never be taken for one, or they could have a token that
+        they found in a dump decrypted by entering it as their own secret.
+        """
+        token = self.get_prep_value(self.value_from_object(obj))
+        return {_SERIALIZED: token} if token else token
+
+    def run_validators(self, value: Any) -> None:
+        # A sealed value passed them when it was text.
+        if not isinstance(value, Sealed):
+            super().run_validators(value)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": SealedFormField, **kwargs})
+
+    def save_form_data(self, instance: models.Model, data: Any) -> None:
+        """Set the attribute, unless the form sent back the mask that it was shown."""
+        if data != MASK:
+            super().save_form_data(instance, data)
+
+    def get_lookup(self, lookup_name: str) -> type[Lookup[Any]] | None:
+        if lookup_name == "exact":
+            return _ExactToken
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
+
+    def get_transform(self, lookup_name: str) -> None:  # noqa: ARG002
+        return None

@@ -1,0 +1,147 @@
+"""The outbox: one row for each thing that happened, written in the transaction in which it happened."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, models, router
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.subscription import Subscription
+
+PUBLIC_PREFIX = "evt_"
+
+
+def time_ordered_uuid() -> uuid.UUID:
+    """Return a UUID of version 7 (RFC 9562): time first, so that neighbours in time are neighbours in the index."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    number = number & ~(0xF000 << 64) & ~(0xC000 << 48) | (0x7000 << 64) | (0x8000 << 48)
+    return uuid.UUID(int=number)
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    """Events by where they stand."""
+
+    def to_fan_out(self) -> EventQuerySet:
+        """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
+        return self.filter(fanned_out_at__isnull=True).order_by("pk")
+
+    def mark_fanned_out(self, *, now: datetime) -> int:
+        """Note that these events have their deliveries."""
+        return self.update(fanned_out_at=now)
+
+
+class Event(models.Model):
+    """One thing that happened to one object."""
+
+    uid = models.UUIDField(_("id"), default=time_ordered_uuid, unique=True, editable=False)
+    type = models.CharField(_("type"), max_length=100)
+    version = models.PositiveSmallIntegerField(_("schema version"), default=1)
+    organization = models.ForeignKey(
+        organization_model(), on_delete=models.CASCADE, related_name="+", verbose_name=_("organization")
+    )
+    subject_type = models.CharField(_("subject type"), max_length=50)
+    subject_id = models.CharField(_("subject id"), max_length=64)
+    sequence = models.PositiveIntegerField(_("sequence"))
+    actor_kind = models.CharField(_("actor kind"), max_length=20)
+    actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")
+    occurred_at = models.DateTimeField(_("occurred at"))
+    body = models.TextField(_("body"), blank=True, default="")
+    error = models.TextField(_("error"), blank=True, default="")
+    fanned_out_at = models.DateTimeField(_("fanned out at"), null=True, editable=False)
+    subscription = models.ForeignKey(
+        Subscription,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        verbose_name=_("subscription"),
+        help_text=_("Set where the event is for this subscription alone, as an expiry window is."),
+    )
+
+    if TYPE_CHECKING:
+        organization_id: Any
+        subscription_id: int | None
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ("-pk",)
+        indexes = [
+            models.Index(
+                fields=["fanned_out_at", "id"], name="tms_event_to_fan_out", condition=Q(fanned_out_at__isnull=True)
+            ),
+            models.Index(fields=["occurred_at"], name="tms_event_by_age"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.public_id}"
+
+    @property
+    def public_id(self) -> str:
+        """The id that receivers see: the same for every webhook, every retry and every replay."""
+        return PUBLIC_PREFIX + self.uid.hex
+
+
+class EventSequenceManager(models.Manager["EventSequence"]):
+    """Counts the events of each object."""
+
+    def advance(self, subject_type: str, subject_id: str, *, using: str | None = None) -> int:
+        """Return the object's next number, from 1 and without gaps.
+
+        The row stays locked until the caller's transaction ends, so two changes of one object can't share a number;
+        a rollback gives the number back.
+        """
+        using = using or router.db_for_write(self.model)
+        connection = connections[using]
+        if not connection.features.can_return_columns_from_insert:
+            return self._advance_by_lock(subject_type, subject_id, using=using)
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        if connection.vendor == "mysql":
+            conflict = "ON DUPLICATE KEY UPDATE last = last + 1"
+        else:
+            conflict = f"ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1"
+        sql = f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, 1) {conflict} RETURNING last"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [subject_type, subject_id])
+            row: tuple[int] = cursor.fetchone()
+        return row[0]
+
+    def _advance_by_lock(self, subject_type: str, subject_id: str, *, using: str) -> int:
+        rows = self.using(using)
+        rows.bulk_create([self.model(subject_type=subject_type, subject_id=subject_id, last=0)], ignore_conflicts=True)
+        row = rows.select_for_update().get(subject_type=subject_type, subject_id=subject_id)
+        row.last += 1
+        row.save(using=using, update_fields=["last"])
+        return row.last
+
+
+class EventSequence(models.Model):
+    """The number of the last event of one object. It outlives the events, which are pruned."""
+
+    subject_type = models.CharField(max_length=50)
+    subject_id = models.CharField(max_length=64)
+    last = models.PositiveIntegerField()
+
+    objects = EventSequenceManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subject_type", "subject_id"], name="tms_event_sequence_of_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject_type}:{self.subject_id} {self.last}"

@@ -1,0 +1,106 @@
+"""Which events a webhook wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.models.webhook import Webhook
+
+DEFAULT_WINDOW = (0.0, 30.0)
+
+
+def patterns_for(event_type: str) -> list[str]:
+    """Return the subscription names that an event of this type answers to, the narrowest first.
+
+    >>> patterns_for("class.cancelled")
+    ['class.cancelled', 'class.*', '*']
+    """
+    segments = event_type.split(".")
+    prefixes = (".".join(segments[:length]) for length in range(len(segments) - 1, 0, -1))
+    return [event_type, *(f"{prefix}.*" for prefix in prefixes), "*"]
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    """Subscriptions by what they want."""
+
+    def living(self) -> SubscriptionQuerySet:
+        """Leave out those of deleted webhooks. Disabled ones stay: what they miss is kept for a replay."""
+        return self.filter(webhook__deleted_at__isnull=True)
+
+    def wanting(self, event_types: Iterable[str]) -> SubscriptionQuerySet:
+        """Keep those that want at least one of these event types."""
+        names = {pattern for event_type in event_types for pattern in patterns_for(event_type)}
+        return self.living().filter(event_type__in=sorted(names))
+
+
+class Subscription(models.Model):
+    """One event name or pattern of a webhook, with the days window of ``expiring`` events."""
+
+    webhook = models.ForeignKey(
+        Webhook, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("webhook")
+    )
+    event_type = models.CharField(
+        _("event"), max_length=100, help_text=_("An event such as class.cancelled, all of a noun as class.*, or *.")
+    )
+    more_than_days = models.FloatField(
+        _("more than days"), null=True, blank=True, help_text=_("For expiring events: tell while more days than these are left.")
+    )
+    less_than_days = models.FloatField(
+        _("less than days"), null=True, blank=True, help_text=_("For expiring events: tell once fewer days than these are left.")
+    )
+
+    if TYPE_CHECKING:
+        webhook_id: int
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("subscription")
+        verbose_name_plural = _("subscriptions")
+        ordering = ("webhook", "event_type", "pk")
+        indexes = [models.Index(fields=["event_type", "webhook"], name="tms_subscription_wanting")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(less_than_days__isnull=True, more_than_days__isnull=True)
+                | Q(less_than_days__gt=0, more_than_days__isnull=True)
+                | Q(more_than_days__gte=0, more_than_days__lt=F("less_than_days")),
+                name="tms_subscription_window_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.event_type
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The days window, exclusive at both ends: more than the first and less than the second are left."""
+        if self.less_than_days is None:
+            return DEFAULT_WINDOW
+        return (self.more_than_days or 0.0, self.less_than_days)
+
+    def clean(self) -> None:
+        """Refuse a days window that no assignment can ever be in."""
+        more, less = self.more_than_days, self.less_than_days
+        errors: dict[str, Any] = {}
+        if more is not None and more < 0:
+            errors["more_than_days"] = _("More than days is %(value)s; give 0 or more.") % {"value": f"{more:g}"}
+        if less is not None and less <= 0:
+            errors["less_than_days"] = _("Less than days is %(value)s; give more than 0.") % {"value": f"{less:g}"}
+        if more is not None and less is None:
+            errors["less_than_days"] = _("Less than days is empty; give the upper end of the window, above %(more)s.") % {
+                "more": f"{more:g}"
+            }
+        if more is not None and less is not None and more >= less:
+            errors["more_than_days"] = _(
+                "More than days is %(more)s, and less than days is %(less)s; the first has to be the smaller one."
+            ) % {"more": f"{more:g}", "less": f"{less:g}"}
+        if less is not None and not self.event_type.endswith((".expiring", "*")):
+            errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {"name": self.event_type}
+        if errors:
+            raise ValidationError(errors)

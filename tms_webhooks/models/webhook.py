@@ -1,0 +1,207 @@
+"""A webhook: where an organization wants to be told, and the secrets that sign what it is told."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks import choices, validators
+from tms_webhooks.conf import app_settings
+from tms_webhooks.models.encryption import EncryptedTextField, reveal
+from tms_webhooks.models.organization import organization_model
+
+if TYPE_CHECKING:
+    from django_stubs_ext.db.models.manager import RelatedManager
+
+LONGEST_DELAY = 86_400
+LONGEST_TIMEOUT = 30
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    """Webhooks by what can be done with them."""
+
+    def existing(self) -> WebhookQuerySet:
+        """Leave out the deleted ones; their rows stay, because the delivery log speaks of them."""
+        return self.filter(deleted_at__isnull=True)
+
+    def enabled(self) -> WebhookQuerySet:
+        """Keep those that get requests."""
+        return self.existing().filter(enabled=True)
+
+
+class Webhook(models.Model):
+    """One receiver of one organization."""
+
+    organization = models.ForeignKey(
+        organization_model(), on_delete=models.CASCADE, related_name="webhooks", verbose_name=_("organization")
+    )
+    name = models.CharField(_("name"), max_length=150)
+    url = models.CharField(
+        _("URL"),
+        max_length=2000,
+        validators=[validators.validate_webhook_url],
+        help_text=_("Where to send the requests. It must answer with 2xx within the timeout."),
+    )
+    verb = models.CharField(_("verb"), max_length=6, choices=choices.Verb.choices, default=choices.Verb.POST)
+    headers = EncryptedTextField(
+        _("headers"),
+        blank=True,
+        default="",
+        validators=[validators.validate_headers],
+        help_text=_("One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
+    )
+    delay_seconds = models.PositiveIntegerField(
+        _("delay seconds"),
+        default=0,
+        validators=[MaxValueValidator(LONGEST_DELAY)],
+        help_text=_("Wait this long before the first attempt."),
+    )
+    timeout_seconds = models.PositiveSmallIntegerField(
+        _("timeout seconds"),
+        default=20,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_TIMEOUT)],
+        help_text=_("Give up an attempt after this long."),
+    )
+    max_retries = models.PositiveSmallIntegerField(
+        _("max retries"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(10)],
+        help_text=_("How often to try again, 0 to 10; empty: as often as the schedule has delays."),
+    )
+    schedule = models.JSONField(
+        _("schedule"),
+        default=str,
+        blank=True,
+        validators=[validators.validate_schedule],
+        help_text=_("standard, skillable, none, or a list of at most 15 delays in seconds; empty: standard."),
+    )
+    max_in_flight = models.PositiveSmallIntegerField(
+        _("max in flight"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("Concurrent requests to this webhook; empty: the installation's default."),
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+    disabled_reason = models.CharField(_("disabled reason"), max_length=20, blank=True, default="", editable=False)
+    disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
+    deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
+    served_at = models.DateTimeField(_("served at"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    if TYPE_CHECKING:
+        organization_id: Any
+        secrets: RelatedManager[WebhookSecret]
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        ordering = ("name", "pk")
+        indexes = [
+            models.Index(
+                fields=["organization"],
+                name="tms_webhook_of_organization",
+                condition=Q(deleted_at__isnull=True),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(timeout_seconds__gte=1, timeout_seconds__lte=LONGEST_TIMEOUT), name="tms_webhook_timeout_range"
+            ),
+            models.CheckConstraint(condition=Q(delay_seconds__lte=LONGEST_DELAY), name="tms_webhook_delay_range"),
+            models.CheckConstraint(
+                condition=Q(max_retries__isnull=True) | Q(max_retries__lte=10), name="tms_webhook_retries_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(max_in_flight__isnull=True) | Q(max_in_flight__gte=1), name="tms_webhook_in_flight_range"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row, and give a new webhook its first secret in the same transaction."""
+        if not self._state.adding:
+            super().save(*args, **kwargs)
+            return
+        with transaction.atomic(using=kwargs.get("using")):
+            super().save(*args, **kwargs)
+            self.secrets.create(value=new_secret())
+
+    def signing_secrets(self, now: datetime) -> list[str]:
+        """Return the secrets that sign at ``now``, newest first.
+
+        Raises `SecretError` where one of them can't be decrypted.
+        """
+        valid = [secret for secret in self.secrets.all() if secret.expires_at is None or secret.expires_at > now]
+        return [reveal(secret.value) for secret in sorted(valid, key=lambda secret: -secret.pk)]
+
+    def rotate_secret(self, *, now: datetime | None = None, overlap: timedelta | None = None) -> str:
+        """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
+
+        Raises ``ValueError`` for an overlap that is negative or over the limit of the settings.
+        """
+        now = now or timezone.now()
+        overlap = timedelta(seconds=app_settings.SECRET_OVERLAP) if overlap is None else overlap
+        limit = timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT)
+        if not timedelta() <= overlap <= limit:
+            raise ValueError(f"overlap is {overlap}; choose from 0 to {limit}.")
+        secret = new_secret()
+        with transaction.atomic(using=self._state.db):
+            type(self).objects.using(self._state.db).select_for_update().get(pk=self.pk)
+            self.secrets.filter(expires_at__isnull=True).update(expires_at=now + overlap)
+            self.secrets.filter(expires_at__gt=now + limit).update(expires_at=now + limit)
+            old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
+            self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
+            self.secrets.create(value=secret)
+        return secret
+
+    def disable(self, *, reason: str, now: datetime) -> bool:
+        """Stop sending to this webhook; return whether it was enabled until now."""
+        changed = (
+            type(self)
+            .objects.filter(pk=self.pk, enabled=True)
+            .update(enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now)
+        )
+        if changed:
+            self.enabled, self.disabled_reason, self.disabled_at = False, reason, now
+        return bool(changed)
+
+
+def new_secret() -> str:
+    """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, as Standard Webhooks has it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+class WebhookSecret(models.Model):
+    """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
+    value = EncryptedTextField(_("value"))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("webhook secret")
+        verbose_name_plural = _("webhook secrets")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook"], condition=Q(expires_at__isnull=True), name="tms_webhook_one_current_secret"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"secret {self.pk} of webhook {self.webhook_id}"

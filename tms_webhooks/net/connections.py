@@ -1,0 +1,188 @@
+"""urllib3's connections and pools, led to checked addresses only and held to one deadline."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from tms_webhooks.net import urls
+from tms_webhooks.net.deadline import Exchange, TimedSocket
+from tms_webhooks.net.resolver import Resolver, addresses_of
+
+IDLE_LIMIT = 30.0
+"""Seconds. Firewalls forget an idle connection without a word, and the next request on it would hang."""
+
+if TYPE_CHECKING:
+    _Connection = HTTPConnection
+    _Pool = HTTPConnectionPool
+else:
+    _Connection = object
+    _Pool = object
+
+
+class _Guarded(_Connection):
+    """Mixed into a connection class: resolves once, checks every address, connects to one of those very addresses.
+
+    ``host`` stays the name, so the ``Host`` header, SNI and the certificate check are by name.
+    """
+
+    sock: Any
+    exchange: Exchange
+    used_at: float = 0.0
+
+    def __init__(self, *args: Any, resolve: Resolver, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.resolve = resolve
+        self.method = ""
+        self.held: list[bytes] | None = None
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Write a request whose headers are final, head and body in one piece.
+
+        Two pieces would cost a second system call and wake the receiver twice.
+        """
+        self.method = method
+        self.held = []
+        try:
+            self.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
+            self.endheaders()
+        finally:
+            request_line, self.held = b"".join(self.held)[: -len(b"\r\n")], None
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        self.send(b"%b%b\r\n%b" % (request_line, lines.encode("latin-1"), body or b""))
+
+    def send(self, data: Any) -> None:
+        """Write to the socket, connecting first if need be; while the request line is made, hold it back."""
+        if self.held is None:
+            super().send(data)
+        else:
+            self.held.append(data)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """Read status and headers of the answer.
+
+        urllib3's own method also looks for malformed headers, and logs the URL, which may hold a secret, if it finds one.
+        """
+        answer = http.client.HTTPConnection.getresponse(self)
+        return HTTPResponse(
+            body=answer,
+            headers=HTTPHeaderDict(answer.msg.items()),
+            status=answer.status,
+            version=answer.version,
+            reason=answer.reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=answer,
+            request_method=self.method,
+        )
+
+    def begin(self, exchange: Exchange) -> None:
+        """Make ready for an exchange: drop a connection that is too old for it, and tell the socket of the deadline."""
+        now = time.monotonic()
+        if self.sock is not None and (exchange.fresh or now - self.used_at > IDLE_LIMIT):
+            self.close()
+        self.used_at = now
+        self.exchange = exchange
+        if self.sock is not None:
+            exchange.reused = True
+            self.sock.exchange = exchange
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.exchange = self.exchange
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            addresses = addresses_of(self.host, self.port, resolve=self.resolve, seconds=self.exchange.left())
+            urls.vet(self.host, addresses)
+            sock = self._connect_to_one_of(addresses)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"{self.host}: no connection in time") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"{self.host}: no connection") from error
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return sock
+
+    def _connect_to_one_of(self, addresses: Sequence[str]) -> TimedSocket:
+        give_up_at = time.monotonic() + self.exchange.left(self.exchange.connect_timeout)
+        failure: OSError | None = None
+        for tried, address in enumerate(addresses):
+            # A fair share each: an address that swallows packets leaves time for the next one.
+            share = (give_up_at - time.monotonic()) / (len(addresses) - tried)
+            if share <= 0.0:
+                break
+            try:
+                return self._connect_to(address, seconds=share)
+            except OSError as error:
+                failure = error
+        raise failure or TimeoutError("no time left to connect")
+
+    def _connect_to(self, address: str, *, seconds: float) -> TimedSocket:
+        sock = TimedSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(seconds)
+            sock.connect((address, self.port))
+            # The TLS handshake runs under this timeout, as a whole.
+            sock.settimeout(self.exchange.left(self.exchange.connect_timeout))
+        except BaseException:
+            sock.close()
+            raise
+        sock.exchange = self.exchange
+        return sock
+
+
+class GuardedHTTPConnection(_Guarded, HTTPConnection):
+    """A plain connection to a checked address."""
+
+
+class GuardedHTTPSConnection(_Guarded, HTTPSConnection):
+    """An encrypted connection to a checked address."""
+
+
+class _GuardedPool(_Pool):
+    """Mixed into a pool class: hands the exchange from ``urlopen(..., exchange=…)`` to the connection."""
+
+    def _make_request(self, conn: Any, *args: Any, exchange: Exchange, **kwargs: Any) -> Any:  # type: ignore[override]
+        conn.begin(exchange)
+        return super()._make_request(conn, *args, **kwargs)
+
+
+class GuardedHTTPPool(_GuardedPool, HTTPConnectionPool):
+    """The kept connections to one plain origin."""
+
+    ConnectionCls = GuardedHTTPConnection  # type: ignore[assignment]
+
+
+class GuardedHTTPSPool(_GuardedPool, HTTPSConnectionPool):
+    """The kept connections to one encrypted origin."""
+
+    ConnectionCls = GuardedHTTPSConnection  # type: ignore[assignment]
+
+
+def new_pool(
+    scheme: str, host: str, port: int, *, size: int, resolve: Resolver, ssl_context: ssl.SSLContext
+) -> HTTPConnectionPool:
+    """Make the pool of one origin, which keeps up to ``size`` idle connections."""
+    if scheme == "https":
+        return GuardedHTTPSPool(host, port, maxsize=size, resolve=resolve, ssl_context=ssl_context)
+    return GuardedHTTPPool(host, port, maxsize=size, resolve=resolve)

@@ -1,0 +1,249 @@
+"""THE URL check: what a webhook's URL may look like, and where it may lead.
+
+Syntax is read strictly and by this file alone: the connection is made to the host, port and target found here, so no
+second parser can see another host in the same text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import quote
+
+import idna
+
+from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
+from tms_webhooks.net.addresses import Network, is_allowed
+from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LONGEST_HOST = 253
+
+_SHAPE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(\?.*)?", re.DOTALL)
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+# A last label like this makes resolvers read the whole host as one IPv4 number: 127.1, 0x7f.1, 0177.0.0.1, 2130706433.
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NOT_IN_TARGET = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9._~:/?@!$&'()*+,;=%-]")
+
+
+@dataclass(frozen=True, slots=True)
+class SafeURL:
+    """A URL that passed the check, taken apart.
+
+    Attributes:
+        url: The URL in its normal form.
+        scheme: ``http`` or ``https``.
+        host: ASCII, in lower case; an IPv6 address without brackets.
+        port: The port, also where the URL leaves it to the scheme.
+        target: Path and query as they stand in the request line.
+        host_header: What the ``Host`` header says.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    target: str
+    host_header: str
+
+
+def split_url(url: str) -> SafeURL:
+    """Take a URL apart, or raise `UnsafeURL`: its shape, its scheme and its port, not where it leads."""
+    safe = _parse(url)
+    schemes, ports = app_settings.ALLOWED_SCHEMES, app_settings.ALLOWED_PORTS
+    if safe.scheme not in schemes:
+        raise _refused(
+            f"the scheme '{safe.scheme}' is not allowed",
+            f"use {_listed(schemes)}, or have it added to {SETTING_NAME}['ALLOWED_SCHEMES']",
+        )
+    if safe.port not in ports:
+        raise _refused(
+            f"the port {safe.port} is not allowed",
+            f"use {_listed(ports)}, or have it added to {SETTING_NAME}['ALLOWED_PORTS']",
+        )
+    return safe
+
+
+def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
+    """Take a URL apart, or raise `UnsafeURL` (`BlockedAddress` if only its address is at fault).
+
+    Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
+    allowed. The message names the offending part and the remedy, never the address that a name leads to.
+    """
+    safe = split_url(url)
+    if is_literal(safe.host):
+        vet(safe.host, (safe.host,))
+    elif resolve is not None and not is_exempt(safe.host):
+        vet(safe.host, _look_up(safe, resolve))
+    return safe
+
+
+def check_reachable(url: str, *, resolve: Resolver = system_resolver) -> SafeURL:
+    """Check a URL when it is saved: its shape, and every address of its host. Raise `UnsafeURL`.
+
+    This is for the person at the form; what counts is the same check when a connection is made.
+    """
+    return check_url(url, resolve=resolve)
+
+
+def vet(host: str, addresses: Sequence[str]) -> None:
+    """Raise `BlockedAddress` if any of a host's addresses may not be called, unless the host is exempt."""
+    if is_exempt(host):
+        return
+    networks = allowed_networks()
+    if not all(is_allowed(address, allowed_networks=networks) for address in addresses):
+        raise BlockedAddress(
+            f"URL: the host '{host}' leads to an address that webhooks may not call; use a public one, "
+            f"or have it added to {SETTING_NAME}['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+        )
+
+
+def is_exempt(host: str) -> bool:
+    """Say whether the setting ``ALLOWED_HOSTS`` frees this host of the address check."""
+    return host in _hosts(tuple(app_settings.ALLOWED_HOSTS))
+
+
+def allowed_networks() -> Sequence[Network]:
+    """Return the setting ``ALLOWED_CIDRS``, parsed. Raise `ConfigurationError` for an entry that is no network."""
+    return _networks(tuple(app_settings.ALLOWED_CIDRS))
+
+
+@lru_cache(maxsize=16)
+def _networks(entries: tuple[str, ...]) -> Sequence[Network]:
+    return tuple(_network(entry) for entry in entries)
+
+
+def _network(entry: str) -> Network:
+    try:
+        return ip_network(entry)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{SETTING_NAME}['ALLOWED_CIDRS']: {entry!r} is no network ({error}); write it like '10.20.0.0/16'."
+        ) from error
+
+
+@lru_cache(maxsize=16)
+def _hosts(entries: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_exempt_host(entry) for entry in entries)
+
+
+def _exempt_host(entry: str) -> str:
+    try:
+        return str(ip_address(entry)) if ":" in entry else _host(entry)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{SETTING_NAME}['ALLOWED_HOSTS']: {entry!r} is no host; write a name or an address alone, without a port."
+        ) from error
+
+
+def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
+    try:
+        return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT)
+    except OSError as error:
+        raise _refused(f"the host '{safe.host}' has no address", "check its spelling, or try again later") from error
+
+
+@lru_cache(maxsize=1024)
+def _parse(url: str) -> SafeURL:
+    _check_characters(url)
+    shape = _SHAPE.fullmatch(url)
+    if shape is None:
+        raise _refused("it is not whole", "write it like 'https://example.com/hook'")
+    scheme, authority, path, query = shape.groups()
+    scheme = scheme.lower()
+    if scheme not in DEFAULT_PORTS:
+        raise _refused(f"the scheme '{scheme}' is not HTTP", "begin with 'https://'")
+    host, port = _split_authority(authority, DEFAULT_PORTS[scheme])
+    netloc = f"[{host}]" if ":" in host else host
+    if port != DEFAULT_PORTS[scheme]:
+        netloc = f"{netloc}:{port}"
+    target = _NOT_IN_TARGET.sub(lambda match: quote(match.group(), safe=""), (path or "/") + (query or ""))
+    return SafeURL(f"{scheme}://{netloc}{target}", scheme, host, port, target, netloc)
+
+
+def _check_characters(url: str) -> None:
+    for position, character in enumerate(url, start=1):
+        # C: control, format and surrogate characters; Z: every kind of blank.
+        if unicodedata.category(character)[0] in "CZ":
+            raise _refused(
+                f"it has a blank or control character (U+{ord(character):04X}, number {position})",
+                "remove it, or write it percent-encoded",
+            )
+    if "\\" in url:
+        raise _refused("it has a backslash", "use '/', or write it as '%5C'")
+    if "#" in url:
+        raise _refused("it has a fragment ('#')", "remove '#' and what follows; servers never see it")
+
+
+def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
+    if "@" in authority:
+        # The part itself may be a password, so the message doesn't repeat it.
+        raise _refused("it has a user name or password ('@')", "remove it, and use a header or the signature instead")
+    if authority.startswith("["):
+        host, bracket, rest = authority[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise _refused(f"'{authority}' is no IPv6 address and port", "write it like '[2001:db8::1]:443'")
+        return _ipv6(host), _port(rest[1:]) if rest else default_port
+    name, colon, port = authority.partition(":")
+    return _host(name), _port(port) if colon else default_port
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65_536:
+        raise _refused(f"'{text}' is no port", "write a number from 1 to 65535 after the colon, or leave out both")
+    return int(text)
+
+
+def _ipv6(text: str) -> str:
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        address = None
+    if address is None or address.scope_id is not None:
+        raise _refused(f"'[{text}]' is no IPv6 address", "write it like '[2001:db8::1]', without a zone")
+    return str(address)
+
+
+def _host(text: str) -> str:
+    """Return a host name or IPv4 address in ASCII and lower case, or raise `UnsafeURL`."""
+    if not text:
+        raise _refused("it has no host", "write it like 'https://example.com/hook'")
+    name = text.lower() if text.isascii() or len(text) > LONGEST_HOST else _to_ascii(text)
+    labels = name.split(".")
+    if len(name) > LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise _refused(f"'{text}' is no host name", "use letters, digits and hyphens, with single dots between")
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
+        return _ipv4(name)
+    return name
+
+
+def _to_ascii(text: str) -> str:
+    try:
+        return idna.encode(text, uts46=True).decode("ascii")
+    except UnicodeError as error:
+        raise _refused(
+            f"'{text}' is no international host name", "check its spelling, or write it as 'xn--…'"
+        ) from error
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError as error:
+        raise _refused(
+            f"'{text}' is no plain IPv4 address", "write four decimal numbers without leading zeros"
+        ) from error
+
+
+def _refused(part: str, remedy: str) -> UnsafeURL:
+    return UnsafeURL(f"URL: {part}; {remedy}.")
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return " or ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)

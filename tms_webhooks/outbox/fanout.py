@@ -1,0 +1,101 @@
+"""From events to deliveries, many at once."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db import connections, router, transaction
+from django.db.models.constants import OnConflict
+
+from tms_webhooks import catalogue
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.exceptions import WebhooksError
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tms_webhooks.models.subscription import patterns_for
+from tms_webhooks.payloads.envelope import from_text
+
+BATCH = 200
+
+logger = logging.getLogger(__name__)
+
+# One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
+FAN_OUT = """
+{insert} {delivery} (event_id, webhook_id, status, due_at, lease, attempts, charged, error_class, created_at, finished_at)
+SELECT e.id, w.id,
+       CASE WHEN w.enabled THEN %s ELSE %s END,
+       CASE WHEN w.enabled THEN %s ELSE NULL END,
+       '', 0, 0, '', %s,
+       CASE WHEN w.enabled THEN NULL ELSE %s END
+FROM {event} e
+JOIN {webhook} w ON w.organization_id = e.organization_id
+WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND w.delay_seconds = %s
+  AND EXISTS (
+    SELECT 1 FROM {subscription} s
+    WHERE s.webhook_id = w.id AND s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)
+  )
+{suffix}
+"""
+
+
+def fan_out(now: datetime, *, limit: int = BATCH) -> int:
+    """Make the deliveries of up to ``limit`` new events; return how many events that were.
+
+    Events and deliveries change in one transaction, and a second worker at the same time takes other events, so none
+    gets its deliveries twice.
+    """
+    if not Event.objects.to_fan_out().exists():
+        return 0
+    with transaction.atomic(using=router.db_for_write(Event)):
+        rows = Event.objects.to_fan_out().select_for_update(skip_locked=True, of=_own_lock())
+        events = list(rows.values_list("pk", "type")[:limit])
+        by_type: dict[str, list[int]] = defaultdict(list)
+        for pk, event_type in events:
+            by_type[event_type].append(pk)
+        for event_type, ids in by_type.items():
+            for delay in _delays():
+                _insert(event_type, ids, delay=delay, now=now)
+        Event.objects.filter(pk__in=[pk for pk, _type in events]).mark_fanned_out(now=now)
+    _watch_schemas(by_type)
+    return len(events)
+
+
+def _own_lock() -> tuple[str, ...]:
+    return ("self",) if connections[router.db_for_write(Event)].features.has_select_for_update_of else ()
+
+
+def _delays() -> Iterable[int]:
+    delayed = Webhook.objects.existing().filter(delay_seconds__gt=0).order_by()
+    return [0, *delayed.values_list("delay_seconds", flat=True).distinct()]
+
+
+def _insert(event_type: str, ids: list[int], *, delay: int, now: datetime) -> None:
+    connection = connections[router.db_for_write(Delivery)]
+    ops, patterns = connection.ops, patterns_for(event_type)
+    tables = {
+        model.__name__.lower(): ops.quote_name(model._meta.db_table)
+        for model in (Delivery, Event, Webhook, Subscription)
+    }
+    sql = FAN_OUT.format(
+        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
+        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        ids=", ".join(["%s"] * len(ids)),
+        patterns=", ".join(["%s"] * len(patterns)),
+        **tables,
+    )
+    moment, due_at = (ops.adapt_datetimefield_value(value) for value in (now, now + timedelta(seconds=delay)))
+    statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*statuses, due_at, moment, moment, *ids, delay, *patterns])
+
+
+def _watch_schemas(by_type: dict[str, list[int]]) -> None:
+    """Log where payloads break their schema: one event of each type in a batch is proof enough, and all are sent."""
+    for event_type, ids in by_type.items():
+        body = Event.objects.filter(pk=ids[0]).values_list("body", flat=True).first()
+        try:
+            catalogue.get(event_type).validate(from_text(body or "{}"))
+        except WebhooksError as error:
+            logger.error("Event %s is sent although it is not as promised: %s", ids[0], error)

@@ -1,0 +1,38 @@
+"""From a source and a change to the facts that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.payloads.envelope import Facts
+from tms_webhooks.payloads.fields import nest, to_json
+
+if TYPE_CHECKING:
+    from tms_webhooks.sources.base import Source
+    from tms_webhooks.sources.rules import Change
+
+
+def build(source: Source, change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None) -> Facts:
+    """Build ``data``, ``changed`` and ``previous`` of one event.
+
+    ``extra`` holds values that only this event type has. Fields that the host lacks are null. Raises `PayloadError`
+    for a value that can't be sent.
+    """
+    values = {**change.values, **(extra or {})}
+    fields = {field.name: field for field in event_type.fields}
+    data = {name: to_json(field, values.get(name)) for name, field in fields.items()}
+    changed = [name for name in change.changed if name in fields]
+    previous = {name: to_json(fields[name], change.before.get(name)) for name in changed}
+    return Facts(data=nest(data), changed=changed, previous=nest(previous))
+
+
+def organization_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ids of the organization that the event belongs to, for the envelope."""
+    key = values.get("organization.id")
+    external = values.get("organization.external_id")
+    return {
+        "id": key if isinstance(key, int) or key is None else str(key),
+        "external_id": None if external is None else str(external),
+    }

@@ -1,0 +1,58 @@
+"""What every event has around its data, and the exact bytes that are signed and sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tms_webhooks.actors import Actor
+from tms_webhooks.payloads.fields import instant
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of an event before it has an id and a number: the part that is built from the host's object."""
+
+    data: Mapping[str, Any]
+    changed: Sequence[str]
+    previous: Mapping[str, Any]
+
+
+def envelope(
+    *,
+    public_id: str,
+    event_type: str,
+    occurred_at: datetime,
+    version: int,
+    organization: Mapping[str, Any],
+    sequence: int,
+    actor: Actor,
+    facts: Facts,
+) -> dict[str, Any]:
+    """Return the whole event in its fixed order of keys."""
+    return {
+        "id": public_id,
+        "type": event_type,
+        "timestamp": instant(occurred_at),
+        "version": version,
+        "organization": dict(organization),
+        "sequence": sequence,
+        "actor": {"kind": actor.kind, "id": actor.id},
+        "data": dict(facts.data),
+        "changed": list(facts.changed),
+        "previous": dict(facts.previous),
+    }
+
+
+def to_text(whole: Mapping[str, Any]) -> str:
+    """Return compact JSON. It is made once and stored; every attempt sends these very characters in UTF-8."""
+    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def from_text(body: str) -> dict[str, Any]:
+    """Return the event that `to_text` wrote."""
+    whole: dict[str, Any] = json.loads(body)
+    return whole

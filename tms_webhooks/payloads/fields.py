@@ -1,0 +1,105 @@
+"""One value of the host, as JSON."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
+from tms_webhooks.exceptions import PayloadError
+
+Json = Any
+
+
+def instant(value: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC with milliseconds; a naive one is taken as UTC."""
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_json(field: Field, value: Any) -> Json:
+    """Turn ``value`` into what the field's kind is in JSON.
+
+    Raises `PayloadError` that names the field and the type, never the value, which may be personal.
+    """
+    if value is None:
+        return None
+    try:
+        return _CONVERTERS[field.kind](field, value)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise PayloadError(
+            f"{field.name}: a {type(value).__name__} can't be sent as {field.kind.value}; map the field to another path."
+        ) from error
+
+
+def _id(field: Field, value: Any) -> Json:
+    return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _datetime(field: Field, value: Any) -> Json:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, date):
+        return instant(datetime.combine(value, time(), tzinfo=UTC))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return instant(datetime.fromtimestamp(value, tz=UTC))
+    return instant(datetime.fromisoformat(value))
+
+
+def _status(field: Field, value: Any) -> Json:
+    if field.choices is None:
+        raise TypeError
+    member = field.choices(value)
+    return status_value(field.choices(value))
+
+
+def _number(field: Field, value: Any) -> Json:
+    return float(value) if isinstance(value, Decimal) else value + 0
+
+
+def _text(field: Field, value: Any) -> Json:
+    return str(value)
+
+
+def _integer(field: Field, value: Any) -> Json:
+    return int(value)
+
+
+def _boolean(field: Field, value: Any) -> Json:
+    return bool(value)
+
+
+_CONVERTERS = {
+    FieldKind.ID: _id,
+    FieldKind.STRING: _text,
+    FieldKind.INTEGER: _integer,
+    FieldKind.NUMBER: _number,
+    FieldKind.BOOLEAN: _boolean,
+    FieldKind.DATETIME: _datetime,
+    FieldKind.STATUS: _status,
+}
+
+
+def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
+    """Turn dotted names into nested objects.
+
+    >>> nest({"id": 1, "user.id": 2})
+    {'id': 1, 'user': {'id': 2}}
+    """
+    nested: dict[str, Json] = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return nested
+
+
+def subject_key(value: Any) -> str:
+    """Return an object's key as text, as the outbox keeps it."""
+    return value.hex if isinstance(value, uuid.UUID) else str(value)

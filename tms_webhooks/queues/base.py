@@ -1,0 +1,69 @@
+"""What the app asks of a queue."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+from django.core.checks import CheckMessage
+from django.utils.module_loading import import_string
+
+from tms_webhooks.conf import AppSettings, app_settings
+from tms_webhooks.exceptions import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A function that has to run every so many minutes, by its dotted path."""
+
+    name: str
+    function: str
+    minutes: int
+
+
+class Queue(ABC):
+    """Runs functions of this app in another process.
+
+    To write your own, implement `enqueue` and `every`, and name the class in ``TMS_WEBHOOKS["QUEUE"]``. Losing a call
+    is allowed: what it would have done is found again by the sweep.
+    """
+
+    @abstractmethod
+    def enqueue(self, function: str, *args: object) -> None:
+        """Run the function at this dotted path soon."""
+
+    @abstractmethod
+    def every(self, jobs: tuple[Job, ...], *, using: str) -> None:
+        """Make these jobs run regularly from now on, replacing what an earlier call asked for. Idempotent."""
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        """Run the function at ``moment``; return False where the queue can't wait, and nothing was enqueued."""
+        return False
+
+    def check(self) -> list[CheckMessage]:
+        """Return what is wrong with the queue's own configuration."""
+        return []
+
+
+def get_queue() -> Queue:
+    """Return the queue that the settings name.
+
+    Raises `ConfigurationError` where the path leads to no queue.
+    """
+    return _queue_at(app_settings.QUEUE)
+
+
+@cache
+def _queue_at(path: str) -> Queue:
+    try:
+        queue_class = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"TMS_WEBHOOKS['QUEUE'] is {path!r}, which can't be imported ({error}); "
+            f"name a subclass of tms_webhooks.queues.Queue, such as {AppSettings.QUEUE.default!r}."
+        ) from error
+    if not (isinstance(queue_class, type) and issubclass(queue_class, Queue)):
+        raise ConfigurationError(f"TMS_WEBHOOKS['QUEUE'] is {path!r}; name a subclass of tms_webhooks.queues.Queue.")
+    return queue_class()

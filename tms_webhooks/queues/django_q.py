@@ -1,0 +1,118 @@
+"""django-q2 as the queue: the only file that imports it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db import connections
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.brokers.orm import ORM
+from django_q.conf import Conf
+from django_q.models import OrmQ, Schedule
+from django_q.tasks import async_task
+
+from tms_webhooks.queues.base import Job, Queue
+
+# Said with every task, so that a host's own Q_CLUSTER does not matter: no result rows, no endless retries of a task
+# that failed, and a limit above the longest drain.
+OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
+
+
+class _LaterBroker(ORM):  # type: ignore[misc]
+    """The ORM broker, with a lock in the future: django-q2 has no "run at", but leaves locked rows alone until then."""
+
+    moment: datetime
+
+    def enqueue(self, task: str) -> int:
+        package: OrmQ = self.get_connection().create(
+            key=self.list_key or Conf.CLUSTER_NAME, payload=task, lock=self.moment
+        )
+        return int(package.pk)
+
+
+class DjangoQQueue(Queue):
+    """Hands functions to django-q2, by whatever broker the host has chosen."""
+
+    def enqueue(self, function: str, *args: object) -> None:
+        """Enqueue a task. With the ORM broker it is part of the caller's transaction, if there is one."""
+        async_task(function, *args, q_options=dict(OPTIONS))
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        """Enqueue a task that no worker takes before ``moment``; False where the broker is not the ORM."""
+        if not isinstance(get_broker(), ORM):
+            return False
+        broker = _LaterBroker(list_key=Conf.CLUSTER_NAME)
+        broker.moment = moment
+        async_task(function, *args, q_options={**OPTIONS, "broker": broker})
+        return True
+
+    def every(self, jobs: tuple[Job, ...], *, using: str) -> None:
+        """Write one schedule per job, by name. What an admin changed in its times is left alone."""
+        if not apps.is_installed("django_q"):
+            return
+        for job in jobs:
+            schedule, created = Schedule.objects.using(using).get_or_create(
+                name=job.name,
+                defaults={
+                    "func": job.function,
+                    "schedule_type": Schedule.MINUTES,
+                    "minutes": job.minutes,
+                    "repeats": -1,
+                    "next_run": timezone.now(),
+                },
+            )
+            if not created and schedule.func != job.function:
+                Schedule.objects.using(using).filter(pk=schedule.pk).update(func=job.function)
+
+    def check(self) -> list[CheckMessage]:
+        """Return the traps of django-q2 that this host's settings walk into."""
+        if not apps.is_installed("django_q"):
+            return [
+                checks.Error(
+                    "django_q is not in INSTALLED_APPS.",
+                    hint="Add 'django_q' before 'tms_webhooks', or name another queue in TMS_WEBHOOKS['QUEUE'].",
+                    id="tms_webhooks.E020",
+                )
+            ]
+        return [*_check_retry(), *_check_connections()]
+
+
+def _check_retry() -> list[CheckMessage]:
+    if Conf.RETRY > OPTIONS["timeout"]:
+        return []
+    return [
+        checks.Warning(
+            f"Q_CLUSTER['retry'] is {Conf.RETRY} s, not above the {OPTIONS['timeout']} s that a drain may take: "
+            "django-q2 would run it twice.",
+            hint=f"Set Q_CLUSTER['retry'] to {OPTIONS['timeout'] + 30} or more.",
+            id="tms_webhooks.W021",
+        )
+    ]
+
+
+def _check_connections() -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    alias = Conf.ORM or "default"
+    configured = settings.DATABASES.get(alias, {})
+    if Conf.ORM and connections[alias].vendor != "sqlite" and configured.get("CONN_MAX_AGE", 0) == 0:
+        messages.append(
+            checks.Warning(
+                f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker connects anew for every task.",
+                hint="Set CONN_MAX_AGE to None; it is about five times faster.",
+                id="tms_webhooks.W022",
+            )
+        )
+    if configured.get("OPTIONS", {}).get("pool"):
+        messages.append(
+            checks.Warning(
+                f"DATABASES[{alias!r}] uses psycopg's pool, which does not survive django-q2's fork.",
+                hint="Leave OPTIONS['pool'] out in the settings that qcluster runs with.",
+                id="tms_webhooks.W023",
+            )
+        )
+    return messages

@@ -1,0 +1,17 @@
+"""A queue without workers, for tests and for projects that run the drain by a command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tms_webhooks.queues.base import Job, Queue
+
+
+class SilentQueue(Queue):
+    """Rings nothing. Deliveries wait until a drain is run: by ``webhooks_drain``, or by hand."""
+
+    def enqueue(self, function: str, *args: object) -> None:
+        """Do nothing."""
+
+    def every(self, jobs: Sequence[Job], *, using: str) -> None:
+        """Do nothing."""

@@ -1,0 +1,41 @@
+"""How a host's models become events. A host imports what it needs from here, in its ``webhooks.py``."""
+
+from __future__ import annotations
+
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import register
+from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Passed, Rule
+from tms_webhooks.sources.tms import (
+    AchievementSource,
+    ClassSource,
+    ComputedLearningPathSource,
+    CourseAssignmentSource,
+    EnrollmentSource,
+    FeedbackSource,
+    LearningPathSource,
+    SubscriptionSource,
+    UserSource,
+    VoucherSource,
+)
+
+__all__ = [
+    "AchievementSource",
+    "Changed",
+    "ClassSource",
+    "ComputedLearningPathSource",
+    "CourseAssignmentSource",
+    "Created",
+    "Deleted",
+    "EnrollmentSource",
+    "Entered",
+    "FeedbackSource",
+    "Filled",
+    "LearningPathSource",
+    "Passed",
+    "Rule",
+    "Source",
+    "SubscriptionSource",
+    "UserSource",
+    "VoucherSource",
+    "register",
+]

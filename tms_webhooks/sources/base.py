@@ -1,0 +1,180 @@
+"""The base class by which a host declares a model as a source of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.sources.deadlines import Deadline
+from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
+from tms_webhooks.sources.rules import Change, Rule, event_types_of
+from tms_webhooks.sources.statuses import read_status
+
+ORGANIZATION_FIELDS = (
+    Field("organization.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="The organization's id."),
+    Field("organization.external_id", FieldKind.ID, FieldPrivacy.ID, doc="The organization's id at the customer."),
+)
+
+
+class Told:
+    """One event that a source makes of a change: its type, and what differs from the plain case.
+
+    ``once`` is a key: of several events with the same key only the first is recorded.
+    """
+
+    __slots__ = ("event_type", "extra", "once", "subject_id")
+
+    def __init__(
+        self, event_type: str, *, once: str = "", subject_id: str = "", extra: Mapping[str, Any] | None = None
+    ) -> None:
+        self.event_type = event_type
+        self.once = once
+        self.subject_id = subject_id
+        self.extra = extra or {}
+
+
+class Source:
+    """One model of the host as a source of events.
+
+    A subclass for a noun of a training system names ``noun`` and ``rules``; a host's own subclass only what differs:
+
+    - ``organization``: attribute path to the organization that owns the object (``training_class.organization``)
+    - ``learner_organization``: the same for the learner's organization, where there is one
+    - ``fields``: canonical name to attribute path; ``"user": "learner"`` moves every ``user.…`` at once, an empty path
+      leaves the field out
+    - ``statuses``: canonical status field to a dictionary from the host's values to numbers or names
+    - ``rules``: which change means which event
+    - `derived`, `tells`: for what no rule says
+    """
+
+    noun: ClassVar[Noun]
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    organization: ClassVar[str] = "organization"
+    learner_organization: ClassVar[str | None] = None
+    fields: ClassVar[Mapping[str, str]] = {}
+    statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
+    deadline: ClassVar[Deadline | None] = None
+
+    def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
+        """Bind the declaration to ``model``. ``related`` is the registry: it knows how other models name things."""
+        self.model = model
+        self._related = related
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.model._meta.label}>"
+
+    # For subclasses
+
+    def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
+        """Return canonical values that follow from others, such as a status that the host doesn't store."""
+        return {}
+
+    def tells(self, change: Change) -> Iterable[Told]:
+        """Return the events that ``change`` means. The default asks the rules."""
+        for rule in self.rules:
+            event_type = rule.read(change)
+            if event_type is not None:
+                yield Told(event_type)
+
+    def open_rows(self) -> Q:
+        """Return a filter for the objects whose deadline still matters."""
+        return Q()
+
+    # For the app
+
+    @cached_property
+    def event_types(self) -> tuple[str, ...]:
+        """Every event type that this source can make."""
+        return tuple(event_types_of(self.rules))
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """Canonical names and references to attribute paths, as the class and its bases have them."""
+        return {**merged_fields(type(self)), "organization": self.organization}
+
+    @cached_property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The fields of the noun, and those of the envelope."""
+        names = {field.name for field in self.noun.fields}
+        return (*self.noun.fields, *(field for field in ORGANIZATION_FIELDS if field.name not in names))
+
+    @cached_property
+    def mapped(self) -> dict[str, MappedField]:
+        """The canonical fields that this host has. The checks report those that it should have and doesn't."""
+        found = ((field.name, self._map(field)) for field in self.all_fields)
+        return {name: mapped for name, mapped in found if mapped is not None}
+
+    def _map(self, field: Field) -> MappedField | None:
+        path = self.path_of(field.name)
+        return map_field(self.model, field, path) if path else None
+
+    @cached_property
+    def own(self) -> dict[str, MappedField]:
+        """Those whose values stand in the object's own row."""
+        return {name: mapped for name, mapped in self.mapped.items() if mapped.own}
+
+    def path_of(self, name: str) -> str:
+        """Return the attribute path of a canonical name: the host's word, or its word for the reference, or the name.
+
+        A reference's own fields go by the mapping of the model it leads to, where that is registered for the noun.
+        """
+        if name in self.paths:
+            return self.paths[name]
+        reference, _, rest = name.partition(".")
+        if not rest:
+            return name
+        base = self.paths.get(reference, reference)
+        if not base:
+            return ""
+        target = follow(self.model, base)
+        for source in self._related.get(target, ()) if target else ():
+            if source.noun.name == reference and source is not self:
+                return f"{base}.{source.path_of(rest)}"
+        if rest == "id" and target is not None:
+            rest = "pk"
+        return f"{base}.{rest}"
+
+    def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn the host's values into canonical ones: statuses become numbers, derived values are added.
+
+        Raises `PayloadError` for a status value without a mapping.
+        """
+        values: dict[str, Any] = dict(raw)
+        for name, mapped in self.mapped.items():
+            if name in values and mapped.field.choices is not None:
+                values[name] = self.status(name, values[name])
+        values.update(self.derived(values))
+        return values
+
+    def status(self, name: str, value: Any) -> int | None:
+        """Return the number of the status that the host's ``value`` means in the canonical field ``name``."""
+        choices = self.mapped[name].field.choices
+        if choices is None:
+            raise ConfigurationError(f"{name} of {self!r} is no status.")
+        member = read_status(value, field=name, statuses=choices, mapping=self.status_mapping(name))
+        return None if member is None else int(member.value)
+
+    def status_mapping(self, name: str) -> Mapping[Any, Any] | None:
+        """Return the host's dictionary for a status field, or None where it has none."""
+        return self._statuses.get(name)
+
+    def host_choices(self, name: str) -> list[Any]:
+        """Return the values that the host's own field admits by its choices; none where it has no choices."""
+        mapped = self.mapped.get(name)
+        if mapped is None or mapped.lookup is None:
+            return []
+        *_, last = mapped.path.split(".")
+        parent = self.model if "." not in mapped.path else follow(self.model, mapped.path.rpartition(".")[0])
+        flat = parent._meta.get_field(last).flatchoices if parent is not None else []
+        return [value for value, _label in flat]
+
+    @cached_property
+    def _statuses(self) -> dict[str, Any]:
+        return merged_fields(type(self), "statuses")

@@ -1,0 +1,34 @@
+"""Dates that bring an event by passing, or by coming near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A date field of a noun, and the events that time makes of it.
+
+    ``expiring`` is told to each subscription whose days window the object enters, ``expired`` once when the date has
+    passed. An extension makes it another deadline: both may be told again.
+    """
+
+    field: str
+    expiring: str
+    expired: str
+
+
+def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
+    """Return the key by which "this expired then" is told once, whether a scan or a change finds it first."""
+    return f"{event_type}:{subject_id}:{_second(expires_at)}"
+
+
+def expiring_key(subscription_id: Any, subject_id: str, expires_at: datetime) -> str:
+    """Return the key by which one subscription is told once that this comes near."""
+    return f"expiring:{subscription_id}:{subject_id}:{_second(expires_at)}"
+
+
+def _second(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -1,0 +1,70 @@
+"""Which models are sources. Filled by the host's ``webhooks.py`` modules, as the admin's registry is by ``admin.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import models
+
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.sources.base import Source
+
+S = TypeVar("S", bound=type[Source])
+
+_sources: dict[type[models.Model], list[Source]] = {}
+
+
+def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
+    """Declare a `Source` subclass for one or more models, as a class decorator.
+
+    A model may have several sources, of different classes. Raises `ConfigurationError` for anything but models, for a
+    class that is no source, and for one that is declared twice.
+    """
+
+    def decorate(source_class: S) -> S:
+        if not (isinstance(source_class, type) and issubclass(source_class, Source)):
+            raise ConfigurationError(f"@register was put on {source_class!r}; put it on a subclass of Source.")
+        if not model_classes:
+            raise ConfigurationError(f"@register of {source_class.__name__} names no model; name at least one.")
+        for model in model_classes:
+            _add(source_class, model)
+        return source_class
+
+    return decorate
+
+
+def _add(source_class: type[Source], model: type[models.Model]) -> None:
+    if not (isinstance(model, type) and issubclass(model, models.Model)):
+        raise ConfigurationError(f"@register of {source_class.__name__} names {model!r}; name a model class.")
+    if model._meta.abstract:
+        raise ConfigurationError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
+    if not hasattr(source_class, "noun"):
+        raise ConfigurationError(f"{source_class.__name__} has no noun; give it one, or use a class for a known noun.")
+    if any(type(source) is source_class for source in _sources.get(model, ())):
+        raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
+    _sources.setdefault(model, []).append(source_class(model, _sources))
+
+
+def all_sources() -> list[Source]:
+    """Return every source, in the order of registration."""
+    return [source for sources in _sources.values() for source in sources]
+
+
+def sources_of(model: type[models.Model]) -> list[Source]:
+    """Return the sources of a model: its own, and those of the models that it extends or stands proxy for."""
+    return [source for base in model.__mro__ for source in _sources.get(base, ())]
+
+
+@contextmanager
+def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterator[Source]:
+    """Register a source for the length of a ``with`` block, for tests. It is not connected to the model's signals."""
+    _add(source_class, model)
+    source = _sources[model][-1]
+    try:
+        yield source
+    finally:
+        _sources[model].remove(source)
+        if not _sources[model]:
+            del _sources[model]

@@ -1,0 +1,15 @@
+"""Achievements that learners earn."""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue.types.achievement import ACHIEVEMENT
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.rules import Created, Deleted
+
+
+class AchievementSource(Source):
+    """An award: the row that appears when a learner earns an achievement."""
+
+    noun = ACHIEVEMENT
+    organization = "user.organization"
+    rules = (Created("achievement.received"), Deleted("achievement.revoked"))

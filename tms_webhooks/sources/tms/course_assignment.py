@@ -1,0 +1,73 @@
+"""Course assignments: their states follow from dates, and time itself makes two of their events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db.models import Q
+
+from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
+from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
+from tms_webhooks.sources.base import Source, Told
+from tms_webhooks.sources.deadlines import Deadline, expired_key
+from tms_webhooks.sources.rules import Change, Created, Entered, Filled, Passed
+
+EXPIRED = "course_assignment.expired"
+
+
+class CourseAssignmentSource(Source):
+    """One course for one learner. Needs ``started_at``, ``completed_at`` and an indexed ``expires_at``."""
+
+    noun = COURSE_ASSIGNMENT
+    organization = "user.organization"
+    rules = (
+        Created("course_assignment.created"),
+        Filled("started_at", "course_assignment.started"),
+        Filled("completed_at", "course_assignment.completed"),
+        Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
+        Passed("expires_at", EXPIRED),
+    )
+    deadline = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
+
+    def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
+        """Add the completion status, which no training system stores: it follows from the dates."""
+        if "started_at" not in values or "completed_at" not in values:
+            return {}
+        if values["completed_at"] is not None:
+            return {"completion_status": AssignmentCompletion.COMPLETE.value}
+        started = values["started_at"] is not None
+        return {"completion_status": (AssignmentCompletion.INCOMPLETE if started else AssignmentCompletion.NOT_STARTED).value}
+
+    def tells(self, change: Change) -> Iterable[Told]:
+        """Tell of an expiry only while the assignment is open, and once for each date."""
+        for told in super().tells(change):
+            if told.event_type != EXPIRED:
+                yield told
+            elif self.is_open(change.after):
+                yield Told(EXPIRED, once=expired_key(EXPIRED, str(change.after["id"]), change.after["expires_at"]))
+
+    def is_open(self, values: Mapping[str, Any]) -> bool:
+        """Return whether an assignment can still expire: it is neither complete nor cancelled."""
+        cancelled = values.get("assignment_status") == AssignmentStatus.CANCELLED
+        return values.get("completed_at") is None and not cancelled
+
+    def open_rows(self) -> Q:
+        """Return the same as a filter of the host's model."""
+        rows = Q()
+        if "completed_at" in self.own:
+            rows &= Q(**{f"{self.own['completed_at'].lookup}__isnull": True})
+        if "assignment_status" in self.own:
+            rows &= ~Q(**{f"{self.own['assignment_status'].lookup}__in": self._cancelled_values()})
+        return rows
+
+    def _cancelled_values(self) -> list[Any]:
+        """Return the host's own values that mean Cancelled."""
+        mapping = self.status_mapping("assignment_status")
+        if mapping is not None:
+            return [value for value in mapping if self.status("assignment_status", value) == AssignmentStatus.CANCELLED]
+        return [
+            value
+            for value in self.host_choices("assignment_status") or [AssignmentStatus.CANCELLED.value]
+            if self.status("assignment_status", value) == AssignmentStatus.CANCELLED
+        ]

@@ -1,0 +1,45 @@
+"""Enrollments, with their two independent statuses."""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
+from tms_webhooks.choices import CompletionStatus, EnrollmentStatus
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.rules import Entered
+
+
+class EnrollmentSource(Source):
+    """A learner's place in a class. ``organization`` is the one that owns the class."""
+
+    noun = ENROLLMENT
+    organization = "training_class.organization"
+    learner_organization = "user.organization"
+    fields = {
+        "class": "training_class",
+        "course": "training_class.course",
+        "learner_organization": "user.organization",
+    }
+    rules = (
+        Entered(
+            "status",
+            {
+                EnrollmentStatus.REQUEST: "enrollment.requested",
+                EnrollmentStatus.CANCEL: "enrollment.cancelled",
+                EnrollmentStatus.WAITLIST: "enrollment.waitlisted",
+                EnrollmentStatus.APPROVE: "enrollment.approved",
+                EnrollmentStatus.DENY: "enrollment.denied",
+                EnrollmentStatus.AUDIT: "enrollment.audited",
+                EnrollmentStatus.ENROLL: "enrollment.enrolled",
+            },
+        ),
+        Entered(
+            "completion_status",
+            {
+                CompletionStatus.ATTENDING: "enrollment.attending",
+                CompletionStatus.COMPLETE: "enrollment.completed",
+                CompletionStatus.INCOMPLETE: "enrollment.incomplete",
+                CompletionStatus.NO_SHOW: "enrollment.no_show",
+                CompletionStatus.FAILED: "enrollment.failed",
+            },
+        ),
+    )

@@ -1,0 +1,35 @@
+"""Feedback on a class or on a course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tms_webhooks.catalogue.types.feedback import FEEDBACK
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.rules import Change, Rule
+
+
+@dataclass(frozen=True)
+class _Given(Rule):
+    """A new opinion: on a class if there is one, else on a course."""
+
+    on_class: str
+    on_course: str
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        return (self.on_class, self.on_course)
+
+    def read(self, change: Change) -> str | None:
+        if not change.created:
+            return None
+        return self.on_course if change.after.get("class.id") is None else self.on_class
+
+
+class FeedbackSource(Source):
+    """What a learner said. One model may hold both kinds, as the real system has it."""
+
+    noun = FEEDBACK
+    organization = "course.organization"
+    fields = {"class": "class_enrollment.training_class", "enrollment": "class_enrollment"}
+    rules = (_Given("class_feedback.created", "course_feedback.created"),)

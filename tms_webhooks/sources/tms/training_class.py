@@ -1,0 +1,19 @@
+"""Classes: each status has its event; any other change is an update."""
+
+from __future__ import annotations
+
+from tms_webhooks.catalogue.types.training_class import CLASS
+from tms_webhooks.choices import ClassStatus
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.rules import Changed, Deleted, Entered
+
+
+class ClassSource(Source):
+    """A scheduled class. Map ``status`` to the column that holds its confirmation status."""
+
+    noun = CLASS
+    rules = (
+        Entered("status", {status.value: f"class.{status.name.lower()}" for status in ClassStatus}),
+        Changed("class.updated", unless=frozenset({"status"})),
+        Deleted("class.deleted"),
+    )

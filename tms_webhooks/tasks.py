@@ -1,0 +1,55 @@
+"""What the queue's workers run. Each task reads the clock and makes one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.chain import run_link
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.expiry import scan
+from tms_webhooks.outbox import prune as pruning
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.ring import DRAIN
+from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.base import Job
+
+PRUNE_MINUTES = 60
+
+
+def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
+    """Deliver what is due for a while; return how many requests were sent."""
+    tally = run_link(
+        lambda: Drain(fan_out=fan_out), slot=slot, successor=successor, function=DRAIN, clock=timezone.now
+    )
+    return tally.sent if tally else 0
+
+
+def sweep(**_future: Any) -> None:
+    """Start every chain of drains that does not run: what no bell was rung for is found by them."""
+    for slot in range(1, app_settings.DRAINS + 1):
+        get_queue().enqueue(DRAIN, slot)
+
+
+def scan_expiring(**_future: Any) -> int:
+    """Tell of what expires soon or has expired; return the number of events."""
+    return scan.scan_all(now=timezone.now())
+
+
+def prune(**_future: Any) -> None:
+    """Forget what was kept long enough."""
+    pruning.prune(timezone.now())
+
+
+def install_schedules(*, using: str, **_kwargs: Any) -> None:
+    """Ask the queue to run the tasks regularly. Connected to ``post_migrate``, so that no further step is needed."""
+    get_queue().every(
+        (
+            Job("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
+            Job("tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", int(app_settings.EXPIRY_MINUTES)),
+            Job("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
+        ),
+        using=using,
+    )

@@ -1,0 +1,235 @@
+"""Validators of what people type: header lines, a webhook's URL, a retry schedule.
+
+Migrations name these functions: keep their names, and let each take the value as its only required argument.
+A message never holds a header's value, which may be a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks import exceptions
+from tms_webhooks.net import urls
+
+HOP_BY_HOP_HEADERS = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to one connection, not to the request."""
+
+OWN_HEADERS = frozenset({"accept-encoding", "content-length", "expect", "host", "user-agent"})
+"""Headers that the app or its HTTP client sets itself, or that would upset the exchange."""
+
+OWN_PREFIXES = ("webhook-", "tms-")
+
+NAMED_SCHEDULES = ("standard", "skillable", "none")
+DELAYS_LIMIT = 15
+LONGEST_DELAY = 7 * 86_400
+"""Seconds. Fixed rather than the setting of a delivery's lifetime, so that what was valid once stays valid."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
+    """Return the headers in ``text``: a ``name=value`` a line, split at the first ``=``; blank lines are skipped.
+
+    Names keep their case. ``custom_body`` says that the webhook sends a body of its own making and may therefore name
+    its ``content-type``. Raise `ValidationError` with one error for each line that is wrong: its number, the
+    header's name where it is a name, and the remedy.
+    """
+    headers: dict[str, str] = {}
+    seen: set[str] = set()
+    problems: list[ValidationError] = []
+    for number, line in _lines(text):
+        try:
+            name, value = _parse_line(number, line)
+            _refuse_name(number, name, seen=seen, custom_body=custom_body)
+        except ValidationError as problem:
+            problems.append(problem)
+        else:
+            seen.add(name.lower())
+            headers[name] = value
+    if problems:
+        raise ValidationError(problems)
+    return headers
+
+
+def validate_headers(text: str, *, custom_body: bool = False) -> None:
+    """Raise `ValidationError` unless `parse_headers` understands ``text``."""
+    parse_headers(text, custom_body=custom_body)
+
+
+def validate_webhook_url(value: str) -> None:
+    """Raise `ValidationError` unless ``value`` may be a webhook's URL; looks at its form only, not at the network.
+
+    Path and query may hold ``{tokens}``; the host may not, or the data would choose where it goes.
+    """
+    try:
+        urls.check_url(value)
+    except exceptions.UnsafeURL as error:
+        raise ValidationError(str(error), code="unsafe_url") from error
+
+
+def validate_schedule(value: object) -> None:
+    """Raise `ValidationError` unless ``value`` is a list of delays in seconds, the name of a schedule, or left empty.
+
+    Empty is ``None`` or ``""``; an empty list is a schedule: no retries.
+    """
+    if value is None or value == "":
+        return
+    if isinstance(value, str):
+        if value not in NAMED_SCHEDULES:
+            raise ValidationError(
+                _("Retry schedule: there is none named %(value)s. Choose one of %(names)s, or list delays in seconds."),
+                code="unknown_schedule",
+                params={"value": _short(value), "names": ", ".join(NAMED_SCHEDULES)},
+            )
+    elif isinstance(value, list | tuple):
+        _validate_delays(value)
+    else:
+        raise ValidationError(
+            _("Retry schedule: %(value)s is neither a name nor a list. Choose one of %(names)s, or list delays."),
+            code="schedule_type",
+            params={"value": _short(value), "names": ", ".join(NAMED_SCHEDULES)},
+        )
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers from 1."""
+    # Not splitlines(): it also splits at characters that a Latin-1 value may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
+        # Not strip() alone: it would swallow control characters that have to be refused.
+        line = line.removesuffix("\r").strip(" \t")
+        if line:
+            yield number, line
+
+
+def _parse_line(number: int, line: str) -> tuple[str, str]:
+    name, equals, value = (part.strip(" \t") for part in line.partition("="))
+    if not equals:
+        raise _problem(
+            _("Line %(line)d has no “=”. Write it as name=value, or remove it."),
+            code="header_without_equals",
+            line=number,
+        )
+    if not name:
+        raise _problem(
+            _("Line %(line)d has no name before “=”. Write it as name=value."), code="header_without_name", line=number
+        )
+    if not _TOKEN.fullmatch(name):
+        # Not quoted: "Authorization: Bearer abc=" puts most of a password before the first "=".
+        raise _problem(
+            _(
+                "Line %(line)d: what stands before the first “=” is not a header name. Use letters, digits and "
+                "hyphens only, as in Authorization=Basic …, with “=” instead of “:”."
+            ),
+            code="header_name",
+            line=number,
+        )
+    _refuse_value(number, name, value)
+    return name, value
+
+
+def _refuse_value(number: int, name: str, value: str) -> None:
+    if _CONTROL.search(value):
+        raise _problem(
+            _("Line %(line)d, header %(name)s: the value holds a control character. Type the value anew."),
+            code="header_control_character",
+            line=number,
+            name=name,
+        )
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        # Without its cause, which holds the value.
+        raise _problem(
+            _(
+                "Line %(line)d, header %(name)s: the value holds a character that HTTP can't carry. Use Latin-1 only, "
+                "or encode the value (as Base64, for instance)."
+            ),
+            code="header_not_latin1",
+            line=number,
+            name=name,
+        ) from None
+
+
+def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -> None:
+    key = name.lower()
+    if key in HOP_BY_HOP_HEADERS or key in OWN_HEADERS or key.startswith(OWN_PREFIXES):
+        raise _problem(
+            _("Line %(line)d: the header %(name)s is set by the system and can't be replaced. Remove this line."),
+            code="header_forbidden",
+            line=number,
+            name=name,
+        )
+    if key == "content-type" and not custom_body:
+        raise _problem(
+            _("Line %(line)d: %(name)s can be set only with a custom body. Remove this line, or use a custom body."),
+            code="header_content_type",
+            line=number,
+            name=name,
+        )
+    if key in seen:
+        raise _problem(
+            _("Line %(line)d: the header %(name)s is there already. Remove one of the two lines."),
+            code="header_duplicate",
+            line=number,
+            name=name,
+        )
+
+
+def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
+    return ValidationError(message, code=code, params=params)
+
+
+def _validate_delays(delays: Sequence[object]) -> None:
+    if len(delays) > DELAYS_LIMIT:
+        raise ValidationError(
+            _("Retry schedule: %(count)d delays are too many. List at most %(limit)d."),
+            code="too_many_delays",
+            params={"count": len(delays), "limit": DELAYS_LIMIT},
+        )
+    problems = [
+        _problem(
+            _(
+                "Retry schedule, delay %(position)d: %(value)s is not a number of seconds from 0 to %(longest)d. "
+                "Correct it or remove it."
+            ),
+            code="delay",
+            position=position,
+            value=_short(delay),
+            longest=LONGEST_DELAY,
+        )
+        for position, delay in enumerate(delays, start=1)
+        if not _is_delay(delay)
+    ]
+    if problems:
+        raise ValidationError(problems)
+
+
+def _is_delay(value: object) -> bool:
+    # NaN fails every comparison.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_DELAY
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of more than 4300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 40 else text[:39] + "…"
