@@ -80,6 +80,10 @@ class _Guarded(_Connection):
         urllib3's own method also looks for malformed headers, and logs the URL, which may hold a secret, if it finds one.
         """
         answer = http.client.HTTPConnection.getresponse(self)
+        if self.exchange.ended:
+            # To http.client a connection that breaks inside the headers is the end of the headers.
+            answer.close()
+            raise http.client.IncompleteRead(b"")
         return HTTPResponse(
             body=answer,
             headers=HTTPHeaderDict(answer.msg.items()),

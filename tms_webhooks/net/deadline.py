@@ -27,9 +27,10 @@ class Exchange:
         fresh: Whether it must open a connection of its own.
         reused: Whether it runs on a connection that served another exchange before.
         answered: Whether a byte of the answer has arrived.
+        ended: Whether the other end has said that nothing more will come.
     """
 
-    __slots__ = ("answered", "connect_timeout", "deadline_at", "fresh", "read_timeout", "reused")
+    __slots__ = ("answered", "connect_timeout", "deadline_at", "ended", "fresh", "read_timeout", "reused")
 
     def __init__(self, *, deadline_at: float, connect_timeout: float, read_timeout: float, fresh: bool = False) -> None:
         self.deadline_at = deadline_at
@@ -38,6 +39,7 @@ class Exchange:
         self.fresh = fresh
         self.reused = False
         self.answered = False
+        self.ended = False
 
     def on_fresh_connection(self) -> Exchange:
         """Return the same exchange, to be tried again on a new connection; the deadline stays."""
@@ -67,6 +69,8 @@ class _Timed(_Socket):
         received = super().recv_into(*args, **kwargs)
         if received:
             exchange.answered = True
+        else:
+            exchange.ended = True
         return received
 
     def send(self, *args: Any, **kwargs: Any) -> int:

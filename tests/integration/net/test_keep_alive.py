@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.net.conftest import Send, Serve, Visit, answering, reply
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net import adapter, connections
+from tms_webhooks.net.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_django import Settings
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (reply(b"hello"), b"hello"),
+        (reply(b""), b""),
+        (CHUNKED, b"abcde"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 10\r\n\r\n", b""),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + reply(b"hello"), b"hello"),
+    ],
+    ids=["length", "empty", "chunked", "204", "304", "100 first"],
+)
+def test_one_connection_serves_many_requests(serve: Serve, send: Send, answer: bytes, body: bytes) -> None:
+    server = serve(answering(answer))
+
+    for _ in range(3):
+        response = send(server.url())
+        assert response.body == body
+        assert response.truncated is False
+
+    assert len(server.requests) == 3
+    assert server.accepted == 1
+
+
+def test_an_answer_to_head_has_no_body_and_keeps_the_connection(serve: Serve, send: Send) -> None:
+    server = serve(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"))
+
+    assert send(server.url(), method="HEAD", body=b"").body == b""
+    assert send(server.url(), method="HEAD", body=b"").status == 200
+    assert server.accepted == 1
+
+
+def test_connections_are_kept_per_origin(serve: Serve, send: Send) -> None:
+    one, two = serve(answering(reply())), serve(answering(reply()))
+
+    for _ in range(2):
+        send(one.url("/a"))
+        send(two.url("/b"))
+
+    assert (one.accepted, two.accepted) == (1, 1)
+    assert (len(one.requests), len(two.requests)) == (2, 2)
+
+
+def test_threads_share_a_client_and_its_connections(serve: Serve, send: Send) -> None:
+    server = serve(answering(reply()))
+    statuses: list[int] = []
+
+    def work() -> None:
+        statuses.extend(send(server.url()).status for _ in range(50))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert statuses == [200] * 400
+    assert len(server.requests) == 400
+    assert 1 <= server.accepted <= 8
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    ],
+    ids=["1.1", "1.0"],
+)
+def test_a_connection_that_the_receiver_wants_closed_is_not_used_again(serve: Serve, send: Send, answer: bytes) -> None:
+    server = serve(answering(answer))
+
+    assert send(server.url()).body == b"ok"
+    assert send(server.url()).body == b"ok"
+    assert server.accepted == 2
+
+
+def test_an_interim_status_does_not_leave_its_final_answer_to_the_next_request(serve: Serve, send: Send) -> None:
+    server = serve(answering(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + reply(b"late")))
+
+    assert send(server.url()).status == 103
+    assert send(server.url()).status == 103
+    assert server.accepted == 2
+
+
+def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply(b"first"))
+        said.wait(5.0)
+        visit.write(reply(b"unasked", status="500 Oops"))
+        written.set()
+        visit.hang()
+
+    said, written = threading.Event(), threading.Event()
+    server = serve(handle)
+
+    assert send(server.url()).body == b"first"
+    said.set()
+    assert written.wait(5.0)
+    assert send(server.url()).body == b"first"
+    assert server.accepted == 2
+
+
+def test_a_connection_that_was_closed_while_idle_is_replaced(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        visit.sock.close()
+        closed.set()
+
+    closed = threading.Event()
+    server = serve(handle)
+
+    for _ in range(3):
+        closed.clear()
+        assert send(server.url()).status == 200
+        assert closed.wait(5.0)
+
+    assert server.accepted == 3
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_kept_connection_that_breaks_before_an_answer_is_tried_once_more_on_a_new_one(
+    serve: Serve, send: Send, reset: bool
+) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        # It closes only when the second request is on its way, so that no look beforehand can tell.
+        visit.read()
+        if reset:
+            visit.reset()
+
+    server = serve(handle)
+
+    assert send(server.url()).status == 200
+    assert send(server.url(), body=b"second").status == 200
+    assert server.accepted == 2
+    assert [received.body for received in server.requests] == [b"{}", b"second", b"second"]
+
+
+def test_the_second_try_never_gets_a_kept_connection(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        both_here.wait(5.0)
+        visit.write(reply())
+        visit.read()
+
+    both_here = threading.Barrier(2)
+    server = serve(handle)
+    threads = [threading.Thread(target=send, args=(server.url(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.accepted == 2
+    server.handler = answering(reply())
+
+    # Both kept connections would break; the first does, and the second is left alone.
+    assert send(server.url()).status == 200
+    assert server.accepted == 3
+
+
+def test_a_new_connection_that_breaks_is_not_tried_again(serve: Serve, send: Send) -> None:
+    server = serve(lambda visit: visit.read() and None)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
+    assert server.accepted == 1
+    assert len(server.requests) == 1
+
+
+def test_a_kept_connection_that_breaks_within_an_answer_is_not_tried_again(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        visit.read()
+        visit.write(b"HTTP/1.1 200 OK\r\ncontent-le")
+
+    server = serve(handle)
+
+    send(server.url())
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
+    assert server.accepted == 1
+    assert len(server.requests) == 2
+
+
+def test_a_kept_connection_that_never_answers_is_not_tried_again(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        visit.read()
+        visit.hang()
+
+    server = serve(handle)
+
+    send(server.url())
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(), deadline=0.2)
+
+    assert caught.value.error_class == ErrorClass.TIMEOUT
+    assert server.accepted == 1
+
+
+def test_a_connection_that_was_idle_for_long_is_replaced(
+    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(answering(reply()))
+
+    send(server.url())
+    monkeypatch.setattr(connections, "IDLE_LIMIT", 0.0)
+    send(server.url())
+
+    assert server.accepted == 2
+
+
+def test_only_so_many_origins_keep_their_connections(serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "ORIGINS_LIMIT", 2)
+    one, two, three = (serve(answering(reply())) for _ in range(3))
+
+    for server in (one, two, one, three, one, two):
+        send(server.url())
+
+    # Two had been used least recently when three came.
+    assert (one.accepted, two.accepted, three.accepted) == (1, 2, 1)
+
+
+def test_no_more_idle_connections_are_kept_than_asked_for(
+    serve: Serve, send: Send, clients: Callable[..., Client]
+) -> None:
+    def handle(visit: Visit) -> None:
+        while visit.read() is not None:
+            if not all_here.is_set():
+                barrier.wait(5.0)
+                all_here.set()
+            visit.write(reply())
+
+    all_here, barrier = threading.Event(), threading.Barrier(3)
+    server = serve(handle)
+    client = clients(pool_size=3)
+    threads = [threading.Thread(target=send, args=(server.url(),), kwargs={"by": client}) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for _ in range(5):
+        send(server.url(), by=client)
+    assert server.accepted == 3
+
+
+def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client: Client) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        assert visit.read() is None
+        closed.set()
+
+    closed = threading.Event()
+    server = serve(handle)
+
+    send(server.url())
+    client.close()
+
+    assert closed.wait(5.0)
+
+
+def test_settings_are_read_for_every_request(serve: Serve, send: Send, settings: Settings) -> None:
+    server = serve(answering(reply(b"0123456789")))
+
+    assert send(server.url()).body == b"0123456789"
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT": 4}
+    assert send(server.url()).body == b"0123"
