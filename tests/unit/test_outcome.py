@@ -188,6 +188,7 @@ def test_retry_after_is_read_in_seconds_and_as_a_date(status: int, value: str, s
         "Tue, 24 Nov 2026 25:06:05 GMT",
         "Tue, 24 Nov 2026 15:06:05 +9999",
         "Tue, 24 Nov 99999 15:06:05 GMT",
+        "Tue, 24 Nov 99999999999999999999 15:06:05 GMT",
         "Tue, 24 Nov 2026 15:06:05 GMT" * 100,
         "2026-11-24T15:06:05Z",
     ],

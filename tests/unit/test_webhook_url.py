@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import override_settings
 
 from tms_webhooks import exceptions, validators
 from tms_webhooks.net import urls
+
+
+@pytest.fixture(autouse=True)
+def default_settings() -> Iterator[None]:
+    """Forget what the tests' own settings allow beyond the defaults."""
+    with override_settings(TMS_WEBHOOKS={}):
+        yield
 
 
 @pytest.mark.parametrize(

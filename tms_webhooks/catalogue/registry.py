@@ -1,20 +1,16 @@
 """The event types there are. A host adds its own with ``register(EventType(...))``.
 
-A pattern is what a subscription stores: an exact name, ``noun.*`` for all names that begin with ``noun.``, or ``*``.
+What a pattern means is said in `event_names`, below the models: they need it too, and know no catalogue.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tms_webhooks import event_names
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
-
-EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
-EVERYTHING = "*"
 
 _event_types: dict[str, EventType] = {}
 
@@ -25,13 +21,14 @@ def register(event_type: EventType) -> EventType:
     Raises `ConfigurationError` if its name is ill-formed (at least two dotted segments of a-z, 0-9 and _) or taken.
     """
     name = event_type.name
-    if not EVENT_NAME.fullmatch(name):
+    if not event_names.EVENT_NAME.fullmatch(name):
         raise ConfigurationError(
             f'"{name}" is no event name: it takes at least two dotted segments of a-z, 0-9 and _, as in "class.scheduled".'
         )
     if name in _event_types:
         raise ConfigurationError(f'There is an event type "{name}" already.')
     _event_types[name] = event_type
+    event_names.add(name)
     return event_type
 
 
@@ -43,6 +40,7 @@ def temporarily(event_type: EventType) -> Iterator[EventType]:
         yield event_type
     finally:
         del _event_types[event_type.name]
+        event_names.discard(event_type.name)
 
 
 def get(name: str) -> EventType:
@@ -50,12 +48,13 @@ def get(name: str) -> EventType:
     try:
         return _event_types[name]
     except KeyError:
-        raise UnknownEventType(f'There is no event type "{name}".{_suggestion(name)}') from None
+        suggestion = event_names.did_you_mean(nearest(name))
+        raise UnknownEventType(f'There is no event type "{name}".{suggestion}') from None
 
 
 def nearest(name: str) -> list[str]:
     """Return up to three names of the catalogue that look like this one, the best first."""
-    return difflib.get_close_matches(name, _event_types)
+    return event_names.nearest(name)
 
 
 def all_types() -> list[EventType]:
@@ -73,24 +72,14 @@ def grouped() -> dict[str, list[EventType]]:
 
 def expand(pattern: str) -> list[EventType]:
     """Return the event types that a pattern means today; none for a pattern that is unknown or ill-formed."""
-    if pattern == EVERYTHING:
-        return all_types()
-    if pattern.endswith(".*"):
-        beginning = pattern.removesuffix("*")
-        return [event_type for name, event_type in _event_types.items() if name.startswith(beginning)]
-    return [_event_types[pattern]] if pattern in _event_types else []
+    return [_event_types[name] for name in event_names.matching(pattern)]
 
 
 def names_matching(pattern: str) -> list[str]:
     """Return the names of the event types that a pattern means today."""
-    return [event_type.name for event_type in expand(pattern)]
+    return event_names.matching(pattern)
 
 
 def is_pattern_known(pattern: str) -> bool:
     """Say whether a pattern means any event type today."""
-    return bool(expand(pattern))
-
-
-def _suggestion(name: str) -> str:
-    names = [f'"{candidate}"' for candidate in nearest(name)]
-    return f" Did you mean {' or '.join(names)}?" if names else ""
+    return event_names.is_pattern_known(pattern)

@@ -12,7 +12,6 @@ import random
 import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -23,12 +22,16 @@ from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim
+from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.results import record
-from tms_webhooks.delivery.send import Result, send
+from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
 
+# Results are written down when there are so many, or when the first has waited so long.
 RESULTS_AT_ONCE = 64
+RESULTS_LATEST = 0.01
 WRITE_PAUSE = 0.2
 
 logger = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ class Tally:
 
 
 class Drain:
-    """One run of the engine. Make it in the process and thread that runs it.
+    """One run of the engine. Make it in the process and thread that runs it, and run it once.
 
     ``fan_out`` makes deliveries of new events: it takes the time and returns the number of events. ``clock`` returns
     the time that is written down and compared with what is due; how long to run and wait is measured by the machine.
@@ -64,8 +67,15 @@ class Drain:
         self._clock = clock
         self._client = client or Client(pool_size=app_settings.SENDER_THREADS)
         self._dice = dice
-        self._mailbox: SimpleQueue[Result] = SimpleQueue()
-        self._flying = 0
+        self._mailbox: SimpleQueue[Result | None] = SimpleQueue()
+        self._lanes = Lanes()
+        self._senders = Senders(
+            lanes=self._lanes,
+            client=self._client,
+            clock=clock,
+            mailbox=self._mailbox,
+            most=app_settings.SENDER_THREADS,
+        )
         self._unwritten: list[Result] = []
         self._renewed_at = monotonic()
 
@@ -82,56 +92,64 @@ class Drain:
         ``closing`` is called when no more is claimed, so that a successor need not wait for the last answers.
         """
         end = None if seconds is None else monotonic() + seconds
-        pool = ThreadPoolExecutor(app_settings.SENDER_THREADS, thread_name_prefix="webhook-sender")
         try:
             while (end is None or monotonic() < end) and not (stop and stop.is_set()):
-                busy = self._turn(pool)
-                if until_idle and not busy and not self._flying:
+                open_before = self._open
+                busy = self._turn()
+                if until_idle and not busy and not open_before:
                     break
+            self._lanes.withdraw()
             closing()
-            while self._flying or self._unwritten:
+            while self._open:
                 self._collect(wait=app_settings.DRAIN_POLL)
                 self._renew()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            self._senders.stop()
             self._client.close()
             Delivery.objects.all().release(token=self.token, now=self._clock())
         return self.tally
 
-    def _turn(self, pool: ThreadPoolExecutor) -> bool:
-        """Do everything once; return whether there was anything to do."""
+    @property
+    def _open(self) -> int:
+        """How many deliveries are in the worker's hands: waiting, under way, or come back and not written down."""
+        return self._lanes.held + self._mailbox.qsize() + len(self._unwritten)
+
+    def _turn(self) -> bool:
+        """Do everything once; return whether there was anything new to do."""
         try:
-            fanned, claimed = self._fan_out(self._clock()), self._launch(pool)
+            fanned, claimed = self._fan_out(self._clock()), self._claim()
         except DatabaseError:
             self._recover()
             return True
         self.tally.events += fanned
-        busy = bool(fanned or claimed)
-        self._collect(wait=0.0 if busy else app_settings.DRAIN_POLL)
+        self._senders.grow()
+        self._collect(wait=0.0 if fanned else app_settings.DRAIN_POLL)
         self._renew()
-        return busy
+        return bool(fanned or claimed)
 
-    def _launch(self, pool: ThreadPoolExecutor) -> int:
+    def _claim(self) -> int:
+        """Fill up what the senders have, once half of it is gone."""
+        room = 2 * app_settings.CLAIM_BATCH - self._lanes.held
+        if room < app_settings.CLAIM_BATCH:
+            return 0
         now = self._clock()
-        room = min(app_settings.CLAIM_BATCH, app_settings.SENDER_THREADS - self._flying)
-        parcels = claim(token=self.token, now=now, until=self._lease_end(now), room=room)
-        for parcel in parcels:
-            pool.submit(self._send_one, parcel)
-        self._flying += len(parcels)
+        parcels = claim(
+            token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite
+        )
+        self._lanes.offer(parcels)
         return len(parcels)
 
-    def _send_one(self, parcel: object) -> None:
-        self._mailbox.put(send(parcel, client=self._client, clock=self._clock))  # type: ignore[arg-type]
-
     def _collect(self, *, wait: float) -> None:
-        """Take the results that are there, waiting up to ``wait`` for the first, and write them down."""
-        if wait and not self._flying and not self._unwritten:
-            sleep(wait)
-            return
+        """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down."""
+        latest = monotonic() + wait
         try:
-            self._unwritten.append(self._mailbox.get(timeout=wait) if wait else self._mailbox.get_nowait())
             while len(self._unwritten) < RESULTS_AT_ONCE:
-                self._unwritten.append(self._mailbox.get_nowait())
+                result = self._mailbox.get(timeout=max(0.0, latest - monotonic()))
+                if result is None:
+                    break
+                if not self._unwritten:
+                    latest = min(latest, monotonic() + RESULTS_LATEST)
+                self._unwritten.append(result)
         except Empty:
             pass
         if self._unwritten:
@@ -146,7 +164,6 @@ class Drain:
             self._recover()
             return
         self._unwritten = []
-        self._flying -= len(results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
 
@@ -154,7 +171,7 @@ class Drain:
         if monotonic() - self._renewed_at < app_settings.HEARTBEAT:
             return
         try:
-            if self._flying:
+            if self._open:
                 Delivery.objects.all().renew(token=self.token, until=self._lease_end(self._clock()))
         except DatabaseError:
             self._recover()

@@ -11,8 +11,8 @@ from tms_webhooks import __version__
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import outcome, signing
-from tms_webhooks.delivery.claim import Parcel
 from tms_webhooks.delivery.outcome import Outcome
+from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.client import Client, Request
 

@@ -149,7 +149,7 @@ class EncryptedTextField(_TextField):
 
     description = _("Encrypted text")
 
-    def from_db_value(self, value: str | None, *context: Any) -> Sealed | str | None:  # noqa: ARG002
+    def from_db_value(self, value: str | None, *context: Any) -> Sealed | str | None:
         return Sealed(value) if value else value
 
     def to_python(self, value: Any) -> Any:
@@ -191,5 +191,5 @@ class EncryptedTextField(_TextField):
             return _ExactToken
         return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
 
-    def get_transform(self, lookup_name: str) -> None:  # noqa: ARG002
+    def get_transform(self, lookup_name: str) -> None:
         return None

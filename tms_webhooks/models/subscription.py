@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks import event_names
 from tms_webhooks.models.webhook import Webhook
 
 DEFAULT_WINDOW = (0.0, 30.0)
@@ -85,9 +86,12 @@ class Subscription(models.Model):
         return (self.more_than_days or 0.0, self.less_than_days)
 
     def clean(self) -> None:
-        """Refuse a days window that no assignment can ever be in."""
+        """Refuse an event that does not exist, and a days window that no assignment can ever be in."""
         more, less = self.more_than_days, self.less_than_days
         errors: dict[str, Any] = {}
+        # An empty one has been refused as a field.
+        if self.event_type and not event_names.is_pattern_known(self.event_type):
+            errors["event_type"] = _unknown(self.event_type)
         if more is not None and more < 0:
             errors["more_than_days"] = _("More than days is %(value)s; give 0 or more.") % {"value": f"{more:g}"}
         if less is not None and less <= 0:
@@ -104,3 +108,12 @@ class Subscription(models.Model):
             errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {"name": self.event_type}
         if errors:
             raise ValidationError(errors)
+
+
+def _unknown(pattern: str) -> str:
+    names = event_names.nearest_patterns(pattern)
+    if names:
+        message = _("There is no event %(value)s; choose one of those there are, such as %(names)s.")
+    else:
+        message = _("There is no event %(value)s; choose one of those there are, all of a noun as class.*, or *.")
+    return message % {"value": pattern, "names": ", ".join(names)}

@@ -154,11 +154,9 @@ def _exchange(pool: HTTPConnectionPool, request: PreparedRequest, target: SafeUR
 
 def _read(raw: BaseHTTPResponse, amount: int) -> bytes:
     content = raw.read(amount)
-    while raw.length_remaining != 0 and len(content) < amount:
-        more = raw.read(amount - len(content))
-        if not more:
-            break
-        content += more
+    if raw.length_remaining != 0 and len(content) < amount:
+        # Either the end of a body of unknown length, or a body that broke off: only a second read tells.
+        content += raw.read(amount - len(content))
     return content
 
 

@@ -29,7 +29,8 @@ _SHAPE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(\?.*)?", re.DO
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # A last label like this makes resolvers read the whole host as one IPv4 number: 127.1, 0x7f.1, 0177.0.0.1, 2130706433.
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_NOT_IN_TARGET = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9._~:/?@!$&'()*+,;=%-]")
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_TO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9._~:/?@!$&'()*+,;=%-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,14 @@ def _parse(url: str) -> SafeURL:
     netloc = f"[{host}]" if ":" in host else host
     if port != DEFAULT_PORTS[scheme]:
         netloc = f"{netloc}:{port}"
-    target = _NOT_IN_TARGET.sub(lambda match: quote(match.group(), safe=""), (path or "/") + (query or ""))
+    target = _target((path or "/") + (query or ""))
     return SafeURL(f"{scheme}://{netloc}{target}", scheme, host, port, target, netloc)
+
+
+def _target(text: str) -> str:
+    # As urllib3 writes it, so that what is shown is what is sent.
+    escaped = _TO_ESCAPE.sub(lambda match: quote(match.group(), safe=""), text)
+    return _ESCAPED.sub(lambda match: match.group().upper(), escaped)
 
 
 def _check_characters(url: str) -> None:

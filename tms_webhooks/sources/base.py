@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -51,7 +51,7 @@ class Source:
       leaves the field out
     - ``statuses``: canonical status field to a dictionary from the host's values to numbers or names
     - ``rules``: which change means which event
-    - `derived`, `tells`: for what no rule says
+    - `derived`, `tells`: for what no rule says; `supplies` names the values that they add
     """
 
     noun: ClassVar[Noun]
@@ -75,6 +75,10 @@ class Source:
     def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
         """Return canonical values that follow from others, such as a status that the host doesn't store."""
         return {}
+
+    def supplies(self) -> Collection[str]:
+        """Return the canonical names that `derived` and `tells` add to what the host stores; the checks ask."""
+        return ()
 
     def tells(self, change: Change) -> Iterable[Told]:
         """Return the events that ``change`` means. The default asks the rules."""

@@ -55,6 +55,10 @@ class Rule(ABC):
         """Return the canonical fields that the rule looks at; the host has to have them."""
         return ()
 
+    def needs(self, event_type: str) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the canonical fields without which the rule never names ``event_type``."""
+        return self.fields
+
 
 @dataclass(frozen=True)
 class Created(Rule):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Handler, Send, Serve, Visit, answering, reply
+from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.servers import Handler, Visit, answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.client import Client
@@ -20,7 +21,7 @@ from tms_webhooks.net.client import Client
 if TYPE_CHECKING:
     from pytest_django import Settings
 
-DEADLINE = 0.4
+DEADLINE = 0.25
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def times_out(*, after: float = DEADLINE) -> Iterator[None]:
     elapsed = time.monotonic() - started_at
     assert caught.value.error_class == ErrorClass.TIMEOUT
     assert caught.value.permanent is False
-    assert after - 0.01 <= elapsed < after + 0.5
+    assert after - 0.01 <= elapsed < after + 1.0
 
 
 def never_answers(visit: Visit) -> None:
@@ -42,52 +43,52 @@ def never_answers(visit: Visit) -> None:
 
 def drips_headers(visit: Visit) -> None:
     visit.read()
-    visit.drip(b"HTTP/1.1 200 OK\r\nx-long: " + b"a" * 1000, every=0.05)
+    visit.drip(b"HTTP/1.1 200 OK\r\nx-long: " + b"a" * 1000, every=0.03)
 
 
 def drips_header_lines(visit: Visit) -> None:
     visit.read()
     visit.write(b"HTTP/1.1 200 OK\r\n")
-    while not visit.server.over.wait(0.05):
+    while not visit.server.over.wait(0.03):
         visit.write(b"x: y\r\n")
 
 
 def drips_interim_answers(visit: Visit) -> None:
     visit.read()
-    while not visit.server.over.wait(0.05):
+    while not visit.server.over.wait(0.03):
         visit.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def drips_body(visit: Visit) -> None:
     visit.read()
     visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-    visit.drip(b"a" * 1000, every=0.05)
+    visit.drip(b"a" * 1000, every=0.03)
 
 
 def drips_chunks(visit: Visit) -> None:
     visit.read()
     visit.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-    while not visit.server.over.wait(0.05):
+    while not visit.server.over.wait(0.03):
         visit.write(b"1\r\na\r\n")
 
 
 def drips_chunk_header(visit: Visit) -> None:
     visit.read()
     visit.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;")
-    visit.drip(b"a" * 1000, every=0.05)
+    visit.drip(b"a" * 1000, every=0.03)
 
 
 def drips_trailers(visit: Visit) -> None:
     visit.read()
     visit.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n")
-    while not visit.server.over.wait(0.05):
+    while not visit.server.over.wait(0.03):
         visit.write(b"x: y\r\n")
 
 
 def drips_until_closed(visit: Visit) -> None:
     visit.read()
     visit.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    visit.drip(b"a" * 1000, every=0.05)
+    visit.drip(b"a" * 1000, every=0.03)
 
 
 HANDLERS = [
@@ -127,7 +128,7 @@ def test_a_slow_answer_ends_at_the_deadline_over_tls_too(
 def test_a_kept_connection_gets_a_new_deadline_with_each_request(serve: Serve, send: Send) -> None:
     def handle(visit: Visit) -> None:
         while visit.read() is not None:
-            visit.server.over.wait(0.15)
+            visit.server.over.wait(0.1)
             visit.write(reply())
 
     server = serve(handle)
@@ -201,7 +202,7 @@ def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve: Serve, se
 
 def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Send, trusting: Client) -> None:
     # The start of a TLS record that promises 16,384 bytes of a handshake.
-    server = serve(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x3f\xfc" + b"a" * 1000, every=0.05))
+    server = serve(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x3f\xfc" + b"a" * 1000, every=0.03))
 
     with times_out():
         send(f"https://hooks.example.test:{server.port}/", deadline=DEADLINE, by=trusting)
@@ -267,6 +268,27 @@ def test_all_addresses_together_are_bounded_by_the_connect_timeout(
 
     with times_out(after=0.4):
         send(f"http://hooks.example.test:{full_port}/", deadline=5.0, by=client)
+
+
+def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address[0])
+        time.sleep(0.25)
+        raise TimeoutError
+
+    tried: list[str] = []
+    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
+    server = serve(answering(reply()))
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 0.2}
+
+    with times_out(after=0.2):
+        send(
+            server.url(host="hooks.example.test"),
+            by=clients(resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"]),
+        )
+    assert tried == ["127.0.0.2"]
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve, Visit, answering, reply
+from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net import adapter, connections
@@ -182,6 +183,26 @@ def test_the_second_try_never_gets_a_kept_connection(serve: Serve, send: Send) -
     # Both kept connections would break; the first does, and the second is left alone.
     assert send(server.url()).status == 200
     assert server.accepted == 3
+
+
+def test_a_second_try_that_fails_is_the_failure(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        if visit.server.accepted == 1:
+            visit.write(reply())
+            visit.read()
+        else:
+            visit.write(b"no HTTP\r\n")
+
+    server = serve(handle)
+
+    send(server.url())
+    with pytest.raises(DeliveryError, match="BadStatusLine") as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.OTHER
+    assert server.accepted == 2
+    assert len(server.requests) == 3
 
 
 def test_a_new_connection_that_breaks_is_not_tried_again(serve: Serve, send: Send) -> None:

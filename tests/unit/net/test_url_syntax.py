@@ -68,6 +68,7 @@ def test_a_good_url_is_taken_apart(url: str, expected: SafeURL) -> None:
         ("/a/../b//c", "/a/../b//c"),
         ("/{course.id}/x", "/%7Bcourse.id%7D/x"),
         ("/100%/x%2Fy%zz", "/100%25/x%2Fy%25zz"),
+        ("/%c3%a9?%2f", "/%C3%A9?%2F"),
         ("/@me:now;v=1,2*'()!$&+=~", "/@me:now;v=1,2*'()!$&+=~"),
         ('/?a[b]=<c>&d="e"|f^g`', "/?a%5Bb%5D=%3Cc%3E&d=%22e%22%7Cf%5Eg%60"),
         ("?a=b?c/d", "/?a=b?c/d"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db.models import Q
@@ -38,6 +38,10 @@ class CourseAssignmentSource(Source):
             return {"completion_status": AssignmentCompletion.COMPLETE.value}
         started = values["started_at"] is not None
         return {"completion_status": (AssignmentCompletion.INCOMPLETE if started else AssignmentCompletion.NOT_STARTED).value}
+
+    def supplies(self) -> Collection[str]:
+        """Name the completion status where there are the two dates that it follows from."""
+        return ("completion_status",) if {"started_at", "completed_at"} <= self.mapped.keys() else ()
 
     def tells(self, change: Change) -> Iterable[Told]:
         """Tell of an expiry only while the assignment is open, and once for each date."""

@@ -20,6 +20,9 @@ class _Given(Rule):
     def event_types(self) -> tuple[str, ...]:
         return (self.on_class, self.on_course)
 
+    def needs(self, event_type: str) -> tuple[str, ...]:
+        return ("class.id",) if event_type == self.on_class else ()
+
     def read(self, change: Change) -> str | None:
         if not change.created:
             return None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
+from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
+from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.models import Occurrence
 from tms_webhooks.sources.base import Source, Told
 from tms_webhooks.sources.rules import Change, Filled
 
 COMPLETED = "learning_path.completed"
+COURSE = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course that was completed.")
 
 
 class LearningPathSource(Source):
@@ -37,6 +41,15 @@ class ComputedLearningPathSource(LearningPathSource):
     path_enabled: ClassVar[str] = "enabled"
     # Of the assignment's own fields, only these say something of the path.
     fields = {"id": "", "learning_path": ""}
+
+    @cached_property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The noun's fields, and the course of the assignment, which no payload holds."""
+        return (*super().all_fields, COURSE)
+
+    def supplies(self) -> Collection[str]:
+        """Name what is read from the path."""
+        return ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count")
 
     def tells(self, change: Change) -> Iterable[Told]:
         """Tell of each path that the completion of this course completes."""

@@ -1,0 +1,79 @@
+"""Events and deliveries as rows, without the domain change that would have written them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from example_project.training.models import Organization
+from tests.factories import WebhookFactory
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+
+SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
+OCCURRED_AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+
+_subjects = count(1)
+
+
+def body_of(event_type: str) -> str:
+    """Return a whole event of this type, as the outbox stores one: compact, and not in ASCII alone."""
+    sample = json.loads((SAMPLES / f"{event_type}.json").read_text())
+    sample["data"]["name"] = "Zoë's class"
+    return json.dumps(sample, separators=(",", ":"), ensure_ascii=False)
+
+
+def new_event(
+    organization: Organization,
+    event_type: str = "class.cancelled",
+    *,
+    body: str | None = None,
+    subscription: Subscription | None = None,
+) -> Event:
+    """Return an event that is not saved yet."""
+    return Event(
+        type=event_type,
+        organization=organization,
+        subject_type="class",
+        subject_id=str(next(_subjects)),
+        sequence=1,
+        actor_kind="system",
+        occurred_at=OCCURRED_AT,
+        body=body_of(event_type) if body is None else body,
+        subscription=subscription,
+    )
+
+
+def write_event(organization: Organization, event_type: str = "class.cancelled", **values: Any) -> Event:
+    """Write one event into the outbox."""
+    event = new_event(organization, event_type, **values)
+    event.save()
+    return event
+
+
+def write_events(organization: Organization, number: int, **values: Any) -> None:
+    """Write many events into the outbox."""
+    Event.objects.bulk_create([new_event(organization, **values) for _ in range(number)], batch_size=500)
+
+
+def write_delivery(webhook: Webhook, *, now: datetime, **values: Any) -> Delivery:
+    """Write an event that is fanned out, and its delivery to ``webhook``; by default one that is due."""
+    event = new_event(webhook.organization)
+    event.fanned_out_at = now
+    event.save()
+    return Delivery.objects.create(**{
+        "event": event,
+        "webhook": webhook,
+        "status": DeliveryStatus.PENDING,
+        "due_at": now,
+        "created_at": now,
+        **values,
+    })
+
+
+def subscribed(path: str = "/hook", **values: Any) -> Webhook:
+    """Make a webhook that wants everything; ``path`` tells its requests from others."""
+    return WebhookFactory(url=f"https://receiver.example.com{path}", **{"events": ["*"], **values})

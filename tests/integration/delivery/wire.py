@@ -1,0 +1,81 @@
+"""The wire, faked: a client that keeps what it is given and answers as the test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from standardwebhooks import Webhook as Verifier
+
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net.client import Request, Response
+
+Answer = Response | Exception | Callable[[Request], Response]
+
+
+def answer(status: int = 200, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Response:
+    """Make what a receiver says."""
+    return Response(status=status, headers=headers or {}, body=body, truncated=False, elapsed=0.125)
+
+
+def broken(error_class: ErrorClass) -> DeliveryError:
+    """Make what the client raises where no answer comes."""
+    return DeliveryError(f"receiver.example.com: {error_class.value}", error_class=error_class)
+
+
+def verify(request: Request, secret: str) -> None:
+    """Raise unless the public library finds the signature right."""
+    Verifier(secret).verify(request.body, dict(request.headers))
+
+
+class Wire:
+    """Stands in for `Client`. Answers what ``answers`` holds next, then ``otherwise`` for ever."""
+
+    def __init__(self, *answers: Answer, otherwise: Answer | None = None) -> None:
+        self.answers = list(answers)
+        self.otherwise: Answer = otherwise or answer()
+        self.requests: list[Request] = []
+        self.closed = False
+        self._lock = threading.Lock()
+
+    def send(self, request: Request) -> Response:
+        with self._lock:
+            self.requests.append(request)
+            what = self.answers.pop(0) if self.answers else self.otherwise
+        if isinstance(what, Exception):
+            raise what
+        return what(request) if callable(what) else what
+
+    def close(self) -> None:
+        self.closed = True
+
+    def to(self, path: str) -> list[Request]:
+        """Return the requests to the webhook whose URL has this path."""
+        return [request for request in self.requests if urlsplit(request.url).path == path]
+
+
+class Gate:
+    """An answer that is held back until the test opens the gate; it fails the test rather than hang."""
+
+    def __init__(self, then: Response | None = None) -> None:
+        self.then = then or answer()
+        self.waiting = 0
+        self.most_waiting = 0
+        self._open = threading.Event()
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Response:
+        with self._lock:
+            self.waiting += 1
+            self.most_waiting = max(self.most_waiting, self.waiting)
+        opened = self._open.wait(10.0)
+        with self._lock:
+            self.waiting -= 1
+        if not opened:
+            raise AssertionError("nobody opened the gate")
+        return self.then
+
+    def open(self) -> None:
+        self._open.set()

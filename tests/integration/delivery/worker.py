@@ -1,0 +1,45 @@
+"""A worker taken apart: it claims, sends and writes down when the test says so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tests.conftest import Clock
+from tests.integration.delivery.wire import Wire
+from tms_webhooks.delivery.claim import Parcel, claim
+from tms_webhooks.delivery.results import record
+from tms_webhooks.delivery.send import Result, send
+from tms_webhooks.models import Delivery
+
+LEASE = timedelta(seconds=30)
+
+
+class Worker:
+    """The steps of a drain. Two of them are two workers."""
+
+    def __init__(self, name: str, *, clock: Clock, wire: Wire) -> None:
+        self.token = name
+        self.clock = clock
+        self.wire = wire
+
+    @property
+    def lease_end(self) -> datetime:
+        return self.clock.now + LEASE
+
+    def claim(self, room: int = 64) -> list[Parcel]:
+        return claim(token=self.token, now=self.clock.now, until=self.lease_end, room=room)
+
+    def send(self, parcel: Parcel) -> Result:
+        return send(parcel, client=self.wire, clock=self.clock)
+
+    def write(self, *results: Result) -> None:
+        record(results, token=self.token, now=self.clock.now, random=lambda: 0.5)
+
+    def renew(self) -> int:
+        return Delivery.objects.all().renew(token=self.token, until=self.lease_end)
+
+    def work(self, room: int = 64) -> list[Parcel]:
+        """Claim, send and write down."""
+        parcels = self.claim(room)
+        self.write(*[self.send(parcel) for parcel in parcels])
+        return parcels

@@ -1,0 +1,161 @@
+"""Servers on loopback that answer as badly as a receiver can."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Handler = Callable[["Visit"], None]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it arrived."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def lines(self) -> list[str]:
+        return self.head.decode("latin-1").split("\r\n")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(line.split(": ", maxsplit=1) for line in self.lines[1:])
+
+
+class Visit:
+    """One accepted connection, in the hands of its handler."""
+
+    def __init__(self, sock: socket.socket, server: Server) -> None:
+        self.sock = sock
+        self.server = server
+        self.unread = b""
+
+    def read(self) -> Received | None:
+        """Read one request; None when the client has closed the connection."""
+        while b"\r\n\r\n" not in self.unread:
+            if not self._more():
+                return None
+        head, _, self.unread = self.unread.partition(b"\r\n\r\n")
+        received = Received(head, b"")
+        length = int(received.headers.get("content-length", "0"))
+        while len(self.unread) < length:
+            if not self._more():
+                return None
+        body, self.unread = self.unread[:length], self.unread[length:]
+        received = Received(head, body)
+        self.server.requests.append(received)
+        return received
+
+    def _more(self) -> bool:
+        data = self.sock.recv(65_536)
+        self.unread += data
+        return bool(data)
+
+    def write(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def drip(self, data: bytes, *, every: float) -> None:
+        """Write one byte at a time until the data, the client's patience or the test is over."""
+        for byte in data:
+            self.write(bytes([byte]))
+            if self.server.over.wait(every):
+                return
+
+    def hang(self) -> None:
+        """Do nothing until the test is over."""
+        self.server.over.wait(10.0)
+
+    def reset(self) -> None:
+        """Break the connection with RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class Server:
+    """A TCP server on loopback: one thread per connection, each running the handler."""
+
+    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None, receive_buffer: int = 0) -> None:
+        self.handler = handler
+        self.tls = tls
+        self.accepted = 0
+        self.requests: list[Received] = []
+        self.over = threading.Event()
+        self.threads: list[threading.Thread] = []
+        self.listener = socket.socket()
+        if receive_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(64)
+        self.port: int = self.listener.getsockname()[1]
+        self._start(self._accept)
+
+    def url(self, target: str = "/hook", *, host: str = "127.0.0.1") -> str:
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{target}"
+
+    def close(self) -> None:
+        self.over.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(5.0)
+            assert not thread.is_alive()
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self.over.is_set():
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            sock.settimeout(5.0)
+            self._start(self._serve, sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if self.tls is not None:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            self.handler(Visit(sock, self))
+        sock.close()
+
+
+def reply(body: bytes = b"ok", *, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> bytes:
+    """Return an answer with a content-length."""
+    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answering(*answers: bytes) -> Handler:
+    """Make a handler that gives these answers in turn, then the last one for ever; it keeps the connection."""
+
+    def handle(visit: Visit) -> None:
+        number = 0
+        while visit.read() is not None:
+            visit.write(answers[min(number, len(answers) - 1)])
+            number += 1
+
+    return handle
+
+
+def once(answer: bytes) -> Handler:
+    """Make a handler that reads one request, writes these bytes and closes the connection."""
+
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(answer)
+
+    return handle

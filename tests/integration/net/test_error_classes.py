@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.servers import Visit, answering, once, reply
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net.client import Client
+
+if TYPE_CHECKING:
+    from pytest_django import Settings
+
+
+def reset_at_once(visit: Visit) -> None:
+    visit.read()
+    visit.reset()
+
+
+def reset_within_body(visit: Visit) -> None:
+    visit.read()
+    visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+    visit.sock.recv(1)
+    visit.reset()
+
+
+FAILURES = [
+    (once(b""), ErrorClass.CONNECTION_RESET, "connection reset"),
+    (reset_at_once, ErrorClass.CONNECTION_RESET, "connection reset"),
+    (once(b"HTTP/1.1 200 OK\r\nx-a: b\r\n"), ErrorClass.CONNECTION_RESET, "connection reset"),
+    (once(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), ErrorClass.CONNECTION_RESET, "connection reset"),
+    (
+        once(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n64\r\nhalf"),
+        ErrorClass.CONNECTION_RESET,
+        "connection reset",
+    ),
+    (once(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"), ErrorClass.CONNECTION_RESET, "connection reset"),
+    (once(b"SSH-2.0-OpenSSH_9.2\r\n"), ErrorClass.OTHER, "other (BadStatusLine)"),
+    (once(b"HTTP/1.1 twohundred OK\r\n\r\n"), ErrorClass.OTHER, "other (BadStatusLine)"),
+    (once(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n"), ErrorClass.OTHER, "other (HTTPException)"),
+    (once(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n"), ErrorClass.OTHER, "other (LineTooLong)"),
+]
+
+
+@pytest.mark.parametrize(("handler", "error_class", "words"), FAILURES)
+def test_an_answer_that_breaks_off_or_is_none_is_a_failure_worth_retrying(
+    serve: Serve, send: Send, handler: Callable[[Visit], None], error_class: ErrorClass, words: str
+) -> None:
+    server = serve(handler)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url("/secret-path"), headers={"x-secret": "hunter2"})
+
+    assert caught.value.error_class == error_class
+    assert caught.value.permanent is False
+    assert str(caught.value) == f"127.0.0.1: {words}"
+    assert server.accepted == 1
+
+
+def test_a_reset_within_the_body_is_a_reset(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+        visit.server.over.wait(0.05)
+        visit.reset()
+
+    server = serve(handle)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
+
+
+def test_an_early_refusal_of_a_large_body_is_still_an_answer(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.sock.recv(1000)
+        visit.write(reply(b"too large", status="413 Too Large", headers={"connection": "close"}))
+        visit.sock.shutdown(socket.SHUT_WR)
+        visit.server.over.wait(0.2)
+
+    server = serve(handle, receive_buffer=4096)
+
+    try:
+        status: object = send(server.url(), body=b"a" * 8_000_000, deadline=2.0).status
+    except DeliveryError as error:
+        status = error.error_class
+
+    # The kernel may throw the answer away with the connection.
+    assert status in {413, ErrorClass.CONNECTION_RESET}
+
+
+def test_a_port_where_nobody_listens_refuses(serve: Serve, send: Send) -> None:
+    server = serve(answering(reply()))
+    server.close()
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_REFUSED
+    assert caught.value.permanent is False
+    assert str(caught.value) == "127.0.0.1: connection refused"
+
+
+@pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EHOSTUNREACH])
+def test_an_address_without_a_route_is_unreachable(
+    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        raise OSError(code, "unreachable")
+
+    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
+    server = serve(answering(reply()))
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.NETWORK_UNREACHABLE
+    assert caught.value.permanent is False
+    assert str(caught.value) == "127.0.0.1: network unreachable"
+
+
+def test_a_name_without_an_address_is_a_dns_error(serve: Serve, send: Send, clients: Callable[..., Client]) -> None:
+    def fail(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    server = serve(answering(reply()))
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(host="hooks.example.test"), by=clients(resolve=fail))
+
+    assert caught.value.error_class == ErrorClass.DNS_ERROR
+    assert caught.value.permanent is False
+    assert str(caught.value) == "hooks.example.test: dns error"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://user:hunter2@127.0.0.1/", "https://127.1/", "ftp://127.0.0.1/", "nonsense", "https://127.0.0.1:81/"],
+)
+def test_a_url_that_breaks_a_rule_fails_for_good(serve: Serve, send: Send, url: str) -> None:
+    server = serve(answering(reply()))
+
+    with pytest.raises(DeliveryError, match="^URL: ") as caught:
+        send(url)
+
+    assert caught.value.error_class == ErrorClass.INVALID_URL
+    assert caught.value.permanent is True
+    assert "hunter2" not in str(caught.value)
+    assert server.accepted == 0
+
+
+def test_a_method_that_is_none_is_no_crash(serve: Serve, send: Send) -> None:
+    server = serve(answering(reply()))
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(), method="PO ST")
+
+    assert caught.value.error_class == ErrorClass.OTHER
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nno colon here\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\nok",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["bad header", "two framings", "two lengths", "no HTTP"],
+)
+def test_the_log_never_has_the_path_or_a_header_of_the_request(
+    serve: Serve, send: Send, caplog: pytest.LogCaptureFixture, answer: bytes
+) -> None:
+    server = serve(once(answer))
+    path, value = f"/path-{server.port}", f"value-{server.port}"
+
+    with caplog.at_level(logging.INFO):
+        try:
+            send(server.url(path), headers={"x-secret": value})
+        except DeliveryError as error:
+            logging.getLogger(__name__).exception("failed", exc_info=error)
+
+    assert path not in caplog.text
+    assert value not in caplog.text
+
+
+def test_a_client_goes_on_after_any_failure(serve: Serve, send: Send, settings: Settings) -> None:
+    broken, whole = serve(reset_within_body), serve(answering(reply()))
+
+    for _ in range(2):
+        with pytest.raises(DeliveryError):
+            send(broken.url(), deadline=0.1)
+        assert send(whole.url()).status == 200
+    assert whole.accepted == 1

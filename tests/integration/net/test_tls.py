@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.net.certificates import Authority
+from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.servers import Visit, answering, reply
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import ConfigurationError, DeliveryError
+from tms_webhooks.net.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def asked_for(encrypted: ssl.SSLContext) -> list[str | None]:
+    """The names that clients asked the server for in their handshakes (SNI)."""
+    names: list[str | None] = []
+    encrypted.sni_callback = lambda sock, name, context: names.append(name)
+    return names
+
+
+def test_the_certificate_of_the_right_name_is_accepted(
+    serve: Serve, send: Send, trusting: Client, encrypted: ssl.SSLContext, asked_for: list[str | None]
+) -> None:
+    server = serve(answering(reply()), tls=encrypted)
+
+    for _ in range(3):
+        assert send(server.url(host="hooks.example.test"), by=trusting).body == b"ok"
+
+    assert server.accepted == 1
+    assert asked_for == ["hooks.example.test"]
+    assert server.requests[0].headers["host"] == f"hooks.example.test:{server.port}"
+
+
+def test_the_certificate_of_another_name_is_refused_and_nothing_is_sent(
+    serve: Serve, send: Send, trusting: Client, encrypted: ssl.SSLContext, asked_for: list[str | None]
+) -> None:
+    server = serve(answering(reply()), tls=encrypted)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(host="other.example.test"), headers={"x-secret": "hunter2"}, by=trusting)
+
+    assert caught.value.error_class == ErrorClass.TLS_ERROR
+    assert caught.value.permanent is False
+    assert str(caught.value).startswith("other.example.test: tls error (Hostname mismatch, certificate is not valid")
+    assert asked_for == ["other.example.test"]
+    assert server.requests == []
+
+
+def test_the_certificate_is_checked_against_the_name_and_not_the_address(
+    serve: Serve, send: Send, trusting: Client, authority: Authority, tmp_path: Path
+) -> None:
+    server = serve(answering(reply()), tls=authority.server_context(tmp_path, "127.0.0.1"))
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(host="hooks.example.test"), by=trusting)
+
+    assert caught.value.error_class == ErrorClass.TLS_ERROR
+    assert server.requests == []
+    assert send(server.url(host="127.0.0.1"), by=trusting).status == 200
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    serve: Serve, send: Send, clients: Callable[..., Client], encrypted: ssl.SSLContext
+) -> None:
+    server = serve(answering(reply()), tls=encrypted)
+    client = clients(resolve=lambda host, port: ["127.0.0.1"])
+
+    with pytest.raises(DeliveryError, match="tls error \\(unable to get local issuer certificate\\)") as caught:
+        send(server.url(host="hooks.example.test"), by=client)
+
+    assert caught.value.error_class == ErrorClass.TLS_ERROR
+    assert server.requests == []
+
+
+def test_an_expired_certificate_is_refused(
+    serve: Serve, send: Send, trusting: Client, authority: Authority, tmp_path: Path
+) -> None:
+    server = serve(answering(reply()), tls=authority.server_context(tmp_path, "hooks.example.test", days=-1))
+
+    with pytest.raises(DeliveryError, match="hooks.example.test: tls error \\(certificate has expired\\)"):
+        send(server.url(host="hooks.example.test"), by=trusting)
+
+    assert server.requests == []
+
+
+def test_the_environment_can_not_add_an_authority(
+    serve: Serve,
+    send: Send,
+    clients: Callable[..., Client],
+    encrypted: ssl.SSLContext,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(ssl.DER_cert_to_PEM_cert(authority.client_context().get_ca_certs(binary_form=True)[0]))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, str(bundle))
+    server = serve(answering(reply()), tls=encrypted)
+    client = clients(resolve=lambda host, port: ["127.0.0.1"])
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(host="hooks.example.test"), by=client)
+
+    assert caught.value.error_class == ErrorClass.TLS_ERROR
+
+
+def test_a_server_that_speaks_no_tls_is_a_tls_error(serve: Serve, send: Send, trusting: Client) -> None:
+    server = serve(lambda visit: visit.write(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+
+    with pytest.raises(DeliveryError) as caught:
+        send(f"https://hooks.example.test:{server.port}/", by=trusting)
+
+    assert caught.value.error_class == ErrorClass.TLS_ERROR
+    assert str(caught.value) == "hooks.example.test: tls error"
+
+
+@pytest.mark.parametrize("farewell", [True, False], ids=["close_notify", "abrupt"])
+def test_a_kept_connection_that_closes_before_an_answer_is_tried_once_more(
+    serve: Serve, send: Send, trusting: Client, encrypted: ssl.SSLContext, farewell: bool
+) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        visit.read()
+        if farewell:
+            visit.sock.unwrap()
+
+    server = serve(handle, tls=encrypted)
+
+    assert send(server.url(host="hooks.example.test"), by=trusting).status == 200
+    assert send(server.url(host="hooks.example.test"), body=b"second", by=trusting).status == 200
+    assert server.accepted == 2
+    assert [received.body for received in server.requests] == [b"{}", b"second", b"second"]
+
+
+@pytest.mark.parametrize("weakness", ["certificates", "names"])
+def test_a_context_that_does_not_verify_is_refused(authority: Authority, weakness: str) -> None:
+    context = authority.client_context()
+    context.check_hostname = False
+    if weakness == "certificates":
+        context.verify_mode = ssl.CERT_NONE
+
+    with pytest.raises(ConfigurationError, match="ssl_context must verify certificates and host names"):
+        Client(ssl_context=context)

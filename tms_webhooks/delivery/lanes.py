@@ -1,0 +1,127 @@
+"""What a worker has claimed and not sent yet, in one lane for each webhook, each with a limit of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tms_webhooks.delivery.parcels import Parcel
+
+LOOK_AHEAD = 0.1
+MOST_ROUNDS = 64
+
+
+class Lane:
+    """One webhook's parcels: those that wait, and how many are under way."""
+
+    __slots__ = ("cap", "flying", "listed", "moved_at", "parcels", "pace")
+
+    def __init__(self) -> None:
+        self.parcels: deque[Parcel] = deque()
+        self.cap = 1
+        self.flying = 0
+        self.listed = False
+        self.pace: float | None = None
+        self.moved_at = monotonic()
+
+
+class Lanes:
+    """Hands parcels to sender threads, never more of a webhook at once than it takes. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[int, Lane] = {}
+        self._ready: deque[int] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._idle = 0
+        self._held = 0
+        self._closed = False
+
+    @property
+    def held(self) -> int:
+        """How many parcels wait or are under way."""
+        return self._held
+
+    @property
+    def short_of_hands(self) -> int:
+        """How many parcels could go out now if there were threads to take them."""
+        return max(0, len(self._ready) - self._idle)
+
+    def appetite(self, webhook_id: int, cap: int) -> int:
+        """Return how many deliveries of a webhook are worth holding: what it takes in the next moment at its pace.
+
+        A receiver that is slow, new or stuck gets no more than it can be sent at once.
+        """
+        lane = self._lanes.get(webhook_id)
+        if lane is None or lane.pace is None:
+            return cap
+        if lane.flying and monotonic() - lane.moved_at > LOOK_AHEAD:
+            return cap
+        return cap * max(1, min(MOST_ROUNDS, int(LOOK_AHEAD / max(lane.pace, 1e-6))))
+
+    def offer(self, parcels: Iterable[Parcel]) -> None:
+        """Add claimed parcels."""
+        with self._changed:
+            for parcel in parcels:
+                lane = self._lanes.setdefault(parcel.webhook_id, Lane())
+                lane.cap = parcel.cap
+                lane.parcels.append(parcel)
+                self._held += 1
+                self._list(parcel.webhook_id, lane)
+
+    def take(self) -> Parcel | None:
+        """Return the next parcel, waiting for one; None once the lanes are closed."""
+        with self._changed:
+            while not self._ready:
+                if self._closed:
+                    return None
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+            webhook_id = self._ready.popleft()
+            lane = self._lanes[webhook_id]
+            lane.listed = False
+            parcel = lane.parcels.popleft()
+            if not lane.flying:
+                lane.moved_at = monotonic()
+            lane.flying += 1
+            self._list(webhook_id, lane)
+            return parcel
+
+    def done(self, parcel: Parcel, seconds: float) -> None:
+        """Note that a parcel came back after so many seconds."""
+        with self._changed:
+            lane = self._lanes[parcel.webhook_id]
+            lane.flying -= 1
+            lane.moved_at = monotonic()
+            lane.pace = seconds if lane.pace is None else 0.7 * lane.pace + 0.3 * seconds
+            self._held -= 1
+            self._list(parcel.webhook_id, lane)
+
+    def withdraw(self, webhook_id: int | None = None) -> list[int]:
+        """Take back what waits, of one webhook or of all, and return the ids of those deliveries."""
+        with self._changed:
+            chosen = self._lanes if webhook_id is None else {webhook_id}
+            lanes = [self._lanes[key] for key in chosen if key in self._lanes]
+            ids = [parcel.delivery_id for lane in lanes for parcel in lane.parcels]
+            for lane in lanes:
+                lane.parcels.clear()
+                lane.listed = False
+            self._ready = deque(key for key in self._ready if self._lanes[key].listed)
+            self._held -= len(ids)
+            return ids
+
+    def close(self) -> None:
+        """Let every thread that waits for a parcel go."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _list(self, webhook_id: int, lane: Lane) -> None:
+        if lane.parcels and not lane.listed and lane.flying < lane.cap:
+            lane.listed = True
+            self._ready.append(webhook_id)
+            self._changed.notify()

@@ -1,0 +1,64 @@
+"""The names of the events there are, and the patterns by which a subscription asks for them.
+
+The catalogue fills this list. It stands below the models, which know no catalogue and yet have to refuse a name that
+means nothing.
+
+A pattern is what a subscription stores: an exact name, ``noun.*`` for all names that begin with ``noun.``, or ``*``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+EVERYTHING = "*"
+
+# A dictionary, because it keeps the order of registration.
+_known: dict[str, None] = {}
+
+
+def add(name: str) -> None:
+    """Make a name known."""
+    _known[name] = None
+
+
+def discard(name: str) -> None:
+    """Make a name unknown again."""
+    _known.pop(name, None)
+
+
+def matching(pattern: str) -> list[str]:
+    """Return the names that a pattern means today; none for a pattern that is unknown or ill-formed."""
+    if pattern == EVERYTHING:
+        return list(_known)
+    if pattern.endswith(".*"):
+        beginning = pattern.removesuffix("*")
+        return [name for name in _known if name.startswith(beginning)]
+    return [pattern] if pattern in _known else []
+
+
+def is_pattern_known(pattern: str) -> bool:
+    """Say whether a pattern means any event today."""
+    return bool(matching(pattern))
+
+
+def nearest(name: str) -> list[str]:
+    """Return up to three known names that look like this one, the best first."""
+    return difflib.get_close_matches(name, _known)
+
+
+def nearest_patterns(pattern: str) -> list[str]:
+    """Return up to three names and patterns that look like this one, the best first."""
+    return difflib.get_close_matches(pattern, [*_known, *_patterns()])
+
+
+def did_you_mean(candidates: list[str]) -> str:
+    """Return the question with a blank before it, or nothing where there are no candidates."""
+    quoted = [f'"{candidate}"' for candidate in candidates]
+    return f" Did you mean {' or '.join(quoted)}?" if quoted else ""
+
+
+def _patterns() -> list[str]:
+    prefixes = (name.rpartition(".")[0] for name in _known)
+    return [f"{prefix}.*" for prefix in dict.fromkeys(prefixes)]
