@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -123,6 +123,8 @@ class Ledger:
     arrivals: list[Arrival] = field(default_factory=list)
     forbidden: set[Key] = field(default_factory=set)
     """What was rolled back."""
+    listener: Callable[[Arrival], None] | None = None
+    """Is told of every request, by the thread that hears the receiver."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, key: Key, moment: Moment) -> None:
@@ -139,6 +141,8 @@ class Ledger:
         arrival = Arrival(**json.loads(line))
         with self._lock:
             self.arrivals.append(arrival)
+        if self.listener is not None:
+            self.listener(arrival)
         return arrival
 
     @property
@@ -180,7 +184,7 @@ def _sorted_out(arrivals: Iterable[Arrival]) -> tuple[dict[tuple[str, Key], list
 
 
 def _subject(data: Mapping[str, Any]) -> str:
-    if data["id"] is not None:
-        return str(data["id"])
-    # A finished learning path is no row: it follows from the courses.
-    return f"{data['learning_path']['id']}:{data['user']['id']}"
+    if data.get("id") is None and "learning_path" in data:
+        # A finished learning path is no row: it follows from the courses.
+        return f"{data['learning_path']['id']}:{data['user']['id']}"
+    return str(data.get("id"))

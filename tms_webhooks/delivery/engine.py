@@ -30,8 +30,8 @@ from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
 
 # Results are written down when there are so many, or when the first has waited so long.
-RESULTS_AT_ONCE = 64
-RESULTS_LATEST = 0.01
+RESULTS_AT_ONCE = 128
+RESULTS_LATEST = 0.02
 WRITE_PAUSE = 0.2
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Drain:
         )
         self._unwritten: list[Result] = []
         self._renewed_at = monotonic()
+        self._looked_at = 0.0
 
     def run(
         self,
@@ -117,7 +118,7 @@ class Drain:
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""
         try:
-            fanned, claimed = self._fan_out(self._clock()), self._claim()
+            fanned, claimed = self._look_for_events(), self._claim()
         except DatabaseError:
             self._recover()
             return True
@@ -126,6 +127,14 @@ class Drain:
         self._collect(wait=0.0 if fanned else app_settings.DRAIN_POLL)
         self._renew()
         return bool(fanned or claimed)
+
+    def _look_for_events(self) -> int:
+        """Fan out what is new; while there is much to send, don't ask more often than an idle drain would."""
+        if self._open and monotonic() - self._looked_at < app_settings.DRAIN_POLL:
+            return 0
+        fanned = self._fan_out(self._clock())
+        self._looked_at = 0.0 if fanned else monotonic()
+        return fanned
 
     def _claim(self) -> int:
         """Fill up what the senders have, once half of it is gone."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
 from tms_webhooks.choices import ErrorClass
+from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.encryption import reveal
@@ -80,6 +83,15 @@ def pack(ids: Sequence[int], *, token: str, now: datetime, caps: Mapping[int, in
 
 def _private_parts(webhook: Webhook, now: datetime) -> tuple[Mapping[str, str], Sequence[str], DeliveryError | None]:
     try:
-        return parse_headers(reveal(webhook.headers)), webhook.signing_secrets(now), None
+        secrets = webhook.signing_secrets(now)
+        for secret in secrets:
+            secret_key(secret)
+        return parse_headers(reveal(webhook.headers)), secrets, None
     except SecretError as error:
-        return {}, (), DeliveryError(str(error), error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
+        problem = str(error)
+    except ValueError:
+        problem = "a stored secret is not of the form whsec_…; rotate it"
+    except ValidationError:
+        # Never the error's own words: the lines hold passwords.
+        problem = "the stored headers are not name=value lines; enter them anew"
+    return {}, (), DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import F
 
@@ -14,9 +15,11 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
+from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.delivery.send import Result
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.models.delivery import AttemptLine
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +41,9 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
         for result in mine:
             if not result.outcome.success:
                 _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
-        DeliveryAttempt.objects.bulk_create(
+        DeliveryAttempt.objects.write(
             [
-                _attempt(result, decisions[result.parcel.delivery_id], late=result.parcel.delivery_id not in ours)
+                _line(result, decisions[result.parcel.delivery_id], late=result.parcel.delivery_id not in ours)
                 for result in results
             ]
         )
@@ -56,7 +59,7 @@ def _decide(result: Result, *, now: datetime, random: Callable[[], float]) -> Re
     parcel = result.parcel
     return retry.decide(
         attempts=parcel.charged + 1,
-        schedule=retry.schedule_for(parcel.schedule, standard=app_settings.RETRY_DELAYS),
+        schedule=_schedule(parcel),
         max_retries=parcel.max_retries,
         age=(now - parcel.created_at).total_seconds(),
         lifetime=app_settings.DELIVERY_LIFETIME,
@@ -67,6 +70,15 @@ def _decide(result: Result, *, now: datetime, random: Callable[[], float]) -> Re
         timeout_penalty=app_settings.TIMEOUT_PENALTY,
         retry_after_limit=app_settings.RETRY_AFTER_LIMIT,
     )
+
+
+def _schedule(parcel: Parcel) -> tuple[float, ...]:
+    """Return the webhook's delays; the standard ones where a row holds what no form would have let in."""
+    try:
+        return retry.schedule_for(parcel.schedule, standard=app_settings.RETRY_DELAYS)
+    except ValidationError:
+        logger.warning("webhook=%s has no valid schedule; the standard one is used", parcel.webhook_id)
+        return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
 
 
 def _final_status(result: Result) -> DeliveryStatus:
@@ -89,8 +101,9 @@ def _move_on(result: Result, decision: RetryDecision | None, *, token: str, now:
     )
 
 
-def _attempt(result: Result, decision: RetryDecision | None, *, late: bool) -> DeliveryAttempt:
-    return DeliveryAttempt(
+def _line(result: Result, decision: RetryDecision | None, *, late: bool) -> AttemptLine:
+    waits = None if late else decision
+    return AttemptLine(
         delivery_id=result.parcel.delivery_id,
         number=None if late else result.parcel.number,
         charged=not late and (decision is None or decision.charged),
@@ -100,8 +113,8 @@ def _attempt(result: Result, decision: RetryDecision | None, *, late: bool) -> D
         error_class=result.outcome.error_class or "",
         message=result.outcome.message[:MESSAGE_LIMIT],
         response_body=result.body,
-        next_delay=None if late or decision is None else decision.delay,
-        delay_reason="" if late or decision is None else decision.reason,
+        next_delay=None if waits is None else waits.delay,
+        delay_reason="" if waits is None else waits.reason.value,
     )
 
 

@@ -9,11 +9,9 @@ import base64
 import hashlib
 import hmac
 import re
-import secrets as randomness
 from collections.abc import Sequence
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the public prefix of every secret, not a secret)
-SECRET_BYTES = 32
 SHORTEST_KEY = 24
 """The specification's lower limit for a key, in bytes."""
 LONGEST_KEY = 64
@@ -24,11 +22,6 @@ TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def new_secret() -> str:
-    """Make a secret: ``whsec_`` and the base64 of 32 random bytes."""
-    return SECRET_PREFIX + base64.b64encode(randomness.token_bytes(SECRET_BYTES)).decode("ascii")
 
 
 def secret_key(secret: str) -> bytes:

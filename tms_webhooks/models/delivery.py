@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import models
+from django.db import connections, models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -142,12 +142,40 @@ class Delivery(models.Model):
         return f"delivery {self.pk}"
 
 
-class AttemptQuerySet(models.QuerySet["DeliveryAttempt"]):
-    """Attempts by age."""
+class AttemptLine(NamedTuple):
+    """One attempt as it is written down: the columns of `DeliveryAttempt`, in their order."""
 
-    def of(self, deliveries: Collection[int]) -> AttemptQuerySet:
-        """Keep the attempts of these deliveries, oldest first."""
-        return self.filter(delivery_id__in=deliveries).order_by("pk")
+    delivery_id: int
+    number: int | None
+    charged: bool
+    started_at: datetime
+    duration_ms: int
+    status_code: int | None
+    error_class: str
+    message: str
+    response_body: str
+    next_delay: float | None
+    delay_reason: str
+
+
+class AttemptManager(models.Manager["DeliveryAttempt"]):
+    """Writes the log."""
+
+    def write(self, lines: Sequence[AttemptLine], *, using: str | None = None) -> None:
+        """Insert many attempts in one statement.
+
+        ``bulk_create`` does the same at ten times the cost, which is a good part of what a delivery costs in all.
+        """
+        if not lines:
+            return
+        connection = connections[using or router.db_for_write(self.model)]
+        moment = connection.ops.adapt_datetimefield_value
+        quoted = ", ".join(connection.ops.quote_name(name) for name in AttemptLine._fields)
+        line = f"({', '.join(['%s'] * len(AttemptLine._fields))})"
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        params = [value for one in lines for value in one._replace(started_at=moment(one.started_at))]
+        with connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {table} ({quoted}) VALUES {', '.join([line] * len(lines))}", params)  # noqa: S608
 
 
 class DeliveryAttempt(models.Model):
@@ -178,7 +206,7 @@ class DeliveryAttempt(models.Model):
     if TYPE_CHECKING:
         delivery_id: int
 
-    objects = AttemptQuerySet.as_manager()
+    objects = AttemptManager()
 
     class Meta:
         verbose_name = _("attempt")

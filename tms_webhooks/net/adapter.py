@@ -68,14 +68,14 @@ class WebhookAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make no pool manager: finding a pool by its key takes longer than finding it by its origin."""
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: a proxy would choose the address that is called."""
         raise requests_errors.InvalidProxyURL("webhooks are never sent through a proxy")
 
     def send(  # type: ignore[override]
         self,
         request: PreparedRequest,
-        stream: bool = False,  # noqa: ARG002, FBT001, FBT002
+        stream: bool = False,  # noqa: FBT001, FBT002
         timeout: float | None = None,
         verify: bool = True,  # noqa: FBT001, FBT002
         cert: object = None,
@@ -138,7 +138,6 @@ def _exchange(pool: HTTPConnectionPool, request: PreparedRequest, target: SafeUR
         redirect=False,
         assert_same_host=False,
         preload_content=False,
-        decode_content=False,
         exchange=exchange,
     )
     # After an interim status (103) the final answer is still to come: it must not become the next request's.

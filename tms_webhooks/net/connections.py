@@ -51,7 +51,7 @@ class _Guarded(_Connection):
         url: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         """Write a request whose headers are final, head and body in one piece.
 

@@ -97,5 +97,5 @@ def _watch_schemas(by_type: dict[str, list[int]]) -> None:
         body = Event.objects.filter(pk=ids[0]).values_list("body", flat=True).first()
         try:
             catalogue.get(event_type).validate(from_text(body or "{}"))
-        except WebhooksError as error:
+        except (WebhooksError, ValueError) as error:
             logger.error("Event %s is sent although it is not as promised: %s", ids[0], error)

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Rule, event_types_of
@@ -99,9 +99,15 @@ class Source:
         return tuple(event_types_of(self.rules))
 
     @cached_property
+    def deletion_types(self) -> tuple[str, ...]:
+        """Those that the end of an object can mean."""
+        return tuple(event_types_of(rule for rule in self.rules if rule.reads_deletions))
+
+    @cached_property
     def paths(self) -> dict[str, str]:
         """Canonical names and references to attribute paths, as the class and its bases have them."""
-        return {**merged_fields(type(self)), "organization": self.organization}
+        learner = {"learner_organization": self.learner_organization} if self.learner_organization else {}
+        return {**merged_fields(type(self)), "organization": self.organization, **learner}
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
@@ -133,7 +139,7 @@ class Source:
             return self.paths[name]
         reference, _, rest = name.partition(".")
         if not rest:
-            return name
+            return "pk" if name == "id" else name
         base = self.paths.get(reference, reference)
         if not base:
             return ""
@@ -148,17 +154,28 @@ class Source:
     def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Turn the host's values into canonical ones: statuses become numbers, derived values are added.
 
-        Raises `PayloadError` for a status value without a mapping.
+        A status value without a mapping becomes the `PayloadError` that says so: the other values still tell something.
         """
         values: dict[str, Any] = dict(raw)
         for name, mapped in self.mapped.items():
             if name in values and mapped.field.choices is not None:
-                values[name] = self.status(name, values[name])
+                values[name] = self._status_or_error(name, values[name])
         values.update(self.derived(values))
         return values
 
+    def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
+        if isinstance(value, PayloadError):
+            return value
+        try:
+            return self.status(name, value)
+        except PayloadError as error:
+            return error
+
     def status(self, name: str, value: Any) -> int | None:
-        """Return the number of the status that the host's ``value`` means in the canonical field ``name``."""
+        """Return the number of the status that the host's ``value`` means in the canonical field ``name``.
+
+        Raises `PayloadError` for a value without a mapping.
+        """
         choices = self.mapped[name].field.choices
         if choices is None:
             raise ConfigurationError(f"{name} of {self!r} is no status.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
 from django.db import models
 
 from tms_webhooks.catalogue.schema import Field
@@ -31,12 +31,22 @@ class MappedField:
         """Follow the path from ``instance``; None as soon as something on the way is None."""
         value: Any = instance
         for part in self.path.split("."):
-            value = getattr(value, part)
+            value = _step(value, part)
             if callable(value) and not isinstance(value, models.Manager):
                 value = value()
             if value is None:
                 return None
         return value
+
+
+def _step(value: Any, part: str) -> Any:
+    try:
+        return getattr(value, part)
+    except ObjectDoesNotExist as error:
+        # The other side of a one-to-one field, where there is none: Django makes an AttributeError of it, too.
+        if isinstance(error, AttributeError):
+            return None
+        raise
 
 
 def map_field(model: type[models.Model], field: Field, path: str) -> MappedField | None:

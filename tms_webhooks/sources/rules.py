@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
+
+from django.db import DEFAULT_DB_ALIAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +16,15 @@ class Change:
     """What happened to one object, in canonical names and values; a status is its number.
 
     ``before`` is empty for a new object, ``after`` for a deleted one. ``changed`` holds the canonical names of the
-    object's own values that differ, in the order of the noun's fields.
+    object's own values that differ, in the order of the noun's fields. ``using`` is the database that it happened in.
+    A value that can't be read or translated is the `PayloadError` that says why.
     """
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     changed: tuple[str, ...]
     now: datetime
+    using: str = DEFAULT_DB_ALIAS
 
     @property
     def created(self) -> bool:
@@ -40,6 +44,9 @@ class Change:
 
 class Rule(ABC):
     """One reading of a change. ``event_types`` are all that it may name; ``read`` names the one that happened."""
+
+    reads_deletions: ClassVar[bool] = True
+    """Whether the end of an object can mean anything to the rule; False saves the queries that would ask."""
 
     @property
     @abstractmethod
@@ -63,6 +70,8 @@ class Rule(ABC):
 @dataclass(frozen=True)
 class Created(Rule):
     """A new object is the event."""
+
+    reads_deletions = False
 
     event: str
 
@@ -92,6 +101,8 @@ class Deleted(Rule):
 class Entered(Rule):
     """A status is entered: by a change, or by an object that is born with it."""
 
+    reads_deletions = False
+
     field: str
     events: Mapping[int, str]
 
@@ -113,6 +124,8 @@ class Entered(Rule):
 class Filled(Rule):
     """An empty field gets a value: ``started_at`` is set when a learner starts."""
 
+    reads_deletions = False
+
     field: str
     event: str
 
@@ -125,14 +138,17 @@ class Filled(Rule):
         return (self.field,)
 
     def read(self, change: Change) -> str | None:
-        if change.deleted or change.before.get(self.field) is not None or change.after.get(self.field) is None:
+        if change.deleted or change.after.get(self.field) is None:
             return None
-        return self.event
+        was_empty = change.created or (self.field in change.before and change.before[self.field] is None)
+        return self.event if was_empty else None
 
 
 @dataclass(frozen=True)
 class Passed(Rule):
     """A date is moved from the future into the past. (That time itself passes it is found by a scan.)"""
+
+    reads_deletions = False
 
     field: str
     event: str
@@ -156,6 +172,8 @@ class Passed(Rule):
 @dataclass(frozen=True)
 class Changed(Rule):
     """Any of the object's own values changed, and none of ``unless``, which have a more telling event of their own."""
+
+    reads_deletions = False
 
     event: str
     unless: frozenset[str] = frozenset()

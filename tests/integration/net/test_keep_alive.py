@@ -234,7 +234,7 @@ def test_a_kept_connection_that_breaks_within_an_answer_is_not_tried_again(serve
     assert len(server.requests) == 2
 
 
-def test_a_kept_connection_that_never_answers_is_not_tried_again(serve: Serve, send: Send) -> None:
+def test_a_kept_connection_that_never_answers_is_not_tried_again(serve: Serve, send: Send, settings: Settings) -> None:
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())
@@ -242,13 +242,15 @@ def test_a_kept_connection_that_never_answers_is_not_tried_again(serve: Serve, s
         visit.hang()
 
     server = serve(handle)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT": 0.2}
 
     send(server.url())
     with pytest.raises(DeliveryError) as caught:
-        send(server.url(), deadline=0.2)
+        send(server.url())
 
     assert caught.value.error_class == ErrorClass.TIMEOUT
     assert server.accepted == 1
+    assert len(server.requests) == 2
 
 
 def test_a_connection_that_was_idle_for_long_is_replaced(

@@ -14,11 +14,7 @@ class EnrollmentSource(Source):
     noun = ENROLLMENT
     organization = "training_class.organization"
     learner_organization = "user.organization"
-    fields = {
-        "class": "training_class",
-        "course": "training_class.course",
-        "learner_organization": "user.organization",
-    }
+    fields = {"class": "training_class", "course": "training_class.course"}
     rules = (
         Entered(
             "status",

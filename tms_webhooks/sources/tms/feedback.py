@@ -13,6 +13,8 @@ from tms_webhooks.sources.rules import Change, Rule
 class _Given(Rule):
     """A new opinion: on a class if there is one, else on a course."""
 
+    reads_deletions = False
+
     on_class: str
     on_course: str
 

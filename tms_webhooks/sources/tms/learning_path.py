@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.apps import apps
-from django.db import models
-from django.utils import timezone
+from django.db import DatabaseError, models, transaction
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
 from tms_webhooks.sources.base import Source, Told
 from tms_webhooks.sources.rules import Change, Filled
@@ -53,15 +53,15 @@ class ComputedLearningPathSource(LearningPathSource):
 
     def tells(self, change: Change) -> Iterable[Told]:
         """Tell of each path that the completion of this course completes."""
-        if not list(super().tells(change)):
+        learner, course = change.after.get("user.id"), change.after.get("course.id")
+        if learner is None or not list(super().tells(change)):
             return
-        learner, course = change.after["user.id"], change.after["course.id"]
-        for path in self.paths_with(course, learner):
+        for path in self._candidates(course, learner, using=change.using):
             key = f"{path.pk}:{learner}"
             # Two courses of one path, completed in two transactions at once: the second one has to see the first.
-            Occurrence.objects.lock(f"{COMPLETED}:{key}", now=timezone.now())
-            courses = getattr(path, self.path_courses).values_list("pk", flat=True)
-            if set(courses) <= self._completed_courses(learner):
+            Occurrence.objects.lock(f"{COMPLETED}:{key}", now=change.now, using=change.using)
+            courses = set(getattr(path, self.path_courses).using(change.using).values_list("pk", flat=True))
+            if courses <= self._completed_courses(learner, using=change.using):
                 yield Told(
                     COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=self._path_values(path, len(courses))
                 )
@@ -72,11 +72,19 @@ class ComputedLearningPathSource(LearningPathSource):
         paths = model._default_manager.filter(**{self.path_courses: course})
         return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
 
-    def _completed_courses(self, learner: Any) -> set[Any]:
-        done = self.model._base_manager.filter(
-            **{self.path_of("user").replace(".", "__"): learner, f"{self.path_of('completed_at')}__isnull": False}
-        )
-        return set(done.values_list(self.path_of("course").replace(".", "__"), flat=True))
+    def _candidates(self, course: Any, learner: Any, *, using: str) -> list[models.Model]:
+        """Return those paths in the order of their keys, so that two transactions lock them in the same order."""
+        try:
+            # In a savepoint: a query of the host's own that fails must not end the host's transaction.
+            with transaction.atomic(using=using):
+                return sorted(self.paths_with(course, learner).using(using), key=lambda path: path.pk)
+        except DatabaseError as error:
+            raise PayloadError(f"paths_with of {self!r} failed: {type(error).__name__}.") from error
+
+    def _completed_courses(self, learner: Any, *, using: str) -> set[Any]:
+        column = {name: str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")}
+        done = {column["user.id"]: learner, f"{column['completed_at']}__isnull": False}
+        return set(self.model._base_manager.using(using).filter(**done).values_list(column["course.id"], flat=True))
 
     def _path_values(self, path: models.Model, course_count: int) -> Mapping[str, Any]:
         return {

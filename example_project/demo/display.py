@@ -1,0 +1,175 @@
+"""What the demo says while it runs, in plain lines. `live` draws the same with a table that moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from example_project.demo.ledger import Arrival, Endpoint, Ledger, Pair, Standing
+from example_project.demo.verdict import Verdict, percentile
+
+NOUNS = {
+    "class": "Classes",
+    "enrollment": "Enrollments",
+    "course_assignment": "Course assignments",
+    "learning_path": "Learning paths",
+    "class_feedback": "Class feedback",
+    "course_feedback": "Course feedback",
+    "achievement": "Achievements",
+    "voucher": "Vouchers",
+    "user": "Users",
+}
+COUNTED = "from commit to receiver; without what failed, was killed or waited for a date on purpose"
+
+
+@dataclass
+class Scene:
+    """One part of the program."""
+
+    title: str
+    detail: str = ""
+    """What it showed, said at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: how a noun stands."""
+
+    title: str
+    events: int
+    deliveries: tuple[tuple[int, int], ...]
+    """Of each webhook: how many arrived, of how many."""
+    p50: float | None
+    p95: float | None
+
+
+class Display:
+    """Says what happens, a line for each scene, and ends with the table and the verdict."""
+
+    def __init__(self, ledger: Ledger, out: TextIO) -> None:
+        self.ledger = ledger
+        self._out = out
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the curtain rose."""
+        return time.monotonic() - self._start
+
+    @contextmanager
+    def scene(self, title: str) -> Iterator[Scene]:
+        """Announce a scene, and say at its end what it showed."""
+        scene = Scene(title)
+        self.begins(scene)
+        try:
+            yield scene
+        except BaseException:
+            self.ends(scene, well=False)
+            raise
+        self.ends(scene, well=True)
+
+    def begins(self, scene: Scene) -> None:
+        """Say that a scene begins: plain lines wait for its end."""
+
+    def ends(self, scene: Scene, *, well: bool) -> None:
+        """Say how a scene went."""
+        standing = self.ledger.standing()
+        mark = "ok" if well else "FAILED"
+        self.say(
+            f"{self.seconds:5.1f} s  {mark:6}  {scene.title}"
+            + (f": {scene.detail}" if scene.detail else "")
+            + (f"  [{standing.arrived}/{len(standing.pairs)} delivered]" if standing.pairs else "")
+        )
+
+    def close(self, verdict: Verdict | None) -> None:
+        """Show the table a last time, and the verdict if there is one."""
+        if verdict is None:
+            return
+        self.say("")
+        for line in _plain_table(self.ledger.endpoints, rows(self.ledger)):
+            self.say(line)
+        self.say("")
+        for label, text in summary(verdict):
+            self.say(f"{label:12}{text}")
+        for problem in verdict.problems:
+            self.say(f"PROBLEM     {problem}")
+
+    def arrival(self, arrival: Arrival) -> None:
+        """Say what the receiver got: for the time after the show."""
+        self.say(arrival_line(self.ledger.endpoints, arrival))
+
+    def notice(self, lines: Sequence[str]) -> None:
+        """Say something that a person has to read."""
+        self.say("")
+        for line in lines:
+            self.say(line)
+        self.say("")
+
+    def say(self, line: str) -> None:
+        """Write one line."""
+        self._out.write(line.rstrip() + "\n")
+        self._out.flush()
+
+
+def rows(ledger: Ledger) -> list[Row]:
+    """Return the lines of the table: the nouns of which something happened, and their sum."""
+    standing = ledger.standing()
+    table = []
+    for noun, title in NOUNS.items():
+        pairs = [pair for pair in standing.pairs if pair.expected.key[1].split(".")[0] == noun]
+        if pairs:
+            table.append(_row(title, ledger.endpoints, pairs))
+    return [*table, _row("All", ledger.endpoints, standing.pairs)]
+
+
+def _row(title: str, endpoints: Sequence[Endpoint], pairs: Sequence[Pair]) -> Row:
+    latencies = Standing(tuple(pairs)).latencies()
+    deliveries = []
+    for endpoint in endpoints:
+        own = [pair for pair in pairs if pair.endpoint is endpoint]
+        deliveries.append((sum(pair.arrival is not None for pair in own), len(own)))
+    events = len({id(pair.expected) for pair in pairs})
+    return Row(title, events, tuple(deliveries), percentile(latencies, 50), percentile(latencies, 95))
+
+
+def summary(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return the last words: a label and a sentence each."""
+    figures = verdict.figures
+    again = f"{figures.repeated} came a second time after the kill, and were known by their id"
+    return [
+        ("Events", f"{figures.events}, for {figures.expected} deliveries to 4 webhooks"),
+        ("Delivered", f"{figures.delivered} of {figures.expected}, each once; {figures.missing} missing"),
+        ("Signatures", "all valid" if not figures.unverified else f"{figures.unverified} not valid"),
+        ("Repeated", again if figures.repeated else "none"),
+        ("Latency", f"p50 {ms(figures.latency_ms_p50)}, p95 {ms(figures.latency_ms_p95)} of {figures.timed} deliveries"),
+        ("", COUNTED),
+    ]
+
+
+def ms(value: float | None) -> str:
+    """Return milliseconds in words."""
+    return "-" if value is None else f"{value:.0f} ms"
+
+
+def arrival_line(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
+    """Return one request in words."""
+    name = next((endpoint.name for endpoint in endpoints if endpoint.path == arrival.path), arrival.path)
+    moment = time.strftime("%H:%M:%S", time.localtime(arrival.at))
+    if arrival.event is None:
+        return f"{moment}  {name}: NOT VERIFIED, answered {arrival.status}"
+    return f"{moment}  {name}: {arrival.event['type']} {arrival.event['id']}, verified, answered {arrival.status}"
+
+
+def _plain_table(endpoints: Sequence[Endpoint], table: Sequence[Row]) -> Iterator[str]:
+    yield f"{'':20}{'events':>7}" + "".join(f"{one.name:>16}" for one in endpoints) + f"{'p50':>9}{'p95':>9}"
+    for row in table:
+        cells = "".join(f"{share(arrived, of):>16}" for arrived, of in row.deliveries)
+        yield f"{row.title:20}{row.events:>7}{cells}{ms(row.p50):>9}{ms(row.p95):>9}"
+
+
+def share(arrived: int, of: int) -> str:
+    """Return how many of how many, or nothing where nothing was to come."""
+    return f"{arrived}/{of}" if of else ""

@@ -1,0 +1,143 @@
+"""The program of the demo, from the first migration to the last word."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from django.core.management import call_command
+from django.utils import timezone
+
+from example_project.demo import cast, scenes, troubles
+from example_project.demo.day import Day
+from example_project.demo.display import Display
+from example_project.demo.environment import free_port, receiver_port
+from example_project.demo.ledger import Endpoint
+from example_project.demo.processes import Child, Cluster, ReceiverProcess, Server
+from example_project.demo.troubles import Failed, wait_until
+from example_project.demo.verdict import Verdict, judge
+from example_project.training.seed import World, seed
+from tms_webhooks.models import Delivery, DrainSlot
+
+LONGEST_WAIT = 45.0
+"""Seconds within which everything has to have arrived, a crash included."""
+
+LONGEST_STOP = 15.0
+
+
+class Show:
+    """One run of the demo, with its files in ``folder``. Use it in a ``with`` block: it ends what it has started."""
+
+    world: World
+    receiver: ReceiverProcess
+    cluster: Cluster
+
+    def __init__(self, display: Display, *, folder: Path) -> None:
+        self.display = display
+        self.ledger = display.ledger
+        self.folder = folder
+        self._children = ExitStack()
+        self._problems: list[str] = []
+
+    def __enter__(self) -> Show:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._children.close()
+
+    def run(self, *, password: str | None = None, stop: bool = True) -> Verdict:
+        """Play everything and return the verdict. The administrators can sign in with ``password``.
+
+        With ``stop`` the cluster is stopped at the end, as a deployment does it.
+        """
+        try:
+            self._set_up(password)
+            self._play()
+        except Failed as failure:
+            self._problems.append(str(failure))
+        if stop and hasattr(self, "cluster"):
+            self._stop_cluster()
+        return judge(self.ledger, seconds=self.display.seconds, troubles=self._problems)
+
+    def serve(self) -> str:
+        """Start the admin on a free port and return its address."""
+        port = free_port()
+        self._keep(Server(port=port, log=self.folder / "server.log"))
+        return f"http://127.0.0.1:{port}/admin/"
+
+    def _set_up(self, password: str | None) -> None:
+        with self.display.scene("A fresh SQLite file is migrated") as scene:
+            call_command("migrate", verbosity=0, interactive=False)
+            scene.detail = os.path.relpath(self.folder)
+        with self.display.scene("Two organizations set up webhooks, and a receiver that verifies starts"):
+            self.world = seed(password=password)
+            port = receiver_port(os.environ)
+            self.ledger.endpoints = cast.set_up(self.world.tenants, port=port)
+            self.receiver = ReceiverProcess(
+                port=port,
+                secrets={endpoint.path: endpoint.secret for endpoint in self.ledger.endpoints},
+                hear=self.ledger.receive,
+                log=self.folder / "receiver.log",
+            )
+            self._keep(self.receiver)
+        with self.display.scene("A django-q2 cluster starts"):
+            self._start_cluster()
+            wait_until(self._is_drained, "the cluster to take up its work", seconds=LONGEST_WAIT)
+
+    def _play(self) -> None:
+        first, second = days = [Day(self.ledger, tenant) for tenant in self.world.tenants]
+        crm = self._endpoint(cast.CRM)
+        with self.display.scene("A worker looks for course assignments that expire soon"):
+            troubles.first_scan(days, self.ledger)
+        over_at = troubles.nearly_over(days)
+        self._ordinary_day(first)
+        with self.display.scene("Transactions are rolled back") as scene:
+            scene.detail = troubles.rollback(days)
+        troubles.outage(first, self.receiver, crm)
+        self._ordinary_day(second)
+        with self.display.scene("Time passes, and course assignments expire"):
+            wait_until(lambda: time.monotonic() > over_at, "time to pass", seconds=10)
+            troubles.second_scan(days)
+            self._everything_arrives()
+        with self.display.scene("A receiver fails twice and recovers") as scene:
+            scene.detail = troubles.recovery(self.ledger, crm)
+            self._everything_arrives()
+        with self.display.scene("The whole cluster is killed while it sends") as scene:
+            scene.detail = troubles.kill(days, self.ledger, self.receiver, self.cluster)
+        with self.display.scene("It is started again, and nothing is lost") as scene:
+            self._start_cluster()
+            scene.detail = f"everything had arrived after {self._everything_arrives():.1f} s"
+
+    def _ordinary_day(self, day: Day) -> None:
+        with self.display.scene(f"An ordinary day at {day.tenant.organization.name}"):
+            for scene in (scenes.classes, scenes.enrollments, scenes.self_paced, scenes.people):
+                scene(day)
+
+    def _everything_arrives(self) -> float:
+        seconds = wait_until(lambda: self.ledger.standing().complete, "what has to arrive", seconds=LONGEST_WAIT)
+        # The worker writes down what the receiver has answered a moment after the receiver has seen the request.
+        wait_until(lambda: not Delivery.objects.open().exists(), "the log of deliveries", seconds=LONGEST_WAIT)
+        return seconds
+
+    def _is_drained(self) -> bool:
+        return DrainSlot.objects.held_until(timezone.now()) is not None
+
+    def _endpoint(self, part: cast.Part) -> Endpoint:
+        return next(endpoint for endpoint in self.ledger.endpoints if endpoint.path == part.path)
+
+    def _start_cluster(self) -> None:
+        self.cluster = Cluster(log=self.folder / "cluster.log")
+        self._keep(self.cluster)
+
+    def _stop_cluster(self) -> None:
+        with self.display.scene("The cluster is stopped by SIGTERM") as scene:
+            seconds = self.cluster.stop(seconds=LONGEST_STOP)
+            if seconds is None:
+                self._problems.append(f"The cluster did not stop within {LONGEST_STOP:g} s of SIGTERM.")
+            else:
+                scene.detail = f"it took {seconds:.1f} s"
+
+    def _keep(self, child: Child) -> None:
+        self._children.callback(child.kill)

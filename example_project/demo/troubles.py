@@ -1,0 +1,129 @@
+"""What goes wrong on the day, on purpose. Each of them returns what it showed, in a sentence, or raises `Failed`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+
+from example_project.demo.day import Day
+from example_project.demo.ledger import Endpoint, Ledger
+from example_project.demo.processes import Cluster, ReceiverProcess
+from example_project.training import factories
+from example_project.training.models import CourseAssignment
+from tms_webhooks.queues import get_queue
+
+SCAN = "tms_webhooks.tasks.scan_expiring"
+SOON = 2.0
+"""Seconds until the assignment of `nearly_over` expires."""
+
+FAILURES = 2
+ENOUGH_HELD = 4
+"""How many requests have to be under way when the cluster is killed."""
+
+
+class Failed(Exception):  # noqa: N818 (the show did, not the program)
+    """Something could not be shown."""
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float) -> float:
+    """Wait until ``condition`` holds and return how many seconds that took. Raises `Failed` after ``seconds``."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > seconds:
+            raise Failed(f"After {seconds:g} s still waiting for {what}.")
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def rollback(days: Sequence[Day]) -> str:
+    """Cancel a class and enroll a learner, and change one's mind before the commit."""
+    for day in days:
+        classes = day.tenant.classes
+        day.fails_to(classes.training_class.cancel, "class.cancelled", of=classes.training_class)
+        day.fails_to(classes.waitlisted.enroll, "enrollment.enrolled", of=classes.waitlisted)
+    return "4 changes rolled back: nothing may arrive of them"
+
+
+def outage(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> None:
+    """Let one receiver fail twice; `recovery` sees it come back."""
+    receiver.fail(endpoint.path, times=FAILURES)
+    training_class = day.tenant.classes.training_class
+    day.does(training_class.guarantee, "class.guaranteed_to_run", of=training_class, timed=False)
+
+
+def recovery(ledger: Ledger, endpoint: Endpoint) -> str:
+    """Wait for the attempt that succeeds."""
+
+    def attempts() -> list[int]:
+        return [arrival.attempt for arrival in list(ledger.arrivals) if arrival.path == endpoint.path]
+
+    wait_until(lambda: max(attempts(), default=0) > FAILURES, f"{endpoint.name} to recover", seconds=20)
+    return f"{endpoint.name} answered 503 twice and had its event by attempt {FAILURES + 1}"
+
+
+def first_scan(days: Sequence[Day], ledger: Ledger) -> None:
+    """Run the scan for expiry dates in a worker, and wait for what it finds: what the seed left with five days."""
+    for day in days:
+        day.awaits("course_assignment.expiring", day.tenant.self_paced.expiring)
+    get_queue().enqueue(SCAN)
+    wait_until(lambda: ledger.standing().complete, "the first scan for expiry dates", seconds=20)
+
+
+def nearly_over(days: Sequence[Day]) -> float:
+    """Assign courses that expire in a moment; return when they will have, on the clock of `time.monotonic`."""
+    for day in days:
+        day.does(lambda day=day: _assign_for_a_moment(day), "course_assignment.created")
+    return time.monotonic() + SOON + 0.1
+
+
+def _assign_for_a_moment(day: Day) -> CourseAssignment:
+    return factories.CourseAssignmentFactory(
+        course=day.tenant.courses[2],
+        user=day.tenant.people.learners[0],
+        expires_at=timezone.now() + timedelta(seconds=SOON),
+    )
+
+
+def second_scan(days: Sequence[Day]) -> None:
+    """Run the scan again, when the assignments of `nearly_over` have expired."""
+    for day in days:
+        over = CourseAssignment.objects.get(course=day.tenant.courses[2], user=day.tenant.people.learners[0])
+        day.awaits("course_assignment.expired", over)
+    get_queue().enqueue(SCAN)
+
+
+def kill(days: Sequence[Day], ledger: Ledger, receiver: ReceiverProcess, cluster: Cluster) -> str:
+    """Kill the whole cluster with -9 while requests wait for their answers, and go on working without it."""
+    with receiver.holding():
+        before = len(ledger.arrivals)
+        _busy_hour(days, rooms=4)
+        wait_until(lambda: len(ledger.arrivals) - before >= ENOUGH_HELD, "requests to be under way", seconds=10)
+        cluster.kill()
+        held = len(ledger.arrivals) - before
+    _busy_hour(days, rooms=2)
+    waiting = sum(pair.arrival is None for pair in ledger.standing().pairs)
+    return f"killed with -9, {held} requests unanswered and {waiting} more to send"
+
+
+def _busy_hour(days: Sequence[Day], *, rooms: int) -> None:
+    """Change a good deal in a short time."""
+    for number in range(rooms):
+        for day in days:
+            tenant = day.tenant
+            room = factories.ClassroomFactory(organization=tenant.organization)
+            training_class, learner = tenant.classes.training_class, tenant.people.learners[number % 3]
+            day.does(
+                lambda room=room, training_class=training_class: training_class.move_to(room),
+                "class.updated",
+                of=training_class,
+                timed=False,
+            )
+            day.does(lambda learner=learner: _move_house(learner), "user.updated", of=learner, timed=False)
+
+
+def _move_house(learner: object) -> None:
+    learner.address1 = f"{int(time.time() * 1000) % 9000 + 1000} Lake Street"  # type: ignore[attr-defined]
+    learner.save(update_fields=["address1"])  # type: ignore[attr-defined]

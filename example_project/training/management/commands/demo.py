@@ -1,0 +1,115 @@
+"""``manage.py demo``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from example_project.demo.display import Display
+from example_project.demo.environment import SETTINGS, Occupied, clean_folder, environment
+from example_project.demo.ledger import Ledger
+from example_project.demo.show import Show
+from example_project.demo.verdict import Figures, Verdict
+
+
+class Command(BaseCommand):
+    """Run the demo in an environment of its own."""
+
+    help = (
+        "Play a day at the training system on a fresh SQLite file: every event, real deliveries to a receiver that "
+        "verifies them, a rollback, an outage, and a crash. Exits with 0 only if everything arrived, once."
+    )
+    requires_system_checks: list[str] = []  # noqa: RUF012 (Django's own attribute)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
+        parser.add_argument("--serve", action="store_true", help="leave it running, with the admin, until Ctrl-C")
+        parser.add_argument(
+            "--folder",
+            type=Path,
+            default=settings.BASE_DIR / ".demo",
+            help="where its database and logs are put, and those of the last time removed; default: .demo",
+        )
+
+    def handle(self, *, folder: Path, **options: Any) -> None:
+        """Start again in the demo's environment, or be there and play."""
+        folder = folder.resolve()
+        if os.environ.get("TMS_DEMO") != str(folder):
+            start_again(folder)
+        if settings.SETTINGS_MODULE != SETTINGS:
+            raise CommandError("The demo has its own settings; leave --settings out.")
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        try:
+            with clean_folder(folder):
+                verdict = self._play(folder, **options)
+        except Occupied as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted; everything that was started is stopped.")
+            sys.exit(130)
+        sys.exit(0 if verdict.passed else 1)
+
+    def _play(self, folder: Path, *, json: bool, serve: bool, no_color: bool, **_options: Any) -> Verdict:
+        display = self._display(plain=json, no_color=no_color)
+        password = secrets.token_urlsafe(9) if serve else None
+        verdict = None
+        with Show(display, folder=folder) as show:
+            try:
+                verdict = show.run(password=password, stop=not serve)
+            finally:
+                display.close(verdict)
+            if json:
+                self.stdout.write(as_json(verdict.figures))
+            if serve:
+                self._serve(show, password or "")
+        return verdict
+
+    def _display(self, *, plain: bool, no_color: bool) -> Display:
+        ledger = Ledger()
+        if not plain and sys.stdout.isatty():
+            try:
+                from rich.console import Console
+
+                from example_project.demo.live import LiveDisplay
+            except ImportError:
+                self.stderr.write("Without a moving table: `pip install rich` brings it.")
+            else:
+                return LiveDisplay(ledger, Console(no_color=no_color or None, highlight=False))
+        return Display(ledger, sys.stdout)
+
+    def _serve(self, show: Show, password: str) -> None:
+        address = show.serve()
+        show.display.notice(
+            (
+                f"Admin     {address}",
+                f"Log-in    {show.world.operator.username} / {password}",
+                "Change something there: what the receiver gets is shown here. Ctrl-C ends it all.",
+            )
+        )
+        show.ledger.listener = show.display.arrival
+        threading.Event().wait()
+
+
+def start_again(folder: Path) -> None:
+    """Replace this process by the same command in the demo's environment, which settings read when they load."""
+    sys.stdout.flush()
+    env = {**environment(folder), "TMS_DEMO": str(folder)}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
+
+
+def as_json(figures: Figures) -> str:
+    """Return the figures as one line of JSON."""
+    return json.dumps(dataclasses.asdict(figures))

@@ -1,0 +1,245 @@
+"""Which webhooks get a delivery of an event."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, Event, Subscription
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+def wanted(*patterns: str) -> bool:
+    """Whether a webhook with these subscriptions gets a class.cancelled."""
+    webhook = WebhookFactory(events=patterns)
+    write_event(webhook.organization, "class.cancelled")
+    fan_out(timezone.now())
+    return Delivery.objects.filter(webhook=webhook).exists()
+
+
+@pytest.mark.parametrize("pattern", ["class.cancelled", "class.*", "*"])
+def test_a_subscription_by_name_by_noun_or_to_everything_gets_the_event(pattern):
+    assert wanted(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["class.completed", "enrollment.*", "cla.*", "class", "cancelled", "class.%", "%"])
+def test_a_subscription_to_something_else_gets_nothing(pattern):
+    assert not wanted(pattern)
+
+
+def test_a_webhook_without_subscriptions_gets_nothing():
+    assert not wanted()
+
+
+def test_a_delivery_is_made_once_however_many_subscriptions_match():
+    assert wanted("*", "class.*", "class.cancelled", "class.cancelled")
+    assert Delivery.objects.count() == 1
+
+
+def test_every_webhook_of_the_organization_gets_its_own(clock):
+    first = subscribed()
+    second = subscribed(organization=first.organization)
+    event = write_event(first.organization)
+
+    assert fan_out(clock.now) == 1
+
+    assert set(Delivery.objects.values_list("event_id", "webhook_id")) == {(event.pk, first.pk), (event.pk, second.pk)}
+
+
+def test_webhooks_of_other_organizations_get_nothing(clock):
+    subscribed()
+    write_event(OrganizationFactory())
+
+    assert fan_out(clock.now) == 1
+
+    assert not Delivery.objects.exists()
+
+
+def test_a_new_delivery_is_pending_due_at_once_and_untried(clock):
+    webhook = subscribed()
+    event = write_event(webhook.organization)
+
+    fan_out(clock.now)
+
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.due_at, delivery.finished_at) == (DeliveryStatus.PENDING, clock.now, None)
+    assert (delivery.created_at, delivery.attempts, delivery.charged, delivery.lease) == (clock.now, 0, 0, "")
+    event.refresh_from_db()
+    assert event.fanned_out_at == clock.now
+
+
+def test_an_event_is_fanned_out_once(clock):
+    webhook = subscribed()
+    write_event(webhook.organization)
+
+    assert [fan_out(clock.now), fan_out(clock.now)] == [1, 0]
+
+    assert Delivery.objects.count() == 1
+
+
+def test_a_webhook_that_subscribes_later_does_not_get_earlier_events(clock):
+    organization = OrganizationFactory()
+    write_event(organization)
+    fan_out(clock.now)
+
+    subscribed(organization=organization)
+
+    assert fan_out(clock.now) == 0
+    assert not Delivery.objects.exists()
+
+
+def test_what_a_disabled_webhook_misses_is_kept_as_skipped(clock):
+    webhook = subscribed(enabled=False)
+    write_event(webhook.organization)
+
+    fan_out(clock.now)
+
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.due_at, delivery.finished_at) == (DeliveryStatus.SKIPPED, None, clock.now)
+
+
+def test_what_a_disabled_webhook_misses_is_not_sent(wire, run):
+    webhook = subscribed(enabled=False)
+    write_event(webhook.organization)
+
+    run()
+
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_deleted_webhook_gets_nothing(clock, enabled):
+    webhook = subscribed(deleted_at=clock.now, enabled=enabled)
+    write_event(webhook.organization)
+
+    assert fan_out(clock.now) == 1
+
+    assert not Delivery.objects.exists()
+
+
+def test_an_event_for_one_subscription_goes_to_its_webhook_alone(clock):
+    first = subscribed(events=["course_assignment.expiring", "*"])
+    subscribed(organization=first.organization)
+    target = first.subscriptions.get(event_type="course_assignment.expiring")
+    write_event(first.organization, "course_assignment.expiring", subscription=target)
+
+    fan_out(clock.now)
+
+    assert Delivery.objects.get().webhook == first
+
+
+def test_an_event_whose_subscription_now_wants_something_else_goes_nowhere(clock):
+    webhook = subscribed(events=["course_assignment.expiring"])
+    target = webhook.subscriptions.get()
+    write_event(webhook.organization, "course_assignment.expiring", subscription=target)
+    Subscription.objects.filter(pk=target.pk).update(event_type="class.*")
+
+    assert fan_out(clock.now) == 1
+
+    assert not Delivery.objects.exists()
+
+
+def test_an_event_that_could_not_be_built_is_kept_with_its_error_and_not_fanned_out(settings, monkeypatch, caplog, run):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+    training_class = TrainingClassFactory()
+    subscribed(organization=training_class.organization)
+
+    def refuse(*args, **kwargs):
+        raise ValueError("start_at is naive")
+
+    monkeypatch.setattr("tms_webhooks.outbox.record.build", refuse)
+    training_class.cancel()
+    tally = run()
+
+    event = Event.objects.get()
+    assert (event.type, event.body, event.error) == ("class.cancelled", "", "ValueError: start_at is naive")
+    assert tally.events == 0
+    assert not Delivery.objects.exists()
+    assert "The payload of class.cancelled could not be built" in caplog.text
+
+
+def test_an_event_that_breaks_its_schema_is_logged_and_sent_as_it_is(settings, caplog, wire, run):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+    webhook = subscribed()
+    body = body_of("class.cancelled").replace('"Cancelled"', "[]")
+    event = write_event(webhook.organization, body=body)
+
+    with caplog.at_level(logging.ERROR, "tms_webhooks"):
+        run()
+
+    assert [request.body for request in wire.requests] == [body.encode()]
+    (record,) = caplog.records
+    assert f"Event {event.pk} is sent although it is not as promised" in record.getMessage()
+
+
+@pytest.mark.parametrize("body", ["not JSON", "", "[]", "null", '{"id":'])
+def test_a_body_that_is_no_event_at_all_does_not_stop_the_others(wire, run, body):
+    webhook = subscribed()
+    write_event(webhook.organization, "class.completed", body=body)
+    write_event(webhook.organization, "class.cancelled")
+
+    run()
+
+    assert {request.body for request in wire.requests} == {body.encode(), body_of("class.cancelled").encode()}
+
+
+def test_an_event_of_a_type_that_the_catalogue_no_longer_has_is_sent(wire, run):
+    webhook = subscribed()
+    write_event(webhook.organization, "room.painted", body='{"id":"evt_1"}')
+
+    run()
+
+    assert [request.body for request in wire.requests] == [b'{"id":"evt_1"}']
+
+
+def test_delay_seconds_hold_the_first_attempt_back(clock, wire, run):
+    slow = subscribed("/slow", delay_seconds=90)
+    prompt = subscribed("/prompt", organization=slow.organization)
+    write_event(slow.organization)
+
+    run()
+    assert Delivery.objects.get(webhook=slow).due_at == clock.now + timedelta(seconds=90)
+    assert (len(wire.to("/slow")), len(wire.to("/prompt"))) == (0, 1)
+
+    clock.advance(seconds=89)
+    run()
+    assert len(wire.to("/slow")) == 0
+
+    clock.advance(seconds=1)
+    run()
+    assert (len(wire.to("/slow")), len(wire.to("/prompt"))) == (1, 1)
+    assert set(prompt.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+
+
+def test_delayed_deliveries_occupy_no_worker(settings, clock, wire, run):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 1, "CLAIM_BATCH": 1}
+    slow = subscribed("/slow", delay_seconds=60)
+    write_events(slow.organization, 30)
+    run()
+    prompt = subscribed("/prompt")
+    write_event(prompt.organization)
+
+    run()
+
+    assert [len(wire.to("/slow")), len(wire.to("/prompt"))] == [0, 1]
+    assert not Delivery.objects.exclude(lease="").exists()
+
+
+def test_a_delay_is_of_the_webhook_whatever_the_others_wait(clock):
+    organization = OrganizationFactory()
+    delays = {subscribed(organization=organization, delay_seconds=delay).pk: delay for delay in (0, 5, 60, 86_400)}
+    write_event(organization)
+
+    fan_out(clock.now)
+
+    due = dict(Delivery.objects.values_list("webhook_id", "due_at"))
+    assert {pk: (moment - clock.now).total_seconds() for pk, moment in due.items()} == delays

@@ -1,0 +1,109 @@
+"""Fanning out many events, and by several workers at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import datetime
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.rows import body_of, subscribed, write_events
+from tms_webhooks.models import Delivery, Event
+from tms_webhooks.outbox.fanout import fan_out
+
+
+def fan_out_all(now: datetime) -> list[int]:
+    """Fan out until nothing is left; return the sizes of the batches."""
+    sizes = []
+    while size := fan_out(now):
+        sizes.append(size)
+    return sizes
+
+
+@pytest.mark.django_db
+def test_ten_thousand_events_get_their_deliveries_in_batches(settings, clock):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+    first = subscribed()
+    second = subscribed(organization=first.organization)
+    write_events(first.organization, 10_000, body=body_of("class.cancelled"))
+
+    sizes = fan_out_all(clock.now)
+
+    assert sum(sizes) == 10_000
+    assert 1 < len(sizes) <= 100
+    assert not Event.objects.filter(fanned_out_at=None).exists()
+    assert [webhook.deliveries.count() for webhook in (first, second)] == [10_000, 10_000]
+
+
+@pytest.mark.django_db
+def test_the_oldest_events_come_first(clock):
+    webhook = subscribed()
+    write_events(webhook.organization, 5)
+    oldest = list(Event.objects.order_by("pk").values_list("pk", flat=True)[:2])
+
+    assert fan_out(clock.now, limit=2) == 2
+
+    assert sorted(Delivery.objects.values_list("event_id", flat=True)) == oldest
+
+
+def queries_for_a_batch(*, webhooks: int, events: int, now: datetime) -> int:
+    organization = OrganizationFactory()
+    for _ in range(webhooks):
+        subscribed(organization=organization)
+    write_events(organization, events)
+    with CaptureQueriesContext(connection) as queries:
+        assert fan_out(now) == events
+    assert Delivery.objects.filter(webhook__organization=organization).count() == webhooks * events
+    return len(queries)
+
+
+@pytest.mark.django_db
+def test_the_number_of_queries_depends_neither_on_webhooks_nor_on_events(clock):
+    few = queries_for_a_batch(webhooks=1, events=1, now=clock.now)
+    many = queries_for_a_batch(webhooks=60, events=50, now=clock.now)
+
+    assert many == few <= 12
+
+
+@pytest.mark.django_db
+def test_nothing_to_do_costs_one_query(clock, django_assert_num_queries):
+    subscribed()
+
+    with django_assert_num_queries(1):
+        assert fan_out(clock.now) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(
+    "connection.vendor == 'sqlite'", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
+)
+def test_workers_at_the_same_time_make_no_duplicates_and_lose_none(clock):
+    webhooks = [subscribed()]
+    webhooks += [subscribed(organization=webhooks[0].organization) for _ in range(2)]
+    write_events(webhooks[0].organization, 1_200)
+    start, done, errors = threading.Barrier(3), Counter(), []
+
+    def work(name: str) -> None:
+        try:
+            start.wait(10)
+            while Event.objects.filter(fanned_out_at=None).exists():
+                done[name] += fan_out(clock.now, limit=40)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("alice", "bob", "charlie")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert errors == []
+    assert sum(done.values()) == 1_200
+    pairs = Counter(Delivery.objects.values_list("event_id", "webhook_id"))
+    assert (len(pairs), set(pairs.values())) == (3_600, {1})

@@ -1,0 +1,198 @@
+"""What a receiver is sent: the bytes, the headers, the signature."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import body_of, subscribed, write_event
+from tests.integration.delivery.wire import Wire, answer, verify
+from tms_webhooks import __version__
+from tms_webhooks.choices import DeliveryStatus, Verb
+from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+
+def secret_of(webhook: Webhook) -> str:
+    return reveal(webhook.secrets.get(expires_at=None).value)
+
+
+def attempts(clock, run, number: int) -> None:
+    """Run the drain, and again when the delivery is due, so many times in all."""
+    for _ in range(number):
+        due_at = Delivery.objects.open().values_list("due_at", flat=True).first()
+        clock.now = due_at or clock.now
+        run()
+
+
+def test_a_receiver_gets_the_stored_bytes_signed_with_its_secret(receiver, drain):
+    webhook = WebhookFactory(url=receiver.url, events=["*"])
+    event = write_event(webhook.organization)
+
+    drain()
+
+    (request,) = receiver.received
+    request.verify(secret_of(webhook))
+    assert request.body == event.body.encode() == body_of("class.cancelled").encode()
+    assert (request.method, request.path) == ("POST", "/hook")
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["user-agent"] == f"tms-webhooks/{__version__}"
+    assert request.headers["webhook-id"] == event.public_id
+    assert request.headers["tms-delivery-id"] == str(Delivery.objects.get().pk)
+    assert request.headers["tms-attempt"] == "1"
+    assert request.headers["content-length"] == str(len(event.body.encode()))
+
+
+@pytest.mark.parametrize("verb", Verb.values)
+def test_every_verb_brings_the_body_and_its_signature(receiver, drain, verb):
+    webhook = WebhookFactory(url=receiver.url, events=["*"], verb=verb)
+    event = write_event(webhook.organization)
+
+    drain()
+
+    (request,) = receiver.received
+    request.verify(secret_of(webhook))
+    assert (request.method, request.body) == (verb, event.body.encode())
+
+
+def test_the_id_and_the_bytes_are_the_same_on_every_attempt_and_the_signature_is_new(clock, run, wire):
+    webhook = subscribed()
+    event = write_event(webhook.organization)
+    wire.answers = [answer(500), answer(503)]
+    started_at = clock.now
+
+    attempts(clock, run, 3)
+
+    assert [request.headers["webhook-id"] for request in wire.requests] == [event.public_id] * 3
+    assert [request.body for request in wire.requests] == [event.body.encode()] * 3
+    assert [request.headers["tms-attempt"] for request in wire.requests] == ["1", "2", "3"]
+    assert len({request.headers["tms-delivery-id"] for request in wire.requests}) == 1
+    stamps = [int(request.headers["webhook-timestamp"]) for request in wire.requests]
+    assert [stamp - int(started_at.timestamp()) for stamp in stamps] == [0, 5, 65]
+    assert len({request.headers["webhook-signature"] for request in wire.requests}) == 3
+    for request in wire.requests:
+        verify(request, secret_of(webhook))
+
+
+def test_webhooks_share_the_id_and_the_bytes_and_not_the_signature(run, wire):
+    first = subscribed("/first")
+    second = subscribed("/second", organization=first.organization)
+    event = write_event(first.organization)
+
+    run()
+
+    (to_first,), (to_second,) = wire.to("/first"), wire.to("/second")
+    assert to_first.headers["webhook-id"] == to_second.headers["webhook-id"] == event.public_id
+    assert to_first.body == to_second.body
+    assert to_first.headers["tms-delivery-id"] != to_second.headers["tms-delivery-id"]
+    verify(to_first, secret_of(first))
+    verify(to_second, secret_of(second))
+    with pytest.raises(Exception, match="No matching signature"):
+        verify(to_first, secret_of(second))
+
+
+def test_a_request_goes_to_the_url_that_the_webhook_has_now(clock, run, wire):
+    webhook = subscribed("/old")
+    write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+    Webhook.objects.filter(pk=webhook.pk).update(url="https://receiver.example.com/new")
+
+    clock.advance(seconds=5)
+    run()
+
+    assert [len(wire.to("/old")), len(wire.to("/new"))] == [1, 1]
+
+
+def test_custom_headers_are_sent(receiver, drain):
+    headers = "Authorization=Basic dXNlcjpwYXNzPQ==\nX-Tenant=Zürich"
+    webhook = WebhookFactory(url=receiver.url, events=["*"], headers=headers)
+    write_event(webhook.organization)
+
+    drain()
+
+    (request,) = receiver.received
+    assert request.headers["authorization"] == "Basic dXNlcjpwYXNzPQ=="
+    assert request.headers["x-tenant"] == "Zürich"
+    request.verify(secret_of(webhook))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "webhook-signature=v1,forged",
+        "Webhook-Id=evt_forged",
+        "webhook-timestamp=1",
+        "TMS-Attempt=99",
+        "User-Agent=curl",
+        "Content-Type=text/plain",
+        "Host=other.example.com",
+        "Transfer-Encoding=chunked",
+        "no equals sign",
+    ],
+)
+def test_stored_headers_that_break_a_rule_replace_none_of_ours_and_stop_nobody_else(run, wire, line):
+    # As a fixture or a write past the form may leave them.
+    bent = subscribed("/bent", headers=f"X-Fine=1\n{line}")
+    sound = subscribed("/sound", organization=bent.organization)
+    event = write_event(bent.organization)
+
+    run()
+
+    assert sound.deliveries.get().status == DeliveryStatus.DELIVERED
+    assert bent.deliveries.get().lease == ""
+    for request in wire.requests:
+        names = [name.lower() for name in request.headers]
+        assert len(set(names)) == len(names)
+        assert {name.lower(): value for name, value in request.headers.items()} == {
+            **{name.lower(): value for name, value in request.headers.items()},
+            "webhook-id": event.public_id,
+            "tms-attempt": "1",
+            "user-agent": f"tms-webhooks/{__version__}",
+            "content-type": "application/json",
+        }
+        assert not {"host", "transfer-encoding"} & set(names)
+
+
+@pytest.mark.parametrize("seconds", [1, 20, 30])
+def test_the_webhooks_own_timeout_is_the_deadline(run, wire, seconds):
+    webhook = subscribed(timeout_seconds=seconds)
+    write_event(webhook.organization)
+
+    run()
+
+    assert [request.deadline for request in wire.requests] == [float(seconds)]
+
+
+def test_a_client_that_fails_in_a_way_nobody_foresaw_is_a_failed_attempt(run, clock):
+    webhook = subscribed()
+    write_event(webhook.organization)
+
+    run(wire=Wire(RuntimeError("Authorization: Basic dXNlcjpwYXNz")))
+
+    attempt = webhook.deliveries.get().attempt_log.get()
+    assert (attempt.error_class, attempt.message) == ("other", "unexpected RuntimeError")
+    assert webhook.deliveries.get().status == DeliveryStatus.WAITING
+
+
+def test_a_drain_closes_its_client(run, wire):
+    run()
+
+    assert wire.closed
+
+
+def test_attempts_are_told_in_the_log(run, caplog):
+    webhook = subscribed()
+    event = write_event(webhook.organization)
+
+    with caplog.at_level(logging.INFO, "tms_webhooks"):
+        run()
+
+    delivery = webhook.deliveries.get()
+    assert (
+        f"event={event.public_id} delivery={delivery.pk} webhook={webhook.pk} number=1 status=200" in caplog.text
+    )

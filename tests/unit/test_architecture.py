@@ -1,0 +1,127 @@
+"""The house rules that no linter holds, and a proof that the import contracts of pyproject.toml can fail."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tms_webhooks
+
+PACKAGE = Path(tms_webhooks.__file__).parent
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 40
+VAGUE_NAMES = {"utils", "helpers", "services", "common", "misc"}
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+
+def modules() -> Iterator[tuple[Path, str]]:
+    """Yield each module of the package but the migrations, with its text."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "migrations" not in path.parts:
+            yield path.relative_to(PACKAGE), path.read_text()
+
+
+def body_length(function: ast.FunctionDef) -> int:
+    """Count the lines of a function's body; its signature and docstring are for reading, not for following."""
+    has_docstring = ast.get_docstring(function, clean=False) is not None
+    statements = function.body[1:] if has_docstring else function.body
+    return (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
+
+
+def test_no_file_is_longer_than_300_lines():
+    too_long = [str(path) for path, text in modules() if len(text.splitlines()) > LONGEST_FILE]
+
+    assert too_long == []
+
+
+def test_no_function_is_longer_than_40_lines():
+    too_long = [
+        f"{path}: {node.name}"
+        for path, text in modules()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and body_length(node) > LONGEST_FUNCTION
+    ]
+
+    assert too_long == []
+
+
+def test_every_name_says_what_is_inside():
+    vague = [str(path) for path, _text in modules() if VAGUE_NAMES & {path.stem, *path.parts}]
+
+    assert vague == []
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A copy of the package that a test may spoil."""
+    pytest.importorskip("importlinter", reason="import-linter is not installed; pip install -e '.[dev]' does it")
+    root = tmp_path_factory.mktemp("copy")
+    shutil.copytree(PACKAGE, root / "tms_webhooks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PACKAGE.parent / "pyproject.toml", root)
+    return root
+
+
+def broken_contracts(root: Path) -> list[str]:
+    """Return the names of the import contracts that the tree at ``root`` breaks."""
+    process = subprocess.run(
+        [sys.executable, "-c", LINT, "--no-cache"],
+        cwd=root,
+        env={"COLUMNS": "200", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Contracts: " in process.stdout, process.stdout + process.stderr
+    return [line.removesuffix(" BROKEN") for line in process.stdout.splitlines() if line.endswith(" BROKEN")]
+
+
+def test_the_package_keeps_its_import_contracts(copy):
+    assert broken_contracts(copy) == []
+
+
+LAYERS = "A module imports only from lines below its own; neighbours on a line leave each other alone"
+HTTP = "Only net/ talks HTTP"
+QUEUE = "Only queues/django_q.py knows django-q2"
+API = "Only api/ imports Django REST framework"
+PURE = "The pure modules know no tables, no HTTP and no queue"
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("models/event.py", "from tms_webhooks.catalogue import registry", [LAYERS]),  # upwards
+        ("outbox/ring.py", "from tms_webhooks.delivery import engine", [LAYERS]),  # sideways
+        ("delivery/send.py", "import requests", [HTTP]),
+        ("tasks.py", "from urllib3.util import Retry", [HTTP]),
+        ("queues/immediate.py", "from django_q.tasks import async_task", [QUEUE]),
+        ("admin/__init__.py", "from rest_framework import serializers", [API]),
+        ("delivery/retry.py", "from tms_webhooks.models import Delivery", [PURE]),
+        ("payloads/build.py", "from tms_webhooks.sources import snapshots", [PURE]),  # by way of another module
+    ],
+)
+def test_an_import_that_a_contract_forbids_breaks_it(copy, module, line, broken):
+    path = copy / "tms_webhooks" / module
+    kept = path.read_text()
+    try:
+        path.write_text(f"{kept}\n{line}\n")
+
+        assert broken_contracts(copy) == broken
+    finally:
+        path.write_text(kept)
+
+
+def test_a_new_module_needs_a_place_in_the_layers(copy):
+    path = copy / "tms_webhooks" / "newcomer.py"
+    try:
+        path.write_text("")
+
+        assert broken_contracts(copy) == [LAYERS]
+    finally:
+        path.unlink()

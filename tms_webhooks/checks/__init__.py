@@ -1,0 +1,39 @@
+"""System checks: what a host can set up wrongly is told by ``manage.py check``, with the remedy.
+
+One function a concern; every id and its meaning stands in `messages.MEANINGS`. Checks that matter only where the
+system faces the internet run with ``check --deploy``.
+"""
+
+from __future__ import annotations
+
+from django.core.checks import Tags, register
+
+from tms_webhooks.checks import deploy, environment, settings, sources
+from tms_webhooks.checks.messages import MEANINGS
+
+TAG = "tms_webhooks"
+
+CHECKS = (
+    settings.check_names_and_values,
+    settings.check_stray_settings,
+    settings.check_formats,
+    settings.check_times,
+    settings.check_organization_model,
+    environment.check_queue,
+    environment.check_sqlite,
+    environment.check_middleware,
+    environment.check_time_zones,
+    sources.check_sources,
+    sources.check_databases,
+)
+DEPLOY_CHECKS = (deploy.check_encryption_keys, deploy.check_targets)
+
+__all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]
+
+
+def register_all() -> None:
+    """Register every check of the app. Idempotent."""
+    for check in CHECKS:
+        register(check, TAG)
+    for check in DEPLOY_CHECKS:
+        register(check, TAG, Tags.security, deploy=True)

@@ -1,0 +1,122 @@
+"""Checks of what surrounds the app: the queue, the database, the middleware."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage
+from django.db import connections, router
+
+from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.settings import is_usable
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models import Event
+from tms_webhooks.queues import get_queue
+from tms_webhooks.sources.registry import all_sources
+
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+ACTOR = "tms_webhooks.actors.ActorMiddleware"
+
+SHORTEST_TIMEOUT = 10.0
+SQLITE_DEFAULT_TIMEOUT = 5.0
+SQLITE_OPTIONS = (
+    '"OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, '
+    '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}'
+)
+
+
+def check_queue(**_kwargs: Any) -> list[CheckMessage]:
+    """Find the queue, and ask it what is wrong with its own settings."""
+    if not is_usable("QUEUE"):
+        return []
+    try:
+        return get_queue().check()
+    except (ConfigurationError, TypeError) as error:
+        return [
+            message(
+                "E008",
+                str(error),
+                hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `every`.",
+            )
+        ]
+
+
+def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of the settings under which SQLite refuses or delays the writes of a host while webhooks are sent."""
+    aliases = {router.db_for_write(Event), *(router.db_for_write(source.model) for source in all_sources())}
+    messages: list[CheckMessage] = []
+    for alias in sorted(aliases):
+        connection: Any = connections[alias]
+        # No worker can reach a database in the memory of another process.
+        if connection.vendor == "sqlite" and not connection.is_in_memory_db():
+            messages += _sqlite_traps(alias, connection.settings_dict)
+    return messages
+
+
+def _sqlite_traps(alias: str, database: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    options = database["OPTIONS"]
+    hint = f"In DATABASES[{alias!r}], set {SQLITE_OPTIONS}."
+    mode, timeout = options.get("transaction_mode"), options.get("timeout", SQLITE_DEFAULT_TIMEOUT)
+    if str(mode).upper() not in {"IMMEDIATE", "EXCLUSIVE"}:
+        yield message(
+            "W060",
+            f"DATABASES[{alias!r}]['OPTIONS']['transaction_mode'] is {mode!r}: a transaction that reads before it "
+            'writes fails with "database is locked" whenever another one wrote in between.',
+            hint=hint,
+        )
+    if not _has_write_ahead_log(database):
+        yield message(
+            "W061",
+            f"DATABASES[{alias!r}]['OPTIONS']['init_command'] does not switch to the write-ahead log: readers and "
+            "the worker's writes wait for each other.",
+            hint=hint,
+        )
+    if timeout < SHORTEST_TIMEOUT:
+        yield message(
+            "W062",
+            f"DATABASES[{alias!r}]['OPTIONS']['timeout'] is {timeout:g} s: a write that waits longer for the worker's "
+            'fails with "database is locked".',
+            hint=hint,
+        )
+
+
+def _has_write_ahead_log(database: Mapping[str, Any]) -> bool:
+    """Say whether the connection switches to the log, or the file says by itself that it is written that way."""
+    if re.search(r"journal_mode\s*=\s*'?wal", str(database["OPTIONS"].get("init_command")), re.IGNORECASE):
+        return True
+    try:
+        with Path(database["NAME"]).open("rb") as file:
+            return file.read(19)[18:] == b"\x02"
+    except OSError:
+        return False
+
+
+def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of a middleware order that hides the user."""
+    order = list(settings.MIDDLEWARE)
+    if ACTOR not in order or AUTHENTICATION not in order or order.index(ACTOR) > order.index(AUTHENTICATION):
+        return []
+    return [
+        message(
+            "W063",
+            f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: what is changed in between is told as the system's.",
+            hint=f"Move {ACTOR} below {AUTHENTICATION}.",
+        )
+    ]
+
+
+def check_time_zones(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn where moments have no time zone: payloads give every time in UTC."""
+    if settings.USE_TZ:
+        return []
+    return [
+        message(
+            "W064",
+            f"USE_TZ is False: times without a time zone are sent as if they were UTC, and not {settings.TIME_ZONE}.",
+            hint="Set USE_TZ = True.",
+        )
+    ]

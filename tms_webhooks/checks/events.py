@@ -1,0 +1,131 @@
+"""Checks of the rules: do their events exist, and can they ever happen?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from django.core.checks import CheckMessage
+from django.db import models
+
+from tms_webhooks import catalogue, event_names
+from tms_webhooks.checks.fields import available, told
+from tms_webhooks.checks.messages import message
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import sources_of
+
+
+def check(source: Source) -> Iterator[CheckMessage]:
+    """Yield what is wrong with the events of one source."""
+    for name in dict.fromkeys(name for name, _waits in told(source)):
+        yield from _check_name(source, name)
+    yield from _check_watched(source)
+    yield from _check_never_told(source)
+    yield from _check_told_twice(source)
+    yield from _check_index(source)
+
+
+def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
+    if name not in event_names.matching(name):
+        yield message(
+            "E043",
+            f"A rule names the event {name!r}, which is not in the catalogue.",
+            hint="Correct it, or register an event type of this name."
+            + event_names.did_you_mean(catalogue.nearest(name)),
+            obj=source,
+        )
+        return
+    noun = catalogue.get(name).noun
+    if noun.name != source.noun.name:
+        yield message(
+            "E044",
+            f"A rule names the event {name!r} of the noun {noun.name!r}, and the source is one of {source.noun.name!r}.",
+            hint=f"Use a source class for {noun.name!r}, or register an event type for {source.noun.name!r}.",
+            obj=source,
+        )
+
+
+def _check_watched(source: Source) -> Iterator[CheckMessage]:
+    """Refuse rules whose field can't be seen changing."""
+    fields = [field.name for field in source.all_fields]
+    watched = dict.fromkeys(name for rule in source.rules for name in rule.fields)
+    for name in watched:
+        if name in source.supplies():
+            continue
+        if name not in fields:
+            yield message(
+                "E045",
+                f"A rule watches {name!r}, which is no field of the noun {source.noun.name!r}.",
+                hint="Correct it; where `derived` makes the value, name it in `supplies`."
+                + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
+                obj=source,
+            )
+        elif name in source.mapped and name not in source.own:
+            yield message(
+                "E037",
+                f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it is no "
+                f"change of {source.model._meta.label}'s own row, and can't be seen.",
+                hint="Map it to a column of the model itself, register the model that has the column, or make the value "
+                "in `derived` and name it in `supplies`.",
+                obj=source,
+            )
+
+
+def _check_never_told(source: Source) -> Iterator[CheckMessage]:
+    fields = {field.name for field in source.all_fields}
+    for name, missing in _never_told(source).items():
+        if missing in fields:
+            yield message(
+                "W047",
+                f"{name} is never told: {source.model._meta.label} has no {missing!r} in its own row.",
+                hint=f'Map it: fields = {{"{missing}": "…"}}; or leave the event out of `rules` (of `deadline`, where '
+                "time makes it).",
+                obj=source,
+            )
+
+
+def _never_told(source: Source) -> dict[str, str]:
+    """Return the events that can't happen, each with the field whose lack is to blame."""
+    have = available(source)
+    missing = {name: wait for name, waits in told(source) for wait in waits if wait not in have}
+    deadline = source.deadline
+    if deadline is not None and deadline.field not in source.own:
+        missing.setdefault(deadline.expiring, deadline.field)
+        missing.setdefault(deadline.expired, deadline.field)
+    return missing
+
+
+def _check_told_twice(source: Source) -> Iterator[CheckMessage]:
+    others = sources_of(source.model)
+    for other in others[: others.index(source)]:
+        both = [name for name in source.event_types if name in other.event_types]
+        if both:
+            yield message(
+                "W048",
+                f"{', '.join(both)} would be told twice: by this source and by {other!r}.",
+                hint="Register the model once, or take the events out of the `rules` of one of the two.",
+                obj=source,
+            )
+
+
+def _check_index(source: Source) -> Iterator[CheckMessage]:
+    if source.deadline is None or source.deadline.field not in source.own:
+        return
+    column = str(source.own[source.deadline.field].lookup)
+    field = source.model._meta.get_field(column)
+    if isinstance(field, models.Field) and not _is_indexed(field):
+        yield message(
+            "W049",
+            f"{field.model._meta.label}.{field.name} has no index: each scan for what expires reads the whole table.",
+            hint=f'Add models.Index(fields=["{field.name}"], name="…") to Meta.indexes, and a migration.',
+            obj=source,
+        )
+
+
+def _is_indexed(field: models.Field[object, object]) -> bool:
+    """Say whether an index of the field's table begins with it."""
+    meta = field.model._meta
+    firsts = [index.fields[0].lstrip("-") for index in meta.indexes if index.fields]
+    firsts += [constraint.fields[0] for constraint in meta.total_unique_constraints if constraint.fields]
+    firsts += [names[0] for names in meta.unique_together]
+    return field.db_index or field.unique or field.name in firsts

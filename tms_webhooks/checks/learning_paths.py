@@ -1,0 +1,64 @@
+"""Checks of learning paths whose completion is worked out from their courses."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from django.apps import apps
+from django.core.checks import CheckMessage
+from django.db import models
+
+from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.paths import field_of
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import follow
+from tms_webhooks.sources.tms import ComputedLearningPathSource
+
+
+def check(source: Source) -> Iterator[CheckMessage]:
+    """Yield what is wrong with the names by which a source finds the path of a course."""
+    if not isinstance(source, ComputedLearningPathSource):
+        return
+    name = getattr(source, "path_model", None)
+    try:
+        path_model = apps.get_model(str(name))
+    except (LookupError, ValueError):
+        nearest = difflib.get_close_matches(str(name), [model._meta.label for model in apps.get_models()])
+        yield message(
+            "E050",
+            f"path_model is {name!r}, which names no model.",
+            hint="Write path_model = 'app_label.ModelName' with your model of learning paths." + did_you_mean(nearest),
+            obj=source,
+        )
+        return
+    for attribute, problem in _problems(source, path_model):
+        yield message(
+            "E051",
+            f"{attribute} is {getattr(source, attribute)!r}, and {problem}.",
+            hint=_remedy(attribute, source, path_model),
+            obj=source,
+        )
+
+
+def _problems(source: ComputedLearningPathSource, path_model: type[models.Model]) -> Iterator[tuple[str, str]]:
+    label = path_model._meta.label
+    courses = field_of(path_model, source.path_courses)
+    if courses is None or not (courses.many_to_many or courses.one_to_many):
+        yield "path_courses", f"{label} has no such relation to many courses"
+    elif courses.related_model is not (course := follow(source.model, source.path_of("course"))) and course is not None:
+        yield "path_courses", f"behind it is {courses.related_model._meta.label}, not {course._meta.label}"
+    if source.path_enabled and field_of(path_model, source.path_enabled) is None:
+        yield "path_enabled", f"{label} has no such field"
+
+
+def _remedy(attribute: str, source: ComputedLearningPathSource, path_model: type[models.Model]) -> str:
+    many = attribute == "path_courses"
+    names = [
+        field.name for field in path_model._meta.get_fields() if bool(field.many_to_many or field.one_to_many) is many
+    ]
+    nearest = did_you_mean(difflib.get_close_matches(str(getattr(source, attribute)), names))
+    if many:
+        return f"Name the relation from the path to its courses.{nearest}"
+    return f'Name the field that says whether the path is in use, or "" where there is none.{nearest}'

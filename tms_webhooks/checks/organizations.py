@@ -1,0 +1,69 @@
+"""Checks of the way from an object to the organizations whose webhooks hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage
+from django.db import models
+
+from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.paths import obstacle
+from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import follow
+
+
+def check(source: Source) -> Iterator[CheckMessage]:
+    """Yield what is wrong with the organization and the learner's organization of one source."""
+    organization = _organization_model()
+    if organization is None:
+        return
+    problem = _problem_with_owner(source, organization)
+    if problem:
+        yield message(
+            "E035",
+            f"organization is {source.organization!r}, and {problem}.",
+            hint=f"Write the path from {source.model._meta.label} to {organization._meta.label}, such as "
+            'organization = "user.organization".',
+            obj=source,
+        )
+    path = source.learner_organization
+    problem = path and _problem_with(path, source.model, organization)
+    if problem:
+        yield message(
+            "E036",
+            f"learner_organization is {path!r}, and {problem}.",
+            hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None.",
+            obj=source,
+        )
+
+
+def _organization_model() -> type[models.Model] | None:
+    try:
+        return apps.get_model(str(getattr(settings, ORGANIZATION_MODEL_SETTING, None)))
+    except (LookupError, ValueError):
+        return None  # check_organization_model tells
+
+
+def _problem_with_owner(source: Source, organization: type[models.Model]) -> str:
+    mapped = source.mapped.get("organization.id")
+    if "organization.id" in source.paths and mapped is not None:
+        return ""
+    problem = _problem_with(source.organization, source.model, organization)
+    if not problem and source.deadline is not None and (mapped is None or mapped.lookup is None):
+        return "no query can follow it, as the expiry scan has to"
+    return problem
+
+
+def _problem_with(path: str, model: type[models.Model], organization: type[models.Model]) -> str:
+    """Return in words why ``path`` does not lead to an organization; nothing where it does, or Python alone can tell."""
+    found = obstacle(model, f"{path}.pk")
+    if found is not None:
+        return f"{found}{found.suggestion.rstrip('?').replace(' Did you mean', ', only')}"
+    target = follow(model, path)
+    if target is None or target._meta.concrete_model is organization._meta.concrete_model:
+        return ""
+    return f"that is a {target._meta.label}"

@@ -1,0 +1,95 @@
+"""Where an attribute path that a host wrote comes to an end too early."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.db.models.fields.related_descriptors import ReverseManyToOneDescriptor
+
+from tms_webhooks.event_names import did_you_mean
+
+
+class Trouble(Enum):
+    """Why a path can't be followed."""
+
+    MISSING = auto()
+    """The model has no attribute of this name."""
+    MANY = auto()
+    """The attribute is not one object but many."""
+    COLUMN = auto()
+    """The attribute is a plain column, and the path goes on behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The part of a path that can't be followed, and the model that it was looked for on."""
+
+    model: type[models.Model]
+    part: str
+    trouble: Trouble
+
+    def __str__(self) -> str:
+        words = {
+            Trouble.MISSING: "has no attribute",
+            Trouble.MANY: "has many objects behind",
+            Trouble.COLUMN: "has only a plain column",
+        }
+        return f"{self.model._meta.label} {words[self.trouble]} {self.part!r}"
+
+    @property
+    def suggestion(self) -> str:
+        """The question after the nearest attributes, where there are any."""
+        if self.trouble is not Trouble.MISSING:
+            return ""
+        return did_you_mean(difflib.get_close_matches(self.part, attributes_of(self.model)))
+
+
+def obstacle(model: type[models.Model], path: str) -> Obstacle | None:
+    """Return what keeps ``path`` from being followed from ``model``; None where nothing does.
+
+    What lies behind a property only a value can tell, so nothing is said of that.
+    """
+    current: type[models.Model] = model
+    *way, last = path.split(".")
+    for part in way:
+        field = field_of(current, part)
+        trouble = _trouble(current, part, field)
+        if trouble is None and field is not None and field.related_model is None:
+            trouble = Trouble.COLUMN
+        if trouble is not None:
+            return Obstacle(current, part, trouble)
+        if field is None or not isinstance(field.related_model, type):
+            return None
+        current = field.related_model
+    trouble = _trouble(current, last, field_of(current, last))
+    return None if trouble is None else Obstacle(current, last, trouble)
+
+
+def field_of(model: type[models.Model], name: str) -> Any:
+    """Return the field or relation of this name, None where there is none. ``pk`` is the primary key."""
+    try:
+        return model._meta.pk if name == "pk" else model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+
+
+def attributes_of(model: type[models.Model]) -> list[str]:
+    """Return the names that a path may go by: columns, relations to one object, properties."""
+    fields = [field for field in model._meta.get_fields() if not (field.one_to_many or field.many_to_many)]
+    properties = [name for base in model.__mro__ for name, value in vars(base).items() if isinstance(value, property)]
+    return [*(field.name for field in fields), *(name for name in properties if name != "pk")]
+
+
+def _trouble(model: type[models.Model], name: str, field: Any) -> Trouble | None:
+    attribute = getattr(model, name, None)
+    if field is not None and (field.one_to_many or field.many_to_many):
+        return Trouble.MANY
+    # By its accessor a relation may have another name than in queries.
+    if isinstance(attribute, ReverseManyToOneDescriptor | models.Manager):
+        return Trouble.MANY
+    return Trouble.MISSING if field is None and not hasattr(model, name) else None

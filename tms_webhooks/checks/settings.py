@@ -1,0 +1,185 @@
+"""Checks of ``settings.TMS_WEBHOOKS`` and ``settings.TMS_WEBHOOKS_ORGANIZATION_MODEL``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage
+from django.core.exceptions import ValidationError
+
+from tms_webhooks import validators
+from tms_webhooks.checks.messages import message, shorten
+from tms_webhooks.conf import (
+    ORGANIZATION_MODEL_SETTING,
+    SETTING_NAME,
+    AppSettings,
+    Setting,
+    app_settings,
+    declared,
+    user_settings,
+)
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models.encryption import encrypt
+from tms_webhooks.net import urls
+
+
+def is_usable(name: str) -> bool:
+    """Return whether the value of a setting is of the right kind; `check_names_and_values` tells where it isn't."""
+    setting = vars(AppSettings)[name]
+    return isinstance(user_settings(), Mapping) and setting.valid(user_settings().get(name, setting.default))
+
+
+def usable(name: str) -> Any:
+    """Return the value of a setting, or its default where the host's value is of the wrong kind."""
+    return getattr(app_settings, name) if is_usable(name) else vars(AppSettings)[name].default
+
+
+def check_names_and_values(**_kwargs: Any) -> list[CheckMessage]:
+    """Refuse what is no dictionary, names that are no settings, and values of the wrong kind."""
+    if not isinstance(user_settings(), Mapping):
+        return [
+            message(
+                "E001",
+                f"{SETTING_NAME} is {shorten(user_settings())}, not a dictionary.",
+                hint=f'Write {SETTING_NAME} = {{"MAX_IN_FLIGHT": 4}}, for example, or leave it out.',
+            )
+        ]
+    known = {setting.name: setting for setting in declared()}
+    return [
+        _wrong_value(known[name], value) if name in known else _unknown(name, known)
+        for name, value in user_settings().items()
+        if name not in known or not known[name].valid(value)
+    ]
+
+
+def check_stray_settings(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of settings that were meant for this app and that nobody reads."""
+    known = {setting.name for setting in declared()}
+    messages = []
+    for name in dir(django_settings):
+        if not name.startswith(SETTING_NAME.rstrip("S")) or name in {SETTING_NAME, ORGANIZATION_MODEL_SETTING}:
+            continue
+        inner = name.removeprefix(f"{SETTING_NAME}_")
+        if inner in known:
+            remedy = f'Write {SETTING_NAME} = {{"{inner}": …}} instead.'
+        else:
+            remedy = f"Rename it: the app reads {SETTING_NAME} and {ORGANIZATION_MODEL_SETTING}."
+        messages.append(message("W011", f"The setting {name} is read by nobody.", hint=remedy))
+    return messages
+
+
+def check_formats(**_kwargs: Any) -> list[CheckMessage]:
+    """Refuse delays, keys, networks and hosts that are strings or numbers, but the wrong ones."""
+    return [
+        *_check_delays(),
+        *_refusal("ENCRYPTION_KEYS", "E005", lambda: encrypt(""), hint="Leave out the key, or make a new one."),
+        *_refusal(
+            "ALLOWED_CIDRS",
+            "E006",
+            urls.allowed_networks,
+            hint="Correct the entry; an address has no bits set behind the prefix.",
+        ),
+        *_refusal("ALLOWED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct the entry or remove it."),
+    ]
+
+
+def check_times(**_kwargs: Any) -> list[CheckMessage]:
+    """Compare times that only make sense together."""
+    return [*_check_overlap(), *_check_heartbeat(), *_check_lifetime()]
+
+
+def check_organization_model(**_kwargs: Any) -> list[CheckMessage]:
+    """Say in plain words what Django's own checks report of each foreign key."""
+    name = getattr(django_settings, ORGANIZATION_MODEL_SETTING, None)
+    try:
+        apps.get_model(str(name))
+    except (LookupError, ValueError):
+        labels = [model._meta.label for model in apps.get_models()]
+        nearest = did_you_mean(difflib.get_close_matches(str(name), labels))
+        return [
+            message(
+                "E009",
+                f"{ORGANIZATION_MODEL_SETTING} is {name!r}, and there is no such model.",
+                hint="Name your organization model as 'app_label.ModelName', and have its app in INSTALLED_APPS."
+                + nearest,
+            )
+        ]
+    return []
+
+
+def _unknown(name: object, known: Iterable[str]) -> CheckMessage:
+    nearest = did_you_mean(difflib.get_close_matches(str(name).upper(), known))
+    return message(
+        "E002",
+        f"{SETTING_NAME}[{name!r}] is no setting of this app.",
+        hint=f"Remove it or correct its name.{nearest}",
+    )
+
+
+def _wrong_value(setting: Setting[Any], value: object) -> CheckMessage:
+    # A key that was written as a string instead of a list of them must not end up in a log.
+    shown = f"a {type(value).__name__}" if setting.name == "ENCRYPTION_KEYS" else shorten(value)
+    return message(
+        "E003",
+        f"{SETTING_NAME}[{setting.name!r}] is {shown}, not {setting.expects}.",
+        hint=f"Give {setting.expects}, or leave it out for the default: {setting.default!r}.",
+    )
+
+
+def _check_delays() -> Iterator[CheckMessage]:
+    try:
+        validators.validate_schedule(list(usable("RETRY_DELAYS")))
+    except ValidationError as error:
+        yield message(
+            "E004",
+            f"{SETTING_NAME}['RETRY_DELAYS']: {' '.join(error.messages)}",
+            hint=f"Give at most {validators.DELAYS_LIMIT} delays of 0 to {validators.LONGEST_DELAY} seconds.",
+        )
+
+
+def _refusal(name: str, number: str, reader: Callable[[], object], *, hint: str) -> Iterator[CheckMessage]:
+    """Yield what the reader of a setting says of it, in the reader's own words."""
+    if not is_usable(name):
+        return
+    try:
+        reader()
+    except ConfigurationError as error:
+        yield message(number, str(error), hint=hint)
+
+
+def _check_overlap() -> Iterator[CheckMessage]:
+    overlap, limit = usable("SECRET_OVERLAP"), usable("SECRET_OVERLAP_LIMIT")
+    if overlap > limit:
+        yield message(
+            "E010",
+            f"{SETTING_NAME}['SECRET_OVERLAP'] is {overlap:g}, above SECRET_OVERLAP_LIMIT, which is {limit:g}: "
+            "no secret could be rotated.",
+            hint="Lower the one or raise the other.",
+        )
+
+
+def _check_heartbeat() -> Iterator[CheckMessage]:
+    heartbeat, lease = usable("HEARTBEAT"), usable("LEASE")
+    if heartbeat > lease / 2:
+        yield message(
+            "W012",
+            f"{SETTING_NAME}['HEARTBEAT'] is {heartbeat:g}, more than half of LEASE, which is {lease:g}: one late "
+            "heartbeat, and another worker sends the same deliveries again.",
+            hint=f"Set HEARTBEAT to {lease / 3:g} or less, or raise LEASE.",
+        )
+
+
+def _check_lifetime() -> Iterator[CheckMessage]:
+    total, lifetime = sum(usable("RETRY_DELAYS")), usable("DELIVERY_LIFETIME")
+    if total > lifetime:
+        yield message(
+            "W013",
+            f"{SETTING_NAME}['RETRY_DELAYS'] adds up to {total:g} s, and DELIVERY_LIFETIME is {lifetime:g} s: the last "
+            "retries are never made.",
+            hint=f"Shorten the delays, or set DELIVERY_LIFETIME above {total:g}.",
+        )

@@ -1,0 +1,89 @@
+"""Checks of what a host declares in its ``webhooks.py``: the order in which the others look at each source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage
+from django.db import router
+
+from tms_webhooks.catalogue.schema import Noun
+from tms_webhooks.checks import events, fields, learning_paths, organizations, statuses
+from tms_webhooks.checks.messages import message, shorten
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models import Event
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import merged_fields
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.rules import Rule
+
+CHECKS = (fields.check, organizations.check, statuses.check, events.check, learning_paths.check)
+
+
+def check_sources(**_kwargs: Any) -> list[CheckMessage]:
+    """Look at every source: first at the form of all, for one asks another how it names things."""
+    sources = all_sources()
+    if not sources:
+        return [
+            message(
+                "I053",
+                "No model is registered as a source: only `emit` makes events.",
+                hint="Register your models in a module `webhooks.py` of one of your apps, which has to be in "
+                "INSTALLED_APPS.",
+            )
+        ]
+    malformed = [problem for source in sources for problem in _check_form(source)]
+    return malformed or [problem for source in sources for check in CHECKS for problem in check(source)]
+
+
+def check_databases(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of models whose changes can't commit together with their events."""
+    outbox = router.db_for_write(Event)
+    aliases = {source.model: router.db_for_write(source.model) for source in all_sources()}
+    return [
+        message(
+            "W052",
+            f"{model._meta.label} is written to the database {alias!r}, and events to {outbox!r}: a change and its "
+            "event can't commit together.",
+            hint=f"Let your router send tms_webhooks to {alias!r} too, or leave this model out and call `emit`.",
+            obj=model,
+        )
+        for model, alias in aliases.items()
+        if alias != outbox
+    ]
+
+
+def _check_form(source: Source) -> Iterator[CheckMessage]:
+    for problem, remedy in _wrong_forms(source):
+        yield message("E030", problem, hint=remedy, obj=source)
+
+
+def _wrong_forms(source: Source) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong and its remedy."""
+    if not isinstance(source.noun, Noun):
+        yield f"noun is {shorten(source.noun)}, not a Noun.", "Give it a Noun, or use a class for a known noun."
+    if not isinstance(source.rules, list | tuple) or not all(isinstance(rule, Rule) for rule in source.rules):
+        yield f"rules is {shorten(source.rules)}, not a tuple of rules.", 'Write rules = (Created("noun.created"),).'
+    if not source.organization or not isinstance(source.organization, str):
+        yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
+    if source.learner_organization is not None and not isinstance(source.learner_organization, str):
+        yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path, or None."
+    yield from _wrong_mappings(source)
+
+
+def _wrong_mappings(source: Source) -> Iterator[tuple[str, str]]:
+    try:
+        paths, mappings = merged_fields(type(source)), merged_fields(type(source), "statuses")
+    except ConfigurationError as error:
+        yield str(error), 'Write fields = {"name": "title"} and statuses = {"status": {"open": 0}}.'
+        return
+    for name, path in paths.items():
+        if not isinstance(path, str):
+            yield f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
+    for name, mapping in mappings.items():
+        if not isinstance(mapping, dict):
+            yield (
+                f"statuses[{name!r}] is {shorten(mapping)}, not a dictionary.",
+                "Give a dictionary from the model's values to numbers or names.",
+            )

@@ -1,0 +1,105 @@
+"""Checks of the way from the host's own status values to the training system's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.core.checks import CheckMessage
+from django.db.models import IntegerChoices
+
+from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.checks.messages import message
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import merged_fields
+from tms_webhooks.sources.rules import Entered
+from tms_webhooks.sources.statuses import read_status
+
+
+def check(source: Source) -> Iterator[CheckMessage]:
+    """Yield what is wrong with the statuses of one source."""
+    fields = {field.name: field for field in source.all_fields if field.choices is not None}
+    mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
+    for name, mapping in mappings.items():
+        if name in fields:
+            yield from _check_mapping(source, fields[name], mapping)
+        else:
+            yield _no_status(source, name, list(fields))
+    for field in fields.values():
+        yield from _check_host_values(source, field, mappings.get(field.name))
+    yield from _check_entered(source, fields)
+
+
+def _check_mapping(source: Source, field: Field, mapping: Mapping[Any, Any]) -> Iterator[CheckMessage]:
+    for value, meaning in mapping.items():
+        if not _is_readable(value, field, mapping):
+            yield message(
+                "E041",
+                f"statuses[{field.name!r}][{value!r}] is {meaning!r}, which is no {_listed(field)[0]}.",
+                hint=f"Write one of {_listed(field)[1]}.",
+                obj=source,
+            )
+
+
+def _no_status(source: Source, name: str, known: list[str]) -> CheckMessage:
+    remedy = f"Remove it; statuses of this noun are {', '.join(known)}." if known else "Remove it; this noun has none."
+    return message(
+        "E040",
+        f"statuses[{name!r}] is no status of the noun {source.noun.name!r}.",
+        hint=remedy + did_you_mean(difflib.get_close_matches(name, known)),
+        obj=source,
+    )
+
+
+def _check_host_values(source: Source, field: Field, mapping: Mapping[Any, Any] | None) -> Iterator[CheckMessage]:
+    values = [value for value in source.host_choices(field.name) if value not in (mapping or {})]
+    unknown = [value for value in values if not _is_readable(value, field, mapping)]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        yield message(
+            "E042",
+            f"{source.mapped[field.name].path!r} may be {listed}, and `statuses` does not say which "
+            f"{_listed(field)[0]} that is.",
+            hint=f'Write statuses = {{"{field.name}": {{{unknown[0]!r}: …}}}} with one of {_listed(field)[1]}.',
+            obj=source,
+        )
+
+
+def _check_entered(source: Source, fields: Mapping[str, Field]) -> Iterator[CheckMessage]:
+    for rule in source.rules:
+        if not isinstance(rule, Entered) or rule.field not in fields:
+            continue
+        field = fields[rule.field]
+        numbers = {member.value for member in _choices(field)}
+        for value, event_type in rule.events.items():
+            if value not in numbers:
+                yield message(
+                    "E046",
+                    f"A rule tells {event_type} when {field.name!r} becomes {value!r}, which is no "
+                    f"{_listed(field)[0]}.",
+                    hint=f"Write the number of one of {_listed(field)[1]}.",
+                    obj=source,
+                )
+
+
+def _is_readable(value: Any, field: Field, mapping: Mapping[Any, Any] | None) -> bool:
+    try:
+        read_status(value, field=field.name, statuses=_choices(field), mapping=mapping)
+    except PayloadError:
+        return False
+    return True
+
+
+def _choices(field: Field) -> type[IntegerChoices]:
+    if field.choices is None:
+        raise TypeError(field.name)
+    return field.choices
+
+
+def _listed(field: Field) -> tuple[str, str]:
+    """Return the name of a closed list, and its members in words."""
+    choices = _choices(field)
+    return choices.__name__, ", ".join(f"{member.value} {member.name}" for member in choices)
