@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponseBase
 
 from tms_webhooks.choices import ActorKind
@@ -49,23 +51,44 @@ def actor_context(kind: str, id: object = None) -> Iterator[Actor]:  # noqa: A00
 class ActorMiddleware:
     """Attribute the changes of a request to its user. Place it after Django's AuthenticationMiddleware."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
+    sync_capable = True
+    async_capable = True
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        token = _current.set(lambda: _actor_of(request))
-        try:
-            return self.get_response(request)
-        finally:
-            _current.reset(token)
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._asynchronously(request)
+        with _caused_by(request):
+            response: HttpResponseBase = self.get_response(request)
+            return response
+
+    async def _asynchronously(self, request: HttpRequest) -> HttpResponseBase:
+        with _caused_by(request):
+            response: HttpResponseBase = await self.get_response(request)
+            return response
+
+
+@contextmanager
+def _caused_by(request: HttpRequest) -> Iterator[None]:
+    token = _current.set(lambda: _actor_of(request))
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def _actor_of(request: HttpRequest) -> Actor:
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return SYSTEM
-    # A session means a person at a page; any other authentication means a program at the API.
-    if not getattr(request, "session", None) or "_auth_user_id" not in request.session:
+    # A session of the same user means a person at a page; any other authentication means a program at the API.
+    session: Any = getattr(request, "session", None)
+    if session is None or session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
         return Actor(ActorKind.API.value, str(user.pk))
     kind = ActorKind.ADMINISTRATOR if getattr(user, "is_staff", False) else ActorKind.USER
     return Actor(kind.value, str(user.pk))

@@ -152,10 +152,11 @@ class AppSettings:
     HEARTBEAT = number(10.0, "How often a worker renews its leases.", least=0.1)
     MAX_IN_FLIGHT = whole(2, "Concurrent requests per webhook, over all workers, where the webhook names no number.", least=1)
     SENDER_THREADS = whole(64, "Most concurrent requests of one worker.", least=1)
-    CLAIM_BATCH = whole(64, "Most deliveries claimed in one transaction.", least=1)
+    CLAIM_BATCH = whole(128, "How many deliveries a busy worker claims at a time.", least=1)
     DRAINS = whole(1, "How many drains run at once, over all machines; each takes a django-q2 worker.", least=1)
     DRAIN_BUDGET = number(8.0, "How long one drain task runs before it hands over to its successor.", least=0.5)
-    DRAIN_POLL = number(0.02, "How often an idle drain looks for work that nobody rang for.", least=0.001)
+    DRAIN_POLL = number(0.02, "How often a drain looks for new events while it works, or where nothing can wake it.", least=0.001)
+    DRAIN_REST = number(0.5, "How often an idle drain that can be woken looks for work that nobody rang for.", least=0.001)
     EXPIRY_MINUTES = whole(5, "Minutes between two scans for expiry windows.", least=1)
 
     # Keeping and forgetting

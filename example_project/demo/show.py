@@ -122,6 +122,8 @@ class Show:
         return seconds
 
     def _is_drained(self) -> bool:
+        if self.cluster.process.poll() is not None:
+            raise Failed(f"The cluster ended by itself; {self.folder / 'cluster.log'} tells why.")
         return DrainSlot.objects.held_until(timezone.now()) is not None
 
     def _endpoint(self, part: cast.Part) -> Endpoint:

@@ -39,7 +39,7 @@ class Feedback(sources.FeedbackSource):
 
 @sources.register(models.User)
 class Users(sources.UserSource):
-    fields = {**RECORD, "time_zone": "time_zone_id"}
+    fields = {"created_at": "date_joined", "time_zone": "time_zone_id"}
 
 
 @sources.register(models.CourseAssignment)

@@ -12,7 +12,8 @@ from django.core.checks import CheckMessage
 from django.db import connections, router
 
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.settings import is_usable
+from tms_webhooks.checks.settings import is_usable, usable
+from tms_webhooks.conf import SETTING_NAME, declared
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
 from tms_webhooks.queues import get_queue
@@ -31,18 +32,24 @@ SQLITE_OPTIONS = (
 
 def check_queue(**_kwargs: Any) -> list[CheckMessage]:
     """Find the queue, and ask it what is wrong with its own settings."""
-    if not is_usable("QUEUE"):
+    # A queue reads other settings too; a wrong one has been told of.
+    if not all(is_usable(setting.name) for setting in declared()):
         return []
     try:
-        return get_queue().check()
-    except (ConfigurationError, TypeError) as error:
-        return [
-            message(
-                "E008",
-                str(error),
-                hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `every`.",
-            )
-        ]
+        queue = get_queue()
+    except ConfigurationError as error:
+        problem = str(error)
+    except TypeError as error:
+        problem = f"{SETTING_NAME}['QUEUE'] is {usable('QUEUE')!r}, of which no queue can be made ({error})."
+    else:
+        return queue.check()
+    return [
+        message(
+            "E008",
+            problem,
+            hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `every`.",
+        )
+    ]
 
 
 def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from typing import Any
 
 from django.core.checks import CheckMessage
 from django.db import models
+from django.db.models.expressions import OrderBy
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.checks.fields import available, told
+from tms_webhooks.checks.fields import available, reference_of, refused, told
 from tms_webhooks.checks.messages import message
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import sources_of
@@ -72,26 +74,30 @@ def _check_watched(source: Source) -> Iterator[CheckMessage]:
 
 
 def _check_never_told(source: Source) -> Iterator[CheckMessage]:
-    fields = {field.name for field in source.all_fields}
-    for name, missing in _never_told(source).items():
-        if missing in fields:
+    """Warn of events that can't happen, once for each field whose lack is to blame."""
+    # Other messages tell of these.
+    known = {field.name for field in source.all_fields if not field.required}
+    wrong = refused(source)
+    for missing, names in _never_told(source).items():
+        if missing in known and not wrong & {missing, reference_of(missing)}:
             yield message(
                 "W047",
-                f"{name} is never told: {source.model._meta.label} has no {missing!r} in its own row.",
-                hint=f'Map it: fields = {{"{missing}": "…"}}; or leave the event out of `rules` (of `deadline`, where '
-                "time makes it).",
+                f"Never told, because {source.model._meta.label} has no {missing!r} in its own row: {', '.join(names)}.",
+                hint=f'Map it: fields = {{"{missing}": "…"}}; or leave the events out of `rules` and `deadline`.',
                 obj=source,
             )
 
 
-def _never_told(source: Source) -> dict[str, str]:
-    """Return the events that can't happen, each with the field whose lack is to blame."""
+def _never_told(source: Source) -> dict[str, list[str]]:
+    """Return the fields that are missing, each with the events that can't happen without it."""
     have = available(source)
-    missing = {name: wait for name, waits in told(source) for wait in waits if wait not in have}
-    deadline = source.deadline
-    if deadline is not None and deadline.field not in source.own:
-        missing.setdefault(deadline.expiring, deadline.field)
-        missing.setdefault(deadline.expired, deadline.field)
+    if source.deadline is not None and source.deadline.field not in source.own:
+        have.discard(source.deadline.field)
+    missing: dict[str, list[str]] = {}
+    for name, waits in told(source):
+        for wait in waits:
+            if wait not in have and name not in missing.setdefault(wait, []):
+                missing[wait].append(name)
     return missing
 
 
@@ -112,8 +118,8 @@ def _check_index(source: Source) -> Iterator[CheckMessage]:
     if source.deadline is None or source.deadline.field not in source.own:
         return
     column = str(source.own[source.deadline.field].lookup)
-    field = source.model._meta.get_field(column)
-    if isinstance(field, models.Field) and not _is_indexed(field):
+    field: Any = source.model._meta.get_field(column)
+    if not _is_indexed(field):
         yield message(
             "W049",
             f"{field.model._meta.label}.{field.name} has no index: each scan for what expires reads the whole table.",
@@ -122,10 +128,20 @@ def _check_index(source: Source) -> Iterator[CheckMessage]:
         )
 
 
-def _is_indexed(field: models.Field[object, object]) -> bool:
+def _is_indexed(field: Any) -> bool:
     """Say whether an index of the field's table begins with it."""
     meta = field.model._meta
-    firsts = [index.fields[0].lstrip("-") for index in meta.indexes if index.fields]
-    firsts += [constraint.fields[0] for constraint in meta.total_unique_constraints if constraint.fields]
+    firsts = [_first(index) for index in meta.indexes]
+    firsts += [constraint.fields[0] for constraint in meta.total_unique_constraints]
     firsts += [names[0] for names in meta.unique_together]
     return field.db_index or field.unique or field.name in firsts
+
+
+def _first(index: models.Index) -> str:
+    if index.fields:
+        return index.fields[0].lstrip("-")
+    expression: Any = index.expressions[0]
+    while isinstance(expression, OrderBy):
+        expression = expression.expression
+    # Only F() has one: an index on a function of the column serves no range of it.
+    return str(getattr(expression, "name", ""))

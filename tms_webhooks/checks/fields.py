@@ -24,7 +24,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
         yield _refuse_path(source, name, found)
     for name, who in _required(source).items():
         # One message for one mistake: the path has been refused already.
-        if not obstacles.keys() & {name, _reference(name)}:
+        if not obstacles.keys() & {name, reference_of(name)}:
             yield _missing(source, name, who)
 
 
@@ -42,6 +42,11 @@ def available(source: Source) -> set[str]:
     return {*source.mapped, *source.supplies()}
 
 
+def refused(source: Source) -> set[str]:
+    """Return the canonical names and references whose path is wrong; what follows from that needs no second message."""
+    return {name for name, _found in _obstacles(source)}
+
+
 def told(source: Source) -> list[tuple[str, tuple[str, ...]]]:
     """Return the events that a source declares, each with the canonical fields without which it never happens."""
     pairs = [(name, rule.needs(name)) for rule in source.rules for name in rule.event_types]
@@ -53,10 +58,10 @@ def told(source: Source) -> list[tuple[str, tuple[str, ...]]]:
 
 def _check_names(source: Source) -> Iterator[CheckMessage]:
     fields = [field.name for field in source.all_fields]
-    references = list(dict.fromkeys(_reference(name) for name in fields if "." in name))
-    for name in written_fields(source):
+    references = list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
+    for name, path in written_fields(source).items():
         if name == "organization":
-            remedy = f'Write organization = "{source.paths[name]}" in the class itself; `fields` does not change it.'
+            remedy = f'Write organization = "{path}" in the class itself; `fields` does not change it.'
         elif name in fields or name in references:
             continue
         else:
@@ -108,7 +113,7 @@ def _required(source: Source) -> dict[str, str]:
 
 
 def _missing(source: Source, name: str, who: str) -> CheckMessage:
-    key = _reference(name) if "." in name else name
+    key = reference_of(name) if "." in name else name
     path = source.path_of(name)
     looked = f"{path!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
     return message(
@@ -119,5 +124,6 @@ def _missing(source: Source, name: str, who: str) -> CheckMessage:
     )
 
 
-def _reference(name: str) -> str:
+def reference_of(name: str) -> str:
+    """Return the reference that a dotted canonical name belongs to: "user" of "user.email"."""
     return name.partition(".")[0]

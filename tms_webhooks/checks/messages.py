@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from django.core import checks
 from django.core.checks import CheckMessage
 
 PREFIX = "tms_webhooks"
 
-_CLASSES: Mapping[str, type[CheckMessage]] = {"E": checks.Error, "W": checks.Warning, "I": checks.Info}
+_CLASSES: Mapping[str, Callable[..., CheckMessage]] = {"E": checks.Error, "W": checks.Warning, "I": checks.Info}
 
 MEANINGS: Mapping[str, str] = {
     # Settings
@@ -31,6 +31,9 @@ MEANINGS: Mapping[str, str] = {
     "W021": "django-q2 would run a drain twice.",
     "W022": "django-q2's ORM broker connects to the database anew for every task.",
     "W023": "psycopg's connection pool does not survive django-q2's fork.",
+    "W024": "django-q2 runs tasks in the process that asks for them.",
+    "W025": "django-q2 would kill a drain before its end.",
+    "W026": "django-q2 has one worker, which a drain takes.",
     # Sources: what the host declares of its models
     "E030": "A source is declared in the wrong form.",
     "E031": "`fields` names something that is no field and no reference of the noun.",

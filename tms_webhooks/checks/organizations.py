@@ -21,22 +21,23 @@ def check(source: Source) -> Iterator[CheckMessage]:
     organization = _organization_model()
     if organization is None:
         return
-    problem = _problem_with_owner(source, organization)
+    problem, suggestion = _problem_with_owner(source, organization)
     if problem:
         yield message(
             "E035",
             f"organization is {source.organization!r}, and {problem}.",
             hint=f"Write the path from {source.model._meta.label} to {organization._meta.label}, such as "
-            'organization = "user.organization".',
+            f'organization = "user.organization".{suggestion}',
             obj=source,
         )
-    path = source.learner_organization
-    problem = path and _problem_with(path, source.model, organization)
+    if source.learner_organization is None:
+        return
+    problem, suggestion = _problem_with(source.learner_organization, source.model, organization)
     if problem:
         yield message(
             "E036",
-            f"learner_organization is {path!r}, and {problem}.",
-            hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None.",
+            f"learner_organization is {source.learner_organization!r}, and {problem}.",
+            hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None.{suggestion}",
             obj=source,
         )
 
@@ -45,25 +46,30 @@ def _organization_model() -> type[models.Model] | None:
     try:
         return apps.get_model(str(getattr(settings, ORGANIZATION_MODEL_SETTING, None)))
     except (LookupError, ValueError):
-        return None  # check_organization_model tells
+        return None  # settings.check_organization_model tells
 
 
-def _problem_with_owner(source: Source, organization: type[models.Model]) -> str:
+def _problem_with_owner(source: Source, organization: type[models.Model]) -> tuple[str, str]:
     mapped = source.mapped.get("organization.id")
-    if "organization.id" in source.paths and mapped is not None:
-        return ""
-    problem = _problem_with(source.organization, source.model, organization)
-    if not problem and source.deadline is not None and (mapped is None or mapped.lookup is None):
-        return "no query can follow it, as the expiry scan has to"
-    return problem
+    problem, suggestion = "", ""
+    # A host may name the column of the key by itself.
+    if "organization.id" not in source.paths or mapped is None:
+        problem, suggestion = _problem_with(source.organization, source.model, organization)
+    scanned = source.deadline is not None and source.deadline.field in source.own
+    if not problem and scanned and (mapped is None or mapped.lookup is None):
+        problem = "no query can follow it, as the expiry scan has to"
+    return problem, suggestion
 
 
-def _problem_with(path: str, model: type[models.Model], organization: type[models.Model]) -> str:
-    """Return in words why ``path`` does not lead to an organization; nothing where it does, or Python alone can tell."""
+def _problem_with(path: str, model: type[models.Model], organization: type[models.Model]) -> tuple[str, str]:
+    """Return in words why ``path`` does not lead to an organization, and the nearest names.
+
+    Nothing where it does, or where only a value could tell.
+    """
     found = obstacle(model, f"{path}.pk")
     if found is not None:
-        return f"{found}{found.suggestion.rstrip('?').replace(' Did you mean', ', only')}"
+        return str(found), found.suggestion
     target = follow(model, path)
     if target is None or target._meta.concrete_model is organization._meta.concrete_model:
-        return ""
-    return f"that is a {target._meta.label}"
+        return "", ""
+    return f"that is a {target._meta.label}", ""

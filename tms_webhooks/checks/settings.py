@@ -82,7 +82,7 @@ def check_formats(**_kwargs: Any) -> list[CheckMessage]:
             "ALLOWED_CIDRS",
             "E006",
             urls.allowed_networks,
-            hint="Correct the entry; an address has no bits set behind the prefix.",
+            hint="Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'.",
         ),
         *_refusal("ALLOWED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct the entry or remove it."),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -14,6 +14,7 @@ from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rules import Rule
@@ -59,20 +60,34 @@ def _check_form(source: Source) -> Iterator[CheckMessage]:
         yield message("E030", problem, hint=remedy, obj=source)
 
 
-def _wrong_forms(source: Source) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong and its remedy."""
+def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong and its remedy. Nothing is taken for granted of ``source``: a host wrote it."""
     if not isinstance(source.noun, Noun):
         yield f"noun is {shorten(source.noun)}, not a Noun.", "Give it a Noun, or use a class for a known noun."
-    if not isinstance(source.rules, list | tuple) or not all(isinstance(rule, Rule) for rule in source.rules):
-        yield f"rules is {shorten(source.rules)}, not a tuple of rules.", 'Write rules = (Created("noun.created"),).'
     if not source.organization or not isinstance(source.organization, str):
         yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
     if source.learner_organization is not None and not isinstance(source.learner_organization, str):
         yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path, or None."
+    if source.deadline is not None and not isinstance(source.deadline, Deadline):
+        yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Give it a Deadline, or None."
+    yield from _wrong_rules(source)
     yield from _wrong_mappings(source)
 
 
-def _wrong_mappings(source: Source) -> Iterator[tuple[str, str]]:
+def _wrong_rules(source: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(source.rules, list | tuple) or not all(isinstance(rule, Rule) for rule in source.rules):
+        yield f"rules is {shorten(source.rules)}, not a tuple of rules.", 'Write rules = (Created("noun.created"),).'
+        return
+    for rule in source.rules:
+        try:
+            sound = all(isinstance(name, str) for name in rule.event_types)
+        except (AttributeError, TypeError):
+            sound = False
+        if not sound:
+            yield f"the rule {shorten(rule)} names no events.", 'Write their names, as in Created("noun.created").'
+
+
+def _wrong_mappings(source: Any) -> Iterator[tuple[str, str]]:
     try:
         paths, mappings = merged_fields(type(source)), merged_fields(type(source), "statuses")
     except ConfigurationError as error:
@@ -82,8 +97,6 @@ def _wrong_mappings(source: Source) -> Iterator[tuple[str, str]]:
         if not isinstance(path, str):
             yield f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
     for name, mapping in mappings.items():
-        if not isinstance(mapping, dict):
-            yield (
-                f"statuses[{name!r}] is {shorten(mapping)}, not a dictionary.",
-                "Give a dictionary from the model's values to numbers or names.",
-            )
+        if not isinstance(mapping, Mapping):
+            remedy = "Give a dictionary from the model's values to numbers or names."
+            yield f"statuses[{name!r}] is {shorten(mapping)}, not a dictionary.", remedy

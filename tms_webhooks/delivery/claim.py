@@ -51,7 +51,7 @@ def claim(
         ids = _next_of_each(chosen, places=places, now=now, token=token, limit=room)
         if not ids:
             return []
-        Delivery.objects.filter(pk__in=ids).claim(token=token, now=now, until=until)
+        Delivery.objects.among(ids).claim(token=token, now=now, until=until)
         Webhook.objects.filter(pk__in=chosen).update(served_at=now)
     return pack(ids, token=token, now=now, caps={pk: place.cap for pk, place in places.items()})
 

@@ -17,21 +17,22 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, router
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.claim import claim
+from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.results import record
 from tms_webhooks.delivery.send import Result
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
+from tms_webhooks.queues.wakeup import Listener
 
 # Results are written down when there are so many, or when the first has waited so long.
-RESULTS_AT_ONCE = 128
-RESULTS_LATEST = 0.02
+RESULTS_AT_ONCE = 256
+RESULTS_LATEST = 0.05
 WRITE_PAUSE = 0.2
 
 logger = logging.getLogger(__name__)
@@ -93,18 +94,24 @@ class Drain:
         ``closing`` is called when no more is claimed, so that a successor need not wait for the last answers.
         """
         end = None if seconds is None else monotonic() + seconds
+        listener = None if until_idle else Listener(router.db_for_write(Delivery), self._wake)
         try:
             while (end is None or monotonic() < end) and not (stop and stop.is_set()):
                 open_before = self._open
                 busy = self._turn()
-                if until_idle and not busy and not open_before:
+                if busy or open_before:
+                    continue
+                if until_idle:
                     break
+                self._rest(listener, end)
             self._lanes.withdraw()
             closing()
             while self._open:
                 self._collect(wait=app_settings.DRAIN_POLL)
                 self._renew()
         finally:
+            if listener is not None:
+                listener.close()
             self._senders.stop()
             self._client.close()
             Delivery.objects.all().release(token=self.token, now=self._clock())
@@ -124,9 +131,33 @@ class Drain:
             return True
         self.tally.events += fanned
         self._senders.grow()
-        self._collect(wait=0.0 if fanned else app_settings.DRAIN_POLL)
+        if self._open:
+            self._collect(wait=0.0 if fanned else app_settings.DRAIN_POLL)
         self._renew()
         return bool(fanned or claimed)
+
+    def _wake(self) -> None:
+        self._mailbox.put(None)
+
+    def _rest(self, listener: Listener | None, end: float | None) -> None:
+        """Wait, with nothing in hand, until somebody rings, something comes due, or it is time to look again."""
+        longest = app_settings.DRAIN_REST if listener is not None and listener.hears else app_settings.DRAIN_POLL
+        try:
+            due_at = next_due_at()
+        except DatabaseError:
+            self._recover()
+            return
+        if due_at is not None:
+            # What is due and was not claimed is another worker's, or must wait for one of its webhook's to come back.
+            until_due = (due_at - self._clock()).total_seconds()
+            longest = min(longest, max(app_settings.DRAIN_POLL, until_due))
+        if end is not None:
+            longest = min(longest, max(0.0, end - monotonic()))
+        try:
+            while self._mailbox.get(timeout=longest) is None:
+                longest = 0.0
+        except Empty:
+            pass
 
     def _look_for_events(self) -> int:
         """Fan out what is new; while there is much to send, don't ask more often than an idle drain would."""

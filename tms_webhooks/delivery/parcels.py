@@ -49,7 +49,7 @@ class Parcel:
 
 def pack(ids: Sequence[int], *, token: str, now: datetime, caps: Mapping[int, int]) -> list[Parcel]:
     """Read what ``token`` holds of these deliveries, in three queries: today's URL, headers and secrets go with them."""
-    rows = Delivery.objects.held(token).filter(pk__in=ids).order_by("pk")
+    rows = Delivery.objects.held(token).among(ids).order_by("pk")
     found = list(
         rows.values_list("pk", "webhook_id", "attempts", "charged", "created_at", "event__uid", "event__body")
     )

@@ -30,14 +30,13 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
     A result that comes after its lease was lost is logged as a late attempt; the delivery is left to its new holder.
     """
     decisions = {result.parcel.delivery_id: _decide(result, now=now, random=random) for result in results}
-    ids = list(decisions)
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        held = Delivery.objects.held(token).filter(pk__in=ids).select_for_update()
+        held = Delivery.objects.held(token).among(decisions).select_for_update()
         ours = set(held.values_list("pk", flat=True))
         mine = [result for result in results if result.parcel.delivery_id in ours]
         delivered = [result.parcel.delivery_id for result in mine if result.outcome.success]
         if delivered:
-            Delivery.objects.filter(pk__in=delivered).mark_delivered(token=token, now=now)
+            Delivery.objects.among(delivered).mark_delivered(token=token, now=now)
         for result in mine:
             if not result.outcome.success:
                 _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)

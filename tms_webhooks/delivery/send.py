@@ -76,5 +76,5 @@ def _request(parcel: Parcel, now: datetime) -> Request:
         url=parcel.url,
         headers=headers,
         body=parcel.body,
-        deadline=min(parcel.timeout, app_settings.DEADLINE) if parcel.timeout else app_settings.DEADLINE,
+        deadline=parcel.timeout or app_settings.DEADLINE,
     )

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
             name='ScanCursor',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=200, unique=True, verbose_name='key')),
+                ('key', models.CharField(max_length=255, unique=True, verbose_name='key')),
                 ('scanned_until', models.DateTimeField(verbose_name='scanned until')),
             ],
             options={
@@ -99,13 +99,14 @@ class Migration(migrations.Migration):
             name='Occurrence',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=200, unique=True, verbose_name='key')),
+                ('key', models.CharField(max_length=255, unique=True, verbose_name='key')),
                 ('told_at', models.DateTimeField(verbose_name='told at')),
+                ('deadline', models.DateTimeField(null=True, verbose_name='deadline')),
             ],
             options={
                 'verbose_name': 'occurrence',
                 'verbose_name_plural': 'occurrences',
-                'indexes': [models.Index(fields=['told_at'], name='tms_occurrence_by_age')],
+                'indexes': [models.Index(fields=['deadline'], name='tms_occurrence_deadline')],
             },
         ),
         migrations.CreateModel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.models.event import Event
+from tms_webhooks.models.keys import among
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
@@ -30,6 +31,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def open(self) -> DeliveryQuerySet:
         """Keep those that still have somewhere to go."""
         return self.filter(due_at__isnull=False)
+
+    def among(self, ids: Iterable[int]) -> DeliveryQuerySet:
+        """Keep those with these keys."""
+        return self.filter(among(Delivery, ids, using=self.db))
 
     def due(self, now: datetime) -> DeliveryQuerySet:
         """Keep those that a worker may claim: due, or held under a lease that ran out."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,12 @@ from django.db import connections, models, router
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.models.keys import among
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subscription import Subscription
 
 PUBLIC_PREFIX = "evt_"
+LONGEST_SUBJECT_KEY = 64
 
 
 def time_ordered_uuid() -> uuid.UUID:
@@ -26,12 +30,22 @@ def time_ordered_uuid() -> uuid.UUID:
     return uuid.UUID(int=number)
 
 
+def subject_key(value: Any) -> str:
+    """Return an object's key as text, as ``Event.subject_id`` keeps it; a digest of one that is too long for it."""
+    text = value.hex if isinstance(value, uuid.UUID) else str(value)
+    return text if len(text) <= LONGEST_SUBJECT_KEY else hashlib.sha256(text.encode()).hexdigest()
+
+
 class EventQuerySet(models.QuerySet["Event"]):
     """Events by where they stand."""
 
     def to_fan_out(self) -> EventQuerySet:
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
+
+    def among(self, ids: Iterable[int]) -> EventQuerySet:
+        """Keep those with these keys."""
+        return self.filter(among(Event, ids, using=self.db))
 
     def mark_fanned_out(self, *, now: datetime) -> int:
         """Note that these events have their deliveries."""
@@ -48,7 +62,7 @@ class Event(models.Model):
         organization_model(), on_delete=models.CASCADE, related_name="+", verbose_name=_("organization")
     )
     subject_type = models.CharField(_("subject type"), max_length=50)
-    subject_id = models.CharField(_("subject id"), max_length=64)
+    subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")

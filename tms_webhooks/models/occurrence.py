@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.db import connections, models, router
 from django.db.models.constants import OnConflict
 from django.utils.translation import gettext_lazy as _
 
+# Room for what the longest key has: an event name, a subscription, two days, an object's key, a moment.
+LONGEST_KEY = 255
+
 
 class OccurrenceManager(models.Manager["Occurrence"]):
     """Remembers what was told."""
 
-    def first_time(self, key: str, *, now: datetime, using: str | None = None) -> bool:
+    def first_time(
+        self, key: str, *, now: datetime, deadline: datetime | None = None, using: str | None = None
+    ) -> bool:
         """Return whether ``key`` was never told, and remember it. Call it in the transaction that records the event.
 
-        A second transaction that tells the same waits for the first to end; it never fails on the key.
+        ``deadline`` is the date that it speaks of, if it speaks of one: it may be forgotten some time after. A second
+        transaction that tells the same waits for the first to end; it never fails on the key.
         """
         connection = connections[using or router.db_for_write(self.model)]
         table = connection.ops.quote_name(self.model._meta.db_table)
         insert = connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)
         suffix = connection.ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], [])
+        columns = f"{connection.ops.quote_name('key')}, told_at, deadline"
+        moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (now, deadline)]
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"{insert} {table} ({connection.ops.quote_name('key')}, told_at) VALUES (%s, %s) {suffix}",
-                [key, connection.ops.adapt_datetimefield_value(now)],
-            )
+            cursor.execute(f"{insert} {table} ({columns}) VALUES (%s, %s, %s) {suffix}", [key, *moments])
             return bool(cursor.rowcount == 1)
+
+    def told_of(self, low: datetime, high: datetime, *, using: str | None = None) -> set[str]:
+        """Return the keys of all that was told and speaks of a date from ``low`` to ``high``.
+
+        One query however many there are, served by the index ``tms_occurrence_deadline``.
+        """
+        using = using or router.db_for_write(self.model)
+        return set(self.using(using).filter(deadline__range=(low, high)).values_list("key", flat=True))
 
     def lock(self, key: str, *, now: datetime, using: str | None = None) -> None:
         """Hold ``key`` until the transaction ends, so that only one at a time decides whether something happened.
@@ -37,38 +52,79 @@ class OccurrenceManager(models.Manager["Occurrence"]):
         using = using or router.db_for_write(self.model)
         names = ["key"] if connections[using].features.supports_update_conflicts_with_target else None
         self.using(using).bulk_create(
-            [self.model(key=f"lock:{key}", told_at=now)],
+            [self.model(key=f"lock:{key}", told_at=now, deadline=now)],
             update_conflicts=True,
             unique_fields=names,
-            update_fields=["told_at"],
+            update_fields=["told_at", "deadline"],
         )
 
 
 class Occurrence(models.Model):
     """One thing that is told at most once, named by a key such as ``learning_path.completed:7:42``.
 
-    Two transactions that tell the same thing at once collide on the key: one of them is rolled back.
+    Two transactions that tell the same thing at once meet at the key: the second waits, and then tells nothing.
     """
 
-    key = models.CharField(_("key"), max_length=200, unique=True)
+    key = models.CharField(_("key"), max_length=LONGEST_KEY, unique=True)
     told_at = models.DateTimeField(_("told at"))
+    # No scan and no change comes back to a date that is long past. What has none, such as a completed path, stays told.
+    deadline = models.DateTimeField(_("deadline"), null=True)
 
     objects = OccurrenceManager()
 
     class Meta:
         verbose_name = _("occurrence")
         verbose_name_plural = _("occurrences")
-        indexes = [models.Index(fields=["told_at"], name="tms_occurrence_by_age")]
+        indexes = [models.Index(fields=["deadline"], name="tms_occurrence_deadline")]
 
     def __str__(self) -> str:
         return self.key
 
 
+class ScanCursorManager(models.Manager["ScanCursor"]):
+    """How far each scan has come."""
+
+    def keep(self, scan: str, names: Collection[str], *, now: datetime, using: str) -> dict[str, ScanCursor]:
+        """Return the cursors of ``scan``, by their names within it.
+
+        A new name begins at ``now``; the cursor of a name that is not given any more is deleted.
+        """
+        prefix = f"{scan}:"
+        found = self._of(prefix, using=using)
+        gone = [cursor.pk for name, cursor in found.items() if name not in names]
+        if gone:
+            self.using(using).filter(pk__in=gone).delete()
+        new = {name: self.model(key=f"{prefix}{name}", scanned_until=now) for name in names if name not in found}
+        if new:
+            # Another scan may be beginning them, too.
+            self.using(using).bulk_create(new.values(), ignore_conflicts=True)
+            found = {**new, **self._of(prefix, using=using)}
+        return {name: found[name] for name in names}
+
+    def advance(self, cursors: Iterable[ScanCursor], *, until: datetime, using: str) -> int:
+        """Move cursors on to ``until``, also back to it; return how many.
+
+        One that another scan moved since it was read stays where that scan put it.
+        """
+        by_moment: dict[datetime, list[int]] = defaultdict(list)
+        for cursor in cursors:
+            by_moment[cursor.scanned_until].append(cursor.pk)
+        return sum(
+            self.using(using).filter(pk__in=keys, scanned_until=moment).update(scanned_until=until)
+            for moment, keys in by_moment.items()
+        )
+
+    def _of(self, prefix: str, *, using: str) -> dict[str, ScanCursor]:
+        return {cursor.key.removeprefix(prefix): cursor for cursor in self.using(using).filter(key__startswith=prefix)}
+
+
 class ScanCursor(models.Model):
     """Up to which moment one scan has looked: what fell due since then is told by the next run, however late."""
 
-    key = models.CharField(_("key"), max_length=200, unique=True)
+    key = models.CharField(_("key"), max_length=LONGEST_KEY, unique=True)
     scanned_until = models.DateTimeField(_("scanned until"))
+
+    objects = ScanCursorManager()
 
     class Meta:
         verbose_name = _("scan cursor")
@@ -76,14 +132,3 @@ class ScanCursor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.scanned_until:%Y-%m-%d %H:%M:%S}"
-
-    def advance(self, *, until: datetime) -> bool:
-        """Move on to ``until``; return False where another scan moved this cursor in the meantime."""
-        moved = (
-            type(self)
-            .objects.filter(pk=self.pk, scanned_until=self.scanned_until)
-            .update(scanned_until=until)
-        )
-        if moved:
-            self.scanned_until = until
-        return bool(moved)

@@ -57,7 +57,7 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
         for event_type, ids in by_type.items():
             for delay in _delays():
                 _insert(event_type, ids, delay=delay, now=now)
-        Event.objects.filter(pk__in=[pk for pk, _type in events]).mark_fanned_out(now=now)
+        Event.objects.among(pk for pk, _type in events).mark_fanned_out(now=now)
     _watch_schemas(by_type)
     return len(events)
 

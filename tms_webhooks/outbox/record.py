@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import models, router, transaction
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 
 from tms_webhooks import catalogue, signals
-from tms_webhooks.actors import current_actor
+from tms_webhooks.actors import Actor, current_actor
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, EventSequence, Occurrence, Subscription
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.subscription import patterns_for
 from tms_webhooks.outbox.ring import bell
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, envelope, to_text
-from tms_webhooks.payloads.fields import subject_key
+from tms_webhooks.payloads.fields import names_in
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.snapshots import key_of, read_whole
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
     from tms_webhooks.sources.base import Source, Told
 
+LONGEST_ACTOR_ID = 64
+
 logger = logging.getLogger(__name__)
 
-NOTHING = Facts(data={}, changed=(), previous={})
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one row of the outbox is made of.
+
+    ``facts`` may be the `PayloadError` that says why there are none; ``values`` tell the organization; ``strict`` has
+    a payload that is not as promised raise.
+    """
+
+    event_type: EventType
+    facts: Facts | PayloadError
+    values: Mapping[str, Any]
+    subject: tuple[str, str]
+    now: datetime
+    strict: bool
+    subscription_id: int | None = None
 
 
 def record_change(source: Source, change: Change, *, using: str) -> list[Event]:
@@ -38,8 +59,13 @@ def record_change(source: Source, change: Change, *, using: str) -> list[Event]:
     An event whose payload can't be built is recorded with the error instead of a body; under DEBUG and in tests the
     error is raised.
     """
-    told = source.tells(change)
-    events = (record_told(source, one, change, using=using) for one in told)
+    if not (change.created or change.deleted or change.changed):
+        return []
+    wanted = types_wanted(source.event_types, change.values.get("organization.id"), using=using)
+    if not wanted:
+        return []
+    told = (one for one in source.tells(change) if one.event_type in wanted)
+    events = (_record(source, one, change, using=using) for one in told)
     return [event for event in events if event is not None]
 
 
@@ -47,32 +73,9 @@ def record_told(
     source: Source, told: Told, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
     """Record one event of a source, or nothing where nobody wants it or it was told before."""
-    organization_id = change.values.get("organization.id")
-    if not is_wanted(told.event_type, organization_id, using=using):
+    if not types_wanted([told.event_type], change.values.get("organization.id"), using=using):
         return None
-    if told.once and not Occurrence.objects.first_time(told.once, now=change.now, using=using):
-        return None
-    event_type = catalogue.get(told.event_type)
-    error = ""
-    try:
-        facts = build(source, change, event_type, extra=told.extra)
-    except Exception as reason:
-        if strict_payloads():
-            raise
-        logger.exception("The payload of %s could not be built from %r.", told.event_type, source)
-        facts, error = NOTHING, f"{type(reason).__name__}: {reason}"
-    return _write(
-        event_type,
-        facts,
-        organization=organization_of(change.values),
-        organization_id=organization_id,
-        subject_type=source.noun.name,
-        subject_id=told.subject_id or subject_key(change.values["id"]),
-        now=change.now,
-        error=error,
-        using=using,
-        subscription_id=subscription_id,
-    )
+    return _record(source, told, change, using=using, subscription_id=subscription_id)
 
 
 def emit(
@@ -86,58 +89,147 @@ def emit(
 ) -> Event | None:
     """Record an event that no change of a model shows; return it, or None where nobody subscribes to it.
 
-    ``data`` is the nested payload; without it the payload is built from ``subject`` by the source that is registered
-    for its model and the event's noun. ``organization`` is an object or a key; without it the source tells. Call it
-    inside the transaction of what it tells of. Raises `UnknownEventType`, and `PayloadError` for data that breaks the
-    event's schema or can't be built.
+    ``data`` is the nested payload, ``previous`` the nested old values of what changed; without ``data`` the payload is
+    built from ``subject`` by the source that is registered for its model and the event's noun. ``organization`` is an
+    object or its key; without it the source tells. Call it inside the transaction of what it tells of. Raises
+    `UnknownEventType`, ``TypeError`` for a subject that is no model instance, and `PayloadError` for one that is not
+    saved, for an organization that is none, and for data that breaks the event's schema or can't be built.
     """
     kind = catalogue.get(event_type)
+    _refuse_subject(event_type, subject)
     using = using or subject._state.db or router.db_for_write(type(subject))
-    values = _values_of(kind, subject, using=using, needed=data is None or organization is None)
+    source = _source_of(kind, subject) if data is None or organization is None else None
+    values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
     if organization is not None:
-        key = organization.pk if isinstance(organization, models.Model) else organization
-        values = {**values, "organization.id": key}
-        if isinstance(organization, models.Model):
-            values["organization.external_id"] = getattr(organization, "external_id", None)
-    organization_id = values.get("organization.id")
-    if not is_wanted(event_type, organization_id, using=using):
+        values["organization.id"] = _organization_key(organization)
+    if not types_wanted([event_type], values.get("organization.id"), using=using):
         return None
+    if organization is not None:
+        values["organization.external_id"] = _organization_external_id(organization, using=using)
     now = timezone.now()
-    if data is None:
-        source = _source_of(kind, subject)
-        facts = build(source, Change(before={}, after=values, changed=(), now=now), kind)
-        facts = Facts(data=facts.data, changed=sorted(previous or {}), previous=previous or {})
-    else:
-        facts = Facts(data=data, changed=sorted(previous or {}), previous=previous or {})
+    if data is None and source is not None:
+        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind).data
+    facts = Facts(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
+    key = values.get("id", subject.pk)
+    entry = Entry(kind, facts, values, (kind.noun.name, subject_key(key)), now, strict=True)
     with transaction.atomic(using=using):
-        return _write(
-            kind,
-            facts,
-            organization=organization_of(values),
-            organization_id=organization_id,
-            subject_type=kind.noun.name,
-            subject_id=subject_key(subject.pk),
-            now=now,
-            using=using,
-            validate=True,
-        )
+        return _write(entry, using=using)
 
 
-def is_wanted(event_type: str, organization_id: Any, *, using: str) -> bool:
-    """Return whether any webhook of the organization asks for such events, also one that is disabled now."""
+def types_wanted(event_types: Iterable[str], organization_id: Any, *, using: str) -> set[str]:
+    """Return those event types that any webhook of the organization asks for, also one that is disabled now."""
     if organization_id is None:
-        return False
-    wanting = Subscription.objects.using(using).wanting([event_type])
-    return wanting.filter(webhook__organization_id=organization_id).exists()
+        return set()
+    if isinstance(organization_id, PayloadError):
+        logger.error("Nobody can be told of a change: %s", organization_id)
+        return set()
+    names = list(event_types)
+    wanting = Subscription.objects.using(using).wanting(names).filter(webhook__organization_id=organization_id)
+    patterns = set(wanting.order_by().values_list("event_type", flat=True).distinct())
+    return {name for name in names if not patterns.isdisjoint(patterns_for(name))}
 
 
-def _values_of(kind: EventType, subject: models.Model, *, using: str, needed: bool) -> dict[str, Any]:
-    if not needed:
-        return {}
-    source = _source_of(kind, subject)
-    raw = read_whole(source, subject, using=using)
+def _record(
+    source: Source, told: Told, change: Change, *, using: str, subscription_id: int | None = None
+) -> Event | None:
+    if told.once and not Occurrence.objects.first_time(
+        told.once, now=change.now, deadline=told.deadline, using=using
+    ):
+        return None
+    event_type = catalogue.get(told.event_type)
+    entry = Entry(
+        event_type,
+        _facts(source, told, change, event_type),
+        change.values,
+        (source.noun.name, subject_key(told.subject_id or change.values["id"])),
+        change.now,
+        strict=strict_payloads(),
+        subscription_id=subscription_id,
+    )
+    return _write(entry, using=using)
+
+
+def _facts(source: Source, told: Told, change: Change, event_type: EventType) -> Facts | PayloadError:
+    try:
+        return build(change, event_type, extra=told.extra)
+    except Exception as reason:
+        if strict_payloads():
+            raise
+        logger.exception("The payload of %s could not be built from %r.", told.event_type, source)
+        # The message of any other error may quote the value, which may be personal.
+        return reason if isinstance(reason, PayloadError) else PayloadError(type(reason).__name__)
+
+
+def _write(entry: Entry, *, using: str) -> Event:
+    actor = current_actor()
+    subject_type, subject_id = entry.subject
+    event = Event(
+        type=entry.event_type.name,
+        version=entry.event_type.version,
+        organization_id=entry.values["organization.id"],
+        subject_type=subject_type,
+        subject_id=subject_id,
+        sequence=EventSequence.objects.advance(subject_type, subject_id, using=using),
+        actor_kind=actor.kind,
+        actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
+        occurred_at=entry.now,
+        subscription_id=entry.subscription_id,
+    )
+    try:
+        event.body = _body(entry, event, actor)
+    except PayloadError as reason:
+        if entry.strict:
+            raise
+        event.error = str(reason)
+        # What can't be sent has nothing to be fanned out to.
+        event.fanned_out_at = entry.now
+        logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
+    event.save(using=using, force_insert=True)
+    _announce(event, using=using)
+    transaction.on_commit(bell.ring, using=using, robust=True)
+    return event
+
+
+def _body(entry: Entry, event: Event, actor: Actor) -> str:
+    if isinstance(entry.facts, PayloadError):
+        raise entry.facts
+    whole = envelope(
+        public_id=event.public_id,
+        event_type=event.type,
+        occurred_at=entry.now,
+        version=event.version,
+        organization=organization_of(entry.values),
+        sequence=event.sequence,
+        actor=actor,
+        facts=entry.facts,
+    )
+    if entry.strict:
+        entry.event_type.validate(whole)
+    return to_text(whole)
+
+
+def _announce(event: Event, *, using: str) -> None:
+    """Send the signal, in a savepoint: a receiver whose query fails must not end the host's transaction."""
+    if not signals.event_recorded.has_listeners(Event):
+        return
+    try:
+        with transaction.atomic(using=using):
+            signals.event_recorded.send_robust(Event, event=event)
+    except DatabaseError:
+        logger.exception("A receiver of event_recorded broke its savepoint.")
+
+
+def _refuse_subject(event_type: str, subject: object) -> None:
+    if not isinstance(subject, models.Model):
+        raise TypeError(f"The subject of {event_type} is a {type(subject).__name__}; pass a model instance.")
+    if subject.pk is None:
+        raise PayloadError(f"{event_type}: the {subject._meta.label} is not saved; save it first.")
+
+
+def _values_of(source: Source, subject: models.Model, *, using: str) -> dict[str, Any]:
+    raw = read_whole(source, key_of(source, subject), using=using)
     if raw is None:
-        raise PayloadError(f"{kind.name}: {subject._meta.label} {subject.pk} is not in the database; pass data.")
+        raise PayloadError(f"{subject._meta.label} {subject.pk} is not in the database; pass data and organization.")
     return source.canonical(raw)
 
 
@@ -151,51 +243,21 @@ def _source_of(kind: EventType, subject: models.Model) -> Source:
     )
 
 
-def _write(
-    event_type: EventType,
-    facts: Facts,
-    *,
-    organization: Mapping[str, Any],
-    organization_id: Any,
-    subject_type: str,
-    subject_id: str,
-    now: datetime,
-    using: str,
-    error: str = "",
-    subscription_id: int | None = None,
-    validate: bool = False,
-) -> Event:
-    actor = current_actor()
-    event = Event(
-        type=event_type.name,
-        version=event_type.version,
-        organization_id=organization_id,
-        subject_type=subject_type,
-        subject_id=subject_id,
-        sequence=EventSequence.objects.advance(subject_type, subject_id, using=using),
-        actor_kind=actor.kind,
-        actor_id=actor.id or "",
-        occurred_at=now,
-        error=error,
-        # What can't be sent has nothing to be fanned out to.
-        fanned_out_at=now if error else None,
-        subscription_id=subscription_id,
-    )
-    if not error:
-        whole = envelope(
-            public_id=event.public_id,
-            event_type=event.type,
-            occurred_at=now,
-            version=event.version,
-            organization=organization,
-            sequence=event.sequence,
-            actor=actor,
-            facts=facts,
-        )
-        if validate or strict_payloads():
-            event_type.validate(whole)
-        event.body = to_text(whole)
-    event.save(using=using, force_insert=True)
-    signals.event_recorded.send_robust(Event, event=event)
-    transaction.on_commit(bell.ring, using=using, robust=True)
-    return event
+def _organization_key(organization: Any) -> Any:
+    """Return the key of what a caller of `emit` passed as the organization."""
+    field = Event._meta.get_field("organization")
+    if isinstance(organization, field.related_model) and organization.pk is not None:
+        return organization.pk
+    try:
+        if not isinstance(organization, models.Model):
+            return field.target_field.to_python(organization)
+    except ValidationError:
+        pass
+    raise PayloadError(f"A {type(organization).__name__} is no organization; pass a saved one or its key.")
+
+
+def _organization_external_id(organization: Any, *, using: str) -> Any:
+    if not isinstance(organization, models.Model):
+        model = Event._meta.get_field("organization").related_model
+        organization = model._base_manager.using(using).get(pk=organization)
+    return getattr(organization, "external_id", None)

@@ -6,10 +6,12 @@ import logging
 import threading
 from time import monotonic
 
+from django.db import router
 from django.utils import timezone
 
-from tms_webhooks.models import DrainSlot
+from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.wakeup import Notifier, ring_here
 
 DRAIN = "tms_webhooks.tasks.drain"
 PATIENCE = 1.0
@@ -18,35 +20,42 @@ logger = logging.getLogger(__name__)
 
 
 class Bell:
-    """Rings for a drain unless one is known to be at work; then it looks by itself what there is to do."""
+    """Wakes the drain that is at work: on this host by a datagram, elsewhere by NOTIFY. If none is, starts one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._quiet_until = 0.0
+        self._notifier = Notifier()
+        self._at_work_until = 0.0
 
     def ring(self) -> None:
-        """Make sure that a drain runs. Never raises: if nobody hears it, the next sweep finds the events."""
-        with self._lock:
-            if monotonic() < self._quiet_until:
-                return
-            self._quiet_until = monotonic() + PATIENCE
+        """Make sure that a drain looks soon. Never raises: if nobody hears it, the next sweep finds the events."""
         try:
-            self._wake()
+            alias = router.db_for_write(Event)
+            if ring_here(alias):
+                return
+            if self._is_at_work():
+                self._notifier.notify(alias)
         except Exception:
             logger.exception("No drain could be woken; the sweep will find what is due.")
 
-    def _wake(self) -> None:
+    def reset(self) -> None:
+        """Forget what was known, as a test has to."""
+        self._at_work_until = 0.0
+
+    def _is_at_work(self) -> bool:
+        """Return whether a drain is at work, and enqueue one if not; ask the database once per drain."""
+        with self._lock:
+            if monotonic() < self._at_work_until:
+                return True
+            self._at_work_until = monotonic() + PATIENCE
         now = timezone.now()
         held_until = DrainSlot.objects.held_until(now)
         if held_until is None:
             get_queue().enqueue(DRAIN)
-            return
+            return False
         with self._lock:
-            self._quiet_until = monotonic() + (held_until - now).total_seconds()
-
-    def reset(self) -> None:
-        """Forget what was known, as a test or a forked process has to."""
-        self._quiet_until = 0.0
+            self._at_work_until = monotonic() + (held_until - now).total_seconds()
+        return True
 
 
 bell = Bell()

@@ -1,4 +1,4 @@
-"""From a source and a change to the facts that are sent."""
+"""From a change to the facts that are sent."""
 
 from __future__ import annotations
 
@@ -6,26 +6,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.envelope import Facts
 from tms_webhooks.payloads.fields import nest, to_json
 
 if TYPE_CHECKING:
-    from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change
 
 
-def build(source: Source, change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None) -> Facts:
+def build(change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None) -> Facts:
     """Build ``data``, ``changed`` and ``previous`` of one event.
 
-    ``extra`` holds values that only this event type has. Fields that the host lacks are null. Raises `PayloadError`
-    for a value that can't be sent.
+    ``extra`` holds values that only this event type has. Fields that the host lacks are null, and so is an old status
+    without a mapping. Raises `PayloadError` for a value that can't be sent.
     """
     values = {**change.values, **(extra or {})}
+    for value in values.values():
+        if isinstance(value, PayloadError):
+            raise value
     fields = {field.name: field for field in event_type.fields}
     data = {name: to_json(field, values.get(name)) for name, field in fields.items()}
     changed = [name for name in change.changed if name in fields]
-    previous = {name: to_json(fields[name], change.before.get(name)) for name in changed}
+    previous = {name: to_json(fields[name], _known(change.before.get(name))) for name in changed}
     return Facts(data=nest(data), changed=changed, previous=nest(previous))
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, PayloadError) else value
 
 
 def organization_of(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from tms_webhooks.actors import Actor
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.fields import instant
 
 
@@ -48,8 +49,19 @@ def envelope(
 
 
 def to_text(whole: Mapping[str, Any]) -> str:
-    """Return compact JSON. It is made once and stored; every attempt sends these very characters in UTF-8."""
-    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Return compact JSON. It is made once and stored; every attempt sends these very characters in UTF-8.
+
+    Raises `PayloadError` for what JSON or UTF-8 has no way to write.
+    """
+    try:
+        text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnicodeEncodeError as error:
+        # Its message quotes the text.
+        raise PayloadError("The payload holds half of a surrogate pair, which is no text.") from error
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"The payload can't be written as JSON: {error}.") from error
+    return text
 
 
 def from_text(body: str) -> dict[str, Any]:

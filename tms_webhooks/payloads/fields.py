@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 from tms_webhooks.exceptions import PayloadError
 
 Json = Any
+
 
 
 def instant(value: datetime) -> str:
@@ -36,11 +36,11 @@ def to_json(field: Field, value: Any) -> Json:
         ) from error
 
 
-def _id(field: Field, value: Any) -> Json:
+def _id(_field: Field, value: Any) -> Json:
     return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _datetime(field: Field, value: Any) -> Json:
+def _datetime(_field: Field, value: Any) -> Json:
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, date):
@@ -53,23 +53,22 @@ def _datetime(field: Field, value: Any) -> Json:
 def _status(field: Field, value: Any) -> Json:
     if field.choices is None:
         raise TypeError
-    member = field.choices(value)
     return status_value(field.choices(value))
 
 
-def _number(field: Field, value: Any) -> Json:
+def _number(_field: Field, value: Any) -> Json:
     return float(value) if isinstance(value, Decimal) else value + 0
 
 
-def _text(field: Field, value: Any) -> Json:
+def _text(_field: Field, value: Any) -> Json:
     return str(value)
 
 
-def _integer(field: Field, value: Any) -> Json:
+def _integer(_field: Field, value: Any) -> Json:
     return int(value)
 
 
-def _boolean(field: Field, value: Any) -> Json:
+def _boolean(_field: Field, value: Any) -> Json:
     return bool(value)
 
 
@@ -100,6 +99,15 @@ def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
     return nested
 
 
-def subject_key(value: Any) -> str:
-    """Return an object's key as text, as the outbox keeps it."""
-    return value.hex if isinstance(value, uuid.UUID) else str(value)
+def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
+    """Return the dotted names of the values in a nested object, in the order of the fields; others at the top follow."""
+    known = list(fields)
+    tops = {field.name.partition(".")[0] for field in known}
+    return [*(field.name for field in known if _holds(nested, field.name)), *(top for top in nested if top not in tops)]
+
+
+def _holds(nested: Json, name: str) -> bool:
+    first, _, rest = name.partition(".")
+    if not isinstance(nested, Mapping) or first not in nested:
+        return False
+    return _holds(nested[first], rest) if rest else True

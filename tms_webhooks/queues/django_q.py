@@ -16,11 +16,15 @@ from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
+from tms_webhooks.conf import app_settings
 from tms_webhooks.queues.base import Job, Queue
 
 # Said with every task, so that a host's own Q_CLUSTER does not matter: no result rows, no endless retries of a task
 # that failed, and a limit above the longest drain.
 OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
+
+# Leaves a drain the time for its last requests, whose own limit is 30 s, and for writing down what came of them.
+LONGEST_BUDGET = 50
 
 
 class _LaterBroker(ORM):  # type: ignore[misc]
@@ -79,11 +83,11 @@ class DjangoQQueue(Queue):
                     id="tms_webhooks.E020",
                 )
             ]
-        return [*_check_retry(), *_check_connections()]
+        return [*_check_retry(), *_check_connections(), *_check_drains()]
 
 
 def _check_retry() -> list[CheckMessage]:
-    if Conf.RETRY > OPTIONS["timeout"]:
+    if OPTIONS["timeout"] < Conf.RETRY:
         return []
     return [
         checks.Warning(
@@ -113,6 +117,37 @@ def _check_connections() -> list[CheckMessage]:
                 f"DATABASES[{alias!r}] uses psycopg's pool, which does not survive django-q2's fork.",
                 hint="Leave OPTIONS['pool'] out in the settings that qcluster runs with.",
                 id="tms_webhooks.W023",
+            )
+        )
+    return messages
+
+
+def _check_drains() -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    if Conf.SYNC:
+        messages.append(
+            checks.Warning(
+                "Q_CLUSTER['sync'] is True: whoever commits a change delivers the webhooks, and waits for it.",
+                hint="Leave it out; a project without workers names tms_webhooks.queues.immediate.SilentQueue in "
+                "TMS_WEBHOOKS['QUEUE'].",
+                id="tms_webhooks.W024",
+            )
+        )
+    if app_settings.DRAIN_BUDGET > LONGEST_BUDGET:
+        messages.append(
+            checks.Warning(
+                f"TMS_WEBHOOKS['DRAIN_BUDGET'] is {app_settings.DRAIN_BUDGET:g} s: with its last requests a drain could "
+                f"run for longer than the {OPTIONS['timeout']} s after which django-q2 kills it.",
+                hint=f"Set DRAIN_BUDGET to {LONGEST_BUDGET} or less.",
+                id="tms_webhooks.W025",
+            )
+        )
+    if Conf.WORKERS == 1:
+        messages.append(
+            checks.Warning(
+                "Q_CLUSTER['workers'] is 1: while a drain runs, no other task of yours does.",
+                hint="Set Q_CLUSTER['workers'] to 2 or more.",
+                id="tms_webhooks.W026",
             )
         )
     return messages

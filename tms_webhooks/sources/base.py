@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -26,16 +27,24 @@ ORGANIZATION_FIELDS = (
 class Told:
     """One event that a source makes of a change: its type, and what differs from the plain case.
 
-    ``once`` is a key: of several events with the same key only the first is recorded.
+    ``once`` is a key: of several events with the same key only the first is recorded. ``deadline`` is the date that
+    the key speaks of, if it speaks of one: some time after it the key is forgotten.
     """
 
-    __slots__ = ("event_type", "extra", "once", "subject_id")
+    __slots__ = ("deadline", "event_type", "extra", "once", "subject_id")
 
     def __init__(
-        self, event_type: str, *, once: str = "", subject_id: str = "", extra: Mapping[str, Any] | None = None
+        self,
+        event_type: str,
+        *,
+        once: str = "",
+        deadline: datetime | None = None,
+        subject_id: str = "",
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.event_type = event_type
         self.once = once
+        self.deadline = deadline
         self.subject_id = subject_id
         self.extra = extra or {}
 
@@ -88,8 +97,12 @@ class Source:
                 yield Told(event_type)
 
     def open_rows(self) -> Q:
-        """Return a filter for the objects whose deadline still matters."""
+        """Return a filter for the objects whose deadline still matters, as far as the database can tell."""
         return Q()
+
+    def is_open(self, values: Mapping[str, Any]) -> bool:
+        """Return the same of one object, by its canonical values."""
+        return True
 
     # For the app
 
@@ -193,8 +206,10 @@ class Source:
             return []
         *_, last = mapped.path.split(".")
         parent = self.model if "." not in mapped.path else follow(self.model, mapped.path.rpartition(".")[0])
-        flat = parent._meta.get_field(last).flatchoices if parent is not None else []
-        return [value for value, _label in flat]
+        if parent is None:
+            return []
+        field: Any = parent._meta.pk if last == "pk" else parent._meta.get_field(last)
+        return [value for value, _label in field.flatchoices]
 
     @cached_property
     def _statuses(self) -> dict[str, Any]:

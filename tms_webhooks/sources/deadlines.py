@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +20,22 @@ class Deadline:
 
 
 def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
-    """Return the key by which "this expired then" is told once, whether a scan or a change finds it first."""
+    """Return the key by which "this expired then" is told once, whether a scan or a change finds it first.
+
+    ``subject_id`` is the object's key as `subject_key` writes it.
+    """
     return f"{event_type}:{subject_id}:{_second(expires_at)}"
 
 
-def expiring_key(subscription_id: Any, subject_id: str, expires_at: datetime) -> str:
-    """Return the key by which one subscription is told once that this comes near."""
-    return f"expiring:{subscription_id}:{subject_id}:{_second(expires_at)}"
+def expiring_key(
+    event_type: str, subscription_id: int, window: tuple[float, float], subject_id: str, expires_at: datetime
+) -> str:
+    """Return the key by which one subscription is told once that this comes near.
+
+    The days are part of it: a subscription whose window is changed has another window, and is told of that one.
+    """
+    more, less = window
+    return f"{event_type}:{subscription_id}:{more}:{less}:{subject_id}:{_second(expires_at)}"
 
 
 def _second(moment: datetime) -> int:

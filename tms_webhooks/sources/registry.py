@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import models
 
@@ -24,7 +24,7 @@ def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
     """
 
     def decorate(source_class: S) -> S:
-        if not (isinstance(source_class, type) and issubclass(source_class, Source)):
+        if not _is_subclass(source_class, Source):
             raise ConfigurationError(f"@register was put on {source_class!r}; put it on a subclass of Source.")
         if not model_classes:
             raise ConfigurationError(f"@register of {source_class.__name__} names no model; name at least one.")
@@ -36,7 +36,7 @@ def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
 
 
 def _add(source_class: type[Source], model: type[models.Model]) -> None:
-    if not (isinstance(model, type) and issubclass(model, models.Model)):
+    if not _is_subclass(model, models.Model):
         raise ConfigurationError(f"@register of {source_class.__name__} names {model!r}; name a model class.")
     if model._meta.abstract:
         raise ConfigurationError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
@@ -45,6 +45,10 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
     if any(type(source) is source_class for source in _sources.get(model, ())):
         raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
     _sources.setdefault(model, []).append(source_class(model, _sources))
+
+
+def _is_subclass(candidate: Any, base: type) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, base)
 
 
 def all_sources() -> list[Source]:

@@ -62,7 +62,7 @@ class Rule(ABC):
         """Return the canonical fields that the rule looks at; the host has to have them."""
         return ()
 
-    def needs(self, event_type: str) -> tuple[str, ...]:  # noqa: ARG002
+    def needs(self, event_type: str) -> tuple[str, ...]:
         """Return the canonical fields without which the rule never names ``event_type``."""
         return self.fields
 

@@ -59,7 +59,7 @@ def read_before(
         if key is None or not wanted:
             return Before(None, wanted=wanted)
     names = list(source.own)
-    lookups = [source.own[name].lookup for name in names]
+    lookups = [str(source.own[name].lookup) for name in names]
     rows = _locked(_rows(source, key, using=using).annotate(**{INTEREST: Exists(interest)}))
     row = rows.values_list(*lookups, INTEREST).first()
     if row is None:

@@ -13,7 +13,10 @@ from tms_webhooks.exceptions import PayloadError
 
 # What the real system's pages say where its API says otherwise.
 OTHER_WORDS: dict[type[IntegerChoices], dict[str, IntegerChoices]] = {
-    choices.ClassStatus: {"canceled": choices.ClassStatus.CANCELLED, "confirmed": choices.ClassStatus.GUARANTEED_TO_RUN},
+    choices.ClassStatus: {
+        "canceled": choices.ClassStatus.CANCELLED,
+        "confirmed": choices.ClassStatus.GUARANTEED_TO_RUN,
+    },
     choices.EnrollmentStatus: {
         "requested": choices.EnrollmentStatus.REQUEST,
         "cancelled": choices.EnrollmentStatus.CANCEL,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,8 @@ import pytest
 
 from tests.integration.net.certificates import Authority
 from tests.integration.net.servers import Handler, Server
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.client import Client, Request, Response
 
 if TYPE_CHECKING:
@@ -18,6 +22,18 @@ if TYPE_CHECKING:
 
 Serve = Callable[..., Server]
 Send = Callable[..., Response]
+
+
+@contextmanager
+def times_out(*, after: float) -> Iterator[None]:
+    """Expect a timeout, not before its time and not long after it."""
+    started_at = time.monotonic()
+    with pytest.raises(DeliveryError) as caught:
+        yield
+    elapsed = time.monotonic() - started_at
+    assert caught.value.error_class == ErrorClass.TIMEOUT
+    assert caught.value.permanent is False
+    assert after - 0.01 <= elapsed < after + 1.0
 
 
 @pytest.fixture

@@ -37,7 +37,11 @@ class CourseAssignmentSource(Source):
         if values["completed_at"] is not None:
             return {"completion_status": AssignmentCompletion.COMPLETE.value}
         started = values["started_at"] is not None
-        return {"completion_status": (AssignmentCompletion.INCOMPLETE if started else AssignmentCompletion.NOT_STARTED).value}
+        return {
+            "completion_status": (
+                AssignmentCompletion.INCOMPLETE if started else AssignmentCompletion.NOT_STARTED
+            ).value
+        }
 
     def supplies(self) -> Collection[str]:
         """Name the completion status where there are the two dates that it follows from."""

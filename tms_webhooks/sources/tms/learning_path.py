@@ -69,7 +69,7 @@ class ComputedLearningPathSource(LearningPathSource):
     def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
         """Return the paths that ``course`` (its key) may complete for ``learner``: all that are enabled and have it."""
         model = apps.get_model(self.path_model)
-        paths = model._default_manager.filter(**{self.path_courses: course})
+        paths: models.QuerySet[Any] = model._default_manager.filter(**{self.path_courses: course})
         return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
 
     def _candidates(self, course: Any, learner: Any, *, using: str) -> list[models.Model]:

@@ -1,0 +1,208 @@
+"""What the README tells people to copy works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from example_project.training.factories import TrainingClassFactory
+from tests.factories import WebhookFactory
+from tests.receiver import Received
+from tms_webhooks.models.encryption import reveal
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && "
+
+# Stands in for a host project: it knows only what the README's lines add to it.
+HOST = """
+import sys, types
+import django
+from django.conf import settings
+
+sys.path.insert(0, "host")
+import base
+settings.configure(**{name: value for name, value in vars(base).items() if name.isupper()})
+# The example project has webhooks.py of its own; this host writes its first one.
+sys.modules["example_project.training.webhooks"] = types.ModuleType("nothing")
+django.setup()
+
+from django.core.management import call_command
+call_command("check", "--fail-level", "WARNING")
+call_command("migrate", verbosity=0)
+
+from example_project.training.factories import TrainingClassFactory
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.sources.registry import all_sources
+
+training_class = TrainingClassFactory()
+organization = training_class.organization
+{register}
+training_class.cancel()
+print("sources:", [type(source).__name__ for source in all_sources()])
+print("events:", [event.type for event in Event.objects.order_by("pk")])
+print("secret:", secret)
+"""
+
+
+def section(heading: str) -> str:
+    """Return the text under a heading of the README, up to the next one."""
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## )", README, re.MULTILINE | re.DOTALL)
+    assert found, f"the README has no section {heading!r}"
+    return found[1]
+
+
+def blocks(heading: str, language: str) -> list[str]:
+    """Return the code blocks of a language in a section, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", section(heading), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def request_and_secret(db, receiver, drain) -> tuple[Received, str]:
+    """A real request of the app, as it came over the wire, and the secret that signed it."""
+    training_class = TrainingClassFactory()
+    webhook = WebhookFactory(organization=training_class.organization, url=receiver.url, events=["class.cancelled"])
+    training_class.cancel()
+    drain()
+    (request,) = receiver.received
+    return request, reveal(webhook.secrets.get().value)
+
+
+def test_there_are_two_commands_of_one_line_that_set_everything_up():
+    assert blocks("Try it", "sh") == [
+        f"{SET_UP}.venv/bin/python manage.py demo\n",
+        f"{SET_UP}.venv/bin/python -m pytest\n",
+    ]
+
+
+def test_adding_the_app_takes_ten_lines_at_most():
+    settings, webhooks, _register = blocks("Add it to your TMS", "python")
+    lines = [line for line in f"{settings}{webhooks}".splitlines() if line.strip() and not line.startswith("#")]
+
+    assert len(lines) <= 10
+
+
+def test_those_lines_make_a_project_tell_of_its_changes(tmp_path):
+    settings, webhooks, register = blocks("Add it to your TMS", "python")
+    host = tmp_path / "host"
+    (host / "plugged").mkdir(parents=True)
+    (host / "plugged" / "__init__.py").touch()
+    (host / "plugged" / "webhooks.py").write_text(webhooks.replace("from training.", "from example_project.training."))
+    (host / "base.py").write_text(
+        "from example_project.settings import *\n"
+        "del TMS_WEBHOOKS, TMS_WEBHOOKS_ORGANIZATION_MODEL, Q_CLUSTER\n"
+        "INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in ('django_q', 'tms_webhooks')] + ['plugged']\n"
+        "DATABASES = {'default': database_from_url('sqlite:///host.sqlite3')}\n" + settings
+    )
+    (tmp_path / "run.py").write_text(HOST.replace("{register}", register))
+
+    process = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stderr
+    sources, events, secret = process.stdout.splitlines()[-3:]
+    assert sources == "sources: ['TrainingClasses']"
+    assert events == "events: ['class.cancelled']"
+    assert secret.startswith("secret: whsec_")
+
+
+def test_the_python_receiver_takes_a_real_request(request_and_secret, monkeypatch):
+    request, secret = request_and_secret
+    (code,) = blocks("Verify a webhook", "python")
+    names: dict = {}
+    exec(code, names)  # noqa: S102
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+
+    event = names["receive"](request.headers, request.body)
+
+    assert event["type"] == "class.cancelled"
+    assert event["id"] == request.headers["webhook-id"]
+
+
+def test_the_python_receiver_refuses_a_changed_body(request_and_secret, monkeypatch):
+    request, secret = request_and_secret
+    (code,) = blocks("Verify a webhook", "python")
+    names: dict = {}
+    exec(code, names)  # noqa: S102
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](request.headers, request.body.replace(b"Cancelled", b"Scheduled"))
+
+
+@pytest.fixture(scope="module")
+def javascript(tmp_path_factory) -> Path:
+    """A folder with the README's JavaScript receiver and the library that it imports."""
+    if not os.environ.get("CI"):
+        pytest.skip("fetches an npm package; set CI=true to run it")
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("javascript")
+    (folder / "package.json").write_text('{"type": "module", "private": true}')
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "standardwebhooks"]
+    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    if installed.returncode != 0:
+        pytest.skip(f"npm can't install standardwebhooks: {installed.stderr.strip()[-200:]}")
+    (code,) = blocks("Verify a webhook", "js")
+    (folder / "receiver.js").write_text(code)
+    (folder / "run.js").write_text(
+        'import { readFileSync } from "node:fs";\n'
+        'import { receive } from "./receiver.js";\n'
+        'const { headers, body } = JSON.parse(readFileSync(0, "utf8"));\n'
+        "console.log(JSON.stringify(receive(headers, body)));\n"
+    )
+    return folder
+
+
+def run_javascript(folder: Path, request: Received, body: bytes, secret: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["node", "run.js"],
+        cwd=folder,
+        input=json.dumps({"headers": request.headers, "body": body.decode()}),
+        env={**os.environ, "WEBHOOK_SECRET": secret},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_javascript_receiver_takes_a_real_request(request_and_secret, javascript):
+    request, secret = request_and_secret
+
+    process = run_javascript(javascript, request, request.body, secret)
+
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == request.event
+
+
+def test_the_javascript_receiver_refuses_a_changed_body(request_and_secret, javascript):
+    request, secret = request_and_secret
+
+    process = run_javascript(javascript, request, request.body.replace(b"Cancelled", b"Scheduled"), secret)
+
+    assert process.returncode != 0
+    assert "No matching signature found" in process.stderr
+
+
+def test_the_files_that_the_readme_points_at_are_there():
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+
+    assert "docs/flow.svg" in targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []

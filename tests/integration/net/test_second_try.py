@@ -1,0 +1,126 @@
+"""A kept connection may break unseen: one more try on a new one, and only where nothing can have been answered."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.servers import Visit, answering, reply
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import DeliveryError
+
+if TYPE_CHECKING:
+    from pytest_django import Settings
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_kept_connection_that_breaks_before_an_answer_is_tried_once_more_on_a_new_one(
+    serve: Serve, send: Send, reset: bool
+) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        # It closes only when the second request is on its way, so that no look beforehand can tell.
+        visit.read()
+        if reset:
+            visit.reset()
+
+    server = serve(handle)
+
+    assert send(server.url()).status == 200
+    assert send(server.url(), body=b"second").status == 200
+    assert server.accepted == 2
+    assert [received.body for received in server.requests] == [b"{}", b"second", b"second"]
+
+
+def test_the_second_try_never_gets_a_kept_connection(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        both_here.wait(5.0)
+        visit.write(reply())
+        visit.read()
+
+    both_here = threading.Barrier(2)
+    server = serve(handle)
+    threads = [threading.Thread(target=send, args=(server.url(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.accepted == 2
+    server.handler = answering(reply())
+
+    # Both kept connections would break; the first does, and the second is left alone.
+    assert send(server.url()).status == 200
+    assert server.accepted == 3
+
+
+def test_a_second_try_that_fails_is_the_failure(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        if visit.server.accepted == 1:
+            visit.write(reply())
+            visit.read()
+        else:
+            visit.write(b"no HTTP\r\n")
+
+    server = serve(handle)
+
+    send(server.url())
+    with pytest.raises(DeliveryError, match="BadStatusLine") as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.OTHER
+    assert server.accepted == 2
+    assert len(server.requests) == 3
+
+
+def test_a_new_connection_that_breaks_is_not_tried_again(serve: Serve, send: Send) -> None:
+    server = serve(lambda visit: visit.read() and None)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
+    assert server.accepted == 1
+    assert len(server.requests) == 1
+
+
+def test_a_kept_connection_that_breaks_within_an_answer_is_not_tried_again(serve: Serve, send: Send) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        visit.read()
+        visit.write(b"HTTP/1.1 200 OK\r\ncontent-le")
+
+    server = serve(handle)
+
+    send(server.url())
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
+    assert server.accepted == 1
+    assert len(server.requests) == 2
+
+
+def test_a_kept_connection_that_never_answers_is_not_tried_again(serve: Serve, send: Send, settings: Settings) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        visit.read()
+        visit.hang()
+
+    server = serve(handle)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT": 0.2}
+
+    send(server.url())
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.error_class == ErrorClass.TIMEOUT
+    assert server.accepted == 1
+    assert len(server.requests) == 2
