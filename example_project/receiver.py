@@ -9,6 +9,7 @@ handled once, and only what was handled is answered with 2xx.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -133,10 +134,8 @@ def main() -> None:
     with Receiver({ANY_PATH: options.secret}, host=options.host, port=options.port) as receiver:
         sys.stdout.write(f"Listening on http://{options.host}:{receiver.server_address[1]}/ (stop with Ctrl-C)\n")
         sys.stdout.flush()
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             receiver.serve_forever()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from example_project.settings import *  # noqa: F403
-from example_project.settings import TMS_WEBHOOKS
+from example_project.settings import INSTALLED_APPS, TMS_WEBHOOKS
 
 DEBUG = False
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.testapp"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TMS_WEBHOOKS = {**TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.immediate.SilentQueue"}

@@ -26,3 +26,4 @@ class TmsWebhooksConfig(AppConfig):
             receivers.connect(source)
         checks.register_all()
         post_migrate.connect(tasks.install_schedules, sender=self)
+        tasks.watch_workers()

@@ -28,6 +28,11 @@ def discard(name: str) -> None:
     _known.pop(name, None)
 
 
+def is_known(name: str) -> bool:
+    """Say whether there is an event of exactly this name."""
+    return name in _known
+
+
 def matching(pattern: str) -> list[str]:
     """Return the names that a pattern means today; none for a pattern that is unknown or ill-formed."""
     if pattern == EVERYTHING:

@@ -36,7 +36,7 @@ class UnsafeURL(WebhooksError, ValueError):  # noqa: N818
     """A URL that no webhook may have: malformed, or pointing where the app must not go."""
 
 
-class BlockedAddress(UnsafeURL):  # noqa: N818
+class BlockedAddress(UnsafeURL):
     """A URL whose host leads to an address that the app must not call."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from django.utils import timezone
@@ -9,13 +11,17 @@ from django.utils import timezone
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.chain import run_link
 from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
+from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.base import Job
 
+SCAN = "tms_webhooks.tasks.scan_expiring"
+SCAN_SECONDS = 20.0
 PRUNE_MINUTES = 60
 
 
@@ -33,9 +39,31 @@ def sweep(**_future: Any) -> None:
         get_queue().enqueue(DRAIN, slot)
 
 
+def start_chains() -> None:
+    """Start every chain of drains that does not run, as a worker does when it starts.
+
+    A slot that a killed drain still holds is tried when it falls free: its successor may have been killed with it,
+    and the sweep is up to a minute away.
+    """
+    now = timezone.now()
+    for slot in range(1, app_settings.DRAINS + 1):
+        held_until = DrainSlot.objects.held_until(now, number=slot)
+        if held_until is None:
+            get_queue().enqueue(DRAIN, slot)
+        else:
+            get_queue().enqueue_at(held_until, DRAIN, slot)
+
+
 def scan_expiring(**_future: Any) -> int:
-    """Tell of what expires soon or has expired; return the number of events."""
-    return scan.scan_all(now=timezone.now())
+    """Tell of what expires soon or has expired; return the number of events.
+
+    A queue's worker must not be taken for long: what is left after a while is another task's.
+    """
+    end = monotonic() + SCAN_SECONDS
+    scanned = scan.scan_all(now=timezone.now(), out_of_time=lambda: monotonic() >= end)
+    if not scanned.finished:
+        get_queue().enqueue(SCAN)
+    return scanned.events
 
 
 def prune(**_future: Any) -> None:
@@ -43,12 +71,18 @@ def prune(**_future: Any) -> None:
     pruning.prune(timezone.now())
 
 
+def watch_workers() -> None:
+    """Ask the queue to let its workers start the chains. A queue that can't be made is told of by a check."""
+    with suppress(ConfigurationError, TypeError):
+        get_queue().when_workers_start(start_chains)
+
+
 def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Ask the queue to run the tasks regularly. Connected to ``post_migrate``, so that no further step is needed."""
     get_queue().every(
         (
             Job("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
-            Job("tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", int(app_settings.EXPIRY_MINUTES)),
+            Job("tms_webhooks expiry", SCAN, int(app_settings.EXPIRY_MINUTES)),
             Job("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
         ),
         using=using,

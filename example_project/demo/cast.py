@@ -24,7 +24,7 @@ class Part:
     form: tuple[tuple[str, Any], ...] = ()
 
 
-WAREHOUSE = Part(0, "Data warehouse", "/warehouse", ("*",))
+WAREHOUSE = Part(0, "Warehouse", "/warehouse", ("*",))
 CRM = Part(0, "CRM", "/crm", ("class.*", "enrollment.*"), (("schedule", "skillable"),))
 HR = Part(
     1,
@@ -41,10 +41,10 @@ HR = Part(
         "achievement.received",
     ),
 )
-STOREFRONT = Part(
-    1, "Storefront", "/store", ("class.*", "enrollment.*", "class_feedback.*", "course_feedback.*", "voucher.redeemed")
+SHOP = Part(
+    1, "Shop", "/shop", ("class.*", "enrollment.*", "class_feedback.*", "course_feedback.*", "voucher.redeemed")
 )
-PARTS = (WAREHOUSE, CRM, HR, STOREFRONT)
+PARTS = (WAREHOUSE, CRM, HR, SHOP)
 
 
 def set_up(tenants: tuple[Tenant, ...], *, port: int) -> tuple[Endpoint, ...]:

@@ -23,19 +23,23 @@ class LiveDisplay(Display):
     def __init__(self, ledger: Ledger, console: Console) -> None:
         super().__init__(ledger, console.file)
         self._console = console
-        self._spinner: Spinner | None = None
+        self._last_line: Spinner | Text = Text()
         self._live = Live(
-            console=console, get_renderable=self._picture, refresh_per_second=8, redirect_stdout=False, redirect_stderr=False
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=8,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live.start()
 
     def begins(self, scene: Scene) -> None:
         """Let a spinner turn beside the title."""
-        self._spinner = Spinner("dots", text=Text(scene.title, style="bold"), style="cyan")
+        self._last_line = Spinner("dots", text=Text(scene.title, style="bold"), style="cyan")
 
     def ends(self, scene: Scene, *, well: bool) -> None:
         """Leave a line with a mark."""
-        self._spinner = None
+        self._last_line = Text()
         mark = Text("✓", style="bold green") if well else Text("✗", style="bold red")
         line = Text.assemble((f"{self.seconds:5.1f} s ", "dim"), mark, " ", scene.title)
         if scene.detail:
@@ -44,7 +48,7 @@ class LiveDisplay(Display):
 
     def close(self, verdict: Verdict | None) -> None:
         """Leave the table as it is, and the verdict below it."""
-        self._spinner = None
+        self._last_line = Text()
         self._live.stop()
         if verdict is not None:
             self._console.print(_closing_words(verdict))
@@ -64,18 +68,20 @@ class LiveDisplay(Display):
 
     def _picture(self) -> Group:
         table = rows(self.ledger)
-        parts: list[Table | Spinner] = [_table(self.ledger.endpoints, table)] if self.ledger.endpoints else []
-        return Group(*parts, *([self._spinner] if self._spinner else []))
+        parts = [_table(self.ledger.endpoints, table)] if self.ledger.endpoints else []
+        return Group(*parts, self._last_line)
 
 
 def _table(endpoints: Sequence[Endpoint], lines: Sequence[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("")
-    table.add_column("events", justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("events", justify="right", no_wrap=True)
     for endpoint in endpoints:
-        table.add_column(Text.assemble((f"{endpoint.organization}\n", "dim"), endpoint.name), justify="right")
-    table.add_column("p50", justify="right")
-    table.add_column("p95", justify="right")
+        # The organization's first word tells them apart, and 80 columns are enough for all.
+        owner = endpoint.organization.split()[0]
+        table.add_column(Text.assemble((f"{owner}\n", "dim"), endpoint.name), justify="right", no_wrap=True)
+    table.add_column("p50", justify="right", no_wrap=True)
+    table.add_column("p95", justify="right", no_wrap=True)
     for line in lines:
         last = line is lines[-1]
         if last:
@@ -105,4 +111,6 @@ def _closing_words(verdict: Verdict) -> Panel:
         table.add_row(Text("Problem", style="bold red"), problem)
     title = "Everything arrived" if verdict.passed else "Not everything is as it should be"
     style = "green" if verdict.passed else "red"
-    return Panel(table, title=f"[bold]{title}", subtitle=f"{verdict.figures.seconds} s", border_style=style, expand=False)
+    return Panel(
+        table, title=f"[bold]{title}", subtitle=f"{verdict.figures.seconds} s", border_style=style, expand=False
+    )

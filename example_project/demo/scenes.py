@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from django.utils import timezone
 
@@ -80,8 +81,8 @@ def people(day: Day) -> None:
     """Records are corrected, praise is given, an achievement earned, a voucher redeemed."""
     tenant, learner = day.tenant, day.tenant.people.learners[0]
     enrolled, training_class = tenant.classes.enrolled, tenant.classes.training_class
-    for title in ("Team lead", "Head of operations"):
-        day.does(lambda title=title: _promote(learner, title), "user.updated", of=learner)
+    for title in ("Senior engineer", "Head of operations"):
+        day.does(partial(_promote, learner, title), "user.updated", of=learner)
     day.does(lambda: factories.CourseFeedbackFactory(class_enrollment=enrolled), "class_feedback.created")
     done = tenant.self_paced.completed
     day.does(lambda: factories.CourseFeedbackFactory(course_assignment=done), "course_feedback.created")

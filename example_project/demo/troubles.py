@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.utils import timezone
 
@@ -12,7 +14,7 @@ from example_project.demo.day import Day
 from example_project.demo.ledger import Endpoint, Ledger
 from example_project.demo.processes import Cluster, ReceiverProcess
 from example_project.training import factories
-from example_project.training.models import CourseAssignment
+from example_project.training.models import CourseAssignment, User
 from tms_webhooks.queues import get_queue
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
@@ -22,6 +24,9 @@ SOON = 2.0
 FAILURES = 2
 ENOUGH_HELD = 4
 """How many requests have to be under way when the cluster is killed."""
+
+EXTENSIONS = itertools.count(2000)
+"""Telephone numbers that nobody had before: saving the same again would tell nothing."""
 
 
 class Failed(Exception):  # noqa: N818 (the show did, not the program)
@@ -75,7 +80,7 @@ def first_scan(days: Sequence[Day], ledger: Ledger) -> None:
 def nearly_over(days: Sequence[Day]) -> float:
     """Assign courses that expire in a moment; return when they will have, on the clock of `time.monotonic`."""
     for day in days:
-        day.does(lambda day=day: _assign_for_a_moment(day), "course_assignment.created")
+        day.does(partial(_assign_for_a_moment, day), "course_assignment.created")
     return time.monotonic() + SOON + 0.1
 
 
@@ -112,18 +117,12 @@ def _busy_hour(days: Sequence[Day], *, rooms: int) -> None:
     """Change a good deal in a short time."""
     for number in range(rooms):
         for day in days:
-            tenant = day.tenant
-            room = factories.ClassroomFactory(organization=tenant.organization)
-            training_class, learner = tenant.classes.training_class, tenant.people.learners[number % 3]
-            day.does(
-                lambda room=room, training_class=training_class: training_class.move_to(room),
-                "class.updated",
-                of=training_class,
-                timed=False,
-            )
-            day.does(lambda learner=learner: _move_house(learner), "user.updated", of=learner, timed=False)
+            training_class, learner = day.tenant.classes.training_class, day.tenant.people.learners[number % 3]
+            room = factories.ClassroomFactory(organization=day.tenant.organization)
+            day.does(partial(training_class.move_to, room), "class.updated", of=training_class, timed=False)
+            day.does(partial(_call_back_later, learner), "user.updated", of=learner, timed=False)
 
 
-def _move_house(learner: object) -> None:
-    learner.address1 = f"{int(time.time() * 1000) % 9000 + 1000} Lake Street"  # type: ignore[attr-defined]
-    learner.save(update_fields=["address1"])  # type: ignore[attr-defined]
+def _call_back_later(learner: User) -> None:
+    learner.phone = f"+1-312-555-{next(EXTENSIONS)}"
+    learner.save(update_fields=["phone"])

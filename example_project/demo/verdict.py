@@ -136,7 +136,6 @@ def _words(key: Key) -> str:
 
 
 def _listed(what: str, cases: Sequence[str]) -> list[str]:
-    lines = [f"{case} {what}." for case in cases[:LISTED]]
-    if len(cases) > LISTED:
-        lines.append(f"... and {len(cases) - LISTED} more {what}.")
-    return lines
+    counted = Counter(cases)
+    lines = [f"{case} {what}." if times == 1 else f"{case} {what}, {times} times." for case, times in counted.items()]
+    return lines if len(lines) <= LISTED else [*lines[:LISTED], f"... and {len(lines) - LISTED} others {what}."]

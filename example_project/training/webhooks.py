@@ -14,7 +14,14 @@ RECORD = {"created_at": "created", "updated_at": "last_modified"}
 
 @sources.register(models.TrainingClass)
 class TrainingClasses(sources.ClassSource):
-    fields = {**RECORD, "status": "confirmation_status_id"}
+    fields = {
+        **RECORD,
+        "status": "confirmation_status_id",
+        "delivery_type": "delivery_type_id",
+        "time_zone": "time_zone_id",
+        "instructor": "primary_instructor",
+        "classroom": "primary_classroom",
+    }
 
 
 @sources.register(models.ClassEnrollment)

@@ -125,7 +125,7 @@ def test_the_python_receiver_takes_a_real_request(request_and_secret, monkeypatc
     request, secret = request_and_secret
     (code,) = blocks("Verify a webhook", "python")
     names: dict = {}
-    exec(code, names)  # noqa: S102
+    exec(code, names)
     monkeypatch.setenv("WEBHOOK_SECRET", secret)
 
     event = names["receive"](request.headers, request.body)
@@ -138,7 +138,7 @@ def test_the_python_receiver_refuses_a_changed_body(request_and_secret, monkeypa
     request, secret = request_and_secret
     (code,) = blocks("Verify a webhook", "python")
     names: dict = {}
-    exec(code, names)  # noqa: S102
+    exec(code, names)
     monkeypatch.setenv("WEBHOOK_SECRET", secret)
 
     with pytest.raises(WebhookVerificationError):

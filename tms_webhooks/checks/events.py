@@ -28,7 +28,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 
 def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
-    if name not in event_names.matching(name):
+    if not event_names.is_known(name):
         yield message(
             "E043",
             f"A rule names the event {name!r}, which is not in the catalogue.",
@@ -48,10 +48,12 @@ def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
 
 
 def _check_watched(source: Source) -> Iterator[CheckMessage]:
-    """Refuse rules whose field can't be seen changing."""
+    """Refuse rules, and a deadline, whose field can't be seen changing."""
     fields = [field.name for field in source.all_fields]
-    watched = dict.fromkeys(name for rule in source.rules for name in rule.fields)
-    for name in watched:
+    watched = [name for rule in source.rules for name in rule.fields]
+    if source.deadline is not None:
+        watched.append(source.deadline.field)
+    for name in dict.fromkeys(watched):
         if name in source.supplies():
             continue
         if name not in fields:
@@ -82,7 +84,7 @@ def _check_never_told(source: Source) -> Iterator[CheckMessage]:
         if missing in known and not wrong & {missing, reference_of(missing)}:
             yield message(
                 "W047",
-                f"Never told, because {source.model._meta.label} has no {missing!r} in its own row: {', '.join(names)}.",
+                f"Never told, because {source.model._meta.label} has no {missing!r}: {', '.join(names)}.",
                 hint=f'Map it: fields = {{"{missing}": "…"}}; or leave the events out of `rules` and `deadline`.',
                 obj=source,
             )
@@ -91,8 +93,6 @@ def _check_never_told(source: Source) -> Iterator[CheckMessage]:
 def _never_told(source: Source) -> dict[str, list[str]]:
     """Return the fields that are missing, each with the events that can't happen without it."""
     have = available(source)
-    if source.deadline is not None and source.deadline.field not in source.own:
-        have.discard(source.deadline.field)
     missing: dict[str, list[str]] = {}
     for name, waits in told(source):
         for wait in waits:

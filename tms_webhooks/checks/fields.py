@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from django.core.checks import CheckMessage
 
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import Obstacle, Trouble, obstacle
-from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.sources.base import Source
 
 OWN_PACKAGE = "tms_webhooks.sources"
@@ -57,25 +56,30 @@ def told(source: Source) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _check_names(source: Source) -> Iterator[CheckMessage]:
-    fields = [field.name for field in source.all_fields]
-    references = list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
+    fields, references = _names(source)
     for name, path in written_fields(source).items():
         if name == "organization":
             remedy = f'Write organization = "{path}" in the class itself; `fields` does not change it.'
         elif name in fields or name in references:
             continue
         else:
-            nearest = did_you_mean(difflib.get_close_matches(name, [*fields, *references]))
+            nearest = event_names.did_you_mean(difflib.get_close_matches(name, [*fields, *references]))
             remedy = f"Write one of {', '.join([*fields, *references])}.{nearest}"
         yield message(
             "E031", f"fields[{name!r}] is no field of the noun {source.noun.name!r}.", hint=remedy, obj=source
         )
 
 
+def _names(source: Source) -> tuple[list[str], list[str]]:
+    """Return what `fields` may name: the noun's fields, and its references."""
+    fields = [field.name for field in source.all_fields]
+    return fields, list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
+
+
 def _obstacles(source: Source) -> Iterator[tuple[str, Obstacle]]:
-    fields = {field.name for field in source.all_fields}
+    fields, references = _names(source)
     for name, path in written_fields(source).items():
-        if path and source.paths.get(name) == path:
+        if path and name in (*fields, *references) and name != "organization":
             # Behind a reference there must be an object, so that its key can be read.
             found = obstacle(source.model, path if name in fields else f"{path}.pk")
             if found is not None:
@@ -106,7 +110,7 @@ def _required(source: Source) -> dict[str, str]:
     needed = {field.name: f"the noun {source.noun.name!r}" for field in source.all_fields if field.required}
     for event_type, waits in told(source):
         # What never happens needs nothing, and what nobody knows has no needs.
-        if catalogue.is_pattern_known(event_type) and have.issuperset(waits):
+        if event_names.is_known(event_type) and have.issuperset(waits):
             for name in catalogue.get(event_type).needs:
                 needed.setdefault(name, event_type)
     return {name: who for name, who in needed.items() if name not in have and name != "organization.id"}

@@ -222,6 +222,6 @@ class Drain:
         return now + timedelta(seconds=app_settings.LEASE)
 
     def _recover(self) -> None:
-        logger.exception("The database refused a step of the drain; trying again.")
+        logger.exception("The database refused a step of the drain; trying again.")  # noqa: LOG004 (called where it is caught)
         close_old_connections()
         sleep(WRITE_PAUSE)

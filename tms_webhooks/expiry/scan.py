@@ -1,139 +1,273 @@
 """The events that time makes: what comes near its date, and what has passed it.
 
-Each scan reads one range of the index on the host's date column, in batches, each in a transaction of its own. A scan
-that is cut short, or run twice at once, tells nothing twice: `Occurrence` knows what was told.
+A scan finds what is due by ranges of the index on the host's date column, leaves out what `Occurrence` says was told,
+and tells the rest, each in a short transaction of its own. So one that is cut short, or two at once, tell nothing
+twice, and what is missing is told by the next.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models, router, transaction
-from django.db.models import Q
+from django.db import InterfaceError, OperationalError, models, router, transaction
 
+from tms_webhooks.actors import actor_context
+from tms_webhooks.choices import ActorKind
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, ScanCursor, Subscription
+from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.record import record_told
 from tms_webhooks.sources.base import Source, Told
 from tms_webhooks.sources.deadlines import Deadline, expired_key, expiring_key
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import read_rows
+from tms_webhooks.sources.snapshots import locked, read_rows
 
+# Each scan looks again at the end of the last one: a change that was being committed then could not be seen.
+OVERLAP = timedelta(minutes=1)
+# How many rows are read whole at a time.
 BATCH = 500
 
 logger = logging.getLogger(__name__)
 
 
-def scan_all(*, now: datetime) -> int:
-    """Run every scan; return how many events were recorded. What goes wrong in one source holds up no other."""
-    total = 0
-    for source in all_sources():
-        if source.deadline is None or source.deadline.field not in source.own:
-            continue
-        try:
-            total += scan_expired(source, source.deadline, now=now)
-            for subscription in Subscription.objects.wanting([source.deadline.expiring]).select_related("webhook"):
-                total += scan_window(source, source.deadline, subscription, now=now)
-        except Exception:
-            logger.exception("The expiry scan of %r failed; the next run makes it up.", source)
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """How many events were recorded, and whether that was all that was due."""
+
+    events: int = 0
+    finished: bool = True
+
+    def __add__(self, other: Scanned) -> Scanned:
+        return Scanned(self.events + other.events, self.finished and other.finished)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One event that is to be told of the row ``key``, if its date is still ``at``."""
+
+    key: Any
+    at: datetime
+    told: Told
+    subscription_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A subscription to expiring events: its window, and since when nobody has looked for it."""
+
+    subscription_id: int
+    organization_id: Any
+    window: tuple[float, float]
+    since: datetime
+    reach: windows.Range
+
+
+def never() -> bool:
+    """Return False: there is time enough."""
+    return False
+
+
+def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> Scanned:
+    """Tell of all that expires soon or has expired. What goes wrong in one source holds up no other.
+
+    ``out_of_time`` is asked after each event; when it returns True the scan ends, and the next one goes on.
+    """
+    total = Scanned()
+    with actor_context(ActorKind.SYSTEM):
+        for source in all_sources():
+            if source.deadline is None or source.deadline.field not in source.own:
+                continue
+            for scan in (scan_expired, scan_expiring):
+                try:
+                    total += scan(source, source.deadline, now=now, out_of_time=out_of_time)
+                except Exception:
+                    logger.exception("%s of %r failed; the next run makes it up.", scan.__name__, source)
     return total
 
 
-def scan_expired(source: Source, deadline: Deadline, *, now: datetime) -> int:
-    """Tell of what has passed its date since the last scan. The first scan of all tells nothing: it was long ago."""
-    cursor = _cursor(f"expired:{source.model._meta.label_lower}", now=now)
+def scan_expired(
+    source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
+) -> Scanned:
+    """Tell of what has passed its date since the last scan. What had passed before the first of all is left alone."""
+    using = _alias(source)
+    scan = f"{deadline.expired}:{source.model._meta.label_lower}"
+    cursors = ScanCursor.objects.keep(scan, ["all"], now=now, using=using)
+    due = list(_expired(source, deadline, since=min(cursors["all"].scanned_until, now) - OVERLAP, now=now))
+    scanned = _tell_all(source, deadline, due, now=now, out_of_time=out_of_time)
+    if scanned.finished:
+        ScanCursor.objects.advance(cursors.values(), until=now, using=using)
+    return scanned
+
+
+def scan_expiring(
+    source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
+) -> Scanned:
+    """Tell each subscription of what entered its days window, once for each object and date.
+
+    All subscriptions share one reading of the rows. A new one, or one with another window, begins with what is inside
+    now.
+    """
+    using = _alias(source)
+    scan = f"{deadline.expiring}:{source.model._meta.label_lower}"
+    subscriptions = {
+        f"{subscription.pk}:{subscription.window[0]}:{subscription.window[1]}": subscription
+        for subscription in _wanting(deadline.expiring, using=using).select_related("webhook").order_by("pk")
+    }
+    cursors = ScanCursor.objects.keep(scan, subscriptions, now=now, using=using)
+    watches = [
+        _watch(subscription, since=min(cursors[name].scanned_until, now), now=now)
+        for name, subscription in subscriptions.items()
+    ]
+    due = list(_expiring(source, deadline, watches, now=now))
+    scanned = _tell_all(source, deadline, due, now=now, out_of_time=out_of_time)
+    if scanned.finished:
+        ScanCursor.objects.advance(cursors.values(), until=now, using=using)
+    return scanned
+
+
+def _expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[Due]:
+    using = _alias(source)
+    wanting = _wanting(deadline.expired, using=using).values_list("webhook__organization_id", flat=True)
+    organizations = set(wanting)
+    if not organizations:
+        return
+    told = Occurrence.objects.told_of(since, now, using=using)
     column = source.own[deadline.field].lookup
-    rows = _rows(source).filter(Q(**{f"{column}__gt": cursor.scanned_until, f"{column}__lte": now}))
-    total = 0
-    for batch in _batches(source, deadline, rows):
-        with transaction.atomic(using=_alias(source)):
-            for values in batch:
-                once = expired_key(deadline.expired, str(values["id"]), values[deadline.field])
-                total += _tell(source, Told(deadline.expired, once=once), values, now=now)
-    cursor.advance(until=now)
-    return total
+    rows = _open_rows(source, deadline.expired).filter(**{f"{column}__gt": since, f"{column}__lte": now})
+    for key, raw in _read_briefly(source, deadline, rows):
+        if raw["organization.id"] in organizations:
+            at = raw[deadline.field]
+            once = expired_key(deadline.expired, subject_key(raw["id"]), at)
+            if once not in told:
+                yield Due(key, at, Told(deadline.expired, once=once, deadline=at))
 
 
-def scan_window(source: Source, deadline: Deadline, subscription: Subscription, *, now: datetime) -> int:
-    """Tell one subscription of what entered its days window, once for each object and date."""
-    cursor = _cursor(f"expiring:{subscription.pk}:{source.model._meta.label_lower}", now=now)
-    since = min(cursor.scanned_until, now)
+def _expiring(source: Source, deadline: Deadline, watches: list[Watch], *, now: datetime) -> Iterator[Due]:
+    by_organization: dict[Any, list[Watch]] = defaultdict(list)
+    for watch in watches:
+        by_organization[watch.organization_id].append(watch)
     column = source.own[deadline.field].lookup
-    low, high = windows.reach(subscription.window, since=since, now=now)
-    rows = _rows(source).filter(
-        Q(**{f"{column}__gt": low, f"{column}__lt": high}),
-        **{str(source.mapped["organization.id"].lookup): subscription.webhook.organization_id},
-    )
-    total = 0
-    for batch in _batches(source, deadline, rows):
-        new = _not_told(batch, subscription, deadline)
-        with transaction.atomic(using=_alias(source)):
-            for key, values in new.items():
-                created_at = values.get("created_at")
-                if windows.was_inside(
-                    values[deadline.field], subscription.window, since=since, now=now, created_at=created_at
-                ):
-                    told = Told(deadline.expiring, once=key, extra=_window_values(values, deadline, subscription, now))
-                    total += _tell(source, told, values, now=now, subscription_id=subscription.pk)
-    cursor.advance(until=now)
-    return total
+    for low, high in windows.union(watch.reach for watch in watches):
+        told = Occurrence.objects.told_of(low, high, using=_alias(source))
+        rows = _open_rows(source, deadline.expiring).filter(**{f"{column}__gt": low, f"{column}__lt": high})
+        for key, raw in _read_briefly(source, deadline, rows):
+            for watch in by_organization.get(raw["organization.id"], ()):
+                event = _entered(watch, deadline, raw, told, now=now)
+                if event is not None:
+                    yield Due(key, raw[deadline.field], event, watch.subscription_id)
 
 
-def _cursor(key: str, *, now: datetime) -> ScanCursor:
-    cursor, _new = ScanCursor.objects.get_or_create(key=key, defaults={"scanned_until": now})
-    return cursor
+def _entered(watch: Watch, deadline: Deadline, raw: Mapping[str, Any], told: set[str], *, now: datetime) -> Told | None:
+    at = raw[deadline.field]
+    low, high = watch.reach
+    if not low < at < high:
+        return None
+    once = expiring_key(deadline.expiring, watch.subscription_id, watch.window, subject_key(raw["id"]), at)
+    if once in told:
+        return None
+    created_at = raw.get("created_at")
+    if not windows.was_inside(at, watch.window, since=watch.since, now=now, created_at=created_at):
+        return None
+    more, less = watch.window
+    days = {
+        "days_left": windows.days_left(at, now=now),
+        "window.more_than_days": more,
+        "window.less_than_days": less,
+    }
+    return Told(deadline.expiring, once=once, deadline=at, extra=days)
+
+
+def _tell_all(
+    source: Source, deadline: Deadline, due: list[Due], *, now: datetime, out_of_time: Callable[[], bool]
+) -> Scanned:
+    events = 0
+    due = sorted(due, key=lambda one: one.at)
+    for start in range(0, len(due), BATCH):
+        batch = due[start : start + BATCH]
+        known = dict(read_rows(source, _rows(source).filter(source.open_rows(), pk__in={one.key for one in batch})))
+        for number, one in enumerate(batch, start=start + 1):
+            if one.key in known:
+                events += _tell_or_log(source, deadline, one, known[one.key], now=now)
+            if number < len(due) and out_of_time():
+                return Scanned(events, finished=False)
+    return Scanned(events)
+
+
+def _tell_or_log(source: Source, deadline: Deadline, due: Due, raw: dict[str, Any], *, now: datetime) -> bool:
+    try:
+        return _tell(source, deadline, due, raw, now=now)
+    except (OperationalError, InterfaceError):
+        # The database can't be reached or is too busy: the next run may find it better.
+        raise
+    except Exception:
+        # One object that can't be told must hold up neither the others nor the scans to come.
+        logger.exception("%s of %s %s could not be told.", due.told.event_type, source.model._meta.label, due.key)
+        return False
+
+
+def _tell(source: Source, deadline: Deadline, due: Due, raw: dict[str, Any], *, now: datetime) -> bool:
+    """Record one event, if it is still true; return whether it was recorded."""
+    using = _alias(source)
+    with transaction.atomic(using=using):
+        latest = _lock(source, due, raw)
+        values = source.canonical(latest) if latest else {}
+        if values.get(deadline.field) != due.at or not source.is_open(values):
+            return False
+        change = Change(before=values, after=values, changed=(), now=now, using=using)
+        event = record_told(source, due.told, change, using=using, subscription_id=due.subscription_id)
+        return event is not None
+
+
+def _lock(source: Source, due: Due, raw: dict[str, Any]) -> dict[str, Any] | None:
+    """Lock the row as a change of it would, and return its values: ``raw``, if nothing has changed since it was read.
+
+    Without the lock a change and this event could overtake each other, and what is told last has to be the latest.
+    """
+    row = _rows(source).filter(pk=due.key)
+    own = dict(read_rows(source, locked(row), names=source.own)).get(due.key)
+    if own is None or all(raw[name] == value for name, value in own.items()):
+        return raw if own else None
+    return dict(read_rows(source, row.filter(source.open_rows()))).get(due.key)
 
 
 def _alias(source: Source) -> str:
     return router.db_for_write(source.model)
 
 
+def _wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
+    return Subscription.objects.using(using).wanting([event_type])
+
+
+def _watch(subscription: Subscription, *, since: datetime, now: datetime) -> Watch:
+    return Watch(
+        subscription.pk,
+        subscription.webhook.organization_id,
+        subscription.window,
+        since,
+        windows.reach(subscription.window, since=since, now=now),
+    )
+
+
 def _rows(source: Source) -> models.QuerySet[Any]:
-    return source.model._base_manager.using(_alias(source)).filter(source.open_rows())
+    # The base manager, because a default manager may hide rows; no order, because a model's own costs a sort.
+    return source.model._base_manager.using(_alias(source)).order_by()
 
 
-def _batches(source: Source, deadline: Deadline, rows: models.QuerySet[Any]) -> Iterator[list[dict[str, Any]]]:
-    """Yield canonical values in the order of the date, a batch at a time; ties are told apart by the key."""
-    column = str(source.own[deadline.field].lookup)
-    last: Q | None = None
-    while True:
-        page = (rows if last is None else rows.filter(last)).order_by(column, "pk")[:BATCH]
-        found = read_rows(source, page)
-        if not found:
-            return
-        yield [source.canonical(raw) for _pk, raw in found]
-        pk, raw = found[-1]
-        last = Q(**{f"{column}__gt": raw[deadline.field]}) | Q(**{column: raw[deadline.field], "pk__gt": pk})
+def _open_rows(source: Source, event_type: str) -> models.QuerySet[Any]:
+    """Return the rows whose date still matters, of organizations that want to know."""
+    owner = source.mapped["organization.id"].lookup
+    wanting = _wanting(event_type, using=_alias(source)).order_by().values("webhook__organization_id")
+    return _rows(source).filter(source.open_rows(), **{f"{owner}__in": wanting})
 
 
-def _not_told(
-    batch: list[dict[str, Any]], subscription: Subscription, deadline: Deadline
-) -> dict[str, dict[str, Any]]:
-    by_key = {
-        expiring_key(subscription.pk, str(values["id"]), values[deadline.field]): values for values in batch
-    }
-    told = set(Occurrence.objects.filter(key__in=by_key).values_list("key", flat=True))
-    return {key: values for key, values in by_key.items() if key not in told}
-
-
-def _window_values(
-    values: Mapping[str, Any], deadline: Deadline, subscription: Subscription, now: datetime
-) -> dict[str, float]:
-    more, less = subscription.window
-    return {
-        "days_left": windows.days_left(values[deadline.field], now=now),
-        "window.more_than_days": more,
-        "window.less_than_days": less,
-    }
-
-
-def _tell(
-    source: Source, told: Told, values: Mapping[str, Any], *, now: datetime, subscription_id: int | None = None
-) -> int:
-    change = Change(before=values, after=values, changed=(), now=now)
-    event = record_told(source, told, change, using=_alias(source), subscription_id=subscription_id)
-    return 0 if event is None else 1
+def _read_briefly(
+    source: Source, deadline: Deadline, rows: models.QuerySet[Any]
+) -> Iterable[tuple[Any, dict[str, Any]]]:
+    """Read what decides whether an event is due; the rest is read of those that are told."""
+    return read_rows(source, rows, names={"id", "organization.id", "created_at", deadline.field})

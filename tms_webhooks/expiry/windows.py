@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+Range = tuple[datetime, datetime]
 
-def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> tuple[datetime, datetime]:
+# A hundred years. What is further away than that is as good as never, and Python's calendar ends.
+LONGEST = 36_500.0
+
+
+def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Range:
     """Return between which two moments, both excluded, that falls which a scan at ``now`` has to look at.
 
     ``window`` is (more than, less than) in days. Something that expires at ``e`` is inside the window at the moment
@@ -18,7 +24,7 @@ def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> tup
     >>> (low - start) / day, (high - start) / day
     (2.0, 7.0)
     """
-    more, less = (timedelta(days=days) for days in window)
+    more, less = (_span(days) for days in window)
     return max(since + more, now), now + less
 
 
@@ -31,6 +37,27 @@ def was_inside(
     return low < expires_at < high
 
 
+def union(ranges: Iterable[Range]) -> list[Range]:
+    """Return the same moments as few ranges that don't overlap, in order; empty ranges are left out.
+
+    Both ends are excluded, so two ranges that only touch stay two.
+    """
+    merged: list[Range] = []
+    for low, high in sorted(ranges):
+        if low >= high:
+            continue
+        if merged and low < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return merged
+
+
 def days_left(expires_at: datetime, *, now: datetime) -> float:
     """Return the days until then, with fractions to about a second."""
     return round((expires_at - now) / timedelta(days=1), 5)
+
+
+def _span(days: float) -> timedelta:
+    # The comparison is false for NaN, too, which is no number of days at all.
+    return timedelta(days=days if days < LONGEST else LONGEST)

@@ -29,9 +29,10 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
         """Give the slot back, if it is still ours."""
         self.filter(number=number, owner=owner).update(owner="", held_until=now)
 
-    def held_until(self, now: datetime) -> datetime | None:
-        """Return until when a drain is at work, or None where none is."""
+    def held_until(self, now: datetime, *, number: int | None = None) -> datetime | None:
+        """Return until when a drain is at work, in this slot or in any; None where none is."""
         slots = self.filter(held_until__gt=now).exclude(owner="")
+        slots = slots if number is None else slots.filter(number=number)
         return slots.order_by("-held_until").values_list("held_until", flat=True).first()
 
 

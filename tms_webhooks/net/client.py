@@ -6,7 +6,7 @@ import re
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest
@@ -43,7 +43,7 @@ _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send, to the byte.
+    """What to send, to the byte. ``repr`` shows neither headers nor body: error reporters print what frames hold.
 
     Attributes:
         method: The HTTP method.
@@ -55,8 +55,8 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     deadline: float
 
 

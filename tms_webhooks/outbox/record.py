@@ -132,9 +132,7 @@ def types_wanted(event_types: Iterable[str], organization_id: Any, *, using: str
 def _record(
     source: Source, told: Told, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
-    if told.once and not Occurrence.objects.first_time(
-        told.once, now=change.now, deadline=told.deadline, using=using
-    ):
+    if told.once and not Occurrence.objects.first_time(told.once, now=change.now, deadline=told.deadline, using=using):
         return None
     event_type = catalogue.get(told.event_type)
     entry = Entry(

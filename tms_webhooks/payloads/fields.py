@@ -13,7 +13,6 @@ from tms_webhooks.exceptions import PayloadError
 Json = Any
 
 
-
 def instant(value: datetime) -> str:
     """Return a moment as ISO 8601 in UTC with milliseconds; a naive one is taken as UTC."""
     if value.tzinfo is None:

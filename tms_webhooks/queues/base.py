@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -40,6 +41,10 @@ class Queue(ABC):
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
         """Run the function at ``moment``; return False where the queue can't wait, and nothing was enqueued."""
+        return False
+
+    def when_workers_start(self, call: Callable[[], None]) -> bool:
+        """Have every worker process make ``call`` as it starts; return False where the queue can't. Idempotent."""
         return False
 
     def check(self) -> list[CheckMessage]:

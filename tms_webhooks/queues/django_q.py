@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -14,6 +17,7 @@ from django_q.brokers import get_broker
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
+from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from tms_webhooks.conf import app_settings
@@ -25,6 +29,8 @@ OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
 
 # Leaves a drain the time for its last requests, whose own limit is 30 s, and for writing down what came of them.
 LONGEST_BUDGET = 50
+
+logger = logging.getLogger(__name__)
 
 
 class _LaterBroker(ORM):  # type: ignore[misc]
@@ -53,6 +59,21 @@ class DjangoQQueue(Queue):
         broker = _LaterBroker(list_key=Conf.CLUSTER_NAME)
         broker.moment = moment
         async_task(function, *args, q_options={**OPTIONS, "broker": broker})
+        return True
+
+    def when_workers_start(self, call: Callable[[], None]) -> bool:
+        """Make the call before a worker takes its first task, in the cluster that runs the schedules too."""
+
+        def begin(**_kwargs: Any) -> None:
+            if Conf.CLUSTER_NAME != Conf.PREFIX:
+                return
+            try:
+                call()
+            except Exception:
+                # An error would end the worker, and the next one in its place.
+                logger.exception("What a worker does first failed; the sweep makes it up.")
+
+        post_spawn.connect(begin, weak=False, dispatch_uid="tms_webhooks")
         return True
 
     def every(self, jobs: tuple[Job, ...], *, using: str) -> None:

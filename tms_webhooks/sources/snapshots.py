@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -13,6 +14,7 @@ from django.db.models import Exists
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
+from tms_webhooks.models.subscription import patterns_for
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import MappedField
 
@@ -45,26 +47,44 @@ def key_of(source: Source, instance: models.Model) -> Any:
 
 
 def read_before(
-    source: Source, key: Any, *, using: str, new: bool = False, event_types: Iterable[str] | None = None
-) -> Before:
+    asked: Mapping[Source, Collection[str]], key: Any, *, using: str, new: bool = False
+) -> dict[Source, Before]:
     """Read and lock the object's own values, and ask in the same query whether anybody subscribes to its events.
 
-    The lock keeps a concurrent change from slipping in between what is read here and what is written next.
-    ``new`` says that there is probably no such row. ``event_types`` narrows the question: all of the source's.
+    ``asked`` are sources of one model, and the event types that each might tell. The lock keeps a concurrent change
+    from slipping in between what is read here and what is written next. ``new`` says that there is probably no row.
     """
-    interest = Subscription.objects.using(using).wanting(source.event_types if event_types is None else event_types)
-    wanted: bool | None = None
+    wanted: dict[Source, bool] | None = None
     if key is None or new:
-        wanted = interest.exists()
-        if key is None or not wanted:
-            return Before(None, wanted=wanted)
-    names = list(source.own)
-    lookups = [str(source.own[name].lookup) for name in names]
-    rows = _locked(_rows(source, key, using=using).annotate(**{INTEREST: Exists(interest)}))
-    row = rows.values_list(*lookups, INTEREST).first()
+        wanted = _wanted(asked, using=using)
+        if key is None or not any(wanted.values()):
+            return {source: Before(None, wanted=wanted[source]) for source in asked}
+    lookups = list(dict.fromkeys(str(mapped.lookup) for source in asked for mapped in source.own.values()))
+    interests = {
+        f"{INTEREST}_{number}": Exists(Subscription.objects.using(using).wanting(event_types))
+        for number, event_types in enumerate(asked.values())
+    }
+    rows = locked(_rows(next(iter(asked)), key, using=using).annotate(**interests))
+    row = rows.values_list(*lookups, *interests).first()
     if row is None:
-        return Before(None, wanted=interest.exists() if wanted is None else wanted)
-    return Before(dict(zip(names, row, strict=False)), wanted=bool(row[-1]))
+        wanted = _wanted(asked, using=using) if wanted is None else wanted
+        return {source: Before(None, wanted=wanted[source]) for source in asked}
+    values = dict(zip(lookups, row, strict=False))
+    answers = zip(asked, row[len(lookups) :], strict=True)
+    return {
+        source: Before({name: values[str(mapped.lookup)] for name, mapped in source.own.items()}, wanted=bool(answer))
+        for source, answer in answers
+    }
+
+
+def _wanted(asked: Mapping[Source, Collection[str]], *, using: str) -> dict[Source, bool]:
+    """Return whether anybody subscribes to anything that each source might tell, in one query for all of them."""
+    wanting = Subscription.objects.using(using).wanting(chain.from_iterable(asked.values()))
+    patterns = set(wanting.order_by().values_list("event_type", flat=True).distinct())
+    return {
+        source: any(not patterns.isdisjoint(patterns_for(event_type)) for event_type in event_types)
+        for source, event_types in asked.items()
+    }
 
 
 def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None:
@@ -76,13 +96,17 @@ def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None
     return found[0][1] if found else None
 
 
-def read_rows(source: Source, rows: models.QuerySet[Any]) -> list[tuple[Any, dict[str, Any]]]:
+def read_rows(
+    source: Source, rows: models.QuerySet[Any], *, names: Collection[str] | None = None
+) -> list[tuple[Any, dict[str, Any]]]:
     """Read the same of many rows: (key, raw values) in their order, in one query, or two where Python has to follow.
 
-    A value that Python fails to read is the `PayloadError` that says why; under DEBUG and in tests it is raised.
+    ``names`` narrows the values to those of them that the host has. A value that Python fails to read is the
+    `PayloadError` that says why; under DEBUG and in tests it is raised.
     """
-    columns = {name: mapped.lookup for name, mapped in source.mapped.items() if mapped.lookup is not None}
-    followed = {name: mapped for name, mapped in source.mapped.items() if mapped.lookup is None}
+    asked = {name: mapped for name, mapped in source.mapped.items() if names is None or name in names}
+    columns = {name: mapped.lookup for name, mapped in asked.items() if mapped.lookup is not None}
+    followed = {name: mapped for name, mapped in asked.items() if mapped.lookup is None}
     found = [(row[0], dict(zip(columns, row[1:], strict=True))) for row in rows.values_list("pk", *columns.values())]
     if followed and found:
         instances = source.model._base_manager.using(rows.db).in_bulk([key for key, _raw in found])
@@ -114,6 +138,6 @@ def _rows(source: Source, key: Any, *, using: str) -> models.QuerySet[Any]:
     return source.model._base_manager.using(using).filter(pk=key).order_by()
 
 
-def _locked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+def locked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
     """Lock as an update of these rows does, no harder: PostgreSQL lets others refer to them meanwhile."""
     return rows.select_for_update(no_key=connections[rows.db].features.has_select_for_no_key_update)

@@ -24,15 +24,15 @@ class CompletionFilter(admin.SimpleListFilter):
 
     def lookups(
         self,
-        request: HttpRequest,  # noqa: ARG002
-        model_admin: admin.ModelAdmin,  # noqa: ARG002
+        request: HttpRequest,
+        model_admin: admin.ModelAdmin,
     ) -> list[tuple[str, str]]:
         """Return what can be chosen."""
         return [(str(status.value), str(status.label)) for status in AssignmentCompletion]
 
     def queryset(
         self,
-        request: HttpRequest,  # noqa: ARG002
+        request: HttpRequest,
         queryset: QuerySet[CourseAssignment],
     ) -> QuerySet[CourseAssignment]:
         """Return the assignments that are as far as was chosen."""

@@ -31,7 +31,7 @@ class Organization(Record):
     def clean(self) -> None:
         """Refuse a parent that would close the tree into a ring."""
         super().clean()
-        if self.pk is not None and self.parent_id in {organization.pk for organization in self.with_descendants()}:
+        if not self._state.adding and self.parent_id in {organization.pk for organization in self.with_descendants()}:
             raise ValidationError({"parent": "An organization can't be below itself."})
 
     def with_descendants(self) -> list[Organization]:

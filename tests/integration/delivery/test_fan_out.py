@@ -161,10 +161,11 @@ def test_an_event_that_could_not_be_built_is_kept_with_its_error_and_not_fanned_
     tally = run()
 
     event = Event.objects.get()
-    assert (event.type, event.body, event.error) == ("class.cancelled", "", "ValueError: start_at is naive")
+    assert (event.type, event.body) == ("class.cancelled", "")
+    assert event.error.startswith("ValueError")
     assert tally.events == 0
     assert not Delivery.objects.exists()
-    assert "The payload of class.cancelled could not be built" in caplog.text
+    assert any(record.levelname == "ERROR" and "class.cancelled" in record.getMessage() for record in caplog.records)
 
 
 def test_an_event_that_breaks_its_schema_is_logged_and_sent_as_it_is(settings, caplog, wire, run):

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
@@ -77,9 +77,19 @@ def test_nothing_to_do_costs_one_query(clock, django_assert_num_queries):
         assert fan_out(clock.now) == 0
 
 
+def _fan_out_some(now: datetime) -> int:
+    try:
+        return fan_out(now, limit=40)
+    except OperationalError as error:
+        # One of two that wait for each other is rolled back by InnoDB; the drain tries again, and so does this.
+        if connection.vendor != "mysql" or "Deadlock" not in str(error):
+            raise
+        return 0
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(
-    "connection.vendor == 'sqlite'", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
+    connection.vendor == "sqlite", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
 )
 def test_workers_at_the_same_time_make_no_duplicates_and_lose_none(clock):
     webhooks = [subscribed()]
@@ -91,7 +101,7 @@ def test_workers_at_the_same_time_make_no_duplicates_and_lose_none(clock):
         try:
             start.wait(10)
             while Event.objects.filter(fanned_out_at=None).exists():
-                done[name] += fan_out(clock.now, limit=40)
+                done[name] += _fan_out_some(clock.now)
         except Exception as error:
             errors.append(error)
         finally:

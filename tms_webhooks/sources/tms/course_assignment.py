@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import IntegerChoices, Q
 
 from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.base import Source, Told
 from tms_webhooks.sources.deadlines import Deadline, expired_key
 from tms_webhooks.sources.rules import Change, Created, Entered, Filled, Passed
@@ -53,29 +55,36 @@ class CourseAssignmentSource(Source):
             if told.event_type != EXPIRED:
                 yield told
             elif self.is_open(change.after):
-                yield Told(EXPIRED, once=expired_key(EXPIRED, str(change.after["id"]), change.after["expires_at"]))
+                expires_at = change.after["expires_at"]
+                once = expired_key(EXPIRED, subject_key(change.after["id"]), expires_at)
+                yield Told(EXPIRED, once=once, deadline=expires_at)
 
     def is_open(self, values: Mapping[str, Any]) -> bool:
         """Return whether an assignment can still expire: it is neither complete nor cancelled."""
+        complete = values.get("completion_status") == AssignmentCompletion.COMPLETE
         cancelled = values.get("assignment_status") == AssignmentStatus.CANCELLED
-        return values.get("completed_at") is None and not cancelled
+        return values.get("completed_at") is None and not complete and not cancelled
 
     def open_rows(self) -> Q:
-        """Return the same as a filter of the host's model."""
+        """Return the same as a filter of the host's model, as far as its own row tells."""
         rows = Q()
         if "completed_at" in self.own:
             rows &= Q(**{f"{self.own['completed_at'].lookup}__isnull": True})
-        if "assignment_status" in self.own:
-            rows &= ~Q(**{f"{self.own['assignment_status'].lookup}__in": self._cancelled_values()})
-        return rows
+        else:
+            rows &= self._without("completion_status", AssignmentCompletion.COMPLETE)
+        return rows & self._without("assignment_status", AssignmentStatus.CANCELLED)
 
-    def _cancelled_values(self) -> list[Any]:
-        """Return the host's own values that mean Cancelled."""
-        mapping = self.status_mapping("assignment_status")
-        if mapping is not None:
-            return [value for value in mapping if self.status("assignment_status", value) == AssignmentStatus.CANCELLED]
-        return [
-            value
-            for value in self.host_choices("assignment_status") or [AssignmentStatus.CANCELLED.value]
-            if self.status("assignment_status", value) == AssignmentStatus.CANCELLED
-        ]
+    def _without(self, name: str, member: IntegerChoices) -> Q:
+        """Return a filter that leaves out the host's own values for a status."""
+        if name not in self.own:
+            return Q()
+        mapping = self.status_mapping(name)
+        values = mapping or self.host_choices(name) or [member.value]
+        return ~Q(**{f"{self.own[name].lookup}__in": [value for value in values if self._means(name, value, member)]})
+
+    def _means(self, name: str, value: Any, member: IntegerChoices) -> bool:
+        try:
+            return self.status(name, value) == member
+        except PayloadError:
+            # A value that means nothing does not mean this.
+            return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         "Play a day at the training system on a fresh SQLite file: every event, real deliveries to a receiver that "
         "verifies them, a rollback, an outage, and a crash. Exits with 0 only if everything arrived, once."
     )
-    requires_system_checks: list[str] = []  # noqa: RUF012 (Django's own attribute)
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
@@ -73,7 +74,7 @@ class Command(BaseCommand):
                 display.close(verdict)
             if json:
                 self.stdout.write(as_json(verdict.figures))
-            if serve:
+            if serve and verdict.figures.expected:
                 self._serve(show, password or "")
         return verdict
 
@@ -100,7 +101,8 @@ class Command(BaseCommand):
             )
         )
         show.ledger.listener = show.display.arrival
-        threading.Event().wait()
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def start_again(folder: Path) -> None:

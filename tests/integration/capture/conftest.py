@@ -1,0 +1,69 @@
+"""What the tests of capture share: looking into the outbox, and listening to the test app's models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from django.db import models
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import EVENT_TYPES
+from tms_webhooks import catalogue, receivers
+from tms_webhooks.models import Event
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import temporarily
+
+Listen = Callable[[type[Source], type[models.Model]], Source]
+Told = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def told() -> Told:
+    """Return what the outbox holds, in the order of its writing. Each event is valid against its schema."""
+
+    def read() -> list[dict[str, Any]]:
+        events = [json.loads(event.body) for event in Event.objects.order_by("pk")]
+        for event in events:
+            catalogue.get(event["type"]).validate(event)
+        return events
+
+    return read
+
+
+@pytest.fixture
+def organization():
+    """An organization that hears of everything."""
+    organization = OrganizationFactory()
+    WebhookFactory(organization=organization, events=["*"])
+    return organization
+
+
+@pytest.fixture
+def lenient(settings):
+    """Production's way with payloads that can't be built."""
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+
+
+@contextmanager
+def listening(source_class: type[Source], model: type[models.Model]) -> Iterator[Source]:
+    """Register a source and listen to its model for the length of the ``with`` block."""
+    with temporarily(source_class, model) as source:
+        receivers.connect(source)
+        try:
+            yield source
+        finally:
+            receivers.disconnect(source)
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Listen to a model of the test app until the test is over; its event types are known as long."""
+    with ExitStack() as stack:
+        for event_type in EVENT_TYPES:
+            stack.enter_context(catalogue.temporarily(event_type))
+        yield lambda source_class, model: stack.enter_context(listening(source_class, model))

@@ -1,0 +1,241 @@
+"""Two transactions that change one object at once: one waits for the other, and nothing is lost between them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, connections, transaction
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import ClassEnrollment, TrainingClass
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event, EventSequence
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        connection.vendor == "sqlite",
+        reason="SQLite lets one transaction write at a time, and locks before it reads: there is nothing to race for.",
+    ),
+]
+
+SECONDS = 10.0
+
+
+def at_once(*actions: Callable[[], object]) -> list[BaseException]:
+    """Run each action in a thread and a connection of its own; return what they raised."""
+    errors: list[BaseException] = []
+
+    def run(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert not any(thread.is_alive() for thread in threads)
+    return errors
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["class.*", "enrollment.*"])
+    return training_class
+
+
+def test_the_second_of_two_begins_where_the_first_one_ended(training_class, told):
+    written, go_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with transaction.atomic():
+            TrainingClass.objects.get(pk=training_class.pk).cancel()
+            written.set()
+            # The other transaction is at the lock by now, or comes to it later: either way it has to wait.
+            go_on.wait(0.3)
+
+    def second() -> None:
+        other = TrainingClass.objects.get(pk=training_class.pk)
+        assert written.wait(SECONDS)
+        other.complete()
+
+    assert at_once(first, second) == []
+
+    assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in told()] == [
+        ("class.cancelled", 1, "Scheduled"),
+        ("class.completed", 2, "Cancelled"),
+    ]
+
+
+def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(training_class, told):
+    written = threading.Event()
+
+    class Refused(Exception):
+        pass
+
+    def first() -> None:
+        with transaction.atomic():
+            TrainingClass.objects.get(pk=training_class.pk).cancel()
+            written.set()
+            threading.Event().wait(0.3)
+            raise Refused
+
+    def second() -> None:
+        other = TrainingClass.objects.get(pk=training_class.pk)
+        assert written.wait(SECONDS)
+        other.complete()
+
+    (error,) = at_once(first, second)
+
+    assert isinstance(error, Refused)
+    (event,) = told()
+    assert (event["sequence"], event["previous"]["status"]["name"]) == (1, "Scheduled")
+
+
+def test_many_at_once_make_one_chain(training_class, told):
+    statuses = [1, 2, 4, 5, 6, 7]
+    barrier = threading.Barrier(len(statuses))
+
+    def change(status: int) -> Callable[[], None]:
+        def run() -> None:
+            mine = TrainingClass.objects.get(pk=training_class.pk)
+            mine.confirmation_status_id = status
+            barrier.wait(SECONDS)
+            mine.save_fields("confirmation_status_id")
+
+        return run
+
+    assert at_once(*map(change, statuses)) == []
+
+    events = sorted(told(), key=lambda event: event["sequence"])
+    assert [event["sequence"] for event in events] == [1, 2, 3, 4, 5, 6]
+    codes = [0, *(event["data"]["status"]["code"] for event in events)]
+    assert sorted(codes[1:]) == statuses
+    assert [event["previous"]["status"]["code"] for event in events] == codes[:-1]
+
+
+def test_the_first_events_of_many_objects_at_once_are_all_told(training_class):
+    classes = TrainingClassFactory.create_batch(6, organization=training_class.organization)
+    Event.objects.all().delete()
+    EventSequence.objects.all().delete()
+    barrier = threading.Barrier(3)
+
+    def change(mine: list[TrainingClass]) -> Callable[[], None]:
+        def run() -> None:
+            barrier.wait(SECONDS)
+            with transaction.atomic():
+                for one in mine:
+                    one.cancel()
+
+        return run
+
+    assert at_once(*(change(classes[number::3]) for number in range(3))) == []
+
+    assert Event.objects.count() == 6
+    assert set(EventSequence.objects.values_list("last", flat=True)) == {1}
+
+
+def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
+    """An update leaves new enrollments of a class alone, and so does the reading before it."""
+    learner = UserFactory(organization=training_class.organization)
+    locked, enrolled = threading.Event(), threading.Event()
+
+    def rename() -> None:
+        with transaction.atomic():
+            mine = TrainingClass.objects.get(pk=training_class.pk)
+            mine.name = "Renamed"
+            mine.save()
+            locked.set()
+            enrolled.wait(SECONDS if connection.vendor == "postgresql" else 0.2)
+
+    def enroll() -> None:
+        assert locked.wait(SECONDS)
+        ClassEnrollment.objects.create(training_class=training_class, user=learner, enrollment_status_id=60)
+        enrolled.set()
+
+    assert at_once(rename, enroll) == []
+
+    assert enrolled.is_set()
+    assert set(Event.objects.values_list("type", flat=True)) == {"class.updated", "enrollment.enrolled"}
+
+
+def test_two_that_enroll_and_then_change_the_class_do_not_wait_for_each_other(training_class):
+    """On PostgreSQL a harder lock than an update's own would have both wait for the other's enrollment."""
+    if connection.vendor != "postgresql":
+        pytest.skip("InnoDB has both wait for each other without the app as well.")
+    learners = UserFactory.create_batch(2, organization=training_class.organization)
+    barrier = threading.Barrier(2)
+
+    def enroll(learner) -> Callable[[], None]:
+        def run() -> None:
+            with transaction.atomic():
+                ClassEnrollment.objects.create(training_class=training_class, user=learner, enrollment_status_id=60)
+                barrier.wait(SECONDS)
+                mine = TrainingClass.objects.get(pk=training_class.pk)
+                mine.max_students = mine.max_students + 1
+                mine.save()
+
+        return run
+
+    assert at_once(*map(enroll, learners)) == []
+
+
+def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):
+    webhook = training_class.organization.webhooks.get()
+    written, renamed = threading.Event(), threading.Event()
+
+    def cancel() -> None:
+        with transaction.atomic():
+            TrainingClass.objects.get(pk=training_class.pk).cancel()
+            written.set()
+            assert renamed.wait(SECONDS)
+
+    def rename() -> None:
+        assert written.wait(SECONDS)
+        webhook.name = "Renamed"
+        webhook.save()
+        webhook.subscriptions.update(event_type="class.completed")
+        renamed.set()
+
+    assert at_once(cancel, rename) == []
+
+
+def test_a_deletion_waits_for_a_change_and_tells_it(told):
+    enrollment = ClassEnrollmentFactory()
+    user = enrollment.user
+    WebhookFactory(organization=OrganizationFactory(), events=["*"])
+    WebhookFactory(organization=user.organization, events=["user.*"])
+    written = threading.Event()
+
+    def rename() -> None:
+        with transaction.atomic():
+            mine = type(user).objects.get(pk=user.pk)
+            mine.first_name = "Renamed"
+            mine.save()
+            written.set()
+            threading.Event().wait(0.3)
+
+    def delete() -> None:
+        mine = type(user).objects.get(pk=user.pk)
+        assert written.wait(SECONDS)
+        mine.delete()
+
+    assert at_once(rename, delete) == []
+
+    assert [(event["type"], event["data"]["first_name"], event["sequence"]) for event in told()] == [
+        ("user.updated", "Renamed", 1),
+        ("user.deleted", "Renamed", 2),
+    ]

@@ -1,0 +1,83 @@
+"""Deletions that take more with them than the one object."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, UserFactory
+from example_project.training.models import Organization
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Plaque, Workshop
+from tms_webhooks import receivers
+from tms_webhooks.models import Event, Webhook
+
+# Committed, so that the database's own deferred constraints have their say.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_what_a_deletion_takes_with_it_is_told_too(told):
+    enrollment = ClassEnrollmentFactory()
+    organization = enrollment.training_class.organization
+    WebhookFactory(organization=organization, events=["class.*", "enrollment.*", "user.*"])
+
+    enrollment.user.delete()
+
+    (event,) = told()
+    assert event["type"] == "user.deleted"
+    assert event["data"]["organization"]["id"] == organization.pk
+
+
+@pytest.mark.parametrize("model", [Workshop, Plaque])
+@pytest.mark.parametrize("by", ["object", "queryset"])
+def test_the_end_of_an_organization_is_told_to_nobody_and_leaves_nothing(listen, organization, model, by):
+    listen(WorkshopSource, model)
+    model.objects.create(organization=organization, title="Pair programming")
+    assert Event.objects.count() == 1
+
+    if by == "object":
+        organization.delete()
+    else:
+        Organization.objects.filter(pk=organization.pk).delete()
+
+    assert not model.objects.exists()
+    assert not Event.objects.exists()
+    assert not Webhook.objects.exists()
+
+
+def test_an_organization_that_goes_with_something_else_takes_its_newest_events_along(
+    listen, organization, monkeypatch
+):
+    # As if the deletion had begun with a model above the organization.
+    monkeypatch.setattr(receivers, "_is_organization", lambda _origin: False)
+    listen(WorkshopSource, Workshop)
+    Workshop.objects.create(organization=organization, title="Pair programming")
+
+    organization.delete()
+
+    assert not Event.objects.exists()
+
+
+def test_other_organizations_keep_their_events(listen, organization):
+    other = OrganizationFactory()
+    WebhookFactory(organization=other, events=["*"])
+    listen(WorkshopSource, Workshop)
+    kept = Workshop.objects.create(organization=other, title="Mob programming")
+    Workshop.objects.create(organization=organization, title="Pair programming")
+
+    organization.delete()
+
+    assert [(event.organization, event.subject_id) for event in Event.objects.all()] == [(other, str(kept.pk))]
+
+
+def test_a_deletion_that_is_rolled_back_was_none(told):
+    user = UserFactory()
+    WebhookFactory(organization=user.organization, events=["user.*"])
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        user.delete()
+        assert Event.objects.get().type == "user.deleted"
+        raise ZeroDivisionError
+
+    assert told() == []

@@ -1,0 +1,108 @@
+"""A save that the database refuses leaves nothing behind, neither in the outbox nor on the instance."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models.signals import post_save, pre_save
+
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event, EventSequence
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory(external_id="CLS-1")
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    return training_class
+
+
+def test_a_refused_change_leaves_nothing(training_class):
+    training_class.confirmation_status_id = 2
+    training_class.end_at = training_class.start_at
+
+    with pytest.raises(IntegrityError):
+        training_class.save()
+
+    assert not Event.objects.exists()
+    assert not EventSequence.objects.exists()
+
+
+def test_later_saves_of_the_instance_are_right(training_class, told):
+    end_at, training_class.end_at = training_class.end_at, training_class.start_at
+    with pytest.raises(IntegrityError):
+        training_class.cancel()
+        training_class.save()
+    training_class.end_at = end_at
+    TrainingClass.objects.filter(pk=training_class.pk).update(confirmation_status_id=4)
+
+    training_class.complete()
+
+    *_before, event = told()
+    assert (event["type"], event["previous"]["status"]["name"]) == ("class.completed", "Tentative")
+
+
+def test_a_refused_new_object_can_be_saved_when_it_is_mended(training_class, told):
+    twin = TrainingClassFactory.build(
+        organization=training_class.organization, course=training_class.course, external_id="CLS-1"
+    )
+    with pytest.raises(IntegrityError):
+        twin.save()
+    assert not Event.objects.exists()
+    twin.external_id = "CLS-2"
+
+    twin.save()
+
+    (event,) = told()
+    assert (event["type"], event["data"]["external_id"], event["sequence"]) == ("class.scheduled", "CLS-2", 1)
+
+
+def test_a_refused_change_in_a_savepoint_leaves_the_transaction_usable(training_class, told):
+    with transaction.atomic():
+        training_class.cancel()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            training_class.end_at = training_class.start_at
+            training_class.save()
+        training_class.refresh_from_db()
+        training_class.complete()
+
+    assert [event["type"] for event in told()] == ["class.cancelled", "class.completed"]
+
+
+def test_a_save_that_forces_an_update_of_nothing_leaves_nothing(training_class):
+    gone = TrainingClass.objects.get(pk=training_class.pk)
+    training_class.delete()
+    Event.objects.all().delete()
+
+    with pytest.raises(DatabaseError):
+        gone.save(force_update=True)
+
+    assert not Event.objects.exists()
+
+
+def test_saving_writes_nothing_on_the_instance(training_class):
+    before = set(vars(training_class))
+    seen: list[set[str]] = []
+
+    def look(instance, **_kwargs):
+        seen.append(set(vars(instance)))
+        copy.deepcopy(instance)
+        pickle.dumps(instance)
+
+    for signal in (pre_save, post_save):
+        signal.connect(look, sender=TrainingClass)
+    try:
+        training_class.cancel()
+    finally:
+        for signal in (pre_save, post_save):
+            signal.disconnect(look, sender=TrainingClass)
+
+    assert seen == [before, before]
+    assert set(vars(training_class)) == before

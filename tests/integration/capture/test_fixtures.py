@@ -1,0 +1,54 @@
+"""Loading a fixture tells nothing: it brings the past into a database, and nothing happens."""
+
+from __future__ import annotations
+
+import pytest
+from django.core import serializers
+from django.core.management import call_command
+
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    return training_class
+
+
+def test_a_fixture_tells_neither_of_new_rows_nor_of_changed_ones(training_class, tmp_path):
+    changed = TrainingClass.objects.get(pk=training_class.pk)
+    changed.confirmation_status_id = 2
+    new = TrainingClass.objects.get(pk=training_class.pk)
+    new.pk, new.external_id = training_class.pk + 1, None
+    path = tmp_path / "classes.json"
+    path.write_text(serializers.serialize("json", [changed, new]))
+
+    call_command("loaddata", path, verbosity=0)
+
+    assert list(TrainingClass.objects.order_by("pk").values_list("confirmation_status_id", flat=True)) == [2, 0]
+    assert not Event.objects.exists()
+
+
+def test_after_a_fixture_changes_are_told_as_ever(training_class, told):
+    training_class.confirmation_status_id = 4
+    (deserialized,) = serializers.deserialize("json", serializers.serialize("json", [training_class]))
+    deserialized.save()
+
+    deserialized.object.cancel()
+
+    (event,) = told()
+    assert event["previous"] == {"status": {"code": 4, "name": "Tentative"}}
+
+
+def test_a_raw_save_of_an_instance_tells_nothing(training_class):
+    training_class.confirmation_status_id = 2
+
+    training_class.save_base(raw=True)
+
+    assert not Event.objects.exists()

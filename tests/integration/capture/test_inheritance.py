@@ -1,0 +1,114 @@
+"""Proxies, and models that extend others by a table of their own, are told by their parent's source."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Banquet, OnsiteWorkshop, PastWorkshop, Workshop
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _listening(listen):
+    listen(WorkshopSource, Workshop)
+
+
+def steps(told) -> list[tuple[str, int, dict]]:
+    return [(event["type"], event["sequence"], event["previous"]) for event in told()]
+
+
+def test_a_proxy_is_told_from_its_first_row_to_its_last(organization, told):
+    workshop = PastWorkshop.objects.create(organization=organization, title="Pair programming")
+    workshop.title = "Mob programming"
+    workshop.save()
+    workshop.delete()
+
+    assert steps(told) == [
+        ("workshop.created", 1, {}),
+        ("workshop.changed", 2, {"title": "Pair programming"}),
+        ("workshop.deleted", 3, {}),
+    ]
+
+
+def test_a_child_is_told_from_its_first_row_to_its_last(organization, told):
+    workshop = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
+    workshop.title = "Mob programming"
+    workshop.save()
+    workshop.room = "8"
+    workshop.save()
+    key = workshop.pk
+    workshop.delete()
+
+    assert steps(told) == [
+        ("workshop.created", 1, {}),
+        ("workshop.changed", 2, {"title": "Pair programming"}),
+        ("workshop.deleted", 3, {}),
+    ]
+    assert {event["data"]["id"] for event in told()} == {key}
+
+
+def test_a_child_and_its_parents_instance_are_one_object(organization, told):
+    child = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
+    parent = Workshop.objects.get(pk=child.pk)
+    parent.title = "Mob programming"
+    parent.save()
+
+    child.save()
+
+    assert steps(told) == [
+        ("workshop.created", 1, {}),
+        ("workshop.changed", 2, {"title": "Pair programming"}),
+        ("workshop.changed", 3, {"title": "Mob programming"}),
+    ]
+
+
+def test_a_child_that_leaves_its_parent_behind_deletes_nothing_that_is_told(organization, told):
+    child = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
+
+    child.delete(keep_parents=True)
+
+    assert [step[0] for step in steps(told)] == ["workshop.created"]
+    assert Workshop.objects.exists()
+
+
+def test_a_child_that_extends_a_row_which_exists_is_no_new_object(organization, told):
+    parent = Workshop.objects.create(organization=organization, title="Pair programming")
+
+    OnsiteWorkshop(workshop_ptr=parent, organization=organization, title="Mob programming", room="7").save()
+
+    assert steps(told) == [("workshop.created", 1, {}), ("workshop.changed", 2, {"title": "Pair programming"})]
+
+
+def test_a_child_of_two_parents_is_told_by_the_key_of_the_one_that_is_a_source(organization, told):
+    Workshop.objects.create(organization=organization, title="Pair programming")
+    Workshop.objects.all().delete()
+    Event.objects.all().delete()
+
+    banquet = Banquet.objects.create(organization=organization, title="Closing dinner", menu="Soup")
+    banquet.title = "Opening dinner"
+    banquet.save()
+    assert banquet.pk != banquet.workshop_ptr_id
+    key = banquet.workshop_ptr_id
+    banquet.delete()
+
+    assert [(event["type"], event["data"]["id"]) for event in told()] == [
+        ("workshop.created", key),
+        ("workshop.changed", key),
+        ("workshop.deleted", key),
+    ]
+
+
+def test_a_source_of_a_child_is_told_beside_its_parents(listen, organization, told):
+    listen(WorkshopSource, OnsiteWorkshop)
+
+    OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
+    Workshop.objects.create(organization=organization, title="Mob programming")
+
+    assert [(event["type"], event["data"]["title"]) for event in told()] == [
+        ("workshop.created", "Pair programming"),
+        ("workshop.created", "Pair programming"),
+        ("workshop.created", "Mob programming"),
+    ]

@@ -1,0 +1,167 @@
+"""Connecting a source to its model, and letting go of it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.models import Model
+from django.db.models.signals import post_save, pre_delete, pre_save
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Ticket, Workshop
+from tms_webhooks import receivers
+from tms_webhooks.models import Event
+from tms_webhooks.sources.registry import temporarily
+
+FAMILY = (Workshop, PastWorkshop, OnsiteWorkshop)
+SIGNALS = (pre_save, post_save, pre_delete)
+
+
+def heard(model: type[Model]) -> list[bool]:
+    return [signal.has_listeners(model) for signal in SIGNALS]
+
+
+@pytest.fixture
+def source():
+    with temporarily(WorkshopSource, Workshop) as source:
+        yield source
+        receivers.disconnect(source)
+
+
+@pytest.mark.parametrize("model", FAMILY)
+def test_a_model_and_all_that_extend_it_are_listened_to(source, model):
+    assert heard(model) == [False] * 3
+
+    receivers.connect(source)
+
+    assert heard(model) == [True] * 3
+    assert model.save_base is not Model.save_base
+    assert model.save_base.alters_data
+
+
+def test_others_are_not(source):
+    receivers.connect(source)
+
+    assert heard(Ticket) == [False] * 3
+    assert Ticket.save_base is Model.save_base
+
+
+@pytest.mark.parametrize("model", FAMILY)
+def test_letting_go_leaves_the_model_as_it_was(source, model):
+    receivers.connect(source)
+
+    receivers.disconnect(source)
+
+    assert heard(model) == [False] * 3
+    assert "save_base" not in vars(model)
+    assert model.save_base is Model.save_base
+
+
+def test_a_save_base_of_the_hosts_own_is_called_and_restored(source, monkeypatch):
+    calls = []
+
+    def save_base(self, *args, **kwargs):
+        calls.append(kwargs)
+        return Model.save_base(self, *args, **kwargs)
+
+    monkeypatch.setattr(Workshop, "save_base", save_base, raising=False)
+    receivers.connect(source)
+    assert Workshop.save_base is not save_base
+
+    receivers.disconnect(source)
+
+    assert vars(Workshop)["save_base"] is save_base
+
+
+def test_connecting_twice_is_connecting_once(source):
+    receivers.connect(source)
+    wrapped = Workshop.save_base
+
+    receivers.connect(source)
+
+    assert Workshop.save_base is wrapped
+    receivers.disconnect(source)
+    assert heard(Workshop) == [False] * 3
+
+
+def test_letting_go_twice_is_letting_go_once(source):
+    receivers.connect(source)
+
+    receivers.disconnect(source)
+    receivers.disconnect(source)
+
+    assert Workshop.save_base is Model.save_base
+
+
+def test_a_model_of_two_sources_is_let_go_with_the_last_of_them(source):
+    class Other(WorkshopSource):
+        pass
+
+    with temporarily(Other, Workshop) as other:
+        receivers.connect(source)
+        receivers.connect(other)
+
+        receivers.disconnect(source)
+        assert heard(Workshop) == [True] * 3
+        assert Workshop.save_base is not Model.save_base
+
+        receivers.disconnect(other)
+        assert heard(Workshop) == [False] * 3
+        assert Workshop.save_base is Model.save_base
+
+
+def test_a_child_with_a_source_of_its_own_outlives_its_parents(source):
+    with temporarily(WorkshopSource, OnsiteWorkshop) as other:
+        receivers.connect(source)
+        receivers.connect(other)
+
+        receivers.disconnect(source)
+
+        assert (heard(Workshop), heard(OnsiteWorkshop)) == ([False] * 3, [True] * 3)
+        assert Workshop.save_base is Model.save_base
+        assert OnsiteWorkshop.save_base is not Model.save_base
+        receivers.disconnect(other)
+        assert OnsiteWorkshop.save_base is Model.save_base
+
+
+@pytest.mark.django_db
+def test_arguments_reach_the_models_own_save_base(listen, organization):
+    listen(WorkshopSource, Workshop)
+    workshop = Workshop.objects.create(organization=organization, title="Pair programming")
+    workshop.title = "Mob programming"
+
+    workshop.save_base(False, False, True, "default", ["title"])  # raw, force_insert, force_update, using, update_fields
+
+    assert list(Event.objects.values_list("type", flat=True)) == ["workshop.created", "workshop.changed"]
+
+
+@pytest.mark.django_db
+def test_a_save_past_the_models_own_save_base_is_told_too(listen):
+    workshop = Workshop.objects.create(organization=OrganizationFactory(), title="Pair programming")
+    WebhookFactory(organization=workshop.organization, events=["*"])
+    listen(WorkshopSource, Workshop)
+    workshop.title = "Mob programming"
+
+    Model.save_base(workshop)
+
+    assert Event.objects.get().type == "workshop.changed"
+
+
+@pytest.mark.django_db
+def test_two_sources_of_one_model_each_tell_their_own(listen, organization, told):
+    class Loud(WorkshopSource):
+        fields = {"title": "headline_in_capitals"}
+
+    Workshop.headline_in_capitals = property(lambda self: self.title.upper())
+    try:
+        listen(WorkshopSource, Workshop)
+        listen(Loud, Workshop)
+        Workshop.objects.create(organization=organization, title="Pair programming")
+    finally:
+        del Workshop.headline_in_capitals
+
+    assert [(event["data"]["title"], event["sequence"]) for event in told()] == [
+        ("Pair programming", 1),
+        ("PAIR PROGRAMMING", 2),
+    ]

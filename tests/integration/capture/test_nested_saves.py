@@ -1,0 +1,191 @@
+"""Receivers of the host's that save the object which is being saved: each event begins where the last one ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import transaction
+from django.db.models.signals import post_save, pre_save
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Refused(Exception):
+    """What a test ends a savepoint with."""
+
+
+@contextlib.contextmanager
+def receiving(signal, receiver: Callable[[Workshop], None]) -> Iterator[None]:
+    """Call a receiver for the first save of a workshop alone, as one has to that saves it again."""
+    calls: list[Workshop] = []
+
+    def once(instance, **_kwargs):
+        if not calls:
+            calls.append(instance)
+            receiver(instance)
+
+    signal.connect(once, sender=Workshop)
+    try:
+        yield
+    finally:
+        signal.disconnect(once, sender=Workshop)
+
+
+@pytest.fixture(params=["receivers of the app first", "receivers of the host first"])
+def listen_around(request, listen):
+    """Listen to workshops before the host's receivers or after them: nothing may depend on it."""
+
+    def around(signal, receiver, action: Callable[[], object]) -> None:
+        if request.param == "receivers of the app first":
+            listen(WorkshopSource, Workshop)
+            with receiving(signal, receiver):
+                action()
+        else:
+            with receiving(signal, receiver):
+                listen(WorkshopSource, Workshop)
+                action()
+
+    return around
+
+
+@pytest.fixture
+def workshop(organization):
+    return Workshop.objects.create(organization=organization, title="Pair programming")
+
+
+def steps(told) -> list[tuple[str, int, dict, str]]:
+    return [(event["type"], event["sequence"], event["previous"], event["data"]["title"]) for event in told()]
+
+
+def save(workshop: Workshop, **values: object) -> None:
+    for name, value in values.items():
+        setattr(workshop, name, value)
+    workshop.save()
+
+
+def test_a_second_save_after_the_first_is_a_second_event(listen_around, workshop, told):
+    listen_around(post_save, lambda instance: save(instance, title="Second"), lambda: save(workshop, title="First"))
+
+    assert steps(told) == [
+        ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
+        ("workshop.changed", 2, {"title": "First"}, "Second"),
+    ]
+
+
+def test_a_second_save_by_another_instance_is_a_second_event(listen_around, workshop, told):
+    def again(instance):
+        save(Workshop.objects.get(pk=instance.pk), title="Second")
+
+    listen_around(post_save, again, lambda: save(workshop, title="First"))
+
+    assert steps(told) == [
+        ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
+        ("workshop.changed", 2, {"title": "First"}, "Second"),
+    ]
+
+
+def test_a_new_object_that_is_saved_again_is_created_once(listen_around, organization, told):
+    listen_around(
+        post_save,
+        lambda instance: save(instance, title="Second"),
+        lambda: Workshop.objects.create(organization=organization, title="First"),
+    )
+
+    assert steps(told) == [("workshop.created", 1, {}, "First"), ("workshop.changed", 2, {"title": "First"}, "Second")]
+
+
+def test_a_save_before_the_write_comes_first(listen_around, workshop, told):
+    def before(instance):
+        other = Workshop.objects.get(pk=instance.pk)
+        save(other, title="Zeroth")
+
+    listen_around(pre_save, before, lambda: save(workshop, title="First"))
+
+    assert steps(told) == [
+        ("workshop.changed", 1, {"title": "Pair programming"}, "Zeroth"),
+        ("workshop.changed", 2, {"title": "Zeroth"}, "First"),
+    ]
+
+
+def test_an_object_that_a_receiver_saves_before_it_is_saved_is_created_once(listen_around, organization, told):
+    listen_around(
+        pre_save,
+        lambda instance: save(instance, title="Zeroth"),
+        lambda: save(Workshop(organization=organization), title="First"),
+    )
+
+    assert [step[0] for step in steps(told)] == ["workshop.created"]
+    assert Workshop.objects.count() == 1
+
+
+def test_a_second_save_that_changes_nothing_adds_nothing(listen_around, workshop, told):
+    listen_around(post_save, lambda instance: instance.save(), lambda: save(workshop, title="First"))
+
+    assert steps(told) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
+
+
+@pytest.mark.parametrize("seats", [10, 12])
+def test_a_second_save_that_is_rolled_back_leaves_the_first(listen_around, workshop, told, seats):
+    def in_vain(instance):
+        with contextlib.suppress(Refused), transaction.atomic():
+            save(Workshop.objects.get(pk=instance.pk), title="Second", seats=seats)
+            raise Refused
+
+    listen_around(post_save, in_vain, lambda: save(workshop, title="First"))
+
+    assert steps(told) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
+    assert Workshop.objects.get().title == "First"
+
+
+def test_a_third_save_after_one_that_was_rolled_back_begins_where_the_first_ended(listen_around, workshop, told):
+    def in_vain_then_in_earnest(instance):
+        with contextlib.suppress(Refused), transaction.atomic():
+            save(Workshop.objects.get(pk=instance.pk), title="Second")
+            raise Refused
+        save(Workshop.objects.get(pk=instance.pk), title="Third")
+
+    listen_around(post_save, in_vain_then_in_earnest, lambda: save(workshop, title="First"))
+
+    assert steps(told) == [
+        ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
+        ("workshop.changed", 2, {"title": "First"}, "Third"),
+    ]
+
+
+def test_a_change_without_signals_between_write_and_reading_is_part_of_the_change(listen, workshop, told):
+    def quietly(instance):
+        Workshop.objects.filter(pk=instance.pk).update(seats=3)
+
+    with receiving(post_save, quietly):
+        listen(WorkshopSource, Workshop)
+        save(workshop, title="First")
+
+    (event,) = told()
+    assert (event["previous"], event["data"]["seats"]) == ({"title": "Pair programming", "seats": 10}, 3)
+
+
+def test_an_object_that_a_receiver_deletes_is_told_until_its_end(listen_around, workshop, told):
+    listen_around(post_save, lambda instance: Workshop(pk=instance.pk).delete(), lambda: save(workshop, title="First"))
+
+    assert steps(told) == [
+        ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
+        ("workshop.deleted", 2, {}, "First"),
+    ]
+
+
+def test_saving_another_object_in_between_mixes_nothing_up(listen_around, workshop, organization, told):
+    other = Workshop.objects.create(organization=organization, title="Mob programming")
+
+    listen_around(post_save, lambda _instance: save(other, title="Second"), lambda: save(workshop, title="First"))
+
+    assert sorted((event["previous"]["title"], event["data"]["title"]) for event in told()) == [
+        ("Mob programming", "Second"),
+        ("Pair programming", "First"),
+    ]
+    assert set(Event.objects.values_list("sequence", flat=True)) == {1}

@@ -1,0 +1,93 @@
+"""A save that changes nothing which is sent tells nothing."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import update_last_login
+
+from example_project.training.factories import ClassroomFactory, TrainingClassFactory, UserFactory
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event, EventSequence
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["*"])
+    return training_class
+
+
+def test_a_save_without_a_change_tells_nothing(training_class):
+    training_class.save()
+
+    assert not Event.objects.exists()
+    assert not EventSequence.objects.exists()
+
+
+def test_a_new_time_of_modification_alone_tells_nothing(training_class):
+    before = TrainingClass.objects.get(pk=training_class.pk).last_modified
+
+    training_class.save_fields()
+
+    assert TrainingClass.objects.get(pk=training_class.pk).last_modified > before
+    assert not Event.objects.exists()
+
+
+def test_a_field_that_is_not_sent_tells_nothing(training_class):
+    training_class.description = "Bring a laptop."
+    training_class.save()
+
+    assert not Event.objects.exists()
+
+
+def test_setting_the_status_that_it_has_tells_nothing(training_class):
+    training_class.schedule()
+
+    assert not Event.objects.exists()
+
+
+def test_a_change_that_is_taken_back_before_the_save_tells_nothing(training_class):
+    training_class.max_students = 99
+    training_class.max_students = 16
+    training_class.save()
+
+    assert not Event.objects.exists()
+
+
+def test_another_word_for_the_same_status_tells_nothing(listen, organization):
+    class Told(WorkshopSource):
+        statuses = {"state": {"planned": 0, "pencilled in": 0}}
+
+    workshop = Workshop.objects.create(organization=organization, title="Pair programming", state="planned")
+    listen(Told, Workshop)
+
+    workshop.state = "pencilled in"
+    workshop.save()
+
+    assert not Event.objects.filter(subject_type="workshop").exists()
+
+
+def test_a_sign_in_is_no_update_of_the_user():
+    user = UserFactory()
+    WebhookFactory(organization=user.organization, events=["user.*"])
+
+    update_last_login(None, user)
+
+    user.refresh_from_db()
+    assert user.last_login is not None
+    assert not Event.objects.exists()
+
+
+def test_a_model_that_is_no_source_tells_nothing():
+    classroom = ClassroomFactory()
+    WebhookFactory(organization=classroom.organization, events=["*"])
+
+    classroom.seats = 3
+    classroom.save()
+
+    assert not Event.objects.exists()

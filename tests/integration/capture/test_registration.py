@@ -1,0 +1,82 @@
+"""What `register` refuses, each with a sentence that says what to do instead."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import models
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import PastWorkshop, Ticket, Workshop
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.sources import Source, register
+from tms_webhooks.sources.registry import all_sources, sources_of, temporarily
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left():
+    before = all_sources()
+    yield
+    assert all_sources() == before
+
+
+@pytest.mark.parametrize("model", ["testapp.Workshop", None, int, Workshop(title="Pair programming")])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(ConfigurationError, match="name a model class"):
+        register(model)(WorkshopSource)
+
+
+def test_an_abstract_model_is_refused():
+    class Shaped(models.Model):
+        class Meta:
+            abstract = True
+            app_label = "testapp"
+
+    with pytest.raises(ConfigurationError, match="Shaped is abstract; register WorkshopSource for its subclasses"):
+        register(Shaped)(WorkshopSource)
+
+
+def test_a_source_without_a_noun_is_refused():
+    class Nameless(Source):
+        pass
+
+    with pytest.raises(ConfigurationError, match="Nameless has no noun"):
+        register(Workshop)(Nameless)
+
+
+def test_registering_twice_is_refused():
+    with (
+        temporarily(WorkshopSource, Workshop),
+        pytest.raises(ConfigurationError, match=r"WorkshopSource is registered twice for testapp\.Workshop"),
+    ):
+        register(Workshop)(WorkshopSource)
+
+
+@pytest.mark.parametrize("thing", [object, WorkshopSource.tells, Workshop])
+def test_what_is_no_source_is_refused(thing):
+    with pytest.raises(ConfigurationError, match="put it on a subclass of Source"):
+        register(Workshop)(thing)
+
+
+def test_no_model_at_all_is_refused():
+    with pytest.raises(ConfigurationError, match="names no model"):
+        register()(WorkshopSource)
+
+
+def test_one_class_may_serve_several_models_and_one_model_several_classes():
+    class Other(WorkshopSource):
+        pass
+
+    with (
+        temporarily(WorkshopSource, Workshop) as first,
+        temporarily(WorkshopSource, Ticket) as second,
+        temporarily(Other, Workshop) as third,
+    ):
+        assert sources_of(Workshop) == [first, third]
+        assert sources_of(PastWorkshop) == [first, third]
+        assert sources_of(Ticket) == [second]
+
+
+def test_the_decorator_returns_the_class(monkeypatch):
+    monkeypatch.setattr("tms_webhooks.sources.registry._add", lambda source_class, model: None)
+
+    assert register(Workshop, Ticket)(WorkshopSource) is WorkshopSource

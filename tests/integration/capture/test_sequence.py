@@ -1,0 +1,97 @@
+"""Each object counts its own events, from 1 and without gaps."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+class Refused(Exception):
+    """What a test ends a transaction with."""
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["*"])
+    return training_class
+
+
+def sequences(subject) -> list[int]:
+    return list(Event.objects.filter(subject_id=str(subject.pk)).order_by("pk").values_list("sequence", flat=True))
+
+
+def test_an_object_counts_from_one(training_class, told):
+    training_class.cancel()
+    training_class.schedule()
+    training_class.complete()
+
+    assert sequences(training_class) == [1, 2, 3]
+    assert [event["sequence"] for event in told()] == [1, 2, 3]
+
+
+def test_two_events_of_one_change_follow_each_other(training_class, told):
+    enrollment = ClassEnrollmentFactory(training_class=training_class)
+    Event.objects.all().delete()
+
+    enrollment.enrollment_status_id, enrollment.completion_status_id = 20, 40
+    enrollment.save()
+
+    assert [(event["type"], event["sequence"]) for event in told()] == [
+        ("enrollment.waitlisted", 2),
+        ("enrollment.no_show", 3),
+    ]
+
+
+def test_objects_count_apart(training_class):
+    other = TrainingClassFactory(organization=training_class.organization)
+
+    training_class.cancel()
+    other.cancel()
+
+    assert (sequences(training_class), sequences(other)) == ([1], [1, 2])
+
+
+def test_objects_of_two_kinds_with_one_key_count_apart(training_class):
+    enrollment = ClassEnrollmentFactory(training_class=training_class, pk=training_class.pk)
+    training_class.cancel()
+
+    assert set(Event.objects.filter(subject_id=str(enrollment.pk)).values_list("subject_type", "sequence")) >= {
+        ("enrollment", 1),
+        ("class", 1),
+    }
+
+
+def test_a_number_that_was_rolled_back_is_given_again(training_class):
+    training_class.cancel()
+    with pytest.raises(Refused), transaction.atomic():
+        training_class.complete()
+        assert sequences(training_class) == [1, 2]
+        raise Refused
+    training_class.guarantee()
+
+    assert sequences(training_class) == [1, 2]
+
+
+def test_what_nobody_wants_is_not_counted(training_class):
+    training_class.organization.webhooks.get().subscriptions.update(event_type="class.completed")
+
+    training_class.cancel()
+    training_class.complete()
+
+    assert sequences(training_class) == [1]
+
+
+def test_pruned_events_leave_their_number_taken(training_class):
+    training_class.cancel()
+    Event.objects.all().delete()
+
+    training_class.complete()
+
+    assert sequences(training_class) == [2]

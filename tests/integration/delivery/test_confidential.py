@@ -1,0 +1,172 @@
+"""Secrets, header values and signatures are in the request, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import Wire, answer, broken
+from tests.receiver import Answer
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.models import DeliveryAttempt, Webhook
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "dXNlcjpodW50ZXIy"
+KEY = "k-7f3a9c"
+HEADERS = f"Authorization=Basic {PASSWORD}\nX-Api-Key={KEY}"
+
+
+@pytest.fixture(autouse=True)
+def everything(caplog):
+    """Log all there is, the libraries' lines included."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="tms_webhooks")
+    return caplog
+
+
+def secrets_of(webhook: Webhook) -> list[str]:
+    whole = [reveal(secret.value) for secret in webhook.secrets.all()]
+    assert whole
+    return [PASSWORD, KEY, *(secret.removeprefix("whsec_") for secret in whole)]
+
+
+def logged(caplog) -> str:
+    """Every record in every way a handler may write it out."""
+    formatter = logging.Formatter("%(name)s %(message)s")
+    return "\n".join(f"{formatter.format(record)} {record.args!r} {vars(record)!r}" for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Answer(200),
+        Answer(500, body=b"no"),
+        Answer(302, {"location": "https://elsewhere.example.com/"}),
+        Answer(410),
+        Answer(429, {"retry-after": "9"}),
+    ],
+    ids=lambda said: str(said.status),
+)
+def test_no_log_record_holds_a_secret_a_header_value_or_a_signature(receiver, drain, caplog, said):
+    webhook = WebhookFactory(url=receiver.url, events=["*"], headers=HEADERS)
+    webhook.rotate_secret()
+    write_event(webhook.organization)
+    receiver.answers = [said]
+
+    drain()
+
+    (request,) = receiver.received
+    assert request.headers["authorization"] == f"Basic {PASSWORD}"
+    text = logged(caplog)
+    assert f"status={said.status}" in text
+    signatures = [part.removeprefix("v1,") for part in request.headers["webhook-signature"].split(" ")]
+    assert len(signatures) == 2
+    for private in [*secrets_of(webhook), *signatures]:
+        assert private not in text
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        broken(ErrorClass.CONNECTION_RESET),
+        RuntimeError(f"bad header Authorization: Basic {PASSWORD}"),
+        ValueError(KEY),
+        UnicodeEncodeError("latin-1", PASSWORD, 0, 1, "no"),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_what_goes_wrong_is_kept_and_logged_without_them(run, caplog, problem):
+    webhook = subscribed(headers=HEADERS)
+    write_event(webhook.organization)
+
+    run(wire=Wire(problem))
+
+    attempt = DeliveryAttempt.objects.get()
+    assert attempt.error_class
+    for private in secrets_of(webhook):
+        assert private not in attempt.message
+        assert private not in logged(caplog)
+
+
+@pytest.mark.parametrize(
+    "headers", [f"Authorization: Basic {PASSWORD}", f"webhook-id={PASSWORD}", f"X-Key={KEY}\x01", f"X-Key={KEY}Ω"]
+)
+def test_stored_headers_that_cant_be_read_are_not_quoted(run, wire, caplog, headers):
+    webhook = subscribed(headers=headers)
+    write_event(webhook.organization)
+
+    run()
+
+    assert wire.requests == []
+    attempt = DeliveryAttempt.objects.get()
+    for private in secrets_of(webhook):
+        assert private not in attempt.message
+        assert private not in logged(caplog)
+
+
+def test_a_secret_of_another_form_is_not_quoted(run, wire, caplog):
+    webhook = subscribed()
+    webhook.secrets.update(value=f"whsec_{PASSWORD}!")
+    write_event(webhook.organization)
+
+    run()
+
+    assert wire.requests == []
+    assert PASSWORD not in DeliveryAttempt.objects.get().message
+    assert PASSWORD not in logged(caplog)
+
+
+def test_nothing_that_the_worker_handles_shows_them(worker, clock):
+    webhook = subscribed(headers=HEADERS)
+    write_event(webhook.organization)
+    fan_out(clock.now)
+    alice = worker("alice")
+    alice.wire.answers = [answer(500)]
+
+    (parcel,) = alice.claim()
+    result = alice.send(parcel)
+
+    assert parcel.headers == {"Authorization": f"Basic {PASSWORD}", "X-Api-Key": KEY}
+    (request,) = alice.wire.requests
+    for shown in (repr(parcel), str(parcel), f"{parcel}", repr(result), str(result), repr([parcel, result])):
+        for private in [*secrets_of(webhook), request.headers["webhook-signature"]]:
+            assert private not in shown
+
+
+def test_a_request_shows_neither_headers_nor_body(worker, clock):
+    webhook = subscribed(headers=HEADERS)
+    write_event(webhook.organization)
+    fan_out(clock.now)
+    alice = worker("alice")
+    alice.send(alice.claim()[0])
+
+    (request,) = alice.wire.requests
+
+    for private in [*secrets_of(webhook), request.headers["webhook-signature"], "Zoë"]:
+        assert private not in repr(request)
+
+
+def test_a_traceback_through_the_sender_shows_none_of_them(run, caplog):
+    webhook = subscribed(headers=HEADERS)
+    write_event(webhook.organization)
+    seen = []
+
+    def refuse(request):
+        try:
+            raise RuntimeError("no")
+        except RuntimeError as error:
+            seen.append("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
+            raise
+
+    run(wire=Wire(refuse))
+
+    assert len(seen) == 1
+    for private in secrets_of(webhook):
+        assert private not in seen[0]

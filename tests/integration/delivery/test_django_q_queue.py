@@ -1,0 +1,178 @@
+"""What is left in django-q2's tables: tasks that wait, and schedules. No cluster is needed to see it."""
+
+from __future__ import annotations
+
+import pydoc
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import transaction
+from django.utils import timezone
+from django_q.brokers.orm import ORM
+from django_q.models import OrmQ, Schedule, Success
+from django_q.signing import SignedPackage
+
+from tms_webhooks import tasks
+from tms_webhooks.outbox.ring import DRAIN
+from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.django_q import DjangoQQueue
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _queue(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
+
+
+def waiting() -> list[dict]:
+    return [SignedPackage.loads(row.payload) for row in OrmQ.objects.order_by("pk")]
+
+
+def takeable() -> list[str]:
+    """What a worker would get now."""
+    return [SignedPackage.loads(payload)["func"] for _pk, payload in ORM(list_key="tms").dequeue() or ()]
+
+
+def test_the_settings_choose_the_queue():
+    assert isinstance(get_queue(), DjangoQQueue)
+
+
+def test_a_task_names_its_function_and_its_own_options():
+    get_queue().enqueue(DRAIN, 2, True)
+
+    (task,) = waiting()
+    assert (task["func"], task["args"], task["kwargs"]) == (DRAIN, (2, True), {})
+    # Whatever the host's Q_CLUSTER says: no row for each result, and no task that failed tried for ever.
+    assert (task["save"], task["ack_failure"], task["timeout"]) == (False, True, 90)
+    assert "broker" not in task
+    assert not Success.objects.exists()
+
+
+def test_options_are_the_same_for_every_task():
+    for _ in range(2):
+        get_queue().enqueue(DRAIN)
+        get_queue().enqueue_at(timezone.now() + timedelta(hours=1), DRAIN)
+
+    assert [(task["save"], task["ack_failure"], task["timeout"]) for task in waiting()] == [(False, True, 90)] * 4
+
+
+def test_a_task_is_there_for_a_worker_at_once():
+    get_queue().enqueue(DRAIN)
+
+    assert takeable() == [DRAIN]
+
+
+def test_a_task_goes_with_the_transaction_that_enqueued_it():
+    with pytest.raises(RuntimeError), transaction.atomic():
+        get_queue().enqueue(DRAIN)
+        raise RuntimeError
+
+    assert not OrmQ.objects.exists()
+
+
+def test_a_task_for_later_waits_behind_a_lock():
+    moment = timezone.now() + timedelta(minutes=5)
+
+    assert get_queue().enqueue_at(moment, DRAIN, 1, True) is True
+
+    (row,) = OrmQ.objects.all()
+    assert (row.lock, row.key) == (moment, "tms")
+    (task,) = waiting()
+    assert (task["func"], task["args"]) == (DRAIN, (1, True))
+    assert takeable() == []
+
+
+def test_a_task_for_later_is_taken_when_its_time_has_come():
+    get_queue().enqueue_at(timezone.now() - timedelta(milliseconds=1), DRAIN)
+
+    assert takeable() == [DRAIN]
+
+
+def test_a_broker_that_cant_wait_says_so_and_enqueues_nothing(monkeypatch):
+    monkeypatch.setattr("tms_webhooks.queues.django_q.get_broker", object)
+
+    assert get_queue().enqueue_at(timezone.now(), DRAIN) is False
+    assert not OrmQ.objects.exists()
+
+
+# Schedules
+
+
+@pytest.fixture
+def migrated() -> None:
+    call_command("migrate", verbosity=0)
+
+
+def schedules() -> list[tuple]:
+    return list(Schedule.objects.order_by("func").values_list("func", "schedule_type", "minutes", "repeats"))
+
+
+EXPECTED = [
+    ("tms_webhooks.tasks.prune", Schedule.MINUTES, 60, -1),
+    ("tms_webhooks.tasks.scan_expiring", Schedule.MINUTES, 5, -1),
+    ("tms_webhooks.tasks.sweep", Schedule.MINUTES, 1, -1),
+]
+
+
+def test_schedules_are_there_after_migrate(migrated):
+    assert schedules() == EXPECTED
+    assert all(schedule.next_run <= timezone.now() for schedule in Schedule.objects.all())
+    assert all(schedule.name.startswith("tms_webhooks ") for schedule in Schedule.objects.all())
+
+
+def test_migrating_again_changes_nothing(migrated):
+    before = list(Schedule.objects.order_by("pk").values())
+
+    call_command("migrate", verbosity=0)
+
+    assert list(Schedule.objects.order_by("pk").values()) == before
+
+
+def test_the_times_that_an_admin_chose_are_respected(migrated):
+    later = timezone.now() + timedelta(days=1)
+    Schedule.objects.filter(func="tms_webhooks.tasks.prune").update(minutes=360, next_run=later, repeats=5)
+
+    call_command("migrate", verbosity=0)
+
+    prune = Schedule.objects.get(func="tms_webhooks.tasks.prune")
+    assert (prune.minutes, prune.next_run, prune.repeats) == (360, later, 5)
+    assert Schedule.objects.count() == 3
+
+
+def test_a_function_that_moved_is_followed_by_its_schedule(migrated):
+    Schedule.objects.filter(func="tms_webhooks.tasks.prune").update(func="tms_webhooks.old.prune", minutes=7)
+
+    call_command("migrate", verbosity=0)
+
+    assert Schedule.objects.count() == 3
+    assert Schedule.objects.get(func="tms_webhooks.tasks.prune").minutes == 7
+
+
+def test_the_setting_says_how_often_windows_are_scanned(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 15}
+
+    call_command("migrate", verbosity=0)
+
+    assert Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring").minutes == 15
+
+
+@pytest.mark.parametrize("path", [DRAIN, *(function for function, *_ in EXPECTED)])
+def test_every_task_is_found_by_its_path_as_a_worker_looks_for_it(path):
+    assert pydoc.locate(path) is getattr(tasks, path.rsplit(".", 1)[1])
+
+
+@pytest.mark.parametrize("function", [tasks.drain, tasks.sweep, tasks.scan_expiring, tasks.prune])
+def test_a_task_takes_arguments_that_a_later_version_may_send(settings, function):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.5}
+
+    function(from_the_future=True)
+
+
+def test_the_sweep_starts_a_chain_for_every_slot(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 3}
+
+    tasks.sweep()
+
+    assert [(task["func"], task["args"]) for task in waiting()] == [(DRAIN, (1,)), (DRAIN, (2,)), (DRAIN, (3,))]

@@ -1,0 +1,235 @@
+"""One run of the drain: how it ends, what it holds meanwhile, and what it leaves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.wire import Gate, Wire, answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def drain_with(clock, wire):
+    """Make a drain; ``probe`` is called on its every turn, in its thread."""
+
+    def drain_with(probe=lambda: None, *, wire=wire) -> Drain:
+        def look(now):
+            probe()
+            return fan_out(now)
+
+        return Drain(fan_out=look, clock=clock, client=wire, dice=lambda: 0.5)
+
+    return drain_with
+
+
+def assert_nothing_is_held() -> None:
+    assert not Delivery.objects.exclude(lease="").exists()
+    assert not Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT).exists()
+
+
+def test_a_drain_that_is_idle_is_done(drain_with):
+    tally = drain_with().run(until_idle=True)
+
+    assert (tally.events, tally.sent, tally.delivered) == (0, 0, 0)
+
+
+def test_a_drain_counts_what_it_did(drain_with, wire):
+    webhook = subscribed()
+    write_events(webhook.organization, 5)
+    wire.answers = [answer(500), answer(500)]
+
+    tally = drain_with().run(until_idle=True)
+
+    assert (tally.events, tally.sent, tally.delivered) == (5, 5, 3)
+
+
+def test_a_drain_with_a_budget_works_that_long_and_no_longer(drain_with):
+    started_at = time.monotonic()
+
+    drain_with().run(seconds=0.3)
+
+    assert 0.3 <= time.monotonic() - started_at < 1.5
+
+
+def test_a_drain_that_nobody_wakes_finds_what_comes_while_it_runs(settings, drain_with, wire):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 0.03, "DRAIN_POLL": 0.03}
+    webhook = subscribed()
+    turns = []
+
+    def probe():
+        turns.append(None)
+        if len(turns) in (2, 4):
+            write_event(webhook.organization)
+
+    drain_with(probe).run(seconds=0.6)
+
+    assert len(wire.requests) == 2
+    assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+
+
+def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 30)
+    stop, gate, closed = threading.Event(), Gate(), []
+    # A quick receiver first, so that the drain has reason to look ahead.
+    wire = Wire(*[answer() for _ in range(9)], otherwise=gate)
+
+    def probe():
+        if gate.waiting:
+            stop.set()
+
+    def closing():
+        closed.append(DeliveryAttempt.objects.count())
+        gate.open()
+
+    drain_with(probe, wire=wire).run(stop=stop, closing=closing)
+
+    assert len(closed) == 1
+    assert closed[0] < 10
+    assert len(wire.requests) == 10
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 10
+    rest = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
+    assert set(rest.values_list("status", "lease", "attempts")) == {(DeliveryStatus.PENDING, "", 0)}
+    assert set(rest.values_list("due_at", flat=True)) == {clock.now}
+    assert DeliveryAttempt.objects.count() == 10
+
+
+def test_no_more_is_sent_after_closing(drain_with):
+    webhook = subscribed(max_in_flight=2)
+    write_events(webhook.organization, 40)
+    sent_when_closing, wire = [], Wire(otherwise=_in_a_moment)
+
+    drain_with(wire=wire).run(seconds=0.15, closing=lambda: sent_when_closing.append(len(wire.requests)))
+
+    assert 0 < len(wire.requests) < 40
+    assert len(wire.requests) <= sent_when_closing[0] + 2
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == len(wire.requests)
+    assert_nothing_is_held()
+
+
+def _in_a_moment(request):
+    time.sleep(0.02)
+    return answer()
+
+
+def test_a_drain_that_breaks_leaves_nothing_held(drain_with, run, wire):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 5)
+
+    def probe():
+        if wire.requests:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        drain_with(probe).run(until_idle=True)
+
+    assert_nothing_is_held()
+    assert wire.closed
+    run()
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 5
+
+
+def test_a_drain_that_breaks_leaves_no_thread_behind(drain_with, wire):
+    webhook = subscribed(max_in_flight=5)
+    write_events(webhook.organization, 20)
+    before = set(threading.enumerate())
+
+    def probe():
+        if wire.requests:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        drain_with(probe).run(until_idle=True)
+
+    end = time.monotonic() + 2
+    while set(threading.enumerate()) - before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_drain_renews_the_leases_of_what_is_under_way(settings, drain_with, clock):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+    webhook = subscribed()
+    write_event(webhook.organization)
+    gate, ends = Gate(), []
+
+    def probe():
+        held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT).first()
+        if held and held.due_at not in ends:
+            ends.append(held.due_at)
+            clock.advance(seconds=10)
+        if len(ends) == 4:
+            gate.open()
+
+    started_at = clock.now
+    drain_with(probe, wire=Wire(gate)).run(until_idle=True)
+
+    assert [end - started_at for end in ends] == [timedelta(seconds=seconds) for seconds in (30, 40, 50, 60)]
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
+
+
+def test_a_drain_goes_on_renewing_while_it_finishes(settings, drain_with, clock, monkeypatch):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+    webhook = subscribed()
+    write_event(webhook.organization)
+    gate, stop, renewed = Gate(), threading.Event(), []
+    original = Delivery.objects.all().__class__.renew
+
+    def renew(self, **kwargs):
+        renewed.append(kwargs)
+        if len(renewed) == 3:
+            gate.open()
+        return original(self, **kwargs)
+
+    monkeypatch.setattr(Delivery.objects.all().__class__, "renew", renew)
+
+    drain_with(lambda: gate.waiting and stop.set(), wire=Wire(gate)).run(stop=stop)
+
+    assert len(renewed) >= 3
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
+
+
+def test_a_slow_receiver_is_no_reason_to_wait_for_the_others(drain_with):
+    slow = subscribed("/slow")
+    write_event(slow.organization)
+    quick = subscribed("/quick")
+    gate = Gate()
+
+    def probe():
+        done = quick.deliveries.filter(status=DeliveryStatus.DELIVERED).count()
+        if gate.waiting and not quick.deliveries.exists():
+            write_event(quick.organization)
+        if done == 1:
+            gate.open()
+
+    wire = Wire(otherwise=lambda request: gate(request) if "/slow" in request.url else answer())
+    drain_with(probe, wire=wire).run(until_idle=True)
+
+    assert [delivery.status for delivery in Delivery.objects.all()] == [DeliveryStatus.DELIVERED] * 2
+    assert not DeliveryAttempt.objects.exclude(status_code=200).exists()
+
+
+def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drain_with):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 3}
+    webhook = subscribed(max_in_flight=50)
+    write_events(webhook.organization, 30)
+    gate = Gate()
+
+    def probe():
+        if gate.waiting == 3:
+            gate.open()
+
+    drain_with(probe, wire=Wire(otherwise=gate)).run(until_idle=True)
+
+    assert gate.most_waiting == 3
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 30

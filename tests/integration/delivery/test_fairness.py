@@ -1,0 +1,288 @@
+"""No webhook gets more than its share of the workers, however much waits for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.rows import subscribed, write_delivery, write_events
+from tests.integration.delivery.wire import Gate, Wire, answer
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import Delivery
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def backlog(clock):
+    """Make a webhook for which so many deliveries are due."""
+
+    def backlog(number: int, path: str = "/hook", **fields):
+        webhook = subscribed(path, **fields)
+        write_events(webhook.organization, number)
+        while fan_out(clock.now):
+            pass
+        assert webhook.deliveries.count() == number
+        return webhook
+
+    return backlog
+
+
+def by_webhook(parcels) -> dict[int, int]:
+    return dict(Counter(parcel.webhook_id for parcel in parcels))
+
+
+# What one webhook may have in flight
+
+
+@pytest.mark.parametrize(("setting", "own", "most"), [(None, None, 2), (1, None, 1), (4, None, 4), (4, 1, 1), (1, 5, 5)])
+def test_a_webhook_has_at_most_so_many_in_flight(settings, worker, backlog, setting, own, most):
+    if setting:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "MAX_IN_FLIGHT": setting}
+    backlog(10, max_in_flight=own)
+
+    assert len(worker("alice").claim()) == most
+    assert worker("alice").claim() == []
+    assert worker("bob").claim() == []
+
+
+def test_the_share_is_of_all_workers_together(worker, backlog):
+    backlog(10, max_in_flight=3)
+    alice, bob = worker("alice"), worker("bob")
+
+    assert [len(one.claim(room)) for one, room in ((alice, 1), (bob, 1), (alice, 64), (bob, 64))] == [1, 1, 1, 0]
+
+
+def test_a_result_makes_room_for_the_next(worker, backlog):
+    backlog(5, max_in_flight=1)
+    alice, bob = worker("alice"), worker("bob")
+    (parcel,) = alice.claim()
+    assert bob.claim() == []
+
+    alice.write(alice.send(parcel))
+
+    assert len(bob.claim()) == 1
+
+
+def test_what_a_dead_worker_held_takes_no_room(worker, backlog, clock):
+    backlog(5, max_in_flight=2)
+    assert len(worker("alice").claim()) == 2
+    clock.advance(seconds=30)
+
+    assert len(worker("bob").claim()) == 2
+    assert worker("charlie").claim() == []
+
+
+def test_a_webhook_whose_share_was_lowered_waits_until_it_fits(worker, backlog):
+    webhook = backlog(10, max_in_flight=5)
+    alice = worker("alice")
+    parcels = alice.claim()
+    type(webhook).objects.filter(pk=webhook.pk).update(max_in_flight=1)
+
+    alice.write(*[alice.send(parcel) for parcel in parcels[:4]])
+    assert worker("bob").claim() == []
+
+    alice.write(alice.send(parcels[4]))
+    assert len(worker("bob").claim()) == 1
+
+
+def test_a_drain_uses_the_whole_share_and_no_more(clock):
+    for most, path in ((1, "/one"), (2, "/two"), (6, "/six")):
+        write_events(subscribed(path, max_in_flight=most).organization, 30)
+    flying, peaks, lock = Counter(), Counter(), threading.Lock()
+
+    def count(request):
+        with lock:
+            flying[request.url] += 1
+            peaks[request.url] = max(peaks[request.url], flying[request.url])
+        time.sleep(0.02)
+        with lock:
+            flying[request.url] -= 1
+        return answer()
+
+    Drain(fan_out=fan_out, clock=clock, client=Wire(otherwise=count)).run(until_idle=True)
+
+    assert {url.rsplit("/", 1)[1]: peak for url, peak in peaks.items()} == {"one": 1, "two": 2, "six": 6}
+    assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == 90
+
+
+# Who is served
+
+
+def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
+    busy = backlog(300)
+    others = [backlog(1) for _ in range(8)]
+
+    parcels = worker("alice").claim(room=10)
+
+    assert by_webhook(parcels) == {busy.pk: 2, **{other.pk: 1 for other in others}}
+
+
+def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog):
+    saturated = [backlog(20) for _ in range(6)]
+    assert len(worker("alice").claim()) == 12
+    free = backlog(1)
+
+    assert by_webhook(worker("bob").claim(room=3)) == {free.pk: 1}
+    assert {webhook.deliveries.exclude(lease="").count() for webhook in saturated} == {2}
+
+
+def test_a_hung_receiver_with_a_backlog_does_not_hold_back_a_healthy_one(settings, clock):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 4}
+    hung, healthy = subscribed("/hung"), subscribed("/healthy")
+    write_events(hung.organization, 500)
+    write_events(healthy.organization, 50)
+    gate = Gate(then=answer(410))
+
+    def look(now):
+        if healthy.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 50:
+            gate.open()
+        return fan_out(now)
+
+    wire = Wire(otherwise=lambda request: gate(request) if "/hung" in request.url else answer())
+    Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+
+    assert len(wire.to("/healthy")) == 50
+    assert gate.most_waiting == 2
+    # Were the gate not opened by the last of the healthy, the hung ones would have failed otherwise.
+    hung.refresh_from_db()
+    assert hung.disabled_reason == "gone"
+    assert len(wire.to("/hung")) == 2
+
+
+def test_the_least_recently_served_comes_first(worker, backlog, clock):
+    webhooks = [backlog(10, max_in_flight=1) for _ in range(5)]
+    alice, served = worker("alice"), []
+    for _ in range(10):
+        (parcel,) = alice.claim(room=1)
+        served.append(parcel.webhook_id)
+        alice.write(alice.send(parcel))
+        clock.advance(seconds=1)
+
+    assert Counter(served[:5]) == Counter(webhook.pk for webhook in webhooks)
+    assert served[5:] == served[:5]
+
+
+def test_a_webhook_that_was_never_served_comes_before_all_others(worker, backlog, clock):
+    backlog(10, max_in_flight=1)
+    alice = worker("alice")
+    alice.work(room=1)
+    clock.advance(seconds=1)
+    newcomer = backlog(10, max_in_flight=1)
+
+    assert by_webhook(alice.claim(room=1)) == {newcomer.pk: 1}
+
+
+def test_the_longest_due_of_a_webhook_comes_first(worker, clock):
+    webhook = subscribed(max_in_flight=2)
+    later, earliest, middle = (
+        write_delivery(webhook, now=clock.now, due_at=clock.now - timedelta(seconds=seconds)) for seconds in (1, 3, 2)
+    )
+
+    assert {parcel.delivery_id for parcel in worker("alice").claim()} == {earliest.pk, middle.pk}
+    later.refresh_from_db()
+    assert later.status == DeliveryStatus.PENDING
+
+
+def test_many_webhooks_are_all_served(run, wire):
+    organization = OrganizationFactory()
+    for number in range(150):
+        subscribed(f"/{number}", organization=organization)
+    write_events(organization, 3)
+
+    run()
+
+    assert Counter(request.url for request in wire.requests).most_common(1)[0][1] == 3
+    assert len(wire.requests) == 450
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+
+
+# Several workers at the same moment
+
+several = pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
+)
+
+
+def at_once(*calls) -> list[BaseException]:
+    """Run the calls in threads that start together; return what they raised."""
+    start, errors = threading.Barrier(len(calls)), []
+
+    def run(call):
+        try:
+            start.wait(10)
+            call()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return errors
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
+    webhooks = [backlog(40) for _ in range(5)]
+    workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie", "dora")]
+    for _ in range(5):
+        taken = []
+        errors = at_once(*[lambda one=one: taken.extend(one.claim()) for one in workers])
+
+        assert errors == []
+        ids = [parcel.delivery_id for parcel in taken]
+        assert len(set(ids)) == len(ids)
+        assert max(by_webhook(taken).values()) <= 2
+        assert set(by_webhook(taken)) <= {webhook.pk for webhook in webhooks}
+        for one in workers:
+            Delivery.objects.all().release(token=one.token, now=clock.now)
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_drains_send_everything_once_and_keep_to_the_shares(clock):
+    webhooks = [subscribed(f"/{number}") for number in range(4)]
+    for webhook in webhooks:
+        write_events(webhook.organization, 60)
+    flying, peaks, lock = Counter(), Counter(), threading.Lock()
+
+    def count(request):
+        with lock:
+            flying[request.url] += 1
+            peaks[request.url] = max(peaks[request.url], flying[request.url])
+        time.sleep(0.002)
+        with lock:
+            flying[request.url] -= 1
+        return answer()
+
+    wires = [Wire(otherwise=count), Wire(otherwise=count)]
+
+    def drain(wire):
+        def work():
+            end = time.monotonic() + 30
+            while Delivery.objects.open().exists() or not Delivery.objects.exists():
+                assert time.monotonic() < end
+                Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
+
+        return work
+
+    assert at_once(*[drain(wire) for wire in wires]) == []
+
+    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
+    sent = Counter(request.headers["tms-delivery-id"] for wire in wires for request in wire.requests)
+    assert (len(sent), set(sent.values())) == (240, {1})
+    assert max(peaks.values()) <= 2

@@ -1,0 +1,103 @@
+"""What a person types wrongly is refused when it is saved, with the field, the value and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun
+from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.models import Subscription, Webhook
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://receiver.example.com/hook"
+EXAM = EventType(
+    "exam.passed",
+    Noun("exam", "Exam", (Field("id", FieldKind.ID, FieldPrivacy.ID, required=True),)),
+    "An exam was passed.",
+    sample={"id": 1},
+)
+
+
+def refusals(record: Webhook | Subscription) -> dict[str, list[str]]:
+    """Return what is wrong with a record, by field; nothing where all is well."""
+    try:
+        record.full_clean()
+    except ValidationError as error:
+        return error.message_dict
+    return {}
+
+
+def subscription(event_type: str, **days: Any) -> Subscription:
+    return Subscription(webhook=WebhookFactory(), event_type=event_type, **days)
+
+
+def webhook(**typed: Any) -> Webhook:
+    return Webhook(organization=OrganizationFactory(), name="HR", **{"url": URL, **typed})
+
+
+@pytest.mark.parametrize("event_type", ["class.cancelled", "class.*", "class_feedback.*", "*", "webhook.test"])
+def test_names_and_patterns_of_the_catalogue_are_taken(event_type: str) -> None:
+    assert refusals(subscription(event_type)) == {}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "nearest"),
+    [
+        ("class.canceled", "class.cancelled"),
+        ("clas.*", "class.*"),
+        ("enrolment.waitlisted", "enrollment.waitlisted"),
+        ("Class.Cancelled", "class.cancelled"),
+    ],
+)
+def test_an_unknown_event_is_refused_with_the_nearest_names(event_type: str, nearest: str) -> None:
+    problems = refusals(subscription(event_type))
+    assert list(problems) == ["event_type"]
+    (problem,) = problems["event_type"]
+    assert problem.startswith(f"There is no event {event_type}; choose one of those there are, such as {nearest}")
+
+
+def test_an_event_like_no_other_is_refused_with_the_forms_there_are() -> None:
+    assert refusals(subscription("zzz")) == {
+        "event_type": ["There is no event zzz; choose one of those there are, all of a noun as class.*, or *."]
+    }
+
+
+def test_an_empty_event_is_refused_once() -> None:
+    assert refusals(subscription("")) == {"event_type": ["This field cannot be blank."]}
+
+
+def test_an_event_of_the_hosts_own_is_taken_while_it_is_registered() -> None:
+    own = subscription("exam.passed")
+    assert "event_type" in refusals(own)
+    with catalogue.temporarily(EXAM):
+        assert refusals(own) == {}
+        assert refusals(subscription("exam.*")) == {}
+    assert "event_type" in refusals(own)
+
+
+def test_a_window_that_nothing_can_be_in_is_refused() -> None:
+    problems = refusals(subscription("course_assignment.expiring", more_than_days=30, less_than_days=7))
+    assert problems["more_than_days"] == [
+        "More than days is 30, and less than days is 7; the first has to be the smaller one."
+    ]
+
+
+def test_a_header_line_without_an_equals_sign_is_refused_without_its_text() -> None:
+    problems = refusals(webhook(headers="X-Team=HR\nAuthorization: Bearer abc"))
+    assert problems == {"headers": ["Line 2 has no “=”. Write it as name=value, or remove it."]}
+
+
+def test_a_url_that_is_not_allowed_is_refused() -> None:
+    problems = refusals(webhook(url="ftp://receiver.example.com/hook"))
+    assert problems == {"url": ["URL: the scheme 'ftp' is not HTTP; begin with 'https://'."]}
+
+
+def test_a_webhook_without_a_mistake_is_taken() -> None:
+    assert refusals(webhook(headers="X-Team=HR")) == {}

@@ -1,0 +1,89 @@
+"""Models that extend others, stand proxy, bring their own keys, or misbehave."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import connections, models
+
+
+class Workshop(models.Model):
+    """A model that is extended, and has properties that go wrong."""
+
+    organization = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=100)
+    state = models.CharField(max_length=20, default="planned")
+    seats = models.IntegerField(default=10)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def headline(self) -> str:
+        """What only Python can tell."""
+        return f"{self.title} for {self.seats}"
+
+    @property
+    def broken(self) -> str:
+        """Raise, quoting what is nobody's business."""
+        raise RuntimeError(f"{self.title} is broken")
+
+    @property
+    def failing(self) -> str:
+        """Run a query that the database refuses."""
+        with connections[self._state.db or "default"].cursor() as cursor:
+            cursor.execute("SELECT no_such_column FROM testapp_workshop")
+        return ""
+
+
+class PastWorkshop(Workshop):
+    """A proxy."""
+
+    class Meta:
+        proxy = True
+
+
+class OnsiteWorkshop(Workshop):
+    """A row in a table of its own, beside its parent's."""
+
+    room = models.CharField(max_length=20)
+
+
+class Caterer(models.Model):
+    """A second parent, whose keys are other numbers."""
+
+    caterer_id = models.BigAutoField(primary_key=True)
+    menu = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return self.menu
+
+
+class Banquet(Caterer, Workshop):
+    """A child of two parents: its key is the caterer's, and not the workshop's."""
+
+
+class Ticket(models.Model):
+    """A model whose key is known before the row is there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    organization = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=100)
+    seats = models.IntegerField(default=1)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Plaque(models.Model):
+    """A model whose key the database makes, and which may be nobody's."""
+
+    code = models.CharField(max_length=20, primary_key=True, db_default="main")
+    organization = models.ForeignKey(
+        "training.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    title = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.title

@@ -1,0 +1,56 @@
+"""Ways to declare one source, alone, and to hear what the checks say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+from django.db import models
+
+from tms_webhooks.checks import sources as source_checks
+from tms_webhooks.checks.messages import PREFIX
+from tms_webhooks.sources import Source, registry
+
+Say = Callable[..., list[CheckMessage]]
+
+
+def ids(messages: Sequence[CheckMessage]) -> list[str]:
+    """Return the ids without their prefix; each message must have a remedy."""
+    assert all(message.hint and message.hint.strip() for message in messages)
+    return [str(message.id).removeprefix(f"{PREFIX}.") for message in messages]
+
+
+def only(messages: Sequence[CheckMessage], number: str) -> CheckMessage:
+    """Return the only message there is, which must have this id."""
+    assert ids(messages) == [number], [message.msg for message in messages]
+    return messages[0]
+
+
+@pytest.fixture
+def no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the example project's sources out."""
+    monkeypatch.setattr(registry, "_sources", {})
+
+
+@pytest.fixture
+def declare(no_sources: None) -> Callable[..., Source]:
+    """Declare a source of one model and bind it: attributes by keyword, as a host writes them into the class."""
+
+    def declare(base: type[Source], model: type[models.Model], **attributes: Any) -> Source:
+        registry.register(model)(type(f"Host{base.__name__}", (base,), attributes))
+        return registry.all_sources()[-1]
+
+    return declare
+
+
+@pytest.fixture
+def say(declare: Callable[..., Source]) -> Say:
+    """Declare a source and return all that the checks say of it."""
+
+    def say(base: type[Source], model: type[models.Model], **attributes: Any) -> list[CheckMessage]:
+        declare(base, model, **attributes)
+        return source_checks.check_sources()
+
+    return say

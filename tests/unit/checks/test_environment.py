@@ -1,0 +1,96 @@
+"""What surrounds the app: its queue, the middleware, the time zone."""
+
+from __future__ import annotations
+
+import pytest
+from django.core import checks
+from django.utils.module_loading import import_string
+
+from tests.unit.checks.conftest import only
+from tms_webhooks.checks.environment import ACTOR, AUTHENTICATION, check_middleware, check_queue, check_time_zones
+from tms_webhooks.queues.base import Queue
+from tms_webhooks.queues.immediate import SilentQueue
+
+
+class HalfQueue(Queue):
+    """Lacks `every`."""
+
+    def enqueue(self, function, *args):
+        raise NotImplementedError
+
+
+class WorriedQueue(SilentQueue):
+    """Has something to say of itself."""
+
+    def check(self):
+        return [checks.Warning("No lamp.", hint="Light one.", id="host.W001")]
+
+
+def queue_at(settings, path: str) -> None:
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": path}
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (
+            "tms_webhooks.queues.rabbit.RabbitQueue",
+            "which can't be imported (No module named 'tms_webhooks.queues.rabbit')",
+        ),
+        ("tms_webhooks.queues.base.Kyu", 'which can\'t be imported (Module "tms_webhooks.queues.base" does not define'),
+        ("nonsense", "which can't be imported (nonsense doesn't look like a module path)"),
+        ("tms_webhooks.queues.base.Job", "name a subclass of tms_webhooks.queues.Queue."),
+        ("tests.unit.checks.test_environment.HalfQueue", "of which no queue can be made"),
+    ],
+)
+def test_a_path_that_leads_to_no_queue_is_refused(settings, path: str, text: str) -> None:
+    queue_at(settings, path)
+    message = only(check_queue(), "E008")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['QUEUE'] is {path!r}")
+    assert text in message.msg
+    assert message.hint == "Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `every`."
+
+
+def test_a_queue_speaks_for_itself(settings) -> None:
+    queue_at(settings, "tests.unit.checks.test_environment.WorriedQueue")
+    assert [message.id for message in check_queue()] == ["host.W001"]
+
+
+@pytest.mark.parametrize("wrong", [{"QUEUE": 3}, {"DRAIN_BUDGET": "long"}, ["QUEUE"]])
+def test_a_queue_is_not_asked_while_a_setting_is_wrong(settings, wrong: object) -> None:
+    settings.TMS_WEBHOOKS = wrong
+    assert check_queue() == []
+
+
+def test_the_actor_is_looked_for_after_the_user_is_known(settings) -> None:
+    settings.MIDDLEWARE = [ACTOR, "django.contrib.sessions.middleware.SessionMiddleware", AUTHENTICATION]
+    message = only(check_middleware(), "W063")
+    assert (
+        message.msg
+        == f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: what is changed in between is told as the system's."
+    )
+    assert message.hint == f"Move {ACTOR} below {AUTHENTICATION}."
+
+
+@pytest.mark.parametrize("middleware", [[AUTHENTICATION, ACTOR], [ACTOR], [AUTHENTICATION], []])
+def test_any_other_order_is_fine(settings, middleware: list[str]) -> None:
+    settings.MIDDLEWARE = middleware
+    assert check_middleware() == []
+
+
+def test_the_names_of_the_middleware_are_real() -> None:
+    assert [import_string(path).__name__ for path in (ACTOR, AUTHENTICATION)] == [
+        "ActorMiddleware",
+        "AuthenticationMiddleware",
+    ]
+
+
+def test_times_without_a_zone_are_pointed_out(settings) -> None:
+    settings.TIME_ZONE = "Europe/Amsterdam"
+    assert check_time_zones() == []
+    settings.USE_TZ = False
+    message = only(check_time_zones(), "W064")
+    assert message.msg == (
+        "USE_TZ is False: times without a time zone are sent as if they were UTC, and not Europe/Amsterdam."
+    )
+    assert message.hint == "Set USE_TZ = True."

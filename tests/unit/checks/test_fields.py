@@ -1,0 +1,172 @@
+"""The mapping: names that exist, paths that lead somewhere, nothing missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.models import (
+    ClassEnrollment,
+    CourseAssignment,
+    CourseFeedback,
+    Organization,
+    TrainingClass,
+    User,
+)
+from tests.unit.checks.conftest import Say, ids, only
+from tms_webhooks.catalogue.types.user import USER
+from tms_webhooks.sources import (
+    ClassSource,
+    CourseAssignmentSource,
+    Created,
+    EnrollmentSource,
+    FeedbackSource,
+    Source,
+    UserSource,
+)
+
+STATUS = {"status": "confirmation_status_id"}
+ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion_status_id"}
+
+
+# Names
+
+
+def test_a_name_that_is_no_field_is_told_the_nearest(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "start": "start_at"}), "E031")
+    assert message.msg == "fields['start'] is no field of the noun 'class'."
+    assert str(message.hint).startswith("Write one of id, external_id, name, ")
+    assert str(message.hint).endswith('Did you mean "start_at" or "status"?')
+
+
+def test_a_reference_is_a_name(say: Say) -> None:
+    assert say(ClassSource, TrainingClass, fields={**STATUS, "instructor": "primary_instructor"}) == []
+
+
+def test_the_organization_is_named_in_the_class_and_not_in_fields(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "organization": "company.organization"}), "E031")
+    assert message.hint == (
+        'Write organization = "company.organization" in the class itself; `fields` does not change it.'
+    )
+
+
+# Paths
+
+
+def test_a_path_that_leads_nowhere_is_told_where_it_ends(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "course.nome"}), "E032")
+    assert message.msg == "fields['name'] is 'course.nome', and training.Course has no attribute 'nome'."
+    assert message.hint == (
+        'Correct the path, which begins at training.TrainingClass, or write "" to leave the field out. '
+        'Did you mean "name"?'
+    )
+
+
+def test_the_first_step_of_a_path_is_looked_at_too(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={"status": "confirmation_status"}), "E032")
+    assert message.msg == (
+        "fields['status'] is 'confirmation_status', and training.TrainingClass has no attribute 'confirmation_status'."
+    )
+    assert str(message.hint).endswith('Did you mean "confirmation_status_id"?')
+
+
+def test_a_path_that_goes_on_behind_a_plain_column_is_refused(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "name.title"}), "E032")
+    assert message.msg == "fields['name'] is 'name.title', and training.TrainingClass has only a plain column 'name'."
+
+
+def test_a_reference_has_to_lead_to_an_object(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "instructor": "name"}), "E032")
+    assert message.msg == "fields['instructor'] is 'name', and training.TrainingClass has only a plain column 'name'."
+
+
+@pytest.mark.parametrize(
+    "path", ["pk", "num_enroll", "get_absolute_url.x", "course.pk", "course_id", "organization.parent.name", ""]
+)
+def test_columns_properties_and_empty_paths_can_be_followed(
+    say: Say, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(TrainingClass, "get_absolute_url", lambda self: "", raising=False)
+    assert say(ClassSource, TrainingClass, fields={**STATUS, "name": path}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("enrollments.user.name", "training.TrainingClass has many objects behind 'enrollments'"),
+        ("course.subscription_profiles", "training.Course has many objects behind 'subscription_profiles'"),
+        ("course.learning_paths.name", "training.Course has many objects behind 'learning_paths'"),
+        ("objects", "training.TrainingClass has many objects behind 'objects'"),
+    ],
+)
+def test_a_path_through_many_objects_is_refused(say: Say, path: str, problem: str) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": path}), "E033")
+    assert message.msg == f"fields['name'] is {path!r}, and {problem}."
+    assert str(message.hint).startswith("Name a property of ")
+
+
+def test_what_the_apps_own_classes_assume_may_be_missing(say: Say) -> None:
+    # `user_name` is `username` by default, and an organization has no such thing.
+    messages = say(UserSource, Organization, organization="parent")
+    assert "E032" not in ids(messages)
+
+
+# What is missing
+
+
+def test_a_required_field_has_to_be_found(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass), "E034")
+    assert (
+        message.msg == "'status' is needed by the noun 'class', and 'status' leads nowhere from training.TrainingClass."
+    )
+    assert message.hint == (
+        'Name the attribute: fields = {"status": "…"}. Where `derived` makes the value, name it in `supplies`.'
+    )
+
+
+def test_a_required_field_can_not_be_left_out(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={"status": ""}), "E034")
+    assert message.msg == "'status' is needed by the noun 'class', and it is left out."
+
+
+def test_a_field_that_derived_makes_is_not_missing(say: Say) -> None:
+    attributes = {"derived": lambda self, values: {"status": 1}, "supplies": lambda self: ("status",)}
+    assert say(ClassSource, TrainingClass, **attributes) == []
+
+
+def test_a_required_reference_is_named_by_its_key(say: Say) -> None:
+    fields = {**ENROLLMENT, "class": ""}
+    message = only(say(EnrollmentSource, ClassEnrollment, fields=fields), "E034")
+    assert message.msg == "'class.id' is needed by the noun 'enrollment', and it is left out."
+    assert str(message.hint).startswith('Name the attribute: fields = {"class": "…"}.')
+
+
+def test_a_wrong_path_is_not_told_a_second_time_as_missing(say: Say) -> None:
+    only(say(EnrollmentSource, ClassEnrollment, fields={**ENROLLMENT, "class": "training_clas"}), "E032")
+
+
+def test_an_event_that_can_happen_needs_its_own_fields(say: Say) -> None:
+    fields = {"course": "", "class": "class_enrollment.training_class"}
+    message = only(say(FeedbackSource, CourseFeedback, fields=fields), "E034")
+    assert message.msg == "'course.id' is needed by course_feedback.created, and it is left out."
+
+
+def test_an_event_that_can_not_happen_needs_nothing(say: Say) -> None:
+    messages = say(FeedbackSource, CourseFeedback, fields={"class": ""})
+    assert ids(messages) == ["W047"]
+    assert messages[0].msg == "Never told, because training.CourseFeedback has no 'class.id': class_feedback.created."
+
+
+def test_the_completion_of_an_assignment_follows_from_its_dates(say: Say) -> None:
+    messages = say(CourseAssignmentSource, CourseAssignment, fields={"completion_status": "", "started_at": ""})
+    told = {(number, message.msg) for number, message in zip(ids(messages), messages, strict=True)}
+    needed = "'completion_status' is needed by course_assignment.expired, and it is left out."
+    assert ("E034", needed) in told
+
+
+def test_a_derived_status_is_not_missing(say: Say) -> None:
+    assert say(CourseAssignmentSource, CourseAssignment, fields={"completion_status": ""}) == []
+
+
+def test_a_model_with_another_key_maps_its_id(say: Say) -> None:
+    source = {"noun": USER, "rules": (Created("user.created"),), "fields": {"id": "pk"}}
+    assert say(Source, User, **source) == []

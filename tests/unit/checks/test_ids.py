@@ -1,0 +1,81 @@
+"""Every message has an id of its own, a meaning, a remedy and a test."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.checks import run_checks
+from django.core.checks.registry import registry as check_registry
+
+import tms_webhooks
+from tms_webhooks import checks
+from tms_webhooks.checks.messages import MEANINGS, message
+
+PACKAGE = Path(tms_webhooks.__file__).parent
+TESTS = Path(__file__).parent
+
+
+def raised_ids() -> Iterator[str]:
+    """Yield the id of each place in the code that makes a message, once for each place."""
+    for path in [*(PACKAGE / "checks").glob("*.py"), *(PACKAGE / "queues").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            arguments = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg in {"id", "number"})]
+            for argument in arguments:
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    found = re.fullmatch(r"(?:tms_webhooks\.)?([EWI]\d{3})", argument.value)
+                    if found:
+                        yield found.group(1)
+
+
+def test_each_id_is_raised_in_one_place_and_has_a_meaning() -> None:
+    assert sorted(raised_ids()) == sorted(MEANINGS)
+
+
+def test_no_two_ids_share_a_number() -> None:
+    numbers = [number[1:] for number in MEANINGS]
+    assert sorted(set(numbers)) == sorted(numbers)
+
+
+def test_each_meaning_is_a_sentence() -> None:
+    assert [number for number, meaning in MEANINGS.items() if not re.fullmatch(r"\S.+\.", meaning)] == []
+
+
+@pytest.mark.parametrize("number", MEANINGS)
+def test_each_id_is_asserted_by_a_test(number: str) -> None:
+    texts = [path.read_text() for path in TESTS.glob("test_*.py")]
+    assert any(f'"{number}"' in text for text in texts)
+
+
+@pytest.mark.parametrize(("number", "level"), [("E031", 40), ("W047", 30), ("I053", 20)])
+def test_the_first_letter_is_the_level(number: str, level: int) -> None:
+    made = message(number, "What is wrong.", hint="What to do.", obj="who")
+    assert (made.level, made.id, made.msg, made.hint) == (
+        level,
+        f"tms_webhooks.{number}",
+        "What is wrong.",
+        "What to do.",
+    )
+    assert str(made) == f"who: (tms_webhooks.{number}) What is wrong.\n\tHINT: What to do."
+
+
+def test_an_id_without_a_meaning_can_not_be_raised() -> None:
+    with pytest.raises(KeyError, match="E999"):
+        message("E999", "What is wrong.", hint="What to do.")
+
+
+def test_every_check_is_registered_once() -> None:
+    before = set(check_registry.registered_checks), set(check_registry.deployment_checks)
+    checks.register_all()
+    assert (set(check_registry.registered_checks), set(check_registry.deployment_checks)) == before
+    assert set(checks.CHECKS) <= before[0]
+    assert set(checks.DEPLOY_CHECKS) <= before[1]
+
+
+def test_the_checks_can_be_run_alone_by_their_tag() -> None:
+    assert run_checks(tags=[checks.TAG]) == []

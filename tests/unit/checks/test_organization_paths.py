@@ -1,0 +1,85 @@
+"""The way from an object to the organizations whose webhooks hear of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.models import (
+    ClassEnrollment,
+    CourseAssignment,
+    Organization,
+    TrainingClass,
+    User,
+)
+from tests.unit.checks.conftest import Say, ids, only
+from tms_webhooks.sources import ClassSource, CourseAssignmentSource, EnrollmentSource, UserSource
+
+STATUS = {"status": "confirmation_status_id"}
+ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion_status_id"}
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("organisation", "training.TrainingClass has no attribute 'organisation'"),
+        ("course.organisation", "training.Course has no attribute 'organisation'"),
+        ("course", "that is a training.Course"),
+        ("name", "training.TrainingClass has only a plain column 'name'"),
+        ("primary_instructor.managed_organizations", "training.User has many objects behind 'managed_organizations'"),
+    ],
+)
+def test_the_path_has_to_lead_to_an_organization(say: Say, path: str, problem: str) -> None:
+    message = only(say(ClassSource, TrainingClass, fields=STATUS, organization=path), "E035")
+    assert message.msg == f"organization is {path!r}, and {problem}."
+    assert str(message.hint).startswith(
+        'Write the path from training.TrainingClass to training.Organization, such as organization = "user.organization".'
+    )
+
+
+def test_the_nearest_attributes_are_suggested(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields=STATUS, organization="organisation"), "E035")
+    assert str(message.hint).endswith('Did you mean "organization"?')
+
+
+@pytest.mark.parametrize("path", ["organization", "organization_id", "company.organization", "organization.parent"])
+def test_any_way_to_an_organization_is_fine(say: Say, path: str) -> None:
+    assert say(ClassSource, TrainingClass, fields=STATUS, organization=path) == []
+
+
+def test_the_column_of_the_key_may_be_named_by_itself(say: Say) -> None:
+    fields = {"organization.id": "pk", "organization.external_id": "external_id", "user_name": ""}
+    assert say(UserSource, Organization, fields=fields, rules=()) == []
+
+
+def test_a_property_may_lead_to_the_organization(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingClass, "owner", property(lambda self: self.organization), raising=False)
+    assert say(ClassSource, TrainingClass, fields=STATUS, organization="owner") == []
+
+
+def test_a_scan_for_what_expires_can_not_follow_a_property(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CourseAssignment, "owner", property(lambda self: self.user.organization), raising=False)
+    message = only(say(CourseAssignmentSource, CourseAssignment, organization="owner"), "E035")
+    assert message.msg == "organization is 'owner', and no query can follow it, as the expiry scan has to."
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("user.organisation", "training.User has no attribute 'organisation'"),
+        ("user.company", "that is a training.Company"),
+    ],
+)
+def test_the_learners_organization_has_to_be_one(say: Say, path: str, problem: str) -> None:
+    message = only(say(EnrollmentSource, ClassEnrollment, fields=ENROLLMENT, learner_organization=path), "E036")
+    assert message.msg == f"learner_organization is {path!r}, and {problem}."
+    assert "or learner_organization = None." in str(message.hint)
+
+
+@pytest.mark.parametrize("path", [None, "user.organization", "user.company.organization"])
+def test_the_learners_organization_may_be_left_out(say: Say, path: str | None) -> None:
+    assert say(EnrollmentSource, ClassEnrollment, fields=ENROLLMENT, learner_organization=path) == []
+
+
+def test_where_there_is_no_organization_model_its_own_check_tells(say: Say, settings) -> None:
+    settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organisation"
+    assert ids(say(UserSource, User, organization="company")) == []

@@ -1,0 +1,62 @@
+"""``TMS_WEBHOOKS_ORGANIZATION_MODEL``: without it nothing can be imported; with a wrong one Django's words are many."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.checks.conftest import only
+from tms_webhooks.checks.settings import check_organization_model
+
+
+def check_in_own_process(organization_model: str) -> str:
+    """Run ``check`` with this setting; return what it prints, which must be an error."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.unit.checks.hosts",
+        "TMS_TEST_ORGANIZATION_MODEL": organization_model,
+        "TMS_DATABASE": "sqlite:///:memory:",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "django", "check"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("value", ["", "Organization", "training."])
+def test_a_missing_or_malformed_name_stops_the_import_with_the_remedy(value: str) -> None:
+    error = check_in_own_process(value).strip().splitlines()[-1]
+    assert error == (
+        "tms_webhooks.exceptions.ConfigurationError: TMS_WEBHOOKS_ORGANIZATION_MODEL is "
+        f"{value or None!r}; set it to your organization model as 'app_label.ModelName', for example "
+        "'training.Organization', before the first migrate."
+    )
+
+
+def test_a_model_that_does_not_exist_is_told_beside_what_django_says() -> None:
+    printed = check_in_own_process("training.Organisation")
+    assert "(tms_webhooks.E009) TMS_WEBHOOKS_ORGANIZATION_MODEL is 'training.Organisation'" in printed
+    assert 'Did you mean "training.Organization"' in printed
+    assert "(fields.E300)" in printed
+
+
+@pytest.mark.parametrize("value", ["training.Organisation", "trainings.Organization", "Organization"])
+def test_the_nearest_models_are_suggested(settings, value: str) -> None:
+    settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = value
+    message = only(check_organization_model(), "E009")
+    assert message.msg == f"TMS_WEBHOOKS_ORGANIZATION_MODEL is {value!r}, and there is no such model."
+    assert str(message.hint).startswith("Name your organization model as 'app_label.ModelName'")
+
+
+def test_a_model_that_exists_is_fine() -> None:
+    assert check_organization_model() == []

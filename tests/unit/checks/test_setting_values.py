@@ -1,0 +1,149 @@
+"""What ``settings.TMS_WEBHOOKS`` may hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.checks import CheckMessage
+
+from tests.unit.checks.conftest import ids, only
+from tms_webhooks.checks import settings as setting_checks
+from tms_webhooks.conf import AppSettings, declared
+
+
+def said() -> list[CheckMessage]:
+    """Return what the checks of the settings say."""
+    checks = (
+        setting_checks.check_names_and_values,
+        setting_checks.check_stray_settings,
+        setting_checks.check_formats,
+        setting_checks.check_times,
+    )
+    return [message for check in checks for message in check()]
+
+
+@pytest.mark.parametrize("value", [[], None, "QUEUE", 3])
+def test_what_is_no_dictionary_is_refused(settings, value: Any) -> None:
+    settings.TMS_WEBHOOKS = value
+    message = only(said(), "E001")
+    assert message.msg == f"TMS_WEBHOOKS is {value!r}, not a dictionary."
+    assert message.hint == 'Write TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 4}, for example, or leave it out.'
+
+
+def test_no_settings_at_all_are_fine(settings) -> None:
+    del settings.TMS_WEBHOOKS
+    assert said() == []
+
+
+def test_an_unknown_name_is_told_the_nearest(settings) -> None:
+    settings.TMS_WEBHOOKS = {"encryption_key": []}
+    message = only(said(), "E002")
+    assert message.msg == "TMS_WEBHOOKS['encryption_key'] is no setting of this app."
+    assert message.hint == 'Remove it or correct its name. Did you mean "ENCRYPTION_KEYS"?'
+
+
+def test_an_unknown_name_like_no_other_is_told_nothing(settings) -> None:
+    settings.TMS_WEBHOOKS = {3: 4}
+    message = only(said(), "E002")
+    assert (message.msg, message.hint) == (
+        "TMS_WEBHOOKS[3] is no setting of this app.",
+        "Remove it or correct its name.",
+    )
+
+
+def test_a_wrong_value_is_shown_beside_what_is_expected(settings) -> None:
+    settings.TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 0}
+    message = only(said(), "E003")
+    assert message.msg == "TMS_WEBHOOKS['MAX_IN_FLIGHT'] is 0, not a whole number of at least 1."
+    assert message.hint == "Give a whole number of at least 1, or leave it out for the default: 2."
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in declared()])
+def test_every_setting_has_its_value_checked(settings, name: str) -> None:
+    settings.TMS_WEBHOOKS = {name: object()}
+    assert ids(said()) == ["E003"]
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in declared()])
+def test_every_default_is_valid(settings, name: str) -> None:
+    settings.TMS_WEBHOOKS = {name: vars(AppSettings)[name].default}
+    assert said() == []
+
+
+def test_a_key_that_is_written_as_a_string_is_not_shown(settings) -> None:
+    key = Fernet.generate_key().decode()
+    settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": key}
+    message = only(said(), "E003")
+    assert message.msg == "TMS_WEBHOOKS['ENCRYPTION_KEYS'] is a str, not a list of strings."
+    assert key not in str(message)
+
+
+def test_too_many_retry_delays_are_refused(settings) -> None:
+    settings.TMS_WEBHOOKS = {"RETRY_DELAYS": [1] * 16}
+    message = only(said(), "E004")
+    assert message.msg == "TMS_WEBHOOKS['RETRY_DELAYS']: Retry schedule: 16 delays are too many. List at most 15."
+    assert message.hint == "Give at most 15 delays of 0 to 604800 seconds."
+
+
+def test_a_malformed_key_is_named_by_its_place_and_not_shown(settings) -> None:
+    settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": [Fernet.generate_key().decode(), "correct horse"]}
+    message = only(said(), "E005")
+    assert message.msg.startswith("TMS_WEBHOOKS['ENCRYPTION_KEYS'][1] is not a Fernet key")
+    assert "correct horse" not in str(message)
+
+
+def test_good_keys_pass(settings) -> None:
+    settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": [Fernet.generate_key().decode() for _ in range(2)]}
+    assert said() == []
+
+
+@pytest.mark.parametrize("network", ["10.20.1.7/16", "10.20.0.0/99", "intranet"])
+def test_a_malformed_network_is_refused(settings, network: str) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.0.0.0/8", network]}
+    message = only(said(), "E006")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {network!r} is no network")
+    assert message.hint == "Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'."
+
+
+def test_a_malformed_host_is_refused(settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["hr.example.com", "https://crm.example.com"]}
+    message = only(said(), "E007")
+    assert message.msg.startswith("TMS_WEBHOOKS['ALLOWED_HOSTS']: 'https://crm.example.com' is no host")
+
+
+def test_an_overlap_above_its_limit_is_refused(settings) -> None:
+    settings.TMS_WEBHOOKS = {"SECRET_OVERLAP": 3600, "SECRET_OVERLAP_LIMIT": 60}
+    message = only(said(), "E010")
+    assert message.msg == (
+        "TMS_WEBHOOKS['SECRET_OVERLAP'] is 3600, above SECRET_OVERLAP_LIMIT, which is 60: no secret could be rotated."
+    )
+
+
+def test_a_setting_that_stands_outside_the_dictionary_is_told_where_it_belongs(settings) -> None:
+    settings.TMS_WEBHOOKS_ENCRYPTION_KEYS = ["key"]
+    message = only(said(), "W011")
+    assert message.msg == "The setting TMS_WEBHOOKS_ENCRYPTION_KEYS is read by nobody."
+    assert message.hint == 'Write TMS_WEBHOOKS = {"ENCRYPTION_KEYS": …} instead.'
+
+
+def test_a_misspelt_setting_is_told_the_two_names_there_are(settings) -> None:
+    settings.TMS_WEBHOOK = {}
+    message = only(said(), "W011")
+    assert message.hint == "Rename it: the app reads TMS_WEBHOOKS and TMS_WEBHOOKS_ORGANIZATION_MODEL."
+
+
+@pytest.mark.parametrize(("heartbeat", "expected"), [(15, []), (15.5, ["W012"]), (60, ["W012"])])
+def test_a_lease_must_outlast_two_heartbeats(settings, heartbeat: float, expected: list[str]) -> None:
+    settings.TMS_WEBHOOKS = {"HEARTBEAT": heartbeat, "LEASE": 30}
+    assert ids(said()) == expected
+
+
+def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None:
+    settings.TMS_WEBHOOKS = {"RETRY_DELAYS": [3000, 700], "DELIVERY_LIFETIME": 3600}
+    message = only(said(), "W013")
+    assert message.msg == (
+        "TMS_WEBHOOKS['RETRY_DELAYS'] adds up to 3700 s, and DELIVERY_LIFETIME is 3600 s: the last retries are never made."
+    )
+    assert message.hint == "Shorten the delays, or set DELIVERY_LIFETIME above 3700."

@@ -1,0 +1,212 @@
+"""What one save or deletion of a host's object means: the old values read before it, the events recorded after it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from django.db import Error, connections, models, transaction
+from django.utils import timezone
+
+from tms_webhooks.conf import strict_payloads
+from tms_webhooks.models import Event
+from tms_webhooks.outbox.record import record_change
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.snapshots import Before, key_of, read_before, read_whole
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Watched:
+    """An object that is being saved, for one source: what its row held, and what was told of it since."""
+
+    source: Source
+    instance: models.Model
+    using: str
+    before: Before
+    told: list[tuple[list[Any], dict[str, Any]]] = field(default_factory=list)
+
+    def is_of(self, source: Source, instance: models.Model, *, using: str) -> bool:
+        """Whether this is the same row for the same source, by way of another instance or of the same."""
+        if self.source is not source or self.using != using:
+            return False
+        key = key_of(source, instance)
+        return self.instance is instance or (key is not None and key_of(source, self.instance) == key)
+
+
+Save: TypeAlias = tuple[models.Model, list[Watched]]
+# The sources that listen, by their model, and what each might tell.
+Asked: TypeAlias = defaultdict[type[models.Model], dict[Source, Collection[str]]]
+
+
+class _UnderWay(threading.local):
+    """The saves that this thread is in the middle of, the innermost last. Nothing is put down on the instances."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.saves: list[Save] = []
+
+
+_under_way = _UnderWay()
+
+
+@contextmanager
+def one_save(using: str) -> Iterator[None]:
+    """Hold what `begin` puts down for the length of a save, so that a failed one leaves no old values to the next.
+
+    Where the save fails in a transaction of the host's own, which may catch the error and commit, what was written is
+    told all the same.
+    """
+    begun = len(_under_way.saves)
+    hosts_own = connections[using].in_atomic_block
+    _under_way.depth += 1
+    try:
+        yield
+    except Exception:
+        if hosts_own:
+            _tell_what_was_written(_under_way.saves[begun:], using=using)
+        raise
+    finally:
+        _under_way.depth -= 1
+        del _under_way.saves[begun:]
+
+
+def begin(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
+    """Read and lock what the database holds of ``instance``, for each source that listens to ``sender``."""
+    if not _under_way.depth:
+        # Somebody calls Model.save_base itself: what is left here is of such a call that failed.
+        _under_way.saves.clear()
+    watched: list[Watched] = []
+    asked: Asked = defaultdict(dict)
+    for source in sources_of(sender):
+        with never_breaking(source):
+            outer = _tell_outer_save(source, instance, using=using)
+            if outer is not None:
+                watched.append(outer)
+            else:
+                _ask(asked, source, source.event_types)
+    for sources in asked.values():
+        first = next(iter(sources))
+        with never_breaking(first):
+            found = read_before(sources, key_of(first, instance), using=using, new=instance._state.adding)
+            watched.extend(Watched(source, instance, using, before) for source, before in found.items())
+    _under_way.saves.append((instance, watched))
+
+
+def finish(instance: models.Model) -> None:
+    """Record what happened to ``instance`` since `begin`."""
+    for watched in _take(instance):
+        with never_breaking(watched.source):
+            _tell(watched)
+
+
+def tell_deletion(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
+    """Record that ``instance`` goes, while its row and all that it refers to are still there."""
+    asked: Asked = defaultdict(dict)
+    for source in sources_of(sender):
+        # The rows that an extending model has in its parents' tables are announced by signals of their own.
+        if source.model._meta.concrete_model is sender._meta.concrete_model:
+            with never_breaking(source):
+                _tell_outer_save(source, instance, using=using)
+                _ask(asked, source, source.deletion_types)
+    for sources in asked.values():
+        key = key_of(next(iter(sources)), instance)
+        for source, before in read_before(sources, key, using=using).items():
+            with never_breaking(source):
+                raw = read_whole(source, key, using=using) if before.wanted else None
+                if raw is not None:
+                    change = diff(source, before=raw, after=None, now=timezone.now(), using=using)
+                    record_change(source, change, using=using)
+
+
+@contextmanager
+def never_breaking(source: Source) -> Iterator[None]:
+    """Log what the host's declaration of a source gets wrong, so that it can't break the host's write.
+
+    Errors of the database pass: the transaction is broken by then, and the change and its event go together.
+    Under DEBUG and in tests everything passes.
+    """
+    try:
+        yield
+    except Error:
+        raise
+    except Exception:
+        if strict_payloads():
+            raise
+        logger.exception("A change of %s could not be turned into an event.", source.model._meta.label)
+
+
+def _ask(asked: Asked, source: Source, event_types: Collection[str]) -> None:
+    # Its mapping is looked at here, where a mistake in it costs no other source of the model its events.
+    if event_types and source.own:
+        asked[source.model][source] = event_types
+
+
+def _tell_outer_save(source: Source, instance: models.Model, *, using: str) -> Watched | None:
+    """Find the save that this one happens in the middle of, as of a receiver that saves the object once more.
+
+    What the outer one has written by now is told first, so that each event begins where the one before it ended.
+    """
+    for _instance, several in reversed(_under_way.saves):
+        for watched in several:
+            if watched.is_of(source, instance, using=using):
+                _tell(watched)
+                return watched
+    return None
+
+
+def _tell(watched: Watched) -> None:
+    """Record what happened to the object since it was last told of."""
+    if not watched.before.wanted:
+        return
+    source, using = watched.source, watched.using
+    key = key_of(source, watched.instance)
+    after = read_whole(source, key, using=using) if key is not None else None
+    if after is None:
+        return
+    change = diff(source, before=_last_told(watched), after=after, now=timezone.now(), using=using)
+    events = record_change(source, change, using=using)
+    if events:
+        watched.told.append(([event.uid for event in events], {name: after[name] for name in source.own}))
+
+
+def _last_told(watched: Watched) -> dict[str, Any] | None:
+    """Return what was last told of the object, not counting what was rolled back with a savepoint since."""
+    while watched.told:
+        uids, raw = watched.told[-1]
+        if Event.objects.using(watched.using).filter(uid__in=uids).count() == len(uids):
+            return raw
+        watched.told.pop()
+    return watched.before.raw
+
+
+def _tell_what_was_written(saves: list[Save], *, using: str) -> None:
+    """Tell of rows that were written before a receiver raised."""
+    if connections[using].needs_rollback:
+        return
+    try:
+        for _instance, several in saves:
+            for watched in several:
+                with never_breaking(watched.source):
+                    _tell(watched)
+    except Error:
+        # The error that the host is to see is the receiver's own.
+        logger.warning("A change was rolled back, because its event could not be recorded.", exc_info=True)
+        transaction.set_rollback(True, using=using)
+
+
+def _take(instance: models.Model) -> list[Watched]:
+    """Return what `begin` put down for this save, and forget it."""
+    saves = _under_way.saves
+    for index in reversed(range(len(saves))):
+        if saves[index][0] is instance:
+            return saves.pop(index)[1]
+    return []
