@@ -191,11 +191,13 @@ class ErrorAction(models.TextChoices):
 
 
 class Lane(models.IntegerChoices):
-    """In which order deliveries of one webhook go."""
+    """In which order deliveries of one webhook go: the lowest number first."""
 
-    LIVE = 0, _("Live")
+    BY_HAND = 0, _("By hand")
+    """Resent by a person: one attempt, at once, also to a webhook that is paused or disabled; inert for its health."""
+    LIVE = 1, _("Live")
     """What happens now."""
-    REPLAY = 1, _("Replay")
+    REPLAY = 2, _("Replay")
     """What is sent again: one at a time, when nothing live is due."""
 
 

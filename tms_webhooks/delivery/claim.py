@@ -90,7 +90,7 @@ def next_due_at(now: datetime) -> datetime | None:
     return later.values_list("due_at", flat=True).first()
 
 
-LIMITING = ("max_in_flight", "ordered", "failures", "rate_limit_per_second", "tokens", "tokens_at")
+LIMITING = ("enabled", "deleted_at", "paused_until", "max_in_flight", "ordered", "failures", "rate_limit_per_second", "tokens", "tokens_at")
 
 
 def _due(now: datetime, token: str) -> DeliveryQuerySet:
@@ -102,8 +102,10 @@ def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appe
     flying = _in_flight(now, token=token)
     busy = Webhook.objects.filter(pk__in=flying).only(*LIMITING) if flying else ()
     full = [pk for pk, place in _places(busy, now, flying=flying, appetite=appetite).items() if place.free <= 0]
-    due = Exists(_due(now, token).filter(webhook=OuterRef("pk"), lane__in=Lane.values))
-    waiting = Webhook.objects.awake(now).filter(due).exclude(pk__in=full)
+    due = _due(now, token).filter(webhook=OuterRef("pk"))
+    # What is resent by hand goes out also where everything else has to wait.
+    regular = Exists(due.filter(lane__in=(Lane.LIVE, Lane.REPLAY))) & Exists(Webhook.objects.awake(now).filter(pk=OuterRef("pk")))
+    waiting = Webhook.objects.existing().filter(regular | Exists(due.filter(lane=Lane.BY_HAND))).exclude(pk__in=full)
     return list(waiting.order_by(F("served_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:limit])
 
 
@@ -168,7 +170,9 @@ def _next_of_each(
     )
     parts, params = [], []
     for webhook in webhooks:
-        for lane, most in ((Lane.LIVE, places[webhook.pk].free), (Lane.REPLAY, 1)):
+        free = places[webhook.pk].free
+        lanes = {Lane.BY_HAND: free, Lane.LIVE: free, Lane.REPLAY: 1} if webhook.is_awake(now) else {Lane.BY_HAND: free}
+        for lane, most in lanes.items():
             parts.append(one.format(in_order=first if webhook.ordered else ""))
             params += [webhook.pk, lane.value, moment, token, most]
     with connection.cursor() as cursor:

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import CharField
 from django.db.models.functions import Cast
 
-from tms_webhooks.choices import ErrorClass
+from tms_webhooks.choices import ErrorClass, Lane
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Webhook
@@ -71,16 +71,22 @@ def pack(ids: Sequence[int], *, token: str, now: datetime, caps: Mapping[int, in
     rows = Delivery.objects.held(token).among(ids).order_by("pk")
     # As text: a million UUID objects a day that nobody looks into.
     found = rows.annotate(uid=Cast("event__uid", CharField(max_length=36))).values_list(
-        "pk", "webhook_id", "attempts", "charged", "single", "uid", "event__body"
+        "pk", "webhook_id", "attempts", "charged", "lane", "uid", "event__body"
     )
     lines = list(found)
     webhooks = Webhook.objects.prefetch_related("secrets").in_bulk({line[1] for line in lines})
     routes = {pk: _route(webhook, now, cap=caps.get(pk, 1)) for pk, webhook in webhooks.items()}
     return [
         Parcel(
-            pk, PUBLIC_PREFIX + uid.replace("-", ""), attempts + 1, charged, single, body.encode(), routes[webhook_id]
+            pk,
+            PUBLIC_PREFIX + uid.replace("-", ""),
+            attempts + 1,
+            charged,
+            lane == Lane.BY_HAND,
+            body.encode(),
+            routes[webhook_id],
         )
-        for pk, webhook_id, attempts, charged, single, uid, body in lines
+        for pk, webhook_id, attempts, charged, lane, uid, body in lines
     ]
 
 

@@ -30,7 +30,7 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
         )
     if delivery.webhook.deleted_at is not None:
         raise ReplayError(f"Delivery {delivery.pk}: its webhook was deleted; there is nobody to send it to.")
-    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.LIVE, single=True):
+    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.BY_HAND):
         raise ReplayError(f"Delivery {delivery.pk} was taken up by somebody else in the meantime.")
 
 

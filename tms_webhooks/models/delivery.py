@@ -82,7 +82,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Give up those that no worker holds: their life is over."""
         return self._finish(DeliveryStatus.EXHAUSTED, now=now)
 
-    def reopen(self, *, now: datetime, lane: Lane, single: bool = False) -> int:
+    def reopen(self, *, now: datetime, lane: Lane) -> int:
         """Make finished ones due again, with all their retries before them; return how many."""
         return self.filter(status__in=FINISHED).update(
             status=DeliveryStatus.PENDING,
@@ -91,7 +91,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             finished_at=None,
             charged=0,
             lane=lane,
-            single=single,
             error_class="",
         )
 
@@ -127,8 +126,6 @@ class Delivery(models.Model):
     lane = models.PositiveSmallIntegerField(_("lane"), choices=Lane.choices, default=Lane.LIVE)
     # Set for ordered webhooks: deliveries with the same number go one after the other.
     order_key = models.BigIntegerField(null=True, editable=False)
-    # Resent by hand: one attempt, which says nothing of the webhook's health.
-    single = models.BooleanField(_("single attempt"), default=False, editable=False)
     lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     charged = models.PositiveSmallIntegerField(_("charged attempts"), default=0)

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import choices, validators
+from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import EncryptedTextField, reveal
 from tms_webhooks.models.organization import organization_model
@@ -193,6 +193,10 @@ class Webhook(models.Model):
             super().save(*args, **kwargs)
             self.secrets.create(value=new_secret())
 
+    def is_awake(self, now: datetime) -> bool:
+        """Return whether it gets requests now: the same as `WebhookQuerySet.awake`."""
+        return self.enabled and self.deleted_at is None and (self.paused_until is None or self.paused_until <= now)
+
     def signing_secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at ``now``, newest first.
 
@@ -219,6 +223,7 @@ class Webhook(models.Model):
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)
+            signals.webhook_secret_rotated.send_robust(Webhook, webhook=self, now=now)
         return secret
 
     def disable(self, *, reason: str, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from django.db import connections, router, transaction
 from django.db.models.constants import OnConflict
 
 from tms_webhooks import catalogue
-from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.models.subscription import patterns_for
@@ -34,13 +34,13 @@ class Group(NamedTuple):
 # One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
 FAN_OUT = """
 {insert} {delivery} (
-    event_id, webhook_id, status, due_at, lane, order_key, single, lease, attempts, charged, error_class,
+    event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
     created_at, opened_at, finished_at
 )
 SELECT e.id, w.id,
        CASE WHEN w.enabled THEN %s ELSE %s END,
        CASE WHEN w.enabled THEN %s ELSE NULL END,
-       0, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, FALSE, '', 0, 0, '', %s, %s,
+       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s, %s,
        CASE WHEN w.enabled THEN NULL ELSE %s END
 FROM {event} e
 JOIN {webhook} w ON w.organization_id = e.organization_id
@@ -94,6 +94,7 @@ def _insert(group: Group, ids: list[int], *, delay: int, now: datetime) -> None:
     sql = FAN_OUT.format(
         insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
         suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        live=Lane.LIVE.value,
         ids=", ".join(["%s"] * len(ids)),
         patterns=", ".join(["%s"] * len(patterns)),
         **tables,
