@@ -19,11 +19,13 @@ class TmsWebhooksConfig(AppConfig):
         """Find the host's sources, listen to their models, and load the checks."""
         from tms_webhooks import checks, receivers, tasks
         from tms_webhooks.catalogue import types  # noqa: F401
+        from tms_webhooks.outbox import operational
         from tms_webhooks.sources.registry import all_sources
 
         autodiscover_modules("webhooks")
         for source in all_sources():
             receivers.connect(source)
+        operational.connect()
         checks.register_all()
         post_migrate.connect(tasks.install_schedules, sender=self)
         tasks.watch_workers()

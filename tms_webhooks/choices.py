@@ -162,3 +162,64 @@ class DelayReason(models.TextChoices):
     """The webhook's own rate limit."""
     BREAKER = "breaker", _("Pause")
     """The webhook is backing off after failures."""
+
+
+class DisabledReason(models.TextChoices):
+    """Why a webhook gets no requests."""
+
+    GONE = "gone", _("Gone")
+    """The receiver answered 410."""
+    FAILING = "failing", _("Failing")
+    """It failed too often for too long."""
+    RECEIVER_REQUESTED = "receiver_requested", _("Receiver's request")
+    """The receiver answered with the header ``webhook-delivery: disable``."""
+    ADMIN = "admin", _("Administrator")
+    """A person disabled it."""
+    BLOCKED_TARGET = "blocked_target", _("Blocked target")
+    """Its URL leads where the app must not go."""
+
+
+class ErrorAction(models.TextChoices):
+    """What to do when a delivery is given up."""
+
+    LOG = "log", _("Log")
+    """Nothing more than the delivery log."""
+    NOTIFY = "notify", _("Send notification")
+    """E-mail the contacts, once until the webhook works again."""
+    DISABLE = "disable", _("Disable the webhook")
+    """Stop sending until a person has looked."""
+
+
+class Lane(models.IntegerChoices):
+    """In which order deliveries of one webhook go: the lowest number first."""
+
+    BY_HAND = 0, _("By hand")
+    """Resent by a person: one attempt, at once, also to a webhook that is paused or disabled; inert for its health."""
+    LIVE = 1, _("Live")
+    """What happens now."""
+    REPLAY = 2, _("Replay")
+    """What is sent again: one at a time, when nothing live is due."""
+
+
+class JobKind(models.TextChoices):
+    """A long change of many deliveries of one webhook."""
+
+    RECOVER = "recover", _("Recover")
+    """Send again what failed in a time range."""
+    REPLAY_MISSED = "replay_missed", _("Replay missed")
+    """Send what was never attempted in a time range."""
+    CANCEL_PENDING = "cancel_pending", _("Cancel pending")
+    """Call off what waits."""
+
+
+class JobStatus(models.TextChoices):
+    """How far a job is."""
+
+    PENDING = "pending", _("Pending")
+    """Not begun."""
+    RUNNING = "running", _("Running")
+    """Under way."""
+    FINISHED = "finished", _("Finished")
+    """Done."""
+    FAILED = "failed", _("Failed")
+    """Given up; the error tells why."""

@@ -159,6 +159,24 @@ class AppSettings:
     DRAIN_REST = number(0.5, "How often an idle drain that can be woken looks for work that nobody rang for.", least=0.001)
     EXPIRY_MINUTES = whole(5, "Minutes between two scans for expiry windows.", least=1)
 
+    # The health of a webhook
+    PAUSE_AFTER = whole(4, "Consecutive failed attempts after which a webhook backs off.", least=1)
+    PAUSE_FIRST = number(60.0, "The first pause; each further one is twice as long.", least=1.0)
+    PAUSE_LONGEST = number(86_400.0, "The longest pause.", least=1.0)
+    DISABLE_AFTER_FAILURES = whole(15, "A webhook is disabled after so many consecutive failed attempts ...", least=1)
+    DISABLE_AFTER_DAYS = number(5.0, "... and only after so many days without a success.")
+    WARN_AT_PERCENT: Setting[tuple[int, ...]] = Setting(
+        (50, 70, 90),
+        "How far on the way to being disabled `webhook.failing` is told.",
+        valid=_list_of(lambda share: _is_whole(share) and 0 < share < 100),  # type: ignore[operator]
+        expects="a list of whole numbers from 1 to 99",
+    )
+    CONTACTS = text(
+        "",
+        "Dotted path of a function from an organization to its e-mail addresses, for webhooks that name none themselves.",
+    )
+    RECOVER_DAYS = whole(14, "The longest time range of a recovery, in days.", least=1)
+
     # Keeping and forgetting
     KEEP_PAYLOADS_DAYS = whole(30, "Days a payload is kept.", least=1)
     KEEP_ATTEMPTS_DAYS = whole(90, "Days attempts and their events are kept.", least=1)

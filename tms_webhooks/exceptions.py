@@ -50,3 +50,7 @@ class SecretError(WebhooksError):
 
 class UnknownEventType(WebhooksError, LookupError):  # noqa: N818
     """An event name that is not in the catalogue."""
+
+
+class ReplayError(WebhooksError, ValueError):
+    """A resend, recovery or replay that can't be done; the message says what can."""

@@ -9,3 +9,18 @@ event_recorded = Signal()
 
 delivery_finished = Signal()
 """A delivery reached a final state. Sent with ``delivery_id``, ``event_id``, ``webhook_id`` and ``status``."""
+
+webhook_failing = Signal()
+"""A webhook is on its way to being disabled. Sent with ``webhook``, ``percent`` and ``now``."""
+
+webhook_disabled = Signal()
+"""A webhook was disabled. Sent with ``webhook``, ``reason`` and ``now``."""
+
+webhook_recovered = Signal()
+"""A webhook that had been paused works again, or was enabled again. Sent with ``webhook`` and ``now``."""
+
+webhook_exhausted = Signal()
+"""A delivery was given up. Sent with ``webhook``, ``event_id``, ``event_type``, ``message`` and ``now``."""
+
+webhook_secret_rotated = Signal()
+"""A webhook got a new secret. Sent with ``webhook`` and ``now``."""

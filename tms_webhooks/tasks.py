@@ -9,16 +9,17 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.chain import run_link
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
-from tms_webhooks.models import DrainSlot
+from tms_webhooks.models import DrainSlot, Job
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
 from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.base import Job
+from tms_webhooks.queues.base import Regular
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
@@ -54,6 +55,13 @@ def start_chains() -> None:
             get_queue().enqueue_at(held_until, DRAIN, slot)
 
 
+def work_on_jobs(**_future: Any) -> None:
+    """Do what is left of recoveries, replays and cancellations."""
+    for job in Job.objects.unfinished().select_related("webhook"):
+        while replay.work_on(job, now=timezone.now()):
+            pass
+
+
 def scan_expiring(**_future: Any) -> int:
     """Tell of what expires soon or has expired; return the number of events.
 
@@ -81,9 +89,10 @@ def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Ask the queue to run the tasks regularly. Connected to ``post_migrate``, so that no further step is needed."""
     get_queue().every(
         (
-            Job("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
-            Job("tms_webhooks expiry", SCAN, int(app_settings.EXPIRY_MINUTES)),
-            Job("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
+            Regular("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
+            Regular("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
+            Regular("tms_webhooks expiry", SCAN, int(app_settings.EXPIRY_MINUTES)),
+            Regular("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
         ),
         using=using,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import exceptions
@@ -195,6 +196,21 @@ def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -
 
 def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
     return ValidationError(message, code=code, params=params)
+
+
+def validate_contacts(text: str) -> None:
+    """Refuse a line that is no e-mail address, by its number."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                validate_email(line.strip())
+            except ValidationError:
+                raise _problem(
+                    _("Line %(line)d: %(value)s is no e-mail address. Write one address a line."),
+                    code="contact",
+                    line=number,
+                    value=_short(line.strip()),
+                ) from None
 
 
 def _validate_delays(delays: Sequence[object]) -> None:

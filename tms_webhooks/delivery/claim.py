@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connections, router, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q
 
-from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.parcels import Parcel, pack
 from tms_webhooks.models import Delivery, Webhook
@@ -29,13 +30,38 @@ class Place:
     free: int
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a webhook allows of itself at a moment: so many at once, and so many tokens of its rate, if it has one."""
+
+    at_once: int
+    tokens: float | None
+    probing: bool
+
+    @classmethod
+    def of(cls, webhook: Webhook, now: datetime) -> Limits:
+        """Read them off a row. A webhook that comes out of a pause gets one request, to see how it is."""
+        probing = webhook.failures >= app_settings.PAUSE_AFTER
+        at_once = 1 if probing or webhook.ordered else webhook.max_in_flight or app_settings.MAX_IN_FLIGHT
+        return cls(at_once, _tokens(webhook, now), probing)
+
+    def place(self, webhook_id: int, *, mine: int, others: int, appetite: Appetite, ahead: bool) -> Place:
+        """Return the place for one worker that holds ``mine``, while the others hold ``others``."""
+        cap = self.at_once - others
+        if cap <= 0:
+            return Place(cap=0, free=0)
+        free = (appetite(webhook_id, cap) if ahead and not self.probing else cap) - mine
+        return Place(cap=cap, free=free if self.tokens is None else min(free, int(self.tokens)))
+
+
 def claim(
     *, token: str, now: datetime, until: datetime, room: int, appetite: Appetite = lambda _webhook_id, cap: cap
 ) -> list[Parcel]:
     """Lease up to ``room`` deliveries to the holder of ``token`` until ``until``.
 
-    Webhooks that have as many in flight as they may are left out, whoever sends to them; of the others the least
-    recently served come first. The rows of a worker that died are due when its lease is over.
+    Webhooks that have as many in flight as they may, are paused, or have used up their rate are left out, whoever
+    sends to them; of the others the least recently served come first. The rows of a worker that died are due when its
+    lease is over.
     """
     if room <= 0 or not _due(now, token).exists():
         return []
@@ -45,20 +71,26 @@ def claim(
     with transaction.atomic(using=router.db_for_write(Delivery)):
         # Locked, so that two workers can't each fill a webhook's cap; what another worker has locked, it serves.
         locked = Webhook.objects.filter(pk__in=candidates).select_for_update(skip_locked=True)
-        caps = dict(locked.values_list("pk", "max_in_flight"))
-        places = {pk: place for pk, place in _places(caps, now, token=token, appetite=appetite).items() if place.free > 0}
-        chosen = sorted(places, key=candidates.index)
-        ids = _next_of_each(chosen, places=places, now=now, token=token, limit=room)
-        if not ids:
+        webhooks = {webhook.pk: webhook for webhook in locked.only(*LIMITING)}
+        places = _places(webhooks.values(), now, flying=_in_flight(now, token=token), appetite=appetite)
+        chosen = [webhooks[pk] for pk in candidates if pk in places and places[pk].free > 0]
+        found = _next_of_each(chosen, places=places, now=now, token=token, limit=room)
+        if not found:
             return []
+        ids = [pk for pk, _webhook_id in found]
         Delivery.objects.among(ids).claim(token=token, now=now, until=until)
-        Webhook.objects.filter(pk__in=chosen).update(served_at=now)
+        Webhook.objects.filter(pk__in=[webhook.pk for webhook in chosen]).update(served_at=now)
+        _spend(webhooks, Counter(webhook_id for _pk, webhook_id in found), now=now)
     return pack(ids, token=token, now=now, caps={pk: place.cap for pk, place in places.items()})
 
 
-def next_due_at() -> datetime | None:
-    """Return when the next delivery of all comes due, or None where nothing waits."""
-    return Delivery.objects.open().order_by("due_at").values_list("due_at", flat=True).first()
+def next_due_at(now: datetime) -> datetime | None:
+    """Return when the next delivery comes due that was not due at ``now``, or None where nothing waits."""
+    later = Delivery.objects.filter(due_at__gt=now).order_by("due_at")
+    return later.values_list("due_at", flat=True).first()
+
+
+LIMITING = ("enabled", "deleted_at", "paused_until", "max_in_flight", "ordered", "failures", "rate_limit_per_second", "tokens", "tokens_at")
 
 
 def _due(now: datetime, token: str) -> DeliveryQuerySet:
@@ -68,10 +100,12 @@ def _due(now: datetime, token: str) -> DeliveryQuerySet:
 
 def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appetite) -> list[int]:
     flying = _in_flight(now, token=token)
-    known = dict(Webhook.objects.filter(pk__in=flying).values_list("pk", "max_in_flight")) if flying else {}
-    full = [pk for pk, place in _places(known, now, token=token, appetite=appetite, flying=flying).items() if place.free <= 0]
-    due = Exists(_due(now, token).filter(webhook=OuterRef("pk")))
-    waiting = Webhook.objects.enabled().filter(due).exclude(pk__in=full)
+    busy = Webhook.objects.filter(pk__in=flying).only(*LIMITING) if flying else ()
+    full = [pk for pk, place in _places(busy, now, flying=flying, appetite=appetite).items() if place.free <= 0]
+    due = _due(now, token).filter(webhook=OuterRef("pk"))
+    # What is resent by hand goes out also where everything else has to wait.
+    regular = Exists(due.filter(lane__in=(Lane.LIVE, Lane.REPLAY))) & Exists(Webhook.objects.awake(now).filter(pk=OuterRef("pk")))
+    waiting = Webhook.objects.existing().filter(regular | Exists(due.filter(lane=Lane.BY_HAND))).exclude(pk__in=full)
     return list(waiting.order_by(F("served_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:limit])
 
 
@@ -83,27 +117,43 @@ def _in_flight(now: datetime, *, token: str) -> dict[int, tuple[int, int]]:
 
 
 def _places(
-    caps: Mapping[int, int | None],
-    now: datetime,
-    *,
-    token: str,
-    appetite: Appetite,
-    flying: Mapping[int, tuple[int, int]] | None = None,
+    webhooks: Iterable[Webhook], now: datetime, *, flying: Mapping[int, tuple[int, int]], appetite: Appetite
 ) -> dict[int, Place]:
-    if flying is None:
-        flying = _in_flight(now, token=token)
     places = {}
-    for pk, most in caps.items():
-        mine, others = flying.get(pk, (0, 0))
-        cap = (most or app_settings.MAX_IN_FLIGHT) - others
-        places[pk] = Place(cap=cap, free=appetite(pk, cap) - mine if cap > 0 else 0)
+    for webhook in webhooks:
+        mine, others = flying.get(webhook.pk, (0, 0))
+        limits = Limits.of(webhook, now)
+        places[webhook.pk] = limits.place(
+            webhook.pk, mine=mine, others=others, appetite=appetite, ahead=not webhook.ordered
+        )
     return places
 
 
+def _tokens(webhook: Webhook, now: datetime) -> float | None:
+    """Return how many requests the webhook's rate allows now: a second's worth at most, and at least one at a time."""
+    rate = webhook.rate_limit_per_second
+    if rate is None:
+        return None
+    most = max(1.0, rate)
+    if webhook.tokens_at is None:
+        return most
+    return min(most, webhook.tokens + rate * max(0.0, (now - webhook.tokens_at).total_seconds()))
+
+
+def _spend(webhooks: Mapping[int, Webhook], taken: Mapping[int, int], *, now: datetime) -> None:
+    for pk, count in taken.items():
+        tokens = _tokens(webhooks[pk], now)
+        if tokens is not None:
+            Webhook.objects.filter(pk=pk).update(tokens=tokens - count, tokens_at=now)
+
+
 def _next_of_each(
-    webhooks: Sequence[int], *, places: Mapping[int, Place], now: datetime, token: str, limit: int
-) -> list[int]:
-    """Return the oldest due deliveries of each webhook: one range of the index ``tms_delivery_claim`` for each."""
+    webhooks: Sequence[Webhook], *, places: Mapping[int, Place], now: datetime, token: str, limit: int
+) -> list[tuple[int, int]]:
+    """Return (delivery, webhook) of the oldest due: one range of the index ``tms_delivery_claim`` for each webhook.
+
+    What is replayed goes one at a time, and only where less that is live is due than there is place for.
+    """
     if not webhooks:
         return []
     connection = connections[router.db_for_write(Delivery)]
@@ -111,10 +161,27 @@ def _next_of_each(
     moment = connection.ops.adapt_datetimefield_value(now)
     # A union, because no database has a limit per group that stops at the index; nested, because SQLite wants it so.
     one = (
-        f"SELECT id FROM (SELECT id FROM {table} WHERE webhook_id = %s AND due_at <= %s AND lease <> %s"  # noqa: S608
-        " ORDER BY due_at LIMIT %s) d"
+        f"SELECT id, webhook_id, lane FROM (SELECT id, webhook_id, lane FROM {table} d WHERE webhook_id = %s"  # noqa: S608
+        f" AND lane = %s AND due_at <= %s AND lease <> %s{{in_order}} ORDER BY due_at, id LIMIT %s) u"
     )
-    params = [value for pk in webhooks for value in (pk, moment, token, places[pk].free)]
+    first = (
+        f" AND NOT EXISTS (SELECT 1 FROM {table} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key"  # noqa: S608
+        " AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"
+    )
+    parts, params = [], []
+    for webhook in webhooks:
+        free = places[webhook.pk].free
+        lanes = {Lane.BY_HAND: free, Lane.LIVE: free, Lane.REPLAY: 1} if webhook.is_awake(now) else {Lane.BY_HAND: free}
+        for lane, most in lanes.items():
+            parts.append(one.format(in_order=first if webhook.ordered else ""))
+            params += [webhook.pk, lane.value, moment, token, most]
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join([one] * len(webhooks)), params)
-        return [row[0] for row in cursor.fetchall()][:limit]
+        cursor.execute(" UNION ALL ".join(parts), params)
+        rows = sorted(cursor.fetchall(), key=lambda row: row[2])
+    taken: Counter[int] = Counter()
+    found = []
+    for pk, webhook_id, _lane in rows:
+        if taken[webhook_id] < places[webhook_id].free:
+            taken[webhook_id] += 1
+            found.append((pk, webhook_id))
+    return found[:limit]

@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -23,7 +23,7 @@ from django.utils import timezone
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
-from tms_webhooks.delivery.results import record
+from tms_webhooks.delivery.results import give_back, record
 from tms_webhooks.delivery.send import Result
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.models import Delivery
@@ -143,14 +143,13 @@ class Drain:
         """Wait, with nothing in hand, until somebody rings, something comes due, or it is time to look again."""
         longest = app_settings.DRAIN_REST if listener is not None and listener.hears else app_settings.DRAIN_POLL
         try:
-            due_at = next_due_at()
+            now = self._clock()
+            due_at = next_due_at(now)
         except DatabaseError:
             self._recover()
             return
         if due_at is not None:
-            # What is due and was not claimed is another worker's, or must wait for one of its webhook's to come back.
-            until_due = (due_at - self._clock()).total_seconds()
-            longest = min(longest, max(app_settings.DRAIN_POLL, until_due))
+            longest = min(longest, (due_at - now).total_seconds())
         if end is not None:
             longest = min(longest, max(0.0, end - monotonic()))
         try:
@@ -199,13 +198,22 @@ class Drain:
         """Write down what came back. If that fails, the write is tried again, never the request."""
         results = self._unwritten
         try:
-            record(results, token=self.token, now=self._clock(), random=self._dice)
+            stopped = record(results, token=self.token, now=self._clock(), random=self._dice)
         except DatabaseError:
             self._recover()
             return
         self._unwritten = []
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
+        self._hold_back(stopped)
+
+    def _hold_back(self, webhook_ids: Collection[int]) -> None:
+        """Return what is held for webhooks that were paused or disabled. If that fails, it comes due by itself."""
+        unsent = [pk for webhook_id in webhook_ids for pk in self._lanes.withdraw(webhook_id)]
+        try:
+            give_back(unsent, token=self.token, now=self._clock())
+        except DatabaseError:
+            self._recover()
 
     def _renew(self) -> None:
         if monotonic() - self._renewed_at < app_settings.HEARTBEAT:

@@ -1,29 +1,118 @@
-"""What attempts say about a webhook as a whole."""
+"""What attempts say about a webhook as a whole: pause it, disable it, or find that it works again."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from tms_webhooks import signals
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.send import Result
 from tms_webhooks.models import Delivery, Webhook
+
+FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
 
 logger = logging.getLogger(__name__)
 
 
-def judge(results: Sequence[Result], *, now: datetime) -> None:
-    """Disable the webhooks whose receivers asked for it: by 410, or by their response header."""
+def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]:
+    """Learn from results, in the order in which they came back; return until when webhooks get no requests.
+
+    Call it in the transaction that writes the results down. What is resent by hand, and what never left because of a
+    fault of our own, says nothing of a receiver.
+    """
+    by_webhook: dict[int, list[Result]] = defaultdict(list)
     for result in results:
-        if result.outcome.disable is not None:
-            webhook = Webhook.objects.filter(pk=result.parcel.webhook_id).first()
-            if webhook is not None:
-                disable(webhook, reason=result.outcome.disable, now=now)
+        if result.outcome.counts_for_health and not result.parcel.single:
+            by_webhook[result.parcel.webhook_id].append(result)
+    # A webhook that was well and still is costs one statement a batch for all of them, and no lock on the others.
+    troubled = [pk for pk, found in by_webhook.items() if not all(map(_is_plain_success, found))]
+    troubled += _ailing(set(by_webhook) - set(troubled))
+    Webhook.objects.filter(pk__in=set(by_webhook) - set(troubled)).update(succeeded_at=now)
+    locked = Webhook.objects.filter(pk__in=troubled).order_by("pk").select_for_update()
+    return {webhook.pk: until for webhook in locked if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
 
 
-def disable(webhook: Webhook, *, reason: str, now: datetime) -> None:
+def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
     """Disable a webhook, and keep what waits for it as skipped deliveries, for a later replay."""
     if not webhook.disable(reason=reason, now=now):
         return
     skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
-    logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason, skipped)
+    logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
+    signals.webhook_disabled.send_robust(Webhook, webhook=webhook, reason=reason, now=now)
+
+
+def enable(webhook: Webhook, *, now: datetime) -> None:
+    """Enable a webhook and forget its failures. What it missed stays skipped until somebody replays it."""
+    was_ill = not webhook.enabled or webhook.pauses > 0
+    webhook.heal(now=now)
+    if was_ill:
+        logger.info("recovered webhook=%s", webhook.pk)
+        signals.webhook_recovered.send_robust(Webhook, webhook=webhook, now=now)
+
+
+def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
+    """Return how far a webhook is on the way to being disabled, 0 to 100; both conditions have to be met."""
+    if webhook.failing_since is None:
+        return 0
+    days = (now - webhook.failing_since) / timedelta(days=1)
+    by_time = days / app_settings.DISABLE_AFTER_DAYS if app_settings.DISABLE_AFTER_DAYS else 1.0
+    by_count = webhook.failures / app_settings.DISABLE_AFTER_FAILURES
+    return int(100 * min(by_time, by_count, 1.0))
+
+
+def _is_plain_success(result: Result) -> bool:
+    return result.outcome.success and result.outcome.disable is None
+
+
+def _ailing(webhooks: Iterable[int]) -> list[int]:
+    return list(Webhook.objects.filter(pk__in=set(webhooks), failures__gt=0).values_list("pk", flat=True))
+
+
+def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> datetime | None:
+    for result in results:
+        if result.outcome.success:
+            _note_success(webhook, now)
+        else:
+            _note_failure(webhook, now)
+    webhook.save(update_fields=FIELDS)
+    requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
+    if requested is not None:
+        disable(webhook, reason=DisabledReason(requested), now=now)
+    elif percent_to_disabling(webhook, now) >= 100:
+        disable(webhook, reason=DisabledReason.FAILING, now=now)
+    else:
+        _warn(webhook, now)
+    return webhook.paused_until if webhook.enabled else now
+
+
+def _note_success(webhook: Webhook, now: datetime) -> None:
+    was_paused = webhook.pauses > 0
+    webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
+    webhook.paused_until, webhook.pauses, webhook.warned_percent, webhook.notified_at = None, 0, 0, None
+    if was_paused:
+        logger.info("recovered webhook=%s", webhook.pk)
+        signals.webhook_recovered.send_robust(Webhook, webhook=webhook, now=now)
+
+
+def _note_failure(webhook: Webhook, now: datetime) -> None:
+    webhook.failures += 1
+    webhook.failing_since = webhook.failing_since or now
+    pausing = webhook.paused_until is not None and webhook.paused_until > now
+    # What was in flight when the pause began belongs to the same trouble and makes it no longer.
+    if webhook.failures >= app_settings.PAUSE_AFTER and not pausing:
+        seconds = min(app_settings.PAUSE_FIRST * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST)
+        webhook.paused_until = now + timedelta(seconds=seconds)
+        webhook.pauses += 1
+        logger.warning("paused webhook=%s failures=%s seconds=%s", webhook.pk, webhook.failures, round(seconds))
+
+
+def _warn(webhook: Webhook, now: datetime) -> None:
+    reached = [share for share in app_settings.WARN_AT_PERCENT if share <= percent_to_disabling(webhook, now)]
+    if reached and max(reached) > webhook.warned_percent:
+        webhook.warned_percent = max(reached)
+        webhook.save(update_fields=["warned_percent"])
+        signals.webhook_failing.send_robust(Webhook, webhook=webhook, percent=max(reached), now=now)

@@ -67,7 +67,7 @@ class Lanes:
         with self._changed:
             for parcel in parcels:
                 lane = self._lanes.setdefault(parcel.webhook_id, Lane())
-                lane.cap = parcel.cap
+                lane.cap = parcel.route.cap
                 lane.parcels.append(parcel)
                 self._held += 1
                 self._list(parcel.webhook_id, lane)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.db.models import CharField
+from django.db.models.functions import Cast
 
-from tms_webhooks.choices import ErrorClass
+from tms_webhooks.choices import ErrorClass, Lane
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Webhook
@@ -18,25 +20,19 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.validators import parse_headers
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """All that it takes to send one delivery.
+@dataclass(frozen=True, slots=True, repr=False)
+class Route:
+    """What all parcels of one webhook share: today's URL, headers and secrets.
 
-    ``cap`` is how many of its webhook's this worker may send at once. ``problem`` says why it can't be sent at all; its
-    secrets and headers are empty then. ``repr`` shows neither.
+    ``cap`` is how many this worker may send at once. ``problem`` says why nothing can be sent at all; secrets and
+    headers are empty then. ``repr`` shows neither.
     """
 
-    delivery_id: int
     webhook_id: int
-    event_id: str
-    number: int
-    charged: int
-    created_at: datetime
     verb: str
     url: str
     headers: Mapping[str, str]
     secrets: Sequence[str]
-    body: bytes
     timeout: float
     schedule: Any
     max_retries: int | None
@@ -44,41 +40,70 @@ class Parcel:
     problem: DeliveryError | None = None
 
     def __repr__(self) -> str:
+        return f"<Route of webhook {self.webhook_id}>"
+
+
+class Parcel(NamedTuple):
+    """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
+
+    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health.
+    """
+
+    delivery_id: int
+    event_id: str
+    number: int
+    charged: int
+    single: bool
+    body: bytes
+    route: Route
+
+    @property
+    def webhook_id(self) -> int:
+        """Whom it goes to."""
+        return self.route.webhook_id
+
+    def __repr__(self) -> str:
         return f"<Parcel {self.event_id} delivery {self.delivery_id} webhook {self.webhook_id} attempt {self.number}>"
 
 
 def pack(ids: Sequence[int], *, token: str, now: datetime, caps: Mapping[int, int]) -> list[Parcel]:
-    """Read what ``token`` holds of these deliveries, in three queries: today's URL, headers and secrets go with them."""
+    """Read what ``token`` holds of these deliveries, in three queries."""
     rows = Delivery.objects.held(token).among(ids).order_by("pk")
-    found = list(
-        rows.values_list("pk", "webhook_id", "attempts", "charged", "created_at", "event__uid", "event__body")
+    # As text: a million UUID objects a day that nobody looks into.
+    found = rows.annotate(uid=Cast("event__uid", CharField(max_length=36))).values_list(
+        "pk", "webhook_id", "attempts", "charged", "lane", "uid", "event__body"
     )
-    webhooks = Webhook.objects.prefetch_related("secrets").in_bulk({row[1] for row in found})
-    private = {pk: _private_parts(webhook, now) for pk, webhook in webhooks.items()}
-    parcels = []
-    for pk, webhook_id, attempts, charged, created_at, uid, body in found:
-        webhook, (headers, secrets, problem) = webhooks[webhook_id], private[webhook_id]
-        parcels.append(
-            Parcel(
-                delivery_id=pk,
-                webhook_id=webhook_id,
-                event_id=PUBLIC_PREFIX + uid.hex,
-                number=attempts + 1,
-                charged=charged,
-                created_at=created_at,
-                verb=webhook.verb,
-                url=webhook.url,
-                headers=headers,
-                secrets=secrets,
-                body=body.encode(),
-                timeout=float(webhook.timeout_seconds),
-                schedule=webhook.schedule,
-                max_retries=webhook.max_retries,
-                cap=caps.get(webhook_id, 1),
-                problem=problem,
-            )
+    lines = list(found)
+    webhooks = Webhook.objects.prefetch_related("secrets").in_bulk({line[1] for line in lines})
+    routes = {pk: _route(webhook, now, cap=caps.get(pk, 1)) for pk, webhook in webhooks.items()}
+    return [
+        Parcel(
+            pk,
+            PUBLIC_PREFIX + uid.replace("-", ""),
+            attempts + 1,
+            charged,
+            lane == Lane.BY_HAND,
+            body.encode(),
+            routes[webhook_id],
         )
-    return parcels
+        for pk, webhook_id, attempts, charged, lane, uid, body in lines
+    ]
+
+
+def _route(webhook: Webhook, now: datetime, *, cap: int) -> Route:
+    headers, secrets, problem = _private_parts(webhook, now)
+    return Route(
+        webhook_id=webhook.pk,
+        verb=webhook.verb,
+        url=webhook.url,
+        headers=headers,
+        secrets=secrets,
+        timeout=float(webhook.timeout_seconds),
+        schedule=webhook.schedule,
+        max_retries=webhook.max_retries,
+        cap=cap,
+        problem=problem,
+    )
 
 
 def _private_parts(webhook: Webhook, now: datetime) -> tuple[Mapping[str, str], Sequence[str], DeliveryError | None]:

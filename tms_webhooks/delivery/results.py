@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
@@ -11,56 +11,73 @@ from django.db import router, transaction
 from django.db.models import F
 
 from tms_webhooks import signals
-from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.choices import DelayReason, DeliveryStatus
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health, retry
+from tms_webhooks.delivery import alarm, health, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
 from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.delivery.send import Result
-from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.delivery import AttemptLine
 
 logger = logging.getLogger(__name__)
 
 
-def record(results: Sequence[Result], *, token: str, now: datetime, random: Callable[[], float]) -> None:
+def record(results: Sequence[Result], *, token: str, now: datetime, random: Callable[[], float]) -> Collection[int]:
     """Write the attempts, and move on the deliveries that ``token`` holds still.
+
+    Returns the webhooks that were paused or disabled by it: what is held for those is not to be sent now.
 
     A result that comes after its lease was lost is logged as a late attempt; the delivery is left to its new holder.
     """
-    decisions = {result.parcel.delivery_id: _decide(result, now=now, random=random) for result in results}
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        held = Delivery.objects.held(token).among(decisions).select_for_update()
-        ours = set(held.values_list("pk", flat=True))
-        mine = [result for result in results if result.parcel.delivery_id in ours]
+        births = _births(results, token=token)
+        mine = [result for result in results if result.parcel.delivery_id in births]
+        paused = health.judge(mine, now=now)
+        decisions = {
+            result.parcel.delivery_id: _decide(result, births[result.parcel.delivery_id], now, random, paused)
+            for result in mine
+            if not result.outcome.success
+        }
         delivered = [result.parcel.delivery_id for result in mine if result.outcome.success]
         if delivered:
             Delivery.objects.among(delivered).mark_delivered(token=token, now=now)
         for result in mine:
             if not result.outcome.success:
                 _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
+        _skip_of_disabled([pk for pk, decision in decisions.items() if decision is not None], now=now)
         DeliveryAttempt.objects.write(
             [
-                _line(result, decisions[result.parcel.delivery_id], late=result.parcel.delivery_id not in ours)
+                _line(result, decisions.get(result.parcel.delivery_id), late=result.parcel.delivery_id not in births)
                 for result in results
             ]
         )
-        health.judge(mine, now=now)
+        finished = [result for result in mine if decisions.get(result.parcel.delivery_id) is None]
+        alarm.raise_for([result for result in finished if not result.outcome.success], now=now)
     for result in mine:
-        _tell(result, decisions[result.parcel.delivery_id])
+        _tell(result, decisions.get(result.parcel.delivery_id))
+    return paused
 
 
-def _decide(result: Result, *, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
-    """Return when to try again; None where the delivery is finished."""
-    if result.outcome.success or result.outcome.permanent:
-        return None
+def _births(results: Sequence[Result], *, token: str) -> dict[int, datetime]:
+    """Lock the deliveries that ``token`` holds still, and return when the life of each began."""
+    held = Delivery.objects.held(token).among(result.parcel.delivery_id for result in results).select_for_update()
+    return dict(held.values_list("pk", "opened_at"))
+
+
+def _decide(
+    result: Result, opened_at: datetime, now: datetime, random: Callable[[], float], paused: Mapping[int, datetime]
+) -> RetryDecision | None:
+    """Return when to try again; None where the delivery is finished. A pause of its webhook holds it back longer."""
     parcel = result.parcel
-    return retry.decide(
+    if result.outcome.permanent or parcel.single:
+        return None
+    decision = retry.decide(
         attempts=parcel.charged + 1,
         schedule=_schedule(parcel),
-        max_retries=parcel.max_retries,
-        age=(now - parcel.created_at).total_seconds(),
+        max_retries=parcel.route.max_retries,
+        age=(now - opened_at).total_seconds(),
         lifetime=app_settings.DELIVERY_LIFETIME,
         retry_after=result.outcome.retry_after,
         timed_out=result.outcome.timed_out,
@@ -69,12 +86,16 @@ def _decide(result: Result, *, now: datetime, random: Callable[[], float]) -> Re
         timeout_penalty=app_settings.TIMEOUT_PENALTY,
         retry_after_limit=app_settings.RETRY_AFTER_LIMIT,
     )
+    pause = paused.get(parcel.webhook_id)
+    if decision is None or pause is None or decision.delay >= (pause - now).total_seconds():
+        return decision
+    return RetryDecision((pause - now).total_seconds(), DelayReason.BREAKER, charged=decision.charged)
 
 
 def _schedule(parcel: Parcel) -> tuple[float, ...]:
     """Return the webhook's delays; the standard ones where a row holds what no form would have let in."""
     try:
-        return retry.schedule_for(parcel.schedule, standard=app_settings.RETRY_DELAYS)
+        return retry.schedule_for(parcel.route.schedule, standard=app_settings.RETRY_DELAYS)
     except ValidationError:
         logger.warning("webhook=%s has no valid schedule; the standard one is used", parcel.webhook_id)
         return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
@@ -138,3 +159,16 @@ def _tell(result: Result, decision: RetryDecision | None) -> None:
             webhook_id=parcel.webhook_id,
             status=_final_status(result).value,
         )
+
+
+def give_back(ids: Collection[int], *, token: str, now: datetime) -> None:
+    """Return what was claimed and not sent: to wait for its webhook, or to be skipped where that is disabled."""
+    if not ids:
+        return
+    Delivery.objects.among(ids).release(token=token, now=now)
+    _skip_of_disabled(ids, now=now)
+
+
+def _skip_of_disabled(ids: Collection[int], *, now: datetime) -> None:
+    if ids:
+        Delivery.objects.among(ids).filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)

@@ -53,18 +53,19 @@ def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Re
 
 
 def _request(parcel: Parcel, now: datetime) -> Request:
-    if parcel.problem is not None:
-        raise parcel.problem
+    route = parcel.route
+    if route.problem is not None:
+        raise route.problem
     if len(parcel.body) > app_settings.BODY_LIMIT:
         raise DeliveryError(
             f"the body has {len(parcel.body)} bytes, more than BODY_LIMIT", error_class=ErrorClass.BODY_TOO_LARGE, permanent=True
         )
     signed = signing.signature_headers(
-        secrets=parcel.secrets, message_id=parcel.event_id, timestamp=int(now.timestamp()), body=parcel.body
+        secrets=route.secrets, message_id=parcel.event_id, timestamp=int(now.timestamp()), body=parcel.body
     )
     # Ours last: a custom header can't take the place of one of them.
     headers = {
-        **parcel.headers,
+        **route.headers,
         "content-type": "application/json",
         "user-agent": USER_AGENT,
         "tms-delivery-id": str(parcel.delivery_id),
@@ -72,9 +73,9 @@ def _request(parcel: Parcel, now: datetime) -> Request:
         **signed,
     }
     return Request(
-        method=parcel.verb,
-        url=parcel.url,
+        method=route.verb,
+        url=route.url,
         headers=headers,
         body=parcel.body,
-        deadline=parcel.timeout or app_settings.DEADLINE,
+        deadline=route.timeout or app_settings.DEADLINE,
     )

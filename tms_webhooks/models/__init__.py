@@ -5,6 +5,7 @@ from __future__ import annotations
 from tms_webhooks.models.delivery import Delivery, DeliveryAttempt
 from tms_webhooks.models.drain import DrainSlot
 from tms_webhooks.models.event import Event, EventSequence
+from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import Occurrence, ScanCursor
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.webhook import Webhook, WebhookSecret
@@ -15,6 +16,7 @@ __all__ = [
     "DrainSlot",
     "Event",
     "EventSequence",
+    "Job",
     "Occurrence",
     "ScanCursor",
     "Subscription",

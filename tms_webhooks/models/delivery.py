@@ -10,7 +10,7 @@ from django.db import connections, models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, Lane
 from tms_webhooks.models.event import Event
 from tms_webhooks.models.keys import among
 from tms_webhooks.models.webhook import Webhook
@@ -72,8 +72,31 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def skip(self, *, now: datetime) -> int:
         """Finish those that no worker holds as skipped: their webhook is disabled."""
+        return self._finish(DeliveryStatus.SKIPPED, now=now)
+
+    def cancel(self, *, now: datetime) -> int:
+        """Call off those that no worker holds; what is in flight can't be called back."""
+        return self._finish(DeliveryStatus.CANCELLED, now=now)
+
+    def exhaust(self, *, now: datetime) -> int:
+        """Give up those that no worker holds: their life is over."""
+        return self._finish(DeliveryStatus.EXHAUSTED, now=now)
+
+    def reopen(self, *, now: datetime, lane: Lane) -> int:
+        """Make finished ones due again, with all their retries before them; return how many."""
+        return self.filter(status__in=FINISHED).update(
+            status=DeliveryStatus.PENDING,
+            due_at=now,
+            opened_at=now,
+            finished_at=None,
+            charged=0,
+            lane=lane,
+            error_class="",
+        )
+
+    def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
         return self.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING)).update(
-            status=DeliveryStatus.SKIPPED, due_at=None, finished_at=now
+            status=status, due_at=None, finished_at=now
         )
 
 
@@ -100,11 +123,16 @@ class Delivery(models.Model):
         _("status"), max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING
     )
     due_at = models.DateTimeField(_("due at"), null=True)
+    lane = models.PositiveSmallIntegerField(_("lane"), choices=Lane.choices, default=Lane.LIVE)
+    # Set for ordered webhooks: deliveries with the same number go one after the other.
+    order_key = models.BigIntegerField(null=True, editable=False)
     lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     charged = models.PositiveSmallIntegerField(_("charged attempts"), default=0)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
+    # When its life began: when it was created, or replayed last.
+    opened_at = models.DateTimeField(_("opened at"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
     if TYPE_CHECKING:
@@ -120,10 +148,16 @@ class Delivery(models.Model):
         indexes = [
             # claim.py: the next ones of one webhook.
             models.Index(
-                fields=["webhook", "due_at"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
+                fields=["webhook", "lane", "due_at"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
             ),
             # claim.py: is anything due, and when next?
             models.Index(fields=["due_at"], name="tms_delivery_due", condition=Q(due_at__isnull=False)),
+            # claim.py: is there an earlier one of the same object?
+            models.Index(
+                fields=["webhook", "order_key", "event"],
+                name="tms_delivery_order",
+                condition=Q(due_at__isnull=False, order_key__isnull=False),
+            ),
             # claim.py: how many are in flight per webhook?
             models.Index(
                 fields=["status", "webhook"], name="tms_delivery_in_flight", condition=Q(status=DeliveryStatus.IN_FLIGHT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hashlib
 import os
 import time
 import uuid
@@ -19,6 +20,12 @@ from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subscription import Subscription
 
 PUBLIC_PREFIX = "evt_"
+
+# Django's own fields are not generic at run time.
+if TYPE_CHECKING:
+    _BigIntegerField = models.BigIntegerField[int, int]
+else:
+    _BigIntegerField = models.BigIntegerField
 LONGEST_SUBJECT_KEY = 64
 
 
@@ -34,6 +41,22 @@ def subject_key(value: Any) -> str:
     """Return an object's key as text, as ``Event.subject_id`` keeps it; a digest of one that is too long for it."""
     text = value.hex if isinstance(value, uuid.UUID) else str(value)
     return text if len(text) <= LONGEST_SUBJECT_KEY else hashlib.sha256(text.encode()).hexdigest()
+
+
+def subject_number(subject_type: str, subject_id: str) -> int:
+    """Return a 64-bit number for an object, the same everywhere. Two objects that share one only wait for each other."""
+    digest = hashlib.sha256(f"{subject_type}:{subject_id}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+class SubjectNumberField(_BigIntegerField):
+    """Holds the number of the row's subject, whichever way the row is written."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> int:  # noqa: ARG002, FBT001 (Django's signature)
+        """Work the number out anew."""
+        number = subject_number(model_instance.subject_type, model_instance.subject_id)  # type: ignore[attr-defined]
+        setattr(model_instance, self.attname, number)
+        return number
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -63,6 +86,8 @@ class Event(models.Model):
     )
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
+    # The same in one number, so that deliveries of one object find each other.
+    subject_key = SubjectNumberField(editable=False)
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")

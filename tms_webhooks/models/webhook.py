@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import choices, validators
+from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import EncryptedTextField, reveal
 from tms_webhooks.models.organization import organization_model
@@ -35,6 +35,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def enabled(self) -> WebhookQuerySet:
         """Keep those that get requests."""
         return self.existing().filter(enabled=True)
+
+    def awake(self, now: datetime) -> WebhookQuerySet:
+        """Keep those that get requests now: enabled, and not paused after failures."""
+        return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
 
 
 class Webhook(models.Model):
@@ -91,11 +95,55 @@ class Webhook(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text=_("Concurrent requests to this webhook; empty: the installation's default."),
     )
+    ordered = models.BooleanField(
+        _("blocking"),
+        default=False,
+        help_text=_("One request at a time, and for each object in order: later events wait until earlier ones are done."),
+    )
+    rate_limit_per_second = models.FloatField(
+        _("rate limit per second"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.001)],
+        help_text=_("Most requests a second; what is over it waits. Empty: no limit."),
+    )
+    error_action = models.CharField(
+        _("error action"),
+        max_length=10,
+        choices=choices.ErrorAction.choices,
+        default=choices.ErrorAction.LOG,
+        help_text=_("What to do when a delivery is given up."),
+    )
+    contacts = models.TextField(
+        _("contacts"),
+        blank=True,
+        default="",
+        validators=[validators.validate_contacts],
+        help_text=_("E-mail addresses to notify, one a line."),
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
-    disabled_reason = models.CharField(_("disabled reason"), max_length=20, blank=True, default="", editable=False)
+    disabled_reason = models.CharField(
+        _("disabled reason"),
+        max_length=20,
+        choices=choices.DisabledReason.choices,
+        blank=True,
+        default="",
+        editable=False,
+    )
     disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
     served_at = models.DateTimeField(_("served at"), null=True, editable=False)
+    # Its health: see delivery/health.py.
+    failures = models.PositiveIntegerField(_("consecutive failures"), default=0, editable=False)
+    failing_since = models.DateTimeField(_("failing since"), null=True, editable=False)
+    succeeded_at = models.DateTimeField(_("succeeded at"), null=True, editable=False)
+    paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
+    pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0, editable=False)
+    warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
+    notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
+    # Its rate: see delivery/claim.py.
+    tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
+    tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
@@ -127,6 +175,10 @@ class Webhook(models.Model):
             models.CheckConstraint(
                 condition=Q(max_in_flight__isnull=True) | Q(max_in_flight__gte=1), name="tms_webhook_in_flight_range"
             ),
+            models.CheckConstraint(
+                condition=Q(rate_limit_per_second__isnull=True) | Q(rate_limit_per_second__gt=0),
+                name="tms_webhook_rate_positive",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -140,6 +192,10 @@ class Webhook(models.Model):
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
             self.secrets.create(value=new_secret())
+
+    def is_awake(self, now: datetime) -> bool:
+        """Return whether it gets requests now: the same as `WebhookQuerySet.awake`."""
+        return self.enabled and self.deleted_at is None and (self.paused_until is None or self.paused_until <= now)
 
     def signing_secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at ``now``, newest first.
@@ -167,6 +223,7 @@ class Webhook(models.Model):
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)
+            signals.webhook_secret_rotated.send_robust(Webhook, webhook=self, now=now)
         return secret
 
     def disable(self, *, reason: str, now: datetime) -> bool:
@@ -179,6 +236,24 @@ class Webhook(models.Model):
         if changed:
             self.enabled, self.disabled_reason, self.disabled_at = False, reason, now
         return bool(changed)
+
+    def heal(self, *, now: datetime) -> None:
+        """Forget the failures: the receiver works, or somebody says so. Enables a webhook that was disabled."""
+        healthy: dict[str, Any] = {
+            "enabled": True,
+            "disabled_reason": "",
+            "disabled_at": None,
+            "failures": 0,
+            "failing_since": None,
+            "paused_until": None,
+            "pauses": 0,
+            "warned_percent": 0,
+            "notified_at": None,
+            "updated_at": now,
+        }
+        type(self).objects.filter(pk=self.pk).update(**healthy)
+        for name, value in healthy.items():
+            setattr(self, name, value)
 
 
 def new_secret() -> str:

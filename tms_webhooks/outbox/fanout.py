@@ -6,32 +6,45 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.models.constants import OnConflict
 
 from tms_webhooks import catalogue
-from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.models.subscription import patterns_for
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 200
+OPERATIONAL = "webhook"
 
 logger = logging.getLogger(__name__)
 
+
+class Group(NamedTuple):
+    """Events that are fanned out alike: of one type, and none of them to the webhook that they speak of."""
+
+    event_type: str
+    spoken_of: int
+
+
 # One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
 FAN_OUT = """
-{insert} {delivery} (event_id, webhook_id, status, due_at, lease, attempts, charged, error_class, created_at, finished_at)
+{insert} {delivery} (
+    event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
+    created_at, opened_at, finished_at
+)
 SELECT e.id, w.id,
        CASE WHEN w.enabled THEN %s ELSE %s END,
        CASE WHEN w.enabled THEN %s ELSE NULL END,
-       '', 0, 0, '', %s,
+       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s, %s,
        CASE WHEN w.enabled THEN NULL ELSE %s END
 FROM {event} e
 JOIN {webhook} w ON w.organization_id = e.organization_id
-WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND w.delay_seconds = %s
+WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND w.delay_seconds = %s AND w.id <> %s
   AND EXISTS (
     SELECT 1 FROM {subscription} s
     WHERE s.webhook_id = w.id AND s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)
@@ -50,16 +63,16 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
         return 0
     with transaction.atomic(using=router.db_for_write(Event)):
         rows = Event.objects.to_fan_out().select_for_update(skip_locked=True, of=_own_lock())
-        events = list(rows.values_list("pk", "type")[:limit])
-        by_type: dict[str, list[int]] = defaultdict(list)
-        for pk, event_type in events:
-            by_type[event_type].append(pk)
-        for event_type, ids in by_type.items():
+        groups: dict[Group, list[int]] = defaultdict(list)
+        for pk, event_type, subject_type, subject_id in rows.values_list("pk", "type", "subject_type", "subject_id")[:limit]:
+            groups[Group(event_type, spoken_of=int(subject_id) if subject_type == OPERATIONAL else 0)].append(pk)
+        for group, ids in groups.items():
             for delay in _delays():
-                _insert(event_type, ids, delay=delay, now=now)
-        Event.objects.among(pk for pk, _type in events).mark_fanned_out(now=now)
-    _watch_schemas(by_type)
-    return len(events)
+                _insert(group, ids, delay=delay, now=now)
+        ids = [pk for members in groups.values() for pk in members]
+        Event.objects.among(ids).mark_fanned_out(now=now)
+    _watch_schemas(groups)
+    return len(ids)
 
 
 def _own_lock() -> tuple[str, ...]:
@@ -71,9 +84,9 @@ def _delays() -> Iterable[int]:
     return [0, *delayed.values_list("delay_seconds", flat=True).distinct()]
 
 
-def _insert(event_type: str, ids: list[int], *, delay: int, now: datetime) -> None:
+def _insert(group: Group, ids: list[int], *, delay: int, now: datetime) -> None:
     connection = connections[router.db_for_write(Delivery)]
-    ops, patterns = connection.ops, patterns_for(event_type)
+    ops, patterns = connection.ops, patterns_for(group.event_type)
     tables = {
         model.__name__.lower(): ops.quote_name(model._meta.db_table)
         for model in (Delivery, Event, Webhook, Subscription)
@@ -81,6 +94,7 @@ def _insert(event_type: str, ids: list[int], *, delay: int, now: datetime) -> No
     sql = FAN_OUT.format(
         insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
         suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        live=Lane.LIVE.value,
         ids=", ".join(["%s"] * len(ids)),
         patterns=", ".join(["%s"] * len(patterns)),
         **tables,
@@ -88,12 +102,12 @@ def _insert(event_type: str, ids: list[int], *, delay: int, now: datetime) -> No
     moment, due_at = (ops.adapt_datetimefield_value(value) for value in (now, now + timedelta(seconds=delay)))
     statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*statuses, due_at, moment, moment, *ids, delay, *patterns])
+        cursor.execute(sql, [*statuses, due_at, moment, moment, moment, *ids, delay, group.spoken_of, *patterns])
 
 
-def _watch_schemas(by_type: dict[str, list[int]]) -> None:
+def _watch_schemas(groups: dict[Group, list[int]]) -> None:
     """Log where payloads break their schema: one event of each type in a batch is proof enough, and all are sent."""
-    for event_type, ids in by_type.items():
+    for (event_type, _spoken_of), ids in groups.items():
         body = Event.objects.filter(pk=ids[0]).values_list("body", flat=True).first()
         try:
             catalogue.get(event_type).validate(from_text(body or "{}"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
-from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.choices import ActorKind, FieldPrivacy
 
 WEBHOOK = Noun(
     "webhook",
@@ -16,18 +19,68 @@ WEBHOOK = Noun(
     ),
 )
 
+_SAMPLE: Mapping[str, Any] = {"id": 31, "name": "HR system"}
+
+
+def _text(name: str, doc: str) -> Field:
+    return Field(name, FieldKind.STRING, FieldPrivacy.BASIC, required=True, doc=doc)
+
+
 EVENT_TYPES = (
     EventType(
         "webhook.test",
         WEBHOOK,
         "Somebody sent a test to see whether a webhook is received.",
+        sample={**_SAMPLE, "message": "This is a test: nothing happened."},
+        extra=(Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says that this is a test."),),
+    ),
+    EventType(
+        "webhook.failing",
+        WEBHOOK,
+        "A webhook fails again and again, and will be disabled if that goes on.",
+        sample={**_SAMPLE, "percent": 50, "failures": 9, "failing_since": "2026-11-22T03:04:05.123Z"},
+        extra=(
+            Field("percent", FieldKind.INTEGER, FieldPrivacy.BASIC, required=True, doc="How far it is on that way."),
+            Field("failures", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="Failed attempts since the last success."),
+            Field("failing_since", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the first of them was made."),
+        ),
+        sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        "webhook.disabled",
+        WEBHOOK,
+        "A webhook was disabled; its events are kept, to be replayed.",
+        sample={**_SAMPLE, "reason": "failing"},
+        extra=(_text("reason", "Why: gone, failing, receiver_requested, admin or blocked_target."),),
+        sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        "webhook.recovered",
+        WEBHOOK,
+        "A webhook that had been paused or disabled works again.",
+        sample=_SAMPLE,
+        sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        "webhook.exhausted",
+        WEBHOOK,
+        "An event could not be delivered to a webhook and was given up.",
         sample={
-            "id": "0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34",
-            "name": "HR system",
-            "message": "This is a test: nothing happened.",
+            **_SAMPLE,
+            "event": {"id": "evt_89abcdef0123456789abcdef01234567", "type": "class.cancelled"},
+            "message": "HTTP 500 Internal Server Error",
         },
         extra=(
-            Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says that this is a test."),
+            _text("event.id", "Id of the event."),
+            _text("event.type", "Type of the event."),
+            Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="What the last attempt brought."),
         ),
+        sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        "webhook.secret_rotated",
+        WEBHOOK,
+        "A webhook got a new secret; the old one goes on signing beside it for a while.",
+        sample=_SAMPLE,
     ),
 )

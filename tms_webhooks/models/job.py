@@ -1,0 +1,79 @@
+"""Long changes of many deliveries, with their progress."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.models.webhook import Webhook
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Jobs by where they stand."""
+
+    def unfinished(self) -> JobQuerySet:
+        """Keep those that have something left to do, oldest first."""
+        return self.filter(status__in=(JobStatus.PENDING, JobStatus.RUNNING)).order_by("pk")
+
+
+class Job(models.Model):
+    """One recovery, replay or cancellation. It is done in batches, each in a transaction with the count of what is done."""
+
+    kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="jobs", verbose_name=_("webhook"))
+    since = models.DateTimeField(_("since"), null=True, blank=True)
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.PENDING)
+    total = models.PositiveIntegerField(_("total"), default=0)
+    done = models.PositiveIntegerField(_("done"), default=0)
+    # The last key that was looked at: a job that was cut short goes on behind it.
+    position = models.BigIntegerField(default=0, editable=False)
+    requested_by = models.CharField(_("requested by"), max_length=100, blank=True, default="")
+    error = models.CharField(_("error"), max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(_("created at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+
+    if TYPE_CHECKING:
+        webhook_id: int
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        ordering = ("-pk",)
+        indexes = [
+            models.Index(
+                fields=["status"], name="tms_job_unfinished", condition=Q(status__in=(JobStatus.PENDING, JobStatus.RUNNING))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.done} of {self.total}"
+
+    def advance(self, *, position: int, done: int) -> bool:
+        """Note a batch: so many more are done, up to this key; return False where another worker was faster."""
+        moved = (
+            type(self)
+            .objects.filter(pk=self.pk, position=self.position, status__in=(JobStatus.PENDING, JobStatus.RUNNING))
+            .update(status=JobStatus.RUNNING, position=position, done=F("done") + done)
+        )
+        if moved:
+            self.status, self.position, self.done = JobStatus.RUNNING, position, self.done + done
+        return bool(moved)
+
+    def finish(self, *, now: datetime, error: str = "") -> None:
+        """End the job, well or with an error."""
+        values: dict[str, Any] = {
+            "status": JobStatus.FAILED if error else JobStatus.FINISHED,
+            "finished_at": now,
+            "error": error[:500],
+        }
+        type(self).objects.filter(pk=self.pk).update(**values)
+        for name, value in values.items():
+            setattr(self, name, value)

@@ -1,0 +1,66 @@
+"""What the app tells of its own webhooks, to the organization's other ones."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tms_webhooks import signals
+from tms_webhooks.models import Webhook
+from tms_webhooks.outbox.record import emit
+from tms_webhooks.payloads.fields import instant
+
+PREFIX = "webhook."
+
+
+def connect() -> None:
+    """Turn the signals about webhooks into events. Idempotent."""
+    for signal, receiver in _RECEIVERS.items():
+        signal.connect(receiver, sender=Webhook, dispatch_uid=f"tms_webhooks:{receiver.__name__}")
+
+
+def disconnect() -> None:
+    """Undo `connect`."""
+    for signal, receiver in _RECEIVERS.items():
+        signal.disconnect(sender=Webhook, dispatch_uid=f"tms_webhooks:{receiver.__name__}")
+
+
+def tell_failing(*, webhook: Webhook, percent: int, now: datetime, **_kwargs: Any) -> None:
+    """Record ``webhook.failing``."""
+    since = None if webhook.failing_since is None else instant(webhook.failing_since)
+    _emit("webhook.failing", webhook, percent=percent, failures=webhook.failures, failing_since=since)
+
+
+def tell_disabled(*, webhook: Webhook, reason: str, **_kwargs: Any) -> None:
+    """Record ``webhook.disabled``."""
+    _emit("webhook.disabled", webhook, reason=str(reason))
+
+
+def tell_recovered(*, webhook: Webhook, **_kwargs: Any) -> None:
+    """Record ``webhook.recovered``."""
+    _emit("webhook.recovered", webhook)
+
+
+def tell_exhausted(*, webhook: Webhook, event_id: str, event_type: str, message: str, **_kwargs: Any) -> None:
+    """Record ``webhook.exhausted``, but not of such an event: two broken webhooks would tell of each other for ever."""
+    if not event_type.startswith(PREFIX):
+        _emit("webhook.exhausted", webhook, event={"id": event_id, "type": event_type}, message=message)
+
+
+def tell_secret_rotated(*, webhook: Webhook, **_kwargs: Any) -> None:
+    """Record ``webhook.secret_rotated``."""
+    _emit("webhook.secret_rotated", webhook)
+
+
+def _emit(event_type: str, webhook: Webhook, **facts: Any) -> None:
+    data = {"id": webhook.pk, "name": webhook.name, **facts}
+    emit(event_type, webhook, data=data, organization=webhook.organization)
+
+
+_RECEIVERS = {
+    signals.webhook_failing: tell_failing,
+    signals.webhook_disabled: tell_disabled,
+    signals.webhook_recovered: tell_recovered,
+    signals.webhook_exhausted: tell_exhausted,
+    signals.webhook_secret_rotated: tell_secret_rotated,
+}
