@@ -115,7 +115,9 @@ class AppSettings:
         valid=lambda value: value is None or isinstance(value, bool),
         expects="True, False or None",
     )
-    BODY_LIMIT = whole(262_144, "The largest request body, in bytes; a larger event is sent in its thin form.", least=1024)
+    BODY_LIMIT = whole(
+        262_144, "The largest request body, in bytes; a larger event is sent in its thin form.", least=1024
+    )
 
     # Where requests may go
     ALLOWED_SCHEMES = strings(("https",), "URL schemes a webhook may use.")
@@ -150,13 +152,19 @@ class AppSettings:
     QUEUE = text("tms_webhooks.queues.django_q.DjangoQQueue", "Dotted path of the queue class that rings the workers.")
     LEASE = number(30.0, "How long a worker holds a delivery without a sign of life.", least=1.0)
     HEARTBEAT = number(10.0, "How often a worker renews its leases.", least=0.1)
-    MAX_IN_FLIGHT = whole(2, "Concurrent requests per webhook, over all workers, where the webhook names no number.", least=1)
+    MAX_IN_FLIGHT = whole(
+        2, "Concurrent requests per webhook, over all workers, where the webhook names no number.", least=1
+    )
     SENDER_THREADS = whole(64, "Most concurrent requests of one worker.", least=1)
     CLAIM_BATCH = whole(128, "How many deliveries a busy worker claims at a time.", least=1)
     DRAINS = whole(1, "How many drains run at once, over all machines; each takes a django-q2 worker.", least=1)
     DRAIN_BUDGET = number(8.0, "How long one drain task runs before it hands over to its successor.", least=0.5)
-    DRAIN_POLL = number(0.02, "How often a drain looks for new events while it works, or where nothing can wake it.", least=0.001)
-    DRAIN_REST = number(0.5, "How often an idle drain that can be woken looks for work that nobody rang for.", least=0.001)
+    DRAIN_POLL = number(
+        0.02, "How often a drain looks for new events while it works, or where nothing can wake it.", least=0.001
+    )
+    DRAIN_REST = number(
+        0.5, "How often an idle drain that can be woken looks for work that nobody rang for.", least=0.001
+    )
     EXPIRY_MINUTES = whole(5, "Minutes between two scans for expiry windows.", least=1)
 
     # The health of a webhook

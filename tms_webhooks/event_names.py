@@ -4,6 +4,8 @@ The catalogue fills this list. It stands below the models, which know no catalog
 means nothing.
 
 A pattern is what a subscription stores: an exact name, ``noun.*`` for all names that begin with ``noun.``, or ``*``.
+``*`` is everything that happens in training; what the app tells of its own webhooks has to be asked for by name or as
+``webhook.*``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import re
 
 EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 EVERYTHING = "*"
+OPERATIONAL = "webhook."
 
 # A dictionary, because it keeps the order of registration.
 _known: dict[str, None] = {}
@@ -36,11 +39,28 @@ def is_known(name: str) -> bool:
 def matching(pattern: str) -> list[str]:
     """Return the names that a pattern means today; none for a pattern that is unknown or ill-formed."""
     if pattern == EVERYTHING:
-        return list(_known)
+        return [name for name in _known if not is_operational(name)]
     if pattern.endswith(".*"):
         beginning = pattern.removesuffix("*")
         return [name for name in _known if name.startswith(beginning)]
     return [pattern] if pattern in _known else []
+
+
+def is_operational(name: str) -> bool:
+    """Say whether an event tells of a webhook of this app, not of training."""
+    return name.startswith(OPERATIONAL)
+
+
+def patterns_for(name: str) -> list[str]:
+    """Return the patterns that mean an event of this name, known or not, the narrowest first.
+
+    >>> patterns_for("class.cancelled")
+    ['class.cancelled', 'class.*', '*']
+    """
+    segments = name.split(".")
+    prefixes = (".".join(segments[:length]) for length in range(len(segments) - 1, 0, -1))
+    narrow = [name, *(f"{prefix}.*" for prefix in prefixes)]
+    return narrow if is_operational(name) else [*narrow, EVERYTHING]
 
 
 def is_pattern_known(pattern: str) -> bool:

@@ -32,7 +32,7 @@ class DeliveryError(WebhooksError):
         self.permanent = permanent
 
 
-class UnsafeURL(WebhooksError, ValueError):  # noqa: N818
+class UnsafeURL(WebhooksError, ValueError):
     """A URL that no webhook may have: malformed, or pointing where the app must not go."""
 
 
@@ -48,7 +48,7 @@ class SecretError(WebhooksError):
     """A stored secret or header value can't be decrypted with the keys at hand."""
 
 
-class UnknownEventType(WebhooksError, LookupError):  # noqa: N818
+class UnknownEventType(WebhooksError, LookupError):
     """An event name that is not in the catalogue."""
 
 

@@ -19,7 +19,7 @@ from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
 from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.base import Regular
+from tms_webhooks.queues.base import Periodic
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
@@ -89,10 +89,10 @@ def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Ask the queue to run the tasks regularly. Connected to ``post_migrate``, so that no further step is needed."""
     get_queue().every(
         (
-            Regular("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
-            Regular("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
-            Regular("tms_webhooks expiry", SCAN, int(app_settings.EXPIRY_MINUTES)),
-            Regular("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
+            Periodic("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
+            Periodic("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
+            Periodic("tms_webhooks expiry", SCAN, int(app_settings.EXPIRY_MINUTES)),
+            Periodic("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
         ),
         using=using,
     )

@@ -28,7 +28,7 @@ WAREHOUSE = Part(0, "Warehouse", "/warehouse", ("*",))
 CRM = Part(0, "CRM", "/crm", ("class.*", "enrollment.*"), (("schedule", "skillable"),))
 HR = Part(
     1,
-    "HR system",
+    "HR",
     "/hr",
     (
         "user.updated",

@@ -19,7 +19,7 @@ PACE = 0.06
 """Seconds between two changes."""
 
 
-class Mishap(Exception):  # noqa: N818 (nothing is wrong with the program)
+class Mishap(Exception):
     """Something that goes wrong before the commit."""
 
 

@@ -23,7 +23,7 @@ NOUNS = {
 }
 """The lines of the table, and the nouns of the events that they count."""
 
-NOT_COUNTED = "commit to receiver; not counted: the outage, the crash, what a date brings"
+NOT_COUNTED = "commit to receiver; without outage, crash and what dates bring"
 
 
 @dataclass
@@ -139,24 +139,24 @@ def _row(title: str, endpoints: Sequence[Endpoint], pairs: Sequence[Pair]) -> Ro
 def summary(verdict: Verdict) -> list[tuple[str, str]]:
     """Return the last words: a label and a sentence each."""
     figures = verdict.figures
-    again = f"{figures.repeated} requests after the crash, which the receiver knew by their webhook-id"
+    again = f"{figures.repeated} requests after the crash; the receiver knew their ids"
     return [
-        ("Events", f"{figures.events}, for {figures.expected} deliveries"),
+        ("Events", f"{figures.events} of {figures.event_types} types, for {figures.expected} deliveries"),
         ("Delivered", f"{figures.delivered} of {figures.expected}, each once; {figures.missing} missing"),
         ("Rolled back", f"{figures.unexpected or 'nothing'} arrived that did not happen"),
         ("Signatures", f"{figures.unverified} not valid" if figures.unverified else "all valid"),
         ("Sent again", again if figures.repeated else "none"),
         (
             "Latency",
-            f"p50 {ms(figures.latency_ms_p50)}, p95 {ms(figures.latency_ms_p95)} of {figures.timed} deliveries",
+            f"p50 {number(figures.latency_ms_p50)} ms, p95 {number(figures.latency_ms_p95)} ms, of {figures.timed} deliveries",
         ),
         ("", NOT_COUNTED),
     ]
 
 
-def ms(value: float | None) -> str:
-    """Return milliseconds in words."""
-    return "-" if value is None else f"{value:.0f} ms"
+def number(value: float | None) -> str:
+    """Return a value as a whole number, or a dash for none."""
+    return "-" if value is None else f"{value:.0f}"
 
 
 def arrival_line(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
@@ -165,14 +165,15 @@ def arrival_line(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
     moment = time.strftime("%H:%M:%S", time.localtime(arrival.at))
     if arrival.event is None:
         return f"{moment}  {name}: NOT VERIFIED, answered {arrival.status}"
-    return f"{moment}  {name}: {arrival.event['type']} {arrival.event['id']}, verified, answered {arrival.status}"
+    _organization, event_type, subject = arrival.key
+    return f"{moment}  {name}: {event_type} of {subject}, verified, answered {arrival.status}"
 
 
 def _plain_table(endpoints: Sequence[Endpoint], table: Sequence[Row]) -> Iterator[str]:
-    yield f"{'':12}{'events':>8}" + "".join(f"{one.name:>12}" for one in endpoints) + f"{'p50':>9}{'p95':>9}"
+    yield f"{'':12}{'events':>8}" + "".join(f"{one.name:>12}" for one in endpoints) + f"{'p50 ms':>9}{'p95 ms':>9}"
     for row in table:
         cells = "".join(f"{share(arrived, of):>12}" for arrived, of in row.deliveries)
-        yield f"{row.title:12}{row.events:>8}{cells}{ms(row.p50):>9}{ms(row.p95):>9}"
+        yield f"{row.title:12}{row.events:>8}{cells}{number(row.p50):>9}{number(row.p95):>9}"
 
 
 def share(arrived: int, of: int) -> str:

@@ -13,10 +13,10 @@ from urllib.parse import quote
 SETTINGS = "example_project.demo.settings"
 DATABASE = "demo.sqlite3"
 LOCK = "lock"
-LOGS = ("cluster.log", "receiver.log", "server.log")
+LOGS = ("demo.log", "cluster.log", "receiver.log", "server.log")
 
 
-class Occupied(Exception):  # noqa: N818 (a state, and nobody's mistake)
+class Occupied(Exception):
     """Another demo runs in the folder."""
 
 

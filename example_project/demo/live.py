@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from example_project.demo.display import Display, Row, Scene, arrival_line, ms, rows, summary
+from example_project.demo.display import Display, Row, Scene, arrival_line, number, rows, summary
 from example_project.demo.ledger import Arrival, Endpoint, Ledger
 from example_project.demo.verdict import Verdict
 
@@ -80,8 +80,8 @@ def _table(endpoints: Sequence[Endpoint], lines: Sequence[Row]) -> Table:
         # The organization's first word tells them apart, and 80 columns are enough for all.
         owner = endpoint.organization.split()[0]
         table.add_column(Text.assemble((f"{owner}\n", "dim"), endpoint.name), justify="right", no_wrap=True)
-    table.add_column("p50", justify="right", no_wrap=True)
-    table.add_column("p95", justify="right", no_wrap=True)
+    table.add_column("p50\nms", justify="right", no_wrap=True)
+    table.add_column("p95\nms", justify="right", no_wrap=True)
     for line in lines:
         last = line is lines[-1]
         if last:
@@ -90,8 +90,8 @@ def _table(endpoints: Sequence[Endpoint], lines: Sequence[Row]) -> Table:
             line.title,
             str(line.events),
             *(_cell(arrived, of) for arrived, of in line.deliveries),
-            ms(line.p50),
-            ms(line.p95),
+            number(line.p50),
+            number(line.p95),
             style="bold" if last else "",
         )
     return table

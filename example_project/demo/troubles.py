@@ -29,7 +29,7 @@ EXTENSIONS = itertools.count(2000)
 """Telephone numbers that nobody had before: saving the same again would tell nothing."""
 
 
-class Failed(Exception):  # noqa: N818 (the show did, not the program)
+class Failed(Exception):
     """Something could not be shown."""
 
 

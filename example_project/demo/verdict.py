@@ -21,6 +21,8 @@ class Figures:
 
     events: int
     """Different events that arrived."""
+    event_types: int
+    """Of how many types they were."""
     expected: int
     """Deliveries that had to be made, by what was done."""
     delivered: int
@@ -59,8 +61,12 @@ def judge(ledger: Ledger, *, seconds: float, troubles: Iterable[str] = ()) -> Ve
     log = _log(ledger.endpoints)
     settled = [pair for pair in standing.pairs if _is_delivered_once(pair, log)]
     latencies = standing.latencies()
+    events = {
+        pair.arrival.event["id"]: pair.expected.key[1] for pair in standing.pairs if pair.arrival and pair.arrival.event
+    }
     figures = Figures(
-        events=len({pair.arrival.event["id"] for pair in standing.pairs if pair.arrival and pair.arrival.event}),
+        events=len(events),
+        event_types=len(set(events.values())),
         expected=len(standing.pairs),
         delivered=len(settled),
         missing=len(standing.pairs) - len(settled),

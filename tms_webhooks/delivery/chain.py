@@ -30,13 +30,15 @@ logger = logging.getLogger(__name__)
 def run_link(
     make_drain: Callable[[], Drain], *, slot: int, successor: bool, function: str, clock: Callable[[], datetime]
 ) -> Tally | None:
-    """Run one drain of the chain in ``slot``; return what it did, or None where another drain holds the slot.
+    """Run one drain of the chain in ``slot``; return what it did, or None where the slot is another's or is no more.
 
     ``function`` is the dotted path to enqueue as the next link, called with the slot's number and True. A successor
     waits a moment for its predecessor to let go; anyone else leaves at once.
     """
     owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     budget = app_settings.DRAIN_BUDGET
+    if slot > app_settings.DRAINS:  # There are fewer now than when this link was enqueued: its chain ends.
+        return None
     if not _take(slot, owner, patience=PATIENCE if successor else 0.0, clock=clock):
         return None
     handed_over = get_queue().enqueue_at(clock() + timedelta(seconds=budget - HEAD_START), function, slot, True)

@@ -90,7 +90,17 @@ def next_due_at(now: datetime) -> datetime | None:
     return later.values_list("due_at", flat=True).first()
 
 
-LIMITING = ("enabled", "deleted_at", "paused_until", "max_in_flight", "ordered", "failures", "rate_limit_per_second", "tokens", "tokens_at")
+LIMITING = (
+    "enabled",
+    "deleted_at",
+    "paused_until",
+    "max_in_flight",
+    "ordered",
+    "failures",
+    "rate_limit_per_second",
+    "tokens",
+    "tokens_at",
+)
 
 
 def _due(now: datetime, token: str) -> DeliveryQuerySet:
@@ -104,7 +114,9 @@ def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appe
     full = [pk for pk, place in _places(busy, now, flying=flying, appetite=appetite).items() if place.free <= 0]
     due = _due(now, token).filter(webhook=OuterRef("pk"))
     # What is resent by hand goes out also where everything else has to wait.
-    regular = Exists(due.filter(lane__in=(Lane.LIVE, Lane.REPLAY))) & Exists(Webhook.objects.awake(now).filter(pk=OuterRef("pk")))
+    regular = Exists(due.filter(lane__in=(Lane.LIVE, Lane.REPLAY))) & Exists(
+        Webhook.objects.awake(now).filter(pk=OuterRef("pk"))
+    )
     waiting = Webhook.objects.existing().filter(regular | Exists(due.filter(lane=Lane.BY_HAND))).exclude(pk__in=full)
     return list(waiting.order_by(F("served_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:limit])
 

@@ -172,9 +172,7 @@ class Drain:
         if room < app_settings.CLAIM_BATCH:
             return 0
         now = self._clock()
-        parcels = claim(
-            token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite
-        )
+        parcels = claim(token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite)
         self._lanes.offer(parcels)
         return len(parcels)
 

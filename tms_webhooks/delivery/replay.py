@@ -22,7 +22,9 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     for a delivery that is still on its way, and for one whose payload was pruned.
     """
     if delivery.due_at is not None:
-        raise ReplayError(f"Delivery {delivery.pk} is {delivery.status}; wait until it is finished, or cancel it first.")
+        raise ReplayError(
+            f"Delivery {delivery.pk} is {delivery.status}; wait until it is finished, or cancel it first."
+        )
     if not delivery.event.body:
         raise ReplayError(
             f"Delivery {delivery.pk}: its payload is no longer kept (KEEP_PAYLOADS_DAYS is "
@@ -71,7 +73,9 @@ def start(
     with transaction.atomic(using=router.db_for_write(Job)):
         Webhook.objects.select_for_update().get(pk=webhook.pk)
         if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
-            raise ReplayError(f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end.")
+            raise ReplayError(
+                f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
+            )
         return Job.objects.create(
             kind=kind,
             webhook=webhook,
@@ -110,6 +114,10 @@ def _check_range(kind: JobKind, since: datetime | None, until: datetime) -> None
             raise ReplayError(f"since is missing; a recovery takes a time range of at most {longest.days} days.")
         return
     if since >= until:
-        raise ReplayError(f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; turn them round.")
+        raise ReplayError(
+            f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; turn them round."
+        )
     if until - since > longest:
-        raise ReplayError(f"since is {(until - since).days} days before until; the longest range is {longest.days} days.")
+        raise ReplayError(
+            f"since is {(until - since).days} days before until; the longest range is {longest.days} days."
+        )

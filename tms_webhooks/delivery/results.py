@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DelayReason, DeliveryStatus
@@ -63,11 +64,11 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
 def _births(results: Sequence[Result], *, token: str) -> dict[int, datetime]:
     """Lock the deliveries that ``token`` holds still, and return when the life of each began."""
     held = Delivery.objects.held(token).among(result.parcel.delivery_id for result in results).select_for_update()
-    return dict(held.values_list("pk", "opened_at"))
+    return dict(held.values_list("pk", Coalesce("reopened_at", "created_at")))
 
 
 def _decide(
-    result: Result, opened_at: datetime, now: datetime, random: Callable[[], float], paused: Mapping[int, datetime]
+    result: Result, born_at: datetime, now: datetime, random: Callable[[], float], paused: Mapping[int, datetime]
 ) -> RetryDecision | None:
     """Return when to try again; None where the delivery is finished. A pause of its webhook holds it back longer."""
     parcel = result.parcel
@@ -77,7 +78,7 @@ def _decide(
         attempts=parcel.charged + 1,
         schedule=_schedule(parcel),
         max_retries=parcel.route.max_retries,
-        age=(now - opened_at).total_seconds(),
+        age=(now - born_at).total_seconds(),
         lifetime=app_settings.DELIVERY_LIFETIME,
         retry_after=result.outcome.retry_after,
         timed_out=result.outcome.timed_out,

@@ -58,7 +58,9 @@ def _request(parcel: Parcel, now: datetime) -> Request:
         raise route.problem
     if len(parcel.body) > app_settings.BODY_LIMIT:
         raise DeliveryError(
-            f"the body has {len(parcel.body)} bytes, more than BODY_LIMIT", error_class=ErrorClass.BODY_TOO_LARGE, permanent=True
+            f"the body has {len(parcel.body)} bytes, more than BODY_LIMIT",
+            error_class=ErrorClass.BODY_TOO_LARGE,
+            permanent=True,
         )
     signed = signing.signature_headers(
         secrets=route.secrets, message_id=parcel.event_id, timestamp=int(now.timestamp()), body=parcel.body

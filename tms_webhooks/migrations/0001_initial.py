@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('error', models.TextField(blank=True, default='', verbose_name='error')),
                 ('fanned_out_at', models.DateTimeField(editable=False, null=True, verbose_name='fanned out at')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
-                ('subscription', models.ForeignKey(blank=True, db_constraint=False, help_text='Set where the event is for this subscription alone, as an expiry window is.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tms_webhooks.subscription', verbose_name='subscription')),
+                ('subscription', models.ForeignKey(blank=True, db_constraint=False, help_text='Set where the event is for this subscription alone, as an expiry window is.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tms_webhooks.subscription', verbose_name='subscription')),
             ],
             options={
                 'verbose_name': 'event',
@@ -192,7 +192,7 @@ class Migration(migrations.Migration):
                 ('charged', models.PositiveSmallIntegerField(default=0, verbose_name='charged attempts')),
                 ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('opened_at', models.DateTimeField(verbose_name='opened at')),
+                ('reopened_at', models.DateTimeField(null=True, verbose_name='reopened at')),
                 ('finished_at', models.DateTimeField(null=True, verbose_name='finished at')),
                 ('event', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.event', verbose_name='event')),
                 ('webhook', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.webhook', verbose_name='webhook')),

@@ -87,7 +87,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(status__in=FINISHED).update(
             status=DeliveryStatus.PENDING,
             due_at=now,
-            opened_at=now,
+            reopened_at=now,
             finished_at=None,
             charged=0,
             lane=lane,
@@ -131,8 +131,8 @@ class Delivery(models.Model):
     charged = models.PositiveSmallIntegerField(_("charged attempts"), default=0)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
-    # When its life began: when it was created, or replayed last.
-    opened_at = models.DateTimeField(_("opened at"))
+    # Its life begins anew when it is replayed.
+    reopened_at = models.DateTimeField(_("reopened at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
     if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
         quoted = ", ".join(connection.ops.quote_name(name) for name in AttemptLine._fields)
         line = f"({', '.join(['%s'] * len(AttemptLine._fields))})"
         table = connection.ops.quote_name(self.model._meta.db_table)
-        params = [value for one in lines for value in one._replace(started_at=moment(one.started_at))]
+        params = [moment(value) if isinstance(value, datetime) else value for one in lines for value in one]
         with connection.cursor() as cursor:
             cursor.execute(f"INSERT INTO {table} ({quoted}) VALUES {', '.join([line] * len(lines))}", params)  # noqa: S608
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hashlib
 import os
 import time
 import uuid
@@ -52,7 +51,7 @@ def subject_number(subject_type: str, subject_id: str) -> int:
 class SubjectNumberField(_BigIntegerField):
     """Holds the number of the row's subject, whichever way the row is written."""
 
-    def pre_save(self, model_instance: models.Model, add: bool) -> int:  # noqa: ARG002, FBT001 (Django's signature)
+    def pre_save(self, model_instance: models.Model, add: bool) -> int:  # noqa: FBT001 (Django's signature)
         """Work the number out anew."""
         number = subject_number(model_instance.subject_type, model_instance.subject_id)  # type: ignore[attr-defined]
         setattr(model_instance, self.attname, number)
@@ -97,7 +96,8 @@ class Event(models.Model):
     fanned_out_at = models.DateTimeField(_("fanned out at"), null=True, editable=False)
     subscription = models.ForeignKey(
         Subscription,
-        on_delete=models.SET_NULL,
+        # The event must not become everybody's when the subscription goes.
+        on_delete=models.DO_NOTHING,
         null=True,
         blank=True,
         related_name="+",
@@ -146,18 +146,39 @@ class EventSequenceManager(models.Manager["EventSequence"]):
         """
         using = using or router.db_for_write(self.model)
         connection = connections[using]
+        if connection.vendor == "mysql":
+            return self._advance_in_mysql(subject_type, subject_id, using=using)
         if not connection.features.can_return_columns_from_insert:
             return self._advance_by_lock(subject_type, subject_id, using=using)
         table = connection.ops.quote_name(self.model._meta.db_table)
-        if connection.vendor == "mysql":
-            conflict = "ON DUPLICATE KEY UPDATE last = last + 1"
-        else:
-            conflict = f"ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1"
-        sql = f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, 1) {conflict} RETURNING last"  # noqa: S608
+        sql = (
+            f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, 1) "  # noqa: S608
+            f"ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"
+        )
         with connection.cursor() as cursor:
             cursor.execute(sql, [subject_type, subject_id])
             row: tuple[int] = cursor.fetchone()
         return row[0]
+
+    def _advance_in_mysql(self, subject_type: str, subject_id: str, *, using: str) -> int:
+        """Update first: an insert that finds its row locks the gap beside it, too, where others begin to count.
+
+        Transactions that tell of different objects would then wait for each other.
+        """
+        connection = connections[using]
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        update = f"UPDATE {table} SET last = LAST_INSERT_ID(last + 1) WHERE subject_type = %s AND subject_id = %s"  # noqa: S608
+        insert = (
+            f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, 1) "  # noqa: S608
+            "ON DUPLICATE KEY UPDATE last = LAST_INSERT_ID(last + 1)"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(update, [subject_type, subject_id])
+            if not cursor.rowcount:
+                cursor.execute(insert, [subject_type, subject_id])
+                if cursor.rowcount == 1:
+                    return 1
+            return int(cursor.lastrowid)
 
     def _advance_by_lock(self, subject_type: str, subject_id: str, *, using: str) -> int:
         rows = self.using(using)

@@ -49,7 +49,9 @@ class Job(models.Model):
         ordering = ("-pk",)
         indexes = [
             models.Index(
-                fields=["status"], name="tms_job_unfinished", condition=Q(status__in=(JobStatus.PENDING, JobStatus.RUNNING))
+                fields=["status"],
+                name="tms_job_unfinished",
+                condition=Q(status__in=(JobStatus.PENDING, JobStatus.RUNNING)),
             ),
         ]
 

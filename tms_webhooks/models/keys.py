@@ -15,6 +15,6 @@ def among(model: type[models.Model], ids: Iterable[int], *, using: str) -> RawSQ
     which for a batch of deliveries is more than the database takes.
     """
     quote = connections[using].ops.quote_name
-    column = f"{quote(model._meta.db_table)}.{quote(model._meta.pk.column)}"
+    column = f"{quote(model._meta.db_table)}.{quote(str(model._meta.pk.column))}"
     numbers = ", ".join(str(int(pk)) for pk in ids) or "NULL"
     return RawSQL(f"{column} IN ({numbers})", (), output_field=models.BooleanField())  # noqa: S611

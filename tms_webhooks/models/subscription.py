@@ -16,17 +16,6 @@ from tms_webhooks.models.webhook import Webhook
 DEFAULT_WINDOW = (0.0, 30.0)
 
 
-def patterns_for(event_type: str) -> list[str]:
-    """Return the subscription names that an event of this type answers to, the narrowest first.
-
-    >>> patterns_for("class.cancelled")
-    ['class.cancelled', 'class.*', '*']
-    """
-    segments = event_type.split(".")
-    prefixes = (".".join(segments[:length]) for length in range(len(segments) - 1, 0, -1))
-    return [event_type, *(f"{prefix}.*" for prefix in prefixes), "*"]
-
-
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     """Subscriptions by what they want."""
 
@@ -36,7 +25,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 
     def wanting(self, event_types: Iterable[str]) -> SubscriptionQuerySet:
         """Keep those that want at least one of these event types."""
-        names = {pattern for event_type in event_types for pattern in patterns_for(event_type)}
+        names = {pattern for event_type in event_types for pattern in event_names.patterns_for(event_type)}
         return self.living().filter(event_type__in=sorted(names))
 
 

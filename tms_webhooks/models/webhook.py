@@ -98,7 +98,9 @@ class Webhook(models.Model):
     ordered = models.BooleanField(
         _("blocking"),
         default=False,
-        help_text=_("One request at a time, and for each object in order: later events wait until earlier ones are done."),
+        help_text=_(
+            "One request at a time, and for each object in order: later events wait until earlier ones are done."
+        ),
     )
     rate_limit_per_second = models.FloatField(
         _("rate limit per second"),
@@ -166,7 +168,8 @@ class Webhook(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(timeout_seconds__gte=1, timeout_seconds__lte=LONGEST_TIMEOUT), name="tms_webhook_timeout_range"
+                condition=Q(timeout_seconds__gte=1, timeout_seconds__lte=LONGEST_TIMEOUT),
+                name="tms_webhook_timeout_range",
             ),
             models.CheckConstraint(condition=Q(delay_seconds__lte=LONGEST_DELAY), name="tms_webhook_delay_range"),
             models.CheckConstraint(

@@ -11,15 +11,13 @@ from typing import NamedTuple
 from django.db import connections, router, transaction
 from django.db.models.constants import OnConflict
 
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
-from tms_webhooks.models.subscription import patterns_for
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 200
-OPERATIONAL = "webhook"
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +33,12 @@ class Group(NamedTuple):
 FAN_OUT = """
 {insert} {delivery} (
     event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
-    created_at, opened_at, finished_at
+    created_at, finished_at
 )
 SELECT e.id, w.id,
        CASE WHEN w.enabled THEN %s ELSE %s END,
        CASE WHEN w.enabled THEN %s ELSE NULL END,
-       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s, %s,
+       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s,
        CASE WHEN w.enabled THEN NULL ELSE %s END
 FROM {event} e
 JOIN {webhook} w ON w.organization_id = e.organization_id
@@ -64,8 +62,8 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
     with transaction.atomic(using=router.db_for_write(Event)):
         rows = Event.objects.to_fan_out().select_for_update(skip_locked=True, of=_own_lock())
         groups: dict[Group, list[int]] = defaultdict(list)
-        for pk, event_type, subject_type, subject_id in rows.values_list("pk", "type", "subject_type", "subject_id")[:limit]:
-            groups[Group(event_type, spoken_of=int(subject_id) if subject_type == OPERATIONAL else 0)].append(pk)
+        for pk, event_type, subject_id in rows.values_list("pk", "type", "subject_id")[:limit]:
+            groups[Group(event_type, spoken_of=_spoken_of(event_type, subject_id))].append(pk)
         for group, ids in groups.items():
             for delay in _delays():
                 _insert(group, ids, delay=delay, now=now)
@@ -73,6 +71,10 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
         Event.objects.among(ids).mark_fanned_out(now=now)
     _watch_schemas(groups)
     return len(ids)
+
+
+def _spoken_of(event_type: str, subject_id: str) -> int:
+    return int(subject_id) if event_names.is_operational(event_type) else 0
 
 
 def _own_lock() -> tuple[str, ...]:
@@ -86,7 +88,7 @@ def _delays() -> Iterable[int]:
 
 def _insert(group: Group, ids: list[int], *, delay: int, now: datetime) -> None:
     connection = connections[router.db_for_write(Delivery)]
-    ops, patterns = connection.ops, patterns_for(group.event_type)
+    ops, patterns = connection.ops, event_names.patterns_for(group.event_type)
     tables = {
         model.__name__.lower(): ops.quote_name(model._meta.db_table)
         for model in (Delivery, Event, Webhook, Subscription)
@@ -102,7 +104,7 @@ def _insert(group: Group, ids: list[int], *, delay: int, now: datetime) -> None:
     moment, due_at = (ops.adapt_datetimefield_value(value) for value in (now, now + timedelta(seconds=delay)))
     statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*statuses, due_at, moment, moment, moment, *ids, delay, group.spoken_of, *patterns])
+        cursor.execute(sql, [*statuses, due_at, moment, moment, *ids, delay, group.spoken_of, *patterns])
 
 
 def _watch_schemas(groups: dict[Group, list[int]]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
-from tms_webhooks import signals
+from django.dispatch import Signal
+
+from tms_webhooks import event_names, signals
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.record import emit
 from tms_webhooks.payloads.fields import instant
-
-PREFIX = "webhook."
 
 
 def connect() -> None:
@@ -25,10 +25,10 @@ def disconnect() -> None:
         signal.disconnect(sender=Webhook, dispatch_uid=f"tms_webhooks:{receiver.__name__}")
 
 
-def tell_failing(*, webhook: Webhook, percent: int, now: datetime, **_kwargs: Any) -> None:
+def tell_failing(*, webhook: Webhook, percent: int, **_kwargs: Any) -> None:
     """Record ``webhook.failing``."""
     since = None if webhook.failing_since is None else instant(webhook.failing_since)
-    _emit("webhook.failing", webhook, percent=percent, failures=webhook.failures, failing_since=since)
+    _emit("webhook.failing", webhook, percent=percent, failures=webhook.failures, first_failed_at=since)
 
 
 def tell_disabled(*, webhook: Webhook, reason: str, **_kwargs: Any) -> None:
@@ -43,8 +43,8 @@ def tell_recovered(*, webhook: Webhook, **_kwargs: Any) -> None:
 
 def tell_exhausted(*, webhook: Webhook, event_id: str, event_type: str, message: str, **_kwargs: Any) -> None:
     """Record ``webhook.exhausted``, but not of such an event: two broken webhooks would tell of each other for ever."""
-    if not event_type.startswith(PREFIX):
-        _emit("webhook.exhausted", webhook, event={"id": event_id, "type": event_type}, message=message)
+    if not event_names.is_operational(event_type):
+        _emit("webhook.exhausted", webhook, event_id=event_id, event_type=event_type, message=message)
 
 
 def tell_secret_rotated(*, webhook: Webhook, **_kwargs: Any) -> None:
@@ -52,12 +52,12 @@ def tell_secret_rotated(*, webhook: Webhook, **_kwargs: Any) -> None:
     _emit("webhook.secret_rotated", webhook)
 
 
-def _emit(event_type: str, webhook: Webhook, **facts: Any) -> None:
+def _emit(name: str, webhook: Webhook, /, **facts: Any) -> None:
     data = {"id": webhook.pk, "name": webhook.name, **facts}
-    emit(event_type, webhook, data=data, organization=webhook.organization)
+    emit(name, webhook, data=data, organization=webhook.organization)
 
 
-_RECEIVERS = {
+_RECEIVERS: dict[Signal, Callable[..., None]] = {
     signals.webhook_failing: tell_failing,
     signals.webhook_disabled: tell_disabled,
     signals.webhook_recovered: tell_recovered,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import models
+from django.db import models, router, transaction
+from django.db.models import Exists, OuterRef
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Occurrence
@@ -24,45 +26,76 @@ class Pruned:
 def prune(now: datetime) -> Pruned:
     """Blank old payloads, and delete old attempts, events with their deliveries, and marks of what was told.
 
-    What a delivery that is still open needs is left alone, however old it is.
+    What a delivery that is still open needs is left alone, however old it is, and so is what somebody works on right
+    now. The numbers that events get stay. A mark is kept until its date is as old as the events that are deleted; one
+    without a date stays for ever.
     """
     payload_limit = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
-    limit = now - timedelta(days=max(app_settings.KEEP_ATTEMPTS_DAYS, app_settings.KEEP_PAYLOADS_DAYS))
-    needed = models.Exists(Delivery.objects.open().filter(event=models.OuterRef("pk")))
-    settled = Event.objects.filter(fanned_out_at__isnull=False).exclude(needed)
+    attempt_limit = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
+    event_limit = min(payload_limit, attempt_limit)
     return Pruned(
-        payloads=_blank(settled.filter(occurred_at__lt=payload_limit).exclude(body="")),
-        attempts=_delete(DeliveryAttempt.objects.filter(started_at__lt=limit)),
-        events=_delete_events(settled.filter(occurred_at__lt=limit)),
-        occurrences=_delete(Occurrence.objects.filter(told_at__lt=limit, key__startswith="lock:")),
+        payloads=_blank(_settled_events().filter(occurred_at__lt=payload_limit)),
+        attempts=_delete(_settled_attempts().filter(started_at__lt=attempt_limit)),
+        events=_delete_events(_settled_events().filter(occurred_at__lt=event_limit)),
+        occurrences=_delete(_rows(Occurrence).filter(deadline__lt=event_limit)),
     )
+
+
+def _rows(model: type[models.Model]) -> models.QuerySet[Any]:
+    return model._base_manager.using(router.db_for_write(model))
+
+
+def _settled_events() -> models.QuerySet[Event]:
+    still_open = _rows(Delivery).filter(event=OuterRef("pk"), due_at__isnull=False)
+    return _rows(Event).filter(fanned_out_at__isnull=False).exclude(Exists(still_open))
+
+
+def _settled_attempts() -> models.QuerySet[DeliveryAttempt]:
+    still_open = _rows(Delivery).filter(pk=OuterRef("delivery"), due_at__isnull=False)
+    return _rows(DeliveryAttempt).exclude(Exists(still_open))
 
 
 def _blank(events: models.QuerySet[Event]) -> int:
     total = 0
-    while ids := _next(events):
-        total += Event.objects.filter(pk__in=ids).update(body="")
-    return total
+    while True:
+        with transaction.atomic(using=events.db):
+            keys = _take(events.exclude(body=""))
+            if not keys:
+                return total
+            total += _rows(Event).filter(pk__in=keys).update(body="")
 
 
 def _delete_events(events: models.QuerySet[Event]) -> int:
+    """Delete events with all that hangs on them, the leaves first: whatever a crash leaves over is found again."""
     total = 0
-    while ids := _next(events):
-        deliveries = Delivery.objects.filter(event_id__in=ids)
-        _delete(DeliveryAttempt.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True))))
-        deliveries._raw_delete(deliveries.db)
-        found = Event.objects.filter(pk__in=ids)
-        total += found._raw_delete(found.db)
+    deliveries = _rows(Delivery).filter(event=OuterRef("pk"))
+    while keys := _first(events):
+        closed = _rows(Delivery).filter(event__in=keys, due_at__isnull=True)
+        _delete(_rows(DeliveryAttempt).filter(delivery__in=closed.values("pk")))
+        _delete(closed)
+        deleted = _delete(_rows(Event).filter(pk__in=keys).exclude(Exists(deliveries)))
+        if not deleted:
+            # Somebody holds all of them, such as a person who has just sent them again.
+            return total
+        total += deleted
     return total
 
 
-def _delete(rows: models.QuerySet[models.Model]) -> int:
+def _delete(rows: models.QuerySet[Any]) -> int:
     total = 0
-    while ids := _next(rows):
-        found = rows.model._base_manager.filter(pk__in=ids)
-        total += found._raw_delete(found.db)
-    return total
+    while True:
+        with transaction.atomic(using=rows.db):
+            keys = _take(rows)
+            if not keys:
+                return total
+            # Nothing refers to these rows any more, so Django need not look for what does.
+            total += _rows(rows.model).filter(pk__in=keys)._raw_delete(rows.db)
 
 
-def _next(rows: models.QuerySet[models.Model]) -> list[int]:
+def _take(rows: models.QuerySet[Any]) -> list[int]:
+    """Lock the first rows that nobody holds: waiting for others with so many in hand would stop them, too."""
+    return _first(rows.select_for_update(skip_locked=True))
+
+
+def _first(rows: models.QuerySet[Any]) -> list[int]:
     return list(rows.order_by("pk").values_list("pk", flat=True)[: app_settings.PRUNE_BATCH])

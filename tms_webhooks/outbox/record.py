@@ -12,13 +12,12 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks import catalogue, signals
+from tms_webhooks import catalogue, event_names, signals
 from tms_webhooks.actors import Actor, current_actor
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, EventSequence, Occurrence, Subscription
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.models.subscription import patterns_for
 from tms_webhooks.outbox.ring import bell
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, envelope, to_text
@@ -126,7 +125,7 @@ def types_wanted(event_types: Iterable[str], organization_id: Any, *, using: str
     names = list(event_types)
     wanting = Subscription.objects.using(using).wanting(names).filter(webhook__organization_id=organization_id)
     patterns = set(wanting.order_by().values_list("event_type", flat=True).distinct())
-    return {name for name in names if not patterns.isdisjoint(patterns_for(name))}
+    return {name for name in names if not patterns.isdisjoint(event_names.patterns_for(name))}
 
 
 def _record(

@@ -16,7 +16,7 @@ from tms_webhooks.exceptions import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
-class Regular:
+class Periodic:
     """A function that has to run every so many minutes, by its dotted path."""
 
     name: str
@@ -36,7 +36,7 @@ class Queue(ABC):
         """Run the function at this dotted path soon."""
 
     @abstractmethod
-    def every(self, jobs: tuple[Regular, ...], *, using: str) -> None:
+    def every(self, jobs: tuple[Periodic, ...], *, using: str) -> None:
         """Make these jobs run regularly from now on, replacing what an earlier call asked for. Idempotent."""
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:

@@ -21,7 +21,7 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.queues.base import Regular, Queue
+from tms_webhooks.queues.base import Periodic, Queue
 
 # Said with every task, so that a host's own Q_CLUSTER does not matter: no result rows, no endless retries of a task
 # that failed, and a limit above the longest drain.
@@ -76,7 +76,7 @@ class DjangoQQueue(Queue):
         post_spawn.connect(begin, weak=False, dispatch_uid="tms_webhooks")
         return True
 
-    def every(self, jobs: tuple[Regular, ...], *, using: str) -> None:
+    def every(self, jobs: tuple[Periodic, ...], *, using: str) -> None:
         """Write one schedule per job, by name. What an admin changed in its times is left alone."""
         if not apps.is_installed("django_q"):
             return

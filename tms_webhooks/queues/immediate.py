@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tms_webhooks.queues.base import Regular, Queue
+from tms_webhooks.queues.base import Periodic, Queue
 
 
 class SilentQueue(Queue):
@@ -13,5 +13,5 @@ class SilentQueue(Queue):
     def enqueue(self, function: str, *args: object) -> None:
         """Do nothing."""
 
-    def every(self, jobs: Sequence[Regular], *, using: str) -> None:
+    def every(self, jobs: Sequence[Periodic], *, using: str) -> None:
         """Do nothing."""

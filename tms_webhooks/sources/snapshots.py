@@ -11,10 +11,10 @@ from typing import Any
 from django.db import connections, models, transaction
 from django.db.models import Exists
 
+from tms_webhooks import event_names
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
-from tms_webhooks.models.subscription import patterns_for
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import MappedField
 
@@ -82,7 +82,7 @@ def _wanted(asked: Mapping[Source, Collection[str]], *, using: str) -> dict[Sour
     wanting = Subscription.objects.using(using).wanting(chain.from_iterable(asked.values()))
     patterns = set(wanting.order_by().values_list("event_type", flat=True).distinct())
     return {
-        source: any(not patterns.isdisjoint(patterns_for(event_type)) for event_type in event_types)
+        source: any(not patterns.isdisjoint(event_names.patterns_for(event_type)) for event_type in event_types)
         for source, event_types in asked.items()
     }
 

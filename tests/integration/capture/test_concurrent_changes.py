@@ -36,7 +36,7 @@ def at_once(*actions: Callable[[], object]) -> list[BaseException]:
     def run(action: Callable[[], object]) -> None:
         try:
             action()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
         finally:
             connections.close_all()

@@ -46,9 +46,7 @@ def test_the_end_of_an_organization_is_told_to_nobody_and_leaves_nothing(listen,
     assert not Webhook.objects.exists()
 
 
-def test_an_organization_that_goes_with_something_else_takes_its_newest_events_along(
-    listen, organization, monkeypatch
-):
+def test_an_organization_that_goes_with_something_else_takes_its_newest_events_along(listen, organization, monkeypatch):
     # As if the deletion had begun with a model above the organization.
     monkeypatch.setattr(receivers, "_is_organization", lambda _origin: False)
     listen(WorkshopSource, Workshop)

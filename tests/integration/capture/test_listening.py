@@ -131,9 +131,11 @@ def test_arguments_reach_the_models_own_save_base(listen, organization):
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
     workshop.title = "Mob programming"
 
-    workshop.save_base(False, False, True, "default", ["title"])  # raw, force_insert, force_update, using, update_fields
+    workshop.save_base(
+        False, False, True, "default", ["title"]
+    )  # raw, force_insert, force_update, using, update_fields
 
-    assert list(Event.objects.values_list("type", flat=True)) == ["workshop.created", "workshop.changed"]
+    assert set(Event.objects.values_list("type", "sequence")) == {("workshop.created", 1), ("workshop.changed", 2)}
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 class Refused(Exception):

@@ -107,7 +107,9 @@ def test_an_expression_is_told_by_its_result(training_class, told):
 
 def test_an_instance_made_by_hand_is_compared_with_the_row_of_its_key(training_class, told):
     copy = TrainingClass.objects.get(pk=training_class.pk)
-    made = TrainingClass(**{field.attname: getattr(copy, field.attname) for field in TrainingClass._meta.concrete_fields})
+    made = TrainingClass(
+        **{field.attname: getattr(copy, field.attname) for field in TrainingClass._meta.concrete_fields}
+    )
     made.max_students = 12
 
     made.save(force_update=True)

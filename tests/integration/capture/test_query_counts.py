@@ -2,6 +2,7 @@
 
 With nobody subscribed: one. With somebody: the old values (1), the new ones with all that they refer to (2), which of
 the source's events the organization wants (3), and then for each event its number in the sequence and its row (2).
+On MariaDB and MySQL an object begins to count with one query more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.django_db
 OWN = 1
 READING = 3
 PER_EVENT = 2
+FIRST = 1 if connection.vendor == "mysql" else 0
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_deleted_webhooks_cost_nothing_more(workshop):
 def test_a_change_that_is_told_costs_its_reading_and_its_writing(workshop):
     WebhookFactory(organization=workshop.organization, events=["workshop.*"])
 
-    assert queries_of(lambda: rename(workshop)) == OWN + READING + PER_EVENT
+    assert queries_of(lambda: rename(workshop)) == OWN + READING + FIRST + PER_EVENT
     assert Event.objects.count() == 1
 
 
@@ -105,7 +107,7 @@ def test_a_second_event_of_a_change_costs_its_writing_alone(workshop):
     WebhookFactory(organization=workshop.organization, events=["workshop.*"])
     workshop.state = "called off"
 
-    assert queries_of(workshop.save) == OWN + READING + 2 * PER_EVENT
+    assert queries_of(workshop.save) == OWN + READING + FIRST + 2 * PER_EVENT
     assert Event.objects.count() == 2
 
 
@@ -113,7 +115,7 @@ def test_ten_webhooks_cost_no_more_than_one(workshop):
     for _number in range(10):
         WebhookFactory(organization=workshop.organization, events=["workshop.*", "*"])
 
-    assert queries_of(lambda: rename(workshop)) == OWN + READING + PER_EVENT
+    assert queries_of(lambda: rename(workshop)) == OWN + READING + FIRST + PER_EVENT
 
 
 def test_a_save_without_a_change_costs_the_two_readings(workshop):
@@ -139,4 +141,4 @@ def test_what_only_python_can_read_costs_a_query_in_a_savepoint(listen):
     WebhookFactory(organization=workshop.organization, events=["workshop.*"])
 
     savepoint = 2
-    assert queries_of(lambda: rename(workshop)) == OWN + READING + 1 + savepoint + PER_EVENT
+    assert queries_of(lambda: rename(workshop)) == OWN + READING + 1 + savepoint + FIRST + PER_EVENT

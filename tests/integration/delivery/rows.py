@@ -64,14 +64,16 @@ def write_delivery(webhook: Webhook, *, now: datetime, **values: Any) -> Deliver
     event = new_event(webhook.organization)
     event.fanned_out_at = now
     event.save()
-    return Delivery.objects.create(**{
-        "event": event,
-        "webhook": webhook,
-        "status": DeliveryStatus.PENDING,
-        "due_at": now,
-        "created_at": now,
-        **values,
-    })
+    return Delivery.objects.create(
+        **{
+            "event": event,
+            "webhook": webhook,
+            "status": DeliveryStatus.PENDING,
+            "due_at": now,
+            "created_at": now,
+            **values,
+        }
+    )
 
 
 def subscribed(path: str = "/hook", **values: Any) -> Webhook:

@@ -11,7 +11,9 @@ from tests.integration.delivery.rows import subscribed, write_delivery, write_ev
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,6 +106,23 @@ def test_a_lease_that_cant_be_renewed_is_renewed_later(run, wire, settings):
 def _slow(request):
     time.sleep(0.01)
     return answer()
+
+
+def test_leases_that_cant_be_given_back_run_out_by_themselves(wire, clock, caplog):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    trouble = Trouble("UPDATE", DELIVERIES, times=0)
+
+    def closing():
+        trouble.left = 100
+
+    with connection.execute_wrapper(trouble):
+        drain = Drain(fan_out=fan_out, clock=clock, client=wire)
+        tally = drain.run(until_idle=True, closing=closing)
+
+    assert trouble.refused > 0
+    assert tally.delivered == 1
+    assert "The database refused a step of the drain" in caplog.text
 
 
 def test_more_attempts_than_a_small_number_holds_can_be_written_down(worker, wire, clock):

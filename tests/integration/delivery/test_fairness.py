@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, connections
@@ -96,23 +97,23 @@ def test_a_webhook_whose_share_was_lowered_waits_until_it_fits(worker, backlog):
 
 
 def test_a_drain_uses_the_whole_share_and_no_more(clock):
-    for most, path in ((1, "/one"), (2, "/two"), (6, "/six")):
+    shares = {"/one": 1, "/two": 2, "/six": 6}
+    gates = {path: Gate() for path in shares}
+    for path, most in shares.items():
         write_events(subscribed(path, max_in_flight=most).organization, 30)
-    flying, peaks, lock = Counter(), Counter(), threading.Lock()
 
-    def count(request):
-        with lock:
-            flying[request.url] += 1
-            peaks[request.url] = max(peaks[request.url], flying[request.url])
-        time.sleep(0.02)
-        with lock:
-            flying[request.url] -= 1
-        return answer()
+    def look(now):
+        if {path: gate.waiting for path, gate in gates.items()} == shares:
+            time.sleep(0.05)  # for one too many to come
+            for gate in gates.values():
+                gate.open()
+        return fan_out(now)
 
-    Drain(fan_out=fan_out, clock=clock, client=Wire(otherwise=count)).run(until_idle=True)
+    wire = Wire(otherwise=lambda request: gates[urlsplit(request.url).path](request))
+    Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
 
-    assert {url.rsplit("/", 1)[1]: peak for url, peak in peaks.items()} == {"one": 1, "two": 2, "six": 6}
-    assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == 90
+    assert {path: gate.most_waiting for path, gate in gates.items()} == shares
+    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
 
 
 # Who is served
@@ -170,6 +171,28 @@ def test_the_least_recently_served_comes_first(worker, backlog, clock):
 
     assert Counter(served[:5]) == Counter(webhook.pk for webhook in webhooks)
     assert served[5:] == served[:5]
+
+
+def test_every_webhook_with_a_backlog_gets_the_same_however_small_the_batches(worker, backlog, clock):
+    webhooks = [backlog(40, max_in_flight=2) for _ in range(4)]
+    alice, served = worker("alice"), Counter()
+    for _ in range(12):
+        served.update(by_webhook(alice.work(room=4)))
+        clock.advance(seconds=1)
+
+    assert served == {webhook.pk: 12 for webhook in webhooks}
+
+
+def test_a_large_backlog_of_a_quick_receiver_does_not_hold_back_the_others(run, wire, backlog):
+    backlog(1_200, "/busy")
+    for number in range(6):
+        backlog(5, f"/other/{number}")
+
+    run()
+
+    turns = [index for index, request in enumerate(wire.requests) if "/other/" in request.url]
+    assert len(turns) == 30
+    assert turns[-1] < 400
 
 
 def test_a_webhook_that_was_never_served_comes_before_all_others(worker, backlog, clock):
@@ -241,7 +264,7 @@ def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
     workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie", "dora")]
     for _ in range(5):
         taken = []
-        errors = at_once(*[lambda one=one: taken.extend(one.claim()) for one in workers])
+        errors = at_once(*[lambda one=one, taken=taken: taken.extend(one.claim()) for one in workers])
 
         assert errors == []
         ids = [parcel.delivery_id for parcel in taken]

@@ -89,7 +89,8 @@ def _fan_out_some(now: datetime) -> int:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
+    connection.vendor == "sqlite",
+    reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
 )
 def test_workers_at_the_same_time_make_no_duplicates_and_lose_none(clock):
     webhooks = [subscribed()]

@@ -193,6 +193,4 @@ def test_attempts_are_told_in_the_log(run, caplog):
         run()
 
     delivery = webhook.deliveries.get()
-    assert (
-        f"event={event.public_id} delivery={delivery.pk} webhook={webhook.pk} number=1 status=200" in caplog.text
-    )
+    assert f"event={event.public_id} delivery={delivery.pk} webhook={webhook.pk} number=1 status=200" in caplog.text

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import is_signed_by, verify
 from tms_webhooks.models import Webhook

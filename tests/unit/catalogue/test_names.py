@@ -22,7 +22,7 @@ PROMISED = {
     "learning_path": "completed",
     "achievement": "received revoked",
     "voucher": "redeemed",
-    "webhook": "test",
+    "webhook": "test failing disabled recovered exhausted secret_rotated",
 }
 
 

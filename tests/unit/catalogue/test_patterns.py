@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.catalogue.conftest import MakeEventType
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 
 
 def test_an_exact_name_means_itself() -> None:
@@ -28,8 +28,28 @@ def test_a_noun_with_a_star_means_its_events_and_no_others() -> None:
     ]
 
 
-def test_a_star_means_every_event() -> None:
-    assert catalogue.expand("*") == catalogue.all_types()
+def test_a_star_means_everything_that_happens_in_training() -> None:
+    training = [event_type for event_type in catalogue.all_types() if event_type.noun.name != "webhook"]
+    assert catalogue.expand("*") == training
+    assert len(training) < len(catalogue.all_types())
+
+
+def test_what_is_told_of_webhooks_has_to_be_asked_for() -> None:
+    assert "webhook.disabled" in catalogue.names_matching("webhook.*")
+    assert event_names.patterns_for("webhook.disabled") == ["webhook.disabled", "webhook.*"]
+
+
+def test_the_patterns_for_a_name_run_from_narrow_to_wide() -> None:
+    assert event_names.patterns_for("class.cancelled") == ["class.cancelled", "class.*", "*"]
+    assert event_names.patterns_for("exam.oral.passed") == ["exam.oral.passed", "exam.oral.*", "exam.*", "*"]
+
+
+def test_the_patterns_for_a_name_are_those_that_match_it() -> None:
+    names = [event_type.name for event_type in catalogue.all_types()]
+    for pattern in {pattern for name in names for pattern in event_names.patterns_for(name)}:
+        assert catalogue.names_matching(pattern) == [
+            name for name in names if pattern in event_names.patterns_for(name)
+        ]
 
 
 @pytest.mark.parametrize(

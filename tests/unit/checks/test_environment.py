@@ -39,7 +39,7 @@ def queue_at(settings, path: str) -> None:
         ),
         ("tms_webhooks.queues.base.Kyu", 'which can\'t be imported (Module "tms_webhooks.queues.base" does not define'),
         ("nonsense", "which can't be imported (nonsense doesn't look like a module path)"),
-        ("tms_webhooks.queues.base.Job", "name a subclass of tms_webhooks.queues.Queue."),
+        ("tms_webhooks.models.Webhook", "name a subclass of tms_webhooks.queues.Queue."),
         ("tests.unit.checks.test_environment.HalfQueue", "of which no queue can be made"),
     ],
 )

@@ -104,6 +104,19 @@ def test_a_path_through_many_objects_is_refused(say: Say, path: str, problem: st
     assert str(message.hint).startswith("Name a property of ")
 
 
+@pytest.mark.parametrize("path", ["logentry", "logentry_set"])
+def test_many_objects_may_have_two_names(say: Say, path: str) -> None:
+    message = only(say(UserSource, User, fields={"title": path}), "E033")
+    assert message.msg == f"fields['title'] is {path!r}, and training.User has many objects behind {path!r}."
+
+
+def test_only_what_can_be_followed_is_suggested(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "enrollment"}), "E032")
+    # A property and no relation to many.
+    assert '"num_enroll"' in str(message.hint)
+    assert '"enrollments"' not in str(message.hint)
+
+
 def test_what_the_apps_own_classes_assume_may_be_missing(say: Say) -> None:
     # `user_name` is `username` by default, and an organization has no such thing.
     messages = say(UserSource, Organization, organization="parent")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import secrets
 import signal
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda number, _frame: sys.exit(128 + number))
         try:
             with clean_folder(folder):
+                log_to(folder / "demo.log")
                 verdict = self._play(folder, **options)
         except Occupied as error:
             raise CommandError(str(error)) from error
@@ -97,7 +99,7 @@ class Command(BaseCommand):
             (
                 f"Admin     {address}",
                 f"Log-in    {show.world.operator.username} / {password}",
-                "Change something there: what the receiver gets is shown here. Ctrl-C ends it all.",
+                "Change something there: what the receiver gets is shown here. Ctrl-C ends it.",
             )
         )
         show.ledger.listener = show.display.arrival
@@ -110,6 +112,13 @@ def start_again(folder: Path) -> None:
     sys.stdout.flush()
     env = {**environment(folder), "TMS_DEMO": str(folder)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
+
+
+def log_to(path: Path) -> None:
+    """Keep this process's log off the terminal: the display is there."""
+    for name in ("tms_webhooks", "django-q"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [logging.FileHandler(path, delay=True)], False
 
 
 def as_json(figures: Figures) -> str:

@@ -1,0 +1,95 @@
+"""Each status of a class has its event, by whichever of the training system's verbs it comes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from example_project.training.factories import TrainingClassFactory
+from tests.factories import WebhookFactory
+
+pytestmark = pytest.mark.django_db
+
+VERBS = {
+    "schedule": ("class.scheduled", 0, "Scheduled"),
+    "guarantee": ("class.guaranteed_to_run", 1, "Guaranteed To Run"),
+    "cancel": ("class.cancelled", 2, "Cancelled"),
+    "mark_tentative": ("class.tentative", 4, "Tentative"),
+    "request": ("class.requested", 5, "Requested"),
+    "deny": ("class.denied", 6, "Denied"),
+    "complete": ("class.completed", 7, "Completed"),
+}
+TENTATIVE, REQUESTED = (4, "Tentative"), (5, "Requested")
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory(confirmation_status_id=4)
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    return training_class
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(verb, told):
+    event_type, code, name = VERBS[verb]
+    old_code, old_name = REQUESTED if verb == "mark_tentative" else TENTATIVE
+    training_class = TrainingClassFactory(confirmation_status_id=old_code)
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+
+    getattr(training_class, verb)()
+
+    (event,) = told()
+    assert event["type"] == event_type
+    assert event["data"]["status"] == {"code": code, "name": name}
+    assert event["changed"] == ["status"]
+    assert event["previous"] == {"status": {"code": old_code, "name": old_name}}
+
+
+def test_a_rescheduled_class_is_told_with_its_old_dates(training_class, told):
+    start_at, end_at = datetime(2027, 1, 4, 9, tzinfo=UTC), datetime(2027, 1, 6, 17, tzinfo=UTC)
+    training_class.start_at = datetime(2026, 12, 7, 9, tzinfo=UTC)
+    training_class.end_at = datetime(2026, 12, 9, 17, tzinfo=UTC)
+    training_class.save()
+
+    training_class.reschedule(start_at, end_at)
+
+    updated, event = told()
+    assert (updated["type"], event["type"]) == ("class.updated", "class.rescheduled")
+    assert event["changed"] == ["status", "start_at", "end_at"]
+    assert event["previous"] == {
+        "status": {"code": 4, "name": "Tentative"},
+        "start_at": "2026-12-07T09:00:00.000Z",
+        "end_at": "2026-12-09T17:00:00.000Z",
+    }
+    assert (event["data"]["status"]["code"], event["data"]["start_at"], event["data"]["end_at"]) == (
+        3,
+        "2027-01-04T09:00:00.000Z",
+        "2027-01-06T17:00:00.000Z",
+    )
+
+
+@pytest.mark.parametrize(("event_type", "code"), [(event_type, code) for event_type, code, _name in VERBS.values()])
+def test_a_class_that_is_born_with_a_status_enters_it(training_class, told, event_type, code):
+    TrainingClassFactory(organization=training_class.organization, confirmation_status_id=code)
+
+    (event,) = told()
+    assert (event["type"], event["previous"]) == (event_type, {})
+
+
+def test_a_class_is_told_with_all_that_it_refers_to(training_class, told):
+    training_class.cancel()
+
+    (event,) = told()
+    data, course, organization = event["data"], training_class.course, training_class.organization
+    assert data["course"] == {"id": course.pk, "external_id": course.external_id, "name": course.name}
+    assert data["organization"] == {
+        "id": organization.pk,
+        "external_id": organization.external_id,
+        "name": organization.name,
+    }
+    assert event["organization"] == {"id": organization.pk, "external_id": organization.external_id}
+    assert (data["external_id"], data["name"]) == (training_class.external_id, training_class.name)
+    assert data["delivery_type"] == {"code": 1, "name": "Physical"}
+    assert data["time_zone"] == "Central Standard Time"
+    assert data["instructor"] == dict.fromkeys(["id", "external_id", "first_name", "last_name", "email"])

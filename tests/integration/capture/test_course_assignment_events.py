@@ -1,0 +1,126 @@
+"""A learner's way through an assigned course, step by step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import (
+    CourseAssignmentFactory,
+    CourseFactory,
+    SubscriptionAssignmentFactory,
+    UserFactory,
+)
+from example_project.training.models import CourseAssignment
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+from tms_webhooks.payloads.fields import instant
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+NOT_STARTED = {"code": 0, "name": "Not Started"}
+INCOMPLETE = {"code": 10, "name": "Incomplete"}
+COMPLETE = {"code": 30, "name": "Complete"}
+
+
+@pytest.fixture
+def now():
+    return timezone.now().replace(microsecond=0)
+
+
+@pytest.fixture
+def assignment():
+    assignment = CourseAssignmentFactory()
+    WebhookFactory(organization=assignment.user.organization, events=["course_assignment.*"])
+    return assignment
+
+
+def test_an_assignment_is_told_with_what_paid_for_it(told, now):
+    course, learner = CourseFactory(), UserFactory()
+    subscription = SubscriptionAssignmentFactory(user=learner)
+    WebhookFactory(organization=learner.organization, events=["course_assignment.*"])
+
+    CourseAssignment.assign(course, learner, at=now, subscription=subscription)
+
+    (event,) = told()
+    assert event["type"] == "course_assignment.created"
+    assert event["data"]["completion_status"] == NOT_STARTED
+    assert event["data"]["assignment_status"] == {"code": 0, "name": "Active"}
+    assert event["data"]["subscription"] == {
+        "id": subscription.pk,
+        "external_id": subscription.external_id,
+        "name": subscription.profile.name,
+    }
+    assert event["data"]["expires_at"] == instant(now + 180 * DAY)
+
+
+def test_the_first_launch_is_told_as_the_start_and_a_later_one_is_not(assignment, told, now):
+    assignment.start(at=now)
+    assignment.start(at=now + DAY)
+
+    (event,) = told()
+    assert event["type"] == "course_assignment.started"
+    assert event["changed"] == ["completion_status", "started_at"]
+    assert event["previous"] == {"completion_status": NOT_STARTED, "started_at": None}
+    assert (event["data"]["completion_status"], event["data"]["started_at"]) == (INCOMPLETE, instant(now))
+
+
+def test_a_completion_is_told(assignment, told, now):
+    assignment.start(at=now)
+    assignment.complete(at=now + DAY)
+
+    _started, event = told()
+    assert event["type"] == "course_assignment.completed"
+    assert event["previous"] == {"completion_status": INCOMPLETE, "completed_at": None}
+    assert (event["data"]["completion_status"], event["data"]["completed_at"]) == (COMPLETE, instant(now + DAY))
+
+
+def test_a_cancellation_is_told(assignment, told):
+    assignment.cancel()
+
+    (event,) = told()
+    assert event["type"] == "course_assignment.cancelled"
+    assert event["previous"] == {"assignment_status": {"code": 0, "name": "Active"}}
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_an_assignment_whose_time_is_cut_to_the_past_has_expired(assignment, told, now, started):
+    if started:
+        assignment.start(at=now)
+    expires_at = assignment.expires_at
+
+    assignment.extend(expires_at=now - DAY)
+
+    event = told()[-1]
+    assert event["type"] == "course_assignment.expired"
+    assert event["previous"] == {"expires_at": instant(expires_at)}
+    assert event["data"]["completion_status"] == (INCOMPLETE if started else NOT_STARTED)
+
+
+def test_an_expiry_is_told_once_for_each_date(assignment, now):
+    for expires_at in (now - DAY, now + DAY, now - DAY, now + DAY, now - 2 * DAY):
+        assignment.extend(expires_at=expires_at)
+
+    assert Event.objects.filter(type="course_assignment.expired").count() == 2
+
+
+@pytest.mark.parametrize("end", ["complete", "cancel"])
+def test_what_is_complete_or_cancelled_does_not_expire(assignment, told, now, end):
+    if end == "complete":
+        assignment.complete(at=now)
+    else:
+        assignment.cancel()
+
+    assignment.extend(expires_at=now - DAY)
+
+    assert "course_assignment.expired" not in [event["type"] for event in told()]
+
+
+def test_an_extension_is_told_to_nobody(assignment, told, now):
+    assignment.extend(expires_at=now + 400 * DAY)
+    assignment.extend(expires_at=None)
+
+    assert told() == []

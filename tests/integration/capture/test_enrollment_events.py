@@ -1,0 +1,124 @@
+"""Each status of an enrollment has its event, and so has each way in which an enrolled learner did."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
+from example_project.training.models import ClassEnrollment
+from tests.factories import WebhookFactory
+from tms_webhooks import sources
+from tms_webhooks.sources.registry import temporarily
+
+pytestmark = pytest.mark.django_db
+
+STATUSES = {
+    "request": ("enrollment.requested", 0, "Request"),
+    "cancel": ("enrollment.cancelled", 10, "Cancel"),
+    "waitlist": ("enrollment.waitlisted", 20, "Waitlist"),
+    "approve": ("enrollment.approved", 30, "Approve"),
+    "deny": ("enrollment.denied", 40, "Deny"),
+    "audit": ("enrollment.audited", 50, "Audit"),
+    "enroll": ("enrollment.enrolled", 60, "Enroll"),
+}
+COMPLETIONS = {
+    "attend": ("enrollment.attending", 10, "Attending"),
+    "complete": ("enrollment.completed", 20, "Complete"),
+    "mark_incomplete": ("enrollment.incomplete", 30, "Incomplete"),
+    "mark_no_show": ("enrollment.no_show", 40, "No Show"),
+    "fail": ("enrollment.failed", 50, "Failed"),
+}
+
+
+@pytest.fixture
+def make():
+    """Make an enrollment whose class's organization hears of enrollments from then on."""
+
+    def make(**values):
+        enrollment = ClassEnrollmentFactory(**values)
+        WebhookFactory(organization=enrollment.training_class.organization, events=["enrollment.*"])
+        return enrollment
+
+    return make
+
+
+@pytest.mark.parametrize("verb", STATUSES)
+def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(make, told, verb):
+    event_type, code, name = STATUSES[verb]
+    old = (20, "Waitlist") if verb == "enroll" else (60, "Enroll")
+
+    getattr(make(enrollment_status_id=old[0]), verb)()
+
+    (event,) = told()
+    assert event["type"] == event_type
+    assert event["data"]["status"] == {"code": code, "name": name}
+    assert event["changed"] == ["status"]
+    assert event["previous"] == {"status": {"code": old[0], "name": old[1]}}
+
+
+@pytest.mark.parametrize("verb", COMPLETIONS)
+def test_how_a_learner_did_is_told(make, told, verb):
+    event_type, code, name = COMPLETIONS[verb]
+
+    getattr(make(), verb)()
+
+    (event,) = told()
+    assert event["type"] == event_type
+    assert event["data"]["completion_status"] == {"code": code, "name": name}
+    assert event["data"]["status"] == {"code": 60, "name": "Enroll"}
+    assert event["previous"] == {"completion_status": {"code": 0, "name": "Unknown"}}
+
+
+def test_a_grade_is_told_with_the_result(make, told):
+    make().complete(grade=88)
+
+    (event,) = told()
+    assert (event["changed"], event["data"]["grade"]) == (["completion_status", "grade"], 88)
+    assert event["previous"]["grade"] is None
+
+
+def test_a_late_cancellation_says_so(make, told):
+    make().cancel(late=True)
+
+    (event,) = told()
+    assert (event["data"]["late_cancel"], event["previous"]["late_cancel"]) == (True, False)
+
+
+@pytest.mark.parametrize(("max_students", "event_type"), [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
+def test_a_registration_is_told_by_what_became_of_it(told, max_students, event_type):
+    training_class = TrainingClassFactory(max_students=max_students)
+    learner = UserFactory()
+    WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
+
+    training_class.register(learner)
+
+    (event,) = told()
+    assert (event["type"], event["changed"], event["previous"]) == (event_type, [], {})
+
+
+def test_an_enrollment_is_told_to_the_class_owner_with_the_learners_organization(told):
+    training_class, learner = TrainingClassFactory(), UserFactory()
+    WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
+    WebhookFactory(organization=learner.organization, events=["enrollment.*"])
+
+    training_class.register(learner)
+
+    (event,) = told()
+    owner, home = training_class.organization, learner.organization
+    assert event["organization"] == {"id": owner.pk, "external_id": owner.external_id}
+    assert event["data"]["learner_organization"] == {
+        "id": home.pk,
+        "external_id": home.external_id,
+        "name": home.name,
+    }
+    assert event["data"]["class"]["external_id"] == training_class.external_id
+    assert event["data"]["course"]["external_id"] == training_class.course.external_id
+    assert event["data"]["user"]["email"] == learner.email
+
+
+def test_the_declared_path_to_the_learners_organization_is_the_one_that_is_followed():
+    class Elsewhere(sources.EnrollmentSource):
+        learner_organization = "user.company.organization"
+
+    with temporarily(Elsewhere, ClassEnrollment) as source:
+        assert source.path_of("learner_organization.id") == "user.company.organization.pk"

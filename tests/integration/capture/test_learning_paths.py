@@ -1,0 +1,205 @@
+"""A learning path is completed with the last of its courses: worked out, and told once per learner and path."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from example_project.training.factories import (
+    CourseAssignmentFactory,
+    CourseFactory,
+    LearningPathCourseFactory,
+    LearningPathFactory,
+    SubscriptionAssignmentFactory,
+    SubscriptionProfileFactory,
+    UserFactory,
+)
+from example_project.training.models import CourseAssignment, LearningPath
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event, Occurrence, Subscription
+from tms_webhooks.payloads.fields import instant
+
+SECONDS = 10.0
+
+
+class World:
+    """A learner with a subscription, a path of it, and the assignments of the path's courses."""
+
+    def __init__(self, *, courses: int = 2) -> None:
+        self.now = timezone.now().replace(microsecond=0)
+        self.learner = UserFactory()
+        organization = self.learner.organization
+        self.profile = SubscriptionProfileFactory(organization=organization)
+        self.subscription = SubscriptionAssignmentFactory(profile=self.profile, user=self.learner)
+        self.path = LearningPathFactory(organization=organization, name="Cloud Engineer")
+        self.path.subscription_profiles.add(self.profile)
+        self.courses = CourseFactory.create_batch(courses, organization=organization)
+        for course in self.courses:
+            LearningPathCourseFactory(learning_path=self.path, course=course)
+        self.assignments = [
+            CourseAssignmentFactory(course=course, user=self.learner, subscription=self.subscription)
+            for course in self.courses
+        ]
+        self.webhook = WebhookFactory(organization=organization, events=["learning_path.completed"])
+
+    def complete(self, *numbers: int) -> None:
+        for number in numbers or range(len(self.assignments)):
+            self.assignments[number].complete(at=self.now)
+
+
+@pytest.fixture
+def world(db) -> World:
+    return World()
+
+
+def test_the_last_course_completes_the_path(world, told):
+    world.complete(0)
+    assert told() == []
+
+    world.complete(1)
+
+    (event,) = told()
+    data = event["data"]
+    assert event["type"] == "learning_path.completed"
+    assert data["id"] is None
+    assert data["learning_path"] == {"id": world.path.pk, "external_id": None, "name": "Cloud Engineer"}
+    assert data["user"]["id"] == world.learner.pk
+    assert (data["completed_at"], data["course_count"]) == (instant(world.now), 2)
+    assert data["subscription"]["id"] == world.subscription.pk
+    assert (event["sequence"], event["organization"]["id"]) == (1, world.learner.organization_id)
+    assert Event.objects.get().subject_id == f"{world.path.pk}:{world.learner.pk}"
+
+
+def test_the_order_of_the_courses_is_advice_only(world, told):
+    world.complete(1, 0)
+
+    assert len(told()) == 1
+
+
+def test_a_course_that_is_taken_again_completes_nothing_anew(world):
+    world.complete()
+
+    again = CourseAssignmentFactory(course=world.courses[0], user=world.learner)
+    again.complete(at=world.now)
+    world.assignments[0].completed_at = None
+    world.assignments[0].save()
+    world.assignments[0].complete(at=world.now)
+
+    assert Event.objects.count() == 1
+
+
+def test_each_learner_completes_the_path_once(world, told):
+    world.complete()
+    bob = UserFactory(organization=world.learner.organization)
+    SubscriptionAssignmentFactory(profile=world.profile, user=bob)
+
+    for course in world.courses:
+        CourseAssignmentFactory(course=course, user=bob).complete(at=world.now)
+
+    assert [event["data"]["user"]["id"] for event in told()] == [world.learner.pk, bob.pk]
+
+
+def test_a_path_with_a_course_that_is_not_completed_is_not(world):
+    LearningPathCourseFactory(learning_path=world.path)
+
+    world.complete()
+
+    assert not Event.objects.exists()
+
+
+def test_what_somebody_else_completed_does_not_count(world):
+    CourseAssignmentFactory(course=world.courses[1]).complete(at=world.now)
+
+    world.complete(0)
+
+    assert not Event.objects.exists()
+
+
+def test_a_disabled_path_is_not_completed(world):
+    LearningPath.objects.update(enabled=False)
+
+    world.complete()
+
+    assert not Event.objects.exists()
+
+
+def test_a_learner_without_the_paths_subscription_completes_nothing(world):
+    world.path.subscription_profiles.clear()
+
+    world.complete()
+
+    assert not Event.objects.exists()
+
+
+def test_one_course_may_complete_several_paths(world, told):
+    short = LearningPathFactory(organization=world.path.organization, name="Cloud Starter")
+    short.subscription_profiles.add(world.profile)
+    LearningPathCourseFactory(learning_path=short, course=world.courses[1])
+
+    world.complete()
+
+    assert [event["data"]["learning_path"]["name"] for event in told()] == ["Cloud Engineer", "Cloud Starter"]
+
+
+def test_an_assignment_that_is_born_complete_completes_the_path(world, told):
+    world.complete(0)
+    world.assignments[1].delete()
+
+    CourseAssignmentFactory(course=world.courses[1], user=world.learner, completed_at=world.now)
+
+    assert len(told()) == 1
+
+
+def test_where_only_others_listen_no_path_is_even_looked_at(world):
+    other = WebhookFactory(events=["learning_path.*"])
+    Subscription.objects.exclude(webhook=other).delete()
+
+    world.complete()
+
+    assert not Occurrence.objects.exists()
+    assert not Event.objects.exists()
+
+
+def test_a_completion_that_is_rolled_back_may_be_told_later(world):
+    world.complete(0)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        world.complete(1)
+        assert Event.objects.count() == 1
+        raise ZeroDivisionError
+    assert (Event.objects.count(), Occurrence.objects.filter(key__startswith="learning_path").count()) == (0, 0)
+
+    world.complete(1)
+
+    assert Event.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one transaction write at a time.")
+@pytest.mark.parametrize("courses", [2, 3])
+def test_courses_that_are_completed_at_once_complete_the_path_once(courses):
+    world = World(courses=courses)
+    barrier = threading.Barrier(courses)
+    errors: list[BaseException] = []
+
+    def complete(key: int) -> None:
+        try:
+            with transaction.atomic():
+                mine = CourseAssignment.objects.get(pk=key)
+                barrier.wait(SECONDS)
+                mine.complete(at=world.now)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=complete, args=(one.pk,)) for one in world.assignments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+
+    assert errors == []
+    assert Event.objects.get().type == "learning_path.completed"

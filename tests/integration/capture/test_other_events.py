@@ -1,0 +1,209 @@
+"""Feedback, users, subscriptions, achievements and vouchers, by the training system's own verbs."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import (
+    AchievementFactory,
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    CourseFeedbackFactory,
+    SubscriptionProfileFactory,
+    TrainingClassFactory,
+    UserFactory,
+    VoucherFactory,
+)
+from example_project.training.models import User
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+from tms_webhooks.payloads.fields import instant
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def now():
+    return timezone.now().replace(microsecond=0)
+
+
+# Feedback
+
+
+def test_feedback_on_a_class(told):
+    enrollment = ClassEnrollmentFactory()
+    training_class = enrollment.training_class
+    WebhookFactory(organization=training_class.course.organization, events=["class_feedback.*", "course_feedback.*"])
+
+    feedback = CourseFeedbackFactory(class_enrollment=enrollment, title="Well explained", content="")
+
+    (event,) = told()
+    assert event["type"] == "class_feedback.created"
+    assert (event["data"]["id"], event["data"]["title"], event["data"]["content"]) == (
+        feedback.pk,
+        "Well explained",
+        "",
+    )
+    assert event["data"]["class"]["id"] == training_class.pk
+    assert event["data"]["enrollment"] == {"id": enrollment.pk}
+    assert event["data"]["course_assignment"] == {"id": None}
+    assert event["data"]["user"]["id"] == enrollment.user_id
+
+
+def test_feedback_on_a_course(told):
+    assignment = CourseAssignmentFactory()
+    WebhookFactory(organization=assignment.course.organization, events=["class_feedback.*", "course_feedback.*"])
+
+    CourseFeedbackFactory(course_assignment=assignment)
+
+    (event,) = told()
+    assert event["type"] == "course_feedback.created"
+    assert event["data"]["course"]["id"] == assignment.course_id
+    assert event["data"]["course_assignment"] == {"id": assignment.pk}
+    assert event["data"]["enrollment"] == {"id": None}
+    assert event["data"]["class"] == dict.fromkeys(["id", "external_id", "name", "start_at", "end_at"])
+
+
+def test_feedback_of_a_learner_who_stays_unnamed(told):
+    assignment = CourseAssignmentFactory()
+    WebhookFactory(organization=assignment.course.organization, events=["*"])
+
+    CourseFeedbackFactory(course_assignment=assignment, user=None)
+
+    (event,) = told()
+    assert set(event["data"]["user"].values()) == {None}
+
+
+def test_feedback_that_is_edited_is_not_given_again():
+    feedback = CourseFeedbackFactory()
+    WebhookFactory(organization=feedback.course.organization, events=["*"])
+
+    feedback.content = "On second thought"
+    feedback.save()
+    feedback.delete()
+
+    assert not Event.objects.exists()
+
+
+# Users
+
+
+@pytest.fixture
+def alice():
+    alice = UserFactory(first_name="Alice", last_name="Jensen")
+    WebhookFactory(organization=alice.organization, events=["user.*"])
+    return alice
+
+
+def test_a_changed_record(alice, told):
+    alice.last_name = "Larsen"
+    alice.save()
+
+    (event,) = told()
+    assert (event["type"], event["changed"]) == ("user.updated", ["last_name"])
+    assert (event["previous"], event["data"]["last_name"]) == ({"last_name": "Jensen"}, "Larsen")
+
+
+def test_a_password_is_no_part_of_the_record(alice):
+    alice.set_password("correct horse")
+    alice.save()
+
+    assert not Event.objects.exists()
+
+
+def test_an_account_that_is_locked(alice, told):
+    alice.disabled = True
+    alice.save()
+
+    assert [event["type"] for event in told()] == ["user.updated", "user.deactivated"]
+    assert {str(event["previous"]) for event in told()} == {str({"disabled": False})}
+
+
+def test_an_account_that_is_closed_tells_what_it_was(alice, told):
+    alice.close()
+
+    updated, deactivated = told()
+    assert (updated["type"], deactivated["type"]) == ("user.updated", "user.deactivated")
+    assert (updated["data"]["first_name"], updated["previous"]["first_name"]) == ("Closed", "Alice")
+
+
+def test_an_account_that_comes_and_goes(alice, told):
+    bob = User.objects.create(username="bob", email="bob@example.com", organization=alice.organization)
+    bob.delete()
+
+    assert [event["type"] for event in told()] == ["user.created", "user.deleted"]
+
+
+def test_no_payload_holds_a_password(alice, django_user_model):
+    bob = django_user_model.objects.create_user("bob", "bob@example.com", "s3cret", organization=alice.organization)
+
+    bodies = Event.objects.values_list("body", flat=True)
+    assert len(bodies) == 1
+    assert bob.password
+    assert bob.password not in bodies[0]
+
+
+# Subscriptions
+
+
+def test_a_subscription_that_begins_and_is_cancelled(told, now):
+    learner, profile = UserFactory(), SubscriptionProfileFactory(name="Azure Library")
+    WebhookFactory(organization=learner.organization, events=["subscription.*"])
+
+    subscription = profile.subscribe(learner, at=now)
+    subscription.cancel(at=now)
+
+    created, cancelled = told()
+    assert (created["type"], cancelled["type"]) == ("subscription.created", "subscription.cancelled")
+    assert (created["data"]["name"], created["data"]["profile"]) == ("Azure Library", {"id": profile.pk})
+    assert (cancelled["previous"], cancelled["data"]["cancelled_at"]) == ({"cancelled_at": None}, instant(now))
+
+
+# Achievements
+
+
+def test_an_achievement_that_is_earned_and_revoked(told, now):
+    achievement = AchievementFactory(points=50)
+    learner = UserFactory(organization=achievement.organization)
+    WebhookFactory(organization=learner.organization, events=["achievement.*"])
+
+    award = achievement.award(learner, at=now)
+    key = award.pk
+    award.delete()
+
+    received, revoked = told()
+    assert (received["type"], revoked["type"]) == ("achievement.received", "achievement.revoked")
+    assert (received["data"]["points"], received["data"]["earned_at"]) == (50, instant(now))
+    assert received["data"]["achievement"]["name"] == achievement.name
+    assert received["data"]["id"] == revoked["data"]["id"] == key
+
+
+# Vouchers
+
+
+def test_a_voucher_that_is_redeemed(told, now):
+    voucher = VoucherFactory(purchased_at=now)
+    training_class = TrainingClassFactory(course=voucher.course)
+    learner = UserFactory(organization=voucher.organization)
+    WebhookFactory(organization=voucher.organization, events=["voucher.*"])
+
+    voucher.redeem(training_class=training_class, by=learner, at=now)
+
+    (event,) = told()
+    assert event["type"] == "voucher.redeemed"
+    assert event["previous"] == {"redeemed_at": None, "class": {"id": None}, "user": {"id": None}}
+    assert (event["data"]["order_id"], event["data"]["redeemed_at"]) == (voucher.order_id, instant(now))
+    assert event["data"]["class"]["id"] == training_class.pk
+    assert event["data"]["user"]["email"] == learner.email
+    assert event["data"]["course"]["id"] == voucher.course_id
+
+
+def test_a_voucher_that_was_redeemed_is_not_redeemed_by_a_later_change(now):
+    voucher = VoucherFactory(redeemed_at=now)
+    WebhookFactory(organization=voucher.organization, events=["voucher.*"])
+
+    voucher.order_id = "ORD-X"
+    voucher.save()
+
+    assert not Event.objects.exists()

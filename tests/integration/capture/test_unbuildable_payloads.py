@@ -1,0 +1,241 @@
+"""A payload that can't be built: raised where developers see it; in production recorded with its error, and never
+in the way of the host's own save."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.choices import ClassStatus
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Delivery, Event, EventSequence
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Broken(WorkshopSource):
+    fields = {"headline": "broken"}
+
+
+class Failing(WorkshopSource):
+    fields = {"headline": "failing"}
+
+
+@pytest.fixture
+def workshop(organization):
+    return Workshop.objects.create(organization=organization, title="Pair programming")
+
+
+def rename(workshop: Workshop) -> None:
+    workshop.title = "Mob programming"
+    workshop.save()
+
+
+# A property that raises
+
+
+@pytest.mark.parametrize("source", [Broken, Failing])
+def test_a_property_that_raises_is_raised_to_the_developer_and_nothing_is_saved(listen, workshop, source):
+    listen(source, Workshop)
+
+    with pytest.raises(PayloadError, match=r"headline: testapp\.Workshop\.\w+ raised"):
+        rename(workshop)
+
+    workshop.refresh_from_db()
+    assert workshop.title == "Pair programming"
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize(("source", "error"), [(Broken, "broken raised RuntimeError"), (Failing, "failing raised ")])
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_in_production_the_save_succeeds_and_the_event_tells_why_it_can_not_be_sent(
+    listen, lenient, workshop, caplog, source, error, autocommit
+):
+    listen(source, Workshop)
+
+    if autocommit:
+        rename(workshop)
+    else:
+        with transaction.atomic():
+            rename(workshop)
+            # The failing query has not ended the host's transaction.
+            Workshop.objects.create(organization=OrganizationFactory(), title="Another")
+
+    workshop.refresh_from_db()
+    assert workshop.title == "Mob programming"
+    event = Event.objects.get()
+    assert (event.type, event.body, event.sequence) == ("workshop.changed", "", 1)
+    assert error in event.error
+    assert "Pair programming" not in event.error
+    assert "Mob programming" not in event.error
+    logged = [record for record in caplog.records if record.name.startswith("tms_webhooks")]
+    assert logged
+    assert {record.levelno for record in logged} == {logging.ERROR}
+    assert any(record.exc_info for record in logged)
+
+
+def test_the_fan_out_leaves_it(listen, lenient, workshop):
+    listen(Broken, Workshop)
+    rename(workshop)
+
+    assert fan_out(timezone.now()) == 0
+
+    assert not Delivery.objects.exists()
+
+
+def test_later_events_of_the_object_go_on_counting(listen, lenient, workshop, monkeypatch):
+    listen(Broken, Workshop)
+    rename(workshop)
+
+    monkeypatch.setattr(Workshop, "broken", "mended")
+    workshop.seats = 3
+    workshop.save()
+
+    assert list(Event.objects.order_by("pk").values_list("sequence", "error")) == [
+        (1, "headline: testapp.Workshop.broken raised RuntimeError."),
+        (2, ""),
+    ]
+
+
+def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, workshop, told):
+    class Told(WorkshopSource):
+        fields = {"headline": "headline"}
+
+    listen(Told, Workshop)
+    workshop.title, workshop.seats = "Never written", 3
+
+    workshop.save(update_fields=["seats"])
+
+    assert told()[0]["data"]["headline"] == "Pair programming for 3"
+
+
+# A status without a mapping
+
+
+@pytest.fixture
+def strange(listen, workshop):
+    listen(WorkshopSource, Workshop)
+    Workshop.objects.update(state="on ice")
+    workshop.refresh_from_db()
+    return workshop
+
+
+def test_an_unknown_status_is_raised_to_the_developer(strange):
+    with pytest.raises(PayloadError, match=r"state: the value 'on ice' has no entry in statuses\['state'\]"):
+        rename(strange)
+
+    assert not Event.objects.exists()
+
+
+def test_in_production_a_change_beside_an_unknown_status_is_recorded_with_the_error(strange, lenient):
+    rename(strange)
+
+    strange.refresh_from_db()
+    assert strange.title == "Mob programming"
+    event = Event.objects.get()
+    assert (event.type, event.body) == ("workshop.changed", "")
+    assert event.error.startswith("state: the value 'on ice' has no entry")
+
+
+def test_in_production_entering_an_unknown_status_is_logged(listen, lenient, workshop, caplog):
+    listen(WorkshopSource, Workshop)
+
+    workshop.state = "on ice"
+    workshop.save()
+
+    workshop.refresh_from_db()
+    assert workshop.state == "on ice"
+    assert "the value 'on ice' has no entry" in caplog.text
+
+
+def test_in_production_leaving_an_unknown_status_is_told_without_the_old_one(strange, lenient, told):
+    strange.state = "called off"
+    strange.save()
+
+    changed, cancelled = told()
+    assert (changed["type"], cancelled["type"]) == ("workshop.changed", "workshop.cancelled")
+    assert cancelled["previous"] == {"state": None}
+
+
+def test_an_unknown_status_that_stays_is_no_change(strange, lenient):
+    strange.save()
+
+    assert not Event.objects.exists()
+
+
+def test_a_status_that_the_training_system_does_not_have(lenient):
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+
+    training_class.confirmation_status_id = 99
+    training_class.max_students = 3
+    training_class.save()
+
+    training_class.refresh_from_db()
+    assert training_class.confirmation_status_id == 99
+    assert not Event.objects.exists()
+
+
+def test_statuses_by_words_numbers_and_dictionaries(listen, workshop, told):
+    class ByName(WorkshopSource):
+        statuses = {"state": {"planned": "Guaranteed to run", "called off": ClassStatus.CANCELLED}}
+
+    listen(ByName, Workshop)
+    rename(workshop)
+
+    assert told()[0]["data"]["state"] == {"code": 1, "name": "Guaranteed To Run"}
+
+
+# Values that no JSON holds
+
+
+@pytest.mark.parametrize("value", ["\ud800", object()])
+def test_what_can_not_be_written_is_recorded_with_its_error(listen, lenient, workshop, monkeypatch, value):
+    class Odd(WorkshopSource):
+        fields = {"headline": "headline", "seats": "headline"}
+
+    monkeypatch.setattr(Workshop, "headline", value)
+    listen(Odd, Workshop)
+
+    rename(workshop)
+
+    event = Event.objects.get()
+    assert (event.body, event.sequence) == ("", 1)
+    assert event.error
+
+
+def test_a_payload_that_breaks_its_schema_is_sent_as_it_is_in_production(listen, lenient, workshop, monkeypatch):
+    monkeypatch.setattr(Workshop, "nothing", None, raising=False)
+
+    class Odd(WorkshopSource):
+        fields = {"title": "nothing", "headline": ""}
+
+    listen(Odd, Workshop)
+    workshop.seats = 3
+    workshop.save()
+
+    event = Event.objects.get()
+    assert '"title":null' in event.body
+    assert fan_out(timezone.now()) == 1
+
+
+def test_and_raises_for_the_developer(listen, workshop, monkeypatch):
+    monkeypatch.setattr(Workshop, "nothing", None, raising=False)
+
+    class Odd(WorkshopSource):
+        fields = {"title": "nothing", "headline": ""}
+
+    listen(Odd, Workshop)
+    workshop.seats = 3
+    with pytest.raises(PayloadError, match=r"\$\.data\.title"):
+        workshop.save()
+
+    assert not EventSequence.objects.exists()

@@ -1,0 +1,84 @@
+"""Assignments that expire, who subscribes to that, and what they were told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory
+from example_project.training.models import CourseAssignment, Organization
+from tests.factories import WebhookFactory
+from tms_webhooks.expiry import scan
+from tms_webhooks.models import Event, Subscription, Webhook
+
+# Far ahead: a rule that reads the real clock must not take these dates for past ones.
+NOW = datetime(2100, 11, 24, 15, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+INSTANT = timedelta(microseconds=1)
+
+EXPIRING = "course_assignment.expiring"
+EXPIRED = "course_assignment.expired"
+
+
+def assign(organization: Organization, *, expires_at: datetime | None, **values: Any) -> CourseAssignment:
+    """Give a learner of the organization a course; it was assigned long before the tests begin."""
+    return CourseAssignmentFactory(
+        user=UserFactory(organization=organization),
+        course__organization=organization,
+        expires_at=expires_at,
+        **{"created": NOW - 100 * DAY, **values},
+    )
+
+
+def subscribe(
+    owner: Organization | Webhook, event_type: str = EXPIRING, window: tuple[float, float] | None = (2.0, 7.0)
+) -> Subscription:
+    """Subscribe a webhook, or a new one of an organization; ``window`` None leaves both days empty."""
+    webhook = owner if isinstance(owner, Webhook) else WebhookFactory(organization=owner)
+    more, less = window if window and event_type != EXPIRED else (None, None)
+    return Subscription.objects.create(webhook=webhook, event_type=event_type, more_than_days=more, less_than_days=less)
+
+
+def organization_told(*event_types: str) -> Organization:
+    """Make an organization whose webhook wants these events, with a window from 2 to 7 days."""
+    organization = OrganizationFactory()
+    webhook = WebhookFactory(organization=organization)
+    for event_type in event_types or (EXPIRING,):
+        subscribe(webhook, event_type)
+    return organization
+
+
+def scan_at(now: datetime) -> int:
+    """Run every scan; return how many events were recorded."""
+    scanned = scan.scan_all(now=now)
+    assert scanned.finished
+    return scanned.events
+
+
+def events(*event_types: str) -> list[Event]:
+    """Return the events of these types, by default those of time, oldest first."""
+    return list(Event.objects.filter(type__in=event_types or (EXPIRING, EXPIRED)).order_by("pk"))
+
+
+def told(*event_types: str) -> list[tuple[str, int]]:
+    """Return what was told: the last word of each event's type, and the assignment's key."""
+    return [(event.type.rpartition(".")[2], int(event.subject_id)) for event in events(*event_types)]
+
+
+def told_to(subscription: Subscription) -> list[int]:
+    """Return the keys of the assignments that one subscription was told of."""
+    return [int(event.subject_id) for event in events(EXPIRING) if event.subscription_id == subscription.pk]
+
+
+def keys(assignments: Iterable[CourseAssignment]) -> list[int]:
+    return [assignment.pk for assignment in assignments]
+
+
+def data_of(event: Event) -> dict[str, Any]:
+    """Return what the receiver gets in ``data``."""
+    data: dict[str, Any] = json.loads(event.body)["data"]
+    return data

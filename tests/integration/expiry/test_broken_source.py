@@ -1,0 +1,74 @@
+"""A source that fails keeps no other from being scanned."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.models import Q
+
+from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Activity, CourseAssignment, TrainingClass
+from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, scan_at, subscribe, told
+from tms_webhooks import sources
+from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
+from tms_webhooks.models import ScanCursor
+from tms_webhooks.sources.deadlines import Deadline
+from tms_webhooks.sources.registry import all_sources, temporarily
+
+pytestmark = pytest.mark.django_db
+
+
+class Broken(sources.Source):
+    """Classes, as if they were assignments that expire when they end; finding the open ones fails."""
+
+    noun = COURSE_ASSIGNMENT
+    fields = {"expires_at": "end_at"}
+    deadline = Deadline("expires_at", expiring=EXPIRING, expired=EXPIRED)
+
+    def open_rows(self) -> Q:
+        raise RuntimeError("no such column")
+
+
+class WithoutDate(sources.Source):
+    """Activities have no date at all, which a system check reports."""
+
+    noun = COURSE_ASSIGNMENT
+    organization = "course.organization"
+    deadline = Deadline("expires_at", expiring=EXPIRING, expired=EXPIRED)
+
+
+@pytest.fixture
+def organization():
+    organization = OrganizationFactory()
+    subscribe(organization, "course_assignment.*", window=(2, 7))
+    return organization
+
+
+@pytest.mark.parametrize(("declaration", "model"), [(Broken, TrainingClass), (WithoutDate, Activity)])
+def test_the_others_are_told_whichever_comes_first(organization, caplog, declaration, model):
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+
+    with temporarily(declaration, model):
+        if declaration is Broken:
+            assert [source.model for source in all_sources() if source.deadline][0] is TrainingClass
+        for days in range(8):
+            scan_at(NOW + days * DAY)
+
+    assert told() == [("expiring", assignment.pk), ("expired", assignment.pk)]
+    assert ("scan_expiring of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
+    assert ("scan_expired of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
+    assert "WithoutDate" not in caplog.text
+
+
+def test_the_broken_source_goes_on_where_it_stopped(organization):
+    with temporarily(Broken, TrainingClass):
+        scan_at(NOW)
+        scan_at(NOW + HOUR)
+
+    assert cursors_of(TrainingClass) == {NOW}
+    assert cursors_of(CourseAssignment) == {NOW + HOUR}
+
+
+def cursors_of(model) -> set:
+    cursors = ScanCursor.objects.filter(key__contains=f":{model._meta.label_lower}:")
+    assert len(cursors) == 2
+    return {cursor.scanned_until for cursor in cursors}

@@ -1,0 +1,160 @@
+"""Another date is another deadline: it may be told again, and at once if that is how it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    INSTANT,
+    MINUTE,
+    NOW,
+    assign,
+    data_of,
+    events,
+    organization_told,
+    scan_at,
+    told,
+)
+from tms_webhooks.actors import actor_context
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+def move(assignment, expires_at, *, at):
+    """Change the date as if the present were ``at``: not by `save`, whose rules read the real clock."""
+    type(assignment).objects.filter(pk=assignment.pk).update(expires_at=expires_at, last_modified=at)
+
+
+def test_an_extension_has_the_same_window_told_again():
+    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 35 * DAY)
+    counts = [scan_at(NOW + days * DAY) for days in range(1, 36)]
+
+    # Inside from the 28th day on, exclusive of its beginning.
+    assert counts == [0] * 28 + [1] + [0] * 6
+    assert [data_of(event)["expires_at"] for event in events()] == [
+        "2100-11-29T15:00:00.000Z",
+        "2100-12-29T15:00:00.000Z",
+    ]
+
+
+def test_an_extension_inside_the_window_is_told_at_once():
+    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 6 * DAY)
+
+    assert scan_at(NOW + HOUR) == 1
+    assert told() == [("expiring", assignment.pk)] * 2
+
+
+def test_an_extension_that_is_taken_back_tells_nothing_new():
+    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 50 * DAY)
+    scan_at(NOW + HOUR)
+    assignment.extend(expires_at=NOW + 5 * DAY)
+
+    assert scan_at(NOW + 2 * HOUR) == 0
+
+
+def test_an_expired_assignment_that_is_extended_expires_again():
+    assignment = assign(organization_told(EXPIRED), expires_at=NOW + HOUR)
+    scan_at(NOW)
+    scan_at(NOW + HOUR)
+
+    move(assignment, NOW + 10 * DAY, at=NOW + 2 * HOUR)
+    counts = [scan_at(NOW + hours * HOUR) for hours in (2, 100, 239, 240, 241)]
+
+    assert counts == [0, 0, 0, 1, 0]
+    assert told() == [("expired", assignment.pk)] * 2
+
+
+def test_an_extension_before_the_scan_keeps_an_expiry_from_being_told():
+    assignment = assign(organization_told(EXPIRED), expires_at=NOW + HOUR)
+    scan_at(NOW)
+
+    move(assignment, NOW + 10 * DAY, at=NOW + HOUR + MINUTE)
+
+    assert scan_at(NOW + 2 * HOUR) == 0
+
+
+def test_shortening_into_the_window_is_told():
+    assignment = assign(organization_told(), expires_at=NOW + 90 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 4 * DAY)
+
+    assert scan_at(NOW + HOUR) == 1
+    assert data_of(events()[0])["days_left"] == round(4 - 1 / 24, 5)
+
+
+def test_shortening_past_the_window_is_not_told():
+    assignment = assign(organization_told(), expires_at=NOW + 90 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + DAY)
+
+    assert scan_at(NOW + HOUR) == 0
+
+
+def test_shortening_into_the_past_is_told_by_the_change_and_by_no_scan(clock):
+    now = clock()
+    assignment = assign(organization_told(EXPIRED), expires_at=now + 90 * DAY)
+    scan_at(now - HOUR)
+
+    with actor_context("administrator", 7):
+        assignment.extend(expires_at=now - MINUTE)
+
+    assert [scan_at(now + minutes * MINUTE) for minutes in range(3)] == [0, 0, 0]
+    assert told() == [("expired", assignment.pk)]
+    assert (events()[0].actor_kind, events()[0].actor_id) == ("administrator", "7")
+
+
+def test_shortening_into_the_past_behind_the_app_s_back_is_told_by_the_scan():
+    assignment = assign(organization_told(EXPIRED), expires_at=NOW + 90 * DAY)
+    scan_at(NOW)
+
+    move(assignment, NOW + MINUTE, at=NOW + 2 * MINUTE)
+
+    assert scan_at(NOW + 5 * MINUTE) == 1
+
+
+def test_an_assignment_without_a_date_never_expires():
+    organization = organization_told(EXPIRING, EXPIRED)
+    assign(organization, expires_at=None)
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=None)
+
+    assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
+    assert told() == [("expiring", assignment.pk)]
+
+
+def test_a_date_that_comes_late_is_a_date():
+    organization = organization_told(EXPIRING, EXPIRED)
+    assignment = assign(organization, expires_at=None)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 5 * DAY)
+
+    assert [scan_at(NOW + days * DAY) for days in range(1, 7)] == [1, 0, 0, 0, 1, 0]
+
+
+def test_a_change_within_the_same_second_is_no_other_date():
+    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 5 * DAY + INSTANT)
+
+    assert scan_at(NOW + HOUR) == 0
+    assert Event.objects.count() == 1

@@ -1,0 +1,157 @@
+"""Two scans at once, and a scan beside a change: each thing is told once, and told as it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    NOW,
+    assign,
+    data_of,
+    events,
+    organization_told,
+    scan_at,
+    told,
+)
+from tms_webhooks.expiry import scan
+from tms_webhooks.models import EventSequence, Occurrence, ScanCursor
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time"),
+]
+
+
+class Thread(threading.Thread):
+    """Runs a function on a database connection of its own, and keeps what it returns."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.function = function
+        self.result: Any = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.result = self.function()
+        finally:
+            connection.close()
+
+    def finish(self) -> Any:
+        self.join(20)
+        assert not self.is_alive()
+        return self.result
+
+
+@contextmanager
+def meeting_before_telling(monkeypatch, parties: int):
+    """Let scans wait for each other when each has found what is due, and has told nothing of it."""
+    barrier = threading.Barrier(parties, timeout=10)
+    tell_all = scan._tell_all
+
+    def meet_and_tell(*args, **kwargs):
+        barrier.wait()
+        return tell_all(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scan, "_tell_all", meet_and_tell)
+        yield
+
+
+@pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
+def test_two_scans_at_once_tell_each_assignment_once(monkeypatch, event_type):
+    organization = organization_told(event_type)
+    scan_at(NOW)
+    assigned = [assign(organization, expires_at=NOW + 3 * DAY + number * HOUR) for number in range(20)]
+    later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
+
+    with meeting_before_telling(monkeypatch, parties=2):
+        scans = [Thread(lambda: scan_at(later)) for _ in range(2)]
+        counts = [one.finish() for one in scans]
+
+    assert sum(counts) == 20
+    assert [key for _kind, key in sorted(told())] == [assignment.pk for assignment in assigned]
+    assert Occurrence.objects.count() == 20
+    assert set(EventSequence.objects.values_list("last", flat=True)) == {1}
+    assert set(ScanCursor.objects.values_list("scanned_until", flat=True)) == {later}
+    assert scan_at(later) == 0
+
+
+def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
+    organization = organization_told(EXPIRING, EXPIRED)
+    assign(organization, expires_at=NOW + 5 * DAY)
+
+    with meeting_before_telling(monkeypatch, parties=2):
+        scans = [Thread(lambda: scan_at(NOW)) for _ in range(2)]
+        counts = [one.finish() for one in scans]
+
+    assert sorted(counts) == [0, 1]
+    assert ScanCursor.objects.count() == 2
+
+
+@pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
+def test_what_is_completed_while_the_scan_waits_for_it_is_not_told(event_type):
+    organization = organization_told(event_type)
+    scan_at(NOW)
+    assignment = assign(organization, expires_at=NOW + 3 * DAY)
+    later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
+
+    with transaction.atomic():
+        assignment.complete(at=NOW)
+        beside = Thread(lambda: scan_at(later))
+        # It sees the row as it was, and has to wait for the change to end.
+        beside.join(0.5)
+        assert beside.is_alive()
+
+    assert beside.finish() == 0
+    assert told() == []
+
+
+def test_what_changes_while_the_scan_waits_for_it_is_told_as_it_is_then():
+    organization = organization_told("course_assignment.*")
+    assignment = assign(organization, expires_at=NOW + 3 * DAY)
+
+    with transaction.atomic():
+        assignment.start(at=NOW)
+        beside = Thread(lambda: scan_at(NOW))
+        beside.join(0.5)
+        assert beside.is_alive()
+
+    assert beside.finish() == 1
+    (event,) = events()
+    # The number is the last one, so what it says has to be the latest.
+    assert event.sequence == 3
+    assert data_of(event)["completion_status"] == {"code": 10, "name": "Incomplete"}
+
+
+def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypatch):
+    organization = organization_told(EXPIRED)
+    scan_at(NOW)
+    assign(organization, expires_at=NOW + HOUR)
+    slow_may_go_on, slow_waits = threading.Event(), threading.Event()
+    tell_all = scan._tell_all
+
+    def wait_and_tell(*args, now, **kwargs):
+        if now == NOW + 2 * HOUR:
+            slow_waits.set()
+            assert slow_may_go_on.wait(10)
+        return tell_all(*args, now=now, **kwargs)
+
+    monkeypatch.setattr(scan, "_tell_all", wait_and_tell)
+    slow = Thread(lambda: scan_at(NOW + 2 * HOUR))
+    assert slow_waits.wait(10)
+    assert scan_at(NOW + 3 * HOUR) == 1
+    slow_may_go_on.set()
+
+    assert slow.finish() == 0
+    assert ScanCursor.objects.get(key__startswith=EXPIRED).scanned_until == NOW + 3 * HOUR

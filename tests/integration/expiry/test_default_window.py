@@ -1,0 +1,67 @@
+"""Who names no days, as with a pattern, gets the default window: from 30 days to the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRING,
+    INSTANT,
+    NOW,
+    assign,
+    data_of,
+    events,
+    keys,
+    scan_at,
+    subscribe,
+    told,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("event_type", [EXPIRING, "course_assignment.*", "*"])
+def test_empty_days_and_patterns_mean_the_last_thirty_days(event_type):
+    organization = OrganizationFactory()
+    subscription = subscribe(organization, event_type, window=None)
+    last = assign(organization, expires_at=NOW + INSTANT)
+    first = assign(organization, expires_at=NOW + 30 * DAY - INSTANT)
+    assign(organization, expires_at=NOW + 30 * DAY)
+
+    assert scan_at(NOW) == 2
+    assert told(EXPIRING) == [("expiring", key) for key in keys([last, first])]
+    assert {event.subscription_id for event in events()} == {subscription.pk}
+    assert [data_of(event)["window"] for event in events()] == [{"more_than_days": 0, "less_than_days": 30}] * 2
+
+
+@pytest.mark.parametrize("event_type", ["course_assignment.*", "*"])
+def test_a_pattern_may_have_days_of_its_own(event_type):
+    organization = OrganizationFactory()
+    subscribe(organization, event_type, window=(2, 7))
+    assign(organization, expires_at=NOW + 20 * DAY)
+    near = assign(organization, expires_at=NOW + 5 * DAY)
+
+    assert scan_at(NOW) == 1
+    assert told(EXPIRING) == [("expiring", near.pk)]
+
+
+def test_the_lower_end_alone_may_be_empty():
+    organization = OrganizationFactory()
+    subscription = subscribe(organization, window=(2, 7))
+    subscription.more_than_days = None
+    subscription.save()
+    assignment = assign(organization, expires_at=NOW + DAY)
+
+    assert scan_at(NOW) == 1
+    assert told() == [("expiring", assignment.pk)]
+
+
+@pytest.mark.parametrize("event_type", ["course_assignment.expired", "course_assignment.created", "class.*"])
+def test_other_events_have_no_window(event_type):
+    organization = OrganizationFactory()
+    subscribe(organization, event_type, window=None)
+    assign(organization, expires_at=NOW + 5 * DAY)
+
+    assert scan_at(NOW) == 0

@@ -1,0 +1,103 @@
+"""What fell due while no scan ran is told by the next one, however late."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    INSTANT,
+    NOW,
+    assign,
+    data_of,
+    events,
+    keys,
+    organization_told,
+    scan_at,
+    subscribe,
+    told,
+)
+
+pytestmark = pytest.mark.django_db
+
+LATER = NOW + 3 * DAY
+
+
+def test_what_passed_through_a_window_between_two_scans_is_told_late():
+    """The window is two days wide, and no scan runs for three: some were inside at neither end of the gap."""
+    organization = OrganizationFactory()
+    subscribe(organization, window=(1, 3))
+    scan_at(NOW)
+    # These had come out of the window when the last scan ran, or had still not come in when the next one does.
+    assign(organization, expires_at=NOW + DAY)
+    assign(organization, expires_at=LATER + 3 * DAY)
+    passed_through = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in (1, 12, 24)]
+    still_inside = [assign(organization, expires_at=LATER + hours * HOUR) for hours in (25, 71)]
+
+    scan_at(LATER)
+
+    assert told() == [("expiring", key) for key in keys([*passed_through, *still_inside])]
+    assert [data_of(event)["days_left"] for event in events()] == [
+        round(hours / 24, 5) for hours in (1, 12, 24, 25, 71)
+    ]
+    assert {event.occurred_at for event in events()} == {LATER}
+    assert scan_at(LATER) == 0
+
+
+def test_the_gap_ends_where_the_last_scan_looked():
+    organization = OrganizationFactory()
+    subscribe(organization, window=(2, 3))
+    scan_at(NOW)
+    # Just out of the window then, and just inside it.
+    assign(organization, expires_at=NOW + 2 * DAY)
+    inside = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
+
+    assert scan_at(NOW + 1.5 * DAY) == 1
+    assert told() == [("expiring", inside.pk)]
+
+
+def test_what_passed_through_and_has_expired_since_is_told_as_expired_alone():
+    organization = organization_told(EXPIRING, EXPIRED)
+    scan_at(NOW)
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+
+    scan_at(NOW + 9 * DAY)
+
+    assert told() == [("expired", assignment.pk)]
+
+
+def test_all_that_expired_in_the_gap_is_told_in_its_order():
+    organization = organization_told(EXPIRED)
+    scan_at(NOW)
+    assigned = [assign(organization, expires_at=NOW + hours * HOUR) for hours in (70, 1, 40, 72)]
+    assign(organization, expires_at=LATER + INSTANT)
+
+    assert scan_at(LATER) == 4
+    assert told() == [("expired", assigned[number].pk) for number in (1, 2, 0, 3)]
+    assert {event.occurred_at for event in events()} == {LATER}
+
+
+def test_an_assignment_made_in_the_gap_counts_from_its_making():
+    organization = OrganizationFactory()
+    subscribe(organization, window=(2, 7))
+    scan_at(NOW)
+    # With a day left at the next scan, both left the window a day before it.
+    early = assign(organization, expires_at=LATER + DAY, created=LATER - DAY - INSTANT)
+    assign(organization, expires_at=LATER + DAY, created=LATER - DAY)
+
+    assert scan_at(LATER) == 1
+    assert told() == [("expiring", early.pk)]
+
+
+def test_a_change_that_was_being_committed_when_the_last_scan_ran_is_not_lost():
+    """Its row could not be seen then, and its date was not in the past when it was saved."""
+    organization = organization_told(EXPIRED)
+    scan_at(NOW)
+    assignment = assign(organization, expires_at=NOW - INSTANT)
+
+    assert scan_at(NOW + 5 * HOUR) == 1
+    assert told() == [("expired", assignment.pk)]

@@ -1,0 +1,75 @@
+"""Each assignment is told once in a window, and once when it has expired."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    MINUTE,
+    NOW,
+    assign,
+    organization_told,
+    scan_at,
+    told,
+)
+from tms_webhooks.models import Occurrence
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_assignment_is_told_once_on_its_way_through_a_window():
+    organization = organization_told()
+    assignment = assign(organization, expires_at=NOW + 6 * DAY)
+
+    counts = [scan_at(NOW + hours * HOUR) for hours in range(0, 150, 5)]
+
+    assert counts == [1] + [0] * 29
+    assert told() == [("expiring", assignment.pk)]
+    assert Occurrence.objects.get().deadline == assignment.expires_at
+
+
+def test_an_assignment_is_told_once_when_it_has_expired():
+    organization = organization_told(EXPIRED)
+    assignment = assign(organization, expires_at=NOW + MINUTE)
+    scan_at(NOW)
+
+    counts = [scan_at(NOW + minutes * MINUTE) for minutes in range(1, 12)]
+
+    assert counts == [1] + [0] * 10
+    assert told() == [("expired", assignment.pk)]
+    assert Occurrence.objects.get().deadline == assignment.expires_at
+
+
+def test_an_assignment_that_came_near_is_still_told_when_it_has_expired():
+    organization = organization_told(EXPIRING, EXPIRED)
+    assignment = assign(organization, expires_at=NOW + 6 * DAY)
+
+    for days in range(10):
+        scan_at(NOW + days * DAY)
+
+    assert told() == [("expiring", assignment.pk), ("expired", assignment.pk)]
+
+
+def test_a_change_of_other_fields_tells_nothing_again():
+    organization = organization_told()
+    assignment = assign(organization, expires_at=NOW + 6 * DAY)
+    scan_at(NOW)
+
+    assignment.start(at=NOW)
+
+    assert scan_at(NOW + HOUR) == 0
+
+
+def test_the_same_course_for_the_same_learner_twice_is_two_assignments():
+    organization = organization_told()
+    first = assign(organization, expires_at=NOW + 5 * DAY)
+    second = assign(organization, expires_at=NOW + 5 * DAY)
+    second.user, second.course = first.user, first.course
+    second.save()
+
+    assert scan_at(NOW) == 2
+    assert sorted(told()) == [("expiring", first.pk), ("expiring", second.pk)]

@@ -1,0 +1,169 @@
+"""Only what is Not Started or Incomplete can expire. What was completed, cancelled or deleted in time is left alone."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.models import Q
+
+from example_project.training.choices import AssignmentStatus
+from example_project.training.models import CourseAssignment
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    NOW,
+    assign,
+    data_of,
+    events,
+    organization_told,
+    scan_at,
+    told,
+)
+from tms_webhooks import sources
+from tms_webhooks.expiry.scan import scan_expired, scan_expiring
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def organization():
+    organization = organization_told(EXPIRING, EXPIRED)
+    scan_at(NOW - 10 * DAY)
+    return organization
+
+
+@pytest.mark.parametrize(
+    ("started_at", "status"),
+    [(None, {"code": 0, "name": "Not Started"}), (NOW - 20 * DAY, {"code": 10, "name": "Incomplete"})],
+)
+def test_not_started_and_incomplete_ones_are_told(organization, started_at, status):
+    near = assign(organization, expires_at=NOW + 5 * DAY, started_at=started_at)
+    over = assign(organization, expires_at=NOW - HOUR, started_at=started_at)
+
+    scan_at(NOW)
+
+    assert told() == [("expired", over.pk), ("expiring", near.pk)]
+    assert [data_of(event)["completion_status"] for event in events()] == [status, status]
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        {"completed_at": NOW - 20 * DAY},
+        {"completed_at": NOW - 20 * DAY, "started_at": NOW - 30 * DAY},
+        {"assignment_status": AssignmentStatus.CANCELLED},
+    ],
+)
+def test_complete_and_cancelled_ones_are_not(organization, closed):
+    assign(organization, expires_at=NOW + 5 * DAY, **closed)
+    assign(organization, expires_at=NOW - HOUR, **closed)
+
+    assert [scan_at(NOW + days * DAY) for days in range(8)] == [0] * 8
+
+
+def test_completion_in_time_ends_it(organization):
+    assignment = assign(organization, expires_at=NOW + 8 * DAY)
+    scan_at(NOW)
+
+    CourseAssignment.objects.filter(pk=assignment.pk).update(completed_at=NOW + HOUR)
+
+    assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
+
+
+def test_completion_after_the_warning_keeps_the_expiry_from_being_told(organization):
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    CourseAssignment.objects.filter(pk=assignment.pk).update(completed_at=NOW + 4 * DAY)
+
+    assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
+    assert told() == [("expiring", assignment.pk)]
+
+
+def test_cancellation_in_time_ends_it_and_its_undoing_takes_it_up_again(organization):
+    assignment = assign(organization, expires_at=NOW + 8 * DAY)
+    assignment.cancel()
+    assert scan_at(NOW + 2 * DAY) == 0
+
+    assignment.assignment_status = AssignmentStatus.ACTIVE
+    assignment.save()
+
+    assert scan_at(NOW + 3 * DAY) == 1
+    assert told() == [("expiring", assignment.pk)]
+
+
+def test_a_deleted_one_is_not_told(organization):
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+    assignment.delete()
+
+    assert [scan_at(NOW + days * DAY) for days in range(8)] == [0] * 8
+
+
+# Hosts that keep their statuses otherwise. The example's own model serves, under another mapping.
+
+
+def scans_of(declaration: type[sources.CourseAssignmentSource]) -> list[tuple[str, int]]:
+    """Run the scans of another declaration of the same model."""
+    source = declaration(CourseAssignment, {})
+    scan_expired(source, source.deadline, now=NOW)
+    scan_expiring(source, source.deadline, now=NOW)
+    return told()
+
+
+class OwnNumbers(sources.CourseAssignmentSource):
+    """This host counts the other way round."""
+
+    statuses = {"assignment_status": {0: "cancelled", 10: "active"}}
+
+
+def test_cancelled_is_what_the_host_s_own_mapping_says(organization):
+    assign(organization, expires_at=NOW + 5 * DAY, assignment_status=0)
+    still_open = assign(organization, expires_at=NOW + 5 * DAY, assignment_status=10)
+
+    assert scans_of(OwnNumbers) == [("expiring", still_open.pk)]
+
+
+class StoredCompletion(sources.CourseAssignmentSource):
+    """No dates of progress, but a stored status; the example's other status serves as that."""
+
+    fields = {"started_at": "", "completed_at": "", "assignment_status": "", "completion_status": "assignment_status"}
+    statuses = {"completion_status": {0: "not_started", 10: "complete"}}
+
+
+def test_complete_is_what_a_stored_status_says_where_there_are_no_dates(organization):
+    assign(organization, expires_at=NOW + 5 * DAY, assignment_status=10)
+    assign(organization, expires_at=NOW - HOUR, assignment_status=10)
+    near = assign(organization, expires_at=NOW + 5 * DAY, assignment_status=0)
+    over = assign(organization, expires_at=NOW - HOUR, assignment_status=0)
+
+    assert scans_of(StoredCompletion) == [("expired", over.pk), ("expiring", near.pk)]
+
+
+class PythonAlone(sources.CourseAssignmentSource):
+    """The database can't tell which ones are open; the values can."""
+
+    def open_rows(self):
+        return sources.Source.open_rows(self)
+
+
+def test_what_the_database_can_not_tell_is_told_by_the_values(organization):
+    assign(organization, expires_at=NOW + 5 * DAY, completed_at=NOW - DAY)
+    assign(organization, expires_at=NOW - HOUR, assignment_status=AssignmentStatus.CANCELLED)
+    near = assign(organization, expires_at=NOW + 5 * DAY)
+
+    assert scans_of(PythonAlone) == [("expiring", near.pk)]
+
+
+class WithoutTrials(sources.CourseAssignmentSource):
+    """A host leaves rows out by what is no field of the payload."""
+
+    def open_rows(self):
+        return super().open_rows() & ~Q(external_id="TRIAL")
+
+
+def test_a_host_may_leave_out_more(organization):
+    assign(organization, expires_at=NOW + 5 * DAY, external_id="TRIAL")
+    near = assign(organization, expires_at=NOW + 5 * DAY)
+
+    assert scans_of(WithoutTrials) == [("expiring", near.pk)]

@@ -1,0 +1,114 @@
+"""What the two events say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    NOW,
+    assign,
+    data_of,
+    events,
+    organization_told,
+    scan_at,
+)
+from tms_webhooks import catalogue
+from tms_webhooks.actors import actor_context
+from tms_webhooks.expiry import scan
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_expiring_assignment_tells_the_days_left_and_the_window():
+    organization = organization_told()
+    assignment = assign(organization, expires_at=NOW + 5.25 * DAY, started_at=NOW - 9 * DAY)
+
+    scan_at(NOW)
+
+    (event,) = events()
+    whole = json.loads(event.body)
+    catalogue.get(EXPIRING).validate(whole)
+    assert whole["type"] == EXPIRING
+    assert whole["timestamp"] == "2100-11-24T15:00:00.000Z"
+    assert whole["organization"] == {"id": organization.pk, "external_id": organization.external_id}
+    assert whole["data"]["id"] == assignment.pk
+    assert whole["data"]["external_id"] == assignment.external_id
+    assert whole["data"]["expires_at"] == "2100-11-29T21:00:00.000Z"
+    assert whole["data"]["days_left"] == 5.25
+    assert whole["data"]["window"] == {"more_than_days": 2, "less_than_days": 7}
+    assert whole["data"]["completion_status"] == {"code": 10, "name": "Incomplete"}
+    assert whole["data"]["user"]["external_id"] == assignment.user.external_id
+    assert whole["data"]["course"]["name"] == assignment.course.name
+    assert (whole["changed"], whole["previous"]) == ([], {})
+
+
+def test_an_expired_assignment_tells_how_far_the_learner_came():
+    organization = organization_told(EXPIRED)
+    scan_at(NOW)
+    assignment = assign(organization, expires_at=NOW + HOUR)
+
+    scan_at(NOW + 2 * HOUR)
+
+    (event,) = events()
+    whole = json.loads(event.body)
+    catalogue.get(EXPIRED).validate(whole)
+    assert whole["timestamp"] == "2100-11-24T17:00:00.000Z"
+    assert whole["data"]["id"] == assignment.pk
+    assert whole["data"]["expires_at"] == "2100-11-24T16:00:00.000Z"
+    assert whole["data"]["completion_status"] == {"code": 0, "name": "Not Started"}
+    assert "days_left" not in whole["data"]
+    assert "window" not in whole["data"]
+
+
+def test_the_system_is_behind_both_whoever_runs_the_scan():
+    organization = organization_told(EXPIRING, EXPIRED)
+    assign(organization, expires_at=NOW + 5 * DAY)
+
+    with actor_context("administrator", 7):
+        for days in range(7):
+            scan_at(NOW + days * DAY)
+
+    assert [(event.type, event.actor_kind, event.actor_id) for event in events()] == [
+        (EXPIRING, "system", ""),
+        (EXPIRED, "system", ""),
+    ]
+    assert json.loads(events()[0].body)["actor"] == {"kind": "system", "id": None}
+
+
+def test_the_numbers_of_an_assignment_s_events_go_on():
+    organization = organization_told("course_assignment.*")
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+    assignment.start(at=NOW)
+
+    for days in range(7):
+        scan_at(NOW + days * DAY)
+
+    told = Event.objects.filter(subject_id=str(assignment.pk)).order_by("sequence").values_list("sequence", "type")
+    assert [(number, name.rpartition(".")[2]) for number, name in told] == [
+        (1, "created"),
+        (2, "started"),
+        (3, "expiring"),
+        (4, "expired"),
+    ]
+
+
+def test_the_latest_values_are_told_although_they_changed_while_the_scan_ran(monkeypatch):
+    organization = organization_told()
+    assignment = assign(organization, expires_at=NOW + 5 * DAY)
+    tell = scan._tell
+
+    def start_first(*args, **kwargs):
+        type(assignment).objects.filter(pk=assignment.pk).update(started_at=NOW)
+        return tell(*args, **kwargs)
+
+    monkeypatch.setattr(scan, "_tell", start_first)
+    scan_at(NOW)
+
+    assert data_of(events()[0])["completion_status"] == {"code": 10, "name": "Incomplete"}

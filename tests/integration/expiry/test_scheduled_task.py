@@ -1,0 +1,68 @@
+"""The task that the queue runs every few minutes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_q.models import Schedule
+
+from tests.integration.expiry.assignments import assign, organization_told, told
+from tms_webhooks import tasks
+from tms_webhooks.queues.django_q import DjangoQQueue
+
+pytestmark = pytest.mark.django_db
+
+
+class Recorder(DjangoQQueue):
+    """Keeps what it is asked to run."""
+
+    def __init__(self) -> None:
+        self.enqueued: list[str] = []
+
+    def enqueue(self, function: str, *args: object) -> None:
+        self.enqueued.append(function)
+
+
+@pytest.fixture
+def queue(monkeypatch) -> Recorder:
+    queue = Recorder()
+    monkeypatch.setattr(tasks, "get_queue", lambda: queue)
+    return queue
+
+
+@pytest.fixture
+def three_near():
+    organization = organization_told()
+    return [assign(organization, expires_at=timezone.now() + timedelta(days=days)) for days in (3, 4, 5)]
+
+
+def test_the_task_tells_what_is_due_now(queue, three_near):
+    assert tasks.scan_expiring() == 3
+    assert tasks.scan_expiring() == 0
+    assert told() == [("expiring", assignment.pk) for assignment in three_near]
+    assert queue.enqueued == []
+
+
+def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, monkeypatch):
+    monkeypatch.setattr(tasks, "SCAN_SECONDS", 0.0)
+
+    assert [tasks.scan_expiring() for _ in range(4)] == [1, 1, 1, 0]
+    assert queue.enqueued == ["tms_webhooks.tasks.scan_expiring"] * 2
+    assert told() == [("expiring", assignment.pk) for assignment in three_near]
+
+
+def test_the_task_takes_what_a_later_version_may_pass(queue, three_near):
+    assert tasks.scan_expiring(organization=7) == 3
+
+
+def test_the_schedule_runs_the_scan_as_often_as_the_settings_say(queue, settings):
+    Schedule.objects.all().delete()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 7}
+
+    tasks.install_schedules(using="default")
+
+    schedule = Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring")
+    assert (schedule.schedule_type, schedule.minutes, schedule.repeats) == (Schedule.MINUTES, 7, -1)
+    assert callable(tasks.scan_expiring)

@@ -1,0 +1,258 @@
+"""Drains that hand over to each other, one slot each, and never multiply."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import Wire, answer
+from tms_webhooks import tasks
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery.chain import run_link
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import DrainSlot
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.ring import DRAIN
+from tms_webhooks.queues.base import Queue
+
+pytestmark = pytest.mark.django_db
+
+BUDGET = 0.5
+
+
+class WaitingQueue(Queue):
+    """Keeps what it is given, for now and for later."""
+
+    now: list[tuple[object, ...]] = []
+    later: list[tuple[object, ...]] = []
+
+    def enqueue(self, function: str, *args: object) -> None:
+        self.now.append((function, *args))
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        self.later.append((moment, function, *args))
+        return True
+
+    def every(self, jobs: object, *, using: str) -> None:
+        pass
+
+
+class PlainQueue(WaitingQueue):
+    """One that can't keep a task for later."""
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def queue(settings) -> type[WaitingQueue]:
+    WaitingQueue.now.clear()
+    WaitingQueue.later.clear()
+    settings.TMS_WEBHOOKS = {
+        **settings.TMS_WEBHOOKS,
+        "QUEUE": f"{__name__}.WaitingQueue",
+        "DRAIN_BUDGET": BUDGET,
+        "DRAIN_REST": 0.02,
+    }
+    return WaitingQueue
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def link(clock, wire):
+    """Run one link of the chain."""
+
+    def link(*, slot: int = 1, successor: bool = False, clock=clock, make=None):
+        make = make or (lambda: Drain(fan_out=fan_out, clock=clock, client=wire))
+        return run_link(make, slot=slot, successor=successor, function=DRAIN, clock=clock)
+
+    return link
+
+
+def never() -> Drain:
+    raise AssertionError("no drain was to be made")
+
+
+def hold(clock, *, owner: str = "predecessor", seconds: float = 10.0) -> None:
+    assert DrainSlot.objects.take(1, owner=owner, now=clock.now, until=clock.now + timedelta(seconds=seconds))
+
+
+def test_a_link_works_for_its_budget_and_leaves_the_slot_free(link, wire, clock):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    started_at = time.monotonic()
+
+    tally = link()
+
+    assert BUDGET <= time.monotonic() - started_at < BUDGET + 1.5
+    assert (tally.events, tally.sent, tally.delivered) == (1, 1, 1)
+    assert len(wire.requests) == 1
+    assert DrainSlot.objects.held_until(clock.now) is None
+
+
+def test_a_link_holds_its_slot_while_it_works(link, clock, wire):
+    seen = []
+
+    def look(now):
+        seen.append((DrainSlot.objects.held_until(now), link(make=never)))
+        return 0
+
+    link(make=lambda: Drain(fan_out=look, clock=clock, client=wire))
+
+    assert seen
+    assert all(until > clock.now + timedelta(seconds=BUDGET) for until, _ in seen)
+    assert {other for _, other in seen} == {None}
+
+
+def test_a_link_enqueues_its_successor_ahead_for_just_before_its_end(link, queue, clock, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.8}
+
+    link()
+
+    assert queue.later == [(clock.now + timedelta(seconds=0.3), DRAIN, 1, True)]
+    assert queue.now == []
+
+
+def test_where_the_queue_cant_wait_the_successor_is_enqueued_at_the_end(link, queue, settings, clock):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{__name__}.PlainQueue"}
+    seen = []
+
+    link(make=lambda: Drain(fan_out=lambda now: seen.append(list(queue.now)) or 0, clock=clock, client=Wire()))
+
+    assert set(map(len, seen)) == {0}
+    assert queue.now == [(DRAIN, 1, True)]
+
+
+def test_a_link_that_breaks_frees_its_slot_and_its_chain_goes_on(link, queue, clock):
+    def look(now):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        link(make=lambda: Drain(fan_out=look, clock=clock, client=Wire()))
+
+    assert DrainSlot.objects.held_until(clock.now) is None
+    assert len(queue.later) == 1
+
+
+def test_whoever_is_no_successor_leaves_at_once_where_a_drain_is_at_work(link, queue, clock):
+    hold(clock)
+    started_at = time.monotonic()
+
+    assert link(make=never) is None
+
+    assert time.monotonic() - started_at < 0.3
+    assert (queue.now, queue.later) == ([], [])
+    assert DrainSlot.objects.get().owner == "predecessor"
+
+
+def test_a_successor_waits_until_its_predecessor_lets_go(link, queue, clock, wire):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    hold(clock)
+    asked = []
+
+    def watching() -> datetime:
+        asked.append(None)
+        if len(asked) == 10:
+            DrainSlot.objects.release(1, owner="predecessor", now=clock.now)
+        return clock.now
+
+    tally = link(successor=True, clock=watching)
+
+    assert tally.delivered == 1
+    assert len(queue.later) == 1
+
+
+def test_a_successor_does_not_wait_for_ever(link, queue, clock, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.delivery.chain.PATIENCE", 0.1)
+    hold(clock)
+
+    assert link(successor=True, make=never) is None
+
+    assert (queue.now, queue.later) == ([], [])
+
+
+def test_the_slot_of_a_drain_that_was_killed_is_taken_over_when_its_time_is_over(link, clock, wire):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    hold(clock, seconds=10)
+
+    clock.advance(seconds=9.9)
+    assert link(make=never) is None
+
+    clock.advance(seconds=0.1)
+    assert link().delivered == 1
+
+
+def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    free_at, answered_at = [], []
+
+    def slow(request):
+        time.sleep(BUDGET + 0.3)
+        answered_at.append(time.monotonic())
+        return answer()
+
+    class Watched(Drain):
+        def run(self, **options):
+            closing = options.pop("closing")
+
+            def watched():
+                closing()
+                free_at.append((time.monotonic(), DrainSlot.objects.held_until(clock.now)))
+
+            return super().run(closing=watched, **options)
+
+    tally = link(make=lambda: Watched(fan_out=fan_out, clock=clock, client=Wire(otherwise=slow)))
+
+    ((moment, held_until),) = free_at
+    assert held_until is None
+    assert moment < answered_at[0]
+    assert tally.delivered == 1
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
+
+
+def test_chains_of_two_slots_run_side_by_side(link, settings, clock):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 2}
+    hold(clock)
+
+    assert link(slot=1, make=never) is None
+    assert link(slot=2) is not None
+
+
+def test_the_chain_of_a_slot_that_the_settings_no_longer_have_ends(link, queue, settings, clock):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 1}
+
+    assert link(slot=2, successor=True, make=never) is None
+
+    assert (queue.now, queue.later) == ([], [])
+    assert not DrainSlot.objects.exists()
+
+
+def test_a_chain_delivers_what_comes_at_any_time(link, queue, clock, wire):
+    webhook = subscribed()
+    successor = False
+    for number in range(1, 4):
+        write_event(webhook.organization)
+        link(successor=successor)
+        assert len(wire.requests) == number
+        ((moment, function, slot, successor),) = queue.later
+        assert (function, slot, successor) == (DRAIN, 1, True)
+        queue.later.clear()
+        clock.now = moment + timedelta(seconds=1)
+
+    assert set(webhook.deliveries.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
+
+
+def test_the_task_is_a_link(queue):
+    assert tasks.drain() == 0
+    assert [entry[1:] for entry in queue.later] == [(DRAIN, 1, True)]
+    assert DrainSlot.objects.get().owner == ""

@@ -1,0 +1,73 @@
+"""The keys by which a scan and a change know that something was told."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from example_project.training.models import CourseAssignment
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.occurrence import LONGEST_KEY
+from tms_webhooks.sources import CourseAssignmentSource
+from tms_webhooks.sources.deadlines import expired_key, expiring_key
+from tms_webhooks.sources.rules import Change
+
+EXPIRES_AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+EXPIRED = "course_assignment.expired"
+EXPIRING = "course_assignment.expiring"
+UUID = uuid.UUID("0192f3a1-7c1e-7000-8000-0123456789ab")
+
+
+def moved_into_the_past(subject_id: object) -> Change:
+    before = {"id": subject_id, "expires_at": EXPIRES_AT + timedelta(days=9), "completed_at": None}
+    after = {**before, "expires_at": EXPIRES_AT}
+    return Change(before=before, after=after, changed=("expires_at",), now=EXPIRES_AT + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("subject_id", "text"),
+    [(55120, "55120"), ("ASG-1", "ASG-1"), (UUID, "0192f3a17c1e700080000123456789ab")],
+)
+def test_a_change_and_a_scan_tell_of_an_expiry_under_the_same_key(subject_id, text):
+    (told,) = CourseAssignmentSource(CourseAssignment, {}).tells(moved_into_the_past(subject_id))
+
+    assert told.once == expired_key(EXPIRED, subject_key(subject_id), EXPIRES_AT)
+    assert told.once == f"course_assignment.expired:{text}:1795532400"
+    assert told.deadline == EXPIRES_AT
+
+
+def test_subject_date_window_and_subscription_each_make_another_key():
+    later = EXPIRES_AT + timedelta(seconds=1)
+    keys = [
+        expiring_key(EXPIRING, 1, (2.0, 7.0), "42", EXPIRES_AT),
+        expiring_key("certificate.expiring", 1, (2.0, 7.0), "42", EXPIRES_AT),
+        expiring_key(EXPIRING, 2, (2.0, 7.0), "42", EXPIRES_AT),
+        expiring_key(EXPIRING, 1, (2.5, 7.0), "42", EXPIRES_AT),
+        expiring_key(EXPIRING, 1, (2.0, 7.5), "42", EXPIRES_AT),
+        expiring_key(EXPIRING, 1, (2.0, 7.0), "43", EXPIRES_AT),
+        expiring_key(EXPIRING, 1, (2.0, 7.0), "42", later),
+        expired_key(EXPIRED, "42", EXPIRES_AT),
+        expired_key(EXPIRED, "42", later),
+    ]
+
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_same_moment_in_another_time_zone_is_the_same_key():
+    berlin = EXPIRES_AT.astimezone(datetime.fromisoformat("2026-11-24T00:00:00+01:00").tzinfo)
+
+    assert expired_key(EXPIRED, "42", berlin) == expired_key(EXPIRED, "42", EXPIRES_AT)
+
+
+def test_the_longest_key_fits_into_its_column():
+    longest = expiring_key(
+        "x" * 100,
+        2**63 - 1,
+        (1.2345678901234567e-100, 1.2345678901234567e-100),
+        subject_key("y" * 200),
+        datetime(9999, 12, 31, tzinfo=UTC),
+    )
+
+    assert len(longest) <= LONGEST_KEY

@@ -1,0 +1,159 @@
+"""Which moments a scan looks at, and what was inside a days window since the last one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tms_webhooks.expiry import windows
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+INSTANT = timedelta(microseconds=1)
+
+
+def inside(left: timedelta, window=(2.0, 7.0), *, gap=timedelta(), age: timedelta | None = None) -> bool:
+    """Ask for something with so much time left now, so old, when the last scan was a gap ago."""
+    created_at = None if age is None else NOW - age
+    return windows.was_inside(NOW + left, window, since=NOW - gap, now=NOW, created_at=created_at)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (2 * DAY - INSTANT, False),
+        (2 * DAY, False),
+        (2 * DAY + INSTANT, True),
+        (7 * DAY - INSTANT, True),
+        (7 * DAY, False),
+        (7 * DAY + INSTANT, False),
+    ],
+)
+def test_both_ends_are_excluded(left, expected):
+    assert inside(left) is expected
+
+
+@pytest.mark.parametrize(("left", "expected"), [(-INSTANT, False), (timedelta(), False), (INSTANT, True)])
+def test_a_window_from_zero_ends_where_the_time_is_up(left, expected):
+    assert inside(left, (0.0, 30.0)) is expected
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (12 * timedelta(hours=1), False),
+        (12 * timedelta(hours=1) + INSTANT, True),
+        (36 * timedelta(hours=1) - INSTANT, True),
+        (36 * timedelta(hours=1), False),
+    ],
+)
+def test_days_may_have_fractions(left, expected):
+    assert inside(left, (0.5, 1.5)) is expected
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        # Three days ago it had 2 days left, no more, so it was not inside even then.
+        (-1 * DAY, False),
+        # It had more than 2 days left then, but is over by now: that is another event's business.
+        (-INSTANT, False),
+        (timedelta(), False),
+        # It went through the window between the two scans.
+        (INSTANT, True),
+        (1 * DAY, True),
+        (7 * DAY - INSTANT, True),
+        (7 * DAY, False),
+    ],
+)
+def test_what_passed_through_while_no_scan_ran_is_made_up(left, expected):
+    assert inside(left, gap=3 * DAY) is expected
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        # With a day left now it came out of the window a day ago.
+        (1 * DAY - INSTANT, False),
+        (1 * DAY, False),
+        (1 * DAY + INSTANT, True),
+        (3 * DAY, True),
+        (400 * DAY, True),
+        (None, True),
+    ],
+)
+def test_what_was_created_in_the_gap_counts_from_then(age, expected):
+    assert inside(1 * DAY, gap=3 * DAY, age=age) is expected
+
+
+def test_what_is_created_in_the_future_of_the_scan_counts_from_now():
+    assert inside(3 * DAY, gap=3 * DAY, age=-5 * DAY) is True
+    assert inside(1 * DAY, gap=3 * DAY, age=-5 * DAY) is False
+
+
+@pytest.mark.parametrize("days", [36_500.0, 1e9, 1e300, float("inf"), float("nan")])
+def test_no_number_of_days_breaks_the_calendar(days):
+    low, high = windows.reach((0.0, days), since=NOW, now=NOW)
+
+    assert (low, high) == (NOW, NOW + timedelta(days=36_500))
+    assert windows.reach((days, days), since=NOW, now=NOW) == (high, high)
+
+
+days = st.floats(min_value=0, max_value=400, allow_nan=False)
+ordered = st.tuples(days, days).map(sorted).map(tuple)
+spans = st.timedeltas(min_value=timedelta(), max_value=400 * DAY)
+
+
+@given(window=ordered, left=spans, gap=spans)
+def test_inside_now_means_more_than_the_one_and_less_than_the_other(window, left, gap):
+    more, less = (timedelta(days=number) for number in window)
+
+    assert inside(left, window) is (more < left < less)
+    if more < left < less:
+        assert inside(left, window, gap=gap)
+
+
+@given(window=ordered, left=spans, gap=spans, age=st.none() | spans, step=st.integers(0, 20))
+def test_what_was_inside_at_any_moment_of_the_gap_is_found(window, left, gap, age, step):
+    more, less = (timedelta(days=number) for number in window)
+    ago = gap * step / 20
+    existed = age is None or age >= ago
+
+    if existed and left > timedelta() and more < left + ago < less:
+        assert inside(left, window, gap=gap, age=age)
+
+
+@given(window=ordered, left=spans, gap=spans, age=st.none() | spans)
+def test_what_is_found_was_inside_at_some_moment_of_the_gap(window, left, gap, age):
+    more, less = (timedelta(days=number) for number in window)
+
+    if inside(left, window, gap=gap, age=age):
+        longest = left + (gap if age is None else min(gap, age))
+        assert left > timedelta()
+        # It had from `left` to `longest` days left; the window and that stretch overlap.
+        assert more < longest
+        assert left < less
+
+
+@given(window=ordered, left=spans, gap=spans, age=st.none() | spans)
+def test_nothing_is_found_that_the_scan_does_not_look_at(window, left, gap, age):
+    low, high = windows.reach(window, since=NOW - gap, now=NOW)
+
+    if inside(left, window, gap=gap, age=age):
+        assert low < NOW + left < high
+
+
+@given(window=ordered, left=spans, first=spans, second=spans)
+def test_two_scans_find_together_what_one_would_find_alone(window, left, first, second):
+    """A run that is missed loses nothing, as long as it has not expired by then."""
+    expires_at = NOW + left
+    middle = NOW - second
+    start = middle - first
+
+    def found(since: datetime, now: datetime) -> bool:
+        return windows.was_inside(expires_at, window, since=since, now=now, created_at=None)
+
+    assert (found(start, middle) or found(middle, NOW)) is found(start, NOW)
