@@ -86,6 +86,13 @@ class Receiver(ThreadingHTTPServer):
                 self._handled.add(key)
         return HTTPStatus.NO_CONTENT
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say in a line that a sender hung up before its answer; tell of any other error as usual."""
+        if isinstance(sys.exc_info()[1], ConnectionError):
+            sys.stderr.write(f"{client_address[0]} hung up before it had its answer\n")
+        else:
+            super().handle_error(request, client_address)
+
 
 class Handler(BaseHTTPRequestHandler):
     """Reads a request, asks the receiver, writes the answer. Connections are kept open for the next one."""

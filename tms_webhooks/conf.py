@@ -156,7 +156,7 @@ class AppSettings:
         2, "Concurrent requests per webhook, over all workers, where the webhook names no number.", least=1
     )
     SENDER_THREADS = whole(64, "Most concurrent requests of one worker.", least=1)
-    CLAIM_BATCH = whole(128, "How many deliveries a busy worker claims at a time.", least=1)
+    CLAIM_BATCH = whole(256, "How many deliveries a busy worker claims at a time.", least=1)
     DRAINS = whole(1, "How many drains run at once, over all machines; each takes a django-q2 worker.", least=1)
     DRAIN_BUDGET = number(8.0, "How long one drain task runs before it hands over to its successor.", least=0.5)
     DRAIN_POLL = number(

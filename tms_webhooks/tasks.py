@@ -28,9 +28,7 @@ PRUNE_MINUTES = 60
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
     """Deliver what is due for a while; return how many requests were sent."""
-    tally = run_link(
-        lambda: Drain(fan_out=fan_out), slot=slot, successor=successor, function=DRAIN, clock=timezone.now
-    )
+    tally = run_link(lambda: Drain(fan_out=fan_out), slot=slot, successor=successor, function=DRAIN, clock=timezone.now)
     return tally.sent if tally else 0
 
 
@@ -69,7 +67,7 @@ def scan_expiring(**_future: Any) -> int:
     """
     end = monotonic() + SCAN_SECONDS
     scanned = scan.scan_all(now=timezone.now(), out_of_time=lambda: monotonic() >= end)
-    if not scanned.finished:
+    if scanned.out_of_time and not scanned.left_to_another:
         get_queue().enqueue(SCAN)
     return scanned.events
 

@@ -16,6 +16,9 @@ from typing import Any
 
 from django.conf import settings
 
+LAST_WORDS = 2.0
+"""Seconds that what a killed process has written may take to be read."""
+
 MANAGE = str(settings.BASE_DIR / "manage.py")
 
 
@@ -24,6 +27,8 @@ class Child:
 
     def __init__(self, *arguments: str, log: Path, talks: bool = False) -> None:
         """Run this Python with ``arguments``. Its errors go to ``log``, and its output too unless it ``talks``."""
+        self._listener: threading.Thread | None = None
+        self._buried = False
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -50,9 +55,19 @@ class Child:
 
     def kill(self) -> None:
         """Kill the process and all of its family with -9. Idempotent."""
+        if self._buried:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._buried = True
+        if self._listener is not None:
+            self._listener.join(LAST_WORDS)
+        for pipe in (self.process.stdin, self.process.stdout):
+            # An order that it did not read any more.
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
 
 
 class Cluster(Child):
@@ -80,7 +95,8 @@ class ReceiverProcess(Child):
         if not self._out.readline():
             self.kill()
             raise RuntimeError(f"The receiver did not start; {log} tells why.")
-        threading.Thread(target=self._listen, args=(hear,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(hear,), daemon=True)
+        self._listener.start()
 
     def fail(self, path: str, *, times: int) -> None:
         """Answer the next requests to ``path`` with 503."""

@@ -133,7 +133,9 @@ def _doubled(log: Counter[tuple[str, int]]) -> list[str]:
 def _open(endpoints: Iterable[Endpoint]) -> list[str]:
     rows = Delivery.objects.filter(webhook__in=[endpoint.webhook_id for endpoint in endpoints])
     left = rows.exclude(status=DeliveryStatus.DELIVERED).select_related("event", "webhook")
-    return _listed("was left behind", [f"{row.webhook}: {row.event.type}, {row.get_status_display()}" for row in left])
+    return _listed(
+        "was left behind", [f"{row.webhook}: {row.event.type} ({row.get_status_display().lower()})" for row in left]
+    )
 
 
 def _words(key: Key) -> str:

@@ -87,3 +87,18 @@ class Plaque(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class DatedAssignment(models.Model):
+    """A course assignment of a host with keys of its own, days without a time, and statuses in words."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    user = models.ForeignKey("training.User", on_delete=models.CASCADE, related_name="+")
+    course = models.ForeignKey("training.Course", on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=20, null=True, default="active")  # noqa: DJ001 (a host may do so)
+    started_on = models.DateField(null=True)
+    completed_on = models.DateField(null=True)
+    expires_on = models.DateField(null=True, db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.id)

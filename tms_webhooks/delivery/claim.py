@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q
 
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.parcels import Parcel, pack
 from tms_webhooks.models import Delivery, Webhook
@@ -108,24 +108,50 @@ def _due(now: datetime, token: str) -> DeliveryQuerySet:
     return Delivery.objects.due(now).exclude(lease=token)
 
 
+# What is resent by hand (lane 0) goes out also where everything else has to wait.
+WITH_WORK = """
+SELECT w.id FROM {webhook} w
+WHERE w.deleted_at IS NULL AND w.id NOT IN ({full}) AND (
+  w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %s) AND EXISTS (
+    SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane IN (1, 2) AND d.due_at <= %s AND d.lease <> %s)
+  OR EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane = 0 AND d.due_at <= %s AND d.lease <> %s))
+ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
+LIMIT %s
+"""
+IN_FLIGHT = """
+SELECT webhook_id, COUNT(*), SUM(CASE WHEN lease = %s THEN 1 ELSE 0 END) FROM {delivery}
+WHERE status = 'in_flight' AND due_at > %s GROUP BY webhook_id
+"""
+
+
 def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appetite) -> list[int]:
     flying = _in_flight(now, token=token)
     busy = Webhook.objects.filter(pk__in=flying).only(*LIMITING) if flying else ()
     full = [pk for pk, place in _places(busy, now, flying=flying, appetite=appetite).items() if place.free <= 0]
-    due = _due(now, token).filter(webhook=OuterRef("pk"))
-    # What is resent by hand goes out also where everything else has to wait.
-    regular = Exists(due.filter(lane__in=(Lane.LIVE, Lane.REPLAY))) & Exists(
-        Webhook.objects.awake(now).filter(pk=OuterRef("pk"))
-    )
-    waiting = Webhook.objects.existing().filter(regular | Exists(due.filter(lane=Lane.BY_HAND))).exclude(pk__in=full)
-    return list(waiting.order_by(F("served_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)[:limit])
+    moment = _moment(now)
+    params = [moment, moment, token, moment, token, limit]
+    return [row[0] for row in _rows(WITH_WORK, params, full=", ".join(map(str, full)) or "0")]
 
 
 def _in_flight(now: datetime, *, token: str) -> dict[int, tuple[int, int]]:
     """Return, for each webhook with deliveries under a live lease, how many this worker holds and how many others."""
-    held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now).order_by()
-    counts = held.values("webhook").annotate(all=Count("pk"), mine=Count("pk", filter=Q(lease=token)))
-    return {row["webhook"]: (row["mine"], row["all"] - row["mine"]) for row in counts}
+    rows = _rows(IN_FLIGHT, [token, _moment(now)])
+    return {webhook_id: (int(mine), int(count - mine)) for webhook_id, count, mine in rows}
+
+
+def _moment(now: datetime) -> Any:
+    return connections[router.db_for_write(Delivery)].ops.adapt_datetimefield_value(now)
+
+
+def _rows(sql: str, params: Sequence[Any], **parts: str) -> list[tuple[Any, ...]]:
+    """Run one of the statements above. They are the busiest of all: built by the ORM they take longer than they run."""
+    connection = connections[router.db_for_write(Delivery)]
+    quote = connection.ops.quote_name
+    tables = {"webhook": quote(Webhook._meta.db_table), "delivery": quote(Delivery._meta.db_table)}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(**tables, **parts), params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def _places(
@@ -168,16 +194,13 @@ def _next_of_each(
     """
     if not webhooks:
         return []
-    connection = connections[router.db_for_write(Delivery)]
-    table = connection.ops.quote_name(Delivery._meta.db_table)
-    moment = connection.ops.adapt_datetimefield_value(now)
     # A union, because no database has a limit per group that stops at the index; nested, because SQLite wants it so.
     one = (
-        f"SELECT id, webhook_id, lane FROM (SELECT id, webhook_id, lane FROM {table} d WHERE webhook_id = %s"  # noqa: S608
-        f" AND lane = %s AND due_at <= %s AND lease <> %s{{in_order}} ORDER BY due_at, id LIMIT %s) u"
+        "SELECT id, webhook_id, lane FROM (SELECT id, webhook_id, lane FROM {delivery} d WHERE webhook_id = %s"
+        " AND lane = %s AND due_at <= %s AND lease <> %s{in_order} ORDER BY due_at, id LIMIT %s) u"
     )
     first = (
-        f" AND NOT EXISTS (SELECT 1 FROM {table} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key"  # noqa: S608
+        " AND NOT EXISTS (SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key"
         " AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"
     )
     parts, params = [], []
@@ -185,11 +208,9 @@ def _next_of_each(
         free = places[webhook.pk].free
         lanes = {Lane.BY_HAND: free, Lane.LIVE: free, Lane.REPLAY: 1} if webhook.is_awake(now) else {Lane.BY_HAND: free}
         for lane, most in lanes.items():
-            parts.append(one.format(in_order=first if webhook.ordered else ""))
-            params += [webhook.pk, lane.value, moment, token, most]
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), params)
-        rows = sorted(cursor.fetchall(), key=lambda row: row[2])
+            parts.append(one.replace("{in_order}", first if webhook.ordered else ""))
+            params += [webhook.pk, lane.value, _moment(now), token, most]
+    rows = sorted(_rows(" UNION ALL ".join(parts), params), key=lambda row: row[2])
     taken: Counter[int] = Counter()
     found = []
     for pk, webhook_id, _lane in rows:

@@ -33,38 +33,45 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
     A result that comes after its lease was lost is logged as a late attempt; the delivery is left to its new holder.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        births = _births(results, token=token)
-        mine = [result for result in results if result.parcel.delivery_id in births]
+        ours = _still_held(results, token=token)
+        mine = [result for result in results if result.parcel.delivery_id in ours]
+        failed = [result for result in mine if not result.outcome.success]
         paused = health.judge(mine, now=now)
+        births = _births(failed)
         decisions = {
             result.parcel.delivery_id: _decide(result, births[result.parcel.delivery_id], now, random, paused)
-            for result in mine
-            if not result.outcome.success
+            for result in failed
         }
         delivered = [result.parcel.delivery_id for result in mine if result.outcome.success]
         if delivered:
             Delivery.objects.among(delivered).mark_delivered(token=token, now=now)
-        for result in mine:
-            if not result.outcome.success:
-                _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
+        for result in failed:
+            _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
         _skip_of_disabled([pk for pk, decision in decisions.items() if decision is not None], now=now)
         DeliveryAttempt.objects.write(
             [
-                _line(result, decisions.get(result.parcel.delivery_id), late=result.parcel.delivery_id not in births)
+                _line(result, decisions.get(result.parcel.delivery_id), late=result.parcel.delivery_id not in ours)
                 for result in results
             ]
         )
-        finished = [result for result in mine if decisions.get(result.parcel.delivery_id) is None]
-        alarm.raise_for([result for result in finished if not result.outcome.success], now=now)
+        alarm.raise_for([result for result in failed if decisions[result.parcel.delivery_id] is None], now=now)
     for result in mine:
         _tell(result, decisions.get(result.parcel.delivery_id))
     return paused
 
 
-def _births(results: Sequence[Result], *, token: str) -> dict[int, datetime]:
-    """Lock the deliveries that ``token`` holds still, and return when the life of each began."""
+def _still_held(results: Sequence[Result], *, token: str) -> set[int]:
+    """Lock the deliveries that ``token`` holds still, and return their keys."""
     held = Delivery.objects.held(token).among(result.parcel.delivery_id for result in results).select_for_update()
-    return dict(held.values_list("pk", Coalesce("reopened_at", "created_at")))
+    return set(held.values_list("pk", flat=True))
+
+
+def _births(results: Sequence[Result]) -> dict[int, datetime]:
+    """Return when the life of each delivery began."""
+    if not results:
+        return {}
+    rows = Delivery.objects.among(result.parcel.delivery_id for result in results)
+    return dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
 
 
 def _decide(

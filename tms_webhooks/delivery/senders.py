@@ -6,18 +6,23 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from queue import SimpleQueue
+from time import monotonic, process_time
 
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.send import Result, send
 from tms_webhooks.net.client import Client
 
 FIRST = 2
+BUSY = 0.75
+MEASURED_OVER = 0.005
 
 
 class Senders:
-    """A pool that begins small and grows while parcels find no thread: more threads than needed only cost.
+    """A pool that begins small and grows while parcels find no thread and the processor has time to spare.
 
-    Results are put into ``mailbox``, where the drain waits.
+    Threads pay where receivers take their time. Where the processor is the limit, as with a receiver on the same
+    network, each further one only makes all of them wait for Python's lock. Results are put into ``mailbox``, where the
+    drain waits.
     """
 
     def __init__(
@@ -35,15 +40,28 @@ class Senders:
         self._mailbox = mailbox
         self._most = most
         self._threads: list[threading.Thread] = []
+        self._measured_at, self._used = monotonic(), process_time()
 
     def grow(self) -> None:
-        """Start threads if parcels are waiting for them: a few at a time, so that a quick receiver needs no more."""
-        wanted = min(self._lanes.short_of_hands, max(FIRST, len(self._threads) // 2), self._most - len(self._threads))
+        """Start threads if parcels are waiting for them: a few at a time."""
+        short = self._lanes.short_of_hands
+        if not short or (len(self._threads) >= FIRST and self._is_processor_busy()):
+            return
+        wanted = min(short, max(FIRST, len(self._threads) // 2), self._most - len(self._threads))
         for _ in range(wanted):
             name = f"webhook-sender-{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def _is_processor_busy(self) -> bool:
+        """Return whether this process has used most of one processor since the last time it was asked."""
+        elapsed = monotonic() - self._measured_at
+        if elapsed < MEASURED_OVER:
+            return True
+        used = process_time() - self._used
+        self._measured_at, self._used = monotonic(), process_time()
+        return used / elapsed > BUSY
 
     def stop(self) -> None:
         """Let the threads end when they have sent what they are sending."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, models, router
 from django.db.models import F, Q
@@ -117,7 +117,12 @@ class Delivery(models.Model):
         verbose_name=_("event"),
     )
     webhook = models.ForeignKey(
-        Webhook, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False, verbose_name=_("webhook")
+        Webhook,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("webhook"),
     )
     status = models.CharField(
         _("status"), max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING
@@ -146,6 +151,8 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         ordering = ("-pk",)
         indexes = [
+            # stats.py, replay.py and every list: those of one webhook, from either end.
+            models.Index(fields=["webhook", "id"], name="tms_delivery_of_webhook"),
             # claim.py: the next ones of one webhook.
             models.Index(
                 fields=["webhook", "lane", "due_at"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
@@ -160,7 +167,9 @@ class Delivery(models.Model):
             ),
             # claim.py: how many are in flight per webhook?
             models.Index(
-                fields=["status", "webhook"], name="tms_delivery_in_flight", condition=Q(status=DeliveryStatus.IN_FLIGHT)
+                fields=["status", "webhook"],
+                name="tms_delivery_in_flight",
+                condition=Q(status=DeliveryStatus.IN_FLIGHT),
             ),
         ]
         constraints = [
@@ -197,6 +206,9 @@ class AttemptLine(NamedTuple):
     delay_reason: str
 
 
+STARTED_AT = AttemptLine._fields.index("started_at")
+
+
 class AttemptManager(models.Manager["DeliveryAttempt"]):
     """Writes the log."""
 
@@ -212,7 +224,10 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
         quoted = ", ".join(connection.ops.quote_name(name) for name in AttemptLine._fields)
         line = f"({', '.join(['%s'] * len(AttemptLine._fields))})"
         table = connection.ops.quote_name(self.model._meta.db_table)
-        params = [moment(value) if isinstance(value, datetime) else value for one in lines for value in one]
+        params: list[Any] = []
+        for one in lines:
+            params += one
+            params[-len(one) + STARTED_AT] = moment(one.started_at)
         with connection.cursor() as cursor:
             cursor.execute(f"INSERT INTO {table} ({quoted}) VALUES {', '.join([line] * len(lines))}", params)  # noqa: S608
 

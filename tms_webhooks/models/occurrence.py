@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connections, models, router
 from django.db.models.constants import OnConflict
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 # Room for what the longest key has: an event name, a subscription, two days, an object's key, a moment.
 LONGEST_KEY = 255
+SECOND = timedelta(seconds=1)
 
 
 class OccurrenceManager(models.Manager["Occurrence"]):
@@ -36,12 +37,14 @@ class OccurrenceManager(models.Manager["Occurrence"]):
             return bool(cursor.rowcount == 1)
 
     def told_of(self, low: datetime, high: datetime, *, using: str | None = None) -> set[str]:
-        """Return the keys of all that was told and speaks of a date from ``low`` to ``high``.
+        """Return the keys of all that was told and speaks of a date from ``low`` to ``high``, or near them.
 
         One query however many there are, served by the index ``tms_occurrence_deadline``.
         """
         using = using or router.db_for_write(self.model)
-        return set(self.using(using).filter(deadline__range=(low, high)).values_list("key", flat=True))
+        # A key tells seconds, no fractions: what was told of the same second a moment before has the same.
+        dates = (low - SECOND, high + SECOND)
+        return set(self.using(using).filter(deadline__range=dates).values_list("key", flat=True))
 
     def lock(self, key: str, *, now: datetime, using: str | None = None) -> None:
         """Hold ``key`` until the transaction ends, so that only one at a time decides whether something happened.

@@ -39,10 +39,16 @@ class Subscription(models.Model):
         _("event"), max_length=100, help_text=_("An event such as class.cancelled, all of a noun as class.*, or *.")
     )
     more_than_days = models.FloatField(
-        _("more than days"), null=True, blank=True, help_text=_("For expiring events: tell while more days than these are left.")
+        _("more than days"),
+        null=True,
+        blank=True,
+        help_text=_("For expiring events: tell while more days than these are left."),
     )
     less_than_days = models.FloatField(
-        _("less than days"), null=True, blank=True, help_text=_("For expiring events: tell once fewer days than these are left.")
+        _("less than days"),
+        null=True,
+        blank=True,
+        help_text=_("For expiring events: tell once fewer days than these are left."),
     )
 
     if TYPE_CHECKING:
@@ -86,15 +92,17 @@ class Subscription(models.Model):
         if less is not None and less <= 0:
             errors["less_than_days"] = _("Less than days is %(value)s; give more than 0.") % {"value": f"{less:g}"}
         if more is not None and less is None:
-            errors["less_than_days"] = _("Less than days is empty; give the upper end of the window, above %(more)s.") % {
-                "more": f"{more:g}"
-            }
+            errors["less_than_days"] = _(
+                "Less than days is empty; give the upper end of the window, above %(more)s."
+            ) % {"more": f"{more:g}"}
         if more is not None and less is not None and more >= less:
             errors["more_than_days"] = _(
                 "More than days is %(more)s, and less than days is %(less)s; the first has to be the smaller one."
             ) % {"more": f"{more:g}", "less": f"{less:g}"}
         if less is not None and not self.event_type.endswith((".expiring", "*")):
-            errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {"name": self.event_type}
+            errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {
+                "name": self.event_type
+            }
         if errors:
             raise ValidationError(errors)
 

@@ -13,7 +13,7 @@ from django.db.models import Q
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
-from tms_webhooks.sources.deadlines import Deadline
+from tms_webhooks.sources.deadlines import Deadline, as_moment
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
@@ -165,14 +165,18 @@ class Source:
         return f"{base}.{rest}"
 
     def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn the host's values into canonical ones: statuses become numbers, derived values are added.
+        """Turn the host's values into canonical ones: statuses become numbers, days moments; derived values are added.
 
         A status value without a mapping becomes the `PayloadError` that says so: the other values still tell something.
         """
         values: dict[str, Any] = dict(raw)
         for name, mapped in self.mapped.items():
-            if name in values and mapped.field.choices is not None:
+            if name not in values:
+                continue
+            if mapped.field.choices is not None:
                 values[name] = self._status_or_error(name, values[name])
+            elif mapped.field.kind is FieldKind.DATETIME:
+                values[name] = as_moment(values[name])
         values.update(self.derived(values))
         return values
 

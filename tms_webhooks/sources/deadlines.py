@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.conf import settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,13 @@ class Deadline:
     field: str
     expiring: str
     expired: str
+
+
+def as_moment(value: Any) -> Any:
+    """Return a day without a time as the moment at which it begins in UTC, as the payload has it; all else as it is."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value, time(), tzinfo=UTC if settings.USE_TZ else None)
+    return value
 
 
 def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:

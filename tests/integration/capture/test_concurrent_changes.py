@@ -159,7 +159,8 @@ def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
             mine.name = "Renamed"
             mine.save()
             locked.set()
-            enrolled.wait(SECONDS if connection.vendor == "postgresql" else 0.2)
+            if connection.vendor != "mysql":  # InnoDB's update itself holds up those who refer to the row.
+                assert enrolled.wait(3.0)
 
     def enroll() -> None:
         assert locked.wait(SECONDS)
@@ -170,27 +171,6 @@ def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
 
     assert enrolled.is_set()
     assert set(Event.objects.values_list("type", flat=True)) == {"class.updated", "enrollment.enrolled"}
-
-
-def test_two_that_enroll_and_then_change_the_class_do_not_wait_for_each_other(training_class):
-    """On PostgreSQL a harder lock than an update's own would have both wait for the other's enrollment."""
-    if connection.vendor != "postgresql":
-        pytest.skip("InnoDB has both wait for each other without the app as well.")
-    learners = UserFactory.create_batch(2, organization=training_class.organization)
-    barrier = threading.Barrier(2)
-
-    def enroll(learner) -> Callable[[], None]:
-        def run() -> None:
-            with transaction.atomic():
-                ClassEnrollment.objects.create(training_class=training_class, user=learner, enrollment_status_id=60)
-                barrier.wait(SECONDS)
-                mine = TrainingClass.objects.get(pk=training_class.pk)
-                mine.max_students = mine.max_students + 1
-                mine.save()
-
-        return run
-
-    assert at_once(*map(enroll, learners)) == []
 
 
 def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, UserFactory
 from example_project.training.models import Organization
@@ -36,11 +37,13 @@ def test_the_end_of_an_organization_is_told_to_nobody_and_leaves_nothing(listen,
     model.objects.create(organization=organization, title="Pair programming")
     assert Event.objects.count() == 1
 
-    if by == "object":
-        organization.delete()
-    else:
-        Organization.objects.filter(pk=organization.pk).delete()
+    with CaptureQueriesContext(connection) as captured:
+        if by == "object":
+            organization.delete()
+        else:
+            Organization.objects.filter(pk=organization.pk).delete()
 
+    assert not any(query["sql"].startswith("INSERT") for query in captured)
     assert not model.objects.exists()
     assert not Event.objects.exists()
     assert not Webhook.objects.exists()

@@ -45,8 +45,10 @@ def test_later_saves_of_the_instance_are_right(training_class, told):
 
     training_class.complete()
 
-    *_before, event = told()
-    assert (event["type"], event["previous"]["status"]["name"]) == ("class.completed", "Tentative")
+    assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in told()] == [
+        ("class.cancelled", 1, "Scheduled"),
+        ("class.completed", 2, "Tentative"),
+    ]
 
 
 def test_a_refused_new_object_can_be_saved_when_it_is_mended(training_class, told):

@@ -74,10 +74,12 @@ def test_a_child_that_leaves_its_parent_behind_deletes_nothing_that_is_told(orga
     assert Workshop.objects.exists()
 
 
-def test_a_child_that_extends_a_row_which_exists_is_no_new_object(organization, told):
+@pytest.mark.parametrize("by", ["workshop_ptr", "workshop_ptr_id"])
+def test_a_child_that_extends_a_row_which_exists_is_no_new_object(organization, told, by):
     parent = Workshop.objects.create(organization=organization, title="Pair programming")
+    link = {by: parent if by == "workshop_ptr" else parent.pk}
 
-    OnsiteWorkshop(workshop_ptr=parent, organization=organization, title="Mob programming", room="7").save()
+    OnsiteWorkshop(**link, organization=organization, title="Mob programming", room="7").save()
 
     assert steps(told) == [("workshop.created", 1, {}), ("workshop.changed", 2, {"title": "Pair programming"})]
 

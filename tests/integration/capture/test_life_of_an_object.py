@@ -13,6 +13,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
+from tms_webhooks.sources.snapshots import key_of
 
 pytestmark = pytest.mark.django_db
 
@@ -165,7 +166,8 @@ def test_a_row_that_is_written_over_by_a_new_instance_is_no_new_object(listen, o
 
 
 def test_an_object_whose_key_the_database_makes_is_new(listen, organization, told):
-    listen(WorkshopSource, Plaque)
+    source = listen(WorkshopSource, Plaque)
+    assert key_of(source, Plaque()) is None
 
     plaque = Plaque.objects.create(organization=organization, title="In honor of Ada")
     plaque.title = "In honor of Grace"

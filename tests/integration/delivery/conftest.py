@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,9 @@ from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.delivery.engine import Drain, Tally
 from tms_webhooks.outbox.fanout import fan_out
+
+
+PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -24,7 +28,15 @@ def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
     """Run a drain on the test's clock and wire until nothing is due. ``dice`` 0.5 means no jitter."""
 
     def run(*, dice: float = 0.5, wire: Wire = wire) -> Tally:
-        return Drain(fan_out=fan_out, clock=clock, client=wire, dice=lambda: dice).run(until_idle=True)
+        stop = threading.Event()
+        alarm = threading.Timer(PATIENCE, stop.set)
+        alarm.start()
+        try:
+            tally = Drain(fan_out=fan_out, clock=clock, client=wire, dice=lambda: dice).run(until_idle=True, stop=stop)
+        finally:
+            alarm.cancel()
+        assert not stop.is_set(), f"the drain did not come to rest in {PATIENCE} s"
+        return tally
 
     return run
 

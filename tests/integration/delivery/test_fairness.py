@@ -195,6 +195,47 @@ def test_a_large_backlog_of_a_quick_receiver_does_not_hold_back_the_others(run, 
     assert turns[-1] < 400
 
 
+def test_where_more_webhooks_have_a_backlog_than_fit_a_batch_all_are_served(settings, run, wire):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 8}
+    organization = OrganizationFactory()
+    for number in range(30):
+        subscribed(f"/{number}", organization=organization)
+    write_events(organization, 20)
+
+    run()
+
+    assert len(wire.requests) == 600
+    early = Counter(request.url for request in wire.requests[:200])
+    assert len(early) == 30
+
+
+def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clock):
+    for _ in range(3):
+        blocked = subscribed(ordered=True)
+        earlier = write_delivery(blocked, now=clock.now, status="waiting", due_at=clock.now + timedelta(hours=1), order_key=7)
+        write_delivery(blocked, now=clock.now, order_key=7)
+        assert earlier.event_id < blocked.deliveries.order_by("-event").first().event_id
+    free = write_delivery(subscribed(), now=clock.now)
+    alice, taken = worker("alice"), []
+    for _ in range(3):
+        taken += alice.claim(room=2)
+        clock.advance(seconds=1)
+
+    assert [parcel.delivery_id for parcel in taken] == [free.pk]
+
+
+def test_a_batch_may_be_as_large_as_the_settings_say(settings, run, wire):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 300}
+    organization = OrganizationFactory()
+    for number in range(280):
+        subscribed(f"/{number}", organization=organization)
+    write_events(organization, 1)
+
+    run()
+
+    assert len({request.url for request in wire.requests}) == len(wire.requests) == 280
+
+
 def test_a_webhook_that_was_never_served_comes_before_all_others(worker, backlog, clock):
     backlog(10, max_in_flight=1)
     alice = worker("alice")

@@ -95,8 +95,6 @@ def test_a_redirect_is_a_failure_that_is_not_followed(receiver, drain, status):
     assert "Location: http://127.0.0.1:1/elsewhere" in attempt.message
 
 
-
-
 @pytest.mark.parametrize(
     "error_class",
     [

@@ -18,6 +18,7 @@ NOW = datetime(2100, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 INSTANT = timedelta(microseconds=1)
 
 EXPIRING = "course_assignment.expiring"

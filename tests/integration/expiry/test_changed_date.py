@@ -12,6 +12,7 @@ from tests.integration.expiry.assignments import (
     INSTANT,
     MINUTE,
     NOW,
+    SECOND,
     assign,
     data_of,
     events,
@@ -158,3 +159,14 @@ def test_a_change_within_the_same_second_is_no_other_date():
 
     assert scan_at(NOW + HOUR) == 0
     assert Event.objects.count() == 1
+
+
+def test_nor_is_it_where_the_last_scan_ended_within_that_second():
+    assignment = assign(organization_told(EXPIRED), expires_at=NOW + 0.1 * SECOND)
+    scan_at(NOW)
+    assert scan_at(NOW + MINUTE + 0.5 * SECOND) == 1
+
+    move(assignment, NOW + 0.9 * SECOND, at=NOW + HOUR)
+
+    assert scan_at(NOW + 2 * HOUR) == 0
+    assert scan_at(NOW + 3 * HOUR) == 0

@@ -24,6 +24,7 @@ from tests.integration.expiry.assignments import (
     told,
 )
 from tms_webhooks.expiry import scan
+from tms_webhooks.expiry.telling import tell_all
 from tms_webhooks.models import EventSequence, Occurrence, ScanCursor
 
 pytestmark = [
@@ -57,14 +58,14 @@ class Thread(threading.Thread):
 def meeting_before_telling(monkeypatch, parties: int):
     """Let scans wait for each other when each has found what is due, and has told nothing of it."""
     barrier = threading.Barrier(parties, timeout=10)
-    tell_all = scan._tell_all
 
-    def meet_and_tell(*args, **kwargs):
+    def meet_and_tell(source, deadline, due, **kwargs):
+        found = list(due)
         barrier.wait()
-        return tell_all(*args, **kwargs)
+        return tell_all(source, deadline, found, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "_tell_all", meet_and_tell)
+        patch.setattr(scan, "tell_all", meet_and_tell)
         yield
 
 
@@ -76,10 +77,12 @@ def test_two_scans_at_once_tell_each_assignment_once(monkeypatch, event_type):
     later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
 
     with meeting_before_telling(monkeypatch, parties=2):
-        scans = [Thread(lambda: scan_at(later)) for _ in range(2)]
-        counts = [one.finish() for one in scans]
+        scans = [Thread(lambda: scan.scan_all(now=later)) for _ in range(2)]
+        scanned = sorted((one.finish() for one in scans), key=lambda one: one.finished)
 
-    assert sum(counts) == 20
+    # The one that meets the other at its work leaves the rest to it.
+    assert [one.left_to_another for one in scanned] == [True, False]
+    assert sum(one.events for one in scanned) == 20
     assert [key for _kind, key in sorted(told())] == [assignment.pk for assignment in assigned]
     assert Occurrence.objects.count() == 20
     assert set(EventSequence.objects.values_list("last", flat=True)) == {1}
@@ -92,8 +95,8 @@ def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
     assign(organization, expires_at=NOW + 5 * DAY)
 
     with meeting_before_telling(monkeypatch, parties=2):
-        scans = [Thread(lambda: scan_at(NOW)) for _ in range(2)]
-        counts = [one.finish() for one in scans]
+        scans = [Thread(lambda: scan.scan_all(now=NOW)) for _ in range(2)]
+        counts = [one.finish().events for one in scans]
 
     assert sorted(counts) == [0, 1]
     assert ScanCursor.objects.count() == 2
@@ -137,17 +140,17 @@ def test_what_changes_while_the_scan_waits_for_it_is_told_as_it_is_then():
 def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypatch):
     organization = organization_told(EXPIRED)
     scan_at(NOW)
-    assign(organization, expires_at=NOW + HOUR)
+    assign(organization, expires_at=NOW + 2.5 * HOUR)
     slow_may_go_on, slow_waits = threading.Event(), threading.Event()
-    tell_all = scan._tell_all
 
-    def wait_and_tell(*args, now, **kwargs):
+    def wait_and_tell(source, deadline, due, *, now, **kwargs):
+        found = list(due)
         if now == NOW + 2 * HOUR:
             slow_waits.set()
             assert slow_may_go_on.wait(10)
-        return tell_all(*args, now=now, **kwargs)
+        return tell_all(source, deadline, found, now=now, **kwargs)
 
-    monkeypatch.setattr(scan, "_tell_all", wait_and_tell)
+    monkeypatch.setattr(scan, "tell_all", wait_and_tell)
     slow = Thread(lambda: scan_at(NOW + 2 * HOUR))
     assert slow_waits.wait(10)
     assert scan_at(NOW + 3 * HOUR) == 1

@@ -21,7 +21,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     told,
 )
-from tms_webhooks.expiry import scan
+from tms_webhooks.expiry import scan, telling
 from tms_webhooks.models import Event, Occurrence
 
 pytestmark = pytest.mark.django_db
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def small_batches(monkeypatch) -> None:
-    monkeypatch.setattr(scan, "BATCH", 2)
+    monkeypatch.setattr(telling, "BATCH", 2)
 
 
 @pytest.fixture
 def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
-    record_told = scan.record_told
+    record_told = telling.record_told
 
     def arrange(number: int, error: BaseException) -> None:
         calls = count(1)
@@ -46,7 +46,7 @@ def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
                 raise error
             return event
 
-        monkeypatch.setattr(scan, "record_told", record)
+        monkeypatch.setattr(telling, "record_told", record)
 
     return arrange
 
@@ -124,7 +124,12 @@ def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, even
     third = scan.scan_all(now=later + 2 * MINUTE, out_of_time=lambda: True)
 
     # However short its time, a scan tells at least one; the last one is not asked after.
-    assert [first, second, third] == [scan.Scanned(3, False), scan.Scanned(1, False), scan.Scanned(1, True)]
+    assert [first, second, third] == [
+        scan.Scanned(3, out_of_time=True),
+        scan.Scanned(1, out_of_time=True),
+        scan.Scanned(1),
+    ]
+    assert [first.finished, second.finished, third.finished] == [False, False, True]
     assert [key for _kind, key in told()] == keys(assigned)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models import Q
 
+from example_project.training.factories import CourseFeedbackFactory
+from example_project.training.models import CourseAssignment
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -16,9 +19,18 @@ from tests.integration.expiry.assignments import (
     scan_at,
     told,
 )
+from tms_webhooks import sources
+from tms_webhooks.expiry.scan import scan_expiring
 from tms_webhooks.models import Occurrence
 
 pytestmark = pytest.mark.django_db
+
+
+class WithFeedback(sources.CourseAssignmentSource):
+    """The filter joins a table with several rows for each assignment."""
+
+    def open_rows(self) -> Q:
+        return super().open_rows() & Q(feedback__isnull=False)
 
 
 def test_an_assignment_is_told_once_on_its_way_through_a_window():
@@ -62,6 +74,19 @@ def test_a_change_of_other_fields_tells_nothing_again():
     assignment.start(at=NOW)
 
     assert scan_at(NOW + HOUR) == 0
+
+
+def test_a_host_s_filter_that_finds_a_row_twice_tells_it_once():
+    organization = organization_told()
+    assignments = [assign(organization, expires_at=NOW + days * DAY) for days in (4, 5)]
+    for assignment in assignments:
+        CourseFeedbackFactory.create_batch(2, course_assignment=assignment)
+    source = WithFeedback(CourseAssignment, {})
+
+    scanned = scan_expiring(source, source.deadline, now=NOW)
+
+    assert (scanned.events, scanned.finished) == (2, True)
+    assert told() == [("expiring", assignment.pk) for assignment in assignments]
 
 
 def test_the_same_course_for_the_same_learner_twice_is_two_assignments():

@@ -13,14 +13,12 @@ from tests.integration.expiry.assignments import (
     HOUR,
     NOW,
     assign,
-    data_of,
     events,
     organization_told,
     scan_at,
 )
 from tms_webhooks import catalogue
 from tms_webhooks.actors import actor_context
-from tms_webhooks.expiry import scan
 from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -97,18 +95,3 @@ def test_the_numbers_of_an_assignment_s_events_go_on():
         (3, "expiring"),
         (4, "expired"),
     ]
-
-
-def test_the_latest_values_are_told_although_they_changed_while_the_scan_ran(monkeypatch):
-    organization = organization_told()
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    tell = scan._tell
-
-    def start_first(*args, **kwargs):
-        type(assignment).objects.filter(pk=assignment.pk).update(started_at=NOW)
-        return tell(*args, **kwargs)
-
-    monkeypatch.setattr(scan, "_tell", start_first)
-    scan_at(NOW)
-
-    assert data_of(events()[0])["completion_status"] == {"code": 10, "name": "Incomplete"}

@@ -32,7 +32,9 @@ EVENT_TYPES = (
         WEBHOOK,
         "Somebody sent a test to see whether a webhook is received.",
         sample={**_SAMPLE, "message": "This is a test: nothing happened."},
-        extra=(Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says that this is a test."),),
+        extra=(
+            Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says that this is a test."),
+        ),
     ),
     EventType(
         "webhook.failing",

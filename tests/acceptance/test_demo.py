@@ -1,0 +1,193 @@
+"""``manage.py demo``, as a newcomer runs it, and as somebody who loses patience."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ASKED_FOR = {
+    "class.scheduled",
+    "class.guaranteed_to_run",
+    "class.cancelled",
+    "class.rescheduled",
+    "class.tentative",
+    "class.requested",
+    "class.denied",
+    "class.completed",
+    "class_feedback.created",
+    "course_feedback.created",
+    "course_assignment.started",
+    "course_assignment.completed",
+    "course_assignment.expired",
+    "course_assignment.expiring",
+    "enrollment.requested",
+    "enrollment.cancelled",
+    "enrollment.waitlisted",
+    "enrollment.approved",
+    "enrollment.denied",
+    "enrollment.audited",
+    "enrollment.enrolled",
+    "user.updated",
+    "learning_path.completed",
+    "achievement.received",
+    "voucher.redeemed",
+}
+
+CAN_LOOK = Path("/proc/self/environ").exists()
+"""Whether the environment of other processes can be read here, by which those of a demo are known."""
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the demo with no more than a shell would have given it."""
+    ours = ("DJANGO_", "TMS_", "PYTEST_", "COV_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "demo", "--folder", str(folder), *options],
+        cwd=settings.BASE_DIR,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Return the command lines of processes that still work for the demo in ``folder``."""
+    mark = f"TMS_DEMO={folder}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # Gone, or somebody else's.
+    return found
+
+
+class Run:
+    """A whole run of ``demo --json``, made once for all tests of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        began = time.monotonic()
+        process = start(folder, "--json")
+        try:
+            self.output, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        self.seconds = time.monotonic() - began
+        self.code = process.returncode
+        self.left_behind = left_behind(folder)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        figures: dict[str, float] = json.loads(self.output.splitlines()[-1])
+        return figures
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("demo"))
+
+
+def test_it_exits_with_0_and_every_expected_delivery_was_made(run: Run) -> None:
+    assert run.code == 0, run.output
+    assert run.figures["delivered"] == run.figures["expected"] > 100
+    assert run.figures["events"] > 80
+    assert (run.figures["missing"], run.figures["unverified"], run.figures["unexpected"]) == (0, 0, 0)
+    assert "PROBLEM" not in run.output
+
+
+def test_it_takes_less_than_a_minute(run: Run) -> None:
+    assert run.seconds < 60
+
+
+def test_an_event_takes_a_fraction_of_a_second(run: Run) -> None:
+    assert 0 < run.figures["latency_ms_p50"] < 250
+    assert run.figures["latency_ms_p50"] <= run.figures["latency_ms_p95"]
+
+
+def test_each_event_that_was_asked_for_is_delivered(run: Run) -> None:
+    with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
+        rows = database.execute(
+            "SELECT DISTINCT e.type FROM tms_webhooks_event e"
+            " JOIN tms_webhooks_delivery d ON d.event_id = e.id WHERE d.status = 'delivered'"
+        )
+        delivered = {event_type for (event_type,) in rows}
+    assert ASKED_FOR - delivered == set()
+
+
+def test_the_crash_came_while_requests_were_under_way(run: Run) -> None:
+    assert run.figures["repeated"] >= 4
+    (line,) = [line for line in run.output.splitlines() if "killed with -9" in line]
+    assert "requests unanswered" in line
+
+
+def test_the_outage_cost_two_attempts_and_the_third_brought_the_event(run: Run) -> None:
+    with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
+        rows = database.execute(
+            "SELECT a.number, a.status_code FROM tms_webhooks_deliveryattempt a JOIN tms_webhooks_delivery d"
+            " ON d.id = a.delivery_id WHERE d.attempts > 1 AND d.id IN"
+            " (SELECT delivery_id FROM tms_webhooks_deliveryattempt WHERE status_code = 503) ORDER BY a.number"
+        ).fetchall()
+    assert rows == [(1, 503), (2, 503), (3, 204)]
+
+
+def test_the_cluster_stops_by_itself_and_nothing_is_left_behind(run: Run) -> None:
+    assert "The cluster is stopped by SIGTERM: it took" in run.output
+    assert run.left_behind == []
+
+
+def test_the_database_was_never_too_busy(run: Run) -> None:
+    log = (run.folder / "cluster.log").read_text()
+    assert "database is locked" not in log
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = start(tmp_path)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_an_interruption_ends_every_process_that_was_started(
+    interrupted: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    assert interrupted.stdout is not None
+    for line in interrupted.stdout:
+        if "A django-q2 cluster starts" in line:
+            break
+    assert not CAN_LOOK or len(left_behind(tmp_path)) > 3
+
+    interrupted.send_signal(signal.SIGINT)
+
+    interrupted.communicate(timeout=20)
+    assert interrupted.returncode == 130
+    assert left_behind(tmp_path) == []
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(interrupted: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert interrupted.stdout is not None
+    assert "A fresh SQLite file is migrated" in interrupted.stdout.readline()
+
+    second = start(tmp_path)
+
+    output, _ = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert output.strip() == f"CommandError: Another demo is running in {tmp_path}: stop it first."
+    interrupted.send_signal(signal.SIGINT)
+    interrupted.communicate(timeout=20)

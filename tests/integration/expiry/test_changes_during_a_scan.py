@@ -1,0 +1,139 @@
+"""What changes between the moment a scan finds it and the moment it tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db.models import Q
+
+from example_project.training.choices import AssignmentStatus
+from example_project.training.models import CourseAssignment
+from tests.integration.expiry.assignments import (
+    DAY,
+    EXPIRED,
+    EXPIRING,
+    HOUR,
+    NOW,
+    assign,
+    data_of,
+    events,
+    organization_told,
+    scan_at,
+    told,
+)
+from tms_webhooks import sources
+from tms_webhooks.expiry import scan, telling
+from tms_webhooks.expiry.scan import scan_expiring
+from tms_webhooks.models import Occurrence, Subscription
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
+    """Do something once, just before the scan tells the first of what it has found and read."""
+    tell = telling._tell
+
+    def arrange(act: Callable[[], object]) -> None:
+        acts = [act]
+
+        def act_and_tell(*args, **kwargs):
+            if acts:
+                acts.pop()()
+            return tell(*args, **kwargs)
+
+        monkeypatch.setattr(telling, "_tell", act_and_tell)
+
+    return arrange
+
+
+def change(**values) -> None:
+    """Change every assignment, as a transaction does that ends at this moment."""
+    CourseAssignment.objects.update(**values)
+
+
+@pytest.fixture(params=[EXPIRING, EXPIRED])
+def later(request):
+    """An assignment is near its date, or past it, when a scan runs at this moment."""
+    organization = organization_told(request.param)
+    scan_at(NOW)
+    assign(organization, expires_at=NOW + 3 * DAY)
+    return NOW + (5 * DAY if request.param == EXPIRED else HOUR)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"completed_at": NOW},
+        {"assignment_status": AssignmentStatus.CANCELLED},
+        {"expires_at": NOW + 6 * DAY},
+        {"expires_at": None},
+    ],
+)
+def test_what_is_no_longer_true_is_not_told(later, meanwhile, values):
+    meanwhile(lambda: change(**values))
+
+    assert scan_at(later) == 0
+    assert told() == []
+    assert not Occurrence.objects.exists()
+
+
+class WithoutTrials(sources.CourseAssignmentSource):
+    """A host leaves rows out by what is no field of the payload."""
+
+    def open_rows(self) -> Q:
+        return super().open_rows() & ~Q(external_id="TRIAL")
+
+
+def test_what_the_host_leaves_out_by_now_is_not_told(meanwhile):
+    assign(organization_told(), expires_at=NOW + 3 * DAY)
+    source = WithoutTrials(CourseAssignment, {})
+    meanwhile(lambda: change(external_id="TRIAL"))
+
+    assert scan_expiring(source, source.deadline, now=NOW).events == 0
+    assert told() == []
+
+
+def test_what_is_deleted_is_not_told(later, meanwhile):
+    meanwhile(lambda: CourseAssignment.objects.all().delete())
+
+    assert scan_at(later) == 0
+    assert told() == []
+
+
+def test_what_nobody_wants_any_more_is_not_told(later, meanwhile):
+    meanwhile(lambda: Subscription.objects.all().delete())
+
+    assert scan_at(later) == 0
+    assert told() == []
+    assert not Occurrence.objects.exists()
+
+
+def test_the_latest_values_are_told(later, meanwhile):
+    meanwhile(lambda: change(started_at=NOW, external_id="NEW"))
+
+    assert scan_at(later) == 1
+    data = data_of(events()[0])
+    assert data["completion_status"] == {"code": 10, "name": "Incomplete"}
+    assert data["external_id"] == "NEW"
+
+
+def test_another_scan_that_is_met_at_work_is_left_to_it(later, meanwhile):
+    meanwhile(lambda: scan_at(later))
+
+    scanned = scan.scan_all(now=later)
+
+    assert scanned == telling.Scanned(0, left_to_another=True)
+    assert not scanned.finished
+    assert len(told()) == 1
+
+
+def test_a_new_date_is_told_by_the_next_scan(meanwhile):
+    organization = organization_told()
+    assignment = assign(organization, expires_at=NOW + 3 * DAY)
+    meanwhile(lambda: change(expires_at=NOW + 6 * DAY))
+
+    assert [scan_at(NOW), scan_at(NOW + HOUR)] == [0, 1]
+    assert told() == [("expiring", assignment.pk)]
+    assert data_of(events()[0])["expires_at"] == "2100-11-30T15:00:00.000Z"

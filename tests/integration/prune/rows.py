@@ -1,0 +1,67 @@
+"""Events, deliveries and attempts of a certain age."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Occurrence, Webhook
+from tms_webhooks.outbox.prune import Pruned
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+INSTANT = timedelta(microseconds=1)
+NOTHING = Pruned(payloads=0, attempts=0, events=0, occurrences=0)
+
+_subjects = count(1)
+
+
+def event(webhook: Webhook, age: timedelta, **values: Any) -> Event:
+    """Write an event of this age that has its deliveries."""
+    occurred_at = NOW - age
+    return Event.objects.create(
+        **{
+            "type": "class.cancelled",
+            "organization": webhook.organization,
+            "subject_type": "class",
+            "subject_id": str(next(_subjects)),
+            "sequence": 1,
+            "actor_kind": "system",
+            "occurred_at": occurred_at,
+            "fanned_out_at": occurred_at,
+            "body": '{"id":"evt_1"}',
+            **values,
+        }
+    )
+
+
+def delivery(
+    webhook: Webhook, age: timedelta, *, attempts: int = 1, still_open: bool = False, **values: Any
+) -> Delivery:
+    """Write an event of this age, its delivery, and attempts at it, the last at the age of the event."""
+    occurred_at = NOW - age
+    status = DeliveryStatus.WAITING if still_open else DeliveryStatus.DELIVERED
+    made = Delivery.objects.create(
+        event=event(webhook, age, **values),
+        webhook=webhook,
+        status=status,
+        due_at=NOW if still_open else None,
+        attempts=attempts,
+        created_at=occurred_at,
+        finished_at=None if still_open else occurred_at,
+    )
+    for number in range(1, attempts + 1):
+        started_at = occurred_at - (attempts - number) * timedelta(hours=1)
+        DeliveryAttempt.objects.create(delivery=made, number=number, started_at=started_at, duration_ms=5)
+    return made
+
+
+def bodies() -> list[str]:
+    return list(Event.objects.order_by("pk").values_list("body", flat=True))
+
+
+def mark(key: str, *, deadline: datetime | None) -> None:
+    """Note, a year ago, that something was told."""
+    assert Occurrence.objects.first_time(key, now=NOW - 365 * DAY, deadline=deadline)

@@ -1,0 +1,135 @@
+"""Pruning goes in small transactions, may be cut short anywhere, and waits for nobody."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
+from tms_webhooks import tasks
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.outbox import prune as pruning
+from tms_webhooks.outbox.prune import Pruned, prune
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def batches_of_two(settings) -> None:
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+
+
+def test_no_statement_touches_more_rows_than_the_setting_says(webhook, batches_of_two):
+    for age in (31 * DAY, 31 * DAY, 31 * DAY, 91 * DAY, 91 * DAY, 91 * DAY):
+        delivery(webhook, age, attempts=2)
+    for number in range(5):
+        mark(f"told:{number}", deadline=NOW - 91 * DAY)
+
+    with CaptureQueriesContext(connection) as queries:
+        pruned = prune(NOW)
+
+    assert pruned == Pruned(payloads=6, attempts=6, events=3, occurrences=5)
+    assert (Delivery.objects.count(), DeliveryAttempt.objects.count()) == (3, 6)
+    changes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "DELETE"))]
+    assert len(changes) == 3 + 3 + 2 + 2 + 3
+    assert all(sql.rpartition(" IN ")[2].count(",") <= 1 for sql in changes)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_batch_is_committed_on_its_own(webhook, batches_of_two, monkeypatch):
+    for _ in range(5):
+        delivery(webhook, 31 * DAY)
+    take, calls = pruning._take, count(1)
+
+    def die_at_the_third(rows):
+        if next(calls) == 3:
+            raise SystemExit
+        return take(rows)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(pruning, "_take", die_at_the_third)
+        prune(NOW)
+    assert sorted(bodies()) == ["", "", "", ""] + ['{"id":"evt_1"}']
+
+    assert prune(NOW).payloads == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("last_call", range(1, 9))
+def test_a_run_that_dies_anywhere_is_finished_by_the_next(webhook, batches_of_two, monkeypatch, last_call):
+    for _ in range(3):
+        delivery(webhook, 91 * DAY, attempts=2)
+    kept = delivery(webhook, 91 * DAY, still_open=True)
+    delete, calls = pruning._delete, count(1)
+
+    def die(rows):
+        if next(calls) == last_call:
+            raise SystemExit
+        return delete(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pruning, "_delete", die)
+        with suppress(SystemExit):
+            prune(NOW)
+    prune(NOW)
+
+    assert list(Event.objects.values_list("pk", flat=True)) == [kept.event_id]
+    assert list(Delivery.objects.values_list("pk", flat=True)) == [kept.pk]
+    assert set(DeliveryAttempt.objects.values_list("delivery", flat=True)) == {kept.pk}
+
+
+def test_a_second_run_finds_nothing_to_do(webhook):
+    for age in (DAY, 31 * DAY, 91 * DAY):
+        delivery(webhook, age, attempts=2)
+    mark("told", deadline=NOW - 91 * DAY)
+    prune(NOW)
+    before = (bodies(), Delivery.objects.count(), DeliveryAttempt.objects.count())
+
+    assert prune(NOW) == NOTHING
+    assert (bodies(), Delivery.objects.count(), DeliveryAttempt.objects.count()) == before
+
+
+def test_an_empty_database_is_pruned_in_peace():
+    assert prune(NOW) == NOTHING
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_what_somebody_works_on_is_left_to_the_next_run(webhook):
+    held, free = delivery(webhook, 91 * DAY), delivery(webhook, 91 * DAY)
+    may_end, holds = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                Event.objects.select_for_update().get(pk=held.event_id)
+                holds.set()
+                assert may_end.wait(10)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert holds.wait(10)
+    first = prune(NOW)
+    may_end.set()
+    holder.join(10)
+
+    assert (first.payloads, first.events) == (1, 1)
+    assert not Event.objects.filter(pk=free.event_id).exists()
+    assert prune(NOW).events == 1
+    assert not Event.objects.exists()
+
+
+def test_the_task_prunes_by_the_present_time(webhook):
+    Event.objects.filter(pk=event(webhook, DAY).pk).update(occurred_at=datetime(2000, 1, 1, tzinfo=UTC))
+
+    tasks.prune(until="whatever a later version may pass")
+
+    assert not Event.objects.exists()

@@ -1,0 +1,74 @@
+"""Payloads are blanked after thirty days; what still has to be sent is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, bodies, delivery, event
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.outbox.prune import Pruned, prune
+
+pytestmark = pytest.mark.django_db
+
+
+def test_payloads_are_blanked_when_they_are_older_than_thirty_days(webhook):
+    for age in (30 * DAY + INSTANT, 30 * DAY, DAY):
+        delivery(webhook, age)
+
+    assert prune(NOW) == Pruned(payloads=1, attempts=0, events=0, occurrences=0)
+    assert bodies() == ["", '{"id":"evt_1"}', '{"id":"evt_1"}']
+    assert (Delivery.objects.count(), DeliveryAttempt.objects.count()) == (3, 3)
+
+
+def test_the_setting_says_how_long_a_payload_is_kept(webhook, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "KEEP_PAYLOADS_DAYS": 7}
+    delivery(webhook, 8 * DAY)
+    delivery(webhook, 6 * DAY)
+
+    assert prune(NOW).payloads == 1
+    assert bodies() == ["", '{"id":"evt_1"}']
+
+
+def test_a_payload_stays_as_long_as_one_of_its_deliveries_is_open(webhook):
+    made = delivery(webhook, 31 * DAY, still_open=True)
+    Delivery.objects.create(
+        event=made.event,
+        webhook=WebhookFactory(organization=webhook.organization),
+        status=DeliveryStatus.DELIVERED,
+        created_at=NOW,
+    )
+    assert prune(NOW) == NOTHING
+
+    Delivery.objects.filter(pk=made.pk).update(status=DeliveryStatus.EXHAUSTED, due_at=None)
+
+    assert prune(NOW).payloads == 1
+    assert bodies() == [""]
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT])
+def test_every_open_state_keeps_all_that_belongs_to_it(webhook, status):
+    made = delivery(webhook, 400 * DAY, still_open=True)
+    lease = "token" if status == DeliveryStatus.IN_FLIGHT else ""
+    Delivery.objects.filter(pk=made.pk).update(status=status, lease=lease)
+
+    assert prune(NOW) == NOTHING
+    assert bodies() == ['{"id":"evt_1"}']
+    assert (Delivery.objects.count(), DeliveryAttempt.objects.count()) == (1, 1)
+
+
+def test_an_event_that_waits_for_its_fan_out_is_left_alone_however_old(webhook):
+    event(webhook, 400 * DAY, fanned_out_at=None)
+
+    assert prune(NOW) == NOTHING
+    assert bodies() == ['{"id":"evt_1"}']
+
+
+def test_an_event_that_nobody_got_is_forgotten_like_others(webhook):
+    event(webhook, 31 * DAY)
+    event(webhook, 91 * DAY)
+    event(webhook, 91 * DAY, body="", error="no payload")
+
+    assert prune(NOW) == Pruned(payloads=2, attempts=0, events=2, occurrences=0)
+    assert bodies() == [""]

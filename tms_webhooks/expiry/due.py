@@ -1,0 +1,145 @@
+"""What a scan has to tell: rows near their date or past it, less what was told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models, router
+
+from tms_webhooks.expiry import windows
+from tms_webhooks.models import Occurrence, Subscription
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.sources.base import Source, Told
+from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
+from tms_webhooks.sources.snapshots import read_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One event that is to be told of the row ``key``, if its date is still ``at``."""
+
+    key: Any
+    at: datetime
+    told: Told
+    subscription_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A subscription to expiring events: its window, and since when nobody has looked for it."""
+
+    subscription_id: int
+    organization_id: Any
+    window: tuple[float, float]
+    since: datetime
+    reach: windows.Range
+
+
+def watch(subscription: Subscription, *, since: datetime, now: datetime) -> Watch:
+    """Return what to look for at ``now`` for one subscription, of whose window somebody looked last at ``since``."""
+    return Watch(
+        subscription.pk,
+        subscription.webhook.organization_id,
+        subscription.window,
+        since,
+        windows.reach(subscription.window, since=since, now=now),
+    )
+
+
+def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[Due]:
+    """Yield what has passed its date since then, of organizations that want to know."""
+    using = database_of(source)
+    if not wanting(deadline.expired, using=using).exists():
+        return
+    told = Occurrence.objects.told_of(since, now, using=using)
+    for key, raw in _read_briefly(source, deadline, deadline.expired, low=since, high=now):
+        at = raw[deadline.field]
+        once = expired_key(deadline.expired, subject_key(raw["id"]), at)
+        if once not in told:
+            yield Due(key, at, Told(deadline.expired, once=once, deadline=at))
+
+
+def expiring(source: Source, deadline: Deadline, watches: list[Watch], *, now: datetime) -> Iterator[Due]:
+    """Yield what entered the windows of subscriptions; the rows are read once for all of them."""
+    by_organization: dict[Any, list[Watch]] = defaultdict(list)
+    for one in watches:
+        by_organization[one.organization_id].append(one)
+    for low, high in windows.union(one.reach for one in watches):
+        told = Occurrence.objects.told_of(low, high, using=database_of(source))
+        for key, raw in _read_briefly(source, deadline, deadline.expiring, low=low, high=high):
+            for one in by_organization.get(raw["organization.id"], ()):
+                event = _entered(one, deadline, raw, told, now=now)
+                if event is not None:
+                    yield Due(key, raw[deadline.field], event, one.subscription_id)
+
+
+def wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
+    """Return the subscriptions that want an event."""
+    return Subscription.objects.using(using).wanting([event_type])
+
+
+def database_of(source: Source) -> str:
+    """Return the database in which a source's rows and their events are written."""
+    return router.db_for_write(source.model)
+
+
+def rows_of(source: Source) -> models.QuerySet[Any]:
+    """Return every row of a source."""
+    # The base manager, because a default manager may hide rows; no order, because a model's own costs a sort.
+    return source.model._base_manager.using(database_of(source)).order_by()
+
+
+def _entered(
+    watched: Watch, deadline: Deadline, raw: Mapping[str, Any], told: set[str], *, now: datetime
+) -> Told | None:
+    at = raw[deadline.field]
+    low, high = watched.reach
+    if not low < at < high:
+        return None
+    once = expiring_key(deadline.expiring, watched.subscription_id, watched.window, subject_key(raw["id"]), at)
+    if once in told:
+        return None
+    created_at = raw.get("created_at")
+    known = created_at if isinstance(created_at, datetime) else None
+    if not windows.was_inside(at, watched.window, since=watched.since, now=now, created_at=known):
+        return None
+    more, less = watched.window
+    days = {
+        "days_left": windows.days_left(at, now=now),
+        "window.more_than_days": more,
+        "window.less_than_days": less,
+    }
+    return Told(deadline.expiring, once=once, deadline=at, extra=days)
+
+
+def _read_briefly(
+    source: Source, deadline: Deadline, event_type: str, *, low: datetime, high: datetime
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Read what decides whether an event is due, of open rows from after ``low`` to ``high`` of those who want to know.
+
+    The rest is read of those that are told.
+    """
+    owner = source.mapped["organization.id"].lookup
+    owners = wanting(event_type, using=database_of(source)).order_by().values("webhook__organization_id")
+    rows = rows_of(source).filter(
+        source.open_rows(), **{f"{owner}__in": owners}, **_between(source, deadline, low, high)
+    )
+    for key, raw in read_rows(source, rows, names={"id", "organization.id", "created_at", deadline.field}):
+        raw.update({name: as_moment(raw[name]) for name in ("created_at", deadline.field) if name in raw})
+        yield key, raw
+
+
+def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) -> dict[str, Any]:
+    column = str(source.own[deadline.field].lookup)
+    field = source.model._meta.get_field(column)
+    first, last = (low, high) if isinstance(field, models.DateTimeField) else (_day(low), _day(high))
+    return {f"{column}__gt": first, f"{column}__lte": last}
+
+
+def _day(moment: datetime) -> date:
+    return (moment.astimezone(UTC) if settings.USE_TZ else moment).date()
