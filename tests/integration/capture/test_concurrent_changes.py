@@ -127,25 +127,33 @@ def test_many_at_once_make_one_chain(training_class, told):
     assert [event["previous"]["status"]["code"] for event in events] == codes[:-1]
 
 
-def test_the_first_events_of_many_objects_at_once_are_all_told(training_class):
-    classes = TrainingClassFactory.create_batch(6, organization=training_class.organization)
+def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
+    """Each transaction tells of an object that was told of before, and of a new one that is the other's neighbor."""
+    organization = OrganizationFactory()
+    classes = {key: TrainingClassFactory(pk=key, organization=organization) for key in (1500, 2000, 3500, 4000)}
+    WebhookFactory(organization=organization, events=["class.*"])
+    for key in (2000, 4000):
+        classes[key].complete()
     Event.objects.all().delete()
-    EventSequence.objects.all().delete()
-    barrier = threading.Barrier(3)
+    barrier = threading.Barrier(2)
 
-    def change(mine: list[TrainingClass]) -> Callable[[], None]:
+    def change(old: int, new: int) -> Callable[[], None]:
         def run() -> None:
-            barrier.wait(SECONDS)
             with transaction.atomic():
-                for one in mine:
-                    one.cancel()
+                classes[old].cancel()
+                barrier.wait(SECONDS)
+                classes[new].cancel()
 
         return run
 
-    assert at_once(*(change(classes[number::3]) for number in range(3))) == []
+    assert at_once(change(2000, 3500), change(4000, 1500)) == []
 
-    assert Event.objects.count() == 6
-    assert set(EventSequence.objects.values_list("last", flat=True)) == {1}
+    assert set(Event.objects.values_list("subject_id", "sequence")) == {
+        ("1500", 1),
+        ("2000", 2),
+        ("3500", 1),
+        ("4000", 2),
+    }
 
 
 def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):

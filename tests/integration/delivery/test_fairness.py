@@ -214,7 +214,7 @@ def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clo
         blocked = subscribed(ordered=True)
         earlier = write_delivery(blocked, now=clock.now, status="waiting", due_at=clock.now + timedelta(hours=1), order_key=7)
         write_delivery(blocked, now=clock.now, order_key=7)
-        assert earlier.event_id < blocked.deliveries.order_by("-event").first().event_id
+        assert earlier.event_id < blocked.deliveries.order_by("-event_id").first().event_id
     free = write_delivery(subscribed(), now=clock.now)
     alice, taken = worker("alice"), []
     for _ in range(3):

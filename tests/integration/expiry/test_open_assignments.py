@@ -147,6 +147,39 @@ class PythonAlone(sources.CourseAssignmentSource):
         return sources.Source.open_rows(self)
 
 
+class StoredCompletionInPythonAlone(StoredCompletion):
+    """Both."""
+
+    def open_rows(self):
+        return sources.Source.open_rows(self)
+
+
+def test_a_stored_status_that_the_database_can_not_tell_is_told_by_the_values(organization):
+    assign(organization, expires_at=NOW + 5 * DAY, assignment_status=10)
+    near = assign(organization, expires_at=NOW + 5 * DAY, assignment_status=0)
+
+    assert scans_of(StoredCompletionInPythonAlone) == [("expiring", near.pk)]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "closed"),
+    [
+        (sources.CourseAssignmentSource, {"completed_at": NOW}),
+        (sources.CourseAssignmentSource, {"assignment_status": AssignmentStatus.CANCELLED}),
+        (OwnNumbers, {"assignment_status": 0}),
+        (StoredCompletion, {"assignment_status": 10}),
+    ],
+)
+def test_the_database_leaves_out_what_it_can_tell_so_that_nobody_reads_it(organization, declaration, closed):
+    still_open = {"assignment_status": 10 if declaration is OwnNumbers else 0}
+    assign(organization, expires_at=NOW, **{**still_open, **closed})
+    kept = assign(organization, expires_at=NOW, **still_open)
+
+    rows = CourseAssignment.objects.filter(declaration(CourseAssignment, {}).open_rows())
+
+    assert list(rows) == [kept]
+
+
 def test_what_the_database_can_not_tell_is_told_by_the_values(organization):
     assign(organization, expires_at=NOW + 5 * DAY, completed_at=NOW - DAY)
     assign(organization, expires_at=NOW - HOUR, assignment_status=AssignmentStatus.CANCELLED)

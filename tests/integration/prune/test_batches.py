@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
 from tms_webhooks import tasks
+from tms_webhooks.choices import Lane
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.prune import Pruned, prune
@@ -97,6 +98,26 @@ def test_a_second_run_finds_nothing_to_do(webhook):
 
 def test_an_empty_database_is_pruned_in_peace():
     assert prune(NOW) == NOTHING
+
+
+def test_what_is_sent_again_while_it_is_being_pruned_stays(webhook, monkeypatch):
+    again = delivery(webhook, 91 * DAY, attempts=2)
+    delivery(webhook, 91 * DAY)
+    first = pruning._first
+
+    def find_and_send_again(rows):
+        keys = first(rows)
+        if rows.model is Event and not rows.query.select_for_update:
+            Delivery.objects.filter(pk=again.pk).reopen(now=NOW, lane=Lane.LIVE)
+        return keys
+
+    monkeypatch.setattr(pruning, "_first", find_and_send_again)
+    monkeypatch.setattr(pruning, "_settled_attempts", DeliveryAttempt.objects.none)
+
+    assert prune(NOW).events == 1
+    assert list(Event.objects.values_list("pk", flat=True)) == [again.event_id]
+    assert list(Delivery.objects.values_list("pk", flat=True)) == [again.pk]
+    assert DeliveryAttempt.objects.filter(delivery=again).count() == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,232 @@
+"""What the worker asks most often is answered by the indexes that were made for it, however much is finished."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.conftest import Clock
+from tests.integration.delivery.rows import new_event, subscribed, write_events
+from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.delivery.claim import next_due_at
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+DELIVERIES = Delivery._meta.db_table
+EVENTS = Event._meta.db_table
+WEBHOOKS = 12
+FINISHED = 250
+"""Of each webhook."""
+OPEN = 12
+"""Of each webhook."""
+
+plans = pytest.mark.skipif(connection.vendor == "mysql", reason="MariaDB has no partial indexes, and decides by other rules")
+
+
+@pytest.fixture
+def history(clock: Clock) -> list[Webhook]:
+    """Some thousands of deliveries that are finished, and a few that are due, waiting or in flight."""
+    webhooks = [subscribed() for _ in range(WEBHOOKS)]
+    states = [
+        *[{"status": "delivered", "due_at": None, "attempts": 1, "charged": 1, "finished_at": clock.now}] * FINISHED,
+        *[{"status": "pending", "due_at": clock.now}] * (OPEN - 2),
+        {"status": "waiting", "due_at": clock.now + timedelta(hours=1), "attempts": 1, "charged": 1},
+        {"status": "in_flight", "due_at": clock.now + timedelta(seconds=20), "lease": "zoe"},
+    ]
+    pairs = [(webhook, state) for state in states for webhook in webhooks]
+    events = [new_event(webhook.organization, body="{}") for webhook, _ in pairs]
+    for event in events:
+        event.fanned_out_at = clock.now
+    # Not bulk_create alone: MariaDB and SQLite give no keys back, PostgreSQL does.
+    Event.objects.bulk_create(events, batch_size=500)
+    keys = list(Event.objects.order_by("pk").values_list("pk", flat=True))
+    Delivery.objects.bulk_create(
+        [
+            Delivery(event_id=key, webhook=webhook, created_at=clock.now, **state)
+            for key, (webhook, state) in zip(keys, pairs, strict=True)
+        ],
+        batch_size=500,
+    )
+    analyze()
+    return webhooks
+
+
+@pytest.fixture
+def alice(clock: Clock) -> Worker:
+    return Worker("alice", clock=clock, wire=Wire())
+
+
+def analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+class Explained:
+    """Explains each statement just before it is run, on the data as it is then."""
+
+    def __init__(self) -> None:
+        self.plans: list[tuple[str, str]] = []
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT", "DELETE")):
+            explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+            with connection.connection.cursor() if connection.vendor == "postgresql" else _sqlite_cursor() as cursor:
+                cursor.execute(f"{explain} {_for_driver(sql)}", params)
+                self.plans.append((sql, "\n".join(str(row[-1]) for row in cursor.fetchall())))
+        return execute(sql, params, many, context)
+
+    def of(self, table: str) -> list[tuple[str, str]]:
+        """Return the statements that name the table."""
+        return [(sql, plan) for sql, plan in self.plans if table in sql]
+
+    def whole_scans(self, table: str) -> list[str]:
+        """Return the plans that read all of a table."""
+        quoted = re.compile(rf"Seq Scan on {table}\b|SCAN (?:{table}|[deou])\b(?! USING)")
+        aliased = re.compile(rf"Seq Scan on {table}\b")
+        pattern = aliased if connection.vendor == "postgresql" else quoted
+        return [f"{sql}\n{plan}" for sql, plan in self.of(table) if pattern.search(plan)]
+
+    def uses(self, index: str) -> bool:
+        return any(index in plan for _sql, plan in self.plans)
+
+
+@contextmanager
+def _sqlite_cursor() -> Iterator[Any]:
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    finally:
+        cursor.close()
+
+
+def _for_driver(sql: str) -> str:
+    """Return the statement as the driver wants it, as Django's own cursor makes it."""
+    return sql.replace("%s", "?").replace("%%", "%") if connection.vendor == "sqlite" else sql
+
+
+@contextmanager
+def explained() -> Iterator[Explained]:
+    statements = Explained()
+    with connection.execute_wrapper(statements):
+        yield statements
+    assert statements.plans
+
+
+@plans
+def test_a_claim_reads_by_its_indexes_alone(history, alice):
+    with explained() as statements:
+        parcels = alice.claim()
+
+    assert len(parcels) == WEBHOOKS  # one more of each: the cap is two, and one is in flight
+    assert statements.whole_scans(DELIVERIES) == []
+    for index in ("tms_delivery_claim", "tms_delivery_due", "tms_delivery_in_flight"):
+        assert statements.uses(index), index
+
+
+@plans
+def test_a_claim_with_nothing_due_is_one_look_into_an_index(history, alice, clock):
+    Delivery.objects.filter(status="pending").update(due_at=clock.now + timedelta(hours=1))
+    analyze()
+
+    with explained() as statements:
+        assert alice.claim() == []
+
+    ((_sql, plan),) = statements.plans
+    assert "tms_delivery_due" in plan
+
+
+@plans
+def test_the_next_that_is_due_is_the_first_of_an_index(history, clock):
+    with explained() as statements:
+        assert next_due_at(clock.now) == clock.now + timedelta(seconds=20)
+
+    ((_sql, plan),) = statements.plans
+    assert "tms_delivery_due" in plan
+
+
+@plans
+def test_an_ordered_webhook_looks_for_earlier_ones_in_an_index(history, alice):
+    Webhook.objects.update(ordered=True, max_in_flight=None)
+    Delivery.objects.filter(status="in_flight").update(status="delivered", due_at=None, lease="")
+    Delivery.objects.filter(due_at__isnull=False).update(order_key=7)
+    analyze()
+
+    with explained() as statements:
+        assert len(alice.claim()) == WEBHOOKS
+
+    assert statements.whole_scans(DELIVERIES) == []
+    assert statements.uses("tms_delivery_order")
+
+
+@plans
+@pytest.mark.parametrize("said", [answer(200), answer(500)], ids=["200", "500"])
+def test_writing_results_down_reads_by_keys_and_indexes(history, alice, said):
+    alice.wire.otherwise = said
+    results = [alice.send(parcel) for parcel in alice.claim()]
+
+    with explained() as statements:
+        alice.write(*results)
+
+    assert statements.of(DELIVERIES)
+    assert statements.whole_scans(DELIVERIES) == []
+
+
+@plans
+def test_renewing_and_releasing_leases_read_what_is_in_flight_and_no_more(history, alice, clock):
+    alice.claim()
+    analyze()
+
+    with explained() as statements:
+        assert alice.renew() == WEBHOOKS
+        assert Delivery.objects.all().release(token="alice", now=clock.now) == WEBHOOKS
+
+    assert statements.whole_scans(DELIVERIES) == []
+    assert statements.uses("tms_delivery_in_flight")
+
+
+@plans
+def test_fanning_out_finds_new_events_by_their_index(history, clock):
+    write_events(history[0].organization, 3, body="{}")
+
+    with explained() as statements:
+        assert fan_out(clock.now) == 3
+
+    assert statements.whole_scans(EVENTS) == []
+    assert statements.uses("tms_event_to_fan_out")
+
+
+@plans
+def test_fanning_out_nothing_is_one_look_into_an_index(history, clock):
+    with explained() as statements:
+        assert fan_out(clock.now) == 0
+
+    ((_sql, plan),) = statements.plans
+    assert "tms_event_to_fan_out" in plan
+
+
+def test_the_indexes_are_there_on_every_database():
+    with connection.cursor() as cursor:
+        found = {
+            name
+            for model in (Delivery, Event)
+            for name, constraint in connection.introspection.get_constraints(cursor, model._meta.db_table).items()
+            if constraint["index"] or constraint["unique"]
+        }
+
+    assert found >= {index.name for model in (Delivery, Event) for index in model._meta.indexes}
+    assert found >= {
+        "tms_delivery_claim",
+        "tms_delivery_due",
+        "tms_delivery_in_flight",
+        "tms_event_to_fan_out",
+        "tms_delivery_once_per_webhook",
+    }
