@@ -90,7 +90,7 @@ class Explained:
 
     def whole_scans(self, table: str) -> list[str]:
         """Return the plans that read all of a table."""
-        quoted = re.compile(rf"Seq Scan on {table}\b|SCAN (?:{table}|[deou])\b(?! USING)")
+        quoted = re.compile(rf"Seq Scan on {table}\b|SCAN (?:{table}|[deo])\b(?! USING)")
         aliased = re.compile(rf"Seq Scan on {table}\b")
         pattern = aliased if connection.vendor == "postgresql" else quoted
         return [f"{sql}\n{plan}" for sql, plan in self.of(table) if pattern.search(plan)]

@@ -87,7 +87,8 @@ def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appe
     )
     in_turn = due.filter(~Exists(earlier), lane__in=(Lane.LIVE, Lane.REPLAY))
     replay = Q(Exists(due.filter(lane=Lane.REPLAY))) & ~Q(pk__in=replaying)
-    regular = Q(Exists(in_turn), ordered=True) | (Q(Exists(due.filter(lane=Lane.LIVE))) | replay) & Q(ordered=False)
+    live = Q(Exists(due.filter(lane=Lane.LIVE)))
+    regular = Q(ordered=True) & Q(Exists(in_turn)) | Q(ordered=False) & (live | replay)
     awake = Exists(Webhook.objects.awake(now).filter(pk=OuterRef("pk")))
     # What is resent by hand goes out also where everything else has to wait.
     waiting = Webhook.objects.existing().filter(regular & awake | Exists(due.filter(lane=Lane.BY_HAND)))

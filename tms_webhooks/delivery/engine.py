@@ -114,7 +114,7 @@ class Drain:
                 listener.close()
             self._senders.stop()
             self._client.close()
-            Delivery.objects.all().release(token=self.token, now=self._clock())
+            self._let_go()
         return self.tally
 
     @property
@@ -223,6 +223,13 @@ class Drain:
             self._recover()
             return
         self._renewed_at = monotonic()
+
+    def _let_go(self) -> None:
+        """Give back every lease. If that fails, they run out by themselves."""
+        try:
+            Delivery.objects.all().release(token=self.token, now=self._clock())
+        except DatabaseError:
+            self._recover()
 
     def _lease_end(self, now: datetime) -> datetime:
         return now + timedelta(seconds=app_settings.LEASE)

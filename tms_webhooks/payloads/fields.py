@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -29,7 +30,7 @@ def to_json(field: Field, value: Any) -> Json:
         return None
     try:
         return _CONVERTERS[field.kind](field, value)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, OSError) as error:
         raise PayloadError(
             f"{field.name}: a {type(value).__name__} can't be sent as {field.kind.value}; map the field to another path."
         ) from error
@@ -56,7 +57,10 @@ def _status(field: Field, value: Any) -> Json:
 
 
 def _number(_field: Field, value: Any) -> Json:
-    return float(value) if isinstance(value, Decimal) else value + 0
+    number = float(value) if isinstance(value, Decimal) else value + 0
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _text(_field: Field, value: Any) -> Json:

@@ -16,7 +16,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.factories import WebhookFactory
-from tms_webhooks.models import Event, EventSequence
+from tms_webhooks.models import Event
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

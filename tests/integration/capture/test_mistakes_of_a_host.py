@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.db.models.signals import post_save
 from django.utils import timezone
 
 from example_project.training.factories import CourseAssignmentFactory
@@ -136,3 +137,26 @@ def test_an_error_of_the_outbox_itself_takes_the_change_with_it(listen, lenient,
 
     workshop.refresh_from_db()
     assert workshop.title == "Pair programming"
+
+
+def test_so_does_one_that_comes_after_an_error_of_a_receivers(listen, lenient, workshop, monkeypatch, caplog):
+    """The receiver's error is the one that the host sees and catches; what it commits then is nothing."""
+
+    def refuse(**_kwargs):
+        raise ZeroDivisionError
+
+    def fail(*_args, **_kwargs):
+        raise DatabaseError("The disk is full.")
+
+    monkeypatch.setattr(Event, "save", fail)
+    post_save.connect(refuse, sender=Workshop)
+    try:
+        listen(WorkshopSource, Workshop)
+        with transaction.atomic(), pytest.raises(ZeroDivisionError):
+            rename(workshop)
+    finally:
+        post_save.disconnect(refuse, sender=Workshop)
+
+    workshop.refresh_from_db()
+    assert workshop.title == "Pair programming"
+    assert "its event could not be recorded" in caplog.text

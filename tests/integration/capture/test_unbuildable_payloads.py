@@ -194,7 +194,29 @@ def test_statuses_by_words_numbers_and_dictionaries(listen, workshop, told):
     assert told()[0]["data"]["state"] == {"code": 1, "name": "Guaranteed To Run"}
 
 
-# Values that no JSON holds
+# Values of another kind, and values that no JSON holds
+
+
+class Mistaken(WorkshopSource):
+    fields = {"seats": "title"}
+
+
+def test_a_value_of_another_kind_is_raised_to_the_developer(listen, workshop):
+    listen(Mistaken, Workshop)
+
+    with pytest.raises(PayloadError, match="seats: a str can't be sent as integer; map the field to another path"):
+        rename(workshop)
+
+    assert not EventSequence.objects.exists()
+
+
+def test_in_production_it_is_recorded_with_its_error_and_without_the_value(listen, lenient, workshop):
+    listen(Mistaken, Workshop)
+
+    rename(workshop)
+
+    event = Event.objects.get()
+    assert event.error == "seats: a str can't be sent as integer; map the field to another path."
 
 
 @pytest.mark.parametrize("value", ["\ud800", object()])

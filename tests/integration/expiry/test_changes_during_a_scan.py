@@ -102,6 +102,21 @@ def test_what_is_deleted_is_not_told(later, meanwhile):
     assert told() == []
 
 
+def test_what_is_deleted_before_it_is_read_whole_holds_up_no_other(monkeypatch):
+    organization = organization_told()
+    gone, kept = (assign(organization, expires_at=NOW + days * DAY) for days in (3, 4))
+
+    def delete_and_tell(source, deadline, due, **kwargs):
+        found = list(due)
+        CourseAssignment.objects.filter(pk=gone.pk).delete()
+        return telling.tell_all(source, deadline, found, **kwargs)
+
+    monkeypatch.setattr(scan, "tell_all", delete_and_tell)
+
+    assert scan_at(NOW) == 1
+    assert told() == [("expiring", kept.pk)]
+
+
 def test_what_nobody_wants_any_more_is_not_told(later, meanwhile):
     meanwhile(lambda: Subscription.objects.all().delete())
 

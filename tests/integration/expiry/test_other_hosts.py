@@ -59,7 +59,9 @@ def told() -> list[tuple[str, uuid.UUID]]:
     return [(event.type, uuid.UUID(event.subject_id)) for event in events()]
 
 
-def test_a_day_is_inside_the_window_from_one_midnight_to_another(organization):
+@pytest.mark.parametrize("time_zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_a_day_is_inside_the_window_from_one_midnight_to_another(organization, settings, time_zone):
+    settings.TIME_ZONE = time_zone
     assignment = dated(organization, expires_on=TODAY + timedelta(days=7))
 
     assert [scan_at(MIDNIGHT), scan_at(MIDNIGHT + INSTANT), scan_at(MIDNIGHT + HOUR)] == [0, 1, 0]
@@ -80,7 +82,9 @@ def test_the_ends_are_excluded_at_midnight_too(days, count):
     assert scan_at(MIDNIGHT) == count
 
 
-def test_a_day_has_expired_when_it_begins(organization):
+@pytest.mark.parametrize("time_zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_a_day_has_expired_when_it_begins(organization, settings, time_zone):
+    settings.TIME_ZONE = time_zone
     assignment = dated(organization, expires_on=TODAY)
     scan_at(MIDNIGHT - INSTANT)
     Event.objects.all().delete()

@@ -1,0 +1,78 @@
+"""Attribute paths that no query follows, and fields that share a column."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import OnsiteWorkshop, Workshop
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_other_side_of_a_one_to_one_is_null_where_there_is_none(listen, organization, told):
+    class InRoom(WorkshopSource):
+        fields = {"headline": "onsiteworkshop.room"}
+
+    listen(InRoom, Workshop)
+
+    Workshop.objects.create(organization=organization, title="Pair programming")
+    OnsiteWorkshop.objects.create(organization=organization, title="Mob programming", room="7")
+
+    assert [event["data"]["headline"] for event in told()] == [None, "7"]
+
+
+def test_a_method_is_called(listen, organization, told, monkeypatch):
+    monkeypatch.setattr(Workshop, "shout", lambda self: self.title.upper(), raising=False)
+
+    class Shouted(WorkshopSource):
+        fields = {"headline": "shout"}
+
+    listen(Shouted, Workshop)
+
+    Workshop.objects.create(organization=organization, title="Pair programming")
+
+    assert told()[0]["data"]["headline"] == "PAIR PROGRAMMING"
+
+
+def test_two_fields_may_share_a_column(listen, organization, told):
+    class Twice(WorkshopSource):
+        fields = {"headline": "title"}
+
+    workshop = Workshop.objects.create(organization=organization, title="Pair programming")
+    listen(Twice, Workshop)
+
+    workshop.title = "Mob programming"
+    workshop.save()
+
+    (event,) = told()
+    assert event["changed"] == ["title", "headline"]
+    assert event["previous"] == {"title": "Pair programming", "headline": "Pair programming"}
+    assert event["data"]["headline"] == "Mob programming"
+
+
+def test_a_field_that_is_left_out_is_null(listen, organization, told):
+    class Untitled(WorkshopSource):
+        fields = {"seats": ""}
+
+    workshop = Workshop.objects.create(organization=organization, title="Pair programming")
+    listen(Untitled, Workshop)
+    workshop.seats = 3
+    workshop.save()
+    assert told() == []
+
+    workshop.title = "Mob programming"
+    workshop.save()
+
+    assert told()[0]["data"]["seats"] is None
+
+
+def test_a_change_of_what_is_referred_to_is_no_change_of_the_object(listen, organization, told):
+    workshop = Workshop.objects.create(organization=organization, title="Pair programming")
+    listen(WorkshopSource, Workshop)
+    organization.name = "Renamed"
+    organization.save()
+
+    workshop.save()
+
+    assert told() == []

@@ -1,0 +1,327 @@
+"""What the database itself refuses, and what a row is given when it is made."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import new_event, subscribed, write_delivery, write_event
+from tms_webhooks.delivery import signing
+from tms_webhooks.models import (
+    Delivery,
+    DeliveryAttempt,
+    DrainSlot,
+    Event,
+    EventSequence,
+    Subscription,
+    Webhook,
+    WebhookSecret,
+)
+from tms_webhooks.models.encryption import Sealed, reveal
+from tms_webhooks.models.event import time_ordered_uuid
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+OPEN = ("pending", "waiting")
+FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")
+
+
+@pytest.fixture
+def delivery() -> Delivery:
+    return write_delivery(subscribed(), now=NOW)
+
+
+def refused(rows, **values) -> bool:
+    """Tell whether the database refuses the change; nothing of it is kept then."""
+    try:
+        with transaction.atomic():
+            rows.update(**values)
+    except IntegrityError:
+        return True
+    return False
+
+
+def of(delivery: Delivery):
+    return Delivery.objects.filter(pk=delivery.pk)
+
+
+# Deliveries
+
+
+@pytest.mark.parametrize("status", [*OPEN, "in_flight"])
+def test_an_open_delivery_has_a_time_when_it_is_due(delivery, status):
+    lease = {"lease": "alice"} if status == "in_flight" else {}
+
+    assert refused(of(delivery), status=status, due_at=None, **lease)
+    assert not refused(of(delivery), status=status, due_at=NOW, **lease)
+
+
+@pytest.mark.parametrize("status", FINISHED)
+def test_a_finished_delivery_is_never_due(delivery, status):
+    assert refused(of(delivery), status=status, due_at=NOW)
+    assert not refused(of(delivery), status=status, due_at=None)
+
+
+def test_no_delivery_has_a_status_that_there_is_not(delivery):
+    assert refused(of(delivery), status="lost", due_at=NOW)
+    assert refused(of(delivery), status="lost", due_at=None)
+
+
+@pytest.mark.parametrize("status", OPEN)
+def test_only_what_is_in_flight_has_a_lease(delivery, status):
+    assert refused(of(delivery), status=status, lease="alice")
+
+
+@pytest.mark.parametrize("status", FINISHED)
+def test_what_is_finished_has_no_lease(delivery, status):
+    assert refused(of(delivery), status=status, due_at=None, lease="alice")
+
+
+def test_what_is_in_flight_has_a_lease(delivery):
+    assert refused(of(delivery), status="in_flight", lease="")
+    assert not refused(of(delivery), status="in_flight", lease="alice")
+
+
+def test_no_more_attempts_are_charged_than_were_made(delivery):
+    assert refused(of(delivery), attempts=1, charged=2)
+    assert not refused(of(delivery), attempts=2, charged=2)
+
+
+def test_an_event_has_one_delivery_for_each_webhook(delivery):
+    twin = Delivery(event=delivery.event, webhook=delivery.webhook, due_at=NOW, created_at=NOW)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        twin.save()
+
+    assert Delivery.objects.count() == 1
+
+
+def test_numbers_of_attempts_are_given_once_and_late_ones_have_none(delivery):
+    def log(number: int | None) -> None:
+        with transaction.atomic():
+            DeliveryAttempt.objects.create(delivery=delivery, number=number, started_at=NOW, duration_ms=1)
+
+    log(1)
+    log(None)
+    log(None)
+    log(2)
+    with pytest.raises(IntegrityError):
+        log(2)
+
+    assert DeliveryAttempt.objects.count() == 4
+
+
+# Events
+
+
+def test_an_objects_numbers_are_given_once():
+    first = write_event(OrganizationFactory())
+    second = new_event(first.organization)
+    second.subject_type, second.subject_id, second.sequence = first.subject_type, first.subject_id, first.sequence
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        second.save()
+
+
+def test_an_objects_numbers_begin_at_one_and_leave_none_out():
+    with transaction.atomic():
+        numbers = [EventSequence.objects.advance("class", "7") for _ in range(3)]
+        other = EventSequence.objects.advance("class", "8")
+
+    assert (numbers, other) == ([1, 2, 3], 1)
+
+
+def test_a_number_of_a_change_that_was_undone_is_given_again():
+    with transaction.atomic():
+        EventSequence.objects.advance("class", "7")
+    with pytest.raises(RuntimeError), transaction.atomic():
+        EventSequence.objects.advance("class", "7")
+        raise RuntimeError
+
+    with transaction.atomic():
+        assert EventSequence.objects.advance("class", "7") == 2
+
+
+def test_an_id_is_a_uuid_of_version_7():
+    before = time.time_ns() // 1_000_000
+    made = [time_ordered_uuid() for _ in range(100)]
+    after = time.time_ns() // 1_000_000
+
+    assert {(one.version, one.variant) for one in made} == {(7, uuid.RFC_4122)}
+    assert len(set(made)) == 100
+    assert all(before <= one.int >> 80 <= after for one in made)
+
+
+def test_ids_sort_by_time_in_python_and_in_the_database():
+    organization, made = OrganizationFactory(), []
+    for _ in range(5):
+        made.append(write_event(organization).uid)
+        time.sleep(0.002)
+
+    assert sorted(made) == made
+    assert list(Event.objects.order_by("uid").values_list("uid", flat=True)) == made
+
+
+def test_the_id_that_receivers_see_holds_no_dot_and_nothing_of_the_object():
+    event = write_event(OrganizationFactory())
+
+    assert event.public_id == f"evt_{event.uid.hex}"
+    assert len(event.public_id) == 36
+    assert event.public_id.replace("_", "").isalnum()
+
+
+# Webhooks
+
+
+@pytest.mark.parametrize(
+    ("field", "illegal", "legal"),
+    [
+        ("timeout_seconds", [0, 31], [1, 30]),
+        ("delay_seconds", [86_401], [0, 86_400]),
+        ("max_retries", [11], [None, 0, 10]),
+        ("max_in_flight", [0], [None, 1, 100]),
+        ("rate_limit_per_second", [0, -1.0], [None, 0.001, 50.0]),
+    ],
+)
+def test_a_webhooks_numbers_are_in_their_ranges(field, illegal, legal):
+    rows = Webhook.objects.filter(pk=WebhookFactory().pk)
+
+    assert [value for value in illegal if not refused(rows, **{field: value})] == []
+    assert [value for value in legal if refused(rows, **{field: value})] == []
+
+
+def test_a_new_webhook_gets_a_secret_and_keeps_it():
+    webhook = WebhookFactory()
+    secret = webhook.secrets.get()
+    made = reveal(secret.value)
+    webhook.name = "Renamed"
+    webhook.save()
+
+    assert secret.expires_at is None
+    assert len(signing.secret_key(made)) == 32
+    assert reveal(webhook.secrets.get().value) == made
+
+
+def test_no_two_webhooks_have_the_same_secret():
+    assert len({reveal(WebhookFactory().secrets.get().value) for _ in range(5)}) == 5
+
+
+def test_a_secret_is_encrypted_in_the_database():
+    webhook = WebhookFactory(headers="Authorization=Basic dXNlcjpwYXNz")
+    secret = reveal(webhook.secrets.get().value)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT value FROM {WebhookSecret._meta.db_table}")
+        (stored,) = cursor.fetchone()
+        cursor.execute(f"SELECT headers FROM {Webhook._meta.db_table}")
+        (headers,) = cursor.fetchone()
+
+    assert secret.removeprefix("whsec_") not in stored
+    assert "dXNlcjpwYXNz" not in headers
+    assert isinstance(Webhook.objects.get(pk=webhook.pk).headers, Sealed)
+
+
+def test_a_webhook_that_cant_be_saved_leaves_no_secret():
+    webhook = WebhookFactory.build(organization=OrganizationFactory(), timeout_seconds=99)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        webhook.save()
+
+    assert not WebhookSecret.objects.exists()
+
+
+@pytest.mark.skipif(
+    not connection.features.supports_partial_indexes, reason="this database has no unique index over some of the rows"
+)
+def test_a_webhook_has_one_current_secret():
+    webhook = WebhookFactory()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        webhook.secrets.create(value=signing.new_secret())
+
+    webhook.secrets.create(value=signing.new_secret(), expires_at=NOW)
+    webhook.secrets.create(value=signing.new_secret(), expires_at=NOW)
+    assert webhook.secrets.count() == 3
+
+
+def test_a_rotation_leaves_one_current_secret_on_every_database():
+    webhook = WebhookFactory()
+    for _ in range(4):
+        webhook.rotate_secret(now=NOW, overlap=timedelta(hours=1))
+
+    assert webhook.secrets.filter(expires_at=None).count() == 1
+
+
+def test_deleting_an_organization_takes_its_webhooks_with_it(delivery):
+    organization = delivery.webhook.organization
+
+    try:
+        organization.delete()
+    except ProtectedError:
+        pytest.fail("an organization can be deleted")
+
+    assert not Webhook.objects.exists()
+    assert not Event.objects.exists()
+    assert not Delivery.objects.exists()
+
+
+# Subscriptions
+
+
+@pytest.mark.parametrize(
+    ("more", "less"), [(5, None), (5, 5), (6, 5), (-1, 5), (None, 0), (None, -1), (0, 0)], ids=lambda value: str(value)
+)
+def test_a_window_that_nothing_can_be_in_is_refused(more, less):
+    webhook = WebhookFactory(events=["course_assignment.expiring"])
+
+    assert refused(Subscription.objects.filter(webhook=webhook), more_than_days=more, less_than_days=less)
+
+
+@pytest.mark.parametrize(
+    ("more", "less"), [(None, None), (None, 30), (0, 30), (7, 14), (0.5, 0.75)], ids=lambda value: str(value)
+)
+def test_a_window_with_its_ends_in_order_is_kept(more, less):
+    webhook = WebhookFactory(events=["course_assignment.expiring"])
+
+    assert not refused(Subscription.objects.filter(webhook=webhook), more_than_days=more, less_than_days=less)
+
+
+# Slots
+
+
+def test_a_slot_is_there_once():
+    DrainSlot.objects.create(number=1, held_until=NOW)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        DrainSlot.objects.create(number=1, held_until=NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite is in memory: threads share one writer")
+def test_changes_of_one_object_at_the_same_moment_get_each_a_number():
+    numbers, start = [], threading.Barrier(4)
+
+    def change() -> None:
+        try:
+            start.wait(10)
+            for _ in range(10):
+                with transaction.atomic():
+                    numbers.append(EventSequence.objects.advance("class", "7"))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert sorted(numbers) == list(range(1, 41))

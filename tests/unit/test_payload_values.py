@@ -1,0 +1,137 @@
+"""One value of a host's, as JSON has it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.payloads.envelope import from_text, to_text
+from tms_webhooks.payloads.fields import instant, names_in, nest, to_json
+
+KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
+
+
+def field(kind: FieldKind, name: str = "thing") -> Field:
+    choices = EnrollmentStatus if kind is FieldKind.STATUS else None
+    return Field(name, kind, FieldPrivacy.BASIC, choices=choices)
+
+
+@pytest.mark.parametrize("kind", FieldKind)
+def test_nothing_is_null(kind):
+    assert to_json(field(kind), None) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (FieldKind.ID, 7, 7),
+        (FieldKind.ID, "A-7", "A-7"),
+        (FieldKind.ID, KEY, str(KEY)),
+        (FieldKind.ID, True, "True"),
+        (FieldKind.STRING, "Zoë", "Zoë"),
+        (FieldKind.STRING, 7, "7"),
+        (FieldKind.STRING, "", ""),
+        (FieldKind.INTEGER, "12", 12),
+        (FieldKind.INTEGER, Decimal("12"), 12),
+        (FieldKind.INTEGER, 0, 0),
+        (FieldKind.NUMBER, Decimal("6.5"), 6.5),
+        (FieldKind.NUMBER, 14, 14),
+        (FieldKind.BOOLEAN, 0, False),
+        (FieldKind.BOOLEAN, True, True),
+        (FieldKind.STATUS, 20, {"code": 20, "name": "Waitlist"}),
+        (FieldKind.STATUS, EnrollmentStatus.ENROLL, {"code": 60, "name": "Enroll"}),
+    ],
+)
+def test_a_value_becomes_what_its_kind_is_in_json(kind, value, expected):
+    result = to_json(field(kind), value)
+
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (datetime(2026, 11, 24, 15, 4, 5, 123_999, tzinfo=UTC), "2026-11-24T15:04:05.123Z"),
+        (datetime(2026, 11, 24, 16, 4, 5, tzinfo=timezone(timedelta(hours=1))), "2026-11-24T15:04:05.000Z"),
+        (datetime(2026, 11, 24, 15, 4, 5), "2026-11-24T15:04:05.000Z"),  # noqa: DTZ001
+        (date(2026, 11, 24), "2026-11-24T00:00:00.000Z"),
+        (1_795_532_645, "2026-11-24T15:04:05.000Z"),
+        (1_795_532_645.5, "2026-11-24T15:04:05.500Z"),
+        ("2026-11-24T16:04:05+01:00", "2026-11-24T15:04:05.000Z"),
+        ("2026-11-24", "2026-11-24T00:00:00.000Z"),
+    ],
+)
+def test_a_moment_is_told_in_utc_with_milliseconds(value, expected):
+    assert to_json(field(FieldKind.DATETIME), value) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "type_name"),
+    [
+        (FieldKind.INTEGER, "a secret", "str"),
+        (FieldKind.NUMBER, "a secret", "str"),
+        (FieldKind.NUMBER, float("nan"), "float"),
+        (FieldKind.NUMBER, float("inf"), "float"),
+        (FieldKind.NUMBER, Decimal("NaN"), "Decimal"),
+        (FieldKind.DATETIME, "a secret", "str"),
+        (FieldKind.DATETIME, True, "bool"),
+        (FieldKind.DATETIME, 1e300, "float"),
+        (FieldKind.STATUS, 99, "int"),
+        (FieldKind.STATUS, "a secret", "str"),
+    ],
+)
+def test_a_value_that_can_not_be_sent_is_refused_without_being_quoted(kind, value, type_name):
+    with pytest.raises(PayloadError) as refused:
+        to_json(field(kind, "user.grade"), value)
+
+    assert (
+        str(refused.value) == f"user.grade: a {type_name} can't be sent as {kind.value}; map the field to another path."
+    )
+
+
+def test_dots_become_objects():
+    assert nest({"id": 1, "user.id": 2, "user.name": None, "a.b.c": 3}) == {
+        "id": 1,
+        "user": {"id": 2, "name": None},
+        "a": {"b": {"c": 3}},
+    }
+
+
+def test_the_names_in_an_object_are_those_of_the_fields_and_then_the_others():
+    fields = [field(FieldKind.STATUS, "status"), field(FieldKind.ID, "user.id"), field(FieldKind.ID, "user.email")]
+    nested = {"stars": 5, "user": {"id": None}, "status": {"code": 1}, "more": {"x": 1}}
+
+    assert names_in(nested, fields) == ["status", "user.id", "stars", "more"]
+    assert names_in({"user": None}, fields) == []
+    assert names_in({}, fields) == []
+
+
+def test_an_event_is_written_in_few_characters_and_read_back():
+    whole = {"id": "evt_1", "data": {"name": "Zoë", "none": None, "yes": True, "n": 1.5}}
+
+    assert to_text(whole) == '{"id":"evt_1","data":{"name":"Zoë","none":null,"yes":true,"n":1.5}}'
+    assert from_text(to_text(whole)) == whole
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), {1}, object(), datetime(2026, 1, 1, tzinfo=UTC)])
+def test_what_json_has_no_way_to_write_is_refused(value):
+    with pytest.raises(PayloadError, match="can't be written as JSON"):
+        to_text({"data": value})
+
+
+def test_half_of_a_surrogate_pair_is_refused_without_quoting_the_text_around_it():
+    with pytest.raises(PayloadError) as refused:
+        to_text({"data": "a secret \ud800"})
+
+    assert "secret" not in str(refused.value)
+
+
+def test_a_moment_that_is_naive_is_taken_as_utc():
+    assert instant(datetime(2026, 11, 24, 15, 4, 5)) == "2026-11-24T15:04:05.000Z"  # noqa: DTZ001
