@@ -30,9 +30,10 @@ from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
 
-# Results are written down when there are so many, or when the first has waited so long.
+# Results are written down when there are so many, when the first has waited so long, or when no more come for a moment.
 RESULTS_AT_ONCE = 256
 RESULTS_LATEST = 0.05
+RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
 
 logger = logging.getLogger(__name__)
@@ -177,15 +178,19 @@ class Drain:
         return len(parcels)
 
     def _collect(self, *, wait: float) -> None:
-        """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down."""
+        """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down.
+
+        They are written together while they keep coming, and at once when they don't.
+        """
         latest = monotonic() + wait
         try:
-            while len(self._unwritten) < RESULTS_AT_ONCE:
-                result = self._mailbox.get(timeout=max(0.0, latest - monotonic()))
+            while len(self._unwritten) < RESULTS_AT_ONCE and (self._unwritten or self._open):
+                pause = RESULTS_PAUSE if self._unwritten else wait
+                result = self._mailbox.get(timeout=max(0.0, min(pause, latest - monotonic())))
                 if result is None:
                     break
                 if not self._unwritten:
-                    latest = min(latest, monotonic() + RESULTS_LATEST)
+                    latest = monotonic() + RESULTS_LATEST
                 self._unwritten.append(result)
         except Empty:
             pass

@@ -71,7 +71,8 @@ class Senders:
 
     def _work(self) -> None:
         while (parcel := self._lanes.take()) is not None:
+            begun_at = monotonic()
             result = send(parcel, client=self._client, clock=self._clock)
             # In this order, so that what is under way is never in neither place.
             self._mailbox.put(result)
-            self._lanes.done(parcel, result.seconds)
+            self._lanes.done(parcel, monotonic() - begun_at)

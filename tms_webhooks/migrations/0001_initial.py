@@ -195,7 +195,7 @@ class Migration(migrations.Migration):
                 ('reopened_at', models.DateTimeField(null=True, verbose_name='reopened at')),
                 ('finished_at', models.DateTimeField(null=True, verbose_name='finished at')),
                 ('event', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.event', verbose_name='event')),
-                ('webhook', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.webhook', verbose_name='webhook')),
+                ('webhook', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.webhook', verbose_name='webhook')),
             ],
             options={
                 'verbose_name': 'delivery',
@@ -288,6 +288,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='job',
             index=models.Index(condition=models.Q(('status__in', ('pending', 'running'))), fields=['status'], name='tms_job_unfinished'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['webhook', 'id'], name='tms_delivery_of_webhook'),
         ),
         migrations.AddIndex(
             model_name='delivery',

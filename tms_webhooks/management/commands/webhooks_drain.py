@@ -1,0 +1,95 @@
+"""``manage.py webhooks_drain``: deliver without django-q2."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.outbox.fanout import fan_out
+
+CONNECTIONS_CHECKED_EVERY = 60.0
+
+
+class Command(BaseCommand):
+    """Run one drain in the foreground."""
+
+    help = (
+        "Deliver webhooks in the foreground, until SIGTERM or SIGINT: then no more is begun, what is in flight is "
+        "finished and written down, and the rest is given back. A second signal ends it at once; what it held comes due "
+        "when its leases run out. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts: run as many as you "
+        "like, on any number of machines, also beside django-q2. Without django-q2, name "
+        "tms_webhooks.queues.immediate.SilentQueue in TMS_WEBHOOKS['QUEUE'], or tasks pile up that nobody takes."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("--seconds", type=number_of_seconds, help="end after so many seconds")
+        parser.add_argument("--until-idle", action="store_true", help="end as soon as nothing is due")
+        parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+
+    def handle(self, *, seconds: float | None, until_idle: bool, json: bool, **_options: Any) -> None:
+        """Drain, and say what was done."""
+        with stop_on_signal() as stop:
+            drain = Drain(fan_out=on_fresh_connections(fan_out))
+            tally = drain.run(seconds=seconds, stop=stop, until_idle=until_idle)
+        if json:
+            self.stdout.write(as_json(asdict(tally)))
+        else:
+            self.stdout.write(
+                f"{tally.events} events fanned out, {tally.sent} requests sent, {tally.delivered} of them delivered."
+            )
+
+
+def as_json(values: dict[str, Any]) -> str:
+    """Return the values as one line of JSON."""
+    return json.dumps(values)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Set the event at the first SIGTERM or SIGINT inside the ``with`` block; let the second one kill."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def on_fresh_connections(
+    look: Callable[[datetime], int], *, clock: Callable[[], float] = monotonic
+) -> Callable[[datetime], int]:
+    """Return ``look``, which from time to time lets go of connections that are broken or older than CONN_MAX_AGE.
+
+    Django does that at the end of a request, and django-q2 before a task; here is neither. Not every time, because
+    with Django's default of CONN_MAX_AGE, 0, each time is a new connection.
+    """
+    checked_at = clock()
+
+    def look_again(now: datetime) -> int:
+        nonlocal checked_at
+        if clock() - checked_at >= CONNECTIONS_CHECKED_EVERY:
+            checked_at = clock()
+            close_old_connections()
+        return look(now)
+
+    return look_again
