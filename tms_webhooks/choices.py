@@ -207,7 +207,7 @@ class JobKind(models.TextChoices):
     RECOVER = "recover", _("Recover")
     """Send again what failed in a time range."""
     REPLAY_MISSED = "replay_missed", _("Replay missed")
-    """Send what was never attempted in a time range."""
+    """Send what was skipped while it was disabled, and what it asks for today and was never sent."""
     CANCEL_PENDING = "cancel_pending", _("Cancel pending")
     """Call off what waits."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.chain import run_link
+from tms_webhooks.delivery import health, replay, upkeep
+from tms_webhooks.delivery.chain import run_link, wait_aside
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
@@ -24,18 +27,31 @@ from tms_webhooks.queues.base import Periodic
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
 PRUNE_MINUTES = 60
+JOBS_SECONDS = 20.0
+
+logger = logging.getLogger(__name__)
 
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
     """Deliver what is due for a while; return how many requests were sent."""
-    tally = run_link(lambda: Drain(fan_out=fan_out), slot=slot, successor=successor, function=DRAIN, clock=timezone.now)
+    tally = run_link(
+        lambda: Drain(fan_out=fan_out),
+        slot=slot,
+        successor=successor,
+        function=DRAIN,
+        clock=timezone.now,
+        aside=wait_aside,
+    )
     return tally.sent if tally else 0
 
 
 def sweep(**_future: Any) -> None:
-    """Start every chain of drains that does not run: what no bell was rung for is found by them."""
+    """Start every chain of drains that does not run, which finds what no bell was rung for; finish what none will."""
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
+    now = timezone.now()
+    upkeep.settle(now)
+    health.warn_all(now)
 
 
 def start_chains() -> None:
@@ -54,10 +70,32 @@ def start_chains() -> None:
 
 
 def work_on_jobs(**_future: Any) -> None:
-    """Do what is left of recoveries, replays and cancellations."""
-    for job in Job.objects.unfinished().select_related("webhook"):
-        while replay.work_on(job, now=timezone.now()):
-            pass
+    """Do what is left of recoveries, replays and cancellations.
+
+    A queue's worker must not be taken for long: what is left after a while is another task's.
+    """
+    end = monotonic() + JOBS_SECONDS
+    jobs = deque(Job.objects.unfinished())
+    while jobs and monotonic() < end:
+        # In turns: a long one does not hold up the others.
+        job = jobs.popleft()
+        if _work_on(job):
+            jobs.append(job)
+    if jobs:
+        get_queue().enqueue(replay.WORK)
+
+
+def _work_on(job: Job) -> bool:
+    """Do one batch; return whether to go on. What goes wrong with one job is written on it, and the others go on."""
+    try:
+        return replay.work_on(job, now=timezone.now())
+    except (OperationalError, InterfaceError):
+        logger.exception("The database refused a batch of job=%s; the next run goes on with it.", job.pk)
+    except Exception as error:
+        logger.exception("job=%s failed", job.pk)
+        # The class alone: what the message holds nobody knows.
+        job.finish(now=timezone.now(), error=f"It broke with an unexpected {type(error).__name__}; the log tells more.")
+    return False
 
 
 def scan_expiring(**_future: Any) -> int:
@@ -73,8 +111,10 @@ def scan_expiring(**_future: Any) -> int:
 
 
 def prune(**_future: Any) -> None:
-    """Forget what was kept long enough."""
-    pruning.prune(timezone.now())
+    """Give up what is too old, and forget what was kept long enough."""
+    now = timezone.now()
+    upkeep.give_up_old(now)
+    pruning.prune(now)
 
 
 def watch_workers() -> None:

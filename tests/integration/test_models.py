@@ -27,6 +27,7 @@ from tms_webhooks.models import (
 )
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import time_ordered_uuid
+from tms_webhooks.models.webhook import new_secret
 
 pytestmark = pytest.mark.django_db
 
@@ -245,10 +246,10 @@ def test_a_webhook_has_one_current_secret():
     webhook = WebhookFactory()
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        webhook.secrets.create(value=signing.new_secret())
+        webhook.secrets.create(value=new_secret())
 
-    webhook.secrets.create(value=signing.new_secret(), expires_at=NOW)
-    webhook.secrets.create(value=signing.new_secret(), expires_at=NOW)
+    webhook.secrets.create(value=new_secret(), expires_at=NOW)
+    webhook.secrets.create(value=new_secret(), expires_at=NOW)
     assert webhook.secrets.count() == 3
 
 

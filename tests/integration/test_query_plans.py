@@ -29,7 +29,9 @@ FINISHED = 250
 OPEN = 12
 """Of each webhook."""
 
-plans = pytest.mark.skipif(connection.vendor == "mysql", reason="MariaDB has no partial indexes, and decides by other rules")
+plans = pytest.mark.skipif(
+    connection.vendor == "mysql", reason="MariaDB has no partial indexes, and decides by other rules"
+)
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from threading import Thread
 
-from django.core.mail import send_mail
-from django.db import router, transaction
+from django.core.mail import EmailMessage
+from django.db import connections, router, transaction
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
@@ -15,21 +17,57 @@ from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health
-from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.announce import announce
 from tms_webhooks.models import Delivery, Webhook
+
+# How long deliveries wait, in seconds, for a mail server that does not answer.
+MAIL_PATIENCE = 5.0
 
 logger = logging.getLogger(__name__)
 
 
-def raise_for(given_up: Sequence[Result], *, now: datetime) -> None:
-    """Do what the webhooks of these results ask for. Call it in the transaction that gives the deliveries up."""
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A delivery that will not be tried again: ``event_id`` is the public one, ``message`` says what came last."""
+
+    delivery_id: int
+    webhook_id: int
+    event_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What a person is written about."""
+
+    webhook: Webhook
+    event_id: str
+    event_type: str
+    message: str
+
+
+def raise_for(given_up: Sequence[GivenUp], *, now: datetime) -> set[int]:
+    """Do what the webhooks of these deliveries ask for; return those that are disabled by it.
+
+    Call it in the transaction that gives the deliveries up. Mail is sent when that is committed.
+    """
     if not given_up:
-        return
-    webhooks = Webhook.objects.in_bulk({result.parcel.webhook_id for result in given_up})
-    for result in given_up:
-        webhook = webhooks.get(result.parcel.webhook_id)
-        if webhook is not None and not result.parcel.single:
-            _act(webhook, result, now=now)
+        return set()
+    webhooks = Webhook.objects.existing().in_bulk({one.webhook_id for one in given_up})
+    rows = Delivery.objects.among(one.delivery_id for one in given_up)
+    event_types = dict(rows.values_list("pk", "event__type"))
+    incidents = [
+        Incident(webhooks[one.webhook_id], one.event_id, event_types[one.delivery_id], one.message)
+        for one in given_up
+        if one.webhook_id in webhooks and one.delivery_id in event_types
+    ]
+    for incident in incidents:
+        _tell(incident, now=now)
+    to_mail = [incident for incident in incidents if _asks_for_mail(incident.webhook, now)]
+    if to_mail:
+        using = router.db_for_write(Webhook)
+        transaction.on_commit(lambda: post(to_mail), using=using, robust=True)
+    return _disable({incident.webhook for incident in incidents}, now=now)
 
 
 def contacts_of(webhook: Webhook) -> list[str]:
@@ -41,50 +79,80 @@ def contacts_of(webhook: Webhook) -> list[str]:
     return list(find(webhook.organization))
 
 
-def _act(webhook: Webhook, result: Result, *, now: datetime) -> None:
-    event_id, message = result.parcel.event_id, result.outcome.message
-    logger.warning(
-        "given up event=%s delivery=%s webhook=%s: %s", event_id, result.parcel.delivery_id, webhook.pk, message
-    )
-    event_type = Delivery.objects.filter(pk=result.parcel.delivery_id).values_list("event__type", flat=True).get()
-    signals.webhook_exhausted.send_robust(
-        Webhook, webhook=webhook, event_id=event_id, event_type=event_type, message=message, now=now
-    )
-    if webhook.error_action == ErrorAction.DISABLE:
-        health.disable(webhook, reason=DisabledReason.FAILING, now=now)
-    elif webhook.error_action == ErrorAction.NOTIFY and _first_of_incident(webhook, now):
-        transaction.on_commit(
-            lambda: _send_mail(webhook, event_id, event_type, message),
-            using=router.db_for_write(Webhook),
-            robust=True,
-        )
+def post(incidents: Sequence[Incident]) -> None:
+    """Write to the contacts of each webhook. Never raises: what can't be sent is logged.
+
+    It is sent from a thread, so that a mail server that hangs holds deliveries back for a moment only.
+    """
+    letters = [letter for incident in incidents if (letter := _letter(incident)) is not None]
+    if letters:
+        thread = Thread(target=_send, args=(letters,), name="webhook-mail", daemon=True)
+        thread.start()
+        thread.join(MAIL_PATIENCE)
 
 
-def _first_of_incident(webhook: Webhook, now: datetime) -> bool:
-    """Return whether nobody was told yet since the webhook last worked, and note that somebody is now."""
+def _tell(incident: Incident, *, now: datetime) -> None:
+    webhook = incident.webhook
+    logger.warning("given up event=%s webhook=%s: %s", incident.event_id, webhook.pk, incident.message)
+    announce(
+        signals.webhook_exhausted,
+        webhook,
+        event_id=incident.event_id,
+        event_type=incident.event_type,
+        message=incident.message,
+        now=now,
+    )
+
+
+def _asks_for_mail(webhook: Webhook, now: datetime) -> bool:
+    """Return whether somebody is to be told and nobody was since the webhook last worked; note that somebody is now."""
+    if webhook.error_action != ErrorAction.NOTIFY:
+        return False
     return bool(Webhook.objects.filter(pk=webhook.pk, notified_at__isnull=True).update(notified_at=now))
 
 
-def _send_mail(webhook: Webhook, event_id: str, event_type: str, message: str) -> None:
-    recipients = contacts_of(webhook)
-    if not recipients:
-        logger.warning("webhook=%s asks for a notification and has no contacts", webhook.pk)
-        return
-    send_mail(
-        _("Webhook %(name)s could not be delivered") % {"name": webhook.name},
-        _(
-            "The webhook %(name)s of %(organization)s was given up on an event:\n\n"
-            "Event: %(type)s %(event)s\nLast answer: %(message)s\n\n"
-            "You get no further message until the webhook has worked again. The delivery log shows every attempt; "
-            "what was missed can be sent again from there.\n"
-        )
-        % {
+def _disable(webhooks: set[Webhook], *, now: datetime) -> set[int]:
+    to_disable = [webhook for webhook in webhooks if webhook.error_action == ErrorAction.DISABLE]
+    for webhook in to_disable:
+        health.disable(webhook, reason=DisabledReason.FAILING, now=now)
+    return {webhook.pk for webhook in to_disable}
+
+
+def _letter(incident: Incident) -> EmailMessage | None:
+    webhook = incident.webhook
+    try:
+        recipients = contacts_of(webhook)
+        facts = {
             "name": webhook.name,
             "organization": webhook.organization,
-            "type": event_type,
-            "event": event_id,
-            "message": message,
-        },
-        None,
-        recipients,
+            "type": incident.event_type,
+            "event": incident.event_id,
+            "message": incident.message,
+        }
+    except Exception:
+        logger.exception("The contacts of webhook=%s could not be found.", webhook.pk)
+        return None
+    if not recipients:
+        logger.warning("webhook=%s asks for a notification and has no contacts", webhook.pk)
+        return None
+    subject = _("Webhook %(name)s could not be delivered") % facts
+    body = _(
+        "The webhook %(name)s of %(organization)s was given up on an event:\n\n"
+        "Event: %(type)s %(event)s\nLast answer: %(message)s\n\n"
+        "You get no further message until the webhook has worked again. The delivery log shows every attempt; "
+        "what was missed can be sent again from there.\n"
     )
+    # One line: a name that somebody typed with a line break in it must not be taken for a header.
+    return EmailMessage(" ".join(subject.split()), body % facts, to=recipients)
+
+
+def _send(letters: Sequence[EmailMessage]) -> None:
+    try:
+        for letter in letters:
+            try:
+                letter.send()
+            except Exception:
+                logger.exception("A notification could not be sent: %s", letter.subject)
+    finally:
+        # A backend may keep letters in the database; this thread's connections are nobody else's.
+        connections.close_all()

@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import sleep
+
+from django.db import connections
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.engine import Drain, Tally
@@ -28,12 +31,18 @@ logger = logging.getLogger(__name__)
 
 
 def run_link(
-    make_drain: Callable[[], Drain], *, slot: int, successor: bool, function: str, clock: Callable[[], datetime]
+    make_drain: Callable[[], Drain],
+    *,
+    slot: int,
+    successor: bool,
+    function: str,
+    clock: Callable[[], datetime],
+    aside: Callable[[Callable[[], None]], None] = lambda finish: finish(),
 ) -> Tally | None:
     """Run one drain of the chain in ``slot``; return what it did, or None where the slot is another's or is no more.
 
     ``function`` is the dotted path to enqueue as the next link, called with the slot's number and True. A successor
-    waits a moment for its predecessor to let go; anyone else leaves at once.
+    waits a moment for its predecessor to let go; anyone else leaves at once. ``aside`` is `Drain.run`'s.
     """
     owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     budget = app_settings.DRAIN_BUDGET
@@ -44,11 +53,27 @@ def run_link(
     handed_over = get_queue().enqueue_at(clock() + timedelta(seconds=budget - HEAD_START), function, slot, True)
     drain = make_drain()
     try:
-        return drain.run(seconds=budget, closing=lambda: _release(slot, owner, clock=clock))
+        return drain.run(seconds=budget, closing=lambda: _release(slot, owner, clock=clock), aside=aside)
     finally:
         _release(slot, owner, clock=clock)
         if not handed_over:
             get_queue().enqueue(function, slot, True)
+
+
+def wait_aside(finish: Callable[[], None]) -> None:
+    """Have a thread wait for the last answers, so that a worker whose receivers hang is free for the next link.
+
+    Two workers would else be enough to wait for two slow answers, and nobody to send to all the others. The process
+    does not end before the thread does.
+    """
+
+    def wait() -> None:
+        try:
+            finish()
+        finally:
+            connections.close_all()
+
+    threading.Thread(target=wait, name="webhook-last-answers").start()
 
 
 def _take(slot: int, owner: str, *, patience: float, clock: Callable[[], datetime]) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Q
 
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import Lane
 from tms_webhooks.delivery.limits import LIMITING, Appetite, Flying, Place, place_of, tokens_of
 from tms_webhooks.delivery.parcels import Parcel, pack
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -19,6 +20,28 @@ __all__ = ["Parcel", "claim", "next_due_at"]
 
 # SQLite takes a union of 500 selects, and a webhook needs up to three.
 WEBHOOKS_AT_ONCE = 150
+
+IN_FLIGHT = """
+SELECT webhook_id, COUNT(*), SUM(CASE WHEN lease = %s THEN 1 ELSE 0 END), SUM(CASE WHEN lane = 2 THEN 1 ELSE 0 END)
+FROM {delivery} WHERE status = 'in_flight' AND due_at > %s GROUP BY webhook_id"""
+
+# What is resent by hand (lane 0) goes out also where everything else has to wait. Of the others, an ordered webhook
+# needs one that is in turn, and what is replayed (lane 2) waits for the one before it.
+WITH_WORK = """
+SELECT w.id FROM {webhook} w
+WHERE w.deleted_at IS NULL AND w.id NOT IN ({full}) AND (
+  w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %s) AND CASE WHEN w.ordered THEN
+    EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane IN (1, 2) AND d.due_at <= %s AND d.lease <> %s
+      AND NOT EXISTS (SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
+        AND o.due_at IS NOT NULL AND o.event_id < d.event_id))
+  ELSE
+    EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane = 1 AND d.due_at <= %s AND d.lease <> %s)
+    OR w.id NOT IN ({replaying}) AND
+    EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane = 2 AND d.due_at <= %s AND d.lease <> %s)
+  END
+  OR EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane = 0 AND d.due_at <= %s AND d.lease <> %s))
+ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
+LIMIT %s"""
 
 # A union, because no database has a limit per group that stops at the index; nested, because SQLite wants it so.
 NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
@@ -81,28 +104,35 @@ def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appe
     places = _places(limited.only(*LIMITING), now, flying=flying, appetite=appetite)
     full = [pk for pk, place in places.items() if place.free <= 0]
     replaying = [pk for pk, held in flying.items() if held.replays]
-    due = _due(now, token).filter(webhook=OuterRef("pk"))
-    earlier = Delivery.objects.open().filter(
-        webhook=OuterRef("webhook"), order_key=OuterRef("order_key"), event__lt=OuterRef("event")
-    )
-    in_turn = due.filter(~Exists(earlier), lane__in=(Lane.LIVE, Lane.REPLAY))
-    replay = Q(Exists(due.filter(lane=Lane.REPLAY))) & ~Q(pk__in=replaying)
-    live = Q(Exists(due.filter(lane=Lane.LIVE)))
-    regular = Q(ordered=True) & Q(Exists(in_turn)) | Q(ordered=False) & (live | replay)
-    awake = Exists(Webhook.objects.awake(now).filter(pk=OuterRef("pk")))
-    # What is resent by hand goes out also where everything else has to wait.
-    waiting = Webhook.objects.existing().filter(regular & awake | Exists(due.filter(lane=Lane.BY_HAND)))
-    first = waiting.exclude(pk__in=full).order_by(F("served_at").asc(nulls_first=True), "pk")
-    return list(first.values_list("pk", flat=True)[:limit])
+    moment = _moment(now)
+    params = [moment, *[moment, token] * 4, limit]
+    return [row[0] for row in _rows(WITH_WORK, params, full=_listed(full), replaying=_listed(replaying))]
 
 
 def _in_flight(now: datetime, *, token: str) -> dict[int, Flying]:
     """Return what is under a live lease for each webhook that has any of it."""
-    held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now).order_by()
-    counts = held.values("webhook").annotate(
-        all=Count("pk"), mine=Count("pk", filter=Q(lease=token)), replays=Count("pk", filter=Q(lane=Lane.REPLAY))
-    )
-    return {row["webhook"]: Flying(row["mine"], row["all"] - row["mine"], row["replays"]) for row in counts}
+    rows = _rows(IN_FLIGHT, [token, _moment(now)])
+    return {pk: Flying(int(mine), int(count - mine), int(replays)) for pk, count, mine, replays in rows}
+
+
+def _moment(now: datetime) -> Any:
+    return connections[router.db_for_write(Delivery)].ops.adapt_datetimefield_value(now)
+
+
+def _listed(keys: Iterable[int]) -> str:
+    return ", ".join(map(str, keys)) or "0"
+
+
+def _rows(sql: str, params: Sequence[Any], **parts: str) -> list[tuple[Any, ...]]:
+    """Run one of the statements above. They are the busiest of all: built by the ORM they take longer than they run."""
+    connection = connections[router.db_for_write(Delivery)]
+    tables = {
+        model.__name__.lower(): connection.ops.quote_name(model._meta.db_table) for model in (Delivery, Event, Webhook)
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(**tables, **parts), params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def _places(
@@ -147,13 +177,8 @@ def _read_next(
     webhooks: Sequence[Webhook], *, places: Mapping[int, Place], now: datetime, token: str
 ) -> Sequence[tuple[int, int, int]]:
     """Read (delivery, webhook, lane) of the longest due: one range of the index ``tms_delivery_claim`` for each lane."""
-    connection = connections[router.db_for_write(Delivery)]
-    tables = {
-        model.__name__.lower(): connection.ops.quote_name(model._meta.db_table) for model in (Delivery, Event)
-    }
-    moment = connection.ops.adapt_datetimefield_value(now)
     parts: list[str] = []
-    params: list[object] = []
+    params: list[Any] = []
     for webhook in webhooks:
         place = places[webhook.pk]
         lanes = {Lane.BY_HAND: place.free}
@@ -162,12 +187,7 @@ def _read_next(
         for lane, most in lanes.items():
             if most > 0:
                 # A person who sends one again does not mean to wait for its turn.
-                in_turn = IN_TURN.format(**tables) if webhook.ordered and lane != Lane.BY_HAND else ""
-                parts.append(NEXT_OF_ONE.format(in_turn=in_turn, **tables))
-                params += [webhook.pk, lane.value, moment, token, most]
-    if not parts:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), params)
-        rows: Sequence[tuple[int, int, int]] = cursor.fetchall()
-    return rows
+                in_turn = IN_TURN if webhook.ordered and lane != Lane.BY_HAND else ""
+                parts.append(NEXT_OF_ONE.replace("{in_turn}", in_turn))
+                params += [webhook.pk, lane.value, _moment(now), token, most]
+    return _rows(" UNION ALL ".join(parts), params) if parts else []

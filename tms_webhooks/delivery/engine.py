@@ -25,7 +25,7 @@ from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.results import give_back, record
 from tms_webhooks.delivery.send import Result
-from tms_webhooks.delivery.senders import Senders
+from tms_webhooks.delivery.senders import Senders, needs_a_look
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
@@ -79,6 +79,9 @@ class Drain:
             most=app_settings.SENDER_THREADS,
         )
         self._unwritten: list[Result] = []
+        # The keys of what is open here; what else the token holds is adrift.
+        self._hand: set[int] = set()
+        self._adrift = False
         self._renewed_at = monotonic()
         self._looked_at = 0.0
 
@@ -89,10 +92,12 @@ class Drain:
         stop: threading.Event | None = None,
         until_idle: bool = False,
         closing: Callable[[], None] = lambda: None,
+        aside: Callable[[Callable[[], None]], None] = lambda finish: finish(),
     ) -> Tally:
         """Work for so many seconds, or until ``stop`` is set, or until nothing is due; then finish what is in flight.
 
-        ``closing`` is called when no more is claimed, so that a successor need not wait for the last answers.
+        ``closing`` is called when no more is claimed, so that a successor need not wait for the last answers. If there
+        are any to wait for, ``aside`` gets the waiting as a function, and may have another thread call it.
         """
         end = None if seconds is None else monotonic() + seconds
         listener = None if until_idle else Listener(router.db_for_write(Delivery), self._wake)
@@ -105,18 +110,35 @@ class Drain:
                 if until_idle:
                     break
                 self._rest(listener, end)
-            self._lanes.withdraw()
+            # At once, not with the last answer: a successor sends them meanwhile.
+            self._give_back(self._lanes.withdraw())
             closing()
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            if listener is not None:
+                listener.close()
+        if self._open:
+            aside(self._finish)
+        else:
+            self._end()
+        return self.tally
+
+    def _finish(self) -> None:
+        """Wait for the last answers, and write them down."""
+        try:
             while self._open:
                 self._collect(wait=app_settings.DRAIN_POLL)
                 self._renew()
         finally:
-            if listener is not None:
-                listener.close()
-            self._senders.stop()
-            self._client.close()
-            self._let_go()
-        return self.tally
+            self._end()
+
+    def _end(self) -> None:
+        self._lanes.withdraw()
+        self._senders.stop()
+        self._client.close()
+        self._let_go()
 
     @property
     def _open(self) -> int:
@@ -126,8 +148,10 @@ class Drain:
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""
         try:
+            self._take_back()
             fanned, claimed = self._look_for_events(), self._claim()
         except DatabaseError:
+            self._adrift = True
             self._recover()
             return True
         self.tally.events += fanned
@@ -174,6 +198,7 @@ class Drain:
             return 0
         now = self._clock()
         parcels = claim(token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite)
+        self._hand.update(parcel.delivery_id for parcel in parcels)
         self._lanes.offer(parcels)
         return len(parcels)
 
@@ -206,17 +231,30 @@ class Drain:
             self._recover()
             return
         self._unwritten = []
+        self._hand.difference_update(result.parcel.delivery_id for result in results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
-        self._hold_back(stopped)
+        # What is held for webhooks that were paused or disabled.
+        self._give_back([pk for webhook_id in stopped for pk in self._lanes.withdraw(webhook_id)])
+        self._lanes.resume({result.parcel.webhook_id for result in results if needs_a_look(result)})
 
-    def _hold_back(self, webhook_ids: Collection[int]) -> None:
-        """Return what is held for webhooks that were paused or disabled. If that fails, it comes due by itself."""
-        unsent = [pk for webhook_id in webhook_ids for pk in self._lanes.withdraw(webhook_id)]
+    def _give_back(self, unsent: Collection[int]) -> None:
+        """Return deliveries that were claimed and not sent. If that fails, it is done with the next turn."""
+        self._hand.difference_update(unsent)
         try:
             give_back(unsent, token=self.token, now=self._clock())
         except DatabaseError:
+            self._adrift = True
             self._recover()
+
+    def _take_back(self) -> None:
+        """Let go of what the database says is held here and is not, as after a claim that was cut short.
+
+        It would not run out by itself: leases are renewed as long as the worker lives.
+        """
+        if self._adrift:
+            Delivery.objects.exclude(pk__in=self._hand).release(token=self.token, now=self._clock())
+            self._adrift = False
 
     def _renew(self) -> None:
         if monotonic() - self._renewed_at < app_settings.HEARTBEAT:

@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from django.db import router, transaction
+
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.announce import announce
 from tms_webhooks.delivery.send import Result
 from tms_webhooks.models import Delivery, Webhook
 
@@ -38,20 +41,29 @@ def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]
 
 def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
     """Disable a webhook, and keep what waits for it as skipped deliveries, for a later replay."""
-    if not webhook.disable(reason=reason, now=now):
-        return
-    skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
-    logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
-    signals.webhook_disabled.send_robust(Webhook, webhook=webhook, reason=reason, now=now)
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        if not webhook.disable(reason=reason, now=now):
+            return
+        skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
+        logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
+        announce(signals.webhook_disabled, webhook, reason=reason, now=now)
 
 
 def enable(webhook: Webhook, *, now: datetime) -> None:
     """Enable a webhook and forget its failures. What it missed stays skipped until somebody replays it."""
-    was_ill = not webhook.enabled or webhook.pauses > 0
-    webhook.heal(now=now)
-    if was_ill:
-        logger.info("recovered webhook=%s", webhook.pk)
-        signals.webhook_recovered.send_robust(Webhook, webhook=webhook, now=now)
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        was_ill = not webhook.enabled or webhook.pauses > 0
+        webhook.heal(now=now)
+        if was_ill:
+            _tell_recovered(webhook, now)
+
+
+def delete(webhook: Webhook, *, now: datetime) -> None:
+    """Delete a webhook, and call off what waits for it. Its row stays, and what is under way is finished."""
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        if webhook.delete_softly(now=now):
+            cancelled = Delivery.objects.filter(webhook=webhook).cancel(now=now)
+            logger.info("deleted webhook=%s cancelled=%s", webhook.pk, cancelled)
 
 
 def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
@@ -64,12 +76,24 @@ def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
     return int(100 * min(by_time, by_count, 1.0))
 
 
+def warn_all(now: datetime) -> None:
+    """Tell of the webhooks that time alone has brought nearer to being disabled.
+
+    A paused one is asked so seldom, once a day in the end, that its next failure would come too late to warn.
+    """
+    for webhook in Webhook.objects.enabled().filter(failing_since__isnull=False):
+        with transaction.atomic(using=router.db_for_write(Webhook)):
+            _warn(webhook, now)
+
+
 def _is_plain_success(result: Result) -> bool:
     return result.outcome.success and result.outcome.disable is None
 
 
 def _ailing(webhooks: Iterable[int]) -> list[int]:
-    return list(Webhook.objects.filter(pk__in=set(webhooks), failures__gt=0).values_list("pk", flat=True))
+    # Failures of our own making, such as a blocked address, are not counted and yet notified of.
+    well = {"failures": 0, "notified_at__isnull": True}
+    return list(Webhook.objects.filter(pk__in=set(webhooks)).exclude(**well).values_list("pk", flat=True))
 
 
 def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> datetime | None:
@@ -77,8 +101,10 @@ def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> da
         if result.outcome.success:
             _note_success(webhook, now)
         else:
-            _note_failure(webhook, now)
+            _note_failure(webhook, now, started_at=result.started_at)
     webhook.save(update_fields=FIELDS)
+    if not webhook.enabled or webhook.deleted_at is not None:
+        return now
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested is not None:
         disable(webhook, reason=DisabledReason(requested), now=now)
@@ -86,7 +112,8 @@ def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> da
         disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:
         _warn(webhook, now)
-    return webhook.paused_until if webhook.enabled else now
+        return webhook.paused_until
+    return now
 
 
 def _note_success(webhook: Webhook, now: datetime) -> None:
@@ -94,16 +121,15 @@ def _note_success(webhook: Webhook, now: datetime) -> None:
     webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
     webhook.paused_until, webhook.pauses, webhook.warned_percent, webhook.notified_at = None, 0, 0, None
     if was_paused:
-        logger.info("recovered webhook=%s", webhook.pk)
-        signals.webhook_recovered.send_robust(Webhook, webhook=webhook, now=now)
+        _tell_recovered(webhook, now)
 
 
-def _note_failure(webhook: Webhook, now: datetime) -> None:
+def _note_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> None:
     webhook.failures += 1
     webhook.failing_since = webhook.failing_since or now
-    pausing = webhook.paused_until is not None and webhook.paused_until > now
-    # What was in flight when the pause began belongs to the same trouble and makes it no longer.
-    if webhook.failures >= app_settings.PAUSE_AFTER and not pausing:
+    # What was in flight when the pause began belongs to the same trouble and makes it no longer, however late it fails.
+    belongs_to_pause = webhook.paused_until is not None and started_at < webhook.paused_until
+    if webhook.failures >= app_settings.PAUSE_AFTER and not belongs_to_pause:
         seconds = min(app_settings.PAUSE_FIRST * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST)
         webhook.paused_until = now + timedelta(seconds=seconds)
         webhook.pauses += 1
@@ -111,8 +137,16 @@ def _note_failure(webhook: Webhook, now: datetime) -> None:
 
 
 def _warn(webhook: Webhook, now: datetime) -> None:
-    reached = [share for share in app_settings.WARN_AT_PERCENT if share <= percent_to_disabling(webhook, now)]
-    if reached and max(reached) > webhook.warned_percent:
-        webhook.warned_percent = max(reached)
-        webhook.save(update_fields=["warned_percent"])
-        signals.webhook_failing.send_robust(Webhook, webhook=webhook, percent=max(reached), now=now)
+    percent = percent_to_disabling(webhook, now)
+    reached = max((share for share in app_settings.WARN_AT_PERCENT if share <= percent), default=0)
+    # Asked of the database, in case another worker has told or found it well.
+    untold = Webhook.objects.filter(pk=webhook.pk, failing_since=webhook.failing_since, warned_percent__lt=reached)
+    if reached > webhook.warned_percent and untold.update(warned_percent=reached):
+        webhook.warned_percent = reached
+        logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
+        announce(signals.webhook_failing, webhook, percent=reached, now=now)
+
+
+def _tell_recovered(webhook: Webhook, now: datetime) -> None:
+    logger.info("recovered webhook=%s", webhook.pk)
+    announce(signals.webhook_recovered, webhook, now=now)

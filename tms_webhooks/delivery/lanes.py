@@ -18,13 +18,14 @@ MOST_ROUNDS = 64
 class Lane:
     """One webhook's parcels: those that wait, and how many are under way."""
 
-    __slots__ = ("cap", "flying", "listed", "moved_at", "parcels", "pace")
+    __slots__ = ("cap", "flying", "halted", "listed", "moved_at", "pace", "parcels")
 
     def __init__(self) -> None:
         self.parcels: deque[Parcel] = deque()
         self.cap = 1
         self.flying = 0
         self.listed = False
+        self.halted = False
         self.pace: float | None = None
         self.moved_at = monotonic()
 
@@ -101,6 +102,26 @@ class Lanes:
             self._held -= 1
             self._list(parcel.webhook_id, lane)
 
+    def halt(self, webhook_id: int) -> None:
+        """Keep the rest of a lane from going out until `resume`.
+
+        After a failure the webhook may be paused or disabled, and that is only known when the result is written down.
+        """
+        with self._changed:
+            lane = self._lanes[webhook_id]
+            lane.halted = True
+            if lane.listed:
+                lane.listed = False
+                self._ready.remove(webhook_id)
+
+    def resume(self, webhook_ids: Iterable[int]) -> None:
+        """Let lanes go on that were halted."""
+        with self._changed:
+            for webhook_id in webhook_ids:
+                lane = self._lanes[webhook_id]
+                lane.halted = False
+                self._list(webhook_id, lane)
+
     def withdraw(self, webhook_id: int | None = None) -> list[int]:
         """Take back what waits, of one webhook or of all, and return the ids of those deliveries."""
         with self._changed:
@@ -121,7 +142,7 @@ class Lanes:
             self._changed.notify_all()
 
     def _list(self, webhook_id: int, lane: Lane) -> None:
-        if lane.parcels and not lane.listed and lane.flying < lane.cap:
+        if lane.parcels and not lane.listed and not lane.halted and lane.flying < lane.cap:
             lane.listed = True
             self._ready.append(webhook_id)
             self._changed.notify()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
+from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, DeliveryAttempt, Job, Webhook
+from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.queues import get_queue
 
+WORK = "tms_webhooks.tasks.work_on_jobs"
 BATCH = 500
+PENDING = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
+UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED)
 
 
 def resend(delivery: Delivery, *, now: datetime) -> None:
@@ -36,20 +43,23 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
         raise ReplayError(f"Delivery {delivery.pk} was taken up by somebody else in the meantime.")
 
 
-def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Delivery]:
-    """Return the deliveries that a job would change: what a dry run counts."""
-    rows = Delivery.objects.filter(webhook=webhook)
-    if kind == JobKind.CANCEL_PENDING:
-        return rows.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING))
-    rows = rows.exclude(event__body="")
+def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Event]:
+    """Return the events whose delivery a job would change, or make: what a dry run counts.
+
+    ``since`` and ``until`` are about the time of the event. What was missed is what was skipped while the webhook was
+    disabled, and what the webhook asks for today and got no delivery of: by default since it was made.
+    """
+    events = Event.objects.all()
     if since is not None:
-        rows = rows.filter(event__occurred_at__gte=since)
+        events = events.filter(occurred_at__gte=since)
     if until is not None:
-        rows = rows.filter(event__occurred_at__lt=until)
+        events = events.filter(occurred_at__lt=until)
+    if kind == JobKind.CANCEL_PENDING:
+        return events.filter(deliveries__webhook=webhook, deliveries__status__in=PENDING)
+    events = events.exclude(body="")
     if kind == JobKind.RECOVER:
-        return rows.filter(status__in=(DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED))
-    tried = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk")))
-    return rows.filter(Q(status=DeliveryStatus.SKIPPED), ~tried)
+        return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
+    return _missed(events, webhook, since=since or webhook.created_at)
 
 
 def start(
@@ -61,37 +71,44 @@ def start(
     until: datetime | None = None,
     requested_by: str = "",
 ) -> Job:
-    """Begin a job; a worker does it in batches (`work_on`).
+    """Begin a job; workers do it in batches (`work_on`).
 
-    Raises `ReplayError` for a recovery without a time range, for a range that is empty or longer than RECOVER_DAYS, for
-    sending to a disabled webhook, and where the same is under way already.
+    Raises `ReplayError` for a recovery without a time range, for a range that is empty or, for a recovery, longer than
+    RECOVER_DAYS, for sending to a webhook that is disabled, for one that was deleted, and where the same is under way.
     """
-    if kind != JobKind.CANCEL_PENDING:
-        _check_range(kind, since, until or now)
-        if not webhook.enabled or webhook.deleted_at is not None:
-            raise ReplayError(f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries.")
-    with transaction.atomic(using=router.db_for_write(Job)):
-        Webhook.objects.select_for_update().get(pk=webhook.pk)
+    since, until = _range(kind, since, until, now=now)
+    total = affected(kind, webhook, since=since, until=until).count()
+    using = router.db_for_write(Job)
+    with transaction.atomic(using=using):
+        refusal = _refusal(kind, Webhook.objects.select_for_update().get(pk=webhook.pk))
+        if refusal:
+            raise ReplayError(refusal)
         if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
             raise ReplayError(
                 f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
             )
-        return Job.objects.create(
+        job = Job.objects.create(
             kind=kind,
             webhook=webhook,
             since=since,
-            until=until or now,
-            total=affected(kind, webhook, since=since, until=until or now).count(),
+            until=until,
+            total=total,
             requested_by=requested_by,
             created_at=now,
         )
+        transaction.on_commit(lambda: get_queue().enqueue(WORK), using=using, robust=True)
+    return job
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
-    """Do one batch of a job; return whether more is left. Safe to be called by two workers at once."""
-    kind = JobKind(job.kind)
-    rows = affected(kind, job.webhook, since=job.since, until=job.until).filter(pk__gt=job.position)
-    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    """Do one batch of a job; return whether to go on. Safe to be called by two workers at once: one of them goes on."""
+    kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id)
+    refusal = _refusal(kind, webhook)
+    if refusal:
+        job.finish(now=now, error=refusal)
+        return False
+    events = affected(kind, webhook, since=job.since, until=job.until).filter(pk__gt=job.position)
+    ids = list(events.order_by("pk").values_list("pk", flat=True)[:BATCH])
     if not ids:
         job.finish(now=now)
         return False
@@ -99,25 +116,83 @@ def work_on(job: Job, *, now: datetime) -> bool:
         # The job's row first: it stays locked until the batch is committed with its count.
         if not job.advance(position=ids[-1], done=len(ids)):
             return False
-        chosen = Delivery.objects.among(ids)
-        if kind == JobKind.CANCEL_PENDING:
-            chosen.cancel(now=now)
-        else:
-            chosen.reopen(now=now, lane=Lane.REPLAY)
+        _change(kind, webhook, ids, now=now)
     return True
 
 
-def _check_range(kind: JobKind, since: datetime | None, until: datetime) -> None:
+def _missed(events: QuerySet[Event], webhook: Webhook, *, since: datetime) -> QuerySet[Event]:
+    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+    wanted = Q(pk__in=())
+    for pk, pattern in webhook.subscriptions.values_list("pk", "event_type"):
+        of_this = Q(subscription__isnull=True) | Q(subscription=pk)
+        wanted |= of_this & Q(type__in=event_names.matching(pattern))
+    # Nobody is told of what concerns themselves.
+    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
+    new = wanted & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
+    skipped = Q(Exists(own.filter(status=DeliveryStatus.SKIPPED)))
+    return events.filter(skipped | new, organization=webhook.organization_id)
+
+
+def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
+    rows = Delivery.objects.filter(webhook=webhook, event__in=event_ids)
+    if kind == JobKind.CANCEL_PENDING:
+        rows.cancel(now=now)
+    elif kind == JobKind.RECOVER:
+        # Asked again: a person may have sent one of them by hand since.
+        rows.filter(status__in=UNDELIVERED).reopen(now=now, lane=Lane.REPLAY)
+    else:
+        rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, lane=Lane.REPLAY)
+        _deliver_new(webhook, event_ids, now=now)
+
+
+def _deliver_new(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
+    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+    new = Event.objects.filter(~Exists(own), pk__in=event_ids)
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                event_id=pk,
+                webhook=webhook,
+                lane=Lane.REPLAY,
+                order_key=subject_key if webhook.ordered else None,
+                due_at=now,
+                created_at=now,
+            )
+            for pk, subject_key in new.values_list("pk", "subject_key")
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _refusal(kind: JobKind, webhook: Webhook) -> str:
+    """Return why there can be no such job for the webhook as it is now; nothing where there can."""
+    if webhook.deleted_at is not None:
+        return f"Webhook {webhook.pk} was deleted; nothing more is sent to it."
+    if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
+        return f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+    return ""
+
+
+def _range(
+    kind: JobKind, since: datetime | None, until: datetime | None, *, now: datetime
+) -> tuple[datetime | None, datetime]:
+    """Return the range, which ends now at the latest; raise `ReplayError` where there can't be such a one."""
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and timezone.is_naive(moment):
+            raise ReplayError(f"{name} has no time zone; give one, as in 2026-11-24T15:00:00Z.")
+    until = min(until or now, now)
     longest = timedelta(days=app_settings.RECOVER_DAYS)
     if since is None:
         if kind == JobKind.RECOVER:
             raise ReplayError(f"since is missing; a recovery takes a time range of at most {longest.days} days.")
-        return
+        return None, until
     if since >= until:
         raise ReplayError(
-            f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; turn them round."
+            f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; give an earlier one."
         )
-    if until - since > longest:
+    if kind == JobKind.RECOVER and until - since > longest:
         raise ReplayError(
-            f"since is {(until - since).days} days before until; the longest range is {longest.days} days."
+            f"since is {(until - since) / timedelta(days=1):.1f} days before until; "
+            f"the longest range is {longest.days} days."
         )
+    return since, until

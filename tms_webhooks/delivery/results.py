@@ -47,17 +47,18 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
             Delivery.objects.among(delivered).mark_delivered(token=token, now=now)
         for result in failed:
             _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
-        _skip_of_disabled([pk for pk, decision in decisions.items() if decision is not None], now=now)
+        _finish_of_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
         DeliveryAttempt.objects.write(
             [
                 _line(result, decisions.get(result.parcel.delivery_id), late=result.parcel.delivery_id not in ours)
                 for result in results
             ]
         )
-        alarm.raise_for([result for result in failed if decisions[result.parcel.delivery_id] is None], now=now)
+        given_up = [result for result in failed if decisions[result.parcel.delivery_id] is None]
+        disabled = alarm.raise_for([_alarming(result) for result in given_up if not result.parcel.single], now=now)
     for result in mine:
         _tell(result, decisions.get(result.parcel.delivery_id))
-    return paused
+    return {*paused, *disabled}
 
 
 def _still_held(results: Sequence[Result], *, token: str) -> set[int]:
@@ -107,6 +108,11 @@ def _schedule(parcel: Parcel) -> tuple[float, ...]:
     except ValidationError:
         logger.warning("webhook=%s has no valid schedule; the standard one is used", parcel.webhook_id)
         return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
+
+
+def _alarming(result: Result) -> alarm.GivenUp:
+    parcel = result.parcel
+    return alarm.GivenUp(parcel.delivery_id, parcel.webhook_id, parcel.event_id, result.outcome.message)
 
 
 def _final_status(result: Result) -> DeliveryStatus:
@@ -170,13 +176,16 @@ def _tell(result: Result, decision: RetryDecision | None) -> None:
 
 
 def give_back(ids: Collection[int], *, token: str, now: datetime) -> None:
-    """Return what was claimed and not sent: to wait for its webhook, or to be skipped where that is disabled."""
+    """Return what was claimed and not sent: to wait for its webhook, or to be finished where that gets no more."""
     if not ids:
         return
     Delivery.objects.among(ids).release(token=token, now=now)
-    _skip_of_disabled(ids, now=now)
+    _finish_of_stopped(ids, now=now)
 
 
-def _skip_of_disabled(ids: Collection[int], *, now: datetime) -> None:
+def _finish_of_stopped(ids: Collection[int], *, now: datetime) -> None:
+    """Skip those of these deliveries whose webhook is disabled, and cancel those whose webhook is deleted."""
     if ids:
-        Delivery.objects.among(ids).filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
+        rows = Delivery.objects.among(ids)
+        rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
+        rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)

@@ -73,6 +73,13 @@ class Senders:
         while (parcel := self._lanes.take()) is not None:
             begun_at = monotonic()
             result = send(parcel, client=self._client, clock=self._clock)
+            if needs_a_look(result):
+                self._lanes.halt(parcel.webhook_id)
             # In this order, so that what is under way is never in neither place.
             self._mailbox.put(result)
             self._lanes.done(parcel, monotonic() - begun_at)
+
+
+def needs_a_look(result: Result) -> bool:
+    """Return whether a result may keep its webhook from getting more: a failure, or a word to stop."""
+    return not result.outcome.success or result.outcome.disable is not None

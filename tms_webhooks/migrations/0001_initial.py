@@ -283,7 +283,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('less_than_days__isnull', True), ('more_than_days__isnull', True)), models.Q(('less_than_days__gt', 0), ('more_than_days__isnull', True)), models.Q(('more_than_days__gte', 0), ('more_than_days__lt', models.F('less_than_days'))), _connector='OR'), name='tms_subscription_window_order'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('less_than_days__isnull', True), ('more_than_days__isnull', True)), models.Q(('less_than_days__gt', 0), ('less_than_days__isnull', False), ('more_than_days__isnull', True)), models.Q(('less_than_days__isnull', False), ('more_than_days__gte', 0), ('more_than_days__isnull', False), ('more_than_days__lt', models.F('less_than_days'))), _connector='OR'), name='tms_subscription_window_order'),
         ),
         migrations.AddIndex(
             model_name='job',

@@ -40,6 +40,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Keep those that a worker may claim: due, or held under a lease that ran out."""
         return self.filter(due_at__lte=now)
 
+    def born_before(self, moment: datetime) -> DeliveryQuerySet:
+        """Keep those whose life, which begins anew with a replay, began before ``moment``."""
+        return self.filter(Q(reopened_at__lt=moment) | Q(reopened_at__isnull=True, created_at__lt=moment))
+
     def held(self, token: str) -> DeliveryQuerySet:
         """Keep those that the claim with this token holds still."""
         return self.filter(status=DeliveryStatus.IN_FLIGHT, lease=token)
@@ -58,6 +62,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         fresh = self.held(token).update(status=DeliveryStatus.PENDING, lease="", due_at=now)
         return tried + fresh
 
+    def lapse(self, *, now: datetime) -> int:
+        """Take back those whose lease ran out, as `release` does: no worker has to come for them to be finished."""
+        expired = self.due(now).filter(status=DeliveryStatus.IN_FLIGHT)
+        tried = expired.filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="")
+        return tried + expired.update(status=DeliveryStatus.PENDING, lease="")
+
     def mark_delivered(self, *, token: str, now: datetime) -> int:
         """Finish those that ``token`` holds: the receiver took them."""
         return self.held(token).update(
@@ -71,8 +81,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def skip(self, *, now: datetime) -> int:
-        """Finish those that no worker holds as skipped: their webhook is disabled."""
-        return self._finish(DeliveryStatus.SKIPPED, now=now)
+        """Finish those that no worker holds as skipped: their webhook is disabled. What is resent by hand goes out."""
+        return self.exclude(lane=Lane.BY_HAND)._finish(DeliveryStatus.SKIPPED, now=now)
 
     def cancel(self, *, now: datetime) -> int:
         """Call off those that no worker holds; what is in flight can't be called back."""

@@ -58,24 +58,24 @@ class Job(models.Model):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.done} of {self.total}"
 
+    def _unfinished(self) -> JobQuerySet:
+        return type(self).objects.unfinished().filter(pk=self.pk)
+
     def advance(self, *, position: int, done: int) -> bool:
         """Note a batch: so many more are done, up to this key; return False where another worker was faster."""
-        moved = (
-            type(self)
-            .objects.filter(pk=self.pk, position=self.position, status__in=(JobStatus.PENDING, JobStatus.RUNNING))
-            .update(status=JobStatus.RUNNING, position=position, done=F("done") + done)
-        )
+        here = self._unfinished().filter(position=self.position)
+        moved = here.update(status=JobStatus.RUNNING, position=position, done=F("done") + done)
         if moved:
             self.status, self.position, self.done = JobStatus.RUNNING, position, self.done + done
         return bool(moved)
 
     def finish(self, *, now: datetime, error: str = "") -> None:
-        """End the job, well or with an error."""
+        """End the job, well or with an error, unless somebody has."""
         values: dict[str, Any] = {
             "status": JobStatus.FAILED if error else JobStatus.FINISHED,
             "finished_at": now,
             "error": error[:500],
         }
-        type(self).objects.filter(pk=self.pk).update(**values)
-        for name, value in values.items():
-            setattr(self, name, value)
+        if self._unfinished().update(**values):
+            for name, value in values.items():
+                setattr(self, name, value)

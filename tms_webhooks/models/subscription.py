@@ -64,8 +64,14 @@ class Subscription(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(less_than_days__isnull=True, more_than_days__isnull=True)
-                | Q(less_than_days__gt=0, more_than_days__isnull=True)
-                | Q(more_than_days__gte=0, more_than_days__lt=F("less_than_days")),
+                | Q(less_than_days__isnull=False, less_than_days__gt=0, more_than_days__isnull=True)
+                # Without the first two a comparison with an empty one is unknown, and a check lets what is unknown pass.
+                | Q(
+                    less_than_days__isnull=False,
+                    more_than_days__isnull=False,
+                    more_than_days__gte=0,
+                    more_than_days__lt=F("less_than_days"),
+                ),
                 name="tms_subscription_window_order",
             ),
         ]

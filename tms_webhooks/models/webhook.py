@@ -240,6 +240,14 @@ class Webhook(models.Model):
             self.enabled, self.disabled_reason, self.disabled_at = False, reason, now
         return bool(changed)
 
+    def delete_softly(self, *, now: datetime) -> bool:
+        """Delete the webhook but for its row, of which the delivery log speaks; return whether it was there until now."""
+        rows = type(self).objects.existing().filter(pk=self.pk)
+        deleted = bool(rows.update(deleted_at=now, updated_at=now))
+        if deleted:
+            self.deleted_at = now
+        return deleted
+
     def heal(self, *, now: datetime) -> None:
         """Forget the failures: the receiver works, or somebody says so. Enables a webhook that was disabled."""
         healthy: dict[str, Any] = {

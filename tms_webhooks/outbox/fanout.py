@@ -18,6 +18,7 @@ from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 200
+LONGEST_KEY = 18
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
 
 
 def _spoken_of(event_type: str, subject_id: str) -> int:
-    return int(subject_id) if event_names.is_operational(event_type) else 0
+    # A host may tell of webhooks of its own, which may have other keys than ours.
+    is_key = subject_id.isdecimal() and len(subject_id) <= LONGEST_KEY
+    return int(subject_id) if is_key and event_names.is_operational(event_type) else 0
 
 
 def _own_lock() -> tuple[str, ...]:

@@ -31,6 +31,9 @@ class Queue(ABC):
     is allowed: what it would have done is found again by the sweep.
     """
 
+    keeps_drains = True
+    """Whether drains are at work all the time. False where nobody runs what is enqueued."""
+
     @abstractmethod
     def enqueue(self, function: str, *args: object) -> None:
         """Run the function at this dotted path soon."""
@@ -46,6 +49,10 @@ class Queue(ABC):
     def when_workers_start(self, call: Callable[[], None]) -> bool:
         """Have every worker process make ``call`` as it starts; return False where the queue can't. Idempotent."""
         return False
+
+    def overdue(self, since: datetime) -> list[str]:
+        """Return the names of those periodic jobs that should have run at ``since`` and have not run yet."""
+        return []
 
     def check(self) -> list[CheckMessage]:
         """Return what is wrong with the queue's own configuration."""

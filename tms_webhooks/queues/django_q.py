@@ -94,6 +94,13 @@ class DjangoQQueue(Queue):
             if not created and schedule.func != job.function:
                 Schedule.objects.using(using).filter(pk=schedule.pk).update(func=job.function)
 
+    def overdue(self, since: datetime) -> list[str]:
+        """Return the names of those schedules of ours that were due at ``since``; one that an admin stopped is not."""
+        if not apps.is_installed("django_q"):
+            return []
+        ours = Schedule.objects.filter(func__startswith="tms_webhooks.", next_run__lte=since).exclude(repeats=0)
+        return list(ours.order_by("name").values_list("name", flat=True))
+
     def check(self) -> list[CheckMessage]:
         """Return the traps of django-q2 that this host's settings walk into."""
         if not apps.is_installed("django_q"):

@@ -10,6 +10,8 @@ from tms_webhooks.queues.base import Periodic, Queue
 class SilentQueue(Queue):
     """Rings nothing. Deliveries wait until a drain is run: by ``webhooks_drain``, or by hand."""
 
+    keeps_drains = False
+
     def enqueue(self, function: str, *args: object) -> None:
         """Do nothing."""
 

@@ -13,7 +13,6 @@ from tests.integration.delivery.worker import Worker
 from tms_webhooks.delivery.engine import Drain, Tally
 from tms_webhooks.outbox.fanout import fan_out
 
-
 PATIENCE = 30.0
 
 

@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
+from example_project.training.factories import TrainingClassFactory
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.ring import bell
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +77,30 @@ def test_a_drain_that_nobody_wakes_finds_what_comes_while_it_runs(settings, drai
 
     assert len(wire.requests) == 2
     assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 60.0}
+    training_class = TrainingClassFactory()
+    subscribed(organization=training_class.organization)
+    stop, looks = threading.Event(), []
+
+    def look(now):
+        looks.append(None)
+        fanned = fan_out(now)
+        if len(looks) == 2:
+            training_class.cancel()
+        if wire.requests:
+            stop.set()
+        return fanned
+
+    threading.Timer(0.1, bell.ring).start()
+    # The second look is the bell's doing, and so is the third, at which the event is found.
+    Drain(fan_out=look, clock=clock, client=wire).run(seconds=5, stop=stop)
+
+    assert len(wire.requests) == 1
+    assert len(looks) < 10
 
 
 def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):

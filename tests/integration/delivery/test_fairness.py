@@ -45,7 +45,9 @@ def by_webhook(parcels) -> dict[int, int]:
 # What one webhook may have in flight
 
 
-@pytest.mark.parametrize(("setting", "own", "most"), [(None, None, 2), (1, None, 1), (4, None, 4), (4, 1, 1), (1, 5, 5)])
+@pytest.mark.parametrize(
+    ("setting", "own", "most"), [(None, None, 2), (1, None, 1), (4, None, 4), (4, 1, 1), (1, 5, 5)]
+)
 def test_a_webhook_has_at_most_so_many_in_flight(settings, worker, backlog, setting, own, most):
     if setting:
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "MAX_IN_FLIGHT": setting}
@@ -212,7 +214,9 @@ def test_where_more_webhooks_have_a_backlog_than_fit_a_batch_all_are_served(sett
 def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clock):
     for _ in range(3):
         blocked = subscribed(ordered=True)
-        earlier = write_delivery(blocked, now=clock.now, status="waiting", due_at=clock.now + timedelta(hours=1), order_key=7)
+        earlier = write_delivery(
+            blocked, now=clock.now, status="waiting", due_at=clock.now + timedelta(hours=1), order_key=7
+        )
         write_delivery(blocked, now=clock.now, order_key=7)
         assert earlier.event_id < blocked.deliveries.order_by("-event_id").first().event_id
     free = write_delivery(subscribed(), now=clock.now)
@@ -273,7 +277,8 @@ def test_many_webhooks_are_all_served(run, wire):
 # Several workers at the same moment
 
 several = pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
+    connection.vendor == "sqlite",
+    reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
 )
 
 

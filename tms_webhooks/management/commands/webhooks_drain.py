@@ -38,24 +38,21 @@ class Command(BaseCommand):
         """Add the options."""
         parser.add_argument("--seconds", type=number_of_seconds, help="end after so many seconds")
         parser.add_argument("--until-idle", action="store_true", help="end as soon as nothing is due")
-        parser.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help="print what was done as one JSON object"
+        )
 
-    def handle(self, *, seconds: float | None, until_idle: bool, json: bool, **_options: Any) -> None:
+    def handle(self, *, seconds: float | None, until_idle: bool, as_json: bool, **_options: Any) -> None:
         """Drain, and say what was done."""
         with stop_on_signal() as stop:
             drain = Drain(fan_out=on_fresh_connections(fan_out))
             tally = drain.run(seconds=seconds, stop=stop, until_idle=until_idle)
-        if json:
-            self.stdout.write(as_json(asdict(tally)))
+        if as_json:
+            self.stdout.write(json.dumps(asdict(tally)))
         else:
             self.stdout.write(
                 f"{tally.events} events fanned out, {tally.sent} requests sent, {tally.delivered} of them delivered."
             )
-
-
-def as_json(values: dict[str, Any]) -> str:
-    """Return the values as one line of JSON."""
-    return json.dumps(values)
 
 
 @contextmanager

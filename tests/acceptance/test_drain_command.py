@@ -1,0 +1,233 @@
+"""``manage.py webhooks_drain``: a real process on a database file delivers, and ends when it is asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.receiver import Answer, Receiver
+from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
+from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
+
+ROOT = Path(__file__).parents[2]
+PREPARE = """
+import sys
+import django
+django.setup()
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+WebhookFactory(organization=OrganizationFactory(), url=sys.argv[1], events=["class.scheduled"], max_in_flight=2)
+"""
+SCHEDULE = """
+import sys
+import django
+django.setup()
+from example_project.training.factories import CourseFactory, TrainingClassFactory
+from example_project.training.models import Organization
+organization = Organization.objects.order_by("pk")[0]
+course = CourseFactory(organization=organization)
+TrainingClassFactory.create_batch(int(sys.argv[1]), organization=organization, course=course, external_id=None)
+"""
+
+
+class World:
+    """A database file with a webhook, and the processes that work on it."""
+
+    def __init__(self, file: Path, *, ports: str = "") -> None:
+        self.file = file
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TMS_DATABASE": f"sqlite:///{quote(str(file))}",
+            "TMS_DEMO_PORTS": ports,
+        }
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def run(self, *arguments: str) -> str:
+        """Run Python to its end, and return what it wrote."""
+        process = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    def drain(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command."""
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "webhooks_drain", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def schedule_classes(self, number: int) -> None:
+        """Make so many events."""
+        self.run("-c", SCHEDULE, str(number))
+
+    def deliveries(self) -> list[tuple[str, str, int]]:
+        """Return (status, lease, attempts) of each delivery, as the file has them."""
+        with closing(sqlite3.connect(self.file)) as database:
+            return database.execute("SELECT status, lease, attempts FROM tms_webhooks_delivery ORDER BY id").fetchall()
+
+    def slots(self) -> list[tuple[str]]:
+        with closing(sqlite3.connect(self.file)) as database:
+            return database.execute("SELECT owner FROM tms_webhooks_drainslot").fetchall()
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory) -> Path:
+    """A database file with all tables and no rows."""
+    file = tmp_path_factory.mktemp("tables") / "empty.sqlite3"
+    World(file).run("manage.py", "migrate", "--verbosity=0")
+    return file
+
+
+@pytest.fixture
+def world(tables, tmp_path, receiver) -> Iterator[World]:
+    world = World(Path(shutil.copy(tables, tmp_path)), ports=str(receiver.port))
+    world.run("-c", PREPARE, receiver.url)
+    yield world
+    for process in world.processes:
+        process.kill()
+        process.communicate()
+
+
+def ended_by(process: subprocess.Popen[str], number: int) -> tuple[float, str, str]:
+    """Send a signal, and return how long the process took to end, and what it wrote."""
+    start = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    return time.monotonic() - start, out, err
+
+
+def wait_until_delivered(world: World, number: int) -> None:
+    end = time.monotonic() + 10
+    while [row[0] for row in world.deliveries()].count("delivered") < number:
+        assert time.monotonic() < end, world.deliveries()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
+    process = world.drain("--json")
+    world.schedule_classes(3)
+    receiver.wait_for(3)
+    wait_until_delivered(world, 3)
+
+    seconds, out, err = ended_by(process, number)
+
+    assert (process.returncode, seconds < 2.0) == (0, True), (seconds, err)
+    assert json.loads(out.splitlines()[-1]) == {"events": 3, "sent": 3, "delivered": 3}
+    assert "Traceback" not in err
+    assert world.deliveries() == [("delivered", "", 1)] * 3
+    assert world.slots() == []
+
+
+def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
+    receiver.respond = lambda request: Answer(delay=0.7)
+    world.schedule_classes(6)
+    process = world.drain()
+    receiver.wait_for(2)
+
+    seconds, out, err = ended_by(process, signal.SIGTERM)
+
+    assert (process.returncode, seconds < 2.0) == (0, True), (seconds, err)
+    assert len(receiver.received) == 2
+    assert sorted(world.deliveries()) == [("delivered", "", 1)] * 2 + [("pending", "", 0)] * 4
+    assert out.splitlines()[-1] == "6 events fanned out, 2 requests sent, 2 of them delivered."
+
+
+def test_a_second_signal_ends_it_at_once(world, receiver):
+    receiver.respond = lambda request: Answer(delay=3.0)
+    world.schedule_classes(1)
+    process = world.drain()
+    receiver.wait_for(1)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None
+
+    seconds, _out, _err = ended_by(process, signal.SIGTERM)
+
+    assert (process.returncode, seconds < 1.0) == (-signal.SIGTERM, True)
+    ((status, lease, attempts),) = world.deliveries()
+    # It comes due when the lease has run out.
+    assert (status, lease != "", attempts) == ("in_flight", True, 0)
+
+
+# The options
+
+
+@pytest.mark.django_db
+def test_it_ends_where_nothing_is_due(capsys):
+    call_command("webhooks_drain", "--until-idle", "--json")
+
+    assert json.loads(capsys.readouterr().out) == {"events": 0, "sent": 0, "delivered": 0}
+
+
+@pytest.mark.django_db
+def test_it_ends_after_its_time(capsys):
+    start = time.monotonic()
+
+    call_command("webhooks_drain", "--seconds", "0.3")
+
+    assert 0.3 <= time.monotonic() - start < 1.5
+    assert capsys.readouterr().out == "0 events fanned out, 0 requests sent, 0 of them delivered.\n"
+
+
+@pytest.mark.django_db
+def test_it_leaves_the_process_its_own_signal_handlers(capsys):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    call_command("webhooks_drain", "--until-idle")
+
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", ""])
+def test_a_time_that_is_none_is_refused(text):
+    with pytest.raises(CommandError, match="is not a number of seconds above 0"):
+        call_command("webhooks_drain", f"--seconds={text}")
+
+
+def test_the_help_says_that_it_takes_no_slot():
+    assert "takes none of the slots" in DrainCommand.help
+
+
+# Connections
+
+
+def test_old_connections_are_let_go_of_once_a_minute(monkeypatch):
+    closed, looked, now = [], [], [0.0]
+    monkeypatch.setattr(
+        "tms_webhooks.management.commands.webhooks_drain.close_old_connections", lambda: closed.append(now[0])
+    )
+    look = on_fresh_connections(lambda moment: looked.append(moment) or 7, clock=lambda: now[0])
+
+    for now[0] in (0.0, CONNECTIONS_CHECKED_EVERY - 0.1, CONNECTIONS_CHECKED_EVERY, CONNECTIONS_CHECKED_EVERY + 1.0):
+        assert look("now") == 7
+
+    assert closed == [CONNECTIONS_CHECKED_EVERY]
+    assert looked == ["now"] * 4

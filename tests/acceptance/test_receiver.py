@@ -1,0 +1,128 @@
+"""The receiver that verifies, as a customer would run it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from example_project.receiver import ANY_PATH, LARGEST_BODY, Incoming, Receiver
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+EVENT = {"id": "evt_1", "type": "class.cancelled", "data": {"name": "Zoë's class"}}
+
+
+class Keeping(Receiver):
+    """Keeps what it handled; ``broken`` has it fail."""
+
+    broken = False
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        super().__init__(secrets)
+        self.kept: list[tuple[str, Mapping[str, Any]]] = []
+
+    def handle(self, request: Incoming, event: Mapping[str, Any]) -> None:
+        if self.broken:
+            raise RuntimeError("the database is away")
+        self.kept.append((request.path, event))
+
+
+def serve(receiver: Keeping) -> Iterator[Keeping]:
+    with receiver:
+        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield receiver
+        receiver.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Keeping]:
+    yield from serve(Keeping({"/hook": SECRET}))
+
+
+def send(
+    receiver: Receiver,
+    *,
+    secret: str = SECRET,
+    at: datetime | None = None,
+    body: bytes | None = None,
+    path: str = "/hook",
+    **headers: str,
+) -> int:
+    """Sign and send the event, and return the status that came back."""
+    at = at or datetime.now(UTC)
+    content = json.dumps(EVENT).encode()
+    signed = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign("evt_1", at, content.decode()),
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", int(receiver.server_address[1]), timeout=5)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request("POST", path, body=content if body is None else body, headers={**signed, **named})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_what_is_signed_is_handled(receiver):
+    assert send(receiver) == 204
+    assert receiver.kept == [("/hook", EVENT)]
+
+
+def test_what_comes_twice_is_handled_once(receiver):
+    assert [send(receiver), send(receiver)] == [204, 204]
+    assert receiver.kept == [("/hook", EVENT)]
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        {"secret": "whsec_c29tZWJvZHkgZWxzZSdzIHNlY3JldA=="},
+        {"body": b'{"id": "evt_1", "type": "class.completed"}'},
+        {"body": b"\xff"},
+        {"at": datetime.now(UTC) - timedelta(minutes=6)},
+        {"webhook_id": "evt_2"},
+        {"webhook_signature": "v1"},
+        {"webhook_signature": "v1,not base64"},
+        {"webhook_timestamp": "yesterday"},
+    ],
+    ids=["secret", "body", "bytes", "time", "id", "shape", "base64", "stamp"],
+)
+def test_a_forgery_is_refused_and_not_handled(receiver, forgery):
+    assert send(receiver, **forgery) == 401
+    assert receiver.kept == []
+
+
+def test_a_path_without_a_secret_is_not_found(receiver):
+    assert send(receiver, path="/other") == 404
+    assert receiver.kept == []
+
+
+def test_one_secret_can_stand_for_every_path():
+    for receiver in serve(Keeping({ANY_PATH: SECRET})):
+        assert send(receiver, path="/anything") == 204
+        assert receiver.kept == [("/anything", EVENT)]
+
+
+def test_what_could_not_be_handled_is_answered_with_500_and_handled_when_it_comes_again(receiver, capfd):
+    receiver.broken = True
+    assert send(receiver) == 500
+    assert "the database is away" in capfd.readouterr().err
+
+    receiver.broken = False
+    assert send(receiver) == 204
+    assert receiver.kept == [("/hook", EVENT)]
+
+
+def test_a_body_that_is_too_large_is_refused_unread(receiver):
+    assert send(receiver, body=b"", content_length=str(LARGEST_BODY + 1)) == 413
+    assert receiver.kept == []

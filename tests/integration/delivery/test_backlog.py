@@ -1,0 +1,153 @@
+"""What waits, and since when: only what may be sent now is late."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.delivery.backlog import Backlog, backlog, waiting
+from tms_webhooks.models import Delivery, Event
+
+pytestmark = pytest.mark.django_db
+
+NOTHING = Backlog(
+    deliveries=0,
+    in_flight=0,
+    oldest_due_seconds=None,
+    oldest_due_webhook=None,
+    events=0,
+    oldest_event_seconds=None,
+)
+
+
+def due_for(webhook, seconds: float, *, clock, **values) -> Delivery:
+    """Write a delivery that has been due for so long."""
+    return write_delivery(webhook, now=clock.now, **{"due_at": clock.now - timedelta(seconds=seconds), **values})
+
+
+def finished(webhook, *, clock, status=DeliveryStatus.DELIVERED) -> Delivery:
+    return write_delivery(webhook, now=clock.now, status=status, due_at=None, finished_at=clock.now)
+
+
+def in_flight(webhook, *, clock, left: float = 20.0) -> Delivery:
+    return due_for(webhook, -left, clock=clock, status=DeliveryStatus.IN_FLIGHT, lease="worker")
+
+
+def test_nothing_waits_where_all_is_finished(clock):
+    webhook = subscribed()
+    for status in ("delivered", "exhausted", "failed", "skipped", "cancelled"):
+        finished(webhook, clock=clock, status=status)
+
+    assert backlog(now=clock.now) == NOTHING
+
+
+def test_the_open_ones_are_counted_and_the_longest_due_named(clock):
+    one, other = subscribed(), subscribed()
+    due_for(one, 30, clock=clock)
+    due_for(other, 90, clock=clock, status=DeliveryStatus.WAITING)
+    due_for(other, -600, clock=clock, status=DeliveryStatus.WAITING)
+    in_flight(one, clock=clock)
+    finished(one, clock=clock)
+
+    found = backlog(now=clock.now)
+
+    assert (found.deliveries, found.in_flight) == (4, 1)
+    assert (found.oldest_due_seconds, found.oldest_due_webhook) == (90.0, other.pk)
+    assert waiting(now=clock.now)[one.pk] == waiting(now=clock.now, webhook=one)[one.pk]
+
+
+def test_what_comes_due_later_is_not_late(clock):
+    due_for(subscribed(), -1, clock=clock)
+
+    assert backlog(now=clock.now).oldest_due_seconds is None
+
+
+def test_a_lease_that_ran_out_is_due(clock):
+    in_flight(subscribed(), clock=clock, left=-45)
+
+    assert backlog(now=clock.now).oldest_due_seconds == 45.0
+
+
+def test_what_waits_for_a_paused_webhook_is_not_late(clock):
+    paused = subscribed(paused_until=clock.now + timedelta(minutes=1))
+    due_for(paused, 500, clock=clock)
+
+    found = backlog(now=clock.now)
+
+    assert (found.deliveries, found.oldest_due_seconds) == (1, None)
+    assert backlog(now=clock.advance(minutes=1)).oldest_due_seconds == 560.0
+
+
+def test_what_waits_for_a_disabled_webhook_is_not_late_unless_sent_by_hand(clock):
+    disabled = subscribed(enabled=False)
+    due_for(disabled, 500, clock=clock)
+    assert backlog(now=clock.now).oldest_due_seconds is None
+
+    due_for(disabled, 20, clock=clock, lane=Lane.BY_HAND)
+
+    assert backlog(now=clock.now).oldest_due_seconds == 20.0
+
+
+def test_what_waits_for_an_earlier_event_of_its_object_is_not_late(clock):
+    webhook = subscribed(ordered=True)
+    due_for(webhook, -3600, clock=clock, order_key=7, status=DeliveryStatus.WAITING, attempts=1)
+    due_for(webhook, 900, clock=clock, order_key=7)
+    assert backlog(now=clock.now).oldest_due_seconds is None
+
+    due_for(webhook, 40, clock=clock, order_key=8)
+
+    assert backlog(now=clock.now).oldest_due_seconds == 40.0
+
+
+def test_a_replay_counts_as_live_traffic_does(clock):
+    webhook = subscribed()
+    due_for(webhook, 70, clock=clock, lane=Lane.REPLAY)
+    due_for(webhook, 10, clock=clock)
+
+    assert waiting(now=clock.now)[webhook.pk] == (found := waiting(now=clock.now, webhook=webhook)[webhook.pk])
+    assert (found.deliveries, found.due_since) == (2, clock.now - timedelta(seconds=70))
+
+
+def test_what_is_left_of_a_deleted_webhook_does_not_count(clock):
+    due_for(subscribed(deleted_at=clock.now), 500, clock=clock)
+
+    found = backlog(now=clock.now)
+
+    assert (found.deliveries, found.oldest_due_seconds) == (0, None)
+
+
+def test_new_events_wait_for_their_deliveries(clock):
+    organization = OrganizationFactory()
+    first = write_event(organization)
+    write_event(organization)
+    Event.objects.filter(pk=first.pk).update(occurred_at=clock.now - timedelta(seconds=33))
+    fanned_out = write_event(organization)
+    Event.objects.filter(pk=fanned_out.pk).update(fanned_out_at=clock.now)
+
+    found = backlog(now=clock.now)
+
+    assert (found.events, found.oldest_event_seconds) == (2, 33.0)
+
+
+def test_one_organization_and_one_webhook_see_their_own(clock):
+    one, other = subscribed(), subscribed()
+    sibling = subscribed(organization=one.organization)
+    due_for(one, 10, clock=clock)
+    due_for(sibling, 20, clock=clock)
+    due_for(other, 30, clock=clock)
+    in_flight(other, clock=clock)
+    write_event(one.organization)
+
+    of_organization = backlog(now=clock.now, organization=one.organization)
+    of_key = backlog(now=clock.now, organization=one.organization_id)
+    of_webhook = backlog(now=clock.now, webhook=one)
+
+    assert of_organization == of_key
+    assert (of_organization.deliveries, of_organization.in_flight, of_organization.events) == (2, 0, 1)
+    assert (of_organization.oldest_due_seconds, of_organization.oldest_due_webhook) == (20.0, sibling.pk)
+    assert (of_webhook.deliveries, of_webhook.oldest_due_seconds, of_webhook.events) == (1, 10.0, 1)
+    assert backlog(now=clock.now, webhook=other).events == 0

@@ -1,0 +1,39 @@
+"""``python -m tests.scenarios.outbox``: fill the outbox of a scenario, or show what has become of it, as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import django
+
+
+def fill(url: str, events: int) -> None:
+    """Write events for two webhooks of one organization, at ``/first`` and ``/second`` of the URL."""
+    from tests.integration.delivery.rows import subscribed, write_events
+    from tms_webhooks.models import Webhook
+
+    first = subscribed()
+    second = subscribed(organization=first.organization)
+    for webhook, path in ((first, "first"), (second, "second")):
+        Webhook.objects.filter(pk=webhook.pk).update(url=f"{url}/{path}")
+    write_events(first.organization, events)
+
+
+def show() -> dict[str, object]:
+    """Return the deliveries (webhook's URL, event, status, attempts), and the attempts (delivery, number, status)."""
+    from tms_webhooks.models import Delivery, DeliveryAttempt
+
+    deliveries = Delivery.objects.select_related("webhook", "event").order_by("pk")
+    return {
+        "deliveries": [(one.webhook.url, one.event.public_id, one.status, one.attempts) for one in deliveries],
+        "attempts": list(DeliveryAttempt.objects.order_by("pk").values_list("delivery_id", "number", "status_code")),
+    }
+
+
+if __name__ == "__main__":
+    django.setup()
+    if sys.argv[1] == "fill":
+        fill(sys.argv[2], int(sys.argv[3]))
+    else:
+        print(json.dumps(show()))  # noqa: T201

@@ -1,0 +1,11 @@
+"""Settings of the processes that a scenario starts: the tests' own, and what the scenario changes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tests.settings import *  # noqa: F403
+from tests.settings import TMS_WEBHOOKS
+
+TMS_WEBHOOKS = {**TMS_WEBHOOKS, **json.loads(os.environ.get("TMS_SCENARIO", "{}"))}

@@ -1,0 +1,130 @@
+"""``manage.py webhooks_status``: what waits, and how deliveries fare."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from tms_webhooks.delivery.stats import Stats, WebhookStats, Window, stats
+from tms_webhooks.models import Webhook
+
+NOTHING = "-"
+LONGEST_NAME = 30
+HEADINGS = ("id", "name", "state", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
+# Numbers stand right, words left.
+WORDS = frozenset({1, 2})
+
+
+class Command(BaseCommand):
+    """Print the numbers as a table or as JSON."""
+
+    help = (
+        "Show what waits, how long deliveries take, and how the receivers answer, by webhook: attempts, their success and "
+        "duration in the last 24 hours and 30 days. The numbers are those of each webhook's last attempts, at most "
+        "1000, fewer where there are many webhooks; + marks a time range that has more."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--webhook", type=int, metavar="ID", help="one webhook only")
+        which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(self, *, webhook: int | None, organization: str | None, as_json: bool, **_options: Any) -> None:
+        """Read and print."""
+        found = stats(
+            now=timezone.now(),
+            organization=None if organization is None else key_of_organization(organization),
+            webhook=None if webhook is None else webhook_of(webhook),
+        )
+        # Keys of organizations may be UUIDs.
+        self.stdout.write(json.dumps(asdict(found), default=str) if as_json else "\n".join(report(found)))
+
+
+def webhook_of(pk: int) -> Webhook:
+    """Return a webhook; raise `CommandError` where there is none."""
+    webhook = Webhook.objects.existing().filter(pk=pk).first()
+    if webhook is None:
+        raise CommandError(f"There is no webhook {pk}.")
+    return webhook
+
+
+def key_of_organization(text: str) -> Any:
+    """Return the key of an organization; raise `CommandError` where there is none."""
+    model: Any = Webhook._meta.get_field("organization").related_model
+    try:
+        return model._base_manager.only("pk").get(pk=text).pk
+    except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
+        raise CommandError(f"There is no organization {text}.") from None
+
+
+def report(found: Stats) -> Iterator[str]:
+    """Yield the lines for a person."""
+    waits, lag = found.backlog, found.lag
+    yield f"Deliveries open    {waits.deliveries}, {waits.in_flight} of them in flight"
+    yield f"Oldest due         {ago(waits.oldest_due_seconds)}"
+    yield f"Events to fan out  {waits.events}, the oldest {ago(waits.oldest_event_seconds)}"
+    yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in the last hour)"
+    if not found.webhooks:
+        return
+    yield ""
+    yield from table([HEADINGS, *(line(webhook) for webhook in found.webhooks)])
+    if found.left_out:
+        yield f"and {found.left_out} more that were served longer ago; --webhook or --organization shows them."
+    for webhook in found.webhooks:
+        if len(found.webhooks) == 1 and webhook.statuses:
+            yield ""
+            counts = ", ".join(f"{count} {status}" for status, count in webhook.statuses.items())
+            yield f"Of its newest deliveries: {counts}"
+
+
+def line(webhook: WebhookStats) -> tuple[str, ...]:
+    """Return the cells of one webhook."""
+    name = webhook.name if len(webhook.name) <= LONGEST_NAME else webhook.name[: LONGEST_NAME - 1] + "…"
+    return (
+        str(webhook.id),
+        name,
+        webhook.state,
+        str(webhook.backlog),
+        ago(webhook.due_seconds),
+        *window(webhook.day),
+        *window(webhook.month),
+    )
+
+
+def window(found: Window) -> tuple[str, str, str, str]:
+    """Return the cells of one time range."""
+    attempts = f"{found.attempts}{'' if found.complete else '+'}"
+    if found.success_rate is None:
+        return attempts, NOTHING, NOTHING, NOTHING
+    # Cut, not rounded: 100 % means all of them.
+    return attempts, f"{int(found.success_rate * 1000) / 10:.1f} %", f"{found.p50_ms} ms", f"{found.p95_ms} ms"
+
+
+def ago(seconds: float | None) -> str:
+    """Return a time for a person: two digits are enough."""
+    if seconds is None:
+        return NOTHING
+    for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds * 1000:.0f} ms"
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the rows with their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index in WORDS else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
