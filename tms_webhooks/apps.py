@@ -17,7 +17,7 @@ class TmsWebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         """Find the host's sources, listen to their models, and load the checks."""
-        from tms_webhooks import checks, receivers, tasks
+        from tms_webhooks import checks, receivers, tasks, telemetry
         from tms_webhooks.catalogue import types  # noqa: F401
         from tms_webhooks.outbox import operational
         from tms_webhooks.sources.registry import all_sources
@@ -29,3 +29,4 @@ class TmsWebhooksConfig(AppConfig):
         checks.register_all()
         post_migrate.connect(tasks.install_schedules, sender=self)
         tasks.watch_workers()
+        telemetry.connect()

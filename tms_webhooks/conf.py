@@ -18,6 +18,9 @@ from django.core import mail
 SETTING_NAME = "TMS_WEBHOOKS"
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
 
+TELEMETRY_PACKAGES: Mapping[str, str] = {"prometheus": "prometheus_client", "otel": "opentelemetry.trace"}
+"""What each entry of the setting TELEMETRY has to be able to import; the names are those of the extras."""
+
 T = TypeVar("T")
 
 
@@ -184,6 +187,14 @@ class AppSettings:
         "Dotted path of a function from an organization to its e-mail addresses, for webhooks that name none themselves.",
     )
     RECOVER_DAYS = whole(14, "The longest time range of a recovery, in days.", least=1)
+
+    # Measuring
+    TELEMETRY: Setting[tuple[str, ...]] = Setting(
+        (),
+        "What to measure for: 'prometheus' and 'otel' (OpenTelemetry); pip install 'tms-webhooks[prometheus,otel]'.",
+        valid=_list_of(lambda name: isinstance(name, str) and name in TELEMETRY_PACKAGES),
+        expects="a list of 'prometheus' and 'otel'",
+    )
 
     # Keeping and forgetting
     KEEP_PAYLOADS_DAYS = whole(30, "Days a payload is kept.", least=1)

@@ -7,6 +7,12 @@ from django.dispatch import Signal
 event_recorded = Signal()
 """An event was written to the outbox, in the host's own transaction. Sent with ``event``."""
 
+attempt_recorded = Signal()
+"""An attempt was made and written down. Sent with ``delivery_id``, ``event_id``, ``webhook_id``, ``number``,
+``started_at``, ``seconds`` (how long it took), ``status_code`` (None without an answer), ``error_class`` (empty after
+success) and ``next_delay`` (seconds to the next one; None where there is none). Late ones, of a worker that had lost its
+lease, are not told."""
+
 delivery_finished = Signal()
 """A delivery reached a final state. Sent with ``delivery_id``, ``event_id``, ``webhook_id`` and ``status``."""
 

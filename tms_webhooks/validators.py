@@ -6,6 +6,7 @@ A message never holds a header's value, which may be a password.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ OWN_PREFIXES = ("webhook-", "tms-")
 
 NAMED_SCHEDULES = ("standard", "skillable", "none")
 DELAYS_LIMIT = 15
+SLOWEST_RATE = 0.001
 LONGEST_DELAY = 7 * 86_400
 """Seconds. Fixed rather than the setting of a delivery's lifetime, so that what was valid once stays valid."""
 
@@ -196,6 +198,18 @@ def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -
 
 def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
     return ValidationError(message, code=code, params=params)
+
+
+def validate_rate(value: float) -> None:
+    """Refuse a rate per second that is no number from 0.001 up."""
+    # Infinity and "not a number" are numbers to a JSON parser, and fail this comparison.
+    if not SLOWEST_RATE <= value < math.inf:
+        raise _problem(
+            _("%(value)s requests a second are no rate. Give %(slowest)s or more, or leave it empty for no limit."),
+            code="rate",
+            value=_short(value),
+            slowest=SLOWEST_RATE,
+        )
 
 
 def validate_contacts(text: str) -> None:

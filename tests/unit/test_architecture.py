@@ -89,6 +89,7 @@ def test_the_package_keeps_its_import_contracts(copy):
 LAYERS = "A module imports only from lines below its own; neighbours on a line leave each other alone"
 HTTP = "Only net/ talks HTTP"
 QUEUE = "Only queues/django_q.py knows django-q2"
+TELEMETRY = "Only telemetry/ knows Prometheus and OpenTelemetry"
 API = "Only api/ imports Django REST framework"
 PURE = "The pure modules know no tables, no HTTP and no queue"
 
@@ -101,6 +102,13 @@ PURE = "The pure modules know no tables, no HTTP and no queue"
         ("delivery/send.py", "import requests", [HTTP]),
         ("tasks.py", "from urllib3.util import Retry", [HTTP]),
         ("queues/immediate.py", "from django_q.tasks import async_task", [QUEUE]),
+        ("delivery/send.py", "from opentelemetry import trace", [TELEMETRY]),
+        ("apps.py", "import prometheus_client", [TELEMETRY]),
+        (
+            "delivery/results.py",
+            "from tms_webhooks import telemetry",
+            [LAYERS],
+        ),  # the engine is watched, it does not look
         ("admin/__init__.py", "from rest_framework import serializers", [API]),
         ("delivery/retry.py", "from tms_webhooks.models import Delivery", [PURE]),
         ("payloads/build.py", "from tms_webhooks.sources import snapshots", [PURE]),  # by way of another module

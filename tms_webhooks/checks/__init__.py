@@ -18,6 +18,7 @@ CHECKS = (
     settings.check_stray_settings,
     settings.check_formats,
     settings.check_times,
+    settings.check_telemetry,
     settings.check_organization_model,
     environment.check_queue,
     environment.check_sqlite,

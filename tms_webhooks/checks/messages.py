@@ -26,6 +26,7 @@ MEANINGS: Mapping[str, str] = {
     "W011": "A setting of its own looks like one of this app's.",
     "W012": "`HEARTBEAT` is too long for `LEASE`.",
     "W013": "`RETRY_DELAYS` goes on for longer than `DELIVERY_LIFETIME`.",
+    "W014": "`TELEMETRY` lists something whose package is not installed.",
     # The queue; raised by queues/django_q.py
     "E020": "django-q2 is the queue, but not installed.",
     "W021": "django-q2 would run a drain twice.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from django.apps import apps
@@ -16,6 +17,7 @@ from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.conf import (
     ORGANIZATION_MODEL_SETTING,
     SETTING_NAME,
+    TELEMETRY_PACKAGES,
     AppSettings,
     Setting,
     app_settings,
@@ -93,6 +95,19 @@ def check_times(**_kwargs: Any) -> list[CheckMessage]:
     return [*_check_overlap(), *_check_heartbeat(), *_check_lifetime()]
 
 
+def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of measurements that nobody makes, because a package is missing."""
+    return [
+        message(
+            "W014",
+            f"{SETTING_NAME}['TELEMETRY'] lists {name!r}, and {TELEMETRY_PACKAGES[name]} is not installed.",
+            hint=f"Install it with pip install 'tms-webhooks[{name}]', or remove the entry.",
+        )
+        for name in usable("TELEMETRY")
+        if not _is_installed(TELEMETRY_PACKAGES[name])
+    ]
+
+
 def check_organization_model(**_kwargs: Any) -> list[CheckMessage]:
     """Say in plain words what Django's own checks report of each foreign key."""
     name = getattr(django_settings, ORGANIZATION_MODEL_SETTING, None)
@@ -110,6 +125,14 @@ def check_organization_model(**_kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        # Of the package that it is in.
+        return False
 
 
 def _unknown(name: object, known: Iterable[str]) -> CheckMessage:

@@ -84,6 +84,7 @@ class Drain:
         self._adrift = False
         self._renewed_at = monotonic()
         self._looked_at = 0.0
+        self._rung = False
 
     def run(
         self,
@@ -105,7 +106,7 @@ class Drain:
             while (end is None or monotonic() < end) and not (stop and stop.is_set()):
                 open_before = self._open
                 busy = self._turn()
-                if busy or open_before:
+                if busy or open_before or self._rung:
                     continue
                 if until_idle:
                     break
@@ -184,8 +185,9 @@ class Drain:
             pass
 
     def _look_for_events(self) -> int:
-        """Fan out what is new; while there is much to send, don't ask more often than an idle drain would."""
-        if self._open and monotonic() - self._looked_at < app_settings.DRAIN_POLL:
+        """Fan out what is new. While there is much to send and nobody rang, don't ask more often than an idle drain."""
+        rung, self._rung = self._rung, False
+        if self._open and not rung and monotonic() - self._looked_at < app_settings.DRAIN_POLL:
             return 0
         fanned = self._fan_out(self._clock())
         self._looked_at = 0.0 if fanned else monotonic()
@@ -213,6 +215,7 @@ class Drain:
                 pause = RESULTS_PAUSE if self._unwritten else wait
                 result = self._mailbox.get(timeout=max(0.0, min(pause, latest - monotonic())))
                 if result is None:
+                    self._rung = True
                     break
                 if not self._unwritten:
                     latest = monotonic() + RESULTS_LATEST
@@ -236,7 +239,7 @@ class Drain:
         self.tally.delivered += sum(result.outcome.success for result in results)
         # What is held for webhooks that were paused or disabled.
         self._give_back([pk for webhook_id in stopped for pk in self._lanes.withdraw(webhook_id)])
-        self._lanes.resume({result.parcel.webhook_id for result in results if needs_a_look(result)})
+        self._lanes.resume(result.parcel.webhook_id for result in results if needs_a_look(result))
 
     def _give_back(self, unsent: Collection[int]) -> None:
         """Return deliveries that were claimed and not sent. If that fails, it is done with the next turn."""

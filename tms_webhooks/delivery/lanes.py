@@ -18,14 +18,14 @@ MOST_ROUNDS = 64
 class Lane:
     """One webhook's parcels: those that wait, and how many are under way."""
 
-    __slots__ = ("cap", "flying", "halted", "listed", "moved_at", "pace", "parcels")
+    __slots__ = ("cap", "flying", "halts", "listed", "moved_at", "pace", "parcels")
 
     def __init__(self) -> None:
         self.parcels: deque[Parcel] = deque()
         self.cap = 1
         self.flying = 0
         self.listed = False
-        self.halted = False
+        self.halts = 0
         self.pace: float | None = None
         self.moved_at = monotonic()
 
@@ -109,17 +109,17 @@ class Lanes:
         """
         with self._changed:
             lane = self._lanes[webhook_id]
-            lane.halted = True
+            lane.halts += 1
             if lane.listed:
                 lane.listed = False
                 self._ready.remove(webhook_id)
 
     def resume(self, webhook_ids: Iterable[int]) -> None:
-        """Let lanes go on that were halted."""
+        """Let lanes go on that were halted: once for each time that they were."""
         with self._changed:
             for webhook_id in webhook_ids:
                 lane = self._lanes[webhook_id]
-                lane.halted = False
+                lane.halts -= 1
                 self._list(webhook_id, lane)
 
     def withdraw(self, webhook_id: int | None = None) -> list[int]:
@@ -142,7 +142,7 @@ class Lanes:
             self._changed.notify_all()
 
     def _list(self, webhook_id: int, lane: Lane) -> None:
-        if lane.parcels and not lane.listed and not lane.halted and lane.flying < lane.cap:
+        if lane.parcels and not lane.listed and not lane.halts and lane.flying < lane.cap:
             lane.listed = True
             self._ready.append(webhook_id)
             self._changed.notify()

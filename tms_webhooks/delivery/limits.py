@@ -48,15 +48,15 @@ class Place:
 def place_of(webhook: Webhook, now: datetime, *, flying: Flying, appetite: Appetite) -> Place:
     """Return the place that one worker has for a webhook.
 
-    A webhook that comes out of a pause gets one request, to see how it is; so does one that is ordered. Neither is
-    held in stock beyond what is sent at once.
+    A webhook that comes out of a pause gets one request, to see how it is; so does one that is ordered. Of one that is
+    ordered or fails no more is held than is sent at once.
     """
     probing = webhook.failures >= app_settings.PAUSE_AFTER
     at_once = 1 if probing or webhook.ordered else webhook.max_in_flight or app_settings.MAX_IN_FLIGHT
     cap = max(0, at_once - flying.others)
     if cap == 0:
         return Place(cap=0, free=0, replays=0)
-    free = (cap if probing or webhook.ordered else appetite(webhook.pk, cap)) - flying.mine
+    free = (cap if webhook.failures or webhook.ordered else appetite(webhook.pk, cap)) - flying.mine
     allowed = tokens_of(webhook, now)
     if allowed is not None:
         free = min(free, int(allowed))

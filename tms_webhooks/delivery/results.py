@@ -165,6 +165,19 @@ def _tell(result: Result, decision: RetryDecision | None) -> None:
         round(result.seconds * 1000),
         None if decision is None else round(decision.delay, 1),
     )
+    if signals.attempt_recorded.has_listeners(Delivery):
+        signals.attempt_recorded.send_robust(
+            Delivery,
+            delivery_id=parcel.delivery_id,
+            event_id=parcel.event_id,
+            webhook_id=parcel.webhook_id,
+            number=parcel.number,
+            started_at=result.started_at,
+            seconds=result.seconds,
+            status_code=result.status,
+            error_class=outcome.error_class or "",
+            next_delay=None if decision is None else decision.delay,
+        )
     if decision is None:
         signals.delivery_finished.send_robust(
             Delivery,

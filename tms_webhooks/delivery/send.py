@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -10,7 +10,8 @@ from time import monotonic
 from tms_webhooks import __version__
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import outcome, signing
+from tms_webhooks.delivery import observers, outcome, signing
+from tms_webhooks.delivery.observers import Observation
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.exceptions import DeliveryError
@@ -33,9 +34,16 @@ class Result:
 
 def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Result:
     """Sign and send a parcel now. Never raises: whatever goes wrong is in the result's outcome."""
+    watching = observers.begin(parcel)
+    result = _send(parcel, watching, client=client, clock=clock)
+    observers.end(watching, result)
+    return result
+
+
+def _send(parcel: Parcel, watching: Sequence[Observation], *, client: Client, clock: Callable[[], datetime]) -> Result:
     started_at, start = clock(), monotonic()
     try:
-        response = client.send(_request(parcel, started_at))
+        response = client.send(_request(parcel, started_at, watching))
     except DeliveryError as error:
         return Result(parcel, started_at, monotonic() - start, outcome.of_error(error))
     except Exception as error:
@@ -52,7 +60,7 @@ def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Re
     )
 
 
-def _request(parcel: Parcel, now: datetime) -> Request:
+def _request(parcel: Parcel, now: datetime, watching: Sequence[Observation]) -> Request:
     route = parcel.route
     if route.problem is not None:
         raise route.problem
@@ -65,8 +73,9 @@ def _request(parcel: Parcel, now: datetime) -> Request:
     signed = signing.signature_headers(
         secrets=route.secrets, message_id=parcel.event_id, timestamp=int(now.timestamp()), body=parcel.body
     )
-    # Ours last: a custom header can't take the place of one of them.
+    # Ours last: nobody else's header can take the place of one of them.
     headers = {
+        **observers.headers_of(watching, taken=route.headers),
         **route.headers,
         "content-type": "application/json",
         "user-agent": USER_AGENT,

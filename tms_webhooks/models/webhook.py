@@ -106,7 +106,7 @@ class Webhook(models.Model):
         _("rate limit per second"),
         null=True,
         blank=True,
-        validators=[MinValueValidator(0.001)],
+        validators=[validators.validate_rate],
         help_text=_("Most requests a second; what is over it waits. Empty: no limit."),
     )
     error_action = models.CharField(
@@ -143,7 +143,7 @@ class Webhook(models.Model):
     pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0, editable=False)
     warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
     notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
-    # Its rate: see delivery/claim.py.
+    # Its rate: see delivery/limits.py.
     tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
     tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)

@@ -1,0 +1,229 @@
+"""``manage.py webhooks_health``: the exit status says whether anybody delivers."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+from django_q.models import Schedule
+
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.trouble import Trouble
+from tms_webhooks.delivery.liveness import signs
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event
+from tms_webhooks.queues import get_queue
+from tms_webhooks.tasks import install_schedules
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def _django_q(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
+    install_schedules(using="default")
+    Schedule.objects.all().update(next_run=timezone.now() + timedelta(minutes=1))
+
+
+@pytest.fixture
+def health(capsys):
+    """Run the command; return its exit status and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ending:
+            call_command("webhooks_health", *arguments)
+        return int(ending.value.code), capsys.readouterr().out
+
+    return run
+
+
+def overdue(seconds: float):
+    """Write a delivery that has been due for so long."""
+    webhook = subscribed()
+    moment = timezone.now() - timedelta(seconds=seconds)
+    return write_delivery(webhook, now=moment)
+
+
+def hold_slot(*, for_seconds: float = 8.0) -> None:
+    now = timezone.now()
+    assert DrainSlot.objects.take(1, owner="drain", now=now, until=now + timedelta(seconds=for_seconds))
+
+
+def held_before(seconds: float) -> None:
+    """A slot that a drain took and never let go of, because it was killed or hangs."""
+    DrainSlot.objects.create(number=1, owner="drain", held_until=timezone.now() - timedelta(seconds=seconds))
+
+
+def test_all_is_well(health):
+    overdue(5)
+
+    assert health() == (0, "WELL: nothing is late. 1 deliveries open, 0 events to fan out, 0 drains in their slots.\n")
+
+
+def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
+    delivery = overdue(300)
+    held_before(290)
+
+    status, text = health()
+
+    assert status == 2
+    assert text.startswith(
+        f"STANDING STILL: A delivery of webhook {delivery.webhook_id} has been due for 300 s, and nobody delivers: "
+        "no drain has been at work for 290 s. Restart django-q2 (manage.py qcluster)"
+    )
+    assert "Or run manage.py webhooks_drain." in text
+
+
+def test_an_event_that_nobody_fans_out_is_seen(health):
+    event = write_event(subscribed().organization)
+    Event.objects.filter(pk=event.pk).update(occurred_at=timezone.now() - timedelta(seconds=200))
+
+    status, text = health()
+
+    assert status == 2
+    assert text.startswith("STANDING STILL: An event has waited for its deliveries for 200 s")
+
+
+def test_late_while_a_drain_is_at_work_is_the_lesser_trouble(health):
+    overdue(300)
+    hold_slot()
+
+    status, text = health()
+
+    assert (status, text.startswith("LATE: A delivery of webhook ")) == (1, True)
+
+
+def test_a_drain_without_a_slot_is_seen_by_its_attempts(health):
+    delivery = overdue(300)
+    DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=timezone.now(), duration_ms=1)
+
+    assert health()[0] == 1
+
+
+def test_the_limit_can_be_chosen(health):
+    overdue(30)
+
+    assert (health()[0], health("--max-lag", "31")[0], health("--max-lag", "20")[0]) == (0, 0, 2)
+
+
+def test_a_webhook_that_is_paused_is_no_trouble(health):
+    delivery = overdue(3000)
+    delivery.webhook.paused_until = timezone.now() + timedelta(hours=1)
+    delivery.webhook.save()
+
+    assert health()[0] == 0
+
+
+def test_json_tells_all_facts(health):
+    overdue(300)
+    held_before(290)
+
+    status, text = health("--json")
+    found = json.loads(text)
+
+    assert (status, found["status"], found["level"], len(found["reasons"])) == (2, 2, "standing_still", 1)
+    facts = found["signs"]
+    assert (facts["drains"], facts["backlog"]["deliveries"], facts["last_attempt_seconds"]) == (0, 1, None)
+    assert 290 <= facts["drain_gone_seconds"] < 295
+    assert 300 <= facts["backlog"]["oldest_due_seconds"] < 305
+
+
+def test_a_database_that_does_not_answer_is_the_worst(health):
+    with connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_drainslot", times=1)):
+        status, text = health()
+
+    assert (status, text) == (
+        2,
+        "STANDING STILL: The database does not answer (OperationalError). See that it runs, and that migrate was run.\n",
+    )
+
+
+def test_json_without_a_database_is_json_still(health):
+    with connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_drainslot", times=1)):
+        status, text = health("--json")
+
+    assert (status, json.loads(text)["signs"]) == (2, None)
+
+
+def test_a_limit_that_is_none_is_refused():
+    with pytest.raises(CommandError, match="is not a number of seconds above 0"):
+        call_command("webhooks_health", "--max-lag=-1")
+
+
+def test_the_help_says_what_the_exit_status_means(capsys):
+    with pytest.raises(SystemExit):
+        call_command("webhooks_health", "--help")
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Exit status 0: all is well. 1: something is late, or will be. 2: something is late and nobody" in text
+
+
+# With django-q2, which keeps drains at work
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_chain_of_drains_that_broke_is_told_before_anything_is_late(health):
+    held_before(200)
+
+    status, text = health()
+
+    assert status == 1
+    assert text == (
+        "LATE: Nothing is late yet, but nobody would deliver: no drain has been at work for 200 s. Start or restart "
+        "django-q2 (manage.py qcluster).\n"
+    )
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_chain_at_work_is_well(health):
+    hold_slot()
+
+    assert health()[0] == 0
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_schedules_that_nobody_runs_are_told(health):
+    hold_slot()
+    Schedule.objects.filter(name="tms_webhooks expiry").update(next_run=timezone.now() - timedelta(minutes=4))
+
+    status, text = health()
+
+    assert status == 1
+    assert text.startswith("LATE: The queue does not run what it should run regularly: tms_webhooks expiry. ")
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_only_schedules_of_ours_that_are_on_and_due_are_overdue():
+    now = timezone.now()
+    Schedule.objects.all().update(next_run=now - timedelta(hours=1))
+    Schedule.objects.filter(name="tms_webhooks prune").update(repeats=0)
+    Schedule.objects.filter(name="tms_webhooks jobs").update(next_run=now - timedelta(minutes=1))
+    Schedule.objects.create(name="the host's own", func="host.tasks.report", next_run=now - timedelta(hours=1))
+
+    assert get_queue().overdue(now - timedelta(minutes=3)) == ["tms_webhooks expiry", "tms_webhooks sweep"]
+
+
+# The slots
+
+
+@pytest.mark.parametrize(
+    ("slots", "drains", "gone"),
+    [
+        ([], 0, None),
+        ([("drain", 5)], 1, 0.0),
+        ([("drain", 5), ("other", 3), ("", -50)], 2, 0.0),
+        ([("", -50), ("killed", -20)], 0, 20.0),
+        # Let go of by a process whose clock is ahead.
+        ([("", 4)], 0, 0.0),
+    ],
+)
+def test_when_a_drain_was_last_at_work(clock, slots, drains, gone):
+    for number, (owner, seconds) in enumerate(slots, start=1):
+        DrainSlot.objects.create(number=number, owner=owner, held_until=clock.now + timedelta(seconds=seconds))
+
+    found = signs(now=clock.now)
+
+    assert (found.drains, found.drain_gone_seconds) == (drains, gone)

@@ -1,0 +1,188 @@
+"""``manage.py webhooks_status``: a table for people, JSON for the rest."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.delivery.stats import WebhookStats, Window
+from tms_webhooks.management.commands.webhooks_status import ago, line, window
+from tms_webhooks.models import DeliveryAttempt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def status(capsys):
+    """Run the command; return what it printed."""
+
+    def run(*arguments: str) -> str:
+        call_command("webhooks_status", *arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+def delivered(webhook, *, ms: int = 120):
+    now = timezone.now()
+    delivery = write_delivery(webhook, now=now, status="delivered", due_at=None, finished_at=now, attempts=1, charged=1)
+    DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=ms, status_code=200)
+    return delivery
+
+
+def test_a_table_of_all_webhooks(status):
+    crm = subscribed(name="CRM", served_at=timezone.now())
+    subscribed(name="Data warehouse of the whole company", enabled=False)
+    delivered(crm)
+    write_delivery(crm, now=timezone.now() - timedelta(minutes=5))
+    write_event(crm.organization)
+
+    lines = status().splitlines()
+
+    assert lines[0] == "Deliveries open    1, 0 of them in flight"
+    assert lines[1] == "Oldest due         5 min"
+    assert lines[2].startswith("Events to fan out  1, the oldest ")
+    assert lines[4] == ""
+    assert lines[5].split() == [
+        "id",
+        "name",
+        "state",
+        "open",
+        "due",
+        "for",
+        "24",
+        "h",
+        "ok",
+        "p50",
+        "p95",
+        "30",
+        "days",
+        "ok",
+        "p50",
+        "p95",
+    ]
+    assert lines[6].split() == (f"{crm.pk} CRM enabled 1 5 min 1 100.0 % 120 ms 120 ms 1 100.0 % 120 ms 120 ms".split())
+    assert "Data warehouse of the whole c…  disabled     0        -     0" in lines[7]
+    assert len({len(text) for text in lines[5:8]}) <= 3
+    assert len(lines) == 8
+
+
+def test_one_webhook_with_its_statuses(status):
+    webhook, other = subscribed(name="CRM"), subscribed(name="Other")
+    delivered(webhook)
+    delivered(other)
+    write_delivery(webhook, now=timezone.now())
+
+    text = status("--webhook", str(webhook.pk))
+
+    assert text.endswith("\nOf its newest deliveries: 1 delivered, 1 pending\n")
+    assert "Other" not in text
+
+
+def test_one_organization(status):
+    webhook, other = subscribed(name="CRM"), subscribed(name="Other")
+    subscribed(name="LMS", organization=webhook.organization)
+
+    text = status("--organization", str(webhook.organization_id))
+
+    assert ("CRM" in text, "LMS" in text, "Other" in text) == (True, True, False)
+    assert other.organization_id != webhook.organization_id
+
+
+def test_nothing_there_is_no_table(status):
+    assert status() == (
+        "Deliveries open    0, 0 of them in flight\n"
+        "Oldest due         -\n"
+        "Events to fan out  0, the oldest -\n"
+        "First attempt      - p50, - p95 after the event (0 in the last hour)\n"
+    )
+
+
+def test_json(status):
+    webhook = subscribed(name="CRM")
+    delivered(webhook)
+
+    found = json.loads(status("--json"))
+
+    assert found["backlog"]["deliveries"] == found["left_out"] == 0
+    assert [one["name"] for one in found["webhooks"]] == ["CRM"]
+    assert found["webhooks"][0]["day"] == {
+        "attempts": 1,
+        "success_rate": 1.0,
+        "p50_ms": 120,
+        "p95_ms": 120,
+        "complete": True,
+    }
+
+
+def test_secrets_and_headers_are_not_in_it(status):
+    subscribed(headers="Authorization=Basic hunter2")
+
+    for arguments in ((), ("--json",)):
+        text = status(*arguments)
+        assert "hunter2" not in text
+        assert "whsec_" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--webhook", "77"], "There is no webhook 77"),
+        (["--organization", "77"], "There is no organization 77"),
+        (["--organization", "ACME"], "There is no organization ACME"),
+        (["--webhook", "CRM"], "invalid int value"),
+        (["--webhook", "1", "--organization", "1"], "not allowed with argument"),
+    ],
+)
+def test_what_does_not_exist_is_refused(arguments, message):
+    with pytest.raises(CommandError, match=message):
+        call_command("webhooks_status", *arguments)
+
+
+def test_a_deleted_webhook_does_not_exist():
+    webhook = subscribed(deleted_at=timezone.now())
+
+    with pytest.raises(CommandError, match="There is no webhook"):
+        call_command("webhooks_status", "--webhook", str(webhook.pk))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.0, "0 ms"),
+        (0.0154, "15 ms"),
+        (9.99, "9990 ms"),
+        (10.0, "10 s"),
+        (119.0, "119 s"),
+        (120.0, "2 min"),
+        (7200.0, "2 h"),
+        (2 * 86_400.0, "2 d"),
+    ],
+)
+def test_times_for_people(seconds, text):
+    assert ago(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "cells"),
+    [
+        (Window(0, None, None, None, complete=True), ("0", "-", "-", "-")),
+        (Window(1000, 0.9999, 12, 340, complete=False), ("1000+", "99.9 %", "12 ms", "340 ms")),
+        (Window(3, 1.0, 12, 12, complete=True), ("3", "100.0 %", "12 ms", "12 ms")),
+    ],
+)
+def test_a_rate_is_never_rounded_up(found, cells):
+    assert window(found) == cells
+
+
+def test_a_long_name_is_cut():
+    none = Window(0, None, None, None, complete=True)
+    long = WebhookStats(1, "n" * 31, 1, "enabled", 0, 0, None, {}, none, none)
+
+    assert line(long)[1] == "n" * 29 + "…"

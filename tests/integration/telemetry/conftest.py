@@ -1,0 +1,24 @@
+"""A drain whose wire is faked and whose clock the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Clock
+from tests.integration.delivery.wire import Wire
+from tms_webhooks.delivery.engine import Drain, Tally
+from tms_webhooks.outbox.fanout import fan_out
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """What stands in for the network: answers 200 unless told otherwise."""
+    return Wire()
+
+
+@pytest.fixture
+def run(clock: Clock, wire: Wire) -> Callable[[], Tally]:
+    """Run a drain on the test's clock and wire until nothing is due."""
+    return lambda: Drain(fan_out=fan_out, clock=clock, client=wire, dice=lambda: 0.5).run(until_idle=True)

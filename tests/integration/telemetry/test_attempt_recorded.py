@@ -1,0 +1,112 @@
+"""The signal that tells of each attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.worker import Worker
+from tms_webhooks import signals
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.models import Delivery, DeliveryAttempt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def told() -> Iterator[list[dict[str, Any]]]:
+    """What the signal was sent with, without the signal itself."""
+    heard: list[dict[str, Any]] = []
+
+    def hear(*, sender: type, signal: object, **facts: Any) -> None:
+        assert sender is Delivery
+        heard.append(facts)
+
+    signals.attempt_recorded.connect(hear)
+    yield heard
+    signals.attempt_recorded.disconnect(hear)
+
+
+def test_a_success_and_a_failure_are_told_with_all_that_was_written_down(clock, run, wire, told):
+    webhook = subscribed()
+    event = write_event(webhook.organization)
+    wire.answers = [answer(503)]
+    started_at = clock.now
+
+    run()
+    clock.advance(seconds=5)
+    run()
+
+    delivery = Delivery.objects.get()
+    same = {"delivery_id": delivery.pk, "event_id": event.public_id, "webhook_id": webhook.pk, "seconds": 0.125}
+    assert told == [
+        {
+            **same,
+            "number": 1,
+            "started_at": started_at,
+            "status_code": 503,
+            "error_class": "http_status",
+            "next_delay": 5.0,
+        },
+        {**same, "number": 2, "started_at": clock.now, "status_code": 200, "error_class": "", "next_delay": None},
+    ]
+
+
+def test_an_attempt_without_an_answer_has_no_status(run, wire, told):
+    write_event(subscribed(schedule="none").organization)
+    wire.otherwise = broken(ErrorClass.DNS_ERROR)
+
+    run()
+
+    assert [(one["status_code"], one["error_class"], one["next_delay"]) for one in told] == [(None, "dns_error", None)]
+
+
+def test_the_row_is_there_when_it_is_told(run, wire):
+    seen = []
+
+    def look(*, delivery_id: int, **_facts: Any) -> None:
+        seen.append(DeliveryAttempt.objects.filter(delivery=delivery_id).count())
+
+    signals.attempt_recorded.connect(look)
+    try:
+        write_event(subscribed().organization)
+        run()
+    finally:
+        signals.attempt_recorded.disconnect(look)
+
+    assert seen == [1]
+
+
+def test_a_receiver_that_raises_breaks_nothing(run, caplog):
+    def fail(**_facts: Any) -> None:
+        raise RuntimeError("no")
+
+    signals.attempt_recorded.connect(fail)
+    try:
+        write_event(subscribed().organization)
+        run()
+    finally:
+        signals.attempt_recorded.disconnect(fail)
+
+    assert Delivery.objects.get().status == "delivered"
+    assert "RuntimeError: no" in caplog.text
+
+
+def test_a_late_attempt_is_not_told(clock, told):
+    write_event(subscribed().organization)
+    slow, quick = (Worker(name, clock=clock, wire=Wire()) for name in ("slow", "quick"))
+    from tms_webhooks.outbox.fanout import fan_out
+
+    fan_out(clock.now)
+    (parcel,) = slow.claim()
+    result = slow.send(parcel)
+    clock.advance(seconds=31)
+    quick.work()
+    slow.write(result)
+
+    assert [(one["number"], one["started_at"]) for one in told] == [(1, clock.now)]
+    assert DeliveryAttempt.objects.count() == 2

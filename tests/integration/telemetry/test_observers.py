@@ -1,0 +1,159 @@
+"""Those who watch attempts may add headers, and can neither take the place of ours nor keep anything from being sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import answer, verify
+from tms_webhooks.delivery.observers import observers
+from tms_webhooks.delivery.parcels import Parcel
+from tms_webhooks.delivery.send import Result
+from tms_webhooks.models import Delivery
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+
+class Observer:
+    """Watches, and gives its headers along."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.headers = headers
+        self.begun: list[Parcel] = []
+        self.ended: list[Result] = []
+
+    def __call__(self, parcel: Parcel) -> Observer:
+        self.begun.append(parcel)
+        return self
+
+    def end(self, result: Result) -> None:
+        self.ended.append(result)
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[[Any], Any]]:
+    """Add an observer for the length of the test."""
+    before = list(observers)
+
+    def watch(observer: Any) -> Any:
+        observers.append(observer)
+        return observer
+
+    yield watch
+    observers[:] = before
+
+
+def test_its_headers_go_along_and_it_learns_what_came_of_it(run, wire, watch):
+    observer = watch(Observer({"Traceparent": "00-abc"}))
+    wire.answers = [answer(202)]
+    webhook = subscribed()
+    write_event(webhook.organization)
+
+    run()
+
+    (request,) = wire.requests
+    assert request.headers["traceparent"] == "00-abc"
+    verify(request, reveal(webhook.secrets.get().value))
+    ((parcel,), (result,)) = observer.begun, observer.ended
+    assert (parcel.webhook_id, result.parcel, result.status) == (webhook.pk, parcel, 202)
+
+
+def test_headers_of_ours_can_not_be_replaced(run, wire, watch):
+    watch(
+        Observer(
+            {
+                "Webhook-Signature": "v1,forged",
+                "webhook-id": "evt_forged",
+                "WEBHOOK-TIMESTAMP": "1",
+                "tms-delivery-id": "0",
+                "Content-Type": "text/plain",
+                "User-Agent": "other",
+            }
+        )
+    )
+    webhook = subscribed()
+    event = write_event(webhook.organization)
+
+    run()
+
+    (request,) = wire.requests
+    verify(request, reveal(webhook.secrets.get().value))
+    names = [name.lower() for name in request.headers]
+    assert len(set(names)) == len(names)
+    assert request.headers["webhook-id"] == event.public_id
+    assert request.headers["tms-delivery-id"] == str(Delivery.objects.get().pk)
+    assert request.headers["content-type"] == "application/json"
+    assert "forged" not in str(request.headers)
+
+
+def test_a_header_that_the_webhook_sets_itself_stays(run, wire, watch):
+    watch(Observer({"traceparent": "ours", "x-other": "sent"}))
+    write_event(subscribed(headers="TraceParent=theirs").organization)
+
+    run()
+
+    (request,) = wire.requests
+    assert request.headers["TraceParent"] == "theirs"
+    assert request.headers["x-other"] == "sent"
+    assert "traceparent" not in request.headers
+
+
+def broken_at_the_beginning(parcel: Parcel) -> Any:
+    raise RuntimeError("beginning")
+
+
+class BrokenHeaders(Observer):
+    headers = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.ended = []
+
+    def __call__(self, parcel: Parcel) -> Observer:
+        return self
+
+
+class BrokenEnd(Observer):
+    def end(self, result: Result) -> None:
+        raise RuntimeError("end")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda: broken_at_the_beginning, "failed at the beginning"),
+        (BrokenHeaders, "headers can't be read"),
+        (lambda: BrokenEnd({}), "failed at the end"),
+    ],
+)
+def test_one_that_raises_is_logged_and_the_others_go_on(run, wire, watch, caplog, broken, message):
+    watch(broken())
+    other = watch(Observer({"x-other": "sent"}))
+    write_event(subscribed().organization)
+
+    run()
+
+    (request,) = wire.requests
+    assert request.headers["x-other"] == "sent"
+    assert len(other.ended) == 1
+    assert Delivery.objects.get().status == "delivered"
+    assert message in caplog.text
+
+
+def test_what_can_not_be_sent_is_watched_too(run, wire, watch):
+    observer = watch(Observer({}))
+    webhook = subscribed()
+    webhook.secrets.update(value="plain")
+    write_event(webhook.organization)
+
+    run()
+
+    assert wire.requests == []
+    assert [result.outcome.error_class for result in observer.ended] == ["secret_unreadable"]
+
+
+def test_nobody_watches_unless_asked_to():
+    assert observers == []

@@ -1,0 +1,93 @@
+"""Without the libraries, and without the setting, everything works; with them, the setting is all it takes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+SCRIPT = """
+import importlib.abc, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+from tests import settings
+settings.TMS_WEBHOOKS = {{**settings.TMS_WEBHOOKS, "TELEMETRY": {telemetry!r}}}
+import django
+django.setup()
+from django.core.management import call_command
+from tms_webhooks import signals
+from tms_webhooks.checks.settings import check_telemetry
+from tms_webhooks.delivery.observers import observers
+from tms_webhooks.models import Delivery
+
+call_command("check", stdout=sys.stderr)
+print("counts", signals.attempt_recorded.has_listeners(Delivery))
+print("traces", [type(observer).__name__ for observer in observers])
+# Not the libraries: django-q2 looks for one of them itself.
+print("loaded", sorted(name for name in sys.modules if name.startswith("tms_webhooks.telemetry.")))
+print("said", [message.id for message in check_telemetry()])
+"""
+PACKAGES = ["prometheus_client", "opentelemetry"]
+
+
+def started(*, blocked: list[str], telemetry: list[str]) -> tuple[dict[str, str], str]:
+    """Start Django in a process of its own; return what it found, and what it logged."""
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(blocked=blocked, telemetry=telemetry)],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return dict(line.split(" ", 1) for line in process.stdout.splitlines()), process.stderr
+
+
+@pytest.mark.parametrize("blocked", [[], PACKAGES], ids=["installed", "missing"])
+def test_nothing_is_loaded_unless_the_setting_lists_it(blocked):
+    found, logged = started(blocked=blocked, telemetry=[])
+
+    assert found == {"counts": "False", "traces": "[]", "loaded": "[]", "said": "[]"}
+    assert "TELEMETRY" not in logged
+
+
+def test_what_the_setting_lists_is_measured():
+    found, _logged = started(blocked=[], telemetry=["prometheus", "otel"])
+
+    assert found == {
+        "counts": "True",
+        "traces": "['Tracing']",
+        "loaded": "['tms_webhooks.telemetry.otel', 'tms_webhooks.telemetry.prometheus']",
+        "said": "[]",
+    }
+
+
+def test_what_is_missing_is_told_and_keeps_nothing_from_starting():
+    found, logged = started(blocked=PACKAGES, telemetry=["otel", "prometheus"])
+
+    assert found == {
+        "counts": "False",
+        "traces": "[]",
+        "loaded": "[]",
+        "said": "['tms_webhooks.W014', 'tms_webhooks.W014']",
+    }
+    assert "TELEMETRY lists prometheus, which can't be imported: No module named 'prometheus_client'" in logged
+    assert "TELEMETRY lists otel, which can't be imported: No module named 'opentelemetry'" in logged
+
+
+def test_one_can_be_had_without_the_other():
+    found, _logged = started(blocked=["opentelemetry"], telemetry=["prometheus"])
+
+    assert (found["counts"], found["loaded"], found["said"]) == ("True", "['tms_webhooks.telemetry.prometheus']", "[]")

@@ -1,0 +1,167 @@
+"""Traces, in the real library's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import answer, broken, verify
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.delivery.observers import observers
+from tms_webhooks.models import Delivery
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.telemetry import otel
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    """Where finished spans go."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    otel.connect(provider)
+    yield exporter
+    otel.disconnect()
+    provider.shutdown()
+
+
+def only(exporter: InMemorySpanExporter) -> ReadableSpan:
+    (span,) = exporter.get_finished_spans()
+    return span
+
+
+def parent_in(headers) -> trace.SpanContext:
+    """Read a request's headers as a receiver does."""
+    found = TraceContextTextMapPropagator().extract(dict(headers))
+    return trace.get_current_span(found).get_span_context()
+
+
+def test_a_receiver_finds_the_span_of_the_attempt_in_its_request(run, wire, exporter):
+    webhook = subscribed()
+    write_event(webhook.organization)
+
+    run()
+
+    (request,) = wire.requests
+    verify(request, reveal(webhook.secrets.get().value))
+    span, parent = only(exporter), parent_in(request.headers)
+    assert (parent.trace_id, parent.span_id, parent.is_remote) == (span.context.trace_id, span.context.span_id, True)
+    assert "tracestate" not in request.headers
+
+
+def test_the_span_tells_of_the_attempt_and_nothing_that_is_secret(run, wire, exporter):
+    webhook = subscribed("/hook?key=s3cret", headers="Authorization=Basic hunter2")
+    event = write_event(webhook.organization)
+
+    run()
+
+    span = only(exporter)
+    assert (span.name, span.kind, span.parent) == ("POST webhook", trace.SpanKind.CLIENT, None)
+    assert dict(span.attributes) == {
+        "http.request.method": "POST",
+        "http.response.status_code": 200,
+        "server.address": "receiver.example.com",
+        "tms.webhook_id": webhook.pk,
+        "tms.delivery_id": Delivery.objects.get().pk,
+        "tms.event_id": event.public_id,
+        "tms.attempt": 1,
+    }
+    assert span.status.status_code == trace.StatusCode.UNSET
+    assert "s3cret" not in span.to_json()
+    assert "hunter2" not in span.to_json()
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "error", "message"),
+    [
+        (answer(503), 503, "http_status", "HTTP 503 Service Unavailable"),
+        (broken(ErrorClass.TIMEOUT), None, "timeout", "receiver.example.com: timeout"),
+    ],
+)
+def test_a_failure_is_an_error(run, wire, exporter, what, status, error, message):
+    wire.answers = [what]
+    write_event(subscribed().organization)
+
+    run()
+
+    span = only(exporter)
+    assert span.attributes.get("http.response.status_code") == status
+    assert span.attributes["error.type"] == error
+    assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, message)
+
+
+def test_each_attempt_has_a_span_of_its_own(clock, run, wire, exporter):
+    wire.answers = [answer(500)]
+    write_event(subscribed().organization)
+    run()
+    clock.advance(seconds=5)
+    run()
+
+    spans = exporter.get_finished_spans()
+    assert [span.attributes["tms.attempt"] for span in spans] == [1, 2]
+    assert [parent_in(request.headers).span_id for request in wire.requests] == [span.context.span_id for span in spans]
+
+
+def test_baggage_is_not_sent(run, wire, exporter):
+    token = context.attach(baggage.set_baggage("customer", "secret"))
+    try:
+        write_event(subscribed().organization)
+        run()
+    finally:
+        context.detach(token)
+
+    assert "baggage" not in wire.requests[0].headers
+
+
+def test_what_is_not_sampled_is_told_so(run, wire):
+    otel.connect(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
+    try:
+        write_event(subscribed().organization)
+        run()
+    finally:
+        otel.disconnect()
+
+    assert parent_in(wire.requests[0].headers).is_valid
+    assert not parent_in(wire.requests[0].headers).trace_flags.sampled
+
+
+def test_without_an_sdk_there_is_no_header(run, wire):
+    otel.connect(trace.NoOpTracerProvider())
+    try:
+        write_event(subscribed().organization)
+        run()
+    finally:
+        otel.disconnect()
+
+    assert "traceparent" not in wire.requests[0].headers
+    assert Delivery.objects.get().status == "delivered"
+
+
+def test_connecting_twice_traces_once(run, exporter):
+    otel.connect()
+    write_event(subscribed().organization)
+
+    run()
+
+    assert len(exporter.get_finished_spans()) == 1
+
+
+def test_disconnecting_leaves_other_observers_alone():
+    other = lambda parcel: None  # noqa: E731
+    otel.connect()
+    observers.append(other)
+    try:
+        otel.disconnect()
+        assert observers == [other]
+    finally:
+        observers.clear()

@@ -1,0 +1,172 @@
+"""Metrics, in the real library's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.trouble import Trouble
+from tests.integration.delivery.wire import answer, broken
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.delivery.liveness import signs
+from tms_webhooks.models import DrainSlot, Event
+from tms_webhooks.telemetry import prometheus
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def registry() -> Iterator[CollectorRegistry]:
+    """A registry of the test's own, with our metrics in it."""
+    registry = CollectorRegistry(auto_describe=True)
+    prometheus.connect(registry)
+    yield registry
+    prometheus.disconnect()
+
+
+def scraped(registry: CollectorRegistry) -> dict[str, float]:
+    """Scrape as Prometheus does: what `generate_latest` writes, read by the library's own parser."""
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        sample.name + "".join(f"{{{name}={value}}}" for name, value in sample.labels.items()): sample.value
+        for family in families
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_attempts_are_counted_by_what_came_of_them(registry, clock, run, wire):
+    wire.answers = [answer(500), broken(ErrorClass.TIMEOUT), answer(200)]
+    write_event(subscribed().organization)
+
+    run()
+    for seconds in (5, 60):
+        clock.advance(seconds=seconds)
+        run()
+
+    found = scraped(registry)
+    assert {name: value for name, value in found.items() if name.startswith("tms_webhooks_attempts")} == {
+        "tms_webhooks_attempts_total{outcome=http_status}": 1.0,
+        "tms_webhooks_attempts_total{outcome=timeout}": 1.0,
+        "tms_webhooks_attempts_total{outcome=delivered}": 1.0,
+    }
+
+
+def test_durations_are_a_histogram(registry, run):
+    for _ in range(3):
+        write_event(subscribed().organization)
+
+    run()
+
+    found = scraped(registry)
+    assert found["tms_webhooks_attempt_seconds_count"] == 3.0
+    assert found["tms_webhooks_attempt_seconds_sum"] == pytest.approx(0.375)
+    assert found["tms_webhooks_attempt_seconds_bucket{le=0.1}"] == 0.0
+    assert found["tms_webhooks_attempt_seconds_bucket{le=0.25}"] == 3.0
+
+
+def test_the_backlog_is_read_at_each_scrape(registry):
+    assert scraped(registry) | dict.fromkeys(prometheus.GAUGES, 0.0) == scraped(registry)
+    now = timezone.now()
+    webhook = subscribed()
+    write_delivery(webhook, now=now - timedelta(seconds=90))
+    write_delivery(webhook, now=now, status="in_flight", lease="worker", due_at=now + timedelta(seconds=30))
+    event = write_event(webhook.organization)
+    Event.objects.filter(pk=event.pk).update(occurred_at=now - timedelta(seconds=40))
+    DrainSlot.objects.create(number=1, owner="drain", held_until=now + timedelta(seconds=9))
+
+    found = scraped(registry)
+
+    assert found["tms_webhooks_deliveries_open"] == 2.0
+    assert found["tms_webhooks_deliveries_in_flight"] == 1.0
+    assert 90.0 <= found["tms_webhooks_delivery_due_seconds"] < 95.0
+    assert found["tms_webhooks_events_to_fan_out"] == 1.0
+    assert 40.0 <= found["tms_webhooks_event_waiting_seconds"] < 45.0
+    assert found["tms_webhooks_drains"] == 1.0
+
+
+def test_starting_asks_the_database_nothing(django_assert_num_queries):
+    registry = CollectorRegistry(auto_describe=True)
+    with django_assert_num_queries(0):
+        prometheus.connect(registry)
+    prometheus.disconnect()
+
+
+def test_a_database_that_does_not_answer_costs_the_backlog_only(registry, run, caplog):
+    write_event(subscribed().organization)
+    run()
+
+    with connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_drainslot", times=1)):
+        found = scraped(registry)
+
+    assert found["tms_webhooks_attempts_total{outcome=delivered}"] == 1.0
+    assert not set(prometheus.GAUGES) & set(found)
+    assert "The backlog can't be read for Prometheus." in caplog.text
+
+
+class Connection:
+    """A thread's connection, which opens when it is needed."""
+
+    def __init__(self, *, is_open: bool) -> None:
+        self.connection = object() if is_open else None
+
+    def close(self) -> None:
+        self.connection = None
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_scrape_leaves_the_connection_as_it_was(registry, monkeypatch, is_open, fails):
+    # It may run in a thread of its own, where nobody would close it.
+    theirs, found = Connection(is_open=is_open), signs(now=timezone.now())
+
+    def read(**_kwargs):
+        theirs.connection = object()
+        if fails:
+            raise OperationalError
+        return found
+
+    monkeypatch.setattr(prometheus, "connections", {"default": theirs})
+    monkeypatch.setattr(prometheus, "signs", read)
+
+    generate_latest(registry)
+
+    assert (theirs.connection is not None) == is_open
+
+
+def test_connecting_twice_counts_once(registry, run):
+    prometheus.connect(registry)
+    write_event(subscribed().organization)
+
+    run()
+
+    assert scraped(registry)["tms_webhooks_attempts_total{outcome=delivered}"] == 1.0
+
+
+def test_after_disconnecting_nothing_is_counted(run):
+    registry = CollectorRegistry(auto_describe=True)
+    prometheus.connect(registry)
+    prometheus.disconnect()
+    write_event(subscribed().organization)
+
+    run()
+
+    found = scraped(registry)
+    assert not [name for name in found if name.startswith("tms_webhooks_attempts_total")]
+    assert "tms_webhooks_deliveries_open" not in found
+
+
+def test_no_label_grows_with_the_number_of_webhooks(registry, run):
+    for number in range(3):
+        write_event(subscribed(f"/{number}").organization)
+
+    run()
+
+    assert len([name for name in scraped(registry) if name.startswith("tms_webhooks_attempts_total")]) == 1

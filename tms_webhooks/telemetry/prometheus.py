@@ -1,0 +1,117 @@
+"""Metrics for Prometheus: attempts as they are made, and what waits as it is asked for.
+
+The host serves them, from `prometheus_client.REGISTRY`: the attempts from the processes that deliver, the backlog from
+any. With several processes on a machine, as in a django-q2 cluster, set PROMETHEUS_MULTIPROC_DIR, and register a
+`BacklogCollector` in the registry that serves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError, connections, router
+from django.utils import timezone
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tms_webhooks import signals
+from tms_webhooks.delivery.liveness import Signs, signs
+from tms_webhooks.models import Delivery
+
+UID = "tms_webhooks.telemetry.prometheus"
+DELIVERED = "delivered"
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
+
+GAUGES = {
+    "tms_webhooks_deliveries_open": "Deliveries that wait or are under way.",
+    "tms_webhooks_deliveries_in_flight": "Deliveries that a worker holds.",
+    "tms_webhooks_delivery_due_seconds": "For how long the first delivery that may be sent has been due; 0 if none is.",
+    "tms_webhooks_events_to_fan_out": "Events without deliveries yet.",
+    "tms_webhooks_event_waiting_seconds": "For how long the first event without deliveries has waited; 0 if none does.",
+    "tms_webhooks_drains": "Drains that hold a slot.",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Attempts:
+    """Counts and times the attempts of this process. ``outcome`` is "delivered" or the error class."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._count = Counter("tms_webhooks_attempts", "Attempts by what came of them.", ["outcome"], registry=registry)
+        self._seconds = Histogram(
+            "tms_webhooks_attempt_seconds", "How long attempts took.", buckets=BUCKETS, registry=registry
+        )
+
+    def note(self, *, error_class: str, seconds: float, **_kwargs: Any) -> None:
+        """Count one. Connected to ``attempt_recorded``."""
+        self._count.labels(error_class or DELIVERED).inc()
+        self._seconds.observe(seconds)
+
+
+class BacklogCollector(Collector):
+    """Asks the database what waits, at each scrape."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Name the metrics, without asking the database: it is called while Django starts."""
+        return [GaugeMetricFamily(name, text) for name, text in GAUGES.items()]
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the numbers; there are none while the database does not answer, and the other metrics are."""
+        try:
+            with _borrowed_connection():
+                found = signs(now=timezone.now())
+        except DatabaseError:
+            logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
+            return
+        for name, value in zip(GAUGES, _values(found), strict=True):
+            yield GaugeMetricFamily(name, GAUGES[name], value=value)
+
+
+def _values(found: Signs) -> tuple[float, ...]:
+    waits = found.backlog
+    return (
+        waits.deliveries,
+        waits.in_flight,
+        waits.oldest_due_seconds or 0.0,
+        waits.events,
+        waits.oldest_event_seconds or 0.0,
+        found.drains,
+    )
+
+
+@contextmanager
+def _borrowed_connection() -> Iterator[None]:
+    """Leave the thread's connection as it was: a scrape may run in a thread of its own, where nobody closes it."""
+    connection = connections[router.db_for_read(Delivery)]
+    was_open = connection.connection is not None
+    try:
+        yield
+    finally:
+        if not was_open:
+            connection.close()
+
+
+_connected: list[tuple[CollectorRegistry, BacklogCollector]] = []
+
+
+def connect(registry: CollectorRegistry = REGISTRY) -> None:
+    """Begin to measure, into this registry. Idempotent."""
+    if _connected:
+        return
+    signals.attempt_recorded.connect(Attempts(registry).note, sender=Delivery, dispatch_uid=UID, weak=False)
+    collector = BacklogCollector()
+    registry.register(collector)
+    _connected.append((registry, collector))
+
+
+def disconnect() -> None:
+    """Undo `connect`; what was counted stays in the registry."""
+    signals.attempt_recorded.disconnect(sender=Delivery, dispatch_uid=UID)
+    for registry, collector in _connected:
+        registry.unregister(collector)
+    _connected.clear()
