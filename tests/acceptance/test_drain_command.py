@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.receiver import Answer, Receiver
+from tests.receiver import Answer
 from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
 from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
 

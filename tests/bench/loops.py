@@ -47,9 +47,7 @@ def _transport(port: int, count: int, threads: int) -> Callable[[], int]:
     client = Client(pool_size=threads)
     route = Route(1, "POST", f"http://127.0.0.1:{port}/hook", {}, (new_secret(),), 20.0, "", None)
     parcel = Parcel(1, "evt_" + "0" * 32, 1, 0, single=False, body=BODY.encode(), route=route)
-    return lambda: _in_threads(
-        threads, count, lambda: send(parcel, client=client, clock=timezone.now).outcome.success
-    )
+    return lambda: _in_threads(threads, count, lambda: send(parcel, client=client, clock=timezone.now).outcome.success)
 
 
 def _requests(port: int, count: int, threads: int) -> Callable[[], int]:
@@ -67,7 +65,12 @@ def _requests(port: int, count: int, threads: int) -> Callable[[], int]:
         headers = signing.signature_headers(
             secrets=[secret], message_id=message_id, timestamp=int(time.time()), body=body
         )
-        headers |= {"content-type": "application/json", "user-agent": "bench", "tms-delivery-id": "1", "tms-attempt": "1"}
+        headers |= {
+            "content-type": "application/json",
+            "user-agent": "bench",
+            "tms-delivery-id": "1",
+            "tms-attempt": "1",
+        }
         return session.post(f"http://127.0.0.1:{port}/hook", data=body, headers=headers, timeout=(3, 15)).ok
 
     return lambda: _in_threads(threads, count, post)

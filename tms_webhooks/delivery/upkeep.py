@@ -56,6 +56,8 @@ def _give_up_batch(now: datetime) -> int:
     with transaction.atomic(using=router.db_for_write(Delivery)):
         locked = old.order_by("due_at").select_for_update(skip_locked=True)
         rows = list(locked.values_list("pk", "webhook_id", "event_id")[:BATCH])
+        if not rows:
+            return 0
         Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)
         events = Event.objects.only("uid").in_bulk({event_id for _pk, _webhook_id, event_id in rows})
         given_up = [

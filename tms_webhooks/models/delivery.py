@@ -142,8 +142,9 @@ class Delivery(models.Model):
     # Set for ordered webhooks: deliveries with the same number go one after the other.
     order_key = models.BigIntegerField(null=True, editable=False)
     lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
-    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
-    charged = models.PositiveSmallIntegerField(_("charged attempts"), default=0)
+    # No small ones: deferrals are free, and a receiver can ask for a hundred thousand in the life of a delivery.
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    charged = models.PositiveIntegerField(_("charged attempts"), default=0)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
     # Its life begins anew when it is replayed.
@@ -254,7 +255,7 @@ class DeliveryAttempt(models.Model):
         verbose_name=_("delivery"),
     )
     # Empty for a late one: its worker had lost the lease, and the number belongs to the attempt that took over.
-    number = models.PositiveSmallIntegerField(_("number"), null=True)
+    number = models.PositiveIntegerField(_("number"), null=True)
     charged = models.BooleanField(_("charged"), default=True)
     started_at = models.DateTimeField(_("started at"))
     duration_ms = models.PositiveIntegerField(_("duration (ms)"))

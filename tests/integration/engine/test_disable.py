@@ -38,7 +38,15 @@ def state_of(webhook: Webhook) -> tuple[bool, str]:
 
 @pytest.mark.parametrize(
     ("failures", "days", "enabled"),
-    [(14, 5, False), (13, 5, True), (14, 4.99, True), (500, 4.99, True), (1, 365, True), (14, 365, False), (500, 5, False)],
+    [
+        (14, 5, False),
+        (13, 5, True),
+        (14, 4.99, True),
+        (500, 4.99, True),
+        (1, 365, True),
+        (14, 365, False),
+        (500, 5, False),
+    ],
 )
 def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
     ailing, wire, worker, clock, heard, caplog, failures, days, enabled
@@ -148,7 +156,9 @@ def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(wir
     first.refresh_from_db()
     assert first.status == DeliveryStatus.EXHAUSTED
     waiting = webhook.deliveries.exclude(pk=first.pk)
-    assert set(waiting.values_list("status", flat=True)) == {DeliveryStatus.PENDING if enabled else DeliveryStatus.SKIPPED}
+    assert set(waiting.values_list("status", flat=True)) == {
+        DeliveryStatus.PENDING if enabled else DeliveryStatus.SKIPPED
+    }
 
 
 def test_a_failure_that_is_tried_again_is_no_reason_for_the_error_action(wire, worker, backlog):

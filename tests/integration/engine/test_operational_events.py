@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
@@ -187,8 +188,6 @@ def test_what_is_told_of_a_webhook_that_is_disabled_waits_for_a_watcher_that_is_
 
 
 def test_the_event_is_rolled_back_with_what_it_tells_of(clock):
-    from django.db import transaction
-
     webhook = subscribed()
     watcher(webhook, "/watcher", "webhook.*")
     with pytest.raises(ZeroDivisionError), transaction.atomic():
@@ -231,10 +230,8 @@ def _broken_query(sender, **facts):
 
 
 def _swallowed_query(sender, **facts):
-    try:
+    with contextlib.suppress(DatabaseError):
         _broken_query(sender)
-    except DatabaseError:
-        pass
 
 
 def _bug(sender, **facts):

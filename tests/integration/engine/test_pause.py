@@ -82,7 +82,13 @@ def test_a_success_in_between_begins_the_count_anew(wire, worker, backlog):
 
 @pytest.mark.parametrize(
     "failure",
-    [answer(404), answer(301), answer(429, {"retry-after": "1"}), broken(ErrorClass.TIMEOUT), broken(ErrorClass.DNS_ERROR)],
+    [
+        answer(404),
+        answer(301),
+        answer(429, {"retry-after": "1"}),
+        broken(ErrorClass.TIMEOUT),
+        broken(ErrorClass.DNS_ERROR),
+    ],
     ids=["404", "301", "429", "timeout", "dns"],
 )
 def test_whatever_a_receiver_fails_with_counts(wire, worker, backlog, clock, failure):
@@ -235,7 +241,9 @@ def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, he
     webhook.refresh_from_db()
     assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
     assert webhook.succeeded_at == clock.now
-    assert [(name, facts["webhook"].pk, facts["now"]) for name, facts in heard] == [("recovered", webhook.pk, clock.now)]
+    assert [(name, facts["webhook"].pk, facts["now"]) for name, facts in heard] == [
+        ("recovered", webhook.pk, clock.now)
+    ]
     assert f"recovered webhook={webhook.pk}" in caplog.text
     assert len(worker("alice").claim()) == 2
 

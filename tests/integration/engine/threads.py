@@ -9,7 +9,8 @@ import pytest
 from django.db import connection, connections
 
 several = pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody"
+    connection.vendor == "sqlite",
+    reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
 )
 
 

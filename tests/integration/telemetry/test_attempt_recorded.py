@@ -13,6 +13,7 @@ from tests.integration.delivery.worker import Worker
 from tms_webhooks import signals
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
 
@@ -99,8 +100,6 @@ def test_a_receiver_that_raises_breaks_nothing(run, caplog):
 def test_a_late_attempt_is_not_told(clock, told):
     write_event(subscribed().organization)
     slow, quick = (Worker(name, clock=clock, wire=Wire()) for name in ("slow", "quick"))
-    from tms_webhooks.outbox.fanout import fan_out
-
     fan_out(clock.now)
     (parcel,) = slow.claim()
     result = slow.send(parcel)
