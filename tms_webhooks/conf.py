@@ -119,7 +119,9 @@ class AppSettings:
         expects="True, False or None",
     )
     BODY_LIMIT = whole(
-        262_144, "The largest request body, in bytes; a larger event is sent in its thin form.", least=1024
+        262_144,
+        "The largest request body, in bytes; a larger event can't be sent, and its deliveries fail.",
+        least=1024,
     )
 
     # Where requests may go

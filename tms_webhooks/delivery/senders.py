@@ -51,8 +51,9 @@ class Senders:
         for _ in range(wanted):
             name = f"webhook-sender-{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
+            # Only a thread that could be started can be waited for.
             thread.start()
+            self._threads.append(thread)
 
     def _is_processor_busy(self) -> bool:
         """Return whether this process has used most of one processor since the last time it was asked."""

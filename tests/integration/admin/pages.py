@@ -1,0 +1,96 @@
+"""Where the pages are, and how their forms are filled in."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+
+from tms_webhooks.models import Webhook
+
+
+def url(model: type[models.Model], page: str, *args: object) -> str:
+    """Return the address of a page: changelist, add, change, delete, history."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def text_of(response: Any) -> str:
+    """Return the page as a person reads it: without tags and entities, with single blanks."""
+    assert response.status_code == 200
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def shown_at(client: Client, address: str, data: Any = None) -> str:
+    """Open a page, and return its text."""
+    return text_of(client.get(address, data or {}))
+
+
+def form_of(
+    webhook: Webhook | None = None, *, subscriptions: list[dict[str, Any]] | None = None, **values: Any
+) -> dict:
+    """Return what a browser posts: the form as it stands for ``webhook``, or a valid new one, with these changes."""
+    rows = subscriptions if subscriptions is not None else [{"event_type": "class.*"}]
+    known = [] if webhook is None else list(webhook.subscriptions.all())
+    if webhook is not None and subscriptions is None:
+        rows = [
+            {
+                "id": one.pk,
+                "event_type": one.event_type,
+                "more_than_days": one.more_than_days or "",
+                "less_than_days": one.less_than_days or "",
+            }
+            for one in known
+        ]
+    fields = {
+        "name": "CRM",
+        "verb": "POST",
+        "url": "https://crm.example.com/hook",
+        "headers": "",
+        "timeout_seconds": "20",
+        "delay_seconds": "0",
+        "max_in_flight": "",
+        "rate_limit_per_second": "",
+        "schedule": "",
+        "max_retries": "",
+        "error_action": "log",
+        "contacts": "",
+        "enabled": "on",
+    }
+    if webhook is not None:
+        fields |= {
+            "name": webhook.name,
+            "url": webhook.url,
+            "headers": "••••" if webhook.headers else "",
+            "enabled": "on" if webhook.enabled else "",
+        }
+    fields |= values
+    fields |= {
+        "subscriptions-TOTAL_FORMS": str(len(rows)),
+        "subscriptions-INITIAL_FORMS": str(len(known)),
+        "subscriptions-MIN_NUM_FORMS": "0",
+        "subscriptions-MAX_NUM_FORMS": "1000",
+    }
+    for number, row in enumerate(rows):
+        fields |= {f"subscriptions-{number}-{name}": str(value) for name, value in row.items()}
+        if webhook is not None:
+            fields[f"subscriptions-{number}-webhook"] = str(webhook.pk)
+    # A box that is not checked is not sent.
+    return {name: value for name, value in fields.items() if not (name in ("enabled", "ordered") and not value)}
+
+
+def errors_at(response: Any) -> dict[str, list[str]]:
+    """Return the errors that a form was sent back with, each beside its field, as the page shows them."""
+    assert response.status_code == 200
+    found = dict(response.context["adminform"].form.errors)
+    for formset in response.context["inline_admin_formsets"]:
+        for form in formset.formset.forms:
+            found |= {f"{form.prefix}-{name}": messages for name, messages in form.errors.items()}
+    page = html.unescape(response.content.decode())
+    for messages in found.values():
+        assert all(message in page for message in messages)
+    return {name: [str(message) for message in messages] for name, messages in found.items()}

@@ -1,0 +1,81 @@
+"""No page holds a secret or a header's value: every page there is, searched as text."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.integration.admin.pages import form_of, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.admin import webhooks
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+VALUE = "Basic aHVudGVyMg=="
+
+
+@pytest.fixture
+def webhook() -> Webhook:
+    """A webhook with headers, a rotated secret, and a row of everything."""
+    now = timezone.now()
+    webhook = subscribed(headers=f"Authorization={VALUE}")
+    webhook.rotate_secret(now=now)
+    delivery = write_delivery(webhook, now=now)
+    DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1)
+    Job.objects.create(kind="recover", webhook=webhook, created_at=now)
+    return webhook
+
+
+def hidden(webhook: Webhook) -> list[str]:
+    """Return what must be on no page: in clear, and as the database has it."""
+    stored = [secret.value for secret in WebhookSecret.objects.all()]
+    assert len(stored) == 2
+    webhook = Webhook.objects.get(pk=webhook.pk)
+    tokens = [value.token for value in (*stored, webhook.headers)]
+    return [VALUE, "aHVudGVyMg", "whsec_", *map(reveal, stored), *tokens]
+
+
+def pages() -> list[str]:
+    found = [reverse("admin:index"), url(Webhook, "add")]
+    for model in (Webhook, Delivery, Event, Job):
+        found.append(url(model, "changelist"))
+        for row in model.objects.all():
+            found += [url(model, page, row.pk) for page in ("change", "history")]
+    return [*found, url(Webhook, "delete", Webhook.objects.get().pk)]
+
+
+def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="Renamed"))
+    forbidden = hidden(webhook)
+
+    addresses = pages()
+    for address in addresses:
+        response = operator.get(address, follow=True)
+        assert response.status_code == 200, address
+        page = response.content.decode()
+        assert [text for text in forbidden if text in page] == [], address
+    assert len(addresses) == 15
+
+
+def test_the_history_says_that_headers_changed_and_not_to_what(operator, webhook):
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="X-Key=s3cret"))
+
+    assert LogEntry.objects.get().get_change_message() == "Changed Headers."
+
+
+def test_headers_are_not_searched(operator, webhook):
+    for term in (VALUE, "Authorization", "whsec_"):
+        response = operator.get(url(Webhook, "changelist"), {"q": term})
+        assert list(response.context["cl"].result_list) == []
+    assert set(webhooks.WebhookAdmin.search_fields) == {"name", "url"}
+
+
+def test_secrets_have_no_page_of_their_own(operator, webhook):
+    index = operator.get(reverse("admin:index")).content.decode()
+
+    assert "webhooksecret" not in index.lower()
+    assert "Drain slot" not in index

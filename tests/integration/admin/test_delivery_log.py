@@ -1,0 +1,259 @@
+"""The delivery log: found by keys, read page by page, and sent again."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from tests.integration.admin.pages import shown_at, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.admin import deliveries as page
+from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.models.event import PUBLIC_PREFIX
+
+pytestmark = pytest.mark.django_db
+
+
+def finished(webhook, *, status: str = "exhausted", error: str = "timeout", attempts: int = 1) -> Delivery:
+    """Write a delivery that is done, with its attempts."""
+    now = timezone.now()
+    delivery = write_delivery(
+        webhook, now=now, status=status, due_at=None, finished_at=now, error_class=error, attempts=attempts
+    )
+    DeliveryAttempt.objects.bulk_create(
+        [
+            DeliveryAttempt(
+                delivery=delivery,
+                number=number,
+                started_at=now,
+                duration_ms=number,
+                status_code=503,
+                error_class=error,
+                message=f"answer {number}.",
+                response_body="inner network",
+            )
+            for number in range(1, attempts + 1)
+        ]
+    )
+    return delivery
+
+
+def listed(client, **query: object) -> list[Delivery]:
+    response = client.get(url(Delivery, "changelist"), query)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def messages_of(response) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+def resend(client, *chosen: Delivery, **data: object):
+    data = {"action": "resend_selected", "_selected_action": [one.pk for one in chosen], **data}
+    return client.post(url(Delivery, "changelist"), data, follow=True)
+
+
+# Finding
+
+
+def test_the_newest_come_first(operator):
+    webhook = subscribed()
+    first, second = finished(webhook), finished(webhook)
+
+    assert listed(operator) == [second, first]
+
+
+def test_it_is_filtered_by_webhook_status_and_error(operator):
+    one, other = subscribed(), subscribed()
+    delivered = finished(one, status="delivered", error="")
+    exhausted = finished(one)
+    failed = finished(other, status="failed", error="invalid_url")
+
+    assert listed(operator, webhook__id__exact=one.pk) == [exhausted, delivered]
+    assert listed(operator, status__exact="failed") == [failed]
+    assert listed(operator, error_class__exact="timeout") == [exhausted]
+    assert listed(operator, webhook__id__exact=one.pk, status__exact="delivered") == [delivered]
+
+
+def test_the_filter_offers_webhooks_that_exist_and_not_too_many(operator, monkeypatch):
+    monkeypatch.setattr(page, "MOST_WEBHOOKS", 2)
+    for name in ("C", "A", "B"):
+        subscribed(name=name)
+    subscribed(name="AA", deleted_at=timezone.now())
+
+    response = operator.get(url(Delivery, "changelist"))
+
+    (webhooks, *_others) = response.context["cl"].filter_specs
+    assert [name for _pk, name in webhooks.lookup_choices] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda event: event.public_id,
+        lambda event: f"  {event.public_id.upper()} ",
+        lambda event: event.uid.hex,
+        lambda event: str(event.uid),
+        lambda event: PUBLIC_PREFIX + str(event.uid),
+    ],
+)
+def test_it_is_found_by_the_events_id_however_it_is_spelled(operator, spell):
+    one, other = subscribed(), subscribed()
+    wanted = finished(one)
+    finished(other)
+
+    assert listed(operator, q=spell(wanted.event)) == [wanted]
+
+
+def test_it_is_found_by_the_deliverys_own_number(operator):
+    webhook = subscribed()
+    finished(webhook)
+    wanted = finished(webhook)
+
+    assert listed(operator, q=wanted.pk) == [wanted]
+    assert listed(operator, q="9" * 18) == []
+
+
+@pytest.mark.parametrize("term", ["CRM", "evt_123", "9" * 19, "evt_" + "g" * 32, "' OR 1=1", "²"])
+def test_what_is_no_key_finds_nothing_and_is_told(operator, term):
+    finished(subscribed(name="CRM"))
+
+    response = operator.get(url(Delivery, "changelist"), {"q": term})
+
+    assert list(response.context["cl"].result_list) == []
+    assert messages_of(response) == [f"“{term}” is no key. Search for an event's id, evt_…, or a delivery's number."]
+
+
+# One delivery
+
+
+def test_the_page_shows_each_attempt(operator):
+    delivery = finished(subscribed(), attempts=3)
+
+    text = shown_at(operator, url(Delivery, "change", delivery.pk))
+
+    for expected in ("answer 1.", "answer 2.", "answer 3.", "503", "Timed out", delivery.event.public_id):
+        assert expected in text
+
+
+def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypatch):
+    monkeypatch.setattr(page, "MOST_ATTEMPTS", 2)
+    other = finished(subscribed(), attempts=3)
+    delivery = finished(subscribed(), attempts=5)
+    assert other.attempt_log.count() == 3
+
+    text = shown_at(operator, url(Delivery, "change", delivery.pk))
+
+    assert [number for number in range(1, 6) if f"answer {number}." in text] == [4, 5]
+
+
+def test_answers_of_receivers_are_for_those_who_may_see_payloads(operator, staff):
+    delivery = finished(subscribed())
+    address = url(Delivery, "change", delivery.pk)
+
+    assert "inner network" in shown_at(operator, address)
+    seen_by_staff = shown_at(staff("view_delivery"), address)
+    assert "answer 1." in seen_by_staff
+    assert "inner network" not in seen_by_staff
+
+
+def test_nothing_can_be_changed_or_deleted(operator):
+    delivery = finished(subscribed())
+
+    assert operator.get(url(Delivery, "add")).status_code == 403
+    assert operator.post(url(Delivery, "change", delivery.pk), {"status": "pending"}).status_code == 403
+    for method in (operator.get, operator.post):
+        assert method(url(Delivery, "delete", delivery.pk), {"post": "yes"}).status_code == 403
+    operator.post(
+        url(Delivery, "changelist"),
+        {"action": "delete_selected", "_selected_action": [delivery.pk], "post": "yes"},
+    )
+    markup = operator.get(url(Delivery, "change", delivery.pk)).content.decode()
+    assert 'name="_save"' not in markup
+    assert "deletelink" not in markup
+    assert "delete_selected" not in operator.get(url(Delivery, "changelist")).content.decode()
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempt_log.count()) == ("exhausted", 1)
+
+
+# Sending again
+
+
+@pytest.fixture
+def rung(monkeypatch) -> list[bool]:
+    """How often the bell was rung."""
+    rings: list[bool] = []
+    monkeypatch.setattr(page.bell, "ring", lambda: rings.append(True))
+    return rings
+
+
+def test_selected_ones_are_sent_again(operator, rung, django_capture_on_commit_callbacks):
+    webhook = subscribed()
+    one, two, other = (finished(webhook) for _ in range(3))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = resend(operator, one, two)
+
+    assert messages_of(response) == ["2 deliveries are sent again."]
+    assert rung == [True]
+    for delivery in (one, two, other):
+        delivery.refresh_from_db()
+    assert {(one.status, one.lane), (two.status, two.lane)} == {(DeliveryStatus.PENDING, Lane.BY_HAND)}
+    assert (other.status, other.due_at) == ("exhausted", None)
+
+
+def test_what_can_not_be_sent_is_told_and_the_others_are_sent(operator, rung, django_capture_on_commit_callbacks):
+    webhook = subscribed()
+    fine, pruned = finished(webhook), finished(webhook)
+    waiting = write_delivery(webhook, now=timezone.now())
+    Event.objects.filter(pk=pruned.event_id).update(body="")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = resend(operator, fine, pruned, waiting)
+
+    told = messages_of(response)
+    assert told[0].startswith(f"Delivery {pruned.pk}: its payload is no longer kept")
+    assert told[1].startswith(f"Delivery {waiting.pk} is pending; wait until it is finished")
+    assert told[2:] == ["1 delivery is sent again."]
+
+
+def test_many_refusals_are_summed_up(operator, rung):
+    webhook = subscribed()
+    waiting = [write_delivery(webhook, now=timezone.now()) for _ in range(8)]
+
+    told = messages_of(resend(operator, *waiting))
+
+    assert (len(told), told[-1]) == (6, "3 more can't be sent again.")
+    assert rung == []
+
+
+def test_all_of_a_long_log_are_not_sent_again_by_a_slip(operator, monkeypatch):
+    monkeypatch.setattr(page, "RESENT_AT_ONCE", 3)
+    webhook = subscribed()
+    several = [finished(webhook) for _ in range(4)]
+
+    response = resend(operator, several[0], select_across="1")
+
+    assert messages_of(response) == ["Select at most 3 deliveries; nothing was sent."]
+    assert not Delivery.objects.exclude(status="exhausted").exists()
+
+
+def test_those_who_may_only_look_can_not_send(staff):
+    delivery = finished(subscribed())
+    client = staff("view_delivery")
+
+    assert "resend_selected" not in client.get(url(Delivery, "changelist")).content.decode()
+    resend(client, delivery)
+
+    delivery.refresh_from_db()
+    assert delivery.status == "exhausted"
+
+
+def test_those_who_may_change_deliveries_can_send(staff):
+    delivery = finished(subscribed())
+
+    resend(staff("view_delivery", "change_delivery"), delivery)
+
+    delivery.refresh_from_db()
+    assert delivery.status == "pending"

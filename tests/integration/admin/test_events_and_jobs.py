@@ -1,0 +1,111 @@
+"""Events and jobs, to look at."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+from django.utils import timezone
+
+from tests.integration.admin.pages import shown_at, url
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.models import Delivery, Event, Job
+
+pytestmark = pytest.mark.django_db
+
+
+def listed(client, model, **query: object) -> list:
+    response = client.get(url(model, "changelist"), query)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def test_an_event_is_shown_with_its_payload(operator):
+    event = write_event(subscribed().organization)
+
+    text = shown_at(operator, url(Event, "change", event.pk))
+
+    assert '"name": "Zoë\'s class"' in text
+    for expected in (event.public_id, "class.cancelled", f"class:{event.subject_id}", "system"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("", "It is no longer kept, or could never be built."),
+        ("{broken", "{broken"),
+        ('"<script>alert(1)</script>"', '"<script>alert(1)</script>"'),
+    ],
+)
+def test_a_payload_that_is_no_object_is_shown_as_it_is(operator, body, shown):
+    event = write_event(subscribed().organization, body=body)
+
+    response = operator.get(url(Event, "change", event.pk))
+
+    assert "<script>alert(1)" not in response.content.decode()
+    assert shown in html.unescape(response.content.decode())
+
+
+def test_the_list_leaves_the_payloads_in_the_database(operator, django_assert_max_num_queries):
+    write_event(subscribed().organization)
+
+    with django_assert_max_num_queries(20) as captured:
+        operator.get(url(Event, "changelist"))
+
+    assert not [query for query in captured if '"body"' in query["sql"] or "`body`" in query["sql"]]
+
+
+def test_events_are_found_by_id_and_by_object(operator):
+    organization = subscribed().organization
+    one, other = write_event(organization), write_event(organization)
+
+    assert listed(operator, Event, q=one.public_id) == [one]
+    assert listed(operator, Event, q=f"class:{other.subject_id}") == [other]
+    assert listed(operator, Event, q="cancelled") == []
+    assert listed(operator, Event) == [other, one]
+
+
+def test_events_are_filtered_by_type(operator):
+    organization = subscribed().organization
+    write_event(organization, "class.cancelled")
+    wanted = write_event(organization, "class.completed")
+
+    assert listed(operator, Event, type="class.completed") == [wanted]
+
+
+def test_the_deliveries_of_an_event_are_a_click_away(operator):
+    delivery = write_delivery(subscribed(), now=timezone.now())
+    write_delivery(subscribed(), now=timezone.now())
+    link = f"{url(Delivery, 'changelist')}?q={delivery.event.public_id}"
+
+    assert f'href="{link}"' in operator.get(url(Event, "change", delivery.event_id)).content.decode()
+    assert list(operator.get(link).context["cl"].result_list) == [delivery]
+
+
+def test_a_job_shows_its_progress(operator):
+    webhook = subscribed(name="CRM")
+    job = Job.objects.create(
+        kind="recover", webhook=webhook, total=10, done=3, created_at=timezone.now(), requested_by="ann"
+    )
+
+    for page in (url(Job, "changelist"), url(Job, "change", job.pk)):
+        text = shown_at(operator, page)
+        for expected in ("Recover", "CRM", "3 of 10", "ann", "Pending"):
+            assert expected in text
+
+
+@pytest.mark.parametrize("model", [Event, Job])
+def test_nothing_can_be_changed_or_deleted(operator, model):
+    webhook = subscribed()
+    row = (
+        write_event(webhook.organization)
+        if model is Event
+        else Job.objects.create(kind="recover", webhook=webhook, created_at=timezone.now())
+    )
+
+    assert operator.get(url(model, "add")).status_code == 403
+    assert operator.post(url(model, "change", row.pk), {}).status_code == 403
+    assert operator.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    operator.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    assert model.objects.get() == row

@@ -1,0 +1,134 @@
+"""What is wrong is told beside the field, with what helps, and nothing is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.admin.pages import errors_at, form_of, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.models import Subscription, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "headers",
+            "X-Key=1\nAuthorization: Basic hunter2",
+            "Line 2 has no “=”. Write it as name=value, or remove it.",
+        ),
+        ("headers", "Webhook-Id=1", "Line 1: the header Webhook-Id is set by the system and can't be replaced."),
+        ("url", "https://127.0.0.2/hook", ""),
+        ("url", "http://10.0.0.1/hook", ""),
+        ("url", "ftp://crm.example.com/hook", ""),
+        ("url", "https://user:password@crm.example.com/", ""),
+        ("url", "", "This field is required."),
+        ("schedule", "sometimes", "Retry schedule: there is none named 'sometimes'."),
+        ("schedule", "5, soon", "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800."),
+        ("schedule", "5, 1e999", "Retry schedule, delay 2: inf is not a number of seconds"),
+        ("schedule", "-5", "Retry schedule, delay 1: -5 is not a number of seconds"),
+        ("schedule", ",".join("1" * 16), "Retry schedule: 16 delays are too many. List at most 15."),
+        ("timeout_seconds", "31", "Ensure this value is less than or equal to 30."),
+        ("max_retries", "11", "Ensure this value is less than or equal to 10."),
+        ("rate_limit_per_second", "0", ""),
+        ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is no e-mail address. Write one address a line."),
+        ("organization", "", "This field is required."),
+        ("verb", "BREW", "Select a valid choice. BREW is not one of the available choices."),
+    ],
+)
+def test_a_value_that_is_wrong_is_told_beside_its_field(operator, field, value, message):
+    form = form_of(**{"organization": OrganizationFactory().pk, field: value})
+
+    errors = errors_at(operator.post(url(Webhook, "add"), form))
+
+    assert list(errors) == [field]
+    assert len(errors[field]) == 1
+    assert errors[field][0].startswith(message)
+    assert not Webhook.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "message"),
+    [
+        (
+            {"event_type": "class.canceled"},
+            "event_type",
+            "There is no event class.canceled; choose one of those there are, such as class.cancelled",
+        ),
+        (
+            {"event_type": "course_assignment.expiring", "more_than_days": "14", "less_than_days": "14"},
+            "more_than_days",
+            "More than days is 14, and less than days is 14; the first has to be the smaller one.",
+        ),
+        (
+            {"event_type": "course_assignment.expiring", "more_than_days": "30", "less_than_days": "7"},
+            "more_than_days",
+            "More than days is 30, and less than days is 7; the first has to be the smaller one.",
+        ),
+        (
+            {"event_type": "course_assignment.expiring", "more_than_days": "3"},
+            "less_than_days",
+            "Less than days is empty; give the upper end of the window, above 3.",
+        ),
+        (
+            {"event_type": "class.cancelled", "less_than_days": "7"},
+            "less_than_days",
+            "class.cancelled has no days window; leave both days empty.",
+        ),
+        ({"event_type": "", "less_than_days": "7"}, "event_type", "This field is required."),
+    ],
+)
+def test_a_subscription_that_is_wrong_is_told_beside_its_field(operator, row, field, message):
+    form = form_of(organization=OrganizationFactory().pk, subscriptions=[{"event_type": "class.*"}, row])
+
+    errors = errors_at(operator.post(url(Webhook, "add"), form))
+
+    name = f"subscriptions-1-{field}"
+    assert errors[name] == [found for found in errors[name] if found.startswith(message)]
+    assert "subscriptions-1-__all__" not in errors
+    assert not Webhook.objects.exists()
+    assert not Subscription.objects.exists()
+
+
+def test_an_event_that_is_no_longer_there_stays_chosen_and_is_told(operator):
+    webhook = subscribed(events=["class.cancelled"])
+    Subscription.objects.update(event_type="host.gone")
+
+    page = operator.get(url(Webhook, "change", webhook.pk)).content.decode()
+    assert '<option value="host.gone" selected>' in page
+    response = operator.post(
+        url(Webhook, "change", webhook.pk),
+        form_of(
+            webhook,
+            subscriptions=[
+                {
+                    "id": webhook.subscriptions.get().pk,
+                    "event_type": "host.gone",
+                    "more_than_days": "1",
+                    "less_than_days": "2",
+                }
+            ],
+        ),
+    )
+
+    assert errors_at(response)["subscriptions-0-event_type"][0].startswith("There is no event host.gone")
+
+
+def test_half_a_mask_is_refused(operator):
+    webhook = subscribed(headers="X-Key=1")
+
+    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="••••\nX-Other=2"))
+
+    assert errors_at(response) == {"headers": ["Leave the dots as they are, or replace them all."]}
+
+
+def test_what_was_typed_comes_back_to_be_corrected(operator):
+    form = form_of(organization=OrganizationFactory().pk, headers="X-Key=s3cret", url="ftp://x")
+
+    page = operator.post(url(Webhook, "add"), form).content.decode()
+
+    assert "X-Key=s3cret" in page
+    assert not Webhook.objects.exists()

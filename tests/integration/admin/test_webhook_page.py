@@ -1,0 +1,379 @@
+"""The page of a webhook: what it takes, what it writes, and by which verbs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Organization
+from tests.factories import WebhookFactory
+from tests.integration.admin.pages import form_of, shown_at, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks import signals
+from tms_webhooks.choices import DeliveryStatus, DisabledReason
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+
+def messages_of(response) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+# Adding
+
+
+def test_a_new_webhook_is_written_with_its_subscriptions(operator):
+    organization = OrganizationFactory()
+    form = form_of(
+        organization=organization.pk,
+        headers="Authorization=Basic hunter2\nX-Key=1",
+        schedule="5, 60 300",
+        subscriptions=[
+            {"event_type": "class.cancelled"},
+            {"event_type": "course_assignment.expiring", "more_than_days": "3", "less_than_days": "14"},
+            {"event_type": ""},
+        ],
+    )
+
+    response = operator.post(url(Webhook, "add"), form, follow=True)
+
+    assert response.redirect_chain == [(url(Webhook, "changelist"), 302)]
+    webhook = Webhook.objects.get()
+    assert (webhook.organization, webhook.name, webhook.enabled) == (organization, "CRM", True)
+    assert reveal(webhook.headers) == "Authorization=Basic hunter2\nX-Key=1"
+    assert webhook.schedule == [5, 60, 300]
+    assert list(webhook.subscriptions.values_list("event_type", "more_than_days", "less_than_days")) == [
+        ("class.cancelled", None, None),
+        ("course_assignment.expiring", 3.0, 14.0),
+    ]
+
+
+def test_the_secret_of_a_new_webhook_is_told_once(operator):
+    form = form_of(organization=OrganizationFactory().pk)
+
+    response = operator.post(url(Webhook, "add"), form, follow=True)
+
+    secret = reveal(WebhookSecret.objects.get().value)
+    assert f"CRM: the signing secret, shown this once, is {secret}" in messages_of(response)
+    for address in (url(Webhook, "changelist"), url(Webhook, "change", Webhook.objects.get().pk)):
+        assert secret not in operator.get(address).content.decode()
+
+
+def test_a_webhook_may_begin_disabled(operator):
+    operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, enabled=""))
+
+    webhook = Webhook.objects.get()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.ADMIN)
+    assert timezone.now() - webhook.disabled_at < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "schedule"),
+    [
+        ("", ""),
+        ("skillable", "skillable"),
+        (" none ", "none"),
+        ("7", [7]),
+        ("1.5, 2", [1.5, 2]),
+        ("[5, 60]", [5, 60]),
+        ("5;60\t300", [5, 60, 300]),
+        ("[]", []),
+    ],
+)
+def test_a_schedule_is_a_name_or_a_list(operator, text, schedule):
+    operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, schedule=text))
+
+    assert Webhook.objects.get().schedule == schedule
+
+
+def test_the_events_are_offered_by_noun(operator):
+    page = operator.get(url(Webhook, "add")).content.decode()
+
+    assert '<optgroup label="Class">' in page
+    for pattern in ("*", "class.*", "class.cancelled", "enrollment.enrolled", "webhook.failing"):
+        assert f'<option value="{pattern}">' in page
+
+
+def test_the_page_has_the_four_parts(operator):
+    webhook = WebhookFactory()
+
+    response = operator.get(url(Webhook, "change", webhook.pk))
+
+    names = [str(fieldset.name) for fieldset in response.context["adminform"]]
+    assert names == ["What", "Where", "When it fails", "Security"]
+    names = [str(fieldset.name) for fieldset in operator.get(url(Webhook, "add")).context["adminform"]]
+    assert names == ["What", "Where", "When it fails"]
+
+
+# Changing
+
+
+def test_only_what_was_changed_is_written(operator, monkeypatch):
+    webhook = subscribed(headers="Authorization=Basic hunter2")
+    save, written = Webhook.save, []
+
+    def save_and_note(self, **kwargs):
+        written.append(kwargs.get("update_fields"))
+        # What a worker writes while the page is saved.
+        Webhook.objects.filter(pk=self.pk).update(failures=3, paused_until=timezone.now())
+        save(self, **kwargs)
+
+    monkeypatch.setattr(Webhook, "save", save_and_note)
+
+    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="LMS", max_retries="3"))
+
+    assert response.status_code == 302
+    assert [sorted(names) for names in written] == [["max_retries", "name", "updated_at"]]
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.max_retries, webhook.failures) == ("LMS", 3, 3)
+    assert webhook.paused_until is not None
+
+
+def test_the_mask_keeps_the_headers_and_another_text_replaces_them(operator):
+    webhook = subscribed(headers="Authorization=Basic hunter2")
+    token = Webhook.objects.get().headers
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="LMS"))
+    assert Webhook.objects.get().headers == token
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="X-Key=new"))
+    assert reveal(Webhook.objects.get().headers) == "X-Key=new"
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers=""))
+    assert Webhook.objects.get().headers == ""
+
+
+def test_saving_without_a_change_writes_nothing(operator):
+    webhook = subscribed(schedule=[5, 60], headers="X-Key=1")
+    before = Webhook.objects.values().get()
+
+    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, schedule="5, 60"))
+
+    assert response.status_code == 302
+    assert Webhook.objects.values().get() == before
+
+
+def test_a_webhook_can_not_be_given_to_another_organization(operator):
+    webhook = subscribed()
+    other = OrganizationFactory()
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, organization=other.pk))
+
+    assert Webhook.objects.get().organization == webhook.organization
+
+
+@pytest.fixture
+def told():
+    """Which signals were sent."""
+    heard: list[str] = []
+    receivers = {
+        name: lambda name=name, **kwargs: heard.append(name) for name in ("webhook_disabled", "webhook_recovered")
+    }
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver)
+    yield heard
+    for name, receiver in receivers.items():
+        getattr(signals, name).disconnect(receiver)
+
+
+def test_disabling_on_the_page_keeps_what_waits_as_skipped(operator, clock, told):
+    webhook = subscribed()
+    delivery = write_delivery(webhook, now=clock.now)
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled=""))
+
+    webhook.refresh_from_db()
+    delivery.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.ADMIN)
+    assert delivery.status == DeliveryStatus.SKIPPED
+    assert told == ["webhook_disabled"]
+
+
+def test_enabling_on_the_page_forgets_the_failures(operator, told):
+    webhook = subscribed(enabled=False, disabled_reason="failing", failures=20, failing_since=timezone.now())
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled="on", name="LMS"))
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason, webhook.failures, webhook.name) == (True, "", 0, "LMS")
+    assert told == ["webhook_recovered"]
+
+
+# Actions
+
+
+def act(client, action: str, *webhooks: Webhook):
+    data = {"action": action, "_selected_action": [webhook.pk for webhook in webhooks]}
+    return client.post(url(Webhook, "changelist"), data, follow=True)
+
+
+def test_several_are_disabled_and_enabled_by_their_own_verbs(operator, clock, told):
+    one, two, other = subscribed(), subscribed(), subscribed()
+    write_delivery(one, now=clock.now)
+
+    response = act(operator, "disable_selected", one, two)
+
+    assert messages_of(response) == ["2 webhooks are disabled."]
+    assert set(Webhook.objects.filter(enabled=False)) == {one, two}
+    assert Delivery.objects.get().status == DeliveryStatus.SKIPPED
+
+    response = act(operator, "enable_selected", one)
+
+    assert messages_of(response) == ["1 webhook is enabled. What it missed stays skipped until somebody replays it."]
+    assert set(Webhook.objects.filter(enabled=True)) == {one, other}
+    assert Delivery.objects.get().status == DeliveryStatus.SKIPPED
+    assert told == ["webhook_disabled", "webhook_disabled", "webhook_recovered"]
+    assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == ["Disabled."] * 2 + ["Enabled."]
+
+
+def test_a_rotated_secret_is_told_once_and_the_old_one_goes_on_signing(operator):
+    webhook, other = subscribed(name="CRM"), subscribed(name="LMS")
+    (old,) = webhook.signing_secrets(timezone.now())
+    (untouched,) = other.signing_secrets(timezone.now())
+
+    response = act(operator, "rotate_secrets", webhook)
+
+    new, still = webhook.signing_secrets(timezone.now())
+    assert still == old != new
+    assert messages_of(response) == [f"CRM: the signing secret, shown this once, is {new}"]
+    assert other.signing_secrets(timezone.now()) == [untouched]
+    page = operator.get(url(Webhook, "changelist")).content.decode()
+    assert new not in page
+    assert old not in page
+    assert "An older one signs until" in shown_at(operator, url(Webhook, "change", webhook.pk))
+    assert LogEntry.objects.get().get_change_message() == "Rotated the secret."
+
+
+def test_those_who_may_only_look_have_no_actions(staff):
+    webhook = subscribed(headers="Authorization=Basic hunter2")
+    client = staff("view_webhook")
+
+    act(client, "rotate_secrets", webhook)
+    client.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="stolen"))
+
+    assert WebhookSecret.objects.count() == 1
+    assert Webhook.objects.get().name == webhook.name
+    page = shown_at(client, url(Webhook, "change", webhook.pk))
+    assert "Authorization" in page
+    assert "hunter2" not in page
+
+
+# Deleting
+
+
+def test_deleting_calls_off_what_waits_and_keeps_the_log(operator, clock):
+    webhook, other = subscribed(name="CRM"), subscribed(name="LMS")
+    waiting = write_delivery(webhook, now=clock.now)
+    done = write_delivery(webhook, now=clock.now, status="delivered", due_at=None)
+
+    asked = operator.get(url(Webhook, "delete", webhook.pk))
+    assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (["CRM"], {"webhooks": 1})
+    operator.post(url(Webhook, "delete", webhook.pk), {"post": "yes"})
+
+    webhook.refresh_from_db()
+    assert webhook.deleted_at is not None
+    assert dict(Delivery.objects.values_list("pk", "status")) == {waiting.pk: "cancelled", done.pk: "delivered"}
+    assert list(operator.get(url(Webhook, "changelist")).context["cl"].result_list) == [other]
+    assert operator.get(url(Webhook, "change", webhook.pk)).status_code == 302
+
+
+def test_several_are_deleted_in_the_same_way(operator, clock):
+    one, two = subscribed(), subscribed()
+    write_delivery(one, now=clock.now)
+    data = {"action": "delete_selected", "_selected_action": [one.pk, two.pk], "post": "yes"}
+
+    operator.post(url(Webhook, "changelist"), data)
+
+    assert Webhook.objects.count() == 2
+    assert not Webhook.objects.existing().exists()
+    assert Delivery.objects.get().status == DeliveryStatus.CANCELLED
+
+
+def test_those_who_may_not_delete_are_told_so(staff):
+    webhook = subscribed()
+    client = staff("view_webhook", "change_webhook")
+
+    assert client.post(url(Webhook, "delete", webhook.pk), {"post": "yes"}).status_code == 403
+    assert Webhook.objects.existing().get() == webhook
+
+
+def test_an_organization_can_be_deleted_with_all_that_is_ours(operator, clock):
+    webhook = subscribed()
+    write_delivery(webhook, now=clock.now)
+    address = url(Organization, "delete", webhook.organization_id)
+
+    assert "your account doesn't have permission" not in shown_at(operator, address)
+    operator.post(address, {"post": "yes"})
+
+    assert not Organization.objects.filter(pk=webhook.organization_id).exists()
+    assert (Webhook.objects.count(), Event.objects.count(), Delivery.objects.count()) == (0, 0, 0)
+
+
+# What is shown
+
+
+def test_the_state_says_why_nothing_is_sent(operator):
+    subscribed(name="A")
+    subscribed(name="B", paused_until=timezone.now() + timedelta(hours=1))
+    subscribed(name="C", enabled=False, disabled_reason="gone")
+
+    rows = shown_at(operator, url(Webhook, "changelist"))
+
+    for expected in ("receiver.example.com Enabled", "receiver.example.com Paused until", "Disabled: Gone"):
+        assert expected in rows
+
+
+def test_names_of_headers_are_shown(operator):
+    webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=s3cret")
+
+    page = shown_at(operator, url(Webhook, "change", webhook.pk))
+
+    assert "Headers now: Authorization, X-Key" in page
+
+
+@pytest.mark.parametrize("stored", ["no equals sign", "X-Key=1\nX-Key=2"])
+def test_headers_that_no_form_would_have_let_in_are_told(operator, stored):
+    webhook = subscribed(headers=stored)
+
+    page = shown_at(operator, url(Webhook, "change", webhook.pk))
+
+    assert "They are not name=value lines: enter them anew." in page
+    assert stored.split("\n")[0] not in page
+
+
+def test_headers_of_another_key_are_told(operator, settings):
+    webhook = subscribed(headers="X-Key=s3cret")
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+
+    page = shown_at(operator, url(Webhook, "change", webhook.pk))
+
+    assert "They can't be decrypted with the keys at hand: enter them anew." in page
+    assert "s3cret" not in page
+
+
+def test_a_webhook_is_found_by_name_and_address(operator):
+    wanted = subscribed("/findme", name="CRM")
+    subscribed(name="LMS")
+
+    for term in ("crm", "findme"):
+        assert list(operator.get(url(Webhook, "changelist"), {"q": term}).context["cl"].result_list) == [wanted]
+
+
+def test_the_log_of_one_webhook_is_a_click_away(operator, clock):
+    one, other = subscribed(name="One"), subscribed(name="Other")
+    for webhook in (one, other):
+        write_delivery(webhook, now=clock.now)
+    page = operator.get(url(Webhook, "changelist")).content.decode()
+    link = f"{url(Delivery, 'changelist')}?webhook__id__exact={one.pk}"
+    assert f'href="{link}"' in page
+
+    found = operator.get(link).context["cl"].result_list
+
+    assert [delivery.webhook for delivery in found] == [one]

@@ -1,0 +1,121 @@
+"""What is sent again in bulk goes one at a time, when nothing live is due."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_delivery, write_events
+from tests.integration.delivery.wire import Gate, Wire, answer
+from tests.integration.engine.threads import at_once, several
+from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.models import Delivery
+
+pytestmark = pytest.mark.django_db
+
+
+def lanes(parcels) -> Counter[int]:
+    ids = [parcel.delivery_id for parcel in parcels]
+    return Counter(Delivery.objects.filter(pk__in=ids).values_list("lane", flat=True))
+
+
+def test_live_ones_go_first(worker, backlog):
+    webhook = subscribed(max_in_flight=3)
+    backlog(webhook, 10, lane=Lane.REPLAY)
+    backlog(webhook, 3)
+    alice = worker("alice")
+
+    assert lanes(alice.work()) == {Lane.LIVE: 3}
+    assert lanes(alice.work()) == {Lane.REPLAY: 1}
+
+
+def test_one_at_a_time_though_more_may_be_under_way(worker, backlog):
+    webhook = subscribed(max_in_flight=10)
+    backlog(webhook, 10, lane=Lane.REPLAY)
+    alice, bob = worker("alice"), worker("bob")
+    (parcel,) = alice.claim()
+    assert (alice.claim(), bob.claim()) == ([], [])
+
+    alice.write(alice.send(parcel))
+
+    assert len(bob.claim()) == 1
+
+
+def test_it_takes_a_place_that_live_ones_leave(worker, backlog):
+    webhook = subscribed(max_in_flight=3)
+    backlog(webhook, 10, lane=Lane.REPLAY)
+    backlog(webhook, 1)
+
+    assert lanes(worker("alice").claim()) == {Lane.LIVE: 1, Lane.REPLAY: 1}
+
+
+def test_live_ones_that_come_while_it_is_under_way_need_not_wait(worker, backlog):
+    webhook = subscribed(max_in_flight=2)
+    backlog(webhook, 10, lane=Lane.REPLAY)
+    alice = worker("alice")
+    assert lanes(alice.claim()) == {Lane.REPLAY: 1}
+
+    backlog(webhook, 5)
+
+    assert lanes(alice.claim()) == {Lane.LIVE: 1}
+
+
+def test_a_replay_of_one_webhook_is_nothing_to_another(worker, backlog):
+    webhooks = [subscribed() for _ in range(3)]
+    for webhook in webhooks:
+        backlog(webhook, 5, lane=Lane.REPLAY)
+
+    assert Counter(parcel.webhook_id for parcel in worker("alice").claim()) == {webhook.pk: 1 for webhook in webhooks}
+
+
+def test_webhooks_that_replay_already_take_no_place_in_a_batch(worker, backlog, clock):
+    for _ in range(5):
+        backlog(subscribed(), 5, lane=Lane.REPLAY)
+    assert len(worker("alice").claim()) == 5
+    live = write_delivery(subscribed(), now=clock.now)
+
+    assert [parcel.delivery_id for parcel in worker("bob").claim(room=1)] == [live.pk]
+
+
+def test_it_is_retried_on_the_schedule_as_any_other(worker, wire, backlog, clock):
+    webhook = subscribed()
+    (delivery,) = backlog(webhook, 1, lane=Lane.REPLAY)
+    wire.answers = [answer(500)]
+    worker("alice").work()
+    clock.advance(seconds=5)
+
+    worker("alice").work()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.lane) == (DeliveryStatus.DELIVERED, 2, Lane.REPLAY)
+
+
+def test_a_drain_sends_all_of_it_one_by_one_and_live_ones_meanwhile(run, backlog):
+    webhook = subscribed(max_in_flight=4)
+    backlog(webhook, 30, lane=Lane.REPLAY)
+    write_events(webhook.organization, 30)
+    gate = Gate()
+    gate.open()
+    replayed = set(map(str, webhook.deliveries.values_list("pk", flat=True)))
+    wire = Wire(otherwise=gate)
+
+    run(wire=wire)
+
+    order = [request.headers["tms-delivery-id"] in replayed for request in wire.requests]
+    assert len(order) == 60
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+    # By the time that all live ones are gone, few of the old ones went.
+    last_live = max(index for index, is_old in enumerate(order) if not is_old)
+    assert sum(order[:last_live]) < 15
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_moment_take_one(worker, backlog):
+    backlog(subscribed(max_in_flight=10), 20, lane=Lane.REPLAY)
+    workers, taken = [worker(name) for name in ("alice", "bob", "charlie", "dora")], []
+
+    assert at_once(*[lambda one=one: taken.extend(one.claim()) for one in workers]) == []
+
+    assert len(taken) == 1

@@ -1,0 +1,267 @@
+"""Whatever happens, in whatever order: nothing is lost, nothing delivered twice, and no limit is broken."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from tests.conftest import Clock
+from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.worker import Worker
+from tests.integration.engine.objects import happen
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind
+from tms_webhooks.delivery import health, replay, upkeep
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+from tms_webhooks.models.delivery import FINISHED, OPEN
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="thousands of steps, which are about the rules alone"),
+]
+
+START = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+CAP = 2
+ANSWERS = {
+    "200": answer(200),
+    "500": answer(500),
+    "410": answer(410),
+    "429": answer(429, {"retry-after": "90"}),
+    "timeout": broken(ErrorClass.TIMEOUT),
+    "blocked": broken(ErrorClass.BLOCKED_ADDRESS),
+}
+LIKELY = st.sampled_from(["200", "200", "200", "500", "500", "410", "429", "timeout", "blocked"])
+WORKERS = st.sampled_from(["alice", "bob"])
+INDEXES = st.integers(0, 50)
+
+
+class Engine(RuleBasedStateMachine):
+    """Two workers, a webhook that is ordered and one that is not, and people who interfere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.atomic = transaction.atomic()
+        self.atomic.__enter__()
+        self.clock = Clock(START)
+        self.wire = Wire()
+        self.workers = {name: Worker(name, clock=self.clock, wire=self.wire) for name in ("alice", "bob")}
+        self.hands = {name: [] for name in self.workers}
+        first = subscribed("/ordered", ordered=True, schedule=[5, 60], max_in_flight=5)
+        self.webhooks = [first, subscribed("/plain", organization=first.organization, schedule=[5, 60])]
+        self.successes = defaultdict(int)
+        self.reopened = defaultdict(int)
+        self.jobs = []
+
+    def teardown(self) -> None:
+        try:
+            self._nothing_is_lost()
+        finally:
+            transaction.set_rollback(True)
+            self.atomic.__exit__(None, None, None)
+
+    # What happens
+
+    @rule(subject=st.sampled_from("abc"))
+    def publish(self, subject: str) -> None:
+        happen(self.webhooks[0].organization, subject)
+
+    @rule()
+    def fan_out(self) -> None:
+        fan_out(self.clock.now)
+
+    @rule(name=WORKERS, room=st.integers(1, 5))
+    def claim(self, name: str, room: int) -> None:
+        closed = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+        in_hand = {parcel.delivery_id for parcel in self.hands[name]}
+        parcels = self.workers[name].claim(room)
+        assert len(parcels) <= room
+        taken = {parcel.delivery_id for parcel in parcels}
+        assert len(taken) == len(parcels)
+        assert not taken & closed
+        assert not taken & in_hand, "a worker claimed what it holds"
+        self.hands[name] += parcels
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(name=WORKERS, said=LIKELY, index=INDEXES)
+    def come_back(self, name: str, said: str, index: int) -> None:
+        """An answer comes, in time or long after the lease was lost."""
+        if self.hands[name]:
+            parcel = self.hands[name].pop(index % len(self.hands[name]))
+            self._write(name, parcel, said)
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(name=WORKERS, said=st.lists(LIKELY, min_size=1, max_size=4))
+    def come_back_together(self, name: str, said: list[str]) -> None:
+        worker, results = self.workers[name], []
+        for one in said:
+            if self.hands[name]:
+                self.wire.answers = [ANSWERS[one]]
+                results.append(worker.send(self.hands[name].pop(0)))
+        self._record(name, results)
+
+    @rule(name=WORKERS)
+    def be_killed(self, name: str) -> None:
+        """The worker dies, and another begins under a name of its own."""
+        self.hands[name] = []
+        worker = self.workers[name]
+        worker.token += "'"
+
+    @rule(name=WORKERS)
+    def heartbeat(self, name: str) -> None:
+        self.workers[name].renew()
+
+    @rule(name=WORKERS)
+    def end_well(self, name: str) -> None:
+        """The worker gives back what it has not sent."""
+        ids = [parcel.delivery_id for parcel in self.hands[name]]
+        Delivery.objects.filter(pk__in=ids).release(token=self.workers[name].token, now=self.clock.now)
+        self.hands[name] = []
+
+    @rule(seconds=st.sampled_from([1, 5, 31, 61, 600, 3_600, 86_400, 3 * 86_400]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.advance(seconds=seconds)
+
+    @rule()
+    def sweep(self) -> None:
+        upkeep.settle(self.clock.now)
+        health.warn_all(self.clock.now)
+
+    @rule()
+    def give_up_old(self) -> None:
+        upkeep.give_up_old(self.clock.now)
+
+    # What people do
+
+    @rule(which=st.integers(0, 1))
+    def disable(self, which: int) -> None:
+        health.disable(self._webhook(which), reason=DisabledReason.ADMIN, now=self.clock.now)
+
+    @rule(which=st.integers(0, 1))
+    def enable(self, which: int) -> None:
+        health.enable(self._webhook(which), now=self.clock.now)
+
+    @precondition(lambda self: Delivery.objects.filter(status__in=FINISHED).exists())
+    @rule(index=INDEXES)
+    def resend(self, index: int) -> None:
+        finished = list(Delivery.objects.filter(status__in=FINISHED).order_by("pk"))
+        self._watching_reopened(lambda: replay.resend(finished[index % len(finished)], now=self.clock.now))
+
+    @rule(which=st.integers(0, 1), kind=st.sampled_from(list(JobKind)))
+    def begin_job(self, which: int, kind: JobKind) -> None:
+        try:
+            since = self.clock.now - timedelta(days=13)
+            self.jobs.append(replay.start(kind, self._webhook(which), now=self.clock.now, since=since))
+        except ReplayError as error:
+            assert "is under way" in str(error) or "is disabled" in str(error)
+
+    @precondition(lambda self: self.jobs)
+    @rule(index=INDEXES)
+    def work_on_job(self, index: int) -> None:
+        job = self.jobs[index % len(self.jobs)]
+        self._watching_reopened(lambda: replay.work_on(job, now=self.clock.now))
+
+    # What always holds
+
+    @invariant()
+    def limits_are_kept(self) -> None:
+        for webhook in self.webhooks:
+            held = Delivery.objects.filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=self.clock.now)
+            assert held.count() <= (1 if webhook.ordered else CAP)
+
+    @invariant()
+    def states_are_legal(self) -> None:
+        for one in Delivery.objects.all():
+            assert (one.due_at is not None) == (one.status in OPEN), one.status
+            assert (one.finished_at is None) == (one.status in OPEN), one.status
+            assert bool(one.lease) == (one.status == DeliveryStatus.IN_FLIGHT)
+            assert one.charged <= one.attempts
+
+    @invariant()
+    def attempts_are_counted_without_a_gap(self) -> None:
+        numbers = defaultdict(list)
+        logged = DeliveryAttempt.objects.filter(number__isnull=False).order_by("number")
+        for delivery_id, number in logged.values_list("delivery_id", "number"):
+            numbers[delivery_id].append(number)
+        for pk, attempts in Delivery.objects.values_list("pk", "attempts"):
+            assert numbers[pk] == list(range(1, attempts + 1))
+
+    @invariant()
+    def nothing_is_delivered_twice_unless_it_was_asked_for(self) -> None:
+        for pk, successes in self.successes.items():
+            assert successes <= 1 + self.reopened[pk]
+
+    @invariant()
+    def every_event_has_its_deliveries(self) -> None:
+        fanned = Event.objects.filter(fanned_out_at__isnull=False).count()
+        assert Delivery.objects.count() == fanned * len(self.webhooks)
+
+    # Steps
+
+    def _webhook(self, which: int) -> Webhook:
+        return Webhook.objects.get(pk=self.webhooks[which].pk)
+
+    def _write(self, name: str, parcel, said: str) -> None:
+        self.wire.answers = [ANSWERS[said]]
+        self._record(name, [self.workers[name].send(parcel)])
+
+    def _record(self, name: str, results) -> None:
+        held = set(Delivery.objects.held(self.workers[name].token).values_list("pk", flat=True))
+        before = dict(Delivery.objects.values_list("pk", "status"))
+        self.workers[name].write(*results)
+        after = dict(Delivery.objects.values_list("pk", "status"))
+        for result in results:
+            pk = result.parcel.delivery_id
+            if pk in held:
+                assert after[pk] != DeliveryStatus.IN_FLIGHT
+                assert (after[pk] == DeliveryStatus.DELIVERED) == result.outcome.success
+                self.successes[pk] += result.outcome.success
+            elif before[pk] in FINISHED:
+                assert after[pk] == before[pk], "a late result has moved a delivery"
+
+    def _watching_reopened(self, act) -> None:
+        before = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+        act()
+        after = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+        for pk in before - after:
+            self.reopened[pk] += 1
+
+    def _nothing_is_lost(self) -> None:
+        """Once all is well, all that is open comes to its end."""
+        for which in range(len(self.webhooks)):
+            self.enable(which)
+        while fan_out(self.clock.now):
+            pass
+        self.clock.advance(days=2)
+        for _ in range(20 + 2 * Delivery.objects.open().count()):
+            for parcel in self.workers["alice"].claim():
+                self._write("alice", parcel, "200")
+            if not Delivery.objects.open().exists():
+                break
+            self.clock.advance(seconds=1)
+        # What a worker holds that has not come back comes due when its lease is over, and was sent by now.
+        assert not Delivery.objects.open().exists()
+        self.every_event_has_its_deliveries()
+        self.attempts_are_counted_without_a_gap()
+        self.states_are_legal()
+
+
+def test_the_engine_keeps_its_promises():
+    run_state_machine_as_test(
+        Engine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            print_blob=True,
+        ),
+    )

@@ -1,0 +1,222 @@
+"""The threads that send: no more than are needed, and none that is left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from queue import SimpleQueue
+
+import pytest
+
+from tests.unit.delivery.parcels import parcel, parcels
+from tms_webhooks.delivery import senders as senders_module
+from tms_webhooks.delivery.lanes import Lanes
+from tms_webhooks.delivery.senders import FIRST, Senders, needs_a_look
+from tms_webhooks.net.client import Response
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+
+
+class Line:
+    """Stands in for the client: answers when the test lets it."""
+
+    def __init__(self, *, status: int = 200, headers: dict[str, str] | None = None, is_open: bool = True) -> None:
+        self.status = status
+        self.headers = headers or {}
+        self.gate = threading.Event()
+        self.sending = 0
+        if is_open:
+            self.gate.set()
+
+    def send(self, request) -> Response:
+        self.sending += 1
+        assert self.gate.wait(10)
+        return Response(status=self.status, headers=self.headers, body=b"", truncated=False, elapsed=0.01)
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """Make senders with their lanes and mailbox; the processor has time to spare."""
+    made = []
+
+    def pool(line: Line, *, most: int = 64):
+        lanes, mailbox = Lanes(), SimpleQueue()
+        senders = Senders(lanes=lanes, client=line, clock=lambda: NOW, mailbox=mailbox, most=most)
+        monkeypatch.setattr(senders, "_is_processor_busy", lambda: False)
+        made.append((line, senders))
+        return lanes, mailbox, senders
+
+    yield pool
+    for line, senders in made:
+        line.gate.set()
+        senders.stop()
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_without_work_there_are_no_threads(pool):
+    _lanes, _mailbox, senders = pool(Line())
+
+    senders.grow()
+
+    assert senders._threads == []
+
+
+def test_there_are_no_more_threads_than_webhooks_with_something_to_send(pool):
+    lanes, mailbox, senders = pool(Line(is_open=False))
+    lanes.offer(parcels(10))
+
+    for _ in range(5):
+        senders.grow()
+
+    wait_for(lambda: lanes.short_of_hands == 0)
+    assert len(senders._threads) == 1
+    assert mailbox.empty()
+
+
+def test_they_grow_a_few_at_a_time_by_half_of_what_there_are(pool):
+    line = Line(is_open=False)
+    lanes, _mailbox, senders = pool(line)
+    lanes.offer(parcel(number) for number in range(40))
+    sizes = []
+    for _ in range(5):
+        senders.grow()
+        sizes.append(len(senders._threads))
+        wait_for(lambda: line.sending == sizes[-1])
+
+    assert sizes == [FIRST, 4, 6, 9, 13]
+
+
+def test_they_grow_up_to_the_most(pool):
+    line = Line(is_open=False)
+    lanes, _mailbox, senders = pool(line, most=5)
+    lanes.offer(parcel(number) for number in range(40))
+    for _ in range(10):
+        senders.grow()
+
+    wait_for(lambda: line.sending == 5)
+    assert len(senders._threads) == 5
+
+
+def test_where_the_processor_is_the_limit_they_grow_no_further(pool, monkeypatch):
+    line = Line(is_open=False)
+    lanes, _mailbox, senders = pool(line)
+    lanes.offer(parcel(number) for number in range(40))
+    monkeypatch.setattr(senders, "_is_processor_busy", lambda: True)
+    for _ in range(5):
+        senders.grow()
+
+    wait_for(lambda: line.sending == FIRST)
+    assert len(senders._threads) == FIRST
+
+
+def test_a_thread_that_could_not_be_started_is_not_waited_for(pool, monkeypatch):
+    lanes, _mailbox, senders = pool(Line())
+    lanes.offer(parcels(1))
+
+    class Refusing(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(senders_module.threading, "Thread", Refusing)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            senders.grow()
+
+    assert senders._threads == []
+
+
+def test_every_parcel_comes_back_once(pool):
+    lanes, mailbox, senders = pool(Line())
+    sent = [parcel(number % 7, cap=3) for number in range(500)]
+    lanes.offer(sent)
+    results = []
+    while len(results) < 500:
+        senders.grow()
+        results.append(mailbox.get(timeout=10))
+
+    assert sorted(result.parcel.delivery_id for result in results) == [one.delivery_id for one in sent]
+    wait_for(lambda: lanes.held == 0)
+    assert mailbox.empty()
+
+
+def test_what_is_under_way_is_always_in_one_place_or_the_other(pool):
+    lanes, mailbox, senders = pool(Line())
+    for _ in range(300):
+        lanes.offer(parcels(1))
+        senders.grow()
+        while not mailbox.qsize():
+            # In this order: what moves from the one to the other is seen twice, never not at all.
+            assert lanes.held + mailbox.qsize()
+        mailbox.get(timeout=10)
+        wait_for(lambda: lanes.held == 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_halted"),
+    [(200, {}, False), (500, {}, True), (410, {}, True), (200, {"webhook-delivery": "disable"}, True)],
+)
+def test_after_a_failure_or_a_word_to_stop_nothing_more_goes_out_until_it_is_written_down(
+    pool, status, headers, is_halted
+):
+    line = Line(status=status, headers=headers)
+    lanes, mailbox, senders = pool(line)
+    lanes.offer(parcels(10))
+    senders.grow()
+    result = mailbox.get(timeout=10)
+
+    assert needs_a_look(result) is is_halted
+    if is_halted:
+        wait_for(lambda: lanes.held == 9)
+        time.sleep(0.02)  # for one too many to go out
+        assert (line.sending, mailbox.qsize()) == (1, 0)
+        lanes.resume([1])
+        mailbox.get(timeout=10)
+    else:
+        wait_for(lambda: lanes.held == 0)
+        assert line.sending == 10
+
+
+def test_stopping_waits_for_what_is_under_way(pool):
+    line = Line(is_open=False)
+    lanes, mailbox, senders = pool(line)
+    lanes.offer(parcels(1))
+    senders.grow()
+    wait_for(lambda: line.sending == 1)
+    threading.Timer(0.05, line.gate.set).start()
+
+    senders.stop()
+
+    assert mailbox.qsize() == 1
+    assert not any(thread.is_alive() for thread in senders._threads)
+
+
+def test_stopping_ends_threads_that_wait(pool):
+    lanes, mailbox, senders = pool(Line())
+    lanes.offer(parcels(1))
+    senders.grow()
+    mailbox.get(timeout=10)
+
+    senders.stop()
+
+    assert not any(thread.is_alive() for thread in senders._threads)
+
+
+def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
+    senders = Senders(lanes=Lanes(), client=Line(), clock=lambda: NOW, mailbox=SimpleQueue(), most=1)
+    moments = {"wall": 10.0, "used": 1.0}
+    monkeypatch.setattr(senders_module, "monotonic", lambda: moments["wall"])
+    monkeypatch.setattr(senders_module, "process_time", lambda: moments["used"])
+    senders._measured_at, senders._used = 10.0, 1.0
+
+    assert senders._is_processor_busy()  # too soon to know
+    moments.update(wall=11.0, used=1.5)
+    assert not senders._is_processor_busy()
+    moments.update(wall=12.0, used=2.4)
+    assert senders._is_processor_busy()

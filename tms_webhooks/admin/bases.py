@@ -1,0 +1,124 @@
+"""What the pages share: Django's classes as the type checker wants them, and the page of a log."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.models.event import PUBLIC_PREFIX
+
+# Django's own classes are not generic at run time.
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+    _Paginator = Paginator[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
+    _Paginator = Paginator
+
+MOST_ROWS = 1_000
+
+_HEX = re.compile(r"[0-9a-f]{32}")
+
+
+class BoundedPaginator(_Paginator):
+    """Counts up to 1000 rows and shows no more: to count all of a log takes longer than anybody wants to wait."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, or 1000 where there are more."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:MOST_ROWS].count())
+
+
+class LogAdmin(ModelAdmin):
+    """A table that only the app writes: lists without COUNT over the whole, pages without a way to change anything.
+
+    Override `find`. Who may delete is left as it is, because Django asks it before an organization with all its rows is
+    deleted; here is no door to do it by.
+    """
+
+    paginator = BoundedPaginator
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    what_can_be_found: Any = ""
+
+    def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+        """Return what is meant by a search term, by an index; None where it means nothing."""
+        return None
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find by keys only: a search through the texts of a log would read all of it."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = self.find(queryset, term)
+        if found is None:
+            self.message_user(
+                request,
+                _("“%(term)s” is no key. Search for %(what)s.")
+                % {
+                    "term": term[:80],
+                    "what": self.what_can_be_found,
+                },
+                messages.WARNING,
+            )
+            return queryset.none(), False
+        return found, False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """Leave out the deletion of what is selected."""
+        # Django asks for a place since 6.1.
+        place = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **place)
+        return {name: action for name, action in actions.items() if name != "delete_selected"}
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Mapping[str, Any] | None = None
+    ) -> HttpResponse:
+        """Refuse: old rows are pruned."""
+        raise PermissionDenied
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: Mapping[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one row."""
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "show_delete": False})
+
+    def changelist_view(self, request: HttpRequest, extra_context: Mapping[str, Any] | None = None) -> HttpResponse:
+        """Show the newest rows, and say that these are not all."""
+        told = _("The newest %(most)d that match. Filter or search for older ones.") % {"most": MOST_ROWS}
+        return super().changelist_view(request, {"subtitle": told, **(extra_context or {})})
+
+
+def event_uid(term: str) -> uuid.UUID | None:
+    """Return the key that is meant by an event's id, with or without ``evt_`` or dashes; None where it is none."""
+    text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
+    return uuid.UUID(hex=text) if _HEX.fullmatch(text) else None

@@ -1,0 +1,43 @@
+"""Recoveries, replays and cancellations, to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.models import Job
+
+
+@admin.register(Job)
+class JobAdmin(LogAdmin):
+    """Jobs, the newest first."""
+
+    list_display = ("kind", "webhook", "status", "progress", "requested_by", "created_at", "finished_at")
+    list_filter = ("kind", "status")
+    fields = (
+        "kind",
+        "webhook",
+        "since",
+        "until",
+        "status",
+        "progress",
+        "requested_by",
+        "error",
+        "created_at",
+        "finished_at",
+    )
+    readonly_fields = ("progress",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read the webhooks along with the jobs."""
+        return super().get_queryset(request).select_related("webhook").defer("webhook__headers")
+
+    @admin.display(description=_("progress"))
+    def progress(self, obj: Job) -> str:
+        """Show how far it is."""
+        return _("%(done)d of %(total)d") % {"done": obj.done, "total": obj.total}
