@@ -130,10 +130,14 @@ def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
     assert by_webhook(parcels) == {busy.pk: 2, **{other.pk: 1 for other in others}}
 
 
-def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog):
+def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog, clock):
     saturated = [backlog(20) for _ in range(6)]
-    assert len(worker("alice").claim()) == 12
-    free = backlog(1)
+    alice = worker("alice")
+    assert len(alice.claim()) == 12
+    free = backlog(2, max_in_flight=1)
+    # Served last of all, so that it would come after the others if they counted.
+    clock.advance(seconds=1)
+    alice.work()
 
     assert by_webhook(worker("bob").claim(room=3)) == {free.pk: 1}
     assert {webhook.deliveries.exclude(lease="").count() for webhook in saturated} == {2}

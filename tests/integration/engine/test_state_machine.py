@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -156,11 +157,11 @@ class Engine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), kind=st.sampled_from(list(JobKind)))
     def begin_job(self, which: int, kind: JobKind) -> None:
-        try:
-            since = self.clock.now - timedelta(days=13)
-            self.jobs.append(replay.start(kind, self._webhook(which), now=self.clock.now, since=since))
-        except ReplayError as error:
-            assert "is under way" in str(error) or "is disabled" in str(error)
+        webhook, since = self._webhook(which), self.clock.now - timedelta(days=13)
+        is_refused = webhook.jobs.unfinished().filter(kind=kind).exists()
+        is_refused |= not webhook.enabled and kind != JobKind.CANCEL_PENDING
+        with pytest.raises(ReplayError) if is_refused else nullcontext():
+            self.jobs.append(replay.start(kind, webhook, now=self.clock.now, since=since))
 
     @precondition(lambda self: self.jobs)
     @rule(index=INDEXES)
@@ -171,37 +172,27 @@ class Engine(RuleBasedStateMachine):
     # What always holds
 
     @invariant()
-    def limits_are_kept(self) -> None:
-        for webhook in self.webhooks:
-            held = Delivery.objects.filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=self.clock.now)
-            assert held.count() <= (1 if webhook.ordered else CAP)
-
-    @invariant()
-    def states_are_legal(self) -> None:
-        for one in Delivery.objects.all():
-            assert (one.due_at is not None) == (one.status in OPEN), one.status
-            assert (one.finished_at is None) == (one.status in OPEN), one.status
-            assert bool(one.lease) == (one.status == DeliveryStatus.IN_FLIGHT)
-            assert one.charged <= one.attempts
-
-    @invariant()
-    def attempts_are_counted_without_a_gap(self) -> None:
+    def every_promise_is_kept(self) -> None:
+        deliveries = list(Delivery.objects.all())
+        held = Counter(
+            one.webhook_id
+            for one in deliveries
+            if one.status == DeliveryStatus.IN_FLIGHT and one.due_at > self.clock.now
+        )
+        assert all(held[webhook.pk] <= (1 if webhook.ordered else CAP) for webhook in self.webhooks)
         numbers = defaultdict(list)
         logged = DeliveryAttempt.objects.filter(number__isnull=False).order_by("number")
         for delivery_id, number in logged.values_list("delivery_id", "number"):
             numbers[delivery_id].append(number)
-        for pk, attempts in Delivery.objects.values_list("pk", "attempts"):
-            assert numbers[pk] == list(range(1, attempts + 1))
-
-    @invariant()
-    def nothing_is_delivered_twice_unless_it_was_asked_for(self) -> None:
-        for pk, successes in self.successes.items():
-            assert successes <= 1 + self.reopened[pk]
-
-    @invariant()
-    def every_event_has_its_deliveries(self) -> None:
-        fanned = Event.objects.filter(fanned_out_at__isnull=False).count()
-        assert Delivery.objects.count() == fanned * len(self.webhooks)
+        for one in deliveries:
+            is_open = one.status in OPEN
+            assert (one.due_at is not None, one.finished_at is None) == (is_open, is_open), one.status
+            assert bool(one.lease) == (one.status == DeliveryStatus.IN_FLIGHT)
+            assert one.charged <= one.attempts
+            assert numbers[one.pk] == list(range(1, one.attempts + 1))
+            assert self.successes[one.pk] <= 1 + self.reopened[one.pk], "delivered twice, and nobody asked for it"
+        fanned_out = Event.objects.filter(fanned_out_at__isnull=False).count()
+        assert len(deliveries) == fanned_out * len(self.webhooks)
 
     # Steps
 
@@ -239,18 +230,17 @@ class Engine(RuleBasedStateMachine):
             self.enable(which)
         while fan_out(self.clock.now):
             pass
+        # What the others hold, and never send back, comes due when their leases are over.
         self.clock.advance(days=2)
+        self.workers["zoe"] = Worker("zoe", clock=self.clock, wire=self.wire)
         for _ in range(20 + 2 * Delivery.objects.open().count()):
-            for parcel in self.workers["alice"].claim():
-                self._write("alice", parcel, "200")
+            for parcel in self.workers["zoe"].claim():
+                self._write("zoe", parcel, "200")
             if not Delivery.objects.open().exists():
                 break
             self.clock.advance(seconds=1)
-        # What a worker holds that has not come back comes due when its lease is over, and was sent by now.
         assert not Delivery.objects.open().exists()
-        self.every_event_has_its_deliveries()
-        self.attempts_are_counted_without_a_gap()
-        self.states_are_legal()
+        self.every_promise_is_kept()
 
 
 def test_the_engine_keeps_its_promises():
@@ -260,6 +250,7 @@ def test_the_engine_keeps_its_promises():
             max_examples=60,
             stateful_step_count=40,
             deadline=None,
+            phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),
             database=None,
             print_blob=True,
