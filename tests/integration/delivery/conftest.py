@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Clock
+from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.delivery.engine import Drain, Tally
@@ -44,3 +45,18 @@ def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
 def worker(clock: Clock, wire: Wire) -> Callable[[str], Worker]:
     """Make a worker of this name."""
     return lambda name: Worker(name, clock=clock, wire=wire)
+
+
+@pytest.fixture
+def backlog(clock):
+    """Make a webhook for which so many deliveries are due."""
+
+    def backlog(number: int, path: str = "/hook", **fields):
+        webhook = subscribed(path, **fields)
+        write_events(webhook.organization, number)
+        while fan_out(clock.now):
+            pass
+        assert webhook.deliveries.count() == number
+        return webhook
+
+    return backlog

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection, connections
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
-from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def backlog(clock):
-    """Make a webhook for which so many deliveries are due."""
-
-    def backlog(number: int, path: str = "/hook", **fields):
-        webhook = subscribed(path, **fields)
-        write_events(webhook.organization, number)
-        while fan_out(clock.now):
-            pass
-        assert webhook.deliveries.count() == number
-        return webhook
-
-    return backlog
 
 
 def by_webhook(parcels) -> dict[int, int]:
@@ -276,86 +258,3 @@ def test_many_webhooks_are_all_served(run, wire):
     assert Counter(request.url for request in wire.requests).most_common(1)[0][1] == 3
     assert len(wire.requests) == 450
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
-
-
-# Several workers at the same moment
-
-several = pytest.mark.skipif(
-    connection.vendor == "sqlite",
-    reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
-)
-
-
-def at_once(*calls) -> list[BaseException]:
-    """Run the calls in threads that start together; return what they raised."""
-    start, errors = threading.Barrier(len(calls)), []
-
-    def run(call):
-        try:
-            start.wait(10)
-            call()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return errors
-
-
-@several
-@pytest.mark.django_db(transaction=True)
-def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
-    webhooks = [backlog(40) for _ in range(5)]
-    workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie", "dora")]
-    for _ in range(5):
-        taken = []
-        errors = at_once(*[lambda one=one, taken=taken: taken.extend(one.claim()) for one in workers])
-
-        assert errors == []
-        ids = [parcel.delivery_id for parcel in taken]
-        assert len(set(ids)) == len(ids)
-        assert max(by_webhook(taken).values()) <= 2
-        assert set(by_webhook(taken)) <= {webhook.pk for webhook in webhooks}
-        for one in workers:
-            Delivery.objects.all().release(token=one.token, now=clock.now)
-
-
-@several
-@pytest.mark.django_db(transaction=True)
-def test_two_drains_send_everything_once_and_keep_to_the_shares(clock):
-    webhooks = [subscribed(f"/{number}") for number in range(4)]
-    for webhook in webhooks:
-        write_events(webhook.organization, 60)
-    flying, peaks, lock = Counter(), Counter(), threading.Lock()
-
-    def count(request):
-        with lock:
-            flying[request.url] += 1
-            peaks[request.url] = max(peaks[request.url], flying[request.url])
-        time.sleep(0.002)
-        with lock:
-            flying[request.url] -= 1
-        return answer()
-
-    wires = [Wire(otherwise=count), Wire(otherwise=count)]
-
-    def drain(wire):
-        def work():
-            end = time.monotonic() + 30
-            while Delivery.objects.open().exists() or not Delivery.objects.exists():
-                assert time.monotonic() < end
-                Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
-
-        return work
-
-    assert at_once(*[drain(wire) for wire in wires]) == []
-
-    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
-    sent = Counter(request.headers["tms-delivery-id"] for wire in wires for request in wire.requests)
-    assert (len(sent), set(sent.values())) == (240, {1})
-    assert max(peaks.values()) <= 2
