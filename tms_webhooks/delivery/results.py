@@ -34,7 +34,7 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
         ours = _still_held(results, token=token)
-        mine = [result for result in results if result.parcel.delivery_id in ours]
+        mine = list(ours.values())
         failed = [result for result in mine if not result.outcome.success]
         paused = health.judge(mine, now=now)
         births = _births(failed)
@@ -50,8 +50,9 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
         _finish_of_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
         DeliveryAttempt.objects.write(
             [
-                _line(result, decisions.get(result.parcel.delivery_id), late=result.parcel.delivery_id not in ours)
+                _line(result, decisions.get(key), late=ours.get(key) is not result)
                 for result in results
+                for key in (result.parcel.delivery_id,)
             ]
         )
         given_up = [result for result in failed if decisions[result.parcel.delivery_id] is None]
@@ -61,10 +62,20 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
     return {*paused, *disabled}
 
 
-def _still_held(results: Sequence[Result], *, token: str) -> set[int]:
-    """Lock the deliveries that ``token`` holds still, and return their keys."""
+def _still_held(results: Sequence[Result], *, token: str) -> dict[int, Result]:
+    """Lock the deliveries that ``token`` holds still, and return the result of each.
+
+    A worker that was cut off for long may have lost a delivery to another and claimed it again: the result of its first
+    try is late then, too. The number tells, which is used once.
+    """
     held = Delivery.objects.held(token).among(result.parcel.delivery_id for result in results).select_for_update()
-    return set(held.values_list("pk", flat=True))
+    attempts = dict(held.values_list("pk", "attempts"))
+    ours: dict[int, Result] = {}
+    for result in results:
+        key = result.parcel.delivery_id
+        if attempts.get(key) == result.parcel.number - 1:
+            ours.setdefault(key, result)
+    return ours
 
 
 def _births(results: Sequence[Result]) -> dict[int, datetime]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.conftest import Clock
 from tests.integration.delivery.conftest import run, wire, worker
-from tests.integration.delivery.rows import write_delivery
+from tests.integration.delivery.rows import OCCURRED_AT, new_event, write_delivery
 from tms_webhooks import signals
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Job, Webhook
 
 __all__ = ["run", "wire", "worker"]
 
@@ -57,3 +60,34 @@ def settings_of_app(settings) -> Callable[..., None]:
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
 
     return change
+
+
+@pytest.fixture
+def finished(clock):
+    """Make deliveries in this state, whose events happened so long before `OCCURRED_AT`."""
+
+    def finished(webhook: Webhook, status: str, number: int = 1, *, age: timedelta = timedelta(), **values):
+        made = []
+        for _ in range(number):
+            event = new_event(webhook.organization)
+            event.occurred_at, event.fanned_out_at = OCCURRED_AT - age, clock.now
+            event.save()
+            state = {"status": status, "due_at": None, "created_at": clock.now, "finished_at": clock.now, **values}
+            made.append(Delivery.objects.create(event=event, webhook=webhook, **state))
+        return made
+
+    return finished
+
+
+@pytest.fixture
+def do(clock):
+    """Start a job and do it to its end."""
+
+    def do(kind: JobKind, webhook: Webhook, **range_) -> Job:
+        job = replay.start(kind, webhook, now=clock.now, **range_)
+        while replay.work_on(job, now=clock.now):
+            pass
+        job.refresh_from_db()
+        return job
+
+    return do

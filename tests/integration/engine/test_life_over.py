@@ -103,6 +103,16 @@ def test_what_is_under_way_is_left_to_its_worker(worker, wire, clock):
     assert delivery.status == DeliveryStatus.DELIVERED
 
 
+def test_what_a_dead_worker_held_is_left_to_the_next_one(worker, clock):
+    delivery = aged(subscribed(), clock, 2 * WEEK)
+    worker("alice").claim()
+    clock.advance(minutes=5)
+
+    assert upkeep.give_up_old(clock.now) == 0
+
+    assert [parcel.delivery_id for parcel in worker("bob").claim()] == [delivery.pk]
+
+
 def test_what_fails_after_its_life_is_not_tried_again(worker, wire, clock):
     delivery = aged(subscribed(), clock, WEEK + INSTANT)
     wire.otherwise = answer(500)

@@ -103,11 +103,12 @@ def test_retries_count_for_the_rate_too(limited, worker, clock, wire):
     assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 3
 
 
-def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, worker):
+def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, worker, clock):
     for _ in range(6):
         limited(1)
     assert len(worker("alice").work()) == 6
-    free = write_delivery(subscribed(), now=worker("alice").clock.now)
+    # Served last: those without a rate to spend would come first.
+    free = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
 
     assert [parcel.delivery_id for parcel in worker("bob").claim(room=2)] == [free.pk]
 

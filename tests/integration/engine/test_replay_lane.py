@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
@@ -73,7 +74,8 @@ def test_webhooks_that_replay_already_take_no_place_in_a_batch(worker, backlog, 
     for _ in range(5):
         backlog(subscribed(), 5, lane=Lane.REPLAY)
     assert len(worker("alice").claim()) == 5
-    live = write_delivery(subscribed(), now=clock.now)
+    # Served last: those that replay would come first.
+    live = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
 
     assert [parcel.delivery_id for parcel in worker("bob").claim(room=1)] == [live.pk]
 

@@ -158,6 +158,23 @@ def test_what_is_under_way_is_always_in_one_place_or_the_other(pool):
         wait_for(lambda: lanes.held == 0)
 
 
+def test_a_result_is_in_the_mailbox_before_its_parcel_is_done_and_after_its_lane_is_halted(pool):
+    lanes, mailbox, senders = pool(Line(status=500))
+    seen = []
+
+    class Watching:
+        def put(self, result) -> None:
+            seen.append((lanes.held, lanes._lanes[1].halts))
+            mailbox.put(result)
+
+    senders._mailbox = Watching()
+    lanes.offer(parcels(1))
+    senders.grow()
+    mailbox.get(timeout=10)
+
+    assert seen == [(1, 1)]
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "is_halted"),
     [(200, {}, False), (500, {}, True), (410, {}, True), (200, {"webhook-delivery": "disable"}, True)],
