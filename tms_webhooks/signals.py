@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+from django.db import DatabaseError, models, router, transaction
 from django.dispatch import Signal
 
-event_recorded = Signal()
+logger = logging.getLogger(__name__)
+
+
+class TransactionSignal(Signal):
+    """A signal that tells of a change from inside the transaction of that change."""
+
+    def tell(self, sender: type[models.Model], *, using: str | None = None, **facts: Any) -> None:
+        """Send it in a savepoint: a receiver whose query fails must not end the transaction of what it is told."""
+        if not self.has_listeners(sender):
+            return
+        try:
+            with transaction.atomic(using=using or router.db_for_write(sender)):
+                self.send_robust(sender, **facts)
+        except DatabaseError:
+            logger.exception("A receiver of a signal about a %s broke its savepoint.", sender.__name__)
+
+
+event_recorded = TransactionSignal()
 """An event was written to the outbox, in the host's own transaction. Sent with ``event``."""
 
 attempt_recorded = Signal()
@@ -16,17 +37,17 @@ lease, are not told."""
 delivery_finished = Signal()
 """A delivery reached a final state. Sent with ``delivery_id``, ``event_id``, ``webhook_id`` and ``status``."""
 
-webhook_failing = Signal()
+webhook_failing = TransactionSignal()
 """A webhook is on its way to being disabled. Sent with ``webhook``, ``percent`` and ``now``."""
 
-webhook_disabled = Signal()
+webhook_disabled = TransactionSignal()
 """A webhook was disabled. Sent with ``webhook``, ``reason`` and ``now``."""
 
-webhook_recovered = Signal()
+webhook_recovered = TransactionSignal()
 """A webhook that had been paused works again, or was enabled again. Sent with ``webhook`` and ``now``."""
 
-webhook_exhausted = Signal()
+webhook_exhausted = TransactionSignal()
 """A delivery was given up. Sent with ``webhook``, ``event_id``, ``event_type``, ``message`` and ``now``."""
 
-webhook_secret_rotated = Signal()
+webhook_secret_rotated = TransactionSignal()
 """A webhook got a new secret. Sent with ``webhook`` and ``now``."""

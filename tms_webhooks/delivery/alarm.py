@@ -17,7 +17,6 @@ from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health
-from tms_webhooks.delivery.announce import announce
 from tms_webhooks.models import Delivery, Webhook
 
 # How long deliveries wait, in seconds, for a mail server that does not answer.
@@ -94,9 +93,9 @@ def post(incidents: Sequence[Incident]) -> None:
 def _tell(incident: Incident, *, now: datetime) -> None:
     webhook = incident.webhook
     logger.warning("given up event=%s webhook=%s: %s", incident.event_id, webhook.pk, incident.message)
-    announce(
-        signals.webhook_exhausted,
-        webhook,
+    signals.webhook_exhausted.tell(
+        Webhook,
+        webhook=webhook,
         event_id=incident.event_id,
         event_type=incident.event_type,
         message=incident.message,

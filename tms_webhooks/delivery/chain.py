@@ -6,7 +6,6 @@ its successor is enqueued ahead of time, to begin just before the end. The slot 
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -26,8 +25,6 @@ HEAD_START = 0.5
 GRACE = 2.0
 PATIENCE = HEAD_START + GRACE + 1.0
 LOOK_AGAIN = 0.02
-
-logger = logging.getLogger(__name__)
 
 
 def run_link(

@@ -25,6 +25,10 @@ IN_FLIGHT = """
 SELECT webhook_id, COUNT(*), SUM(CASE WHEN lease = %s THEN 1 ELSE 0 END), SUM(CASE WHEN lane = 2 THEN 1 ELSE 0 END)
 FROM {delivery} WHERE status = 'in_flight' AND due_at > %s GROUP BY webhook_id"""
 
+NOTHING_EARLIER = """NOT EXISTS (
+        SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
+        AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"""
+
 # What is resent by hand (lane 0) goes out also where everything else has to wait. Of the others, an ordered webhook
 # needs one that is in turn, and what is replayed (lane 2) waits for the one before it.
 WITH_WORK = """
@@ -32,8 +36,7 @@ SELECT w.id FROM {webhook} w
 WHERE w.deleted_at IS NULL AND w.id NOT IN ({full}) AND (
   w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %s) AND CASE WHEN w.ordered THEN
     EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane IN (1, 2) AND d.due_at <= %s AND d.lease <> %s
-      AND NOT EXISTS (SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
-        AND o.due_at IS NOT NULL AND o.event_id < d.event_id))
+      AND {nothing_earlier})
   ELSE
     EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane = 1 AND d.due_at <= %s AND d.lease <> %s)
     OR w.id NOT IN ({replaying}) AND
@@ -50,8 +53,7 @@ NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
 
 # Nothing earlier of the same object is open, nor about to be: another worker may be fanning it out just now.
 IN_TURN = """
-    AND NOT EXISTS (SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
-        AND o.due_at IS NOT NULL AND o.event_id < d.event_id)
+    AND {nothing_earlier}
     AND NOT EXISTS (SELECT 1 FROM {event} e WHERE e.fanned_out_at IS NULL AND e.subject_key = d.order_key
         AND e.id < d.event_id)"""
 
@@ -130,7 +132,7 @@ def _rows(sql: str, params: Sequence[Any], **parts: str) -> list[tuple[Any, ...]
         model.__name__.lower(): connection.ops.quote_name(model._meta.db_table) for model in (Delivery, Event, Webhook)
     }
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(**tables, **parts), params)
+        cursor.execute(sql.replace("{nothing_earlier}", NOTHING_EARLIER).format(**tables, **parts), params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 

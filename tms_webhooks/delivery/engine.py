@@ -24,8 +24,8 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.results import give_back, record
-from tms_webhooks.delivery.send import Result
-from tms_webhooks.delivery.senders import Senders, needs_a_look
+from tms_webhooks.delivery.send import Result, needs_a_look
+from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
@@ -144,7 +144,7 @@ class Drain:
     @property
     def _open(self) -> int:
         """How many deliveries are in the worker's hands: waiting, under way, or come back and not written down."""
-        return self._lanes.held + self._mailbox.qsize() + len(self._unwritten)
+        return len(self._hand)
 
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""

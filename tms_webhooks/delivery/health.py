@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -12,8 +12,7 @@ from django.db import router, transaction
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.announce import announce
-from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
 
 FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
@@ -31,12 +30,15 @@ def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]
     for result in results:
         if result.outcome.counts_for_health and not result.parcel.single:
             by_webhook[result.parcel.webhook_id].append(result)
-    # A webhook that was well and still is costs one statement a batch for all of them, and no lock on the others.
-    troubled = [pk for pk, found in by_webhook.items() if not all(map(_is_plain_success, found))]
-    troubled += _ailing(set(by_webhook) - set(troubled))
-    Webhook.objects.filter(pk__in=set(by_webhook) - set(troubled)).update(succeeded_at=now)
-    locked = Webhook.objects.filter(pk__in=troubled).order_by("pk").select_for_update()
-    return {webhook.pk: until for webhook in locked if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
+    # All of them in one order, or two workers could each hold a webhook that the other waits for.
+    locked = list(Webhook.objects.filter(pk__in=by_webhook).order_by("pk").select_for_update())
+    well = {webhook.pk for webhook in locked if _is_and_was_well(webhook, by_webhook[webhook.pk])}
+    Webhook.objects.filter(pk__in=well).update(succeeded_at=now)
+    return {
+        webhook.pk: until
+        for webhook in locked
+        if webhook.pk not in well and (until := _judge_one(webhook, by_webhook[webhook.pk], now))
+    }
 
 
 def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
@@ -46,7 +48,7 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
             return
         skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
         logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
-        announce(signals.webhook_disabled, webhook, reason=reason, now=now)
+        signals.webhook_disabled.tell(Webhook, webhook=webhook, reason=reason, now=now)
 
 
 def enable(webhook: Webhook, *, now: datetime) -> None:
@@ -86,14 +88,10 @@ def warn_all(now: datetime) -> None:
             _warn(webhook, now)
 
 
-def _is_plain_success(result: Result) -> bool:
-    return result.outcome.success and result.outcome.disable is None
-
-
-def _ailing(webhooks: Iterable[int]) -> list[int]:
+def _is_and_was_well(webhook: Webhook, results: Sequence[Result]) -> bool:
     # Failures of our own making, such as a blocked address, are not counted and yet notified of.
-    well = {"failures": 0, "notified_at__isnull": True}
-    return list(Webhook.objects.filter(pk__in=set(webhooks)).exclude(**well).values_list("pk", flat=True))
+    was_well = webhook.failures == 0 and webhook.notified_at is None
+    return was_well and not any(needs_a_look(result) for result in results)
 
 
 def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> datetime | None:
@@ -144,9 +142,9 @@ def _warn(webhook: Webhook, now: datetime) -> None:
     if reached > webhook.warned_percent and untold.update(warned_percent=reached):
         webhook.warned_percent = reached
         logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
-        announce(signals.webhook_failing, webhook, percent=reached, now=now)
+        signals.webhook_failing.tell(Webhook, webhook=webhook, percent=reached, now=now)
 
 
 def _tell_recovered(webhook: Webhook, now: datetime) -> None:
     logger.info("recovered webhook=%s", webhook.pk)
-    announce(signals.webhook_recovered, webhook, now=now)
+    signals.webhook_recovered.tell(Webhook, webhook=webhook, now=now)

@@ -32,6 +32,11 @@ class Result:
     body: str = ""
 
 
+def needs_a_look(result: Result) -> bool:
+    """Return whether a result may keep its webhook from getting more: a failure, or a word to stop."""
+    return not result.outcome.success or result.outcome.disable is not None
+
+
 def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Result:
     """Sign and send a parcel now. Never raises: whatever goes wrong is in the result's outcome."""
     watching = observers.begin(parcel)

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from time import monotonic, process_time
 
 from tms_webhooks.delivery.lanes import Lanes
-from tms_webhooks.delivery.send import Result, send
+from tms_webhooks.delivery.send import Result, needs_a_look, send
 from tms_webhooks.net.client import Client
 
 FIRST = 2
@@ -74,13 +74,8 @@ class Senders:
         while (parcel := self._lanes.take()) is not None:
             begun_at = monotonic()
             result = send(parcel, client=self._client, clock=self._clock)
+            # Before the result can be read: the one who reads it lets the lane go on.
             if needs_a_look(result):
                 self._lanes.halt(parcel.webhook_id)
-            # In this order, so that what is under way is never in neither place.
             self._mailbox.put(result)
             self._lanes.done(parcel, monotonic() - begun_at)
-
-
-def needs_a_look(result: Result) -> bool:
-    """Return whether a result may keep its webhook from getting more: a failure, or a word to stop."""
-    return not result.outcome.success or result.outcome.disable is not None

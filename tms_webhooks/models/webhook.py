@@ -226,7 +226,7 @@ class Webhook(models.Model):
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)
-            signals.webhook_secret_rotated.send_robust(Webhook, webhook=self, now=now)
+            signals.webhook_secret_rotated.tell(Webhook, using=self._state.db, webhook=self, now=now)
         return secret
 
     def disable(self, *, reason: str, now: datetime) -> bool:

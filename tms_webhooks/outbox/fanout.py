@@ -65,8 +65,8 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
         groups: dict[Group, list[int]] = defaultdict(list)
         for pk, event_type, subject_id in rows.values_list("pk", "type", "subject_id")[:limit]:
             groups[Group(event_type, spoken_of=_spoken_of(event_type, subject_id))].append(pk)
-        for group, ids in groups.items():
-            for delay in _delays():
+        for delay in _delays():
+            for group, ids in groups.items():
                 _insert(group, ids, delay=delay, now=now)
         ids = [pk for members in groups.values() for pk in members]
         Event.objects.among(ids).mark_fanned_out(now=now)

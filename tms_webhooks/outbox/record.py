@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, models, router, transaction
+from django.db import models, router, transaction
 from django.utils import timezone
 
 from tms_webhooks import catalogue, event_names, signals
@@ -182,7 +182,7 @@ def _write(entry: Entry, *, using: str) -> Event:
         event.fanned_out_at = entry.now
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
     event.save(using=using, force_insert=True)
-    _announce(event, using=using)
+    signals.event_recorded.tell(Event, using=using, event=event)
     transaction.on_commit(bell.ring, using=using, robust=True)
     return event
 
@@ -203,17 +203,6 @@ def _body(entry: Entry, event: Event, actor: Actor) -> str:
     if entry.strict:
         entry.event_type.validate(whole)
     return to_text(whole)
-
-
-def _announce(event: Event, *, using: str) -> None:
-    """Send the signal, in a savepoint: a receiver whose query fails must not end the host's transaction."""
-    if not signals.event_recorded.has_listeners(Event):
-        return
-    try:
-        with transaction.atomic(using=using):
-            signals.event_recorded.send_robust(Event, event=event)
-    except DatabaseError:
-        logger.exception("A receiver of event_recorded broke its savepoint.")
 
 
 def _refuse_subject(event_type: str, subject: object) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from django.db import DatabaseError, connections
+from django.db import connections
 
 CHANNEL = "tms_webhooks"
 NOTIFY_PAUSE = 0.01
@@ -71,11 +71,9 @@ class Listener:
                 while not self._stopped.is_set():
                     for _notification in wrapper.connection.notifies(timeout=LISTEN_PATIENCE, stop_after=1):
                         self._callback()
-            except DatabaseError:
-                logger.warning("Listening for notifications failed; trying again.", exc_info=True)
-                self._stopped.wait(LISTEN_PATIENCE)
             except Exception:
-                # psycopg's own errors, where Django wraps none: the connection broke while it waited.
+                # Also psycopg's own, where Django wraps none: the connection may break while it waits.
+                logger.warning("Listening for notifications failed; trying again.", exc_info=True)
                 self._stopped.wait(LISTEN_PATIENCE)
             finally:
                 wrapper.close()

@@ -7,44 +7,17 @@ import time
 from collections import Counter
 
 import pytest
-from django.db import connection, connections
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
+from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(
-        connection.vendor == "sqlite",
-        reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
-    ),
-]
-
-
-def at_once(*calls) -> list[BaseException]:
-    """Run the calls in threads that start together; return what they raised."""
-    start, errors = threading.Barrier(len(calls)), []
-
-    def run(call):
-        try:
-            start.wait(10)
-            call()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return errors
+pytestmark = [pytest.mark.django_db(transaction=True), several]
 
 
 def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed
 from tests.integration.engine.jobs import EVERYTHING, HOUR, statuses
-from tests.integration.engine.threads import at_once, several
+from tests.threads import at_once, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tests.integration.engine.threads import at_once, several
+from tests.threads import at_once, several
 from tms_webhooks.choices import DisabledReason, JobKind
 from tms_webhooks.delivery import health, replay
 from tms_webhooks.exceptions import ReplayError

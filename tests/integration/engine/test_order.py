@@ -13,7 +13,7 @@ from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.integration.delivery.worker import Worker
 from tests.integration.engine.objects import happen
-from tests.integration.engine.threads import at_once, several
+from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, Lane
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, Webhook

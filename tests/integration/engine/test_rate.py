@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
-from tests.integration.engine.threads import at_once, several
+from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.models import Delivery, Webhook
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
-from tests.integration.engine.threads import at_once, several
+from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.models import Delivery
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
-from tests.integration.engine.threads import at_once, several
+from tests.threads import at_once, several
 from tms_webhooks.delivery import health
 from tms_webhooks.models import Webhook
 

@@ -1,4 +1,4 @@
-"""Several workers at the same moment."""
+"""Several workers at the same moment, each in a thread and a connection of its own."""
 
 from __future__ import annotations
 
@@ -33,4 +33,5 @@ def at_once(*calls: Callable[[], object]) -> list[BaseException]:
         thread.start()
     for thread in threads:
         thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     return errors
