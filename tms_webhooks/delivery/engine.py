@@ -23,9 +23,10 @@ from django.utils import timezone
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
-from tms_webhooks.delivery.results import give_back, record
+from tms_webhooks.delivery.results import give_back
 from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.delivery.senders import Senders
+from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
@@ -68,7 +69,6 @@ class Drain:
         self._fan_out = fan_out
         self._clock = clock
         self._client = client or Client(pool_size=app_settings.SENDER_THREADS)
-        self._dice = dice
         self._mailbox: SimpleQueue[Result | None] = SimpleQueue()
         self._lanes = Lanes()
         self._senders = Senders(
@@ -78,7 +78,7 @@ class Drain:
             mailbox=self._mailbox,
             most=app_settings.SENDER_THREADS,
         )
-        self._unwritten: list[Result] = []
+        self._unwritten = Unwritten(token=self.token, clock=clock, dice=dice)
         # The keys of what is open here; what else the token holds is adrift.
         self._hand: set[int] = set()
         self._adrift = False
@@ -144,7 +144,8 @@ class Drain:
     @property
     def _open(self) -> int:
         """How many deliveries are in the worker's hands: waiting, under way, or come back and not written down."""
-        return len(self._hand)
+        # Counted, not the keys: one that was lost to another worker and claimed again is in hand twice.
+        return self._lanes.held + self._mailbox.qsize() + len(self._unwritten)
 
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""
@@ -219,21 +220,18 @@ class Drain:
                     break
                 if not self._unwritten:
                     latest = monotonic() + RESULTS_LATEST
-                self._unwritten.append(result)
+                self._unwritten.add(result)
         except Empty:
             pass
         if self._unwritten:
             self._write()
 
     def _write(self) -> None:
-        """Write down what came back. If that fails, the write is tried again, never the request."""
-        results = self._unwritten
         try:
-            stopped = record(results, token=self.token, now=self._clock(), random=self._dice)
+            results, stopped = self._unwritten.write()
         except DatabaseError:
             self._recover()
             return
-        self._unwritten = []
         self._hand.difference_update(result.parcel.delivery_id for result in results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)

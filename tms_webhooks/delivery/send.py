@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 
@@ -30,6 +30,10 @@ class Result:
     outcome: Outcome
     status: int | None = None
     body: str = ""
+
+    def without_texts(self) -> Result:
+        """Return the same without what the receiver wrote, for a database that can't keep that."""
+        return replace(self, body="", outcome=replace(self.outcome, message="not kept: the database refused it"))
 
 
 def needs_a_look(result: Result) -> bool:

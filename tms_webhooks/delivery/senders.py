@@ -77,5 +77,6 @@ class Senders:
             # Before the result can be read: the one who reads it lets the lane go on.
             if needs_a_look(result):
                 self._lanes.halt(parcel.webhook_id)
+            # And this before `done`: what is under way is never in neither place.
             self._mailbox.put(result)
             self._lanes.done(parcel, monotonic() - begun_at)

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 
 
 class Trouble:
     """Refuses the first ``times`` statements that begin with ``verb`` and name ``table``.
 
-    Use it with ``connection.execute_wrapper``.
+    ``only`` narrows it to those with this value among their parameters, ``error`` is what it raises. Use it with
+    ``connection.execute_wrapper``.
     """
 
-    def __init__(self, verb: str, table: str, *, times: int) -> None:
+    def __init__(
+        self, verb: str, table: str, *, times: int, only: object = None, error: type[DatabaseError] = OperationalError
+    ) -> None:
         self.verb = verb
         self.table = table
         self.left = times
+        self.only = only
+        self.error = error
         self.refused = 0
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if self.left and sql.lstrip().upper().startswith(self.verb) and self.table in sql:
+        meant = sql.lstrip().upper().startswith(self.verb) and self.table in sql
+        if self.left and meant and (self.only is None or self.only in (params or ())):
             self.left -= 1
             self.refused += 1
-            raise OperationalError("the connection was lost")
+            raise self.error("the connection was lost")
         return execute(sql, params, many, context)
