@@ -7,19 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, router, transaction
-from django.db.models import Q
+from django.db import router, transaction
 
 from tms_webhooks.choices import Lane
 from tms_webhooks.delivery.limits import LIMITING, Appetite, Flying, Place, place_of, tokens_of
 from tms_webhooks.delivery.parcels import Parcel, pack
-from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.models.delivery import DeliveryQuerySet
+from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models.statements import filled, for_update, moment, numbers, read, write
 
 __all__ = ["Parcel", "claim", "next_due_at"]
 
 # SQLite takes a union of 500 selects, and a webhook needs up to three.
 WEBHOOKS_AT_ONCE = 150
+
+# Its own rows that have run out are still in the worker's hands: claiming them again would send them twice.
+ANY_DUE = "SELECT 1 FROM {delivery} WHERE due_at <= %s AND lease <> %s LIMIT 1"
 
 IN_FLIGHT = """
 SELECT webhook_id, COUNT(*), SUM(CASE WHEN lease = %s THEN 1 ELSE 0 END), SUM(CASE WHEN lane = 2 THEN 1 ELSE 0 END)
@@ -28,6 +30,8 @@ FROM {delivery} WHERE status = 'in_flight' AND due_at > %s GROUP BY webhook_id""
 NOTHING_EARLIER = """NOT EXISTS (
         SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
         AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"""
+
+LIMITED = f"SELECT id, {', '.join(LIMITING)} FROM {{webhook}} WHERE id IN ({{flying}}) OR rate_limit_per_second IS NOT NULL AND tokens < 1"  # noqa: S608 (names of ours)
 
 # What is resent by hand (lane 0) goes out also where everything else has to wait. Of the others, an ordered webhook
 # needs one that is in turn, and what is replayed (lane 2) waits for the one before it.
@@ -44,7 +48,11 @@ WHERE w.deleted_at IS NULL AND w.id NOT IN ({full}) AND (
   END
   OR EXISTS (SELECT 1 FROM {delivery} d WHERE d.webhook_id = w.id AND d.lane = 0 AND d.due_at <= %s AND d.lease <> %s))
 ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
-LIMIT %s"""
+LIMIT %s""".replace("{nothing_earlier}", NOTHING_EARLIER)
+
+WHOLE = "SELECT * FROM {webhook} WHERE id IN ({ids}) {lock}"
+
+SERVED = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
 
 # A union, because no database has a limit per group that stops at the index; nested, because SQLite wants it so.
 NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
@@ -55,7 +63,7 @@ NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
 IN_TURN = """
     AND {nothing_earlier}
     AND NOT EXISTS (SELECT 1 FROM {event} e WHERE e.fanned_out_at IS NULL AND e.subject_key = d.order_key
-        AND e.id < d.event_id)"""
+        AND e.id < d.event_id)""".replace("{nothing_earlier}", NOTHING_EARLIER)
 
 
 def claim(
@@ -67,26 +75,24 @@ def claim(
     sends to them; of the others the least recently served come first. The rows of a worker that died are due when its
     lease is over.
     """
-    if room <= 0 or not _due(now, token).exists():
+    if room <= 0 or not read(ANY_DUE, [moment(now), token]):
         return []
     candidates = _webhooks_with_work(now, token=token, limit=room, appetite=appetite)
     if not candidates:
         return []
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        # Locked, so that two workers can't each fill a webhook's cap; what another worker has locked, it serves.
-        locked = Webhook.objects.filter(pk__in=candidates).select_for_update(skip_locked=True)
-        webhooks = {webhook.pk: webhook for webhook in locked.only(*LIMITING)}
+        webhooks = _locked(candidates)
         places = _places(webhooks.values(), now, flying=_in_flight(now, token=token), appetite=appetite)
         chosen = [webhooks[pk] for pk in candidates if pk in places and places[pk].free > 0]
         found = _next_of_each(chosen, places=places, now=now, token=token, limit=room)
         # Also where nothing was found: it must not come first again.
-        Webhook.objects.filter(pk__in=[webhook.pk for webhook in chosen]).update(served_at=now)
+        write(SERVED, [moment(now)], ids=numbers(webhook.pk for webhook in chosen))
         if not found:
             return []
         ids = [pk for pk, _webhook_id in found]
-        Delivery.objects.among(ids).claim(token=token, now=now, until=until)
+        Delivery.objects.lease(ids, token=token, now=now, until=until)
         _spend(webhooks, Counter(webhook_id for _pk, webhook_id in found), now=now)
-    return pack(ids, token=token, now=now, caps={pk: place.cap for pk, place in places.items()})
+    return pack(ids, token=token, now=now, webhooks=webhooks, caps={pk: place.cap for pk, place in places.items()})
 
 
 def next_due_at(now: datetime) -> datetime | None:
@@ -95,46 +101,27 @@ def next_due_at(now: datetime) -> datetime | None:
     return later.values_list("due_at", flat=True).first()
 
 
-def _due(now: datetime, token: str) -> DeliveryQuerySet:
-    # Its own rows that have run out are still in the worker's hands: claiming them again would send them twice.
-    return Delivery.objects.due(now).exclude(lease=token)
+def _locked(ids: Sequence[int]) -> dict[int, Webhook]:
+    """Lock webhooks, so that two workers can't each fill a cap; what another worker has locked, it serves."""
+    lock = for_update(skip_locked=True)
+    sql = filled(WHOLE, ids=numbers(ids), lock=lock)
+    return {webhook.pk: webhook for webhook in Webhook.objects.raw(sql, using=router.db_for_write(Webhook))}
 
 
 def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appetite) -> list[int]:
     flying = _in_flight(now, token=token)
-    limited = Webhook.objects.filter(Q(pk__in=flying) | Q(rate_limit_per_second__isnull=False, tokens__lt=1))
-    places = _places(limited.only(*LIMITING), now, flying=flying, appetite=appetite)
+    limited = Webhook.objects.raw(filled(LIMITED, flying=numbers(flying)), using=router.db_for_write(Webhook))
+    places = _places(limited, now, flying=flying, appetite=appetite)
     full = [pk for pk, place in places.items() if place.free <= 0]
     replaying = [pk for pk, held in flying.items() if held.replays]
-    moment = _moment(now)
-    params = [moment, *[moment, token] * 4, limit]
-    return [row[0] for row in _rows(WITH_WORK, params, full=_listed(full), replaying=_listed(replaying))]
+    params = [moment(now), *[moment(now), token] * 4, limit]
+    return [row[0] for row in read(WITH_WORK, params, full=numbers(full), replaying=numbers(replaying))]
 
 
 def _in_flight(now: datetime, *, token: str) -> dict[int, Flying]:
     """Return what is under a live lease for each webhook that has any of it."""
-    rows = _rows(IN_FLIGHT, [token, _moment(now)])
+    rows = read(IN_FLIGHT, [token, moment(now)])
     return {pk: Flying(int(mine), int(count - mine), int(replays)) for pk, count, mine, replays in rows}
-
-
-def _moment(now: datetime) -> Any:
-    return connections[router.db_for_write(Delivery)].ops.adapt_datetimefield_value(now)
-
-
-def _listed(keys: Iterable[int]) -> str:
-    return ", ".join(map(str, keys)) or "0"
-
-
-def _rows(sql: str, params: Sequence[Any], **parts: str) -> list[tuple[Any, ...]]:
-    """Run one of the statements above. They are the busiest of all: built by the ORM they take longer than they run."""
-    connection = connections[router.db_for_write(Delivery)]
-    tables = {
-        model.__name__.lower(): connection.ops.quote_name(model._meta.db_table) for model in (Delivery, Event, Webhook)
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.replace("{nothing_earlier}", NOTHING_EARLIER).format(**tables, **parts), params)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
 
 
 def _places(
@@ -177,7 +164,7 @@ def _next_of_each(
 
 def _read_next(
     webhooks: Sequence[Webhook], *, places: Mapping[int, Place], now: datetime, token: str
-) -> Sequence[tuple[int, int, int]]:
+) -> Sequence[tuple[Any, ...]]:
     """Read (delivery, webhook, lane) of the longest due: one range of the index ``tms_delivery_claim`` for each lane."""
     parts: list[str] = []
     params: list[Any] = []
@@ -191,5 +178,5 @@ def _read_next(
                 # A person who sends one again does not mean to wait for its turn.
                 in_turn = IN_TURN if webhook.ordered and lane != Lane.BY_HAND else ""
                 parts.append(NEXT_OF_ONE.replace("{in_turn}", in_turn))
-                params += [webhook.pk, lane.value, _moment(now), token, most]
-    return _rows(" UNION ALL ".join(parts), params) if parts else []
+                params += [webhook.pk, lane.value, moment(now), token, most]
+    return read(" UNION ALL ".join(parts), params) if parts else []

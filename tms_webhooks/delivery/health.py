@@ -14,8 +14,14 @@ from tms_webhooks.choices import DisabledReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models.statements import for_update, moment, numbers, read, write
 
 FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
+
+# Failures of our own making, such as a blocked address, are not counted and yet notified of.
+LOCKED = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
+
+SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +36,14 @@ def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]
     for result in results:
         if result.outcome.counts_for_health and not result.parcel.single:
             by_webhook[result.parcel.webhook_id].append(result)
+    if not by_webhook:
+        return {}
     # All of them in one order, or two workers could each hold a webhook that the other waits for.
-    locked = list(Webhook.objects.filter(pk__in=by_webhook).order_by("pk").select_for_update())
-    well = {webhook.pk for webhook in locked if _is_and_was_well(webhook, by_webhook[webhook.pk])}
-    Webhook.objects.filter(pk__in=well).update(succeeded_at=now)
-    return {
-        webhook.pk: until
-        for webhook in locked
-        if webhook.pk not in well and (until := _judge_one(webhook, by_webhook[webhook.pk], now))
-    }
+    locked = read(LOCKED, ids=numbers(by_webhook), lock=for_update())
+    well = [pk for pk, *was_well in locked if all(was_well) and not any(map(needs_a_look, by_webhook[pk]))]
+    write(SUCCEEDED, [moment(now)], ids=numbers(well))
+    unwell = Webhook.objects.filter(pk__in=by_webhook.keys() - well) if len(well) < len(locked) else ()
+    return {webhook.pk: until for webhook in unwell if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
 
 
 def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
@@ -86,12 +91,6 @@ def warn_all(now: datetime) -> None:
     for webhook in Webhook.objects.enabled().filter(failing_since__isnull=False):
         with transaction.atomic(using=router.db_for_write(Webhook)):
             _warn(webhook, now)
-
-
-def _is_and_was_well(webhook: Webhook, results: Sequence[Result]) -> bool:
-    # Failures of our own making, such as a blocked address, are not counted and yet notified of.
-    was_well = webhook.failures == 0 and webhook.notified_at is None
-    return was_well and not any(needs_a_look(result) for result in results)
 
 
 def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> datetime | None:

@@ -39,6 +39,7 @@ class Lanes:
         self._changed = threading.Condition(threading.Lock())
         self._idle = 0
         self._held = 0
+        self._pace = 0.0
         self._closed = False
 
     @property
@@ -49,7 +50,14 @@ class Lanes:
     @property
     def short_of_hands(self) -> int:
         """How many parcels could go out now if there were threads to take them."""
-        return max(0, len(self._ready) - self._idle)
+        with self._changed:
+            lanes = [self._lanes[key] for key in self._ready]
+            return max(0, sum(min(len(lane.parcels), lane.cap - lane.flying) for lane in lanes) - self._idle)
+
+    @property
+    def pace(self) -> float:
+        """How long a request has taken of late, in seconds."""
+        return self._pace
 
     def appetite(self, webhook_id: int, cap: int) -> int:
         """Return how many deliveries of a webhook are worth holding: what it takes in the next moment at its pace.
@@ -99,6 +107,7 @@ class Lanes:
             lane.flying -= 1
             lane.moved_at = monotonic()
             lane.pace = seconds if lane.pace is None else 0.7 * lane.pace + 0.3 * seconds
+            self._pace = 0.9 * self._pace + 0.1 * seconds
             self._held -= 1
             self._list(parcel.webhook_id, lane)
 

@@ -20,7 +20,11 @@ from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.delivery.send import Result
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.models.delivery import AttemptLine
+from tms_webhooks.models.attempt import AttemptLine
+from tms_webhooks.models.statements import for_update, numbers, read
+
+STILL_HELD = """
+SELECT id, attempts FROM {delivery} WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s {lock}"""
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
         }
         delivered = [result.parcel.delivery_id for result in mine if result.outcome.success]
         if delivered:
-            Delivery.objects.among(delivered).mark_delivered(token=token, now=now)
+            Delivery.objects.mark_delivered(delivered, token=token, now=now)
         for result in failed:
             _move_on(result, decisions[result.parcel.delivery_id], token=token, now=now)
         _finish_of_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
@@ -68,8 +72,8 @@ def _still_held(results: Sequence[Result], *, token: str) -> dict[int, Result]:
     A worker that was cut off for long may have lost a delivery to another and claimed it again: the result of its first
     try is late then, too. The number tells, which is used once.
     """
-    held = Delivery.objects.held(token).among(result.parcel.delivery_id for result in results).select_for_update()
-    attempts = dict(held.values_list("pk", "attempts"))
+    keys = numbers(result.parcel.delivery_id for result in results)
+    attempts = dict(read(STILL_HELD, [token], ids=keys, lock=for_update()))
     ours: dict[int, Result] = {}
     for result in results:
         key = result.parcel.delivery_id
@@ -189,7 +193,7 @@ def _tell(result: Result, decision: RetryDecision | None) -> None:
             error_class=outcome.error_class or "",
             next_delay=None if decision is None else decision.delay,
         )
-    if decision is None:
+    if decision is None and signals.delivery_finished.has_listeners(Delivery):
         signals.delivery_finished.send_robust(
             Delivery,
             delivery_id=parcel.delivery_id,

@@ -13,7 +13,10 @@ from tms_webhooks.delivery.send import Result, needs_a_look, send
 from tms_webhooks.net.client import Client
 
 FIRST = 2
+# The share of one processor that this process may use and still start threads: more where they mostly wait.
 BUSY = 0.75
+BUSY_WAITING = 0.97
+WAITING = 0.005
 MEASURED_OVER = 0.005
 
 
@@ -43,11 +46,11 @@ class Senders:
         self._measured_at, self._used = monotonic(), process_time()
 
     def grow(self) -> None:
-        """Start threads if parcels are waiting for them: a few at a time."""
+        """Start threads if parcels are waiting for them: at most as many as there are."""
         short = self._lanes.short_of_hands
         if not short or (len(self._threads) >= FIRST and self._is_processor_busy()):
             return
-        wanted = min(short, max(FIRST, len(self._threads) // 2), self._most - len(self._threads))
+        wanted = min(short, max(FIRST, len(self._threads)), self._most - len(self._threads))
         for _ in range(wanted):
             name = f"webhook-sender-{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -62,7 +65,7 @@ class Senders:
             return True
         used = process_time() - self._used
         self._measured_at, self._used = monotonic(), process_time()
-        return used / elapsed > BUSY
+        return used / elapsed > (BUSY if self._lanes.pace < WAITING else BUSY_WAITING)
 
     def stop(self) -> None:
         """Let the threads end when they have sent what they are sending."""

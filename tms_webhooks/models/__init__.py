@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tms_webhooks.models.delivery import Delivery, DeliveryAttempt
+from tms_webhooks.models.attempt import DeliveryAttempt
+from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.models.drain import DrainSlot
 from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.job import Job

@@ -1,16 +1,17 @@
-"""One event for one webhook, and the attempts to bring it there."""
+"""One event on its way to one webhook."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from django.db import connections, models, router
+from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, Lane
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, Lane
+from tms_webhooks.models import statements
 from tms_webhooks.models.event import Event
 from tms_webhooks.models.keys import among
 from tms_webhooks.models.webhook import Webhook
@@ -23,6 +24,15 @@ FINISHED = (
     DeliveryStatus.SKIPPED,
     DeliveryStatus.CANCELLED,
 )
+
+
+LEASE = """
+UPDATE {delivery} SET status = 'in_flight', lease = %s, due_at = %s WHERE id IN ({ids}) AND due_at <= %s"""
+
+MARK_DELIVERED = """
+UPDATE {delivery} SET status = 'delivered', lease = '', due_at = NULL, finished_at = %s, error_class = '',
+    attempts = attempts + 1, charged = charged + 1
+WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s"""
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -48,10 +58,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Keep those that the claim with this token holds still."""
         return self.filter(status=DeliveryStatus.IN_FLIGHT, lease=token)
 
-    def claim(self, *, token: str, now: datetime, until: datetime) -> int:
-        """Lease those that are due to the holder of ``token`` until ``until``; return how many."""
-        return self.due(now).update(status=DeliveryStatus.IN_FLIGHT, lease=token, due_at=until)
-
     def renew(self, *, token: str, until: datetime) -> int:
         """Extend the leases that ``token`` holds still; another worker's claim is left alone."""
         return self.held(token).update(due_at=until)
@@ -67,18 +73,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         expired = self.due(now).filter(status=DeliveryStatus.IN_FLIGHT)
         tried = expired.filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="")
         return tried + expired.update(status=DeliveryStatus.PENDING, lease="")
-
-    def mark_delivered(self, *, token: str, now: datetime) -> int:
-        """Finish those that ``token`` holds: the receiver took them."""
-        return self.held(token).update(
-            status=DeliveryStatus.DELIVERED,
-            lease="",
-            due_at=None,
-            attempts=F("attempts") + 1,
-            charged=F("charged") + 1,
-            finished_at=now,
-            error_class="",
-        )
 
     def skip(self, *, now: datetime) -> int:
         """Finish those that no worker holds as skipped: their webhook is disabled. What is resent by hand goes out."""
@@ -108,6 +102,22 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING)).update(
             status=status, due_at=None, finished_at=now
         )
+
+
+_DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
+
+
+class DeliveryManager(_DeliveryManager["Delivery"]):
+    """The two changes that every batch makes."""
+
+    def lease(self, ids: Collection[int], *, token: str, now: datetime, until: datetime) -> int:
+        """Lease those of these that are due to the holder of ``token`` until ``until``; return how many."""
+        params = [token, statements.moment(until), statements.moment(now)]
+        return statements.write(LEASE, params, ids=statements.numbers(ids))
+
+    def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime) -> int:
+        """Finish those of these that ``token`` holds: the receiver took them."""
+        return statements.write(MARK_DELIVERED, [statements.moment(now), token], ids=statements.numbers(ids))
 
 
 class Delivery(models.Model):
@@ -155,7 +165,7 @@ class Delivery(models.Model):
         event_id: int
         webhook_id: int
 
-    objects = DeliveryQuerySet.as_manager()
+    objects = DeliveryManager()
 
     class Meta:
         verbose_name = _("delivery")
@@ -199,88 +209,3 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"
-
-
-class AttemptLine(NamedTuple):
-    """One attempt as it is written down: the columns of `DeliveryAttempt`, in their order."""
-
-    delivery_id: int
-    number: int | None
-    charged: bool
-    started_at: datetime
-    duration_ms: int
-    status_code: int | None
-    error_class: str
-    message: str
-    response_body: str
-    next_delay: float | None
-    delay_reason: str
-
-
-STARTED_AT = AttemptLine._fields.index("started_at")
-
-
-class AttemptManager(models.Manager["DeliveryAttempt"]):
-    """Writes the log."""
-
-    def write(self, lines: Sequence[AttemptLine], *, using: str | None = None) -> None:
-        """Insert many attempts in one statement.
-
-        ``bulk_create`` does the same at ten times the cost, which is a good part of what a delivery costs in all.
-        """
-        if not lines:
-            return
-        connection = connections[using or router.db_for_write(self.model)]
-        moment = connection.ops.adapt_datetimefield_value
-        quoted = ", ".join(connection.ops.quote_name(name) for name in AttemptLine._fields)
-        line = f"({', '.join(['%s'] * len(AttemptLine._fields))})"
-        table = connection.ops.quote_name(self.model._meta.db_table)
-        params: list[Any] = []
-        for one in lines:
-            params += one
-            params[-len(one) + STARTED_AT] = moment(one.started_at)
-        with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {table} ({quoted}) VALUES {', '.join([line] * len(lines))}", params)  # noqa: S608
-
-
-class DeliveryAttempt(models.Model):
-    """One HTTP call, and what came of it."""
-
-    delivery = models.ForeignKey(
-        Delivery,
-        on_delete=models.CASCADE,
-        related_name="attempt_log",
-        db_constraint=False,
-        db_index=False,
-        verbose_name=_("delivery"),
-    )
-    # Empty for a late one: its worker had lost the lease, and the number belongs to the attempt that took over.
-    number = models.PositiveIntegerField(_("number"), null=True)
-    charged = models.BooleanField(_("charged"), default=True)
-    started_at = models.DateTimeField(_("started at"))
-    duration_ms = models.PositiveIntegerField(_("duration (ms)"))
-    status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
-    error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
-    message = models.CharField(_("message"), max_length=500, blank=True, default="")
-    response_body = models.TextField(_("response body"), blank=True, default="")
-    next_delay = models.FloatField(_("next delay (s)"), null=True)
-    delay_reason = models.CharField(
-        _("delay reason"), max_length=20, choices=DelayReason.choices, blank=True, default=""
-    )
-
-    if TYPE_CHECKING:
-        delivery_id: int
-
-    objects = AttemptManager()
-
-    class Meta:
-        verbose_name = _("attempt")
-        verbose_name_plural = _("attempts")
-        ordering = ("pk",)
-        indexes = [models.Index(fields=["started_at"], name="tms_attempt_by_age")]
-        constraints = [
-            models.UniqueConstraint(fields=["delivery", "number"], name="tms_attempt_number"),
-        ]
-
-    def __str__(self) -> str:
-        return f"attempt {self.number} of delivery {self.delivery_id}"

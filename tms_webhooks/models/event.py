@@ -7,7 +7,6 @@ import os
 import time
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, router
@@ -68,10 +67,6 @@ class EventQuerySet(models.QuerySet["Event"]):
     def among(self, ids: Iterable[int]) -> EventQuerySet:
         """Keep those with these keys."""
         return self.filter(among(Event, ids, using=self.db))
-
-    def mark_fanned_out(self, *, now: datetime) -> int:
-        """Note that these events have their deliveries."""
-        return self.update(fanned_out_at=now)
 
 
 class Event(models.Model):

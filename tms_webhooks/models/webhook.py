@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models.encryption import EncryptedTextField, reveal
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
 
 if TYPE_CHECKING:
@@ -205,8 +207,7 @@ class Webhook(models.Model):
 
         Raises `SecretError` where one of them can't be decrypted.
         """
-        valid = [secret for secret in self.secrets.all() if secret.expires_at is None or secret.expires_at > now]
-        return [reveal(secret.value) for secret in sorted(valid, key=lambda secret: -secret.pk)]
+        return [reveal(value) for value in WebhookSecret.objects.signing(now).of([self.pk]).get(self.pk, ())]
 
     def rotate_secret(self, *, now: datetime | None = None, overlap: timedelta | None = None) -> str:
         """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
@@ -272,6 +273,21 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
+class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
+    """Secrets by whether they sign."""
+
+    def signing(self, now: datetime) -> WebhookSecretQuerySet:
+        """Keep those that sign at ``now``, newest first."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
+
+    def of(self, webhooks: Iterable[int]) -> Mapping[int, Sequence[Sealed | str]]:
+        """Return the values of each webhook that has any, by its key, in the order of this queryset."""
+        found: dict[int, list[Sealed | str]] = defaultdict(list)
+        for webhook_id, value in self.filter(webhook__in=webhooks).values_list("webhook_id", "value"):
+            found[webhook_id].append(value)
+        return found
+
+
 class WebhookSecret(models.Model):
     """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
 
@@ -279,6 +295,8 @@ class WebhookSecret(models.Model):
     value = EncryptedTextField(_("value"))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+
+    objects = WebhookSecretQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("webhook secret")

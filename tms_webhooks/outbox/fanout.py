@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import NamedTuple
 
-from django.db import connections, router, transaction
+from django.db import router, transaction
 from django.db.models.constants import OnConflict
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.exceptions import WebhooksError
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tms_webhooks.models import Event
+from tms_webhooks.models.statements import database, for_update, moment, numbers, read, write
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 200
 LONGEST_KEY = 18
 
+WATCH_PAUSE = 10.0
+
 logger = logging.getLogger(__name__)
+_watched_until: dict[str, float] = {}
 
 
 class Group(NamedTuple):
@@ -29,6 +34,12 @@ class Group(NamedTuple):
     event_type: str
     spoken_of: int
 
+
+TO_FAN_OUT = "SELECT id, type, subject_id FROM {event} WHERE fanned_out_at IS NULL ORDER BY id LIMIT %s {lock}"
+
+FANNED_OUT = "UPDATE {event} SET fanned_out_at = %s WHERE id IN ({ids})"
+
+DELAYS = "SELECT DISTINCT delay_seconds FROM {webhook} WHERE deleted_at IS NULL AND delay_seconds > 0"
 
 # One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
 FAN_OUT = """
@@ -58,18 +69,17 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
     Events and deliveries change in one transaction, and a second worker at the same time takes other events, so none
     gets its deliveries twice.
     """
-    if not Event.objects.to_fan_out().exists():
+    if not read(TO_FAN_OUT, [1], lock=""):
         return 0
     with transaction.atomic(using=router.db_for_write(Event)):
-        rows = Event.objects.to_fan_out().select_for_update(skip_locked=True, of=_own_lock())
         groups: dict[Group, list[int]] = defaultdict(list)
-        for pk, event_type, subject_id in rows.values_list("pk", "type", "subject_id")[:limit]:
+        for pk, event_type, subject_id in read(TO_FAN_OUT, [limit], lock=for_update(skip_locked=True)):
             groups[Group(event_type, spoken_of=_spoken_of(event_type, subject_id))].append(pk)
-        for delay in _delays():
+        for delay in (0, *_delays()):
             for group, ids in groups.items():
                 _insert(group, ids, delay=delay, now=now)
         ids = [pk for members in groups.values() for pk in members]
-        Event.objects.among(ids).mark_fanned_out(now=now)
+        write(FANNED_OUT, [moment(now)], ids=numbers(ids))
     _watch_schemas(groups)
     return len(ids)
 
@@ -80,39 +90,32 @@ def _spoken_of(event_type: str, subject_id: str) -> int:
     return int(subject_id) if is_key and event_names.is_operational(event_type) else 0
 
 
-def _own_lock() -> tuple[str, ...]:
-    return ("self",) if connections[router.db_for_write(Event)].features.has_select_for_update_of else ()
-
-
 def _delays() -> Iterable[int]:
-    delayed = Webhook.objects.existing().filter(delay_seconds__gt=0).order_by()
-    return [0, *delayed.values_list("delay_seconds", flat=True).distinct()]
+    """Return by how many seconds webhooks hold the first attempt back, where they do."""
+    return [delay for (delay,) in read(DELAYS)]
 
 
-def _insert(group: Group, ids: list[int], *, delay: int, now: datetime) -> None:
-    connection = connections[router.db_for_write(Delivery)]
-    ops, patterns = connection.ops, event_names.patterns_for(group.event_type)
-    tables = {
-        model.__name__.lower(): ops.quote_name(model._meta.db_table)
-        for model in (Delivery, Event, Webhook, Subscription)
-    }
-    sql = FAN_OUT.format(
+def _insert(group: Group, ids: Iterable[int], *, delay: int, now: datetime) -> None:
+    ops, patterns = database().ops, event_names.patterns_for(group.event_type)
+    statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
+    times = [moment(now + timedelta(seconds=delay)), moment(now), moment(now)]
+    write(
+        FAN_OUT,
+        [*statuses, *times, delay, group.spoken_of, *patterns],
         insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
         suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
-        live=Lane.LIVE.value,
-        ids=", ".join(["%s"] * len(ids)),
+        live=str(Lane.LIVE.value),
+        ids=numbers(ids),
         patterns=", ".join(["%s"] * len(patterns)),
-        **tables,
     )
-    moment, due_at = (ops.adapt_datetimefield_value(value) for value in (now, now + timedelta(seconds=delay)))
-    statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*statuses, due_at, moment, moment, *ids, delay, group.spoken_of, *patterns])
 
 
-def _watch_schemas(groups: dict[Group, list[int]]) -> None:
-    """Log where payloads break their schema: one event of each type in a batch is proof enough, and all are sent."""
+def _watch_schemas(groups: Mapping[Group, Sequence[int]]) -> None:
+    """Log where payloads break their schema. One event of a type in a while is proof enough, and all are sent."""
     for (event_type, _spoken_of), ids in groups.items():
+        if monotonic() < _watched_until.get(event_type, 0.0):
+            continue
+        _watched_until[event_type] = monotonic() + WATCH_PAUSE
         body = Event.objects.filter(pk=ids[0]).values_list("body", flat=True).first()
         try:
             catalogue.get(event_type).validate(from_text(body or "{}"))

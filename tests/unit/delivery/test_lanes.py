@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.delivery.parcels import parcel, parcels
 from tms_webhooks.delivery import lanes as lanes_module
-from tms_webhooks.delivery.lanes import LOOK_AHEAD, MOST_ROUNDS, Lanes
+from tms_webhooks.delivery.lanes import LOOK_AHEAD, MOST_ROUNDS, Lane, Lanes
 
 
 @pytest.fixture
@@ -146,11 +146,11 @@ def test_what_waits_and_what_is_under_way_is_held():
     assert lanes.held == 0
 
 
-def test_webhooks_that_could_be_sent_to_are_short_of_hands():
+def test_what_could_go_out_now_is_short_of_hands():
     lanes = Lanes()
     assert lanes.short_of_hands == 0
     lanes.offer([*parcels(5, 1, cap=2), parcel(2)])
-    assert lanes.short_of_hands == 2
+    assert lanes.short_of_hands == 3
 
     lanes.take()
     lanes.take()
@@ -168,7 +168,10 @@ def test_a_thread_that_waits_is_a_hand():
     while not lanes._idle:
         assert time.monotonic() < end
         time.sleep(0.001)
-    lanes._ready.extend([1])  # as in the moment between the notification and the thread's awakening
+    with lanes._changed:  # so that it can't wake up yet
+        lane = lanes._lanes[1] = Lane()
+        lane.parcels.append(parcel(1))
+        lanes._ready.append(1)
 
     assert lanes.short_of_hands == 0
 

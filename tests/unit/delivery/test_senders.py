@@ -80,7 +80,7 @@ def test_there_are_no_more_threads_than_webhooks_with_something_to_send(pool):
     assert mailbox.empty()
 
 
-def test_they_grow_a_few_at_a_time_by_half_of_what_there_are(pool):
+def test_they_grow_to_twice_as_many_at_a_time(pool):
     line = Line(is_open=False)
     lanes, _mailbox, senders = pool(line)
     lanes.offer(parcel(number) for number in range(40))
@@ -90,7 +90,7 @@ def test_they_grow_a_few_at_a_time_by_half_of_what_there_are(pool):
         sizes.append(len(senders._threads))
         wait_for(lambda: line.sending == sizes[-1])
 
-    assert sizes == [FIRST, 4, 6, 9, 13]
+    assert sizes == [FIRST, 4, 8, 16, 32]
 
 
 def test_they_grow_up_to_the_most(pool):
@@ -237,3 +237,18 @@ def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
     assert not senders._is_processor_busy()
     moments.update(wall=12.0, used=2.4)
     assert senders._is_processor_busy()
+
+
+def test_a_busy_processor_has_room_for_threads_that_mostly_wait_for_receivers(monkeypatch):
+    lanes = Lanes()
+    senders = Senders(lanes=lanes, client=Line(), clock=lambda: NOW, mailbox=SimpleQueue(), most=1)
+    monkeypatch.setattr(senders_module, "monotonic", lambda: 11.0)
+    monkeypatch.setattr(senders_module, "process_time", lambda: 1.9)
+    senders._measured_at, senders._used = 10.0, 1.0
+    assert senders._is_processor_busy()
+
+    lanes.offer([parcel(1)])
+    lanes.done(lanes.take(), 0.5)
+    senders._measured_at, senders._used = 10.0, 1.0
+
+    assert not senders._is_processor_busy()

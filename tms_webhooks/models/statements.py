@@ -1,0 +1,71 @@
+"""Statements written by hand, for the few that run with every batch: built by the ORM they take longer than they run.
+
+``{delivery}``, ``{event}`` and so on in a statement stand for the tables of those models; what else is in braces is
+given by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+LABEL = "tms_webhooks"
+
+
+def database() -> BaseDatabaseWrapper:
+    """Return the connection to the database that deliveries are written to."""
+    return connections[router.db_for_write(_models()["delivery"])]
+
+
+def filled(sql: str, **parts: str) -> str:
+    """Return a statement with its tables and parts in place."""
+    return sql.format(**_tables(database().alias), **parts)
+
+
+def read(sql: str, params: Sequence[Any] = (), **parts: str) -> list[tuple[Any, ...]]:
+    """Run a query and return its rows, as the database's driver gives them: times and truth values are raw."""
+    with database().cursor() as cursor:
+        cursor.execute(filled(sql, **parts), params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def write(sql: str, params: Sequence[Any] = (), **parts: str) -> int:
+    """Run a statement that changes rows, and return how many."""
+    with database().cursor() as cursor:
+        cursor.execute(filled(sql, **parts), params)
+        return int(cursor.rowcount)
+
+
+def moment(value: datetime) -> Any:
+    """Return a time as this database takes it for a parameter."""
+    return database().ops.adapt_datetimefield_value(value)
+
+
+def numbers(keys: Iterable[int]) -> str:
+    """Return keys as they stand in ``IN (…)`` and ``NOT IN (…)``; where there are none, one that no row has."""
+    return ", ".join([str(int(key)) for key in keys]) or "0"
+
+
+def for_update(*, skip_locked: bool = False) -> str:
+    """Return what makes a query lock its rows; nothing where the whole database has one writer."""
+    connection = database()
+    return connection.ops.for_update_sql(skip_locked=skip_locked) if connection.features.has_select_for_update else ""
+
+
+@lru_cache
+def _models() -> Mapping[str, type[Model]]:
+    return {str(model._meta.model_name): model for model in apps.get_app_config(LABEL).get_models()}
+
+
+@lru_cache
+def _tables(alias: str) -> Mapping[str, str]:
+    quote = connections[alias].ops.quote_name
+    return {name: quote(model._meta.db_table) for name, model in _models().items()}
