@@ -85,6 +85,7 @@ class Drain:
         self._renewed_at = monotonic()
         self._looked_at = 0.0
         self._rung = False
+        self._ringing = False
 
     def run(
         self,
@@ -164,7 +165,10 @@ class Drain:
         return bool(fanned or claimed)
 
     def _wake(self) -> None:
-        self._mailbox.put(None)
+        # One ring in the mailbox is enough: results must not wait behind hundreds of them.
+        if not self._ringing:
+            self._ringing = True
+            self._mailbox.put(None)
 
     def _rest(self, listener: Listener | None, end: float | None) -> None:
         """Wait, with nothing in hand, until somebody rings, something comes due, or it is time to look again."""
@@ -181,7 +185,7 @@ class Drain:
             longest = min(longest, max(0.0, end - monotonic()))
         try:
             while self._mailbox.get(timeout=longest) is None:
-                longest = 0.0
+                self._ringing, longest = False, 0.0
         except Empty:
             pass
 
@@ -216,9 +220,9 @@ class Drain:
                 pause = RESULTS_PAUSE if self._unwritten else wait
                 result = self._mailbox.get(timeout=max(0.0, min(pause, latest - monotonic())))
                 if result is None:
-                    self._rung = True
-                    break
-                if not self._unwritten:
+                    self._ringing, self._rung, latest = False, True, 0.0
+                    continue
+                if not self._unwritten and not self._rung:
                     latest = monotonic() + RESULTS_LATEST
                 self._unwritten.add(result)
         except Empty:

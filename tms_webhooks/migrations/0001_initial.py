@@ -295,7 +295,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'lane', 'due_at'], name='tms_delivery_claim'),
+            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'lane', 'due_at', 'id'], name='tms_delivery_claim'),
         ),
         migrations.AddIndex(
             model_name='delivery',
