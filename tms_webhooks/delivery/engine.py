@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
-from django.db import DatabaseError, close_old_connections, router
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections, router
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
@@ -153,7 +154,7 @@ class Drain:
         try:
             self._take_back()
             fanned, claimed = self._look_for_events(), self._claim()
-        except DatabaseError:
+        except DatabaseTrouble:
             self._adrift = True
             self._recover()
             return True
@@ -176,7 +177,7 @@ class Drain:
         try:
             now = self._clock()
             due_at = next_due_at(now)
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
             return
         if due_at is not None:
@@ -233,7 +234,7 @@ class Drain:
     def _write(self) -> None:
         try:
             results, stopped = self._unwritten.write()
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
             return
         self._hand.difference_update(result.parcel.delivery_id for result in results)
@@ -248,7 +249,7 @@ class Drain:
         self._hand.difference_update(unsent)
         try:
             give_back(unsent, token=self.token, now=self._clock())
-        except DatabaseError:
+        except DatabaseTrouble:
             self._adrift = True
             self._recover()
 
@@ -267,7 +268,7 @@ class Drain:
         try:
             if self._open:
                 Delivery.objects.all().renew(token=self.token, until=self._lease_end(self._clock()))
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
             return
         self._renewed_at = monotonic()
@@ -276,7 +277,7 @@ class Drain:
         """Give back every lease. If that fails, they run out by themselves."""
         try:
             Delivery.objects.all().release(token=self.token, now=self._clock())
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
 
     def _lease_end(self, now: datetime) -> datetime:
