@@ -34,7 +34,7 @@ from tms_webhooks.queues.wakeup import Listener
 
 # Results are written down when there are so many, when the first has waited so long, or when no more come for a moment.
 RESULTS_AT_ONCE = 256
-RESULTS_LATEST = 0.05
+RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
 
@@ -87,6 +87,7 @@ class Drain:
         self._looked_at = 0.0
         self._rung = False
         self._ringing = False
+        self._write_at = 0.0
 
     def run(
         self,
@@ -213,18 +214,21 @@ class Drain:
     def _collect(self, *, wait: float) -> None:
         """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down.
 
-        They are written together while they keep coming, and at once when they don't.
+        They are written together while they keep coming, and at once when they don't. A ring lets them wait a little:
+        new events go out first.
         """
-        latest = monotonic() + wait
+        until = self._write_at if self._unwritten else monotonic() + wait
         try:
             while len(self._unwritten) < RESULTS_AT_ONCE and (self._unwritten or self._open):
                 pause = RESULTS_PAUSE if self._unwritten else wait
-                result = self._mailbox.get(timeout=max(0.0, min(pause, latest - monotonic())))
+                result = self._mailbox.get(timeout=max(0.0, min(pause, until - monotonic())))
                 if result is None:
-                    self._ringing, self._rung, latest = False, True, 0.0
-                    continue
-                if not self._unwritten and not self._rung:
-                    latest = monotonic() + RESULTS_LATEST
+                    self._ringing, self._rung = False, True
+                    if self._unwritten and monotonic() < until:
+                        return
+                    break
+                if not self._unwritten:
+                    until = self._write_at = monotonic() + RESULTS_LATEST
                 self._unwritten.add(result)
         except Empty:
             pass

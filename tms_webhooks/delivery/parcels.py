@@ -78,7 +78,7 @@ def pack(
     """Read what ``token`` holds of these deliveries, which are for some of these webhooks, in two queries."""
     lines = read(HELD, [token], ids=numbers(ids))
     wanted = {line[1] for line in lines}
-    secrets = WebhookSecret.objects.signing(now).of(wanted)
+    secrets = WebhookSecret.objects.signing(wanted, now=now)
     routes = {pk: _route(webhooks[pk], secrets.get(pk, ()), cap=caps.get(pk, 1)) for pk in wanted}
     return [
         Parcel(
@@ -94,7 +94,7 @@ def pack(
     ]
 
 
-def _route(webhook: Webhook, sealed: Sequence[Sealed | str], *, cap: int) -> Route:
+def _route(webhook: Webhook, sealed: Sequence[Sealed], *, cap: int) -> Route:
     headers, secrets, problem = _private_parts(webhook, sealed)
     return Route(
         webhook_id=webhook.pk,
@@ -111,10 +111,10 @@ def _route(webhook: Webhook, sealed: Sequence[Sealed | str], *, cap: int) -> Rou
 
 
 def _private_parts(
-    webhook: Webhook, sealed: Sequence[Sealed | str]
+    webhook: Webhook, sealed: Sequence[Sealed]
 ) -> tuple[Mapping[str, str], Sequence[str], DeliveryError | None]:
     try:
-        secrets = [reveal(value) for value in sealed]
+        secrets = [value.reveal() for value in sealed]
         for secret in secrets:
             secret_key(secret)
         return parse_headers(reveal(webhook.headers)), secrets, None

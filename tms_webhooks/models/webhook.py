@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
+from tms_webhooks.models import statements
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class Webhook(models.Model):
 
         Raises `SecretError` where one of them can't be decrypted.
         """
-        return [reveal(value) for value in WebhookSecret.objects.signing(now).of([self.pk]).get(self.pk, ())]
+        return [value.reveal() for value in WebhookSecret.objects.signing([self.pk], now=now).get(self.pk, ())]
 
     def rotate_secret(self, *, now: datetime | None = None, overlap: timedelta | None = None) -> str:
         """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
@@ -273,18 +274,19 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
-    """Secrets by whether they sign."""
+SIGNING = """
+SELECT webhook_id, value FROM {webhooksecret}
+WHERE webhook_id IN ({ids}) AND (expires_at IS NULL OR expires_at > %s) ORDER BY id DESC"""
 
-    def signing(self, now: datetime) -> WebhookSecretQuerySet:
-        """Keep those that sign at ``now``, newest first."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
 
-    def of(self, webhooks: Iterable[int]) -> Mapping[int, Sequence[Sealed | str]]:
-        """Return the values of each webhook that has any, by its key, in the order of this queryset."""
-        found: dict[int, list[Sealed | str]] = defaultdict(list)
-        for webhook_id, value in self.filter(webhook__in=webhooks).values_list("webhook_id", "value"):
-            found[webhook_id].append(value)
+class WebhookSecretManager(models.Manager["WebhookSecret"]):
+    """Finds the secrets that sign."""
+
+    def signing(self, webhooks: Iterable[int], *, now: datetime) -> Mapping[int, Sequence[Sealed]]:
+        """Return the secrets that sign at ``now`` by the keys of these webhooks, each webhook's newest first."""
+        found: dict[int, list[Sealed]] = defaultdict(list)
+        for webhook_id, token in statements.read(SIGNING, [statements.moment(now)], ids=statements.numbers(webhooks)):
+            found[webhook_id].append(Sealed(token))
         return found
 
 
@@ -296,7 +298,7 @@ class WebhookSecret(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
 
-    objects = WebhookSecretQuerySet.as_manager()
+    objects = WebhookSecretManager()
 
     class Meta:
         verbose_name = _("webhook secret")
