@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 
 from tms_webhooks.choices import ErrorClass, Lane
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.rendering import Content, Line, contents_of, shape_of
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.statements import numbers, read
+from tms_webhooks.payloads.formats import JSON, Shape
 from tms_webhooks.validators import parse_headers
+
+MOST_BYTES = 4
+"""That a character takes in UTF-8."""
+
+AS_STORED = Content()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +45,7 @@ class Route:
     max_retries: int | None
     cap: int = 1
     problem: DeliveryError | None = None
+    shape: Shape = field(default_factory=Shape)
 
     def __repr__(self) -> str:
         return f"<Route of webhook {self.webhook_id}>"
@@ -45,7 +54,8 @@ class Route:
 class Parcel(NamedTuple):
     """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
 
-    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health.
+    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health. Without a ``url`` it
+    goes to that of its route; ``problem`` says why it can't be sent.
     """
 
     delivery_id: int
@@ -55,6 +65,9 @@ class Parcel(NamedTuple):
     single: bool
     body: bytes
     route: Route
+    content_type: str = JSON
+    url: str | None = None
+    problem: DeliveryError | None = None
 
     @property
     def webhook_id(self) -> int:
@@ -67,46 +80,71 @@ class Parcel(NamedTuple):
 
 # The id as text: a million UUID objects a day that nobody looks into.
 HELD = """
-SELECT d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body
-FROM {delivery} d JOIN {event} e ON e.id = d.event_id
+SELECT d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body, b.content_type, b.body
+FROM {delivery} d JOIN {event} e ON e.id = d.event_id LEFT JOIN {deliverybody} b ON b.delivery_id = d.id
 WHERE d.id IN ({ids}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.lane, d.id"""
 
 
 def pack(
     ids: Sequence[int], *, token: str, now: datetime, webhooks: Mapping[int, Webhook], caps: Mapping[int, int]
 ) -> list[Parcel]:
-    """Read what ``token`` holds of these deliveries, which are for some of these webhooks, in two queries."""
-    lines = read(HELD, [token], ids=numbers(ids))
-    wanted = {line[1] for line in lines}
+    """Read what ``token`` holds of these deliveries, which are for some of these webhooks, in two queries.
+
+    A third one writes down what had to be rendered.
+    """
+    lines = [Line(*line) for line in read(HELD, [token], ids=numbers(ids))]
+    wanted = {line.webhook_id for line in lines}
     secrets = WebhookSecret.objects.signing(now).of(wanted)
     routes = {pk: _route(webhooks[pk], secrets.get(pk, ()), cap=caps.get(pk, 1)) for pk in wanted}
+    contents = _contents(lines, routes)
     return [
         Parcel(
-            pk,
-            PUBLIC_PREFIX + uid.replace("-", ""),
-            attempts + 1,
-            charged,
-            lane == Lane.BY_HAND,
-            body.encode(),
-            routes[webhook_id],
+            line.delivery_id,
+            PUBLIC_PREFIX + line.uid.replace("-", ""),
+            line.attempts + 1,
+            line.charged,
+            line.lane == Lane.BY_HAND,
+            content.body
+            if (content := contents.get(line.delivery_id, AS_STORED)) is not AS_STORED
+            else line.body.encode(),
+            routes[line.webhook_id],
+            content.content_type,
+            content.url,
+            content.problem,
         )
-        for pk, webhook_id, attempts, charged, lane, uid, body in lines
+        for line in lines
     ]
+
+
+def _contents(lines: Sequence[Line], routes: Mapping[int, Route]) -> Mapping[int, Content]:
+    """Return what to send where it is not the event's own body, or may be too much of it."""
+    plain = {pk for pk, route in routes.items() if route.shape.is_plain and not route.shape.has_tokens}
+    short = app_settings.BODY_LIMIT // MOST_BYTES
+    odd = [
+        line for line in lines if line.webhook_id not in plain or line.kept_type is not None or len(line.body) > short
+    ]
+    if not odd:
+        return {}
+    blocked = {pk for pk, route in routes.items() if route.problem is not None}
+    return contents_of(odd, {pk: route.shape for pk, route in routes.items()}, blocked=blocked)
 
 
 def _route(webhook: Webhook, sealed: Sequence[Sealed | str], *, cap: int) -> Route:
     headers, secrets, problem = _private_parts(webhook, sealed)
+    # Its content type goes with the body.
+    others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     return Route(
         webhook_id=webhook.pk,
         verb=webhook.verb,
         url=webhook.url,
-        headers=headers,
+        headers=others,
         secrets=secrets,
         timeout=float(webhook.timeout_seconds),
         schedule=webhook.schedule,
         max_retries=webhook.max_retries,
         cap=cap,
         problem=problem,
+        shape=shape_of(webhook, headers),
     )
 
 
@@ -117,7 +155,7 @@ def _private_parts(
         secrets = [reveal(value) for value in sealed]
         for secret in secrets:
             secret_key(secret)
-        return parse_headers(reveal(webhook.headers)), secrets, None
+        return parse_headers(reveal(webhook.headers), custom_body=True), secrets, None
     except SecretError as error:
         problem = str(error)
     except ValueError:

@@ -1,0 +1,170 @@
+"""The bodies and URLs of deliveries whose webhook does not get the event as it is stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.choices import ErrorClass, PayloadFormat
+from tms_webhooks.conf import app_settings
+from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
+from tms_webhooks.models import DeliveryBody, Webhook
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.payloads.envelope import from_text
+from tms_webhooks.payloads.formats import JSON, Shape, fill_url, render, told
+from tms_webhooks.payloads.formats.check import check
+from tms_webhooks.validators import parse_headers
+
+logger = logging.getLogger(__name__)
+
+
+class Line(NamedTuple):
+    """A delivery as it is read. ``kept_type`` and ``kept_body`` are what was rendered for it, if anything was."""
+
+    delivery_id: int
+    webhook_id: int
+    attempts: int
+    charged: int
+    lane: int
+    uid: str
+    body: str
+    kept_type: str | None
+    kept_body: str | None
+
+    @property
+    def was_tried_as_stored(self) -> bool:
+        """Whether the event's own body was sent; what could not be rendered has an empty type instead of none."""
+        return self.attempts > 0 and self.kept_type is None
+
+
+class Content(NamedTuple):
+    """What to send, or why nothing can be sent. Without a ``url`` it goes to the webhook's own."""
+
+    body: bytes = b""
+    content_type: str = JSON
+    url: str | None = None
+    problem: DeliveryError | None = None
+
+
+def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> Shape:
+    """Return what a webhook with these headers wants its requests to look like."""
+    named = [value for name, value in headers.items() if name.lower() == "content-type"]
+    is_custom = webhook.format == PayloadFormat.CUSTOM
+    return Shape(
+        format=webhook.format,
+        detail=webhook.payload,
+        version=webhook.payload_version,
+        url=webhook.url,
+        content=webhook.content if is_custom else "",
+        content_type=named[0] if named and is_custom else "",
+    )
+
+
+def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> ValidationError | None:
+    """Return what is wrong, field by field, with how a webhook wants to be told of these event types."""
+    try:
+        headers = parse_headers(reveal(webhook.headers), custom_body=True)
+    except (SecretError, ValidationError):
+        headers = {}  # told elsewhere
+    try:
+        check(shape_of(webhook, headers), event_types)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: Collection[int]) -> dict[int, Content]:
+    """Return what to send for each of these deliveries.
+
+    A body is settled with the first attempt and never changes; the webhook's format counts for what was not tried yet.
+    The URL is always today's. What can't be rendered becomes a problem of that delivery alone. Nothing is sent to the
+    webhooks that are ``blocked``, so nothing is rendered for them.
+    """
+    limit = app_settings.BODY_LIMIT
+    contents: dict[int, Content] = {}
+    fresh: list[DeliveryBody] = []
+    for line in lines:
+        shape = shapes[line.webhook_id]
+        content = _settled(line, shape, limit=limit)
+        if content is None and line.webhook_id in blocked:
+            content = Content(problem=_failed("nothing is sent to its webhook"))
+            fresh.append(_row(line, content, limit=limit))
+        elif content is None:
+            content = _rendered(line, shape, limit=limit)
+            fresh.append(_row(line, content, limit=limit))
+        contents[line.delivery_id] = _addressed(line, shape, content)
+    contents.update(dict.fromkeys(_keep(fresh), Content(problem=_failed("the database does not take it"))))
+    return contents
+
+
+def _settled(line: Line, shape: Shape, *, limit: int) -> Content | None:
+    """Return the body of a delivery that has one, or None where it has to be rendered."""
+    if line.kept_type:
+        content = Content((line.kept_body or "").encode(), line.kept_type)
+    elif shape.is_plain or line.was_tried_as_stored:
+        content = Content(line.body.encode())
+    else:
+        return None
+    return content if len(content.body) <= limit else None
+
+
+def _rendered(line: Line, shape: Shape, *, limit: int) -> Content:
+    try:
+        rendered = render(shape, told(shape, from_text(line.body)), limit=limit)
+        return Content(rendered.body.encode(), rendered.content_type)
+    except Exception as error:
+        # Of a webhook that gets events as they are this one is too large, and that is what is wrong with it.
+        return Content(line.body.encode()) if shape.is_plain else Content(problem=_failed(_reason(error)))
+
+
+def _row(line: Line, content: Content, *, limit: int) -> DeliveryBody:
+    """Return what to keep: nothing but a mark where there is nothing that can be sent."""
+    if content.problem is not None or len(content.body) > limit:
+        return DeliveryBody(delivery_id=line.delivery_id)
+    return DeliveryBody(delivery_id=line.delivery_id, content_type=content.content_type, body=content.body.decode())
+
+
+def _addressed(line: Line, shape: Shape, content: Content) -> Content:
+    """Fill in the URL, where it has tokens."""
+    if content.problem is not None or not shape.has_tokens:
+        return content
+    try:
+        return content._replace(url=fill_url(shape.url, told(shape, from_text(line.body))))
+    except UnsafeURL as error:
+        problem = DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
+    except Exception as error:
+        problem = DeliveryError(
+            f"the URL can't be filled in: {_reason(error)}", error_class=ErrorClass.INVALID_URL, permanent=True
+        )
+    return content._replace(problem=problem)
+
+
+def _reason(error: Exception) -> str:
+    # Only our own messages are known to hold no value of the event.
+    return str(error) if isinstance(error, WebhooksError) else type(error).__name__
+
+
+def _failed(reason: str) -> DeliveryError:
+    message = f"the body can't be rendered: {reason}"
+    return DeliveryError(message, error_class=ErrorClass.RENDER_FAILED, permanent=True)
+
+
+def _keep(rows: Sequence[DeliveryBody]) -> list[int]:
+    """Write bodies down; return the deliveries whose body the database refuses for good."""
+    if not rows:
+        return []
+    try:
+        DeliveryBody.objects.keep(rows)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        logger.exception("The database refused %s bodies for good, from that of delivery %s on.", len(rows), rows[0].pk)
+        if len(rows) == 1:
+            return [rows[0].pk]
+        return [pk for row in rows for pk in _keep([row])]
+    return []

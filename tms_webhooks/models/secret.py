@@ -1,0 +1,52 @@
+"""The secrets that sign what a webhook is told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed
+from tms_webhooks.models.webhook import Webhook
+
+
+class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
+    """Secrets by whether they sign."""
+
+    def signing(self, now: datetime) -> WebhookSecretQuerySet:
+        """Keep those that sign at ``now``, newest first."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
+
+    def of(self, webhooks: Iterable[int]) -> Mapping[int, Sequence[Sealed | str]]:
+        """Return the values of each webhook that has any, by its key, in the order of this queryset."""
+        found: dict[int, list[Sealed | str]] = defaultdict(list)
+        for webhook_id, value in self.filter(webhook__in=webhooks).values_list("webhook_id", "value"):
+            found[webhook_id].append(value)
+        return found
+
+
+class WebhookSecret(models.Model):
+    """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
+    value = EncryptedTextField(_("value"))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+
+    objects = WebhookSecretQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("webhook secret")
+        verbose_name_plural = _("webhook secrets")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook"], condition=Q(expires_at__isnull=True), name="tms_webhook_one_current_secret"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"secret {self.pk} of webhook {self.webhook_id}"
