@@ -79,7 +79,7 @@ def _of_url(shape: Shape, event_types: Sequence[EventType]) -> Iterator[Validati
     yield from _unknown(template.tokens(parts), shape, event_types)
     if any("{" in part or "}" in part for part in parts if isinstance(part, str)):
         yield _problem(
-            _("URL: a brace belongs to no token. Write a token as {data.id}, and a brace itself as %%7B or %%7D."),
+            _("URL: a brace belongs to no token. Write a token as {data.id}, and a brace itself as %7B or %7D."),
             code="brace",
         )
 

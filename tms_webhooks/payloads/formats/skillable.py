@@ -42,6 +42,8 @@ _OF_NOUN: Mapping[str, Mapping[str, str]] = {
         "subscription.external_id": "ClubMembershipExternalId",
         "subscription.name": "ClubMembershipName",
     },
+    # The event that was given up, not the one that tells of it.
+    "webhook": {"event_id": "FailedEventId", "event_type": "FailedEventType"},
     "subscription": {"name": "SubscriptionProfileName", "profile.id": "ClubId", "start_at": "Starts"},
 }
 _OF_ALL: Mapping[str, str] = {
