@@ -24,8 +24,6 @@ from tms_webhooks.validators import parse_headers
 MOST_BYTES = 4
 """That a character takes in UTF-8."""
 
-AS_STORED = Content()
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route:
@@ -80,53 +78,54 @@ class Parcel(NamedTuple):
 
 # The id as text: a million UUID objects a day that nobody looks into.
 HELD = """
-SELECT d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body, b.content_type, b.body
-FROM {delivery} d JOIN {event} e ON e.id = d.event_id LEFT JOIN {deliverybody} b ON b.delivery_id = d.id
+SELECT d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body
+FROM {delivery} d JOIN {event} e ON e.id = d.event_id
 WHERE d.id IN ({ids}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.lane, d.id"""
 
 
 def pack(
     ids: Sequence[int], *, token: str, now: datetime, webhooks: Mapping[int, Webhook], caps: Mapping[int, int]
 ) -> list[Parcel]:
-    """Read what ``token`` holds of these deliveries, which are for some of these webhooks, in two queries.
+    """Read what ``token`` holds of these deliveries, which are for some of these webhooks.
 
-    A third one writes down what had to be rendered.
+    That takes two queries where all of them get an event for the first time and as it is stored, and otherwise one or
+    two more.
     """
-    lines = [Line(*line) for line in read(HELD, [token], ids=numbers(ids))]
-    wanted = {line.webhook_id for line in lines}
+    lines = read(HELD, [token], ids=numbers(ids))
+    wanted = {line[1] for line in lines}
     secrets = WebhookSecret.objects.signing(now).of(wanted)
     routes = {pk: _route(webhooks[pk], secrets.get(pk, ()), cap=caps.get(pk, 1)) for pk in wanted}
-    contents = _contents(lines, routes)
-    return [
+    parcels = [
         Parcel(
-            line.delivery_id,
-            PUBLIC_PREFIX + line.uid.replace("-", ""),
-            line.attempts + 1,
-            line.charged,
-            line.lane == Lane.BY_HAND,
-            content.body
-            if (content := contents.get(line.delivery_id, AS_STORED)) is not AS_STORED
-            else line.body.encode(),
-            routes[line.webhook_id],
-            content.content_type,
-            content.url,
-            content.problem,
+            pk,
+            PUBLIC_PREFIX + uid.replace("-", ""),
+            attempts + 1,
+            charged,
+            lane == Lane.BY_HAND,
+            body.encode(),
+            routes[webhook_id],
         )
-        for line in lines
+        for pk, webhook_id, attempts, charged, lane, uid, body in lines
     ]
+    contents = _contents(lines, routes)
+    return [_with(parcel, contents.get(parcel.delivery_id)) for parcel in parcels] if contents else parcels
 
 
-def _contents(lines: Sequence[Line], routes: Mapping[int, Route]) -> Mapping[int, Content]:
-    """Return what to send where it is not the event's own body, or may be too much of it."""
+def _with(parcel: Parcel, content: Content | None) -> Parcel:
+    return parcel if content is None else parcel._replace(**content._asdict())
+
+
+def _contents(lines: Sequence[tuple[Any, ...]], routes: Mapping[int, Route]) -> Mapping[int, Content]:
+    """Return what to send where it is, or may be, something else than the event's own body."""
     plain = {pk for pk, route in routes.items() if route.shape.is_plain and not route.shape.has_tokens}
     short = app_settings.BODY_LIMIT // MOST_BYTES
-    odd = [
-        line for line in lines if line.webhook_id not in plain or line.kept_type is not None or len(line.body) > short
-    ]
+    # By the webhook, the attempts and the body.
+    odd = [line for line in lines if line[2] or line[1] not in plain or len(line[6]) > short]
     if not odd:
         return {}
+    shapes = {pk: route.shape for pk, route in routes.items()}
     blocked = {pk for pk, route in routes.items() if route.problem is not None}
-    return contents_of(odd, {pk: route.shape for pk, route in routes.items()}, blocked=blocked)
+    return contents_of([Line(line[0], line[1], line[2], line[6]) for line in odd], shapes, blocked=blocked)
 
 
 def _route(webhook: Webhook, sealed: Sequence[Sealed | str], *, cap: int) -> Route:

@@ -15,31 +15,31 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
 from tms_webhooks.models import DeliveryBody, Webhook
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models.statements import numbers, read
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.payloads.formats import JSON, Shape, fill_url, render, told
 from tms_webhooks.payloads.formats.check import check
 from tms_webhooks.validators import parse_headers
 
+KEPT = "SELECT delivery_id, content_type, body FROM {deliverybody} WHERE delivery_id IN ({ids})"
+
 logger = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
-    """A delivery as it is read. ``kept_type`` and ``kept_body`` are what was rendered for it, if anything was."""
+    """A delivery whose body may be another one than its event's, which is ``body``."""
 
     delivery_id: int
     webhook_id: int
     attempts: int
-    charged: int
-    lane: int
-    uid: str
     body: str
-    kept_type: str | None
-    kept_body: str | None
 
-    @property
-    def was_tried_as_stored(self) -> bool:
-        """Whether the event's own body was sent; what could not be rendered has an empty type instead of none."""
-        return self.attempts > 0 and self.kept_type is None
+
+class Kept(NamedTuple):
+    """What was rendered for a delivery; of what could not be rendered the type is empty."""
+
+    content_type: str
+    body: str
 
 
 class Content(NamedTuple):
@@ -85,12 +85,13 @@ def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: 
     The URL is always today's. What can't be rendered becomes a problem of that delivery alone. Nothing is sent to the
     webhooks that are ``blocked``, so nothing is rendered for them.
     """
-    limit = app_settings.BODY_LIMIT
+    lines, limit = list(lines), app_settings.BODY_LIMIT
+    kept = _kept(line.delivery_id for line in lines)
     contents: dict[int, Content] = {}
     fresh: list[DeliveryBody] = []
     for line in lines:
         shape = shapes[line.webhook_id]
-        content = _settled(line, shape, limit=limit)
+        content = _settled(line, kept.get(line.delivery_id), shape, limit=limit)
         if content is None and line.webhook_id in blocked:
             content = Content(problem=_failed("nothing is sent to its webhook"))
             fresh.append(_row(line, content, limit=limit))
@@ -102,11 +103,15 @@ def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: 
     return contents
 
 
-def _settled(line: Line, shape: Shape, *, limit: int) -> Content | None:
+def _kept(ids: Iterable[int]) -> dict[int, Kept]:
+    return {pk: Kept(content_type, body) for pk, content_type, body in read(KEPT, ids=numbers(ids))}
+
+
+def _settled(line: Line, kept: Kept | None, shape: Shape, *, limit: int) -> Content | None:
     """Return the body of a delivery that has one, or None where it has to be rendered."""
-    if line.kept_type:
-        content = Content((line.kept_body or "").encode(), line.kept_type)
-    elif shape.is_plain or line.was_tried_as_stored:
+    if kept is not None and kept.content_type:
+        content = Content(kept.body.encode(), kept.content_type)
+    elif shape.is_plain or (kept is None and line.attempts):
         content = Content(line.body.encode())
     else:
         return None

@@ -300,13 +300,17 @@ def packed(clock):
 
 
 def test_packing_events_as_they_are_takes_two_queries(packed):
-    assert len(packed(subscribed(), subscribed("/{type}"))) == 2
+    assert len(packed(subscribed(), subscribed())) == 2
 
 
-def test_rendering_takes_one_more_however_many(packed):
+def test_filling_in_urls_takes_one_more(packed):
+    assert len(packed(subscribed(), subscribed("/{type}"))) == 3
+
+
+def test_rendering_takes_two_more_however_many(packed):
     statements = packed(subscribed(format=PayloadFormat.SKILLABLE), subscribed(payload="thin"), subscribed())
 
-    assert len(statements) == 3
+    assert len(statements) == 4
     assert DeliveryBody.objects.count() == 40
 
 
