@@ -53,7 +53,9 @@ def test_a_token_that_no_event_has_is_refused_at_its_field(post):
 
     assert not Webhook.objects.exists()
     (message,) = response.context["adminform"].form.errors["content"]
-    assert message.startswith("{data.gradee} is no field of the events that this webhook gets. Did you mean {data.grade}")
+    assert message.startswith(
+        "{data.gradee} is no field of the events that this webhook gets. Did you mean {data.grade}"
+    )
 
 
 def test_a_token_that_the_chosen_events_lack_is_refused_beside_them(post):

@@ -1,6 +1,6 @@
 """The examples in ``docs/reference/formats.md`` are what the code makes. After a wanted change, write them anew with::
 
-    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/formats/test_reference.py
+TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/formats/test_reference.py
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def test_the_example_is_what_is_sent(format_):
         PAGE.write_text(f"{before}{EXAMPLE.format(format_.value)}{text}\n{end}{rest}")
         return
 
-    assert shown == f"{text}\n", f"write it anew: {WRITE_GOLDEN}=1 python -m pytest tests/unit/formats/test_reference.py"
+    assert shown == f"{text}\n", (
+        f"write it anew: {WRITE_GOLDEN}=1 python -m pytest tests/unit/formats/test_reference.py"
+    )
 
 
 def test_the_page_tells_of_every_choice():
