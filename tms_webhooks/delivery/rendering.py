@@ -99,8 +99,9 @@ def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: 
             content = _rendered(line, shape, limit=limit)
             fresh.append(_row(line, content, limit=limit))
         contents[line.delivery_id] = _addressed(line, shape, content)
-    contents.update(dict.fromkeys(_keep(fresh), Content(problem=_failed("the database does not take it"))))
-    return contents
+    refused = _keep(fresh)
+    _keep([DeliveryBody(delivery_id=pk) for pk in refused])
+    return {**contents, **dict.fromkeys(refused, Content(problem=_failed("the database does not take it")))}
 
 
 def _kept(ids: Iterable[int]) -> dict[int, Kept]:
@@ -167,8 +168,11 @@ def _keep(rows: Sequence[DeliveryBody]) -> list[int]:
         DeliveryBody.objects.keep(rows)
     except (OperationalError, InterfaceError):
         raise
-    except DatabaseError:
-        logger.exception("The database refused %s bodies for good, from that of delivery %s on.", len(rows), rows[0].pk)
+    except DatabaseError as error:
+        # The class alone: the message may quote the body.
+        logger.error(
+            "The database refused a body, by %s: delivery=%s of %s", type(error).__name__, rows[0].pk, len(rows)
+        )
         if len(rows) == 1:
             return [rows[0].pk]
         return [pk for row in rows for pk in _keep([row])]

@@ -199,7 +199,7 @@ def test_a_url_is_never_filled_in_at_the_host(run, wire, format_):
     assert webhook.deliveries.get().error_class == ErrorClass.INVALID_URL
 
 
-def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch):
+def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, clock, caplog):
     webhook = subscribed(format=CUSTOM, content="{data.id}")
     event = json.loads(body_of("class.cancelled"))
     for pk in (1, 2, 3):
@@ -209,16 +209,22 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch):
 
     def refuse(self, rows):
         if any(row.body == "2" for row in rows):
-            raise DataError("not this one")
+            raise DataError("not 'hunter2'")
         keep(self, rows)
 
-    monkeypatch.setattr(DeliveryBodyManager, "keep", refuse)
-
-    run()
+    with monkeypatch.context() as patch:
+        patch.setattr(DeliveryBodyManager, "keep", refuse)
+        run()
 
     statuses = list(webhook.deliveries.order_by("pk").values_list("status", "error_class"))
     assert statuses == [("delivered", ""), ("failed", "render_failed"), ("delivered", "")]
     assert sorted(request.body for request in wire.requests) == [b"1", b"3"]
+    assert "hunter2" not in caplog.text
+
+    replay.resend(webhook.deliveries.select_related("webhook", "event").get(status="failed"), now=clock.now)
+    run()
+
+    assert wire.requests[-1].body == b"2"
 
 
 # Too large
