@@ -1,11 +1,9 @@
-"""A webhook: where an organization wants to be told, and the secrets that sign what it is told."""
+"""A webhook: where an organization wants to be told, and how."""
 
 from __future__ import annotations
 
 import base64
 import secrets
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import statements
-from tms_webhooks.models.encryption import EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.shape import Shaped
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager
+
+    from tms_webhooks.models.secret import WebhookSecret
 
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
@@ -44,7 +43,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
 
 
-class Webhook(models.Model):
+class Webhook(Shaped):
     """One receiver of one organization."""
 
     organization = models.ForeignKey(
@@ -55,16 +54,9 @@ class Webhook(models.Model):
         _("URL"),
         max_length=2000,
         validators=[validators.validate_webhook_url],
-        help_text=_("Where to send the requests. It must answer with 2xx within the timeout."),
+        help_text=_("Where to send the requests, with {tokens} in path and query. It must answer with 2xx in time."),
     )
     verb = models.CharField(_("verb"), max_length=6, choices=choices.Verb.choices, default=choices.Verb.POST)
-    headers = EncryptedTextField(
-        _("headers"),
-        blank=True,
-        default="",
-        validators=[validators.validate_headers],
-        help_text=_("One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
-    )
     delay_seconds = models.PositiveIntegerField(
         _("delay seconds"),
         default=0,
@@ -208,7 +200,8 @@ class Webhook(models.Model):
 
         Raises `SecretError` where one of them can't be decrypted.
         """
-        return [value.reveal() for value in WebhookSecret.objects.signing([self.pk], now=now).get(self.pk, ())]
+        rows: Any = self.secrets
+        return [value.reveal() for value in rows.signing([self.pk], now=now).get(self.pk, ())]
 
     def rotate_secret(self, *, now: datetime | None = None, overlap: timedelta | None = None) -> str:
         """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
@@ -272,42 +265,3 @@ class Webhook(models.Model):
 def new_secret() -> str:
     """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, as Standard Webhooks has it."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-SIGNING = """
-SELECT webhook_id, value FROM {webhooksecret}
-WHERE webhook_id IN ({ids}) AND (expires_at IS NULL OR expires_at > %s) ORDER BY id DESC"""
-
-
-class WebhookSecretManager(models.Manager["WebhookSecret"]):
-    """Finds the secrets that sign."""
-
-    def signing(self, webhooks: Iterable[int], *, now: datetime) -> Mapping[int, Sequence[Sealed]]:
-        """Return the secrets that sign at ``now`` by the keys of these webhooks, each webhook's newest first."""
-        found: dict[int, list[Sealed]] = defaultdict(list)
-        for webhook_id, token in statements.read(SIGNING, [statements.moment(now)], ids=statements.numbers(webhooks)):
-            found[webhook_id].append(Sealed(token))
-        return found
-
-
-class WebhookSecret(models.Model):
-    """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
-
-    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
-    value = EncryptedTextField(_("value"))
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
-
-    objects = WebhookSecretManager()
-
-    class Meta:
-        verbose_name = _("webhook secret")
-        verbose_name_plural = _("webhook secrets")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["webhook"], condition=Q(expires_at__isnull=True), name="tms_webhook_one_current_secret"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"secret {self.pk} of webhook {self.webhook_id}"

@@ -110,7 +110,17 @@ def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
 
 
 def _holds(nested: Json, name: str) -> bool:
+    """Say whether a nested object has a value, be it null, at a dotted name; below a null there is none."""
     first, _, rest = name.partition(".")
     if not isinstance(nested, Mapping) or first not in nested:
         return False
     return _holds(nested[first], rest) if rest else True
+
+
+def value_at(nested: Json, name: str) -> Json:
+    """Return the value at a dotted name; null where there is none."""
+    for segment in name.split("."):
+        if not isinstance(nested, Mapping):
+            return None
+        nested = nested.get(segment)
+    return nested
