@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
@@ -94,12 +95,18 @@ def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
     """
     nested: dict[str, Json] = {}
     for name, value in flat.items():
-        *parents, leaf = name.split(".")
+        parents, leaf = _segments(name)
         place = nested
         for parent in parents:
             place = place.setdefault(parent, {})
         place[leaf] = value
     return nested
+
+
+@lru_cache(maxsize=4096)
+def _segments(name: str) -> tuple[list[str], str]:
+    *parents, leaf = name.split(".")
+    return parents, leaf
 
 
 def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
