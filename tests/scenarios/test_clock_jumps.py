@@ -1,0 +1,197 @@
+"""The wall clock jumps. What is due, and until when a webhook is paused, is on it: a jump forward makes that come early,
+a jump back makes it wait until the clock has caught up. Nothing is lost, and nothing waits longer than that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import cycle
+
+import pytest
+
+from tests.integration.delivery.rows import write_event, write_events
+from tests.integration.delivery.worker import Worker
+from tests.receiver import Answer
+from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states, webhook_at
+from tests.scenarios.timeline import Timeline
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery import health, upkeep
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import Webhook
+from tms_webhooks.net.client import Client
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(receiver) -> Webhook:
+    """A webhook at the receiver."""
+    return webhook_at(receiver)
+
+
+@pytest.fixture
+def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
+    """Make a worker of this name, with a real client."""
+    client = Client()
+    yield lambda name: Worker(name, clock=clock, wire=client)
+    client.close()
+
+
+# During a drain
+
+
+@either_way
+def test_a_jump_during_a_drain_loses_nothing_and_sends_nothing_twice(webhook, receiver, clock, drain, jump):
+    write_events(webhook.organization, 30)
+    came = []
+
+    def respond(request):
+        came.append(None)
+        if len(came) == 5:
+            clock.now += jump
+        return Answer()
+
+    receiver.respond = respond
+    drain()
+    # What was due, and waits after a jump back, is due again when the clock has caught up.
+    clock.now += max(-jump, timedelta())
+    drain()
+
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 30}
+    assert brought(receiver) == once_each()
+    assert late_attempts() == 0
+
+
+def test_a_clock_that_jumps_all_the_time_loses_nothing_and_sends_nothing_twice(webhook, receiver, clock):
+    write_events(webhook.organization, 60)
+    began_at, jumps = clock.now, cycle([timedelta(), HOURS, -HOURS, DAYS, timedelta(), -DAYS])
+
+    Drain(fan_out=fan_out, clock=lambda: began_at + next(jumps)).run(until_idle=True)
+    clock.now = began_at + DAYS
+    Drain(fan_out=fan_out, clock=clock).run(until_idle=True)
+
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 60}
+    assert brought(receiver) == once_each()
+
+
+# What is due, and what is to be tried again
+
+
+@far
+def test_what_was_due_before_a_jump_back_waits_for_the_clock_to_catch_up_and_what_is_new_does_not(
+    webhook, receiver, clock, drain, jump
+):
+    old = write_event(webhook.organization)
+    fan_out(clock.now)
+    clock.now -= jump
+    new = write_event(webhook.organization)
+
+    drain()
+    assert list(brought(receiver)) == [new.public_id]
+    clock.now += jump - timedelta(microseconds=1)
+    drain()
+    assert list(brought(receiver)) == [new.public_id]
+    clock.now += timedelta(microseconds=1)
+    drain()
+
+    assert list(brought(receiver)) == [new.public_id, old.public_id]
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 2}
+
+
+@far
+def test_a_retry_comes_at_once_after_a_jump_forward(webhook, receiver, clock, drain, jump):
+    write_event(webhook.organization)
+    receiver.answers = [Answer(500)]
+    drain()
+    assert states(webhook) == {(DeliveryStatus.WAITING, 1): 1}
+
+    clock.now += jump
+    # Three days are neither the life of a delivery nor a reason to disable its webhook.
+    upkeep.give_up_old(clock.now)
+    health.warn_all(clock.now)
+    drain()
+
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.failures) == (True, 0)
+
+
+@far
+def test_a_retry_comes_when_it_was_to_after_a_jump_back(webhook, receiver, clock, drain, jump):
+    write_event(webhook.organization)
+    receiver.answers = [Answer(500)]
+    drain()
+    due_at = clock.now + timedelta(seconds=5)
+    clock.now -= jump
+
+    drain()
+    assert len(receiver.received) == 1
+    clock.now = due_at
+    drain()
+
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
+
+
+@either_way
+def test_a_pause_ends_when_it_was_to_by_the_clock(webhook, receiver, clock, drain, jump):
+    write_events(webhook.organization, 6)
+    receiver.respond = lambda request: Answer(500)
+    drain()
+    webhook.refresh_from_db()
+    paused_until = webhook.paused_until
+    assert paused_until == clock.now + timedelta(minutes=1)
+    receiver.respond = None
+    tried = len(receiver.received)
+
+    clock.now += jump
+    drain()
+    assert (len(receiver.received) > tried) is (jump > timedelta())
+    clock.now = max(clock.now, paused_until)
+    drain()
+
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.paused_until) == (0, None)
+
+
+@far
+def test_a_webhook_with_a_rate_waits_for_the_clock_to_catch_up_also_with_what_is_new(
+    webhook, receiver, clock, drain, jump
+):
+    Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=1)
+    write_event(webhook.organization)
+    drain()
+    used_up_at = clock.now
+    clock.now -= jump
+    write_event(webhook.organization)
+
+    drain()
+    assert len(receiver.received) == 1
+    clock.now = used_up_at + timedelta(seconds=1)
+    drain()
+
+    assert brought(receiver) == once_each()
+
+
+@pytest.mark.parametrize("jump", [-HOURS, -DAYS], ids=str)
+def test_after_a_jump_back_in_the_midst_of_everything_nothing_stays_behind(
+    webhook, receiver, clock, drain, worker, jump
+):
+    began_at = clock.now
+    write_events(webhook.organization, 4)
+    receiver.answers = [Answer(500), Answer(503, {"retry-after": "60"})]
+    drain()
+    write_events(webhook.organization, 4)
+    while fan_out(clock.now):
+        pass
+    assert worker("killed").claim(room=1)
+    clock.now += jump
+    write_events(webhook.organization, 4)
+
+    timeline = Timeline(clock)
+    timeline.live_until(began_at + timedelta(minutes=2))
+
+    assert Counter(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED: 12}
+    assert set(brought(receiver)) == set(once_each())
+    assert len(receiver.received) == 12 + 2

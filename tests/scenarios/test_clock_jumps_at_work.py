@@ -1,0 +1,245 @@
+"""The wall clock jumps under those who work. Leases and slots are on it; how long a drain runs and rests is measured by
+the machine, which jumps with nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import cycle
+
+import pytest
+from django.utils import timezone
+
+from tests.integration.delivery.rows import write_event, write_events
+from tests.integration.delivery.worker import LEASE, Worker
+from tests.receiver import Answer
+from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states, webhook_at
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.conf import AppSettings
+from tms_webhooks.delivery import chain
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import Delivery, DrainSlot, Webhook
+from tms_webhooks.net.client import Client
+from tms_webhooks.outbox import ring
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.queues.immediate import SilentQueue
+
+pytestmark = pytest.mark.django_db
+
+SLACK = 5.0
+"""Seconds that a busy machine may take for what takes none."""
+
+
+@pytest.fixture
+def webhook(receiver) -> Webhook:
+    """A webhook at the receiver."""
+    return webhook_at(receiver)
+
+
+@pytest.fixture
+def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
+    """Make a worker of this name, with a real client."""
+    client = Client()
+    yield lambda name: Worker(name, clock=clock, wire=client)
+    client.close()
+
+
+# Leases
+
+
+def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(webhook, receiver, clock, settings, worker):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+    write_events(webhook.organization, 2)
+    renewed, taken = threading.Event(), []
+
+    def respond(request):
+        if len(receiver.received) == 1:
+            clock.now += HOURS
+        assert renewed.wait(10)
+        return Answer()
+
+    def look(now):
+        leases = set(Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT).values_list("due_at", flat=True))
+        if leases == {clock.now + LEASE} and clock.now > began_at and not renewed.is_set():
+            taken.append(worker("other").claim())
+            renewed.set()
+        return fan_out(now)
+
+    began_at = clock.now
+    receiver.respond = respond
+    Drain(fan_out=look, clock=clock).run(until_idle=True, seconds=20)
+
+    assert taken == [[]]
+    assert brought(receiver) == once_each()
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 2}
+    assert late_attempts() == 0
+
+
+@far
+def test_before_that_heartbeat_another_worker_may_send_it_too_and_only_one_of_both_counts(
+    webhook, receiver, clock, worker, jump
+):
+    event = write_event(webhook.organization)
+    fan_out(clock.now)
+    alive, other = worker("alive"), worker("other")
+    (parcel,) = alive.claim()
+    clock.now += jump
+
+    other.work()
+    alive.write(alive.send(parcel))
+
+    # Twice under one id, by which a receiver knows the second one.
+    assert brought(receiver) == {event.public_id: 2}
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
+    assert late_attempts() == 1
+
+
+@far
+def test_what_a_live_worker_holds_after_a_jump_forward_it_does_not_send_twice_itself(
+    webhook, receiver, clock, worker, jump
+):
+    write_event(webhook.organization)
+    fan_out(clock.now)
+    alive = worker("alive")
+    (parcel,) = alive.claim()
+    clock.now += jump
+
+    assert alive.work() == []
+    alive.write(alive.send(parcel))
+
+    assert brought(receiver) == once_each()
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
+
+
+@far
+def test_what_a_dead_worker_held_at_a_jump_back_waits_until_its_lease_is_over_by_the_clock(
+    webhook, receiver, clock, worker, jump
+):
+    write_event(webhook.organization)
+    fan_out(clock.now)
+    assert worker("dead").claim()
+    ends_at = clock.now + LEASE
+    clock.now -= jump
+
+    assert worker("heir").work() == []
+    clock.now = ends_at
+    assert len(worker("heir").work()) == 1
+
+    assert brought(receiver) == once_each()
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
+
+
+# How long a drain runs and rests
+
+
+def test_a_drain_ends_after_its_seconds_whatever_the_clock_says(webhook, clock):
+    jumps, stop = cycle([-DAYS, DAYS]), threading.Event()
+    alarm = threading.Timer(2 * SLACK, stop.set)
+    alarm.start()
+    began_at, started_at = clock.now, time.monotonic()
+
+    Drain(fan_out=fan_out, clock=lambda: began_at + next(jumps)).run(seconds=0.5, stop=stop)
+
+    alarm.cancel()
+    assert 0.5 <= time.monotonic() - started_at < 0.5 + SLACK
+
+
+@far
+def test_a_drain_at_rest_finds_in_a_moment_what_a_jump_forward_has_made_due(webhook, receiver, clock, drain, jump):
+    write_event(webhook.organization)
+    receiver.answers = [Answer(500)]
+    # By now the next try is an hour away.
+    Webhook.objects.filter(pk=webhook.pk).update(schedule=[3_600])
+    drain()
+    stop = threading.Event()
+
+    def respond(request):
+        stop.set()
+        return Answer()
+
+    receiver.respond = respond
+    alarm = threading.Timer(0.2, lambda: clock.advance(seconds=jump.total_seconds()))
+    started_at = time.monotonic()
+    alarm.start()
+    Drain(fan_out=fan_out, clock=clock).run(seconds=60, stop=stop)
+
+    assert 0.2 <= time.monotonic() - started_at < 0.2 + SLACK
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
+
+
+@far
+def test_a_drain_at_rest_goes_on_after_a_jump_back_with_what_is_new(webhook, receiver, clock, jump):
+    stop, turns = threading.Event(), []
+
+    def look(now: datetime) -> int:
+        turns.append(now)
+        if len(turns) == 2:
+            clock.now -= jump
+            write_event(webhook.organization)
+        return fan_out(clock.now)
+
+    def respond(request):
+        stop.set()
+        return Answer()
+
+    receiver.respond = respond
+    started_at = time.monotonic()
+    Drain(fan_out=look, clock=clock).run(seconds=60, stop=stop)
+
+    assert time.monotonic() - started_at < SLACK
+    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
+
+
+# The slots of the drains
+
+
+@pytest.mark.parametrize("jump", [HOURS, -HOURS], ids=str)
+def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver, clock, settings, jump):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.5}
+
+    def link(look: Callable[[datetime], int]) -> object:
+        return chain.run_link(
+            lambda: Drain(fan_out=look, clock=clock), slot=1, successor=False, function="tasks.drain", clock=clock
+        )
+
+    def look(now: datetime) -> int:
+        if clock.now == began_at:
+            clock.now += jump
+            write_event(webhook.organization)
+        return fan_out(clock.now)
+
+    began_at = clock.now
+    assert link(look) is not None
+    assert DrainSlot.objects.held_until(clock.now) is None
+    write_event(webhook.organization)
+    assert link(fan_out) is not None
+
+    assert brought(receiver) == once_each()
+
+
+class KeptQueue(SilentQueue):
+    """Keeps what it is given."""
+
+    given: list[str] = []
+
+    def enqueue(self, function: str, *args: object) -> None:
+        self.given.append(function)
+
+
+def test_after_a_jump_back_a_change_starts_a_drain_once_the_last_one_is_over(settings, monkeypatch):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{__name__}.KeptQueue"}
+    KeptQueue.given.clear()
+    rung_at, now, bell = time.monotonic(), timezone.now(), ring.Bell()
+    monkeypatch.setattr(ring, "monotonic", lambda: rung_at)
+    # Taken for ten seconds; then the clock was set back.
+    DrainSlot.objects.take(1, owner="last", now=now + HOURS, until=now + HOURS + timedelta(seconds=10))
+
+    bell.ring()
+    assert KeptQueue.given == []
+    DrainSlot.objects.release(1, owner="last", now=now)
+    rung_at += AppSettings.DRAIN_BUDGET.default
+    bell.ring()
+
+    assert KeptQueue.given == [ring.DRAIN]

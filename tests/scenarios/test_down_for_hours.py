@@ -1,0 +1,159 @@
+"""A receiver that is down for days gets everything once it is up; the clock is moved, and the wire is real."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import accumulate
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.receiver import Received, Receiver
+from tests.scenarios.timeline import Intermittent, Timeline
+from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus
+from tms_webhooks.conf import AppSettings
+from tms_webhooks.delivery import health, replay
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+
+pytestmark = pytest.mark.django_db
+
+# Four failures one after the other; then one probe at the end of each pause, of 1, 2, 4, … minutes and at most a day.
+PROBES = [0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1_023, 2_047, 3_487]
+
+
+@pytest.fixture
+def down() -> Iterator[Intermittent]:
+    """A receiver that refuses connections."""
+    receiver = Intermittent()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def timeline(clock, receiver, down, settings) -> Timeline:
+    """A time that has just begun; webhooks may reach both receivers."""
+    ports = [receiver.port, down.port]
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": ports}
+    return Timeline(clock)
+
+
+def webhook_at(url: str, **values: object) -> Webhook:
+    webhook = subscribed(**values)
+    Webhook.objects.filter(pk=webhook.pk).update(url=url)
+    return webhook
+
+
+@pytest.fixture
+def webhook(down) -> Webhook:
+    """The webhook of the receiver that is down."""
+    return webhook_at(down.url, max_in_flight=1)
+
+
+@pytest.fixture
+def watcher(webhook, receiver) -> Webhook:
+    """Another one of the same organization, whose receiver is well."""
+    return webhook_at(receiver.url, organization=webhook.organization, events=["class.*", "webhook.*"])
+
+
+def operational(receiver: Receiver) -> list[tuple[str, object]]:
+    """What came of news about webhooks: the type, and how far a failing one is on its way."""
+    return [
+        (event["type"], event["data"].get("percent"))
+        for event in receiver.events
+        if event["type"].startswith("webhook")
+    ]
+
+
+def ids(requests: list[Received]) -> Counter[str]:
+    return Counter(request.headers["webhook-id"] for request in requests)
+
+
+def classes() -> Counter[str]:
+    """Each event of the outbox that is not about webhooks, once."""
+    return Counter(event.public_id for event in Event.objects.filter(type__startswith="class."))
+
+
+def every(timeline: Timeline, hours: int, *, until: int, webhook: Webhook):
+    return [(timeline.at(hours=hour), lambda: write_event(webhook.organization)) for hour in range(hours, until, hours)]
+
+
+def states(webhook: Webhook) -> Counter[str]:
+    return Counter(webhook.deliveries.values_list("status", flat=True))
+
+
+def test_one_event_is_tried_on_the_schedule_and_delivered_by_the_eleventh_attempt(timeline, webhook, down):
+    write_event(webhook.organization)
+
+    timeline.live_until(timeline.at(hours=60))
+    down.come_up()
+    timeline.live_until(timeline.at(hours=80))
+
+    moments = [0, *accumulate(AppSettings.RETRY_DELAYS.default)]
+    assert [60 * minutes for minutes in timeline.minutes_of_attempts(webhook)] == pytest.approx(moments)
+    log = list(DeliveryAttempt.objects.order_by("number").values_list("number", "error_class", "delay_reason"))
+    assert log == [*[(number, "connection_refused", "schedule") for number in range(1, 11)], (11, "", "")]
+    assert ids(down.received) == classes()
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.DELIVERED, 11, 11)
+
+
+def test_everything_of_sixty_hours_is_delivered_once_it_is_up(timeline, webhook, watcher, receiver, down):
+    write_events(webhook.organization, 20)
+
+    timeline.live_until(timeline.at(hours=60), happenings=every(timeline, 6, until=60, webhook=webhook))
+    assert timeline.minutes_of_attempts(webhook) == PROBES
+    assert down.received == []
+    # What waited for the webhook was not charged for it.
+    assert sum(webhook.deliveries.values_list("charged", flat=True)) == len(PROBES)
+    down.come_up()
+    # The probe after that finds it well, and the others need not wait for the ends of their own delays.
+    timeline.live_until(timeline.at(minutes=PROBES[-1] + 24 * 60))
+    assert states(webhook) == {DeliveryStatus.DELIVERED: 29}
+
+    assert ids(down.received) == classes()
+    assert len(down.received) == 29
+    # Once for each event, at once: the other one's trouble was none of its.
+    assert Counter(watcher.deliveries.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1): 29 + 2}
+    assert operational(receiver) == [("webhook.failing", 50), ("webhook.recovered", None)]
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason, webhook.failures) == (True, "", 0)
+    assert not Delivery.objects.exclude(status=DeliveryStatus.DELIVERED).exists()
+
+
+def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
+    timeline, webhook, watcher, receiver, down, clock
+):
+    write_events(webhook.organization, 20)
+    timeline.live_until(timeline.at(days=6), happenings=every(timeline, 6, until=6 * 24, webhook=webhook))
+
+    webhook.refresh_from_db()
+    last = PROBES[-1] + 3 * 24 * 60
+    assert timeline.minutes_of_attempts(webhook) == [*PROBES, *range(PROBES[-1] + 24 * 60, last + 1, 24 * 60)]
+    assert (webhook.enabled, webhook.disabled_reason) == (False, "failing")
+    assert webhook.disabled_at == timeline.at(minutes=last)
+    # What waited and what came later: nothing was given up.
+    assert states(webhook) == {DeliveryStatus.SKIPPED: 43}
+    later = webhook.deliveries.filter(created_at__gt=webhook.disabled_at)
+    assert set(later.values_list("attempts", flat=True)) == {0}
+    assert later.count() == 2
+    percents = [("webhook.failing", percent) for percent in (50, 70, 90)]
+    assert operational(receiver) == [*percents, ("webhook.disabled", None)]
+
+    down.come_up()
+    timeline.live_until(timeline.at(days=6.5))
+    assert down.received == []
+
+    health.enable(webhook, now=clock.now)
+    assert replay.affected(JobKind.REPLAY_MISSED, webhook, since=None, until=None).count() == 43
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    while replay.work_on(job, now=clock.now):
+        pass
+    timeline.live_until(timeline.at(days=6.5) + timedelta(minutes=1))
+
+    job.refresh_from_db()
+    assert (job.status, job.done, job.total) == (JobStatus.FINISHED, 43, 43)
+    assert states(webhook) == {DeliveryStatus.DELIVERED: 43}
+    assert ids(down.received) == classes()
+    assert operational(receiver)[-1] == ("webhook.recovered", None)

@@ -1,0 +1,133 @@
+"""Two django-q2 clusters on one database share the work, double none of it, and one does it all when the other dies."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.models import Organization
+from tests.receiver import Answer, Receiver
+from tests.scenarios.clusters import with_django_q
+from tests.scenarios.logged import Logged, logged
+from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.processes import Processes
+from tests.scenarios.tables import Tables
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery import chain
+from tms_webhooks.models import Delivery, DrainSlot, Subscription, Webhook
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WEBHOOKS = 16
+EVENTS = 25
+DELIVERIES = WEBHOOKS * EVENTS
+DRAINS = 3
+"""More than the workers of one cluster, which are two."""
+BUDGET = 2.0
+LEASE = 3.0
+PATIENCE = 60.0
+SWEPT = 100.0
+"""Seconds after which the sweep has come, if a chain of drains died with its cluster."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster."""
+
+    processes: Logged
+
+    def attempts(self) -> Counter[str]:
+        """Return the deliveries that it says it has tried, and how often."""
+        return Counter(re.findall(r"attempt event=\S+ delivery=(\d+) ", self.processes.log.read_text()))
+
+    def has_a_drain_at_work(self, tables: Tables) -> bool:
+        """Whether one of its drains is in the first half of its time: its successor waits in the database still."""
+        self.processes.assert_alive()
+        soon = timezone.now() + timedelta(seconds=chain.GRACE + BUDGET / 2)
+        slots = DrainSlot.objects.using(tables.using).filter(held_until__gt=soon).exclude(owner="")
+        return any(self.processes.has(int(owner.split(":")[1])) for owner in slots.values_list("owner", flat=True))
+
+
+@pytest.fixture
+def clusters(processes: Processes, tables: Tables, receiver: Receiver, tmp_path: Path) -> Iterator[list[Cluster]]:
+    """Two clusters, each with a drain at work, that can hold little at a time; and webhooks for which nothing waits."""
+    # With few in hand, neither can take it all for itself.
+    settings = {"DRAINS": DRAINS, "DRAIN_BUDGET": BUDGET, "DRAIN_REST": 0.05, "CLAIM_BATCH": 4, "LEASE": LEASE}
+    clustered = with_django_q(processes, tables).but(**settings)
+    subscribe(tables, receiver)
+    with ExitStack() as stack:
+        logs = [tmp_path / "first.log", tmp_path / "second.log"]
+        clusters = [Cluster(stack.enter_context(logged(clustered, log, "django", "qcluster"))) for log in logs]
+        tables.wait_until(lambda: all(one.has_a_drain_at_work(tables) for one in clusters), seconds=PATIENCE)
+        yield clusters
+
+
+def subscribe(tables: Tables, receiver: Receiver) -> None:
+    organization = Organization.objects.using(tables.using).create(name="Alder Freight")
+    for number in range(WEBHOOKS):
+        url = f"http://127.0.0.1:{receiver.port}/{number}"
+        webhook = Webhook(organization=organization, name=f"Webhook {number}", url=url)
+        webhook.save(using=tables.using)
+        Subscription.objects.using(tables.using).create(webhook=webhook, event_type="*")
+
+
+def in_flight(tables: Tables) -> set[tuple[str, str]]:
+    """Return what is in flight, as the receiver would name it."""
+    rows = Delivery.objects.using(tables.using).filter(status=DeliveryStatus.IN_FLIGHT)
+    return {
+        (f"/{row.webhook.url.rsplit('/', 1)[1]}", row.event.public_id)
+        for row in rows.select_related("webhook", "event")
+    }
+
+
+def states(tables: Tables) -> Counter[tuple[Any, ...]]:
+    return Counter(Delivery.objects.using(tables.using).values_list("status", "attempts"))
+
+
+def test_two_clusters_share_the_work_and_double_none_of_it(clusters, tables, receiver):
+    receiver.respond = lambda request: Answer(delay=0.01)
+    tables.add_events(EVENTS)
+
+    wait_until_all(receiver, DELIVERIES, seconds=PATIENCE)
+    tables.wait_for({DeliveryStatus.DELIVERED: DELIVERIES}, seconds=PATIENCE)
+
+    # A line is written once its row is.
+    tables.wait_until(lambda: sum(len(cluster.attempts()) for cluster in clusters) >= DELIVERIES)
+    first, second = (cluster.attempts() for cluster in clusters)
+    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert states(tables) == {(DeliveryStatus.DELIVERED, 1): DELIVERIES}
+    assert len(first) > 0
+    assert len(second) > 0
+    assert set((first + second).values()) == {1}
+    assert len(first + second) == DELIVERIES
+
+
+def test_when_one_of_two_clusters_is_killed_the_other_delivers_everything(clusters, tables, receiver):
+    victim, heir = clusters
+    receiver.respond = lambda request: Answer(delay=0.1)
+    tables.add_events(EVENTS)
+
+    tables.wait_until(lambda: victim.attempts() and heir.attempts() and heir.has_a_drain_at_work(tables))
+    victim.processes.kill()
+    interrupted = in_flight(tables)
+    before = len(heir.attempts())
+    assert tables.statuses()[DeliveryStatus.DELIVERED] < DELIVERIES
+    receiver.respond = None
+    wait_until_all(receiver, DELIVERIES, seconds=SWEPT)
+    tables.wait_for({DeliveryStatus.DELIVERED: DELIVERIES}, seconds=SWEPT)
+
+    assert len(heir.attempts()) > before
+    assert states(tables) == {(DeliveryStatus.DELIVERED, 1): DELIVERIES}
+    # Only what was under way at that moment came twice.
+    came = Counter(name(request) for request in receiver.received)
+    assert {one for one, times in came.items() if times > 1} <= interrupted
+    assert max(came.values()) <= 2

@@ -1,0 +1,98 @@
+"""Days that pass in seconds: a clock that is moved from one thing that happens to the next."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from tests.conftest import Clock
+from tests.receiver import Received, Receiver
+from tms_webhooks.delivery import health, upkeep
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.net.client import Client
+from tms_webhooks.outbox.fanout import fan_out
+
+HOUR = timedelta(hours=1)
+PATIENCE = 30.0
+
+
+class Intermittent:
+    """A receiver that is down, then up: a port where nobody listens, then somebody does."""
+
+    def __init__(self) -> None:
+        self._kept: socket.socket | None = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind(("127.0.0.1", 0))
+        self.port: int = self._kept.getsockname()[1]
+        self._receiver: Receiver | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    @property
+    def received(self) -> list[Received]:
+        return self._receiver.received if self._receiver else []
+
+    def come_up(self) -> None:
+        self._release()
+        self._receiver = Receiver(self.port)
+
+    def close(self) -> None:
+        self._release()
+        if self._receiver:
+            self._receiver.close()
+
+    def _release(self) -> None:
+        if self._kept:
+            self._kept.close()
+            self._kept = None
+
+
+class Timeline:
+    """Runs what workers run, at every moment at which something comes due and once an hour."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.began_at = clock.now
+        # Made once: it takes longer than most drains here.
+        self._tls = ssl.create_default_context()
+
+    def at(self, **delta: float) -> datetime:
+        """Return a moment, by the time that has passed since the beginning."""
+        return self.began_at + timedelta(**delta)
+
+    def live_until(self, end: datetime, *, happenings: Iterable[tuple[datetime, Callable[[], object]]] = ()) -> None:
+        """Let the time pass, and have each happening happen when it is to. Ends after the work of the last moment."""
+        waiting = sorted(happenings, key=lambda happening: happening[0])
+        while True:
+            while waiting and waiting[0][0] <= self.clock.now:
+                waiting.pop(0)[1]()
+            self._work()
+            if self.clock.now >= end:
+                return
+            self.clock.now = min([end, *self._next_moments(), *(moment for moment, _ in waiting[:1])])
+
+    def minutes_of_attempts(self, webhook: Webhook) -> list[float]:
+        """Return when each attempt for a webhook was made, in minutes since the beginning."""
+        log = DeliveryAttempt.objects.filter(delivery__webhook=webhook).order_by("started_at", "pk")
+        return [(moment - self.began_at) / timedelta(minutes=1) for moment in log.values_list("started_at", flat=True)]
+
+    def _work(self) -> None:
+        upkeep.settle(self.clock.now)
+        health.warn_all(self.clock.now)
+        upkeep.give_up_old(self.clock.now)
+        # The middle of the dice: no jitter.
+        drain = Drain(fan_out=fan_out, clock=self.clock, client=Client(ssl_context=self._tls), dice=lambda: 0.5)
+        drain.run(until_idle=True, seconds=PATIENCE)
+
+    def _next_moments(self) -> Iterable[datetime]:
+        now = self.clock.now
+        yield now + HOUR
+        due = Delivery.objects.filter(due_at__gt=now).order_by("due_at").values_list("due_at", flat=True).first()
+        pauses = Webhook.objects.filter(paused_until__gt=now).order_by("paused_until")
+        paused_until = pauses.values_list("paused_until", flat=True).first()
+        yield from (moment for moment in (due, paused_until) if moment is not None)
