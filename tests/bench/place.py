@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
+ENDING = 20.0
+"""Seconds that a process may take to end."""
 
 
 @contextmanager
@@ -41,9 +45,13 @@ def database(kind: str) -> Iterator[str]:
 
 
 @contextmanager
-def receiver(delay: float = 0.0) -> Iterator[int]:
-    """Start a receiver that answers every request after ``delay`` seconds; yield its port."""
-    command = [sys.executable, "-m", "tests.bench.server", str(delay)]
+def receiver(delay: float = 0.0, *, status: int = 200, arrivals: dict[str, float] | None = None) -> Iterator[int]:
+    """Start a receiver that answers every request with ``status``, after ``delay`` seconds; yield its port.
+
+    At the end ``arrivals`` holds when each webhook-id first came, by `time.monotonic`.
+    """
+    noting = ["arrivals"] if arrivals is not None else []
+    command = [sys.executable, "-m", "tests.bench.server", str(delay), str(status), *noting]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -51,6 +59,45 @@ def receiver(delay: float = 0.0) -> Iterator[int]:
             yield int(process.stdout.readline())
         finally:
             process.stdin.close()
+            for line in process.stdout if arrivals is not None else ():
+                message_id, moment = line.split()
+                arrivals.setdefault(message_id, float(moment))
+
+
+@contextmanager
+def managed(*arguments: str, url: str, port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """Keep a management command running in a process of its own; end it with SIGTERM, and by force if need be."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=_environment(url, port) | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # A cluster has children, which have to go with it.
+        start_new_session=True,
+    )
+    try:
+        yield process
+        process.terminate()
+        process.wait(ENDING)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def figures(module: str, *arguments: object, url: str, port: int, **environ: str) -> Any:
+    """Run a module of this package in a process of its own; return what its last line says in JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)],
+        cwd=ROOT,
+        env=_environment(url, port) | environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def prepare(url: str, *ports: int, **settings: Any) -> None:
@@ -58,9 +105,7 @@ def prepare(url: str, *ports: int, **settings: Any) -> None:
     import django
     from django.conf import settings as django_settings
 
-    os.environ["TMS_DATABASE"] = url
-    os.environ["TMS_DEMO_PORTS"] = ",".join(map(str, ports))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.bench.settings")
+    os.environ.update(_environment(url, *ports))
     django.setup()
     django_settings.TMS_WEBHOOKS = {**django_settings.TMS_WEBHOOKS, **settings}
 
@@ -76,9 +121,17 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+def _environment(url: str, *ports: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TMS_DATABASE": url,
+        "TMS_DEMO_PORTS": ",".join(map(str, ports)),
+        "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
+    }
+
+
 def _manage(url: str, *arguments: str) -> None:
-    environment = {**os.environ, "TMS_DATABASE": url, "DJANGO_SETTINGS_MODULE": "tests.bench.settings"}
-    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=_environment(url), check=True)
 
 
 def _statement(url: str, sql: str) -> None:

@@ -1,6 +1,8 @@
 """A receiver that costs next to nothing: one process, one epoll loop, a fixed answer, an optional delay.
 
-Run as ``python -m tests.bench.server [SECONDS]``; it prints its port and serves until its standard input closes.
+Run as ``python -m tests.bench.server [SECONDS [STATUS [arrivals]]]``; it prints its port and serves until its standard input
+closes. With ``arrivals`` it then prints a line for each request: its webhook-id, and when it came by `time.monotonic`,
+which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import socket
 import sys
 from time import monotonic
 
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+ANSWER = "HTTP/1.1 {status} Status\r\ncontent-length: 0\r\n\r\n"
 LENGTH = b"content-length: "
+ID = b"webhook-id: "
 
 
 def complete(data: bytes) -> bool:
@@ -26,8 +29,16 @@ def complete(data: bytes) -> bool:
     return len(data) >= head + 4 + length
 
 
-def serve(listener: socket.socket, delay: float) -> None:
-    """Answer every request after ``delay`` seconds."""
+def message_id(request: bytes) -> str:
+    """Return the webhook-id of a request."""
+    _, _, rest = request.lower().partition(ID)
+    return rest.split(b"\r\n", 1)[0].decode()
+
+
+def serve(
+    listener: socket.socket, answer: bytes, delay: float, arrivals: list[tuple[float, bytes]] | None = None
+) -> None:
+    """Give every request this answer after ``delay`` seconds; note in ``arrivals`` when each came."""
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
     poll.register(sys.stdin, select.EPOLLIN)
@@ -53,22 +64,26 @@ def serve(listener: socket.socket, delay: float) -> None:
                 continue
             buffers[number] += data
             if complete(buffers[number]):
+                if arrivals is not None:
+                    arrivals.append((monotonic(), buffers[number]))
                 buffers[number] = b""
-                if delay:
-                    heapq.heappush(later, (monotonic() + delay, number))
-                else:
-                    peers[number].send(ANSWER)
+                heapq.heappush(later, (monotonic() + delay, number))
         while later and later[0][0] <= monotonic():
             _at, number = heapq.heappop(later)
             if number in peers:
-                peers[number].send(ANSWER)
+                peers[number].send(answer)
 
 
 def main() -> None:
     """Listen on a free port of the loopback."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listener.getsockname()[1], flush=True)
-    serve(listener, float(sys.argv[1]) if len(sys.argv) > 1 else 0.0)
+    arrivals: list[tuple[float, bytes]] | None = [] if "arrivals" in sys.argv else None
+    delay = sys.argv[1] if len(sys.argv) > 1 else "0"
+    status = sys.argv[2] if len(sys.argv) > 2 else "200"
+    serve(listener, ANSWER.format(status=status).encode(), float(delay), arrivals)
+    for moment, request in arrivals or ():
+        print(message_id(request), moment)
 
 
 if __name__ == "__main__":

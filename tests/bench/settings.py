@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 from example_project.settings import *  # noqa: F403
-from example_project.settings import TMS_WEBHOOKS
+from example_project.settings import Q_CLUSTER, TMS_WEBHOOKS
 
 DEBUG = False
 LOGGING: dict[str, object] = {}
-TMS_WEBHOOKS = {**TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+Q_CLUSTER = {**Q_CLUSTER, "log_level": "WARNING"}
+TMS_WEBHOOKS = {**TMS_WEBHOOKS, "STRICT_PAYLOADS": False, **json.loads(os.environ.get("TMS_BENCH_SETTINGS", "{}"))}

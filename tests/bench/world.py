@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 
+from django.db import connection
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Organization
 from tms_webhooks import catalogue
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.payloads.envelope import to_text
 
 BODY = to_text({**catalogue.get("class.cancelled").example(), "padding": "x" * 700})
 """About two kilobytes, as a real event has."""
 
+DELIVERIES = """
+INSERT INTO {delivery} (event_id, webhook_id, status, due_at, lane, lease, attempts, charged, error_class, created_at,
+    finished_at)
+SELECT e.id, w.id, %s, {due_at}, 1, '', {attempts}, {attempts}, '', %s, {finished_at}
+FROM {event} e CROSS JOIN {webhook} w WHERE e.id {events} ORDER BY e.id, w.id"""
+ATTEMPTS = """
+INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,
+    response_body, delay_reason)
+SELECT d.id, 1, %s, d.created_at, 5, 200, '', '', '', '' FROM {delivery} d WHERE d.finished_at IS NOT NULL"""
 
-def make_webhooks(count: int, url: str, **fields: object) -> list[Webhook]:
-    """Make webhooks that want everything, each in an organization of its own."""
+
+def make_webhooks(count: int, url: str, *, organization: Organization | None = None, **fields: object) -> list[Webhook]:
+    """Make webhooks that want everything, each in an organization of its own where none is given."""
     webhooks = []
     for number in range(count):
-        organization = OrganizationFactory.create()
-        webhook = Webhook.objects.create(organization=organization, name=f"Bench {number}", url=url, **fields)
+        owner = organization or OrganizationFactory.create()
+        webhook = Webhook.objects.create(organization=owner, name=f"Bench {number}", url=url, **fields)
         webhook.subscriptions.create(event_type="*")
         webhooks.append(webhook)
     return webhooks
 
 
-def write_events(webhooks: Sequence[Webhook], count: int) -> None:
-    """Write ``count`` events, shared evenly between the organizations of these webhooks."""
+def write_events(webhooks: Sequence[Webhook], count: int) -> list[Event]:
+    """Write ``count`` events, shared evenly between the organizations of these webhooks, and return them."""
     now = timezone.now()
-    Event.objects.bulk_create(
+    return Event.objects.bulk_create(
         [
             Event(
                 type="class.cancelled",
@@ -46,3 +59,33 @@ def write_events(webhooks: Sequence[Webhook], count: int) -> None:
         ],
         batch_size=500,
     )
+
+
+def write_deliveries(status: str, now: datetime, *, events: str, due_at: datetime | None = None) -> None:
+    """Write a delivery to every webhook of the events whose key is as ``events`` says (``> 7``), attempts and all.
+
+    Those without a ``due_at`` are finished.
+    """
+    attempts = "0" if status == "pending" else "1"
+    if due_at is None:
+        parts = {"due_at": "NULL", "finished_at": "%s"}
+        _execute(DELIVERIES, [status, now, now], events=events, attempts=attempts, **parts)
+        _execute(ATTEMPTS, [True])
+    else:
+        parts = {"due_at": "%s", "finished_at": "NULL"}
+        _execute(DELIVERIES, [status, due_at, now], events=events, attempts=attempts, **parts)
+
+
+def analyze() -> None:
+    """Let the database learn what is in it; on PostgreSQL also tidy up, as autovacuum would have by now."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+
+
+def _execute(sql: str, params: Sequence[object], **parts: str) -> None:
+    models = {"delivery": Delivery, "event": Event, "webhook": Webhook, "attempt": DeliveryAttempt}
+    tables = {name: connection.ops.quote_name(model._meta.db_table) for name, model in models.items()}
+    adapt = connection.ops.adapt_datetimefield_value
+    values = [adapt(value) if isinstance(value, datetime) else value for value in params]
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(**tables, **parts), values)

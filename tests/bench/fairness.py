@@ -1,0 +1,69 @@
+"""Whether a healthy receiver notices its neighbours: one that hangs until the timeout, and one that answers 500."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tests.bench import place
+
+COUNT = 1_000
+RATE = 100
+ROUNDS = 3
+"""A round takes half a minute, so more than this are not made."""
+NEVER = 3_600.0
+BOLD = {"PAUSE_AFTER": 1_000_000}
+"""Settings under which failing webhooks get requests on and on, so that their limits alone protect the healthy one."""
+
+
+def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
+    """Commit a thousand events steadily, for the healthy receiver alone and for all three, and compare its p95.
+
+    The variants are the same with neighbours that are never paused, and with all events committed at once.
+    """
+    report = _compare(db, rounds, ("steadily", COUNT, RATE), {})
+    if variants:
+        report["never_paused"] = _compare(db, rounds, ("steadily", COUNT, RATE), BOLD)
+        report["at_once"] = _compare(db, rounds, ("at_once", COUNT), {})
+    return report
+
+
+def _compare(db: str, rounds: int, writing: Sequence[object], settings: dict[str, object]) -> dict[str, Any]:
+    alone: list[list[float]] = []
+    together: list[list[float]] = []
+    with place.database(db) as url:
+        for _ in range(min(rounds, ROUNDS)):
+            alone.append(_latencies(url, writing, settings, neighbours=False))
+            together.append(_latencies(url, writing, settings, neighbours=True))
+    shares = {"p50": 0.5, "p95": 0.95}
+    alone_at = {name: [place.percentile(times, share) for times in alone] for name, share in shares.items()}
+    together_at = {name: [place.percentile(times, share) for times in together] for name, share in shares.items()}
+    ratios = {
+        name: place.middle([two / one for one, two in zip(alone_at[name], together_at[name], strict=True)])
+        for name in shares
+    }
+    return {
+        **{f"healthy_{name}_alone_ms": place.middle(values) for name, values in alone_at.items()},
+        **{f"healthy_{name}_ms": place.middle(values) for name, values in together_at.items()},
+        "healthy_p50_ratio": ratios["p50"],
+        "healthy_p95_ratio": ratios["p95"],
+    }
+
+
+def _latencies(url: str, writing: Sequence[object], settings: dict[str, object], *, neighbours: bool) -> list[float]:
+    """Return how long each event took from its commit to the healthy receiver, in milliseconds."""
+    arrivals: dict[str, float] = {}
+    with (
+        place.receiver(arrivals=arrivals) as healthy,
+        place.receiver(NEVER) as hanging,
+        place.receiver(status=500) as failing,
+    ):
+        ports = [healthy, hanging, failing] if neighbours else [healthy]
+        environ = {"TMS_DEMO_PORTS": ",".join(map(str, ports)), "TMS_BENCH_SETTINGS": json.dumps(settings)}
+        place.figures("neighbours", "settle", *ports, url=url, port=healthy, **environ)
+        with place.managed("webhooks_drain", url=url, port=healthy, **environ):
+            stamps = place.figures("neighbours", *writing, url=url, port=healthy, **environ)
+    missing = stamps.keys() - arrivals.keys()
+    assert not missing, f"{len(missing)} of {len(stamps)} never arrived"
+    return [(arrivals[key] - stamp) * 1000 for key, stamp in stamps.items()]

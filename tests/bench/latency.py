@@ -1,0 +1,50 @@
+"""How long an idle system takes from just before the commit of a change to the arrival of its request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.bench import place
+from tests.bench.saves import SHARES
+
+EVENTS = 100
+"""So many in a round, 25 a second."""
+WARM_UP = 25
+WITHOUT_DRAIN = {"TMS_BENCH_SETTINGS": json.dumps({"QUEUE": "tms_webhooks.queues.immediate.SilentQueue"})}
+
+
+def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
+    """Measure the way that is installed: a cluster whose resident drain is tapped by a datagram.
+
+    The variants are NOTIFY, as from another host; no ring, so that the drain finds the event itself; and no resident
+    drain, so that each commit enqueues a task in django-q2's ORM broker.
+    """
+    report: dict[str, Any] = {
+        "way": "a cluster's resident drain, woken by datagram",
+        **_measure(db, "installed", rounds),
+    }
+    if variants:
+        ways = ("notify", "poll", "task") if db == "postgres" else ("poll", "task")
+        report |= {way: _measure(db, way, rounds) for way in ways}
+    return report
+
+
+def _measure(db: str, ring: str, rounds: int) -> dict[str, float]:
+    arrivals: dict[str, float] = {}
+    stamps: list[dict[str, float]] = []
+    environ = WITHOUT_DRAIN if ring == "task" else {}
+    with place.database(db) as url, place.receiver(arrivals=arrivals) as port:
+        place.figures("saves", "fill", url=url, port=port)
+        with place.managed("qcluster", url=url, port=port, **environ):
+            if ring != "task":
+                place.figures("stamps", "attended", url=url, port=port)
+            place.figures("stamps", "stamped", WARM_UP, ring, url=url, port=port)
+            for _ in range(rounds):
+                stamps.append(place.figures("stamps", "stamped", EVENTS, ring, url=url, port=port))
+            place.figures("stamps", "settled", url=url, port=port)
+    taken = [[(arrivals[name] - moment) * 1000 for name, moment in one.items()] for one in stamps]
+    return {
+        f"{name}_ms": place.middle([place.percentile(times, share) for times in taken])
+        for name, share in SHARES.items()
+    } | {"max_ms": round(max(map(max, taken)), 2)}

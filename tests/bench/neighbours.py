@@ -1,0 +1,83 @@
+"""Three receivers' webhooks and their events, in a process of its own: ``python -m tests.bench.neighbours WAY …``.
+
+``settle`` makes the webhooks of an organization, after a clean sweep; ``steadily`` and ``at_once`` write events, wait until
+the first webhook has had them, and tell when each was committed. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import django
+from django.db import router, transaction
+from django.utils import timezone
+
+TIMEOUT = 2
+"""Seconds that the webhooks wait for an answer."""
+AT_ONCE = 50
+PATIENCE = 30.0
+"""Seconds that a drain may take to start, and the last events to arrive."""
+PAUSE = 0.02
+
+
+def settle(*ports: str) -> None:
+    """Call off all that was, and make an organization with a webhook for each port."""
+    from example_project.training.factories import OrganizationFactory
+    from tests.bench import world
+    from tms_webhooks.models import Delivery, Webhook
+
+    now = timezone.now()
+    Webhook.objects.existing().update(deleted_at=now)
+    Delivery.objects.all().cancel(now=now)
+    organization = OrganizationFactory.create()
+    for port in ports:
+        url = f"http://127.0.0.1:{port}/hook"
+        world.make_webhooks(1, url, organization=organization, timeout_seconds=TIMEOUT)
+
+
+def steadily(count: str, rate: str) -> dict[str, float]:
+    """Write so many events, so many a second; return when each was committed, by its public id."""
+    return _write(int(count), 1, float(rate))
+
+
+def at_once(count: str) -> dict[str, float]:
+    """Write so many events as fast as it goes; return when each was committed, by its public id."""
+    return _write(int(count), AT_ONCE, float("inf"))
+
+
+def _write(count: int, size: int, rate: float) -> dict[str, float]:
+    from tests.bench import world
+    from tms_webhooks.models import Delivery, Event, Webhook
+    from tms_webhooks.outbox.ring import bell
+    from tms_webhooks.queues.wakeup import ring_here
+
+    webhooks = list(Webhook.objects.existing().order_by("pk")[:1])
+    _wait(lambda: ring_here(router.db_for_write(Event)), "No drain is at work.")
+    stamps: dict[str, float] = {}
+    start = time.monotonic()
+    for number in range(0, count, size):
+        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+        with transaction.atomic():
+            events = world.write_events(webhooks, size)
+        stamps |= dict.fromkeys((event.public_id for event in events), time.monotonic())
+        bell.ring()
+    open_ones = Delivery.objects.open().filter(webhook=webhooks[0])
+    _wait(lambda: not (Event.objects.to_fan_out().exists() or open_ones.exists()), "The healthy one gets nothing.")
+    return stamps
+
+
+def _wait(until: Callable[[], bool], trouble: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not until():
+        assert time.monotonic() < end, trouble
+        time.sleep(PAUSE)
+
+
+WAYS = {way.__name__: way for way in (settle, steadily, at_once)}
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,123 @@
+"""Saves of classes that webhooks hear of, in a process of their own: ``python -m tests.bench.saves WAY …``.
+
+``fill`` makes the classes, of organizations with more and fewer webhooks; ``cost`` measures saves of each; ``pace``
+saves now and then, as people do; ``backlog`` writes events for a drain, and ``left`` tells how many it still has to do.
+The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import django
+from django.db import transaction
+
+from tests.bench import place
+
+BLOCK = 25
+PAUSE = 0.005
+SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+CLASSES = {"nobody": 0, "1": 1, "10": 10, "100": 100}
+"""Classes by name, with the number of webhooks that their organization has."""
+CASES = ("bare", *CLASSES)
+
+
+def fill() -> None:
+    """Make a class in an organization with each number of webhooks, which want everything."""
+    from example_project.training.factories import TrainingClassFactory
+    from tests.bench import world
+
+    for name, webhooks in CLASSES.items():
+        organization = TrainingClassFactory.create(name=name).organization
+        world.make_webhooks(webhooks, _url(), organization=organization)
+
+
+def cost(rounds: str, saves: str) -> dict[str, list[float]]:
+    """Return the median save of each case in each round, in microseconds. The cases take turns every few saves."""
+    costs: dict[str, list[float]] = {case: [] for case in CASES}
+    savers = {case: saver(case) for case in CASES}
+    for _ in range(int(rounds)):
+        times: dict[str, list[float]] = {case: [] for case in CASES}
+        for _ in range(int(saves) // BLOCK):
+            for case, save in savers.items():
+                with listening(case != "bare"):
+                    save()
+                    times[case] += [save() for _ in range(BLOCK)]
+        for case in CASES:
+            costs[case].append(median(times[case]) * 1e6)
+    return costs
+
+
+def pace(seconds: str) -> dict[str, float]:
+    """Save every few milliseconds for so long; return what the saves took, in milliseconds."""
+    save = saver("1")
+    times = []
+    end = time.perf_counter() + float(seconds)
+    while time.perf_counter() < end:
+        times.append(save() * 1000)
+        time.sleep(PAUSE)
+    shares = {name: round(place.percentile(times, share), 2) for name, share in SHARES.items()}
+    return {**shares, "max": round(max(times), 2), "saves": len(times)}
+
+
+def backlog(events: str) -> None:
+    """Write events for ten webhooks of other organizations."""
+    from tests.bench import world
+
+    world.write_events(world.make_webhooks(10, _url()), int(events))
+
+
+def left() -> int:
+    """Return how many events are without deliveries."""
+    from tms_webhooks.models import Event
+
+    return Event.objects.to_fan_out().count()
+
+
+def saver(case: str, stamps: list[float] | None = None) -> Callable[[], float]:
+    """Return a function that changes and saves a class in a transaction, and returns how long that took."""
+    from example_project.training.models import TrainingClass
+
+    training_class = TrainingClass.objects.get(name="nobody" if case == "bare" else case)
+
+    def save() -> float:
+        start = time.perf_counter()
+        with transaction.atomic():
+            training_class.max_students = training_class.max_students % 1000 + 1
+            training_class.save()
+            if stamps is not None:
+                stamps.append(time.monotonic())
+        return time.perf_counter() - start
+
+    return save
+
+
+@contextmanager
+def listening(listens: bool) -> Iterator[None]:
+    """Capture what happens to classes inside the block, or don't."""
+    from example_project.training.models import TrainingClass
+    from tms_webhooks import receivers
+    from tms_webhooks.sources.registry import sources_of
+
+    (source,) = sources_of(TrainingClass)
+    if not listens:
+        receivers.disconnect(source)
+    yield
+    receivers.connect(source)
+
+
+def _url() -> str:
+    return f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS']}/hook"
+
+
+WAYS = {way.__name__: way for way in (fill, cost, pace, backlog, left)}
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,103 @@
+"""Saves at a walking pace, in a process of their own, for how long each takes to reach the receiver.
+
+Run as ``python -m tests.bench.stamps WAY …``: ``attended`` waits until a drain is at work, ``stamped`` saves and tells
+when each commit was about to happen, ``settled`` waits for the last delivery. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import django
+from django.utils import timezone
+
+from tests.bench.saves import saver
+
+INTERVAL = 0.04
+PATIENCE = 60.0
+
+
+def stamped(count: str, ring: str) -> dict[str, float]:
+    """Save so often, 25 times a second; return when each event was about to be committed, by its public id."""
+    from tms_webhooks.models import Event
+
+    RINGS[ring]()
+    stamps: list[float] = []
+    save = saver("1", stamps)
+    save()
+    newest = Event.objects.latest("pk").pk
+    stamps.clear()
+    for _ in range(int(count)):
+        time.sleep(INTERVAL)
+        save()
+    events = Event.objects.filter(pk__gt=newest).order_by("pk")
+    return dict(zip((event.public_id for event in events), stamps, strict=True))
+
+
+def attended() -> bool:
+    """Wait until a drain is at work."""
+    from tms_webhooks.models import DrainSlot
+
+    return _wait(lambda: DrainSlot.objects.held_until(timezone.now()) is not None)
+
+
+def settled() -> bool:
+    """Wait until everything is delivered."""
+    from tms_webhooks.models import Delivery, Event
+
+    return _wait(
+        lambda: not Event.objects.to_fan_out().exists() and not Delivery.objects.exclude(status="delivered").exists()
+    )
+
+
+def _wait(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "It took too long."
+        time.sleep(0.05)
+    return True
+
+
+def drain_once() -> None:
+    """Deliver what is due, as a task of its own."""
+    from tms_webhooks.delivery.engine import Drain
+    from tms_webhooks.outbox.fanout import fan_out
+
+    Drain(fan_out=fan_out).run(until_idle=True)
+
+
+def _ring_by(tap: Callable[[], None]) -> None:
+    from tms_webhooks.outbox.ring import Bell
+
+    Bell.ring = lambda _bell: tap()  # type: ignore[method-assign]
+
+
+def _only_notify() -> None:
+    from tms_webhooks.outbox import ring
+
+    ring.ring_here = lambda _alias: False
+
+
+def _enqueue() -> None:
+    from tms_webhooks.queues.django_q import DjangoQQueue
+
+    DjangoQQueue().enqueue("tests.bench.stamps.drain_once")
+
+
+RINGS: dict[str, Callable[[], None]] = {
+    "installed": lambda: None,
+    "notify": _only_notify,
+    "poll": lambda: _ring_by(lambda: None),
+    "task": lambda: _ring_by(_enqueue),
+}
+"""What is to be changed so that a commit wakes a drain in another way."""
+
+
+WAYS = {way.__name__: way for way in (attended, stamped, settled)}
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))
