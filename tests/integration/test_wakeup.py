@@ -52,6 +52,35 @@ def test_nobody_feels_it_where_no_drain_is(folder, listen):
     assert ring_here("default") is False
 
 
+def test_the_successor_of_a_drain_that_left_is_found_at_once(folder, listen):
+    first, second = threading.Event(), threading.Event()
+    predecessor = listen(first.set)
+    assert ring_here("default") is True
+    assert first.wait(5)
+    predecessor.close()
+    listen(second.set)
+
+    assert ring_here("default") is True
+    assert second.wait(5)
+
+
+def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder, listen, monkeypatch):
+    first, second = threading.Event(), threading.Event()
+    listen(first.set)
+    assert ring_here("default") is True
+    assert first.wait(5)
+    thread = threading.Thread(target=lambda: listen(second.set))
+    thread.start()
+    thread.join(5)
+
+    monkeypatch.setattr(wakeup, "LOOK_AGAIN", 0.0)
+    first.clear()
+
+    assert ring_here("default") is True
+    assert first.wait(5)
+    assert second.wait(5)
+
+
 def test_what_a_killed_drain_left_behind_is_cleared_away(folder, listen):
     listener = listen(lambda: None)
     (path,) = folder.glob("*/*")

@@ -89,6 +89,19 @@ class Plaque(models.Model):
         return self.title
 
 
+class Seat(models.Model):
+    """A model whose key is a pair."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.IntegerField()
+    number = models.IntegerField()
+    organization = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.title
+
+
 class DatedAssignment(models.Model):
     """A course assignment of a host with keys of its own, days without a time, and statuses in words."""
 

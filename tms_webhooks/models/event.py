@@ -139,15 +139,18 @@ class EventSequenceManager(models.Manager["EventSequence"]):
             return self._advance_in_mysql(subject_type, subject_id, using=using)
         if not connection.features.can_return_columns_from_insert:
             return self._advance_by_lock(subject_type, subject_id, using=using)
-        table = connection.ops.quote_name(self.model._meta.db_table)
-        sql = (
-            f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, 1) "  # noqa: S608
-            f"ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"
-        )
         with connection.cursor() as cursor:
-            cursor.execute(sql, [subject_type, subject_id])
+            cursor.execute(self.counting(using), {"subject_type": subject_type, "subject_id": subject_id})
             row: tuple[int] = cursor.fetchone()
         return row[0]
+
+    def counting(self, using: str) -> str:
+        """Return the statement that counts, on a database that can do it in one. It takes the subject by name."""
+        table = connections[using].ops.quote_name(self.model._meta.db_table)
+        return (
+            f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %(subject_id)s, 1) "  # noqa: S608
+            f"ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"
+        )
 
     def _advance_in_mysql(self, subject_type: str, subject_id: str, *, using: str) -> int:
         """Update first: an insert that finds its row locks the gap beside it, too, where others begin to count.

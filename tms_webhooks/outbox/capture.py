@@ -44,7 +44,7 @@ class Watched:
 
 Save: TypeAlias = tuple[models.Model, list[Watched]]
 # The sources that listen, by their model, and what each might tell.
-Asked: TypeAlias = defaultdict[type[models.Model], dict[Source, Collection[str]]]
+Asked: TypeAlias = defaultdict[type[models.Model], dict[Source, tuple[str, ...]]]
 
 
 class _UnderWay(threading.local):
@@ -87,7 +87,7 @@ def begin(sender: type[models.Model], instance: models.Model, *, using: str) -> 
     watched: list[Watched] = []
     asked: Asked = defaultdict(dict)
     for source in sources_of(sender):
-        with never_breaking(source):
+        with NeverBreaking(source):
             outer = _tell_outer_save(source, instance, using=using)
             if outer is not None:
                 watched.append(outer)
@@ -95,7 +95,7 @@ def begin(sender: type[models.Model], instance: models.Model, *, using: str) -> 
                 _ask(asked, source, source.event_types)
     for sources in asked.values():
         first = next(iter(sources))
-        with never_breaking(first):
+        with NeverBreaking(first):
             found = read_before(sources, key_of(first, instance), using=using, new=instance._state.adding)
             watched.extend(Watched(source, instance, using, before) for source, before in found.items())
     _under_way.saves.append((instance, watched))
@@ -104,7 +104,7 @@ def begin(sender: type[models.Model], instance: models.Model, *, using: str) -> 
 def finish(instance: models.Model) -> None:
     """Record what happened to ``instance`` since `begin`."""
     for watched in _take(instance):
-        with never_breaking(watched.source):
+        with NeverBreaking(watched.source):
             _tell(watched)
 
 
@@ -114,40 +114,46 @@ def tell_deletion(sender: type[models.Model], instance: models.Model, *, using: 
     for source in sources_of(sender):
         # The rows that an extending model has in its parents' tables are announced by signals of their own.
         if source.model._meta.concrete_model is sender._meta.concrete_model:
-            with never_breaking(source):
+            with NeverBreaking(source):
                 _tell_outer_save(source, instance, using=using)
                 _ask(asked, source, source.deletion_types)
     for sources in asked.values():
         key = key_of(next(iter(sources)), instance)
         for source, before in read_before(sources, key, using=using).items():
-            with never_breaking(source):
+            with NeverBreaking(source):
                 raw = read_whole(source, key, using=using) if before.wanted else None
                 if raw is not None:
                     change = diff(source, before=raw, after=None, now=timezone.now(), using=using)
-                    record_change(source, change, using=using)
+                    record_change(source, change, using=using, wanted=_wanted(before))
 
 
-@contextmanager
-def never_breaking(source: Source) -> Iterator[None]:
-    """Log what the host's declaration of a source gets wrong, so that it can't break the host's write.
+class NeverBreaking:
+    """Logs what the host's declaration of a source gets wrong, so that it can't break the host's write.
 
     Errors of the database pass: the transaction is broken by then, and the change and its event go together.
-    Under DEBUG and in tests everything passes.
+    Under DEBUG and in tests everything passes. (A class, because it is entered with every save.)
     """
-    try:
-        yield
-    except Error:
-        raise
-    except Exception:
-        if strict_payloads():
-            raise
-        logger.exception("A change of %s could not be turned into an event.", source.model._meta.label)
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, Error) or strict_payloads():
+            return False
+        label = self.source.model._meta.label
+        logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
+        return True
 
 
-def _ask(asked: Asked, source: Source, event_types: Collection[str]) -> None:
+def _ask(asked: Asked, source: Source, event_types: tuple[str, ...]) -> None:
     # Its mapping is looked at here, where a mistake in it costs no other source of the model its events.
     if event_types and source.own:
-        asked[source.model][source] = event_types
+        asked[source.model][source] = tuple(event_types)
 
 
 def _tell_outer_save(source: Source, instance: models.Model, *, using: str) -> Watched | None:
@@ -165,7 +171,8 @@ def _tell_outer_save(source: Source, instance: models.Model, *, using: str) -> W
 
 def _tell(watched: Watched) -> None:
     """Record what happened to the object since it was last told of."""
-    if not watched.before.wanted:
+    moved = watched.before.changes_hands(watched.instance)
+    if not (watched.before.wanted or moved):
         return
     source, using = watched.source, watched.using
     key = key_of(source, watched.instance)
@@ -173,9 +180,14 @@ def _tell(watched: Watched) -> None:
     if after is None:
         return
     change = diff(source, before=_last_told(watched), after=after, now=timezone.now(), using=using)
-    events = record_change(source, change, using=using)
+    events = record_change(source, change, using=using, wanted=_wanted(watched.before, moved=moved))
     if events:
         watched.told.append(([event.uid for event in events], {name: after[name] for name in source.own}))
+
+
+def _wanted(before: Before, *, moved: bool = False) -> Collection[str] | None:
+    """Return what the object's organization wants of its events, if that is known without asking."""
+    return None if moved or before.owner is None else before.wanted
 
 
 def _last_told(watched: Watched) -> dict[str, Any] | None:
@@ -195,7 +207,7 @@ def _tell_what_was_written(saves: list[Save], *, using: str) -> None:
     try:
         for _instance, several in saves:
             for watched in several:
-                with never_breaking(watched.source):
+                with NeverBreaking(watched.source):
                     _tell(watched)
     except Error:
         # The error that the host is to see is the receiver's own.

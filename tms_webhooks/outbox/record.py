@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks import catalogue, event_names, signals
+from tms_webhooks import catalogue, signals
 from tms_webhooks.actors import Actor, current_actor
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event, EventSequence, Occurrence, Subscription
+from tms_webhooks.models import Event, Occurrence, Subscription, Webhook, numbered
+from tms_webhooks.models.compiled import CompiledQuery, Parameter
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.ring import bell
 from tms_webhooks.payloads.build import build, organization_of
-from tms_webhooks.payloads.envelope import Facts, envelope, to_text
+from tms_webhooks.payloads.envelope import Facts, around_number, envelope, to_text
 from tms_webhooks.payloads.fields import names_in
+from tms_webhooks.sources.interest import meant
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -52,15 +55,16 @@ class Entry:
     subscription_id: int | None = None
 
 
-def record_change(source: Source, change: Change, *, using: str) -> list[Event]:
+def record_change(source: Source, change: Change, *, using: str, wanted: Collection[str] | None = None) -> list[Event]:
     """Record every event that ``change`` means to somebody, in the current transaction of ``using``.
 
-    An event whose payload can't be built is recorded with the error instead of a body; under DEBUG and in tests the
-    error is raised.
+    ``wanted`` are the event types that the object's organization wants; without them it is asked. An event whose payload
+    can't be built is recorded with the error instead of a body; under DEBUG and in tests the error is raised.
     """
     if not (change.created or change.deleted or change.changed):
         return []
-    wanted = types_wanted(source.event_types, change.values.get("organization.id"), using=using)
+    if wanted is None:
+        wanted = types_wanted(source.event_types, change.values.get("organization.id"), using=using)
     if not wanted:
         return []
     told = (one for one in source.tells(change) if one.event_type in wanted)
@@ -122,10 +126,16 @@ def types_wanted(event_types: Iterable[str], organization_id: Any, *, using: str
     if isinstance(organization_id, PayloadError):
         logger.error("Nobody can be told of a change: %s", organization_id)
         return set()
-    names = list(event_types)
-    wanting = Subscription.objects.using(using).wanting(names).filter(webhook__organization_id=organization_id)
-    patterns = set(wanting.order_by().values_list("event_type", flat=True).distinct())
-    return {name for name in names if not patterns.isdisjoint(event_names.patterns_for(name))}
+    names = tuple(event_types)
+    return meant(names, frozenset(pattern for (pattern,) in _query_patterns(names, using).run(organization_id)))
+
+
+@cache
+def _query_patterns(event_types: tuple[str, ...], using: str) -> CompiledQuery:
+    """Build the query for what an organization subscribes to, of all that means one of these event types."""
+    owner = Parameter(Webhook._meta.get_field("organization"))
+    wanting = Subscription.objects.using(using).wanting(event_types).filter(webhook__organization_id=owner)
+    return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
 
 
 def _record(
@@ -160,20 +170,20 @@ def _facts(source: Source, told: Told, change: Change, event_type: EventType) ->
 def _write(entry: Entry, *, using: str) -> Event:
     actor = current_actor()
     subject_type, subject_id = entry.subject
-    event = Event(
+    event = numbered.new_event(
         type=entry.event_type.name,
         version=entry.event_type.version,
         organization_id=entry.values["organization.id"],
         subject_type=subject_type,
         subject_id=subject_id,
-        sequence=EventSequence.objects.advance(subject_type, subject_id, using=using),
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
         occurred_at=entry.now,
         subscription_id=entry.subscription_id,
     )
+    around = None
     try:
-        event.body = _body(entry, event, actor)
+        around = around_number(_body(entry, event, actor))
     except PayloadError as reason:
         if entry.strict:
             raise
@@ -181,13 +191,14 @@ def _write(entry: Entry, *, using: str) -> Event:
         # What can't be sent has nothing to be fanned out to.
         event.fanned_out_at = entry.now
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
-    event.save(using=using, force_insert=True)
+    numbered.write(event, around=around, using=using)
     signals.event_recorded.tell(Event, using=using, event=event)
     transaction.on_commit(bell.ring, using=using, robust=True)
     return event
 
 
 def _body(entry: Entry, event: Event, actor: Actor) -> str:
+    """Return the body as it were if the event was its subject's first: its number is known when it is written."""
     if isinstance(entry.facts, PayloadError):
         raise entry.facts
     whole = envelope(
@@ -196,7 +207,7 @@ def _body(entry: Entry, event: Event, actor: Actor) -> str:
         occurred_at=entry.now,
         version=event.version,
         organization=organization_of(entry.values),
-        sequence=event.sequence,
+        sequence=1,
         actor=actor,
         facts=entry.facts,
     )

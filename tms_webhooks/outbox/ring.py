@@ -9,6 +9,7 @@ from time import monotonic
 from django.db import router
 from django.utils import timezone
 
+from tms_webhooks.conf import app_settings
 from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.wakeup import Notifier, ring_here
@@ -53,8 +54,10 @@ class Bell:
         if held_until is None:
             get_queue().enqueue(DRAIN)
             return False
+        # At most for the time of one drain: where the clock was set back, the slot seems to be held for long.
+        seconds = min((held_until - now).total_seconds(), app_settings.DRAIN_BUDGET)
         with self._lock:
-            self._at_work_until = monotonic() + (held_until - now).total_seconds()
+            self._at_work_until = monotonic() + seconds
         return True
 
 

@@ -13,6 +13,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from time import monotonic
 
@@ -21,8 +22,13 @@ from django.db import connections
 CHANNEL = "tms_webhooks"
 NOTIFY_PAUSE = 0.01
 LISTEN_PATIENCE = 1.0
+# Who was there a moment ago is tapped without looking into the folder again.
+LOOK_AGAIN = 1.0
 
 logger = logging.getLogger(__name__)
+
+# When the folder was looked into, and where a tap was felt then, by database.
+_felt: dict[str, tuple[float, list[str]]] = {}
 
 
 class Listener:
@@ -81,23 +87,36 @@ class Listener:
 
 def ring_here(alias: str) -> bool:
     """Tap every drain of this database on this host; return whether one was there to feel it."""
-    directory = _directory()
-    if directory is None:
+    if not hasattr(socket, "AF_UNIX"):
         return False
-    felt = False
+    key = _key(alias)
+    looked_at, paths = _felt.get(key, (0.0, []))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        for path in directory.glob(f"{_key(alias)}-*"):
-            try:
-                sender.sendto(b"1", str(path))
-                felt = True
-            except BlockingIOError:
-                felt = True  # It has enough taps waiting.
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)  # Left behind by a process that was killed.
-            except OSError:
-                continue
-    return felt
+        felt = [_tap(path, sender) for path in paths] if monotonic() - looked_at < LOOK_AGAIN else []
+        if felt and all(felt):
+            return True
+        paths = [path for path in _sockets(key) if _tap(path, sender)]
+    _felt[key] = (monotonic(), paths)
+    return bool(paths)
+
+
+def _sockets(key: str) -> list[str]:
+    directory = _directory()
+    return [] if directory is None else [str(path) for path in directory.glob(f"{key}-*")]
+
+
+def _tap(path: str, sender: socket.socket) -> bool:
+    try:
+        sender.sendto(b"1", path)
+    except BlockingIOError:
+        return True  # It has enough taps waiting.
+    except ConnectionRefusedError:
+        Path(path).unlink(missing_ok=True)  # Left behind by a process that was killed.
+        return False
+    except OSError:
+        return False
+    return True
 
 
 class Notifier:
@@ -154,5 +173,9 @@ def _key(alias: str) -> str:
     settings = connections[alias].settings_dict
     name = str(settings["NAME"])
     name = os.path.abspath(name) if connections[alias].vendor == "sqlite" else name
-    parts = (settings["ENGINE"], settings["HOST"], settings["PORT"], name)
+    return _digest(settings["ENGINE"], settings["HOST"], settings["PORT"], name)
+
+
+@cache
+def _digest(*parts: object) -> str:
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:16]

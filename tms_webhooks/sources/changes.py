@@ -39,7 +39,8 @@ def diff(
     _complain(source, {**old, **new})
     changed: tuple[str, ...] = ()
     if before is not None and after is not None:
-        changed = tuple(name for name in _comparable(source, old) if _differs(old.get(name), new.get(name)))
+        pairs = ((name, old[name], new.get(name)) for name in _comparable(source, old))
+        changed = tuple(name for name, was, became in pairs if was != became and not _are_one_error(was, became))
     return Change(before=old, after=new, changed=changed, now=now, using=using)
 
 
@@ -48,10 +49,8 @@ def _comparable(source: Source, old: Mapping[str, Any]) -> list[str]:
     return [field.name for field in source.all_fields if field.name in old and field.name not in STAMPS]
 
 
-def _differs(old: Any, new: Any) -> bool:
-    if isinstance(old, PayloadError) and isinstance(new, PayloadError):
-        return str(old) != str(new)
-    return bool(old != new)
+def _are_one_error(was: Any, became: Any) -> bool:
+    return isinstance(was, PayloadError) and isinstance(became, PayloadError) and str(was) == str(became)
 
 
 def _complain(source: Source, values: Mapping[str, Any]) -> None:

@@ -5,30 +5,42 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.models import Exists
 
-from tms_webhooks import event_names
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
+from tms_webhooks.models.compiled import CompiledQuery, Parameter
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.interest import meant, owner_of, patterns_in, subscribed
 from tms_webhooks.sources.mapping import MappedField
-
-INTEREST = "tms_webhooks_interest"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What an object's row held before a change (None: there is no row), and whether anybody wants its events."""
+    """What an object's row held before a change (None: there is no row), and which of its events are wanted.
+
+    ``owner`` is the column by which the row belongs to an organization, with its value: ``wanted`` is what that
+    organization wants. Where it is None, ``wanted`` is what any organization may want.
+    """
 
     raw: dict[str, Any] | None
-    wanted: bool
+    wanted: Collection[str]
+    owner: tuple[str, Any] | None = None
+
+    def changes_hands(self, instance: models.Model) -> bool:
+        """Whether ``instance`` may have been saved with another organization than the row had."""
+        if self.owner is None:
+            return False
+        column, value = self.owner
+        return bool(vars(instance).get(column, value) != value)
 
 
 def key_of(source: Source, instance: models.Model) -> Any:
@@ -47,44 +59,66 @@ def key_of(source: Source, instance: models.Model) -> Any:
 
 
 def read_before(
-    asked: Mapping[Source, Collection[str]], key: Any, *, using: str, new: bool = False
+    asked: Mapping[Source, tuple[str, ...]], key: Any, *, using: str, new: bool = False
 ) -> dict[Source, Before]:
-    """Read and lock the object's own values, and ask in the same query whether anybody subscribes to its events.
+    """Read and lock the object's own values, and in the same query what its organization subscribes to.
 
     ``asked`` are sources of one model, and the event types that each might tell. The lock keeps a concurrent change
     from slipping in between what is read here and what is written next. ``new`` says that there is probably no row.
     """
-    wanted: dict[Source, bool] | None = None
+    of_new: dict[Source, Before] | None = None
     if key is None or new:
-        wanted = _wanted(asked, using=using)
-        if key is None or not any(wanted.values()):
-            return {source: Before(None, wanted=wanted[source]) for source in asked}
-    lookups = list(dict.fromkeys(str(mapped.lookup) for source in asked for mapped in source.own.values()))
-    interests = {
-        f"{INTEREST}_{number}": Exists(Subscription.objects.using(using).wanting(event_types))
-        for number, event_types in enumerate(asked.values())
-    }
-    rows = locked(_rows(next(iter(asked)), key, using=using).annotate(**interests))
-    row = rows.values_list(*lookups, *interests).first()
-    if row is None:
-        wanted = _wanted(asked, using=using) if wanted is None else wanted
-        return {source: Before(None, wanted=wanted[source]) for source in asked}
-    values = dict(zip(lookups, row, strict=False))
-    answers = zip(asked, row[len(lookups) :], strict=True)
-    return {
-        source: Before({name: values[str(mapped.lookup)] for name, mapped in source.own.items()}, wanted=bool(answer))
-        for source, answer in answers
-    }
+        of_new = _before_creation(asked, using=using)
+        if key is None or not any(before.wanted for before in of_new.values()):
+            return of_new
+    names, query = _query_before(tuple(asked.items()), using)
+    rows = query.run(*_parts(key))
+    if not rows:
+        return of_new or _before_creation(asked, using=using)
+    row = dict(zip(names, rows[0], strict=True))
+    return {source: _before(source, event_types, row) for source, event_types in asked.items()}
 
 
-def _wanted(asked: Mapping[Source, Collection[str]], *, using: str) -> dict[Source, bool]:
-    """Return whether anybody subscribes to anything that each source might tell, in one query for all of them."""
-    wanting = Subscription.objects.using(using).wanting(chain.from_iterable(asked.values()))
-    patterns = set(wanting.order_by().values_list("event_type", flat=True).distinct())
-    return {
-        source: any(not patterns.isdisjoint(event_names.patterns_for(event_type)) for event_type in event_types)
-        for source, event_types in asked.items()
-    }
+def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> Before:
+    raw = {name: row[str(mapped.lookup)] for name, mapped in source.own.items()}
+    owner, answer = owner_of(source), row[_interest(source)]
+    if owner is None:
+        return Before(raw, wanted=event_types if answer else ())
+    return Before(raw, wanted=meant(event_types, patterns_in(answer)), owner=(owner.column, row[owner.column]))
+
+
+@cache
+def _query_before(asked: tuple[tuple[Source, tuple[str, ...]], ...], using: str) -> tuple[list[str], CompiledQuery]:
+    """Build the query of `read_before`; return it with the names of its columns."""
+    lookups: dict[str, None] = {}
+    interests: dict[str, Any] = {}
+    for source, event_types in asked:
+        owner = owner_of(source)
+        lookups.update(dict.fromkeys(str(mapped.lookup) for mapped in source.own.values()))
+        lookups.update({owner.column: None} if owner else {})
+        anybody = Exists(Subscription.objects.using(using).wanting(event_types))
+        interests[_interest(source)] = subscribed(source, owner, using=using) if owner else anybody
+    rows = locked(_at_key(asked[0][0], using)).annotate(**interests)
+    return [*lookups, *interests], CompiledQuery(rows.values_list(*lookups, *interests))
+
+
+@cache
+def _interest(source: Source) -> str:
+    """Return the name of the column that tells who is interested: one for all sources that ask the same."""
+    owner = owner_of(source)
+    return f"tms_webhooks_of_{owner.column}_{owner.onward}" if owner else f"tms_webhooks_of_all_{id(source)}"
+
+
+def _before_creation(asked: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, Before]:
+    """Ask what any organization subscribes to of what each source might tell, in one query for all of them."""
+    patterns = frozenset(pattern for (pattern,) in _query_patterns(tuple(asked.values()), using).run())
+    return {source: Before(None, wanted=meant(event_types, patterns)) for source, event_types in asked.items()}
+
+
+@cache
+def _query_patterns(asked: tuple[tuple[str, ...], ...], using: str) -> CompiledQuery:
+    wanting = Subscription.objects.using(using).wanting(chain.from_iterable(asked))
+    return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
 
 
 def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None:
@@ -92,8 +126,22 @@ def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None
 
     What only Python can follow takes a second query, for an object that holds nothing that is not saved.
     """
-    found = read_rows(source, _rows(source, key, using=using))
-    return found[0][1] if found else None
+    names, query = _query_whole(source, using)
+    rows = query.run(*_parts(key))
+    if not rows:
+        return None
+    raw = dict(zip(names, rows[0], strict=True))
+    followed = {name: mapped for name, mapped in source.mapped.items() if mapped.lookup is None}
+    if followed:
+        raw.update(_follow(followed, source.model._base_manager.using(using).get(pk=key), using=using))
+    return raw
+
+
+@cache
+def _query_whole(source: Source, using: str) -> tuple[list[str], CompiledQuery]:
+    """Build the query of `read_whole`; return it with the names of its values."""
+    lookups = {name: mapped.lookup for name, mapped in source.mapped.items() if mapped.lookup is not None}
+    return list(lookups), CompiledQuery(_at_key(source, using).values_list(*lookups.values()))
 
 
 def read_rows(
@@ -133,9 +181,16 @@ def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: 
     return raw
 
 
-def _rows(source: Source, key: Any, *, using: str) -> models.QuerySet[Any]:
-    # The base manager, because a default manager may hide the very row that is being saved.
-    return source.model._base_manager.using(using).filter(pk=key).order_by()
+def _at_key(source: Source, using: str) -> models.QuerySet[Any]:
+    """Return the row whose key is given when the query is run."""
+    # No manager: one may hide the very row that is being saved.
+    rows: models.QuerySet[Any] = models.QuerySet(source.model, using=using)
+    parts = source.model._meta.pk_fields
+    return rows.filter(**{part.attname: Parameter(part, position) for position, part in enumerate(parts)}).order_by()
+
+
+def _parts(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
 
 
 def locked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:

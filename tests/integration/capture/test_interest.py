@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from example_project.training.factories import (
+    CourseAssignmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
@@ -95,6 +100,54 @@ def test_an_object_that_changes_hands_is_told_to_the_new_organization(training_c
     assert event["organization"] == {"id": new.pk, "external_id": new.external_id}
     assert event["previous"] == {"organization": {"id": old.pk}}
     assert Event.objects.get().organization == new
+
+
+def test_an_organization_hears_of_what_comes_to_it_from_one_that_hears_nothing(training_class, told):
+    old, new = training_class.organization, OrganizationFactory()
+    WebhookFactory(organization=new, events=["class.updated"])
+
+    training_class.organization = new
+    training_class.save()
+
+    (event,) = told()
+    assert event["organization"]["id"] == new.pk
+    assert event["previous"] == {"organization": {"id": old.pk}}
+
+
+def test_an_organization_hears_nothing_of_what_goes_to_one_that_wants_nothing(training_class):
+    WebhookFactory(organization=training_class.organization, events=["*"])
+
+    training_class.organization = OrganizationFactory()
+    training_class.save()
+
+    assert not Event.objects.exists()
+
+
+def test_an_organization_that_is_reached_by_way_of_a_learner_is_asked(told):
+    assignment = CourseAssignmentFactory()
+    WebhookFactory(events=["*"])
+    assignment.complete(at=timezone.now())
+    assert not Event.objects.exists()
+    WebhookFactory(organization=assignment.user.organization, events=["course_assignment.started"])
+
+    other = CourseAssignmentFactory(user=assignment.user)
+    other.start(at=timezone.now())
+
+    assert [event["type"] for event in told()] == ["course_assignment.started"]
+
+
+def test_an_assignment_that_goes_to_a_learner_of_another_organization_is_told_there(told):
+    assignment = CourseAssignmentFactory(started_at=None)
+    other = UserFactory()
+    WebhookFactory(organization=other.organization, events=["course_assignment.*"])
+
+    assignment.user = other
+    assignment.started_at = timezone.now()
+    assignment.save()
+
+    (event,) = told()
+    assert event["type"] == "course_assignment.started"
+    assert event["organization"]["id"] == other.organization_id
 
 
 def test_an_object_of_no_organization_is_told_to_nobody(django_user_model):

@@ -1,0 +1,71 @@
+"""Hosts whose rows do not refer to the organization's own table: the organization is then asked about afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+class InText(WorkshopSource):
+    """The key stands in a text, which no database compares with a number unasked."""
+
+    fields = {"organization.id": "title", "title": "state", "state": ""}
+
+
+class InPython(WorkshopSource):
+    """Only Python knows the key."""
+
+    fields = {"organization.id": "owner_key"}
+
+
+@pytest.fixture
+def organization():
+    return OrganizationFactory()
+
+
+@pytest.fixture(params=[InText, InPython])
+def workshop(request, listen, organization, monkeypatch):
+    monkeypatch.setattr(Workshop, "owner_key", property(lambda self: self.organization_id), raising=False)
+    workshop = Workshop.objects.create(organization=organization, title=str(organization.pk), seats=10)
+    listen(request.param, Workshop)
+    return workshop
+
+
+def add_a_seat(workshop) -> None:
+    workshop.seats += 1
+    workshop.save()
+
+
+def test_its_webhooks_hear_of_a_change(workshop, organization, told):
+    WebhookFactory(organization=organization, events=["workshop.*"])
+
+    add_a_seat(workshop)
+
+    (event,) = told()
+    assert event["previous"] == {"seats": 10}
+    assert Event.objects.get().organization == organization
+
+
+@pytest.mark.parametrize("wanted", ["workshop.*", "class.*"])
+def test_nothing_is_stored_where_only_others_want_it(workshop, wanted):
+    WebhookFactory(events=[wanted])
+
+    add_a_seat(workshop)
+
+    assert not Event.objects.exists()
+
+
+def test_its_webhooks_hear_of_a_deletion(workshop, organization, told):
+    WebhookFactory(organization=organization, events=["workshop.deleted"])
+
+    add_a_seat(workshop)
+    workshop.delete()
+
+    assert [event["type"] for event in told()] == ["workshop.deleted"]

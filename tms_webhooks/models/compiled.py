@@ -1,0 +1,100 @@
+"""Queries that are asked with every save: built by the ORM once, and run as the SQL that came out from then on.
+
+To build one takes the ORM several times as long as the database needs to answer it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import connections, models
+from django.db.models.expressions import ColPairs, Expression
+
+
+class Parameter(Expression):
+    """The place in a query of a value that is given when it is run: the first, or another of those that are given."""
+
+    def __init__(self, field: models.Field[Any, Any], position: int = 0) -> None:
+        super().__init__(output_field=field)
+        self.position = position
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """Stand among the parameters of the SQL until `CompiledQuery.run` replaces it."""
+        return "%s", [self]
+
+    def take(self, values: Sequence[Any], connection: Any) -> Any:
+        """Return its value as the database's driver takes it."""
+        return self.output_field.get_db_prep_value(values[self.position], connection)
+
+
+class CompiledQuery:
+    """What a ``values_list()`` asks, with a `Parameter` for each value that is known later.
+
+    Threads may share it. Each has a connection of its own, and its own converters with it.
+    """
+
+    def __init__(self, rows: models.QuerySet[Any, Any]) -> None:
+        self._using = rows.db
+        compiler: Any = rows.query.get_compiler(using=rows.db)
+        sql, parameters = compiler.as_sql()
+        self._parameters = {f"p{number}": parameter for number, parameter in enumerate(parameters)}
+        # By name, because for SQLite Django looks for places without names letter by letter, each time.
+        self._sql = sql.replace("%%", "%%%%") % tuple(f"%({name})s" for name in self._parameters)
+        self._selected = [expression for expression, _sql, _alias in compiler.select]
+        self._pairs = list(_pairs(self._selected))
+        self._known = threading.local()
+
+    def run(self, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows that there are for these values."""
+        connection = connections[self._using]
+        parameters = {
+            name: one.take(values, connection) if isinstance(one, Parameter) else one
+            for name, one in self._parameters.items()
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, parameters)
+            rows = cursor.fetchall()
+        return [self._as_python(row, connection) for row in rows]
+
+    def _as_python(self, row: Sequence[Any], connection: Any) -> tuple[Any, ...]:
+        values = list(row)
+        for index, column, converters in self._converters(connection):
+            for convert in converters:
+                values[index] = convert(values[index], column, connection)
+        for pair in self._pairs:
+            values[pair] = [tuple(values[pair])]
+        return tuple(values)
+
+    def _converters(self, connection: Any) -> list[tuple[int, Expression, list[Any]]]:
+        known = self._known
+        if getattr(known, "connection", None) is not connection:
+            known.connection = connection
+            of_columns = [
+                (index, column, _converters(column, connection))
+                for index, column in enumerate(_columns(self._selected))
+            ]
+            known.converters = [one for one in of_columns if one[2]]
+        found: list[tuple[int, Expression, list[Any]]] = known.converters
+        return found
+
+
+def _columns(selected: list[Expression]) -> Iterator[Expression]:
+    """Yield what is selected, column by column: a composite key has several."""
+    for expression in selected:
+        if isinstance(expression, ColPairs):
+            yield from expression.get_source_expressions()
+        else:
+            yield expression
+
+
+def _pairs(selected: list[Expression]) -> Iterator[slice]:
+    """Yield where the parts of each composite key are, when those before it have become one value each."""
+    for index, expression in enumerate(selected):
+        if isinstance(expression, ColPairs):
+            yield slice(index, index + len(expression))
+
+
+def _converters(column: Expression, connection: Any) -> list[Any]:
+    return [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]

@@ -1,0 +1,89 @@
+"""What the organization of an object subscribes to: asked in the query that reads the object's row.
+
+So the question costs no query of its own, and its answer is never out of date.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Func, OuterRef, Subquery
+
+from tms_webhooks import event_names
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.sources.base import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """How a row leads to its organization: by a column of its own, and the lookup from there on, if there is one."""
+
+    column: str
+    onward: str
+
+
+@cache
+def owner_of(source: Source) -> Owner | None:
+    """Return how the rows of a source lead to the organization's key; None where SQL can't compare what they hold."""
+    mapped = source.mapped.get("organization.id")
+    if mapped is None or mapped.lookup is None:
+        return None
+    first, _, onward = mapped.lookup.partition("__")
+    model: Any = source.model
+    field: Any = None
+    for part in mapped.lookup.split("__"):
+        field = model._meta.pk if part == "pk" else model._meta.get_field(part)
+        model = field.related_model
+    if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
+        return None
+    own: Any = source.model._meta.pk if first == "pk" else source.model._meta.get_field(first)
+    return Owner(own.attname, onward)
+
+
+def subscribed(source: Source, owner: Owner, *, using: str) -> Subquery:
+    """Return an expression, for a query of the source's rows, for what the organization of each subscribes to."""
+    organization: Any = OuterRef(owner.column)
+    if owner.onward:
+        reference: Any = source.model._meta.get_field(owner.column)
+        rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+        key = OuterRef(OuterRef(owner.column))
+        organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(owner.onward)[:1])
+    wanting = Subscription.objects.using(using).living().filter(webhook__organization_id=organization)
+    return Subquery(wanting.order_by().values(patterns=Gathered(F("event_type"))))
+
+
+class Gathered(Func):
+    """All values of a column in one: an array where the database has such a thing, JSON elsewhere."""
+
+    function = "JSON_ARRAYAGG"
+    output_field = models.TextField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """Make it an array."""
+        return self.as_sql(compiler, connection, function="ARRAY_AGG", **context)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """Call it by SQLite's name."""
+        return self.as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **context)
+
+
+def patterns_in(gathered: Any) -> frozenset[str]:
+    """Return the patterns that `subscribed` has found."""
+    return frozenset(json.loads(gathered) if isinstance(gathered, str) else gathered or ())
+
+
+def meant(event_types: Iterable[str], patterns: frozenset[str]) -> set[str]:
+    """Return those event types that one of the patterns means."""
+    if not patterns:
+        return set()
+    return {event_type for event_type in event_types if not patterns.isdisjoint(_patterns_for(event_type))}
+
+
+@cache
+def _patterns_for(event_type: str) -> tuple[str, ...]:
+    return tuple(event_names.patterns_for(event_type))
