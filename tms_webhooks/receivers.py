@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, router, transaction
+from django.db import models, router, transaction
 from django.db.models.signals import post_save, pre_delete, pre_save
 
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import capture
+from tms_webhooks.outbox import bulk, capture
+from tms_webhooks.outbox.transactions import atomic
+from tms_webhooks.sources import querysets
 from tms_webhooks.sources.base import Source
 
 # Which sources each model is listened to for: a model that two sources share is let go with the last of them.
@@ -25,6 +26,7 @@ def connect(source: Source) -> None:
         _listening.setdefault(model, set()).add(source)
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
+        querysets.capture(model, bulk)
         if not hasattr(vars(model).get("save_base"), "tms_webhooks_undo"):
             model.save_base = _in_transaction(model)  # type: ignore[method-assign]
     owner = _organization_model()
@@ -40,6 +42,7 @@ def disconnect(source: Source) -> None:
         if sources or model not in _listening:
             continue
         del _listening[model]
+        querysets.release(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
         undo = getattr(vars(model).get("save_base"), "tms_webhooks_undo", None)
@@ -90,7 +93,7 @@ def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
     def wrapper(self: models.Model, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
         using = using or router.db_for_write(type(self), instance=self)
-        with capture.one_save(using), _atomic(using):
+        with capture.one_save(using), atomic(using):
             save_base(self, *args, **kwargs)
 
     def undo() -> None:
@@ -102,40 +105,6 @@ def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
     wrapper.tms_webhooks_undo = undo  # type: ignore[attr-defined]
     wrapper.alters_data = True  # type: ignore[attr-defined]
     return wrapper
-
-
-@contextmanager
-def _atomic(using: str) -> Iterator[None]:
-    """Begin a transaction where there is none. A host's own stays as it is: what fails in it may be caught in it."""
-    if connections[using].in_atomic_block:
-        yield
-        return
-    with ExitStack() as stack:
-        with _locking_at_once(using):
-            stack.enter_context(transaction.atomic(using=using))
-        yield
-
-
-@contextmanager
-def _locking_at_once(using: str) -> Iterator[None]:
-    """Have SQLite lock as it begins: a transaction that reads first fails at once if another one writes meanwhile."""
-    connection: Any = connections[using]
-    if not _begins_unlocked(connection):
-        yield
-        return
-    connection.transaction_mode = "IMMEDIATE"
-    try:
-        yield
-    finally:
-        connection.transaction_mode = None
-
-
-def _begins_unlocked(connection: Any) -> bool:
-    if connection.vendor != "sqlite":
-        return False
-    # Its mode is known from then on.
-    connection.ensure_connection()
-    return getattr(connection, "transaction_mode", "unknown") is None
 
 
 def _is_organization(origin: Any) -> bool:

@@ -18,7 +18,7 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, EventSequence, Occurrence, Subscription
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.ring import ring_on_commit
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, envelope, to_text
 from tms_webhooks.payloads.fields import names_in
@@ -133,8 +133,13 @@ def _record(
 ) -> Event | None:
     if told.once and not Occurrence.objects.first_time(told.once, now=change.now, deadline=told.deadline, using=using):
         return None
+    return _write(entry_of(source, told, change, subscription_id=subscription_id), using=using)
+
+
+def entry_of(source: Source, told: Told, change: Change, *, subscription_id: int | None = None) -> Entry:
+    """Gather what the row of one event is made of."""
     event_type = catalogue.get(told.event_type)
-    entry = Entry(
+    return Entry(
         event_type,
         _facts(source, told, change, event_type),
         change.values,
@@ -143,7 +148,6 @@ def _record(
         strict=strict_payloads(),
         subscription_id=subscription_id,
     )
-    return _write(entry, using=using)
 
 
 def _facts(source: Source, told: Told, change: Change, event_type: EventType) -> Facts | PayloadError:
@@ -158,7 +162,15 @@ def _facts(source: Source, told: Told, change: Change, event_type: EventType) ->
 
 
 def _write(entry: Entry, *, using: str) -> Event:
-    actor = current_actor()
+    event = compose(entry, sequence=EventSequence.objects.advance(*entry.subject, using=using), actor=current_actor())
+    event.save(using=using, force_insert=True)
+    signals.event_recorded.tell(Event, using=using, event=event)
+    ring_on_commit(using)
+    return event
+
+
+def compose(entry: Entry, *, sequence: int, actor: Actor) -> Event:
+    """Make the row of an event, which isn't saved yet."""
     subject_type, subject_id = entry.subject
     event = Event(
         type=entry.event_type.name,
@@ -166,7 +178,7 @@ def _write(entry: Entry, *, using: str) -> Event:
         organization_id=entry.values["organization.id"],
         subject_type=subject_type,
         subject_id=subject_id,
-        sequence=EventSequence.objects.advance(subject_type, subject_id, using=using),
+        sequence=sequence,
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
         occurred_at=entry.now,
@@ -181,9 +193,6 @@ def _write(entry: Entry, *, using: str) -> Event:
         # What can't be sent has nothing to be fanned out to.
         event.fanned_out_at = entry.now
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
-    event.save(using=using, force_insert=True)
-    signals.event_recorded.tell(Event, using=using, event=event)
-    transaction.on_commit(bell.ring, using=using, robust=True)
     return event
 
 
