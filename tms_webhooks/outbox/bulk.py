@@ -126,7 +126,9 @@ class _Observed:
         """Record what happened to them since. ``new``: those that were not there before have been created."""
         for chunk in _chunks(keys if not self.failed else [], CHUNK):
             with never_breaking(self.source):
-                after = dict(read_rows(self.source, self._rows(chunk)))
+                found = dict(read_rows(self.source, self._rows(chunk)))
+                # In the order in which a host gave what is new.
+                after = {key: found[key] for key in chunk if key in found} | found
                 there = {key: raw for key, raw in after.items() if new or key in self.before}
                 told = self._record({key: (self.before.get(key), raw) for key, raw in there.items()})
                 for key in self.under_way.keys() & told.keys():

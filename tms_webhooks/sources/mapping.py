@@ -73,6 +73,13 @@ def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
     return model
 
 
+def references_of(model: type[models.Model], path: str) -> list[str]:
+    """Return the foreign keys that a path begins with, as ``select_related`` takes them; none where it has none."""
+    parts = path.split(".")
+    lengths = [length for length in range(1, len(parts)) if follow(model, ".".join(parts[:length])) is not None]
+    return ["__".join(parts[: max(lengths)])] if lengths else []
+
+
 def _lookup(model: type[models.Model], path: str) -> str | None:
     """Return the query lookup for ``path`` if it follows foreign keys to one column, shortened to the nearest column."""
     parts = path.split(".")

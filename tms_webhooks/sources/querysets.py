@@ -78,9 +78,8 @@ class WebhookQuerySet(models.QuerySet[M]):
     def update(self, **kwargs: Any) -> int:
         """Update as Django does, with an event for each object that changes."""
         captor = _captors.get(self.model)
-        query = self.query
         # Where Django refuses, it does so in its own words.
-        if captor is None or query.is_sliced or query.distinct_fields or query.combinator:
+        if captor is None or self.query.is_sliced or self.query.combinator:
             return super().update(**kwargs)
         self._for_write = True
         self._result_cache = None

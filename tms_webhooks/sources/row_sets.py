@@ -58,9 +58,10 @@ def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
     """
     query = rows.query
     ordering = query.order_by if connections[rows.db].vendor == "mysql" else ()
-    alone = not (query.distinct or query.group_by or query.extra_tables or query.count_active_tables() > 1)
-    if alone:
+    if query.count_active_tables() <= 1 and not (query.group_by or query.extra_tables):
         found = rows.select_related(None).order_by(*ordering or ("pk",))
+        # No row of one table comes twice.
+        found.query.distinct, found.query.distinct_fields = False, ()
     else:
         # Most databases lock no rows of a query that joins, groups or makes distinct.
         found = models.QuerySet(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
@@ -76,6 +77,8 @@ def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
     else:
         found = type(rows)(model=rows.model, using=rows.db)
         found.query.order_by = rows.query.order_by
+    # Newer versions of Django refuse to update these, older ones don't care.
+    found.query.distinct_fields = rows.query.distinct_fields
     return models.QuerySet.filter(found, among(rows.model, keys, using=rows.db))
 
 
