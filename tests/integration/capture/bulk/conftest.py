@@ -7,7 +7,7 @@ import pytest
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import bulk
+from tms_webhooks.outbox import bulk, observed
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def workshops(listen, organization) -> list[Workshop]:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Chunks of two, so that five rows are three of them."""
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    for module in (bulk, observed):
+        monkeypatch.setattr(module, "CHUNK", 2)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event, Subscription
-from tms_webhooks.outbox import bulk
+from tms_webhooks.outbox import bulk, observed
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +84,8 @@ def test_a_chunk_costs_the_same_for_one_and_for_many(more):
 @pytest.mark.usefixtures("workshops")
 def test_each_further_chunk_costs_one_chunk(monkeypatch):
     rename()
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    for module in (bulk, observed):
+        monkeypatch.setattr(module, "CHUNK", 2)
 
     assert queries_of(rename) == ONCE + 3 * (CHUNK + MORE)
 
