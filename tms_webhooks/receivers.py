@@ -8,16 +8,18 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models, router, transaction
-from django.db.models.signals import post_save, pre_delete, pre_save
+from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_save
 
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import bulk, capture
+from tms_webhooks.outbox import bulk, capture, relations
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.base import Source
 
 # Which sources each model is listened to for: a model that two sources share is let go with the last of them.
 _listening: dict[type[models.Model], set[Source]] = {}
+# The same of the tables between models and what they have behind many-to-many fields.
+_relations: dict[type[models.Model], set[Source]] = {}
 
 
 def connect(source: Source) -> None:
@@ -29,6 +31,9 @@ def connect(source: Source) -> None:
         querysets.capture(model, bulk)
         if not hasattr(vars(model).get("save_base"), "tms_webhooks_undo"):
             model.save_base = _in_transaction(model)  # type: ignore[method-assign]
+    for through in relations.throughs(source):
+        _relations.setdefault(through, set()).add(source)
+        m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
     owner = _organization_model()
     if owner is not None:
         pre_delete.connect(before_organization_delete, sender=owner, dispatch_uid=f"{_uid(owner)}:owner")
@@ -36,6 +41,7 @@ def connect(source: Source) -> None:
 
 def disconnect(source: Source) -> None:
     """Undo `connect`."""
+    _disconnect_relations(source)
     for model in _family(source.model):
         sources = _listening.get(model, set())
         sources.discard(source)
@@ -48,6 +54,14 @@ def disconnect(source: Source) -> None:
         undo = getattr(vars(model).get("save_base"), "tms_webhooks_undo", None)
         if undo is not None:
             undo()
+
+
+def _disconnect_relations(source: Source) -> None:
+    for through in [through for through, sources in _relations.items() if source in sources]:
+        _relations[through].discard(source)
+        if not _relations[through]:
+            del _relations[through]
+            m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
 
 
 def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
@@ -76,6 +90,25 @@ def before_delete(sender: type[models.Model], instance: models.Model, *, using: 
 def before_organization_delete(instance: models.Model, *, using: str, **_kwargs: Any) -> None:
     """Let the organization's newest events go with it: Django has collected what refers to it before they were there."""
     Event.objects.using(using).to_fan_out().filter(organization_id=instance.pk).delete()
+
+
+def relation_changed(
+    sender: type[models.Model],
+    instance: models.Model,
+    action: str,
+    reverse: bool,  # noqa: FBT001 (Django's signal)
+    model: type[models.Model],
+    pk_set: set[Any] | None,
+    using: str,
+    **_kwargs: Any,
+) -> None:
+    """Record what the change of a many-to-many field means to the objects that have it. Django has begun a transaction."""
+    if action.startswith("post_"):
+        relations.finish(sender, using=using)
+    elif reverse:
+        relations.begin(sender, model, pk_set, behind=instance, using=using)
+    else:
+        relations.begin(sender, type(instance), [instance.pk], using=using)
 
 
 RECEIVERS = ((pre_save, before_save), (post_save, after_save), (pre_delete, before_delete))

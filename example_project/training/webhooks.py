@@ -20,6 +20,7 @@ class TrainingClasses(sources.ClassSource):
         "delivery_type": "delivery_type_id",
         "time_zone": "time_zone_id",
         "instructor": "primary_instructor",
+        "instructor_ids": "instructors",
         "classroom": "primary_classroom",
     }
 

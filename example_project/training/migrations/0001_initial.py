@@ -295,6 +295,7 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='classes', to='training.organization')),
                 ('primary_classroom', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='classes', to='training.classroom')),
                 ('primary_instructor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='classes_led', to=settings.AUTH_USER_MODEL)),
+                ('instructors', models.ManyToManyField(blank=True, help_text='All who teach the class, the primary one included.', related_name='classes_taught', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'verbose_name': 'class',
