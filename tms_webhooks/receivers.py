@@ -8,13 +8,14 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models, router, transaction
-from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_save
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import bulk, capture, relations
+from tms_webhooks.outbox import bulk, capture, paths, relations
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 # Which sources each model is listened to for: a model that two sources share is let go with the last of them.
 _listening: dict[type[models.Model], set[Source]] = {}
@@ -34,6 +35,8 @@ def connect(source: Source) -> None:
     for through in relations.throughs(source):
         _relations.setdefault(through, set()).add(source)
         m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
+    if isinstance(source, ComputedLearningPathSource) and source.retold:
+        _listen_to_paths(source)
     owner = _organization_model()
     if owner is not None:
         pre_delete.connect(before_organization_delete, sender=owner, dispatch_uid=f"{_uid(owner)}:owner")
@@ -57,11 +60,33 @@ def disconnect(source: Source) -> None:
 
 
 def _disconnect_relations(source: Source) -> None:
+    if isinstance(source, ComputedLearningPathSource) and (field := paths.relation_of(source)) is not None:
+        through: Any = field.remote_field.through
+        m2m_changed.disconnect(sender=through, dispatch_uid=_path_uid(source))
+        post_delete.disconnect(sender=through, dispatch_uid=_path_uid(source))
     for through in [through for through, sources in _relations.items() if source in sources]:
         _relations[through].discard(source)
         if not _relations[through]:
             del _relations[through]
             m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
+
+
+def _listen_to_paths(source: ComputedLearningPathSource) -> None:
+    """Look at a path anew when a course is taken off it, by the relation or by the row between the two."""
+    field: Any = paths.relation_of(source)
+    if field is None:
+        return
+
+    def courses_changed(instance: models.Model, action: str, reverse: bool, pk_set: Any, using: str, **_: Any) -> None:  # noqa: FBT001
+        if action in {"post_remove", "post_clear"}:
+            paths.edited(source, sorted(pk_set or ()) if reverse else [instance.pk], using=using)
+
+    def step_deleted(instance: models.Model, using: str, **_: Any) -> None:
+        paths.edited(source, [getattr(instance, f"{field.m2m_field_name()}_id")], using=using)
+
+    through, uid = field.remote_field.through, _path_uid(source)
+    m2m_changed.connect(courses_changed, sender=through, dispatch_uid=uid, weak=False)
+    post_delete.connect(step_deleted, sender=through, dispatch_uid=uid, weak=False)
 
 
 def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
@@ -155,6 +180,10 @@ def _organization_model() -> type[models.Model] | None:
 
 def _uid(model: type[models.Model]) -> str:
     return f"tms_webhooks:{model._meta.label}"
+
+
+def _path_uid(source: Source) -> str:
+    return f"tms_webhooks:paths:{id(source)}"
 
 
 def _family(model: type[models.Model]) -> list[type[models.Model]]:

@@ -27,15 +27,23 @@ def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> 
 
     The same as `record_change` of one after the other. The events that are returned don't know their keys.
     """
-    told = _only_once([*_tell(source, changes, using=using)], changes, using=using)
+    return record_told(source, changes, [*_tell(source, changes, using=using)], using=using)
+
+
+def record_told(
+    source: Source, changes: Sequence[Change], told: list[tuple[int, Told]], *, using: str
+) -> list[list[Event]]:
+    """Record these events, each with the place of its change in ``changes``; return those of each change.
+
+    Whether anybody wants them has been asked.
+    """
     entries: list[tuple[int, Entry]] = []
-    for number, one in told:
+    for number, one in _only_once(told, changes, using=using):
         with never_breaking(source):
             entries.append((number, entry_of(source, one, changes[number])))
     recorded: list[list[Event]] = [[] for _change in changes]
-    for (number, _entry), event in zip(
-        entries, _write([entry for _number, entry in entries], using=using), strict=True
-    ):
+    events = _write([entry for _number, entry in entries], using=using)
+    for (number, _entry), event in zip(entries, events, strict=True):
         recorded[number].append(event)
     return recorded
 
