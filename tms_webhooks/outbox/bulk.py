@@ -71,7 +71,7 @@ def insert(rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[An
         one.read(there)
     keys = write()
     for one in observed:
-        one.tell(keys, new=True)
+        one.tell(keys)
 
 
 def delete(rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:

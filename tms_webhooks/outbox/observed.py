@@ -46,15 +46,14 @@ class Observed:
                 self.before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self.failed = False
 
-    def tell(self, keys: Sequence[Any], *, new: bool = False) -> None:
-        """Record what happened to them since. ``new``: those that were not there before have been created."""
+    def tell(self, keys: Sequence[Any]) -> None:
+        """Record what happened to these objects since; those that were not read before are new."""
         for chunk in chunks(keys if not self.failed else [], CHUNK):
             with never_breaking(self.source):
                 found = dict(read_rows(self.source, self._rows(chunk)))
                 # In the order in which a host gave what is new.
                 after = {key: found[key] for key in chunk if key in found} | found
-                there = {key: raw for key, raw in after.items() if new or key in self.before}
-                told = self._record({key: (self.before.get(key), raw) for key, raw in there.items()})
+                told = self._record({key: (self.before.get(key), raw) for key, raw in after.items()})
                 for key in self.under_way.keys() & told.keys():
                     self.under_way[key].note(told[key], after[key])
 

@@ -6,7 +6,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 from tms_webhooks.sources import querysets
@@ -58,6 +61,18 @@ def test_more_than_a_chunk_goes_in_chunks(workshops, told, monkeypatch):
 
     assert sum(sql.startswith("UPDATE") and "testapp_workshop" in sql for sql in statements) == 3
     assert len(told()) == 5
+
+
+def test_what_has_to_be_unique_goes_in_batches_of_the_hosts_own_size(monkeypatch):
+    monkeypatch.setattr(querysets, "CHUNK", 2)
+    classes = TrainingClassFactory.create_batch(4)
+    for one in classes:
+        one.external_id += "-B"
+
+    with CaptureQueriesContext(connection) as captured:
+        TrainingClass.objects.bulk_update(classes, ["external_id"])
+
+    assert sum(query["sql"].startswith("UPDATE") for query in captured) == 1
 
 
 def test_the_asynchronous_twins_tell_the_same(workshops, told):

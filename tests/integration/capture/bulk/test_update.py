@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
+from django.db import connection
 from django.db.models import Case, Count, F, Value, When
 from django.db.models.functions import Concat
+from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, TrainingClassFactory
-from example_project.training.models import ClassEnrollment, TrainingClass
+from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass
 from tests.factories import WebhookFactory
+from tests.integration.capture.test_learning_paths import World
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 
@@ -125,6 +128,42 @@ def test_the_update_may_use_the_querysets_own_annotations(told):
     Workshop.objects.annotate(double=F("seats") * 2).filter(double__gt=2).update(seats=F("double"))
 
     assert [event["data"]["seats"] for event in told()] == [4, 6, 8]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_with_annotations_one_chunk_takes_nothing_from_the_next_either(steps):
+    empty = Workshop.objects.filter(seats=0).values("organization")
+    rows = Workshop.objects.annotate(double=F("seats") * 2).filter(organization__in=empty)
+
+    assert rows.update(seats=F("double") + 1) == 5
+
+    assert [previous["seats"] for _type, _title, previous in steps()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(("field", "statements"), [("external_id", 1), ("name", 3)])
+def test_what_has_to_be_unique_is_updated_in_one_statement(field, statements):
+    """What is unique again at its end may not be so in the middle."""
+    first = TrainingClassFactory()
+    TrainingClassFactory.create_batch(4, organization=first.organization, course=first.course)
+    WebhookFactory(organization=first.organization, events=["class.*"])
+
+    with CaptureQueriesContext(connection) as captured:
+        TrainingClass.objects.update(**{field: Concat(F("external_id"), Value("-B"))})
+
+    assert (
+        sum(query["sql"].startswith("UPDATE") and "trainingclass" in query["sql"] for query in captured) == statements
+    )
+    assert Event.objects.filter(type="class.updated").count() == 5
+
+
+def test_two_courses_that_are_completed_at_once_complete_their_path_once(told):
+    world = World()
+
+    CourseAssignment.objects.filter(user=world.learner).update(completed_at=world.now)
+
+    (event,) = told()
+    assert (event["type"], event["data"]["course_count"]) == ("learning_path.completed", 2)
 
 
 def test_related_managers_tell_too(told):
