@@ -99,6 +99,30 @@ class Verb(models.TextChoices):
     DELETE = "DELETE", "DELETE"
 
 
+class PayloadFormat(models.TextChoices):
+    """What the body of a webhook's requests looks like."""
+
+    STANDARD = "standard", _("Standard")
+    """The event as it is stored: an envelope around its data."""
+    SKILLABLE = "skillable", _("Skillable API")
+    """One flat object with the field names of the training system's own API."""
+    CLOUDEVENTS = "cloudevents", _("CloudEvents")
+    """CloudEvents 1.0 in structured mode, with the standard event as its data."""
+    CUSTOM = "custom", _("Custom content")
+    """The webhook's own content, with its tokens filled in."""
+
+
+class PayloadDetail(models.TextChoices):
+    """How much of an event a webhook is told."""
+
+    FULL = "full", _("Everything")
+    """All fields."""
+    NO_PERSONAL = "no_personal", _("No personal fields")
+    """All fields but names, e-mail addresses and free text of people."""
+    THIN = "thin", _("Ids only")
+    """Ids and external ids; the receiver asks for the rest."""
+
+
 class DeliveryStatus(models.TextChoices):
     """Where one event stands for one webhook."""
 
@@ -145,6 +169,8 @@ class ErrorClass(models.TextChoices):
     """Even the thin form is over the limit."""
     SECRET_UNREADABLE = "secret_unreadable", _("Secret unreadable")
     """A secret or header value can't be decrypted."""
+    RENDER_FAILED = "render_failed", _("Body not rendered")
+    """The event can't be written in the webhook's format."""
     OTHER = "other", _("Other")
     """Anything else; the attempt's message tells."""
 

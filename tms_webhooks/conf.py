@@ -120,7 +120,7 @@ class AppSettings:
     )
     BODY_LIMIT = whole(
         262_144,
-        "The largest request body, in bytes; a larger event can't be sent, and its deliveries fail.",
+        "The largest request body, in bytes; a larger event is sent in its thin form: ids, marked as truncated.",
         least=1024,
     )
 

@@ -77,6 +77,11 @@ def validate_headers(text: str, *, custom_body: bool = False) -> None:
     parse_headers(text, custom_body=custom_body)
 
 
+def validate_header_lines(text: str) -> None:
+    """Raise `ValidationError` unless `parse_headers` understands ``text`` for one format of body or another."""
+    parse_headers(text, custom_body=True)
+
+
 def validate_webhook_url(value: str) -> None:
     """Raise `ValidationError` unless ``value`` may be a webhook's URL; looks at its form only, not at the network.
 

@@ -20,14 +20,15 @@ def fill(url: str, events: int) -> None:
     write_events(first.organization, events)
 
 
-def show() -> dict[str, object]:
+def show(using: str = "default") -> dict[str, object]:
     """Return the deliveries (webhook's URL, event, status, attempts), and the attempts (delivery, number, status)."""
     from tms_webhooks.models import Delivery, DeliveryAttempt
 
-    deliveries = Delivery.objects.select_related("webhook", "event").order_by("pk")
+    deliveries = Delivery.objects.using(using).select_related("webhook", "event").order_by("pk")
+    attempts = DeliveryAttempt.objects.using(using).order_by("pk")
     return {
         "deliveries": [(one.webhook.url, one.event.public_id, one.status, one.attempts) for one in deliveries],
-        "attempts": list(DeliveryAttempt.objects.order_by("pk").values_list("delivery_id", "number", "status_code")),
+        "attempts": list(attempts.values_list("delivery_id", "number", "status_code")),
     }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +17,11 @@ from urllib.parse import quote
 from django.db import connection
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 20.0
+PATIENCE = 30.0
+"""Seconds that a process may run, and a step of a scenario may take: many times what they do take."""
+LEASE = 1.5
+STARTING = 8.0
+"""Seconds that a process may take to start, on a busy machine."""
 
 
 def database_url(directory: Path) -> str:
@@ -29,44 +35,95 @@ def database_url(directory: Path) -> str:
     return f"{scheme}://{user}@{values['HOST']}{port}/{quote(values['NAME'])}"
 
 
+def settings_for(port: int) -> dict[str, Any]:
+    """Return the settings that let webhooks reach a receiver on loopback, under leases that soon run out."""
+    return {
+        "ALLOWED_SCHEMES": ["http"],
+        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "ALLOWED_PORTS": [port],
+        "LEASE": LEASE,
+        "HEARTBEAT": 0.3,
+    }
+
+
 class Processes:
     """Starts them, all with the same settings."""
 
-    def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
-        self._environment = {
+    def __init__(self, url: str, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+        self.url = url
+        self._settings = dict(settings)
+        self._extra = dict(environment or {})
+
+    def but(self, *, environment: Mapping[str, str] | None = None, **settings: Any) -> Processes:
+        """Return such as work on the same database with other settings, or another environment."""
+        return Processes(self.url, {**self._settings, **settings}, {**self._extra, **(environment or {})})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process finds in its environment."""
+        return {
             **os.environ,
-            "TMS_DATABASE": url,
-            "TMS_SCENARIO": json.dumps(dict(settings)),
+            "TMS_DATABASE": self.url,
+            "TMS_SCENARIO": json.dumps(self._settings),
             "DJANGO_SETTINGS_MODULE": "tests.scenarios.settings",
+            **self._extra,
         }
 
     def run(self, *arguments: str) -> str:
-        """Run a Python module to its end and return what it printed."""
-        done = subprocess.run(
+        """Run a Python module to its end and return what it printed; fail the test where that ends badly."""
+        done = self.attempt(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a Python module to its end, however that is."""
+        return subprocess.run(
             [sys.executable, "-m", *arguments],
-            env=self._environment,
+            env=self.environment,
             cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     @contextmanager
-    def drain(self) -> Iterator[subprocess.Popen[str]]:
-        """Start a drain; if it still runs at the end of the block, it is killed."""
+    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a Python module; if it still runs at the end of the block, it is killed, and what it started too."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "django", "webhooks_drain", "--json", "--seconds", str(PATIENCE)],
-            env=self._environment,
+            [sys.executable, "-m", *arguments],
+            env=self.environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,
         )
         with process:
             try:
                 yield process
             finally:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def drain(self, *, seconds: float = PATIENCE) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Start a drain; if it still runs at the end of the block, it is killed."""
+        return self.start("django", "webhooks_drain", "--json", "--seconds", str(seconds))
+
+    def cluster(self) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Start a django-q2 cluster; it is killed at the end of the block."""
+        return self.start("django", "qcluster")
+
+
+def stop(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Ask a drain to stop, and return what it says that it did."""
+    process.send_signal(signal.SIGTERM)
+    return tally_of(process)
+
+
+def tally_of(process: subprocess.Popen[str], *, seconds: float = PATIENCE) -> dict[str, int]:
+    """Wait until a drain ends, which it has to do well and in time, and return what it says that it did."""
+    printed, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0
+    tally: dict[str, int] = json.loads(printed)
+    return tally

@@ -6,6 +6,9 @@ import json
 import os
 
 from tests.settings import *  # noqa: F403
-from tests.settings import TMS_WEBHOOKS
+from tests.settings import DATABASES, TMS_WEBHOOKS
 
 TMS_WEBHOOKS = {**TMS_WEBHOOKS, **json.loads(os.environ.get("TMS_SCENARIO", "{}"))}
+
+# What a URL can't say: the values there are strings.
+DATABASES["default"]["OPTIONS"] |= json.loads(os.environ.get("TMS_SCENARIO_OPTIONS", "{}"))

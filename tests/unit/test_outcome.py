@@ -238,6 +238,7 @@ def test_a_message_is_always_one_short_line(status: int, location: str) -> None:
         (ErrorClass.INVALID_URL, {"permanent": True, "counts_for_health": False}),
         (ErrorClass.BODY_TOO_LARGE, {"permanent": True, "counts_for_health": False}),
         (ErrorClass.SECRET_UNREADABLE, {"permanent": True, "counts_for_health": False}),
+        (ErrorClass.RENDER_FAILED, {"permanent": True, "counts_for_health": False}),
     ],
 )
 def test_an_error_is_judged_by_its_class(error_class: ErrorClass, expected: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.catalogue import registry
+from tms_webhooks.delivery import rendering
 from tms_webhooks.event_names import EVERYTHING
 from tms_webhooks.models import Subscription, Webhook
 
@@ -16,8 +17,10 @@ from tms_webhooks.models import Subscription, Webhook
 if TYPE_CHECKING:
     _WebhookForm = forms.ModelForm[Webhook]
     _SubscriptionForm = forms.ModelForm[Subscription]
+    _SubscriptionFormSet = forms.BaseInlineFormSet[Any, Any, Any]
 else:
     _WebhookForm = _SubscriptionForm = forms.ModelForm
+    _SubscriptionFormSet = forms.BaseInlineFormSet
 
 _SEPARATOR = re.compile(r"[\s,;]+")
 _BEGINS_LIKE_A_LIST = re.compile(r"[\[\d.+-]")
@@ -57,6 +60,14 @@ class WebhookForm(_WebhookForm):
         ),
     )
 
+    def _post_clean(self) -> None:
+        """Check content and URL once the webhook has its new values, against all events that there are."""
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            problems = rendering.problems_of(self.instance, registry.all_types())
+            if problems is not None:
+                self.add_error(None, problems)
+
 
 class SubscriptionForm(_SubscriptionForm):
     """One event of a webhook, chosen from all there are."""
@@ -67,6 +78,23 @@ class SubscriptionForm(_SubscriptionForm):
         if "event_type" in self.fields:
             # Not a ChoiceField: the model's own words for an event that does not exist name those that look like it.
             self.fields["event_type"].widget = forms.Select(choices=event_choices(self["event_type"].value()))
+
+
+class SubscriptionFormSet(_SubscriptionFormSet):
+    """The events of a webhook."""
+
+    def clean(self) -> None:
+        """Check content and URL against the events that are chosen, where they are right for any at all."""
+        super().clean()
+        if any(self.errors):
+            return
+        patterns = [form.cleaned_data.get("event_type", "") for form in self.forms if form not in self.deleted_forms]
+        chosen = [event_type for pattern in patterns for event_type in registry.expand(pattern)]
+        webhook = self.instance
+        if chosen and rendering.problems_of(webhook, registry.all_types()) is None:
+            problems = rendering.problems_of(webhook, list(dict.fromkeys(chosen)))
+            if problems is not None:
+                raise forms.ValidationError([error for errors in problems.error_dict.values() for error in errors])
 
 
 def event_choices(current: str | None = None) -> Choices:

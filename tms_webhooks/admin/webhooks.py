@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.bases import ModelAdmin, TabularInline
-from tms_webhooks.admin.forms import SubscriptionForm, WebhookForm
+from tms_webhooks.admin.forms import SubscriptionForm, SubscriptionFormSet, WebhookForm
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import SecretError
@@ -36,6 +36,7 @@ class SubscriptionInline(TabularInline):
 
     model = Subscription
     form = SubscriptionForm
+    formset = SubscriptionFormSet
     fields = ("event_type", "more_than_days", "less_than_days")
     extra = 1
 
@@ -70,6 +71,16 @@ class WebhookAdmin(ModelAdmin):
                     "max_in_flight",
                     "rate_limit_per_second",
                 )
+            },
+        ),
+        (
+            _("Body"),
+            {
+                "fields": ("format", "payload", "content", "payload_version"),
+                "description": _(
+                    "Tokens are paths into the standard event, such as {data.user.email}, or names of the training "
+                    "system’s API, such as {UserEmail}; {id} is the event’s id, {data.id} that of what it tells of."
+                ),
             },
         ),
         (
@@ -149,7 +160,7 @@ class WebhookAdmin(ModelAdmin):
     def header_names(self, obj: Webhook) -> str:
         """Name the headers, without their values."""
         try:
-            return ", ".join(parse_headers(reveal(obj.headers))) or "-"
+            return ", ".join(parse_headers(reveal(obj.headers), custom_body=True)) or "-"
         except SecretError:
             return str(_("They can't be decrypted with the keys at hand: enter them anew."))
         except ValidationError:

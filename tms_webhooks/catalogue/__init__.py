@@ -16,12 +16,14 @@ from tms_webhooks.catalogue.registry import (
     temporarily,
 )
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_name, status_value
+from tms_webhooks.catalogue.versions import OlderVersion, register_older
 
 __all__ = [
     "EventType",
     "Field",
     "FieldKind",
     "Noun",
+    "OlderVersion",
     "all_types",
     "expand",
     "get",
@@ -30,6 +32,7 @@ __all__ = [
     "names_matching",
     "nearest",
     "register",
+    "register_older",
     "status_name",
     "status_value",
     "temporarily",

@@ -191,13 +191,18 @@ def envelope_schema(name: str, *, version: int, title: str, summary: str, fields
     }
     return {
         "$schema": DIALECT,
-        "$id": f"urn:tms-webhooks:event:{name}:{version}",
+        "$id": schema_id(name, version),
         "title": name,
         "description": summary,
         "type": "object",
         "properties": properties,
         "required": list(properties),
     }
+
+
+def schema_id(name: str, version: int) -> str:
+    """Return the URI of the schema of an event type in a version."""
+    return f"urn:tms-webhooks:event:{name}:{version}"
 
 
 def _object(tree: Mapping[str, Any], *, partial: bool) -> JSONSchema:

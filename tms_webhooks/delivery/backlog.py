@@ -110,7 +110,7 @@ def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
 
 def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
     rows = Webhook.objects.existing()
-    chosen = rows.filter(among(Webhook, ids, using=rows.db))
+    chosen = rows.filter(among(ids))
     return {webhook.pk: webhook for webhook in chosen.only("enabled", "deleted_at", "paused_until", "ordered")}
 
 

@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
-from django.db import DatabaseError, close_old_connections, router
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections, router
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
@@ -33,7 +34,7 @@ from tms_webhooks.queues.wakeup import Listener
 
 # Results are written down when there are so many, when the first has waited so long, or when no more come for a moment.
 RESULTS_AT_ONCE = 256
-RESULTS_LATEST = 0.05
+RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
 
@@ -85,6 +86,8 @@ class Drain:
         self._renewed_at = monotonic()
         self._looked_at = 0.0
         self._rung = False
+        self._ringing = False
+        self._write_at = 0.0
 
     def run(
         self,
@@ -152,7 +155,7 @@ class Drain:
         try:
             self._take_back()
             fanned, claimed = self._look_for_events(), self._claim()
-        except DatabaseError:
+        except DatabaseTrouble:
             self._adrift = True
             self._recover()
             return True
@@ -164,7 +167,10 @@ class Drain:
         return bool(fanned or claimed)
 
     def _wake(self) -> None:
-        self._mailbox.put(None)
+        # One ring in the mailbox is enough: results must not wait behind hundreds of them.
+        if not self._ringing:
+            self._ringing = True
+            self._mailbox.put(None)
 
     def _rest(self, listener: Listener | None, end: float | None) -> None:
         """Wait, with nothing in hand, until somebody rings, something comes due, or it is time to look again."""
@@ -172,7 +178,7 @@ class Drain:
         try:
             now = self._clock()
             due_at = next_due_at(now)
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
             return
         if due_at is not None:
@@ -181,7 +187,7 @@ class Drain:
             longest = min(longest, max(0.0, end - monotonic()))
         try:
             while self._mailbox.get(timeout=longest) is None:
-                longest = 0.0
+                self._ringing, longest = False, 0.0
         except Empty:
             pass
 
@@ -208,18 +214,21 @@ class Drain:
     def _collect(self, *, wait: float) -> None:
         """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down.
 
-        They are written together while they keep coming, and at once when they don't.
+        They are written together while they keep coming, and at once when they don't. A ring lets them wait a little:
+        new events go out first.
         """
-        latest = monotonic() + wait
+        until = self._write_at if self._unwritten else monotonic() + wait
         try:
             while len(self._unwritten) < RESULTS_AT_ONCE and (self._unwritten or self._open):
                 pause = RESULTS_PAUSE if self._unwritten else wait
-                result = self._mailbox.get(timeout=max(0.0, min(pause, latest - monotonic())))
+                result = self._mailbox.get(timeout=max(0.0, min(pause, until - monotonic())))
                 if result is None:
-                    self._rung = True
+                    self._ringing, self._rung = False, True
+                    if self._unwritten and monotonic() < until:
+                        return
                     break
                 if not self._unwritten:
-                    latest = monotonic() + RESULTS_LATEST
+                    until = self._write_at = monotonic() + RESULTS_LATEST
                 self._unwritten.add(result)
         except Empty:
             pass
@@ -229,7 +238,7 @@ class Drain:
     def _write(self) -> None:
         try:
             results, stopped = self._unwritten.write()
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
             return
         self._hand.difference_update(result.parcel.delivery_id for result in results)
@@ -244,7 +253,7 @@ class Drain:
         self._hand.difference_update(unsent)
         try:
             give_back(unsent, token=self.token, now=self._clock())
-        except DatabaseError:
+        except DatabaseTrouble:
             self._adrift = True
             self._recover()
 
@@ -263,7 +272,7 @@ class Drain:
         try:
             if self._open:
                 Delivery.objects.all().renew(token=self.token, until=self._lease_end(self._clock()))
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
             return
         self._renewed_at = monotonic()
@@ -272,7 +281,7 @@ class Drain:
         """Give back every lease. If that fails, they run out by themselves."""
         try:
             Delivery.objects.all().release(token=self.token, now=self._clock())
-        except DatabaseError:
+        except DatabaseTrouble:
             self._recover()
 
     def _lease_end(self, now: datetime) -> datetime:

@@ -27,7 +27,13 @@ LONGEST_WAIT = 366 * 86_400.0
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 
 OUR_OWN_FAULT = frozenset(
-    {ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL, ErrorClass.BODY_TOO_LARGE, ErrorClass.SECRET_UNREADABLE}
+    {
+        ErrorClass.BLOCKED_ADDRESS,
+        ErrorClass.INVALID_URL,
+        ErrorClass.BODY_TOO_LARGE,
+        ErrorClass.SECRET_UNREADABLE,
+        ErrorClass.RENDER_FAILED,
+    }
 )
 """Errors from before a request left: trying again can't help, and the receiver is not to blame."""
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 
 from tms_webhooks.choices import ErrorClass, Lane
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.rendering import Content, Line, contents_of, shape_of
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.statements import numbers, read
+from tms_webhooks.payloads.formats import JSON, Shape
 from tms_webhooks.validators import parse_headers
+
+MOST_BYTES = 4
+"""That a character takes in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +43,7 @@ class Route:
     max_retries: int | None
     cap: int = 1
     problem: DeliveryError | None = None
+    shape: Shape = field(default_factory=Shape)
 
     def __repr__(self) -> str:
         return f"<Route of webhook {self.webhook_id}>"
@@ -45,7 +52,8 @@ class Route:
 class Parcel(NamedTuple):
     """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
 
-    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health.
+    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health. Without a ``url`` it
+    goes to that of its route; ``problem`` says why it can't be sent.
     """
 
     delivery_id: int
@@ -55,6 +63,9 @@ class Parcel(NamedTuple):
     single: bool
     body: bytes
     route: Route
+    content_type: str = JSON
+    url: str | None = None
+    problem: DeliveryError | None = None
 
     @property
     def webhook_id(self) -> int:
@@ -75,12 +86,16 @@ WHERE d.id IN ({ids}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.lan
 def pack(
     ids: Sequence[int], *, token: str, now: datetime, webhooks: Mapping[int, Webhook], caps: Mapping[int, int]
 ) -> list[Parcel]:
-    """Read what ``token`` holds of these deliveries, which are for some of these webhooks, in two queries."""
+    """Read what ``token`` holds of these deliveries, which are for some of these webhooks.
+
+    That takes two queries where all of them get an event for the first time and as it is stored, and otherwise one or
+    two more.
+    """
     lines = read(HELD, [token], ids=numbers(ids))
     wanted = {line[1] for line in lines}
-    secrets = WebhookSecret.objects.signing(now).of(wanted)
+    secrets = WebhookSecret.objects.signing(wanted, now=now)
     routes = {pk: _route(webhooks[pk], secrets.get(pk, ()), cap=caps.get(pk, 1)) for pk in wanted}
-    return [
+    parcels = [
         Parcel(
             pk,
             PUBLIC_PREFIX + uid.replace("-", ""),
@@ -92,32 +107,54 @@ def pack(
         )
         for pk, webhook_id, attempts, charged, lane, uid, body in lines
     ]
+    contents = _contents(lines, routes)
+    return [_with(parcel, contents.get(parcel.delivery_id)) for parcel in parcels] if contents else parcels
 
 
-def _route(webhook: Webhook, sealed: Sequence[Sealed | str], *, cap: int) -> Route:
+def _with(parcel: Parcel, content: Content | None) -> Parcel:
+    return parcel if content is None else parcel._replace(**content._asdict())
+
+
+def _contents(lines: Sequence[tuple[Any, ...]], routes: Mapping[int, Route]) -> Mapping[int, Content]:
+    """Return what to send where it is, or may be, something else than the event's own body."""
+    plain = {pk for pk, route in routes.items() if route.shape.is_plain and not route.shape.has_tokens}
+    short = app_settings.BODY_LIMIT // MOST_BYTES
+    # By the webhook, the attempts and the body.
+    odd = [line for line in lines if line[2] or line[1] not in plain or len(line[6]) > short]
+    if not odd:
+        return {}
+    shapes = {pk: route.shape for pk, route in routes.items()}
+    blocked = {pk for pk, route in routes.items() if route.problem is not None}
+    return contents_of([Line(line[0], line[1], line[2], line[6]) for line in odd], shapes, blocked=blocked)
+
+
+def _route(webhook: Webhook, sealed: Sequence[Sealed], *, cap: int) -> Route:
     headers, secrets, problem = _private_parts(webhook, sealed)
+    # Its content type goes with the body.
+    others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     return Route(
         webhook_id=webhook.pk,
         verb=webhook.verb,
         url=webhook.url,
-        headers=headers,
+        headers=others,
         secrets=secrets,
         timeout=float(webhook.timeout_seconds),
         schedule=webhook.schedule,
         max_retries=webhook.max_retries,
         cap=cap,
         problem=problem,
+        shape=shape_of(webhook, headers),
     )
 
 
 def _private_parts(
-    webhook: Webhook, sealed: Sequence[Sealed | str]
+    webhook: Webhook, sealed: Sequence[Sealed]
 ) -> tuple[Mapping[str, str], Sequence[str], DeliveryError | None]:
     try:
-        secrets = [reveal(value) for value in sealed]
+        secrets = [value.reveal() for value in sealed]
         for secret in secrets:
             secret_key(secret)
-        return parse_headers(reveal(webhook.headers)), secrets, None
+        return parse_headers(reveal(webhook.headers), custom_body=True), secrets, None
     except SecretError as error:
         problem = str(error)
     except ValueError:

@@ -61,8 +61,7 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
         )
         given_up = [result for result in failed if decisions[result.parcel.delivery_id] is None]
         disabled = alarm.raise_for([_alarming(result) for result in given_up if not result.parcel.single], now=now)
-    for result in mine:
-        _tell(result, decisions.get(result.parcel.delivery_id))
+    _tell(mine, decisions)
     return {*paused, *disabled}
 
 
@@ -167,8 +166,21 @@ def _line(result: Result, decision: RetryDecision | None, *, late: bool) -> Atte
     )
 
 
-def _tell(result: Result, decision: RetryDecision | None) -> None:
-    parcel, outcome = result.parcel, result.outcome
+def _tell(results: Sequence[Result], decisions: Mapping[int, RetryDecision | None]) -> None:
+    if logger.isEnabledFor(logging.INFO):
+        for result in results:
+            _log(result, decisions.get(result.parcel.delivery_id))
+    if signals.attempt_recorded.has_listeners(Delivery):
+        for result in results:
+            _tell_of_attempt(result, decisions.get(result.parcel.delivery_id))
+    if signals.delivery_finished.has_listeners(Delivery):
+        for result in results:
+            if decisions.get(result.parcel.delivery_id) is None:
+                _tell_of_end(result)
+
+
+def _log(result: Result, decision: RetryDecision | None) -> None:
+    parcel = result.parcel
     logger.info(
         "attempt event=%s delivery=%s webhook=%s number=%s status=%s error=%s ms=%s next=%s",
         parcel.event_id,
@@ -176,31 +188,37 @@ def _tell(result: Result, decision: RetryDecision | None) -> None:
         parcel.webhook_id,
         parcel.number,
         result.status,
-        outcome.error_class,
+        result.outcome.error_class,
         round(result.seconds * 1000),
         None if decision is None else round(decision.delay, 1),
     )
-    if signals.attempt_recorded.has_listeners(Delivery):
-        signals.attempt_recorded.send_robust(
-            Delivery,
-            delivery_id=parcel.delivery_id,
-            event_id=parcel.event_id,
-            webhook_id=parcel.webhook_id,
-            number=parcel.number,
-            started_at=result.started_at,
-            seconds=result.seconds,
-            status_code=result.status,
-            error_class=outcome.error_class or "",
-            next_delay=None if decision is None else decision.delay,
-        )
-    if decision is None and signals.delivery_finished.has_listeners(Delivery):
-        signals.delivery_finished.send_robust(
-            Delivery,
-            delivery_id=parcel.delivery_id,
-            event_id=parcel.event_id,
-            webhook_id=parcel.webhook_id,
-            status=_final_status(result).value,
-        )
+
+
+def _tell_of_attempt(result: Result, decision: RetryDecision | None) -> None:
+    parcel = result.parcel
+    signals.attempt_recorded.send_robust(
+        Delivery,
+        delivery_id=parcel.delivery_id,
+        event_id=parcel.event_id,
+        webhook_id=parcel.webhook_id,
+        number=parcel.number,
+        started_at=result.started_at,
+        seconds=result.seconds,
+        status_code=result.status,
+        error_class=result.outcome.error_class or "",
+        next_delay=None if decision is None else decision.delay,
+    )
+
+
+def _tell_of_end(result: Result) -> None:
+    parcel = result.parcel
+    signals.delivery_finished.send_robust(
+        Delivery,
+        delivery_id=parcel.delivery_id,
+        event_id=parcel.event_id,
+        webhook_id=parcel.webhook_id,
+        status=_final_status(result).value,
+    )
 
 
 def give_back(ids: Collection[int], *, token: str, now: datetime) -> None:

@@ -71,8 +71,9 @@ def _send(parcel: Parcel, watching: Sequence[Observation], *, client: Client, cl
 
 def _request(parcel: Parcel, now: datetime, watching: Sequence[Observation]) -> Request:
     route = parcel.route
-    if route.problem is not None:
-        raise route.problem
+    problem = route.problem or parcel.problem
+    if problem is not None:
+        raise problem
     if len(parcel.body) > app_settings.BODY_LIMIT:
         raise DeliveryError(
             f"the body has {len(parcel.body)} bytes, more than BODY_LIMIT",
@@ -86,7 +87,7 @@ def _request(parcel: Parcel, now: datetime, watching: Sequence[Observation]) -> 
     headers = {
         **observers.headers_of(watching, taken=route.headers),
         **route.headers,
-        "content-type": "application/json",
+        "content-type": parcel.content_type,
         "user-agent": USER_AGENT,
         "tms-delivery-id": str(parcel.delivery_id),
         "tms-attempt": str(parcel.number),
@@ -94,7 +95,7 @@ def _request(parcel: Parcel, now: datetime, watching: Sequence[Observation]) -> 
     }
     return Request(
         method=route.verb,
-        url=route.url,
+        url=route.url if parcel.url is None else parcel.url,
         headers=headers,
         body=parcel.body,
         deadline=route.timeout or app_settings.DEADLINE,

@@ -115,9 +115,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=150, verbose_name='name')),
-                ('url', models.CharField(help_text='Where to send the requests. It must answer with 2xx within the timeout.', max_length=2000, validators=[tms_webhooks.validators.validate_webhook_url], verbose_name='URL')),
+                ('url', models.CharField(help_text='Where to send the requests, with {tokens} in path and query. It must answer with 2xx in time.', max_length=2000, validators=[tms_webhooks.validators.validate_webhook_url], verbose_name='URL')),
                 ('verb', models.CharField(choices=[('POST', 'POST'), ('PUT', 'PUT'), ('PATCH', 'PATCH'), ('GET', 'GET'), ('DELETE', 'DELETE')], default='POST', max_length=6, verbose_name='verb')),
-                ('headers', tms_webhooks.models.encryption.EncryptedTextField(blank=True, default='', help_text='One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted.', validators=[tms_webhooks.validators.validate_headers], verbose_name='headers')),
+                ('headers', tms_webhooks.models.encryption.EncryptedTextField(blank=True, default='', help_text='One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted.', validators=[tms_webhooks.validators.validate_header_lines], verbose_name='headers')),
+                ('format', models.CharField(choices=[('standard', 'Standard'), ('skillable', 'Skillable API'), ('cloudevents', 'CloudEvents'), ('custom', 'Custom content')], default='standard', help_text='What the body looks like.', max_length=12, verbose_name='format')),
+                ('payload', models.CharField(choices=[('full', 'Everything'), ('no_personal', 'No personal fields'), ('thin', 'Ids only')], default='full', help_text='How much of an event is sent.', max_length=12, verbose_name='payload')),
+                ('content', models.TextField(blank=True, default='', help_text='For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}.', validators=[django.core.validators.MaxLengthValidator(65536)], verbose_name='content')),
+                ('payload_version', models.PositiveSmallIntegerField(blank=True, help_text="The newest version of an event's schema that the receiver understands; empty: whatever is newest.", null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='payload version')),
                 ('delay_seconds', models.PositiveIntegerField(default=0, help_text='Wait this long before the first attempt.', validators=[django.core.validators.MaxValueValidator(86400)], verbose_name='delay seconds')),
                 ('timeout_seconds', models.PositiveSmallIntegerField(default=20, help_text='Give up an attempt after this long.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(30)], verbose_name='timeout seconds')),
                 ('max_retries', models.PositiveSmallIntegerField(blank=True, help_text='How often to try again, 0 to 10; empty: as often as the schedule has delays.', null=True, validators=[django.core.validators.MaxValueValidator(10)], verbose_name='max retries')),
@@ -190,7 +194,7 @@ class Migration(migrations.Migration):
                 ('lease', models.CharField(blank=True, default='', editable=False, max_length=36, verbose_name='lease')),
                 ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
                 ('charged', models.PositiveIntegerField(default=0, verbose_name='charged attempts')),
-                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
+                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('render_failed', 'Body not rendered'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
                 ('reopened_at', models.DateTimeField(null=True, verbose_name='reopened at')),
                 ('finished_at', models.DateTimeField(null=True, verbose_name='finished at')),
@@ -218,6 +222,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='DeliveryBody',
+            fields=[
+                ('delivery', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tms_webhooks.delivery', verbose_name='delivery')),
+                ('content_type', models.CharField(blank=True, default='', max_length=255, verbose_name='content type')),
+                ('body', models.TextField(blank=True, default='', verbose_name='body')),
+            ],
+            options={
+                'verbose_name': 'delivery body',
+                'verbose_name_plural': 'delivery bodies',
+            },
+        ),
+        migrations.CreateModel(
             name='DeliveryAttempt',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -226,7 +242,7 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(verbose_name='started at')),
                 ('duration_ms', models.PositiveIntegerField(verbose_name='duration (ms)')),
                 ('status_code', models.PositiveSmallIntegerField(null=True, verbose_name='status code')),
-                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
+                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('render_failed', 'Body not rendered'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
                 ('message', models.CharField(blank=True, default='', max_length=500, verbose_name='message')),
                 ('response_body', models.TextField(blank=True, default='', verbose_name='response body')),
                 ('next_delay', models.FloatField(null=True, verbose_name='next delay (s)')),
@@ -295,7 +311,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'lane', 'due_at'], name='tms_delivery_claim'),
+            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'lane', 'due_at', 'id'], name='tms_delivery_claim'),
         ),
         migrations.AddIndex(
             model_name='delivery',

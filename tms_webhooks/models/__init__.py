@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from tms_webhooks.models.attempt import DeliveryAttempt
+from tms_webhooks.models.body import DeliveryBody
 from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.models.drain import DrainSlot
 from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import Occurrence, ScanCursor
+from tms_webhooks.models.secret import WebhookSecret
 from tms_webhooks.models.subscription import Subscription
-from tms_webhooks.models.webhook import Webhook, WebhookSecret
+from tms_webhooks.models.webhook import Webhook
 
 __all__ = [
     "Delivery",
     "DeliveryAttempt",
+    "DeliveryBody",
     "DrainSlot",
     "Event",
     "EventSequence",

@@ -44,7 +44,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def among(self, ids: Iterable[int]) -> DeliveryQuerySet:
         """Keep those with these keys."""
-        return self.filter(among(Delivery, ids, using=self.db))
+        return self.filter(among(ids))
 
     def due(self, now: datetime) -> DeliveryQuerySet:
         """Keep those that a worker may claim: due, or held under a lease that ran out."""
@@ -99,8 +99,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
-        return self.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING)).update(
-            status=status, due_at=None, finished_at=now
+        # `open` says nothing new, and names the index: the finished ones of a webhook are many.
+        return (
+            self.open()
+            .filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING))
+            .update(status=status, due_at=None, finished_at=now)
         )
 
 
@@ -176,7 +179,7 @@ class Delivery(models.Model):
             models.Index(fields=["webhook", "id"], name="tms_delivery_of_webhook"),
             # claim.py: the next ones of one webhook.
             models.Index(
-                fields=["webhook", "lane", "due_at"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
+                fields=["webhook", "lane", "due_at", "id"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
             ),
             # claim.py: is anything due, and when next?
             models.Index(fields=["due_at"], name="tms_delivery_due", condition=Q(due_at__isnull=False)),

@@ -6,14 +6,12 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, router
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.models.keys import among
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subscription import Subscription
 
@@ -63,10 +61,6 @@ class EventQuerySet(models.QuerySet["Event"]):
     def to_fan_out(self) -> EventQuerySet:
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
-
-    def among(self, ids: Iterable[int]) -> EventQuerySet:
-        """Keep those with these keys."""
-        return self.filter(among(Event, ids, using=self.db))
 
 
 class Event(models.Model):

@@ -51,7 +51,7 @@ def moment(value: datetime) -> Any:
 
 def numbers(keys: Iterable[int]) -> str:
     """Return keys as they stand in ``IN (…)`` and ``NOT IN (…)``; where there are none, one that no row has."""
-    return ", ".join([str(int(key)) for key in keys]) or "0"
+    return ", ".join(map(str, map(int, keys))) or "0"
 
 
 def for_update(*, skip_locked: bool = False) -> str:

@@ -1,11 +1,9 @@
-"""A webhook: where an organization wants to be told, and the secrets that sign what it is told."""
+"""A webhook: where an organization wants to be told, and how."""
 
 from __future__ import annotations
 
 import base64
 import secrets
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.shape import Shaped
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager
+
+    from tms_webhooks.models.secret import WebhookSecret
 
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
@@ -43,7 +43,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
 
 
-class Webhook(models.Model):
+class Webhook(Shaped):
     """One receiver of one organization."""
 
     organization = models.ForeignKey(
@@ -54,16 +54,9 @@ class Webhook(models.Model):
         _("URL"),
         max_length=2000,
         validators=[validators.validate_webhook_url],
-        help_text=_("Where to send the requests. It must answer with 2xx within the timeout."),
+        help_text=_("Where to send the requests, with {tokens} in path and query. It must answer with 2xx in time."),
     )
     verb = models.CharField(_("verb"), max_length=6, choices=choices.Verb.choices, default=choices.Verb.POST)
-    headers = EncryptedTextField(
-        _("headers"),
-        blank=True,
-        default="",
-        validators=[validators.validate_headers],
-        help_text=_("One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
-    )
     delay_seconds = models.PositiveIntegerField(
         _("delay seconds"),
         default=0,
@@ -207,7 +200,8 @@ class Webhook(models.Model):
 
         Raises `SecretError` where one of them can't be decrypted.
         """
-        return [reveal(value) for value in WebhookSecret.objects.signing(now).of([self.pk]).get(self.pk, ())]
+        rows: Any = self.secrets
+        return [value.reveal() for value in rows.signing([self.pk], now=now).get(self.pk, ())]
 
     def rotate_secret(self, *, now: datetime | None = None, overlap: timedelta | None = None) -> str:
         """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
@@ -271,41 +265,3 @@ class Webhook(models.Model):
 def new_secret() -> str:
     """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, as Standard Webhooks has it."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
-    """Secrets by whether they sign."""
-
-    def signing(self, now: datetime) -> WebhookSecretQuerySet:
-        """Keep those that sign at ``now``, newest first."""
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
-
-    def of(self, webhooks: Iterable[int]) -> Mapping[int, Sequence[Sealed | str]]:
-        """Return the values of each webhook that has any, by its key, in the order of this queryset."""
-        found: dict[int, list[Sealed | str]] = defaultdict(list)
-        for webhook_id, value in self.filter(webhook__in=webhooks).values_list("webhook_id", "value"):
-            found[webhook_id].append(value)
-        return found
-
-
-class WebhookSecret(models.Model):
-    """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
-
-    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
-    value = EncryptedTextField(_("value"))
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
-
-    objects = WebhookSecretQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("webhook secret")
-        verbose_name_plural = _("webhook secrets")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["webhook"], condition=Q(expires_at__isnull=True), name="tms_webhook_one_current_secret"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"secret {self.pk} of webhook {self.webhook_id}"

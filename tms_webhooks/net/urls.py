@@ -189,6 +189,8 @@ def _check_characters(url: str) -> None:
 
 
 def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
+    if "{" in authority:
+        raise _refused("it has a token in its host or port", "use tokens in the path and the query only")
     if "@" in authority:
         # The part itself may be a password, so the message doesn't repeat it.
         raise _refused("it has a user name or password ('@')", "remove it, and use a header or the signature instead")

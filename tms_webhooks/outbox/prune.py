@@ -10,7 +10,7 @@ from django.db import models, router, transaction
 from django.db.models import Exists, OuterRef
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Occurrence
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Occurrence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Pruned:
 
 
 def prune(now: datetime) -> Pruned:
-    """Blank old payloads, and delete old attempts, events with their deliveries, and marks of what was told.
+    """Blank old payloads in whatever format, and delete old attempts, events with their deliveries, and marks of what was told.
 
     What a delivery that is still open needs is left alone, however old it is, and so is what somebody works on right
     now. The numbers that events get stay. A mark is kept until its date is as old as the events that are deleted; one
@@ -63,6 +63,7 @@ def _blank(events: models.QuerySet[Event]) -> int:
             if not keys:
                 return total
             total += _rows(Event).filter(pk__in=keys).update(body="")
+            _delete(DeliveryBody.objects.using(events.db).of_events(keys))
 
 
 def _delete_events(events: models.QuerySet[Event]) -> int:
@@ -72,6 +73,7 @@ def _delete_events(events: models.QuerySet[Event]) -> int:
     while keys := _first(events):
         closed = _rows(Delivery).filter(event__in=keys, due_at__isnull=True)
         _delete(_rows(DeliveryAttempt).filter(delivery__in=closed.values("pk")))
+        _delete(_rows(DeliveryBody).filter(delivery__in=closed.values("pk")))
         _delete(closed)
         deleted = _delete(_rows(Event).filter(pk__in=keys).exclude(Exists(deliveries)))
         if not deleted:

@@ -12,6 +12,9 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.fields import instant
 
+SEQUENCE = '"sequence":'
+DIGITS = "0123456789"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -62,6 +65,13 @@ def to_text(whole: Mapping[str, Any]) -> str:
     except (TypeError, ValueError) as error:
         raise PayloadError(f"The payload can't be written as JSON: {error}.") from error
     return text
+
+
+def around_number(text: str) -> tuple[str, str]:
+    """Split what `to_text` wrote where the event's number stands, for another number."""
+    # The first that is no part of a string: there, the quotes would have backslashes before them.
+    head, name, tail = text.partition(SEQUENCE)
+    return head + name, tail.lstrip(DIGITS)
 
 
 def from_text(body: str) -> dict[str, Any]:

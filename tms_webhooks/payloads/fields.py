@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
@@ -101,12 +102,18 @@ def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
     """
     nested: dict[str, Json] = {}
     for name, value in flat.items():
-        *parents, leaf = name.split(".")
+        parents, leaf = _segments(name)
         place = nested
         for parent in parents:
             place = place.setdefault(parent, {})
         place[leaf] = value
     return nested
+
+
+@lru_cache(maxsize=4096)
+def _segments(name: str) -> tuple[list[str], str]:
+    *parents, leaf = name.split(".")
+    return parents, leaf
 
 
 def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
@@ -117,7 +124,17 @@ def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
 
 
 def _holds(nested: Json, name: str) -> bool:
+    """Say whether a nested object has a value, be it null, at a dotted name; below a null there is none."""
     first, _, rest = name.partition(".")
     if not isinstance(nested, Mapping) or first not in nested:
         return False
     return _holds(nested[first], rest) if rest else True
+
+
+def value_at(nested: Json, name: str) -> Json:
+    """Return the value at a dotted name; null where there is none."""
+    for segment in name.split("."):
+        if not isinstance(nested, Mapping):
+            return None
+        nested = nested.get(segment)
+    return nested

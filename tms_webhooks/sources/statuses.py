@@ -60,7 +60,10 @@ def read_status(
 def _by_number(value: Any, statuses: type[IntegerChoices]) -> IntegerChoices | None:
     if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal())):
         return None
-    return next((member for member in statuses if member.value == int(value)), None)
+    try:
+        return statuses(int(value))
+    except ValueError:
+        return None
 
 
 def _by_name(value: Any, statuses: type[IntegerChoices]) -> IntegerChoices | None:

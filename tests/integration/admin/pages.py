@@ -51,6 +51,10 @@ def form_of(
         "verb": "POST",
         "url": "https://crm.example.com/hook",
         "headers": "",
+        "format": "standard",
+        "payload": "full",
+        "content": "",
+        "payload_version": "",
         "timeout_seconds": "20",
         "delay_seconds": "0",
         "max_in_flight": "",
@@ -66,6 +70,9 @@ def form_of(
             "name": webhook.name,
             "url": webhook.url,
             "headers": "••••" if webhook.headers else "",
+            "format": webhook.format,
+            "payload": webhook.payload,
+            "content": webhook.content,
             "enabled": "on" if webhook.enabled else "",
         }
     fields |= values

@@ -101,15 +101,15 @@ def test_the_events_are_offered_by_noun(operator):
         assert f'<option value="{pattern}">' in page
 
 
-def test_the_page_has_the_four_parts(operator):
+def test_the_page_has_the_five_parts(operator):
     webhook = WebhookFactory()
 
     response = operator.get(url(Webhook, "change", webhook.pk))
 
     names = [str(fieldset.name) for fieldset in response.context["adminform"]]
-    assert names == ["What", "Where", "When it fails", "Security"]
+    assert names == ["What", "Where", "Body", "When it fails", "Security"]
     names = [str(fieldset.name) for fieldset in operator.get(url(Webhook, "add")).context["adminform"]]
-    assert names == ["What", "Where", "When it fails"]
+    assert names == ["What", "Where", "Body", "When it fails"]
 
 
 # Changing

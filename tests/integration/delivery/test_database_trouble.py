@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event, write_events
 from tests.integration.delivery.trouble import Trouble
@@ -27,11 +27,12 @@ def _no_pause(monkeypatch):
     monkeypatch.setattr("tms_webhooks.delivery.engine.WRITE_PAUSE", 0.001)
 
 
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 @pytest.mark.parametrize("times", [1, 5])
-def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent_again(run, wire, caplog, times):
+def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent_again(run, wire, caplog, times, error):
     webhook = subscribed()
     write_event(webhook.organization)
-    trouble = Trouble("INSERT", ATTEMPTS, times=times)
+    trouble = Trouble("INSERT", ATTEMPTS, times=times, error=error)
 
     with connection.execute_wrapper(trouble):
         tally = run()

@@ -259,3 +259,20 @@ def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drai
 
     assert gate.most_waiting == 3
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 30
+
+
+def test_rings_by_the_hundred_do_not_keep_results_waiting(drain_with):
+    write_events(subscribed(max_in_flight=20).organization, 40)
+    looks = []
+
+    def ring():
+        looks.append(drain._mailbox.qsize())
+        for _ in range(300 if len(looks) < 50 else 0):
+            drain._wake()
+
+    drain = drain_with(ring)
+    tally = drain.run(until_idle=True)
+
+    assert tally.delivered == 40
+    # The results of 40, and one ring.
+    assert max(looks) <= 41

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import DatabaseError, OperationalError
+from django.db import Error, OperationalError
 
 
 class Trouble:
@@ -22,7 +22,7 @@ class Trouble:
         *,
         times: int,
         only: str | None = None,
-        error: type[DatabaseError] = OperationalError,
+        error: type[Error] = OperationalError,
     ) -> None:
         self.verb = verb
         self.table = table

@@ -1,0 +1,124 @@
+"""Content and URL are checked when a webhook is saved, against the events it is saved with."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.admin.pages import form_of, text_of, url
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+CONTENT = '{"grade": {data.grade}}'
+
+
+@pytest.fixture
+def post(operator):
+    """Post the form of a new webhook, or of one that is there; return the page."""
+
+    def post(webhook=None, **values):
+        address = url(Webhook, "add") if webhook is None else url(Webhook, "change", webhook.pk)
+        if webhook is None:
+            values = {"organization": str(OrganizationFactory().pk), **values}
+        return operator.post(address, form_of(webhook, **values), follow=True)
+
+    return post
+
+
+def chosen(*names):
+    return [{"event_type": name} for name in names]
+
+
+def test_a_webhook_is_saved_with_its_format(post):
+    post(
+        format="custom",
+        payload="no_personal",
+        content=CONTENT,
+        payload_version="1",
+        url="https://crm.example.com/{data.id}",
+        headers="Content-Type=application/json",
+        subscriptions=chosen("enrollment.completed"),
+    )
+
+    webhook = Webhook.objects.get()
+    assert (webhook.format, webhook.payload, webhook.payload_version) == ("custom", "no_personal", 1)
+    assert (webhook.content, webhook.url) == (CONTENT, "https://crm.example.com/{data.id}")
+
+
+def test_a_token_that_no_event_has_is_refused_at_its_field(post):
+    response = post(format="custom", content="the {data.gradee}", subscriptions=chosen("enrollment.*"))
+
+    assert not Webhook.objects.exists()
+    (message,) = response.context["adminform"].form.errors["content"]
+    assert message.startswith(
+        "{data.gradee} is no field of the events that this webhook gets. Did you mean {data.grade}"
+    )
+
+
+def test_a_token_that_the_chosen_events_lack_is_refused_beside_them(post):
+    response = post(format="custom", content=CONTENT, subscriptions=chosen("class.*"))
+
+    assert not Webhook.objects.exists()
+    assert "{data.grade} is no field of the events that this webhook gets." in text_of(response)
+
+
+def test_the_events_of_a_webhook_can_not_be_changed_to_such_that_lack_a_token(post):
+    webhook = WebhookFactory(format="custom", content=CONTENT, events=["enrollment.*"])
+    (subscription,) = webhook.subscriptions.all()
+
+    post(webhook, subscriptions=[{"id": subscription.pk, "event_type": "class.*"}])
+    assert webhook.subscriptions.get().event_type == "enrollment.*"
+
+    post(webhook, subscriptions=[{"id": subscription.pk, "event_type": "enrollment.completed"}])
+    assert webhook.subscriptions.get().event_type == "enrollment.completed"
+
+
+def test_a_url_with_a_token_in_its_host_is_refused(post):
+    response = post(url="https://{data.id}.example.com/")
+
+    assert not Webhook.objects.exists()
+    assert "URL: it has a token in its host or port; use tokens in the path and the query only." in text_of(response)
+
+
+@pytest.mark.parametrize("format_", ["standard", "skillable", "cloudevents"])
+def test_only_custom_content_may_have_a_content_type_of_its_own(post, format_):
+    response = post(format=format_, headers="Content-Type=text/plain")
+
+    assert not Webhook.objects.exists()
+    (message,) = response.context["adminform"].form.errors["headers"]
+    assert message == (
+        "Line 1: Content-Type can be set only with a custom body. Remove this line, or use a custom body."
+    )
+
+
+def test_a_stored_content_type_keeps_the_format_custom(post):
+    webhook = WebhookFactory(format="custom", content="x", headers="Content-Type=text/plain", events=["class.*"])
+
+    post(webhook, format="standard")
+    webhook.refresh_from_db()
+    assert webhook.format == "custom"
+
+    post(webhook, format="standard", headers="")
+    webhook.refresh_from_db()
+    assert webhook.format == "standard"
+
+
+def test_the_model_refuses_the_same():
+    webhook = WebhookFactory.build(organization=OrganizationFactory(), headers="content-type=text/plain")
+
+    with pytest.raises(ValidationError) as caught:
+        webhook.full_clean()
+    assert list(caught.value.message_dict) == ["headers"]
+    webhook.format = "custom"
+    webhook.full_clean()
+
+
+def test_a_header_that_is_wrong_is_told_once():
+    webhook = WebhookFactory.build(organization=OrganizationFactory(), headers="no header")
+
+    with pytest.raises(ValidationError) as caught:
+        webhook.full_clean()
+    assert len(caught.value.message_dict["headers"]) == 1

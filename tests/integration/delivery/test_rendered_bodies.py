@@ -1,0 +1,334 @@
+"""A body is made once and sent with every attempt; what can't be made fails alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.fernet import Fernet
+from django.db import DataError, connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
+from tests.integration.delivery.wire import answer
+from tms_webhooks import catalogue
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat
+from tms_webhooks.delivery import replay
+from tms_webhooks.delivery.parcels import pack
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Webhook
+from tms_webhooks.models.body import DeliveryBodyManager
+from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+CUSTOM = PayloadFormat.CUSTOM
+
+
+def limited_to(settings, limit):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT": limit}
+
+
+def large_body(size=3_000):
+    event = catalogue.get("enrollment.enrolled").example()
+    event["data"]["user"]["last_name"] = "x" * size
+    return json.dumps(event)
+
+
+# The same bytes
+
+
+def test_a_retry_sends_the_same_bytes_whatever_the_webhook_says_by_then(run, wire, clock):
+    webhook = subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv")
+    write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+    Webhook.objects.update(format=PayloadFormat.SKILLABLE, content="b", headers="")
+
+    clock.advance(minutes=1)
+    run()
+
+    assert [request.body for request in wire.requests] == [b"a class.cancelled"] * 2
+    assert [request.headers["content-type"] for request in wire.requests] == ["text/csv"] * 2
+
+
+@pytest.mark.parametrize("changed", [{"format": PayloadFormat.SKILLABLE}, {"payload": "thin"}, {"payload_version": 1}])
+def test_what_was_tried_with_the_events_own_body_stays_so(run, wire, clock, changed):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+    Webhook.objects.update(**changed)
+
+    clock.advance(minutes=1)
+    run()
+
+    assert [request.body for request in wire.requests] == [body_of("class.cancelled").encode()] * 2
+    assert not DeliveryBody.objects.exists()
+
+
+def test_what_was_rendered_stays_so_when_the_webhook_asks_for_the_event_itself(run, wire, clock):
+    webhook = subscribed(format=CUSTOM, content="a {type}")
+    write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+    Webhook.objects.update(format=PayloadFormat.STANDARD)
+
+    clock.advance(minutes=1)
+    run()
+
+    assert wire.requests[1].body == b"a class.cancelled"
+
+
+def test_a_format_that_changed_counts_for_what_was_not_tried(run, wire, clock):
+    webhook = subscribed(delay_seconds=60)
+    write_event(webhook.organization)
+    run()
+    Webhook.objects.update(format=CUSTOM, content="a {{type}} is {type}")
+
+    clock.advance(minutes=2)
+    run()
+
+    assert [request.body for request in wire.requests] == [b"a {type} is class.cancelled"]
+
+
+def test_what_is_resent_has_the_same_bytes_and_todays_url(run, wire, clock):
+    webhook = subscribed("/old/{type}", format=CUSTOM, content="a {data.id}")
+    write_event(webhook.organization)
+    run()
+    Webhook.objects.update(content="b", url="https://receiver.example.com/new/{data.id}?{ConfirmationStatusId}")
+
+    replay.resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    run()
+
+    assert [request.body for request in wire.requests] == [b"a 8840"] * 2
+    assert [request.url for request in wire.requests] == [
+        "https://receiver.example.com/old/class.cancelled",
+        "https://receiver.example.com/new/8840?2",
+    ]
+
+
+# What can't be rendered
+
+
+def test_what_can_not_be_rendered_fails_for_good_and_leaves_its_neighbors_alone(run, wire):
+    broken = subscribed("/broken", format=PayloadFormat.SKILLABLE)
+    write_event(broken.organization, body='{"data":{"first_name":"hunter2"}}')
+    write_event(broken.organization)
+    other = subscribed("/other")
+    write_event(other.organization)
+
+    run()
+
+    first, second = broken.deliveries.order_by("pk")
+    assert (first.status, first.error_class) == (DeliveryStatus.FAILED, ErrorClass.RENDER_FAILED)
+    assert (second.status, other.deliveries.get().status) == (DeliveryStatus.DELIVERED, DeliveryStatus.DELIVERED)
+    assert len(wire.requests) == 2
+    attempt = DeliveryAttempt.objects.get(delivery=first)
+    assert attempt.message == "the body can't be rendered: KeyError"
+    broken.refresh_from_db()
+    assert (broken.failures, broken.enabled) == (0, True)
+
+
+def test_our_own_words_tell_why_it_can_not_be_rendered(run):
+    webhook = subscribed(payload="thin")
+    event = json.loads(body_of("class.cancelled"))
+    write_event(webhook.organization, body=json.dumps({**event, "type": "class.forgotten"}))
+
+    run()
+
+    assert DeliveryAttempt.objects.get().message.startswith(
+        'the body can\'t be rendered: There is no event type "class.forgotten"'
+    )
+
+
+def test_what_could_not_be_rendered_is_rendered_anew_when_it_is_recovered(run, wire, clock):
+    webhook = subscribed(payload="thin")
+    event = json.loads(body_of("class.cancelled"))
+    write_event(webhook.organization, body=json.dumps({**event, "type": "class.forgotten"}))
+    run()
+    Event.objects.update(body=json.dumps(event))
+
+    replay.resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    run()
+
+    (request,) = wire.requests
+    assert set(json.loads(request.body)["data"]) == {
+        "id", "external_id", "classroom", "instructor", "course", "organization", "company",
+    }  # fmt: skip
+
+
+def test_where_the_headers_can_not_be_read_the_body_is_made_once_they_can(run, wire, clock):
+    webhook = subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv")
+    good = webhook.headers
+    write_event(webhook.organization)
+    Webhook.objects.update(headers=Sealed(Fernet(Fernet.generate_key()).encrypt(b"x").decode()))
+    run()
+    assert Delivery.objects.get().error_class == ErrorClass.SECRET_UNREADABLE
+    Webhook.objects.update(headers=good)
+
+    replay.resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    run()
+
+    (request,) = wire.requests
+    assert (request.body, request.headers["content-type"]) == (b"a class.cancelled", "text/csv")
+
+
+def test_values_that_make_no_url_fail_for_good_without_being_told(run, wire):
+    webhook = subscribed("/{data.name}/x", format=PayloadFormat.SKILLABLE)
+    event = json.loads(body_of("class.cancelled"))
+    event["data"]["name"] = ".."
+    write_event(webhook.organization, body=json.dumps(event))
+
+    run()
+
+    assert wire.requests == []
+    assert webhook.deliveries.get().error_class == ErrorClass.INVALID_URL
+    assert "is '.' or '..'" in DeliveryAttempt.objects.get().message
+
+
+@pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, CUSTOM])
+def test_a_url_is_never_filled_in_at_the_host(run, wire, format_):
+    webhook = subscribed(format=format_, content="x")
+    Webhook.objects.update(url="https://{data.name}/hook")
+    write_event(webhook.organization)
+
+    run()
+
+    assert wire.requests == []
+    assert webhook.deliveries.get().error_class == ErrorClass.INVALID_URL
+
+
+def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, clock, caplog):
+    webhook = subscribed(format=CUSTOM, content="{data.id}")
+    event = json.loads(body_of("class.cancelled"))
+    for pk in (1, 2, 3):
+        event["data"]["id"] = pk
+        write_event(webhook.organization, body=json.dumps(event))
+    keep = DeliveryBodyManager.keep
+
+    def refuse(self, rows):
+        if any(row.body == "2" for row in rows):
+            raise DataError("not 'hunter2'")
+        keep(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeliveryBodyManager, "keep", refuse)
+        run()
+
+    statuses = list(webhook.deliveries.order_by("pk").values_list("status", "error_class"))
+    assert statuses == [("delivered", ""), ("failed", "render_failed"), ("delivered", "")]
+    assert sorted(request.body for request in wire.requests) == [b"1", b"3"]
+    assert "hunter2" not in caplog.text
+
+    replay.resend(webhook.deliveries.select_related("webhook", "event").get(status="failed"), now=clock.now)
+    run()
+
+    assert wire.requests[-1].body == b"2"
+
+
+# Too large
+
+
+@pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, PayloadFormat.CLOUDEVENTS])
+def test_a_body_over_the_limit_is_sent_in_its_thin_form(settings, run, wire, clock, format_):
+    limited_to(settings, 2_000)
+    webhook = subscribed(format=format_)
+    write_event(webhook.organization, body=large_body())
+    wire.answers = [answer(500)]
+
+    run()
+    clock.advance(minutes=1)
+    run()
+
+    first, second = wire.requests
+    event = json.loads(first.body)
+    event = event if format_ == PayloadFormat.STANDARD else event["data"]
+    assert event["truncated"] is True
+    assert event["data"]["user"] == {"id": 5012, "external_id": "E-20417"}
+    assert second.body == first.body
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
+
+
+def test_a_flat_one_and_a_custom_one_over_the_limit_say_so_too(settings, run, wire):
+    limited_to(settings, 2_000)
+    flat = subscribed("/flat", format=PayloadFormat.SKILLABLE)
+    write_event(flat.organization, body=large_body())
+    own = subscribed("/own", format=CUSTOM, content="of {UserId} {UserLastName} {truncated}")
+    write_event(own.organization, body=large_body())
+
+    run()
+
+    (request,) = wire.to("/flat")
+    assert json.loads(request.body)["Truncated"] is True
+    (request,) = wire.to("/own")
+    assert request.body == b"of 5012  true"
+
+
+@pytest.mark.parametrize("fields", [{}, {"format": CUSTOM, "content": "x" * 1_100}])
+def test_one_that_is_too_large_even_so_fails_for_good(settings, run, wire, fields):
+    limited_to(settings, 1_024)
+    event = json.loads(large_body())
+    event["data"]["user"]["external_id"] = "y" * 1_024
+    webhook = subscribed(**fields)
+    write_event(webhook.organization, body=json.dumps(event))
+
+    run()
+
+    assert wire.requests == []
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.error_class) == (DeliveryStatus.FAILED, ErrorClass.BODY_TOO_LARGE)
+
+
+# What it costs
+
+
+@pytest.fixture
+def packed(clock):
+    """Make deliveries of webhooks with these fields, lease them, and return the statements that packing them takes."""
+
+    def packed(*webhooks, events=20):
+        for webhook in webhooks:
+            write_events(webhook.organization, events)
+        fan_out(clock.now)
+        ids = list(Delivery.objects.values_list("pk", flat=True))
+        Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
+        known = {webhook.pk: webhook for webhook in Webhook.objects.all()}
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            parcels = pack(ids, token="t", now=clock.now, webhooks=known, caps={})
+        assert len(parcels) == events * len(webhooks)
+        statements = [query["sql"] for query in queries]
+        return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]
+
+    return packed
+
+
+def test_packing_events_as_they_are_takes_two_queries(packed):
+    assert len(packed(subscribed(), subscribed())) == 2
+
+
+def test_filling_in_urls_takes_one_more(packed):
+    assert len(packed(subscribed(), subscribed("/{type}"))) == 3
+
+
+def test_rendering_takes_two_more_however_many(packed):
+    statements = packed(subscribed(format=PayloadFormat.SKILLABLE), subscribed(payload="thin"), subscribed())
+
+    assert len(statements) == 4
+    assert DeliveryBody.objects.count() == 40
+
+
+def test_what_is_replayed_from_before_is_rendered_as_the_webhook_asks_today(run, wire, clock):
+    webhook = subscribed(enabled=False)
+    write_event(webhook.organization)
+    run()
+    Webhook.objects.update(enabled=True, format=CUSTOM, content="now")
+
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    while replay.work_on(job, now=clock.now):
+        job.refresh_from_db()
+    run()
+
+    assert [request.body for request in wire.requests] == [b"now"]

@@ -1,0 +1,31 @@
+"""Answers that a receiver keeps back."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.receiver import Answer
+from tests.scenarios.processes import PATIENCE
+
+
+class Held(Answer):
+    """An answer that is not given before the gate is open."""
+
+    gate: threading.Event
+
+    @property
+    def delay(self) -> float:
+        """Wait for the gate, then not at all."""
+        self.gate.wait(PATIENCE)
+        return 0.0
+
+    @delay.setter
+    def delay(self, value: float) -> None:
+        """Ignore what the constructor says."""
+
+
+def held(gate: threading.Event, **values: object) -> Answer:
+    """Return an answer that waits until ``gate`` is set."""
+    answer = Held(**values)
+    answer.gate = gate
+    return answer

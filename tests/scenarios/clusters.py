@@ -1,0 +1,58 @@
+"""Real django-q2 clusters: one that delivers, its workers, and its schedules."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.conf import settings
+from django.test import override_settings
+from django.utils import timezone
+from django_q.models import Schedule
+
+from tests.scenarios.processes import Processes
+from tests.scenarios.tables import Tables
+from tms_webhooks.tasks import install_schedules
+
+QUEUE = "tms_webhooks.queues.django_q.DjangoQQueue"
+SWEEP = "tms_webhooks sweep"
+
+
+def with_django_q(processes: Processes, tables: Tables) -> Processes:
+    """Return processes whose queue is django-q2, with its schedules in the database; a drain there is a short one."""
+    with override_settings(TMS_WEBHOOKS={**settings.TMS_WEBHOOKS, "QUEUE": QUEUE}):
+        install_schedules(using=tables.using)
+    return processes.but(QUEUE=QUEUE, DRAIN_BUDGET=1.0)
+
+
+def let_the_sweep_come(processes: Processes, tables: Tables) -> None:
+    """Do now what a cluster does every half minute: look which schedules are due. The sweep is."""
+    assert Schedule.objects.using(tables.using).filter(name=SWEEP).update(next_run=timezone.now()) == 1
+    processes.run("django", "shell", "--command", "from django_q.scheduler import scheduler; scheduler()")
+
+
+def workers_of(cluster: int, *, number: int) -> list[int]:
+    """Return the process ids of a cluster's workers: the first that its sentinel has started."""
+    (sentinel,) = children_of(cluster)
+    return children_of(sentinel)[:number]
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the ids of a process's children, the oldest first."""
+    children = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdecimal():
+            try:
+                # After the name, which may hold anything: state, parent, ..., and as the 20th the time of its start.
+                fields = (directory / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == parent:
+                children.append((int(fields[19]), int(directory.name)))
+    return [pid for _started, pid in sorted(children)]
+
+
+def send(number: int, pids: list[int]) -> None:
+    """Send a signal to each of these processes."""
+    for pid in pids:
+        os.kill(pid, number)

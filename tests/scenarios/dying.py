@@ -1,0 +1,66 @@
+"""A drain that is killed with -9 while it writes results down, in the third transaction that does.
+
+    python -m tests.scenarios.dying MOMENT
+
+``MOMENT`` is ``recording``, when deliveries have moved on whose attempts are not written yet, or ``recorded``, right after
+the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django
+from django.core.management import call_command
+from django.db import connection
+
+WRITES = 3
+
+
+class Death:
+    """Sees every statement of the drain's own connection."""
+
+    def __init__(self, moment: str, table: str) -> None:
+        self.moment = moment
+        self.table = table
+        self.left = WRITES
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if self.table not in sql or not sql.lstrip().upper().startswith("INSERT"):
+            return execute(sql, params, many, context)
+        self.left -= 1
+        self.die_at("recording")
+        return execute(sql, params, many, context)
+
+    def commits(self, commit: Callable[[], None]) -> Callable[[], None]:
+        """Return a ``commit`` after which it is over."""
+
+        def wrapped() -> None:
+            commit()
+            self.die_at("recorded")
+
+        return wrapped
+
+    def die_at(self, moment: str) -> None:
+        """End this process as the kernel ends one that is out of memory: nothing is cleaned up."""
+        if not self.left and self.moment == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(moment: str) -> None:
+    """Drain until it happens."""
+    from tms_webhooks.models import DeliveryAttempt
+
+    death = Death(moment, DeliveryAttempt._meta.db_table)
+    connection.commit = death.commits(connection.commit)
+    with connection.execute_wrapper(death):
+        call_command("webhooks_drain", "--seconds", "20")
+
+
+if __name__ == "__main__":
+    django.setup()
+    main(sys.argv[1])

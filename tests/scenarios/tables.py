@@ -1,0 +1,67 @@
+"""The database of a scenario's processes, as the tests see it while they work."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from example_project.training.models import Organization
+from tests.integration.delivery.rows import new_event
+from tests.scenarios.outbox import show
+from tests.scenarios.processes import PATIENCE
+from tms_webhooks.models import Delivery, Event
+
+
+class Tables:
+    """Reads them. ``using`` is the alias for what a test reads or writes itself."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        """The tests' own connection."""
+        return connections[self.using]
+
+    def outcome(self) -> dict[str, Any]:
+        """Return the rows, as `outbox.show` tells them."""
+        return show(self.using)
+
+    def statuses(self) -> Counter[str]:
+        """Return how many deliveries have each status."""
+        return Counter(Delivery.objects.using(self.using).values_list("status", flat=True))
+
+    def numbers(self) -> dict[int, list[int]]:
+        """Return the numbers of each delivery's attempts, in the order of both, without the late ones."""
+        numbers: dict[int, list[int]] = defaultdict(list)
+        for delivery, number, _status in self.outcome()["attempts"]:
+            if number is not None:
+                numbers[delivery].append(number)
+        return dict(sorted(numbers.items()))
+
+    def add_events(self, number: int) -> None:
+        """Write so many more events of the organization that there is. Nobody is told of them."""
+        organization = Organization.objects.using(self.using).get()
+        written = Event.objects.using(self.using).count()
+        events = [new_event(organization) for _ in range(number)]
+        for position, event in enumerate(events, start=written):
+            # Another process has counted from 1 before.
+            event.subject_id, event.occurred_at = f"added-{position}", timezone.now()
+        Event.objects.using(self.using).bulk_create(events)
+
+    def wait_until(self, what: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
+        """Wait until something is so; fail the test after ``seconds``."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, self.outcome()
+            time.sleep(0.02)
+
+    def wait_for(self, statuses: dict[str, int], *, seconds: float = PATIENCE) -> None:
+        """Wait until so many deliveries have each status, and no other one; fail the test after ``seconds``."""
+        self.wait_until(lambda: self.statuses() == Counter(statuses), seconds=seconds)

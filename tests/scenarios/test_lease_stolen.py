@@ -1,0 +1,98 @@
+"""Two workers want the same: one sleeps beyond its leases, as on a machine that is suspended, or both start at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+
+import pytest
+
+from tests.receiver import Answer
+from tests.scenarios.answers import held
+from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.processes import PATIENCE, stop
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# What the sleeper is answered, and what the other one: one of the two deliveries fails for each of them.
+SLEEPER = {"/first": 500, "/second": 200}
+OTHER = {"/first": 200, "/second": 500}
+BACKLOG = 50
+RETRY_LATER = {"RETRY_DELAYS": [3600], "RETRY_JITTER": 0}
+
+
+def states(tables):
+    """All that a result may change: the deliveries, and how the webhooks fare."""
+    deliveries = Delivery.objects.using(tables.using).order_by("pk")
+    webhooks = Webhook.objects.using(tables.using).order_by("pk")
+    columns = ("webhook__url", "status", "attempts", "charged", "lease", "due_at", "finished_at", "error_class")
+    return list(deliveries.values_list(*columns)), list(webhooks.values_list("failures", "enabled", "paused_until"))
+
+
+def test_a_worker_that_wakes_up_late_writes_down_a_late_attempt_and_changes_nothing(receiver, processes, tables):
+    fill(processes, receiver, 1)
+    gate = threading.Event()
+    receiver.respond = lambda request: (
+        held(gate, status=SLEEPER[request.path]) if len(receiver.received) <= 2 else Answer(status=OTHER[request.path])
+    )
+
+    # Its heartbeat comes when it wakes up: stopped in the middle of it, it would hold a lock.
+    with processes.but(**RETRY_LATER, HEARTBEAT=1.2).drain() as sleeper:
+        receiver.wait_for(2, seconds=PATIENCE)
+        sleeper.send_signal(signal.SIGSTOP)
+        with processes.but(**RETRY_LATER).drain() as other:
+            tables.wait_for({"delivered": 1, "waiting": 1})
+            stop(other)
+        before = states(tables)
+
+        gate.set()
+        sleeper.send_signal(signal.SIGCONT)
+        tables.wait_until(lambda: len(tables.outcome()["attempts"]) == 4)
+        tally = stop(sleeper)
+
+    assert tally["sent"] == 2
+    assert states(tables) == before
+    deliveries, webhooks = before
+    assert [(url[-6:], status, attempts) for url, status, attempts, *_ in deliveries] == [
+        ("/first", "delivered", 1),
+        ("second", "waiting", 1),
+    ]
+    assert [failures for failures, *_ in webhooks] == [0, 1]
+    first, second = Delivery.objects.using(tables.using).order_by("pk").values_list("pk", flat=True)
+    log = DeliveryAttempt.objects.using(tables.using).values_list(
+        "delivery", "number", "status_code", "charged", "next_delay"
+    )
+    assert set(log) == {
+        (first, 1, 200, True, None),
+        (second, 1, 500, True, 3600.0),
+        (first, None, 500, False, None),
+        (second, None, 200, False, None),
+    }
+    assert Counter(name(request) for request in receiver.received).most_common()[-1][1] == 2
+
+
+def test_two_workers_that_start_at_once_send_each_delivery_once(receiver, processes, tables):
+    fill(processes, receiver, BACKLOG)
+    # One claim, one request: the two meet at almost every step. The first answer comes when both are at work.
+    both = threading.Event()
+
+    def respond(request):
+        if len(receiver.received) == 2:
+            both.set()
+        return held(both)
+
+    receiver.respond = respond
+    narrow = processes.but(SENDER_THREADS=1, CLAIM_BATCH=1)
+
+    with narrow.drain() as one, narrow.drain() as another:
+        wait_until_all(receiver, 2 * BACKLOG)
+        tables.wait_for({"delivered": 2 * BACKLOG})
+        tallies = [stop(one), stop(another)]
+
+    assert both.is_set()
+    assert sum(tally["sent"] for tally in tallies) == 2 * BACKLOG
+    assert min(tally["sent"] for tally in tallies) > 0
+    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert_all_delivered_once(tables.outcome(), events=BACKLOG)

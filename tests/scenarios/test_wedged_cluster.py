@@ -1,0 +1,83 @@
+"""A django-q2 cluster that is alive and does nothing: ``webhooks_health`` tells it from one that works."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+
+import pytest
+from django.db import OperationalError, transaction
+
+from tests.scenarios.clusters import send, with_django_q, workers_of
+from tests.scenarios.outcome import fill
+from tests.scenarios.processes import PATIENCE
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the workers are looked up in /proc"),
+]
+
+WORKERS = 2
+MAX_LAG = 2.0
+
+
+def health(processes):
+    """Return the exit status, and what stands on the output."""
+    done = processes.attempt("django", "webhooks_health", "--json", "--max-lag", str(MAX_LAG))
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    assert told["status"] == done.returncode
+    return done.returncode, told["reasons"]
+
+
+def reason_for_standing_still(processes):
+    """Ask until the exit status is the worst: what was sent lately, and the slot of the last drain, speak against it."""
+    end = time.monotonic() + PATIENCE
+    seen = []
+    while time.monotonic() < end:
+        status, reasons = health(processes)
+        seen.append(status)
+        if status == 2:
+            (reason,) = reasons
+            return reason
+    raise AssertionError(seen)
+
+
+def stop_between_transactions(workers, tables):
+    """Stop the workers, but not while one holds the only lock that a database file has."""
+    for _ in range(20):
+        send(signal.SIGSTOP, workers)
+        try:
+            with transaction.atomic(using=tables.using):
+                return
+        except OperationalError:
+            send(signal.SIGCONT, workers)
+    raise AssertionError("they hold the lock whenever they are stopped")
+
+
+def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, processes, tables):
+    clustered = with_django_q(processes, tables)
+    fill(clustered, receiver, 1)
+
+    with clustered.cluster() as cluster:
+        receiver.wait_for(2, seconds=PATIENCE)
+        tables.wait_for({"delivered": 2})
+        assert health(clustered) == (0, [])
+
+        workers = workers_of(cluster.pid, number=WORKERS)
+        stop_between_transactions(workers, tables)
+        tables.add_events(1)
+        reason = reason_for_standing_still(clustered)
+        assert "An event has waited for its deliveries for" in reason
+        assert "and nobody delivers: no drain has been at work for" in reason
+        assert "Restart django-q2 (manage.py qcluster)" in reason
+        # Alive, and its guard sees nothing amiss.
+        assert cluster.poll() is None
+        assert workers_of(cluster.pid, number=WORKERS) == workers
+        assert (len(receiver.received), tables.statuses()) == (2, {"delivered": 2})
+
+        send(signal.SIGCONT, workers)
+        tables.wait_for({"delivered": 4})
+        assert health(clustered) == (0, [])

@@ -1,0 +1,63 @@
+"""A schema that was published stays as it is: receivers were written against it.
+
+Each version of each event type has a golden file in ``tests/golden/schemas``. A new version gets a new file, and the old
+one stays with an `OlderVersion` that still makes such events. Write new files with::
+
+    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/catalogue/test_released_schemas.py
+
+Only an addition may change a file that is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.catalogue.versions import example_at, missing_step, schema_at
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "schemas"
+WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
+REGENERATE = f"{WRITE_GOLDEN}=1 python -m pytest tests/unit/catalogue/test_released_schemas.py"
+
+each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+
+
+def path_of(event_type: EventType, version: int) -> Path:
+    return GOLDEN / f"{event_type.name}.v{version}.json"
+
+
+@each_event_type
+def test_every_version_has_the_schema_that_was_published(event_type: EventType) -> None:
+    for version in range(1, event_type.version + 1):
+        path, text = (
+            path_of(event_type, version),
+            json.dumps(schema_at(event_type, version), separators=(",", ":")) + "\n",
+        )
+        if os.environ.get(WRITE_GOLDEN):
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path.name} is missing; write it with {REGENERATE}"
+        assert json.loads(path.read_text(encoding="utf-8")) == json.loads(text), (
+            f"The schema of {event_type.name}, version {version}, is published and changed. What breaks a receiver "
+            f"is a new version; for an addition {REGENERATE}"
+        )
+
+
+@each_event_type
+def test_every_version_can_still_be_made(event_type: EventType) -> None:
+    assert missing_step(event_type, 1) is None
+    for version in range(1, event_type.version + 1):
+        schema = json.loads(path_of(event_type, version).read_text(encoding="utf-8"))
+        Draft202012Validator(schema).validate(example_at(event_type, version))
+
+
+def test_no_schema_is_withdrawn() -> None:
+    for path in GOLDEN.iterdir():
+        name, _, version = path.stem.rpartition(".v")
+        assert int(version) <= catalogue.get(name).version

@@ -1,0 +1,98 @@
+"""Older versions of event types, for receivers that don't know the newest.
+
+Whoever raises an `EventType`'s ``version`` registers the one that was newest until then::
+
+    register_older(OlderVersion("class.cancelled", version=1, fields=..., convert=...))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, JSONSchema, envelope_schema
+from tms_webhooks.exceptions import ConfigurationError, PayloadError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OlderVersion:
+    """A version of an event type that is no longer the newest.
+
+    ``fields`` are those that its ``data`` had. ``convert`` turns a whole event of the next version into one of this
+    version; it may change the dictionary that it is given.
+    """
+
+    event_type: str
+    version: int
+    fields: tuple[Field, ...]
+    convert: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+_older: dict[tuple[str, int], OlderVersion] = {}
+
+
+def register_older(older: OlderVersion) -> OlderVersion:
+    """Add an older version and return it; raise `ConfigurationError` if there is one of this number already."""
+    key = (older.event_type, older.version)
+    if older.version < 1:
+        raise ConfigurationError(f'"{older.event_type}": version {older.version} is none; the first version is 1.')
+    if key in _older:
+        raise ConfigurationError(f'Version {older.version} of "{older.event_type}" is registered already.')
+    _older[key] = older
+    return older
+
+
+@contextmanager
+def temporarily_older(older: OlderVersion) -> Iterator[OlderVersion]:
+    """Register an older version for the length of the ``with`` block, for tests."""
+    register_older(older)
+    try:
+        yield older
+    finally:
+        del _older[older.event_type, older.version]
+
+
+def convert_down(event: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return an event in a version that is no newer than ``version``; one that is older stays as it is.
+
+    Raises `PayloadError` where a step on the way down is not registered.
+    """
+    while event["version"] > version:
+        target = event["version"] - 1
+        older = _older.get((event["type"], target))
+        if older is None:
+            raise PayloadError(f"Version {target} of {event['type']} can't be made of version {target + 1}.")
+        event = {**older.convert(event), "version": target}
+    return event
+
+
+def missing_step(event_type: EventType, version: int) -> int | None:
+    """Return the newest version between an event type's own and ``version`` that is not registered, if there is one."""
+    versions = range(event_type.version - 1, version - 1, -1)
+    return next((number for number in versions if (event_type.name, number) not in _older), None)
+
+
+def fields_at(event_type: EventType, version: int) -> tuple[Field, ...]:
+    """Return the fields that an event type had in a version; those of today where that one is not registered."""
+    older = _older.get((event_type.name, version)) if version < event_type.version else None
+    return event_type.fields if older is None else older.fields
+
+
+def schema_at(event_type: EventType, version: int) -> JSONSchema:
+    """Return the JSON Schema of an event type in a version."""
+    return envelope_schema(
+        event_type.name,
+        version=version,
+        title=event_type.noun.title,
+        summary=event_type.summary,
+        fields=fields_at(event_type, version),
+    )
+
+
+def example_at(event_type: EventType, version: int | None) -> dict[str, Any]:
+    """Return the whole sample event as one who knows nothing newer than ``version`` gets it."""
+    example = event_type.example()
+    return example if version is None else convert_down(example, version)

@@ -1,0 +1,111 @@
+"""Which deliveries of some webhooks go next. Reads only; `claim` holds the webhooks and takes what is found."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from tms_webhooks.choices import Lane
+from tms_webhooks.delivery.limits import Place
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.statements import database, moment, read
+
+# SQLite takes a union of 500 selects.
+SELECTS_AT_ONCE = 450
+
+NOTHING_EARLIER = """NOT EXISTS (
+        SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
+        AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"""
+
+# Nothing earlier of the same object is open, nor about to be: another worker may be fanning it out just now.
+IN_TURN = f"""
+    AND {NOTHING_EARLIER}
+    AND NOT EXISTS (SELECT 1 FROM {{event}} e WHERE e.fanned_out_at IS NULL AND e.subject_key = d.order_key
+        AND e.id < d.event_id)"""  # noqa: S608 (names of ours)
+
+# No database has a limit per group that stops at the index: PostgreSQL gets a loop, which it plans at once however many
+# webhooks there are, and the others a union; nested, because SQLite wants it so.
+NEXT_OF_ALL = """
+SELECT d.id, d.webhook_id, d.lane FROM (VALUES {wants}) AS w (id, lane) CROSS JOIN LATERAL (
+    SELECT id, webhook_id, lane FROM {{delivery}} d
+    WHERE webhook_id = w.id AND lane = w.lane AND due_at <= %s AND lease <> %s{in_turn} ORDER BY due_at, id LIMIT {most}) d"""
+
+NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
+    SELECT id, webhook_id, lane FROM {{delivery}} d
+    WHERE webhook_id = {webhook_id} AND lane = {lane} AND due_at <= %s AND lease <> %s{in_turn}
+    ORDER BY due_at, id LIMIT {most}) u"""
+
+
+class Want(NamedTuple):
+    """At most so many deliveries of one lane of a webhook; only those in turn, where it is ordered."""
+
+    webhook_id: int
+    lane: int
+    most: int
+    in_turn: bool
+
+
+def next_of_each(
+    webhooks: Sequence[Webhook], *, places: Mapping[int, Place], now: datetime, token: str, limit: int
+) -> list[tuple[int, int]]:
+    """Return (delivery, webhook) of what goes next, the first of each webhook before the second of any.
+
+    What is replayed goes one at a time, and only where less that is live is due than there is place for.
+    """
+    rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    # More than a fair share of each is read in vain where all have plenty.
+    share = max(1, -(-2 * limit // max(1, len(webhooks))))
+    for pk, webhook_id, lane in _read(list(_wants(webhooks, places, now, most=share)), now=now, token=token):
+        rows[webhook_id].append((lane, pk))
+    in_turns = [
+        (turn, pk, webhook_id)
+        for webhook_id, found in rows.items()
+        # By the lane alone: within it they come as they are due.
+        for turn, (_lane, pk) in enumerate(sorted(found, key=lambda row: row[0])[: places[webhook_id].free])
+    ]
+    return [(pk, webhook_id) for _turn, pk, webhook_id in sorted(in_turns)[:limit]]
+
+
+def _wants(webhooks: Iterable[Webhook], places: Mapping[int, Place], now: datetime, *, most: int) -> Iterable[Want]:
+    for webhook in webhooks:
+        place = places[webhook.pk]
+        lanes = {Lane.BY_HAND: place.free}
+        if webhook.is_awake(now):
+            lanes |= {Lane.LIVE: place.free, Lane.REPLAY: place.replays}
+        for lane, free in lanes.items():
+            if free > 0:
+                # A person who sends one again does not mean to wait for its turn.
+                yield Want(webhook.pk, lane.value, min(free, most), in_turn=webhook.ordered and lane != Lane.BY_HAND)
+
+
+def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple[Any, ...]]:
+    """Read (delivery, webhook, lane) of the longest due: one range of the index ``tms_delivery_claim`` for each."""
+    if database().vendor == "postgresql":
+        for in_turn in (False, True):
+            yield from _loop([want for want in wants if want.in_turn is in_turn], now=now, token=token)
+        return
+    for start in range(0, len(wants), SELECTS_AT_ONCE):
+        some = wants[start : start + SELECTS_AT_ONCE]
+        sql = " UNION ALL ".join(
+            NEXT_OF_ONE.format(webhook_id=webhook_id, lane=lane, most=most, in_turn=IN_TURN if in_turn else "")
+            for webhook_id, lane, most, in_turn in some
+        )
+        yield from read(sql, [moment(now), token] * len(some))
+
+
+def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple[Any, ...]]:
+    if not wants:
+        return
+    sql = NEXT_OF_ALL.format(
+        wants=", ".join(f"({want.webhook_id}, {want.lane})" for want in wants),
+        # The same for all: PostgreSQL takes a limit that differs for a reason to compile the query.
+        most=max(want.most for want in wants),
+        in_turn=IN_TURN if wants[0].in_turn else "",
+    )
+    left = Counter({(want.webhook_id, want.lane): want.most for want in wants})
+    for pk, webhook_id, lane in read(sql, [moment(now), token]):
+        left[webhook_id, lane] -= 1
+        if left[webhook_id, lane] >= 0:
+            yield pk, webhook_id, lane

@@ -1,0 +1,42 @@
+"""What an event looks like for one webhook: pure functions from a stored event to the text that is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tms_webhooks.catalogue.versions import convert_down
+from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.payloads.envelope import to_text
+from tms_webhooks.payloads.formats import cloudevents, custom, skillable
+from tms_webhooks.payloads.formats.custom import fill_url
+from tms_webhooks.payloads.formats.detail import reduced, truncated
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
+
+__all__ = ["JSON", "Rendered", "Shape", "fill_url", "render", "told"]
+
+
+def told(shape: Shape, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a standard event in the version and the detail that a webhook is told, which every format begins with."""
+    event = dict(event) if shape.version is None else convert_down(dict(event), shape.version)
+    return event if shape.detail == PayloadDetail.FULL else reduced(event, shape.detail)
+
+
+def render(shape: Shape, event: Mapping[str, Any], *, limit: int) -> Rendered:
+    """Return the body for what `told` returned; the thin form, marked as truncated, of one with more than ``limit`` bytes."""
+    rendered = _FORMATS[shape.format](event, shape)
+    if len(rendered.body.encode()) <= limit:
+        return rendered
+    return _FORMATS[shape.format](truncated(event), shape)
+
+
+def _standard(event: Mapping[str, Any], _shape: Shape) -> Rendered:
+    return Rendered(JSON, to_text(event))
+
+
+_FORMATS: Mapping[str, Callable[[Mapping[str, Any], Shape], Rendered]] = {
+    PayloadFormat.STANDARD: _standard,
+    PayloadFormat.SKILLABLE: skillable.render,
+    PayloadFormat.CLOUDEVENTS: cloudevents.render,
+    PayloadFormat.CUSTOM: custom.render,
+}

@@ -1,0 +1,63 @@
+"""Leaving out of an event what a webhook is not told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.versions import fields_at
+from tms_webhooks.choices import FieldPrivacy, PayloadDetail
+
+_KEPT: Mapping[str, frozenset[FieldPrivacy]] = {
+    PayloadDetail.FULL: frozenset(FieldPrivacy),
+    PayloadDetail.NO_PERSONAL: frozenset({FieldPrivacy.ID, FieldPrivacy.BASIC}),
+    PayloadDetail.THIN: frozenset({FieldPrivacy.ID}),
+}
+
+
+def fields_of(event: Mapping[str, Any]) -> tuple[Field, ...]:
+    """Return the fields of an event's type in the event's version."""
+    return fields_at(catalogue.get(event["type"]), event["version"])
+
+
+def is_told(field: Field, detail: str) -> bool:
+    """Say whether a webhook that is told so much gets this field."""
+    return field.privacy in _KEPT[detail]
+
+
+def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
+    """Return an event with what this detail keeps. What no field of the type describes may be personal, and is left out."""
+    names = [field.name for field in fields_of(event) if is_told(field, detail)]
+    return {
+        **event,
+        "data": _pick(event["data"], names),
+        "changed": [name for name in event["changed"] if name in names],
+        "previous": _pick(event["previous"], names),
+    }
+
+
+def truncated(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the thin form of an event that is too large, marked as such."""
+    return {**reduced(event, PayloadDetail.THIN), "truncated": True}
+
+
+def _pick(nested: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name in names:
+        _copy(nested, kept, name)
+    return kept
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], name: str) -> None:
+    first, _, rest = name.partition(".")
+    if first not in source:
+        return
+    value = source[first]
+    if not rest:
+        target[first] = value
+    elif isinstance(value, Mapping):
+        _copy(value, target.setdefault(first, {}), rest)
+    elif value is None:
+        target.setdefault(first, None)

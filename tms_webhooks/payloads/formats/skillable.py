@@ -1,0 +1,102 @@
+"""The format ``skillable``: one flat object with the names that the training system's API has for its fields.
+
+Statuses are the API's whole numbers, times are seconds since 1970. The API knows no vouchers, achievements and learning
+paths; their fields are named as it would name them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.payloads.envelope import to_text
+from tms_webhooks.payloads.fields import value_at
+from tms_webhooks.payloads.formats.detail import fields_of
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
+
+# What the API names otherwise than `api_name` would by its rule. First the noun's own, then what is so in all nouns.
+_OF_NOUN: Mapping[str, Mapping[str, str]] = {
+    "class": {
+        "status": "ConfirmationStatusId",
+        "enrolled_count": "NumEnroll",
+        "open_count": "NumOpen",
+        "classroom.id": "PrimaryClassroomId",
+        "classroom.name": "PrimaryClassroomName",
+        "instructor.id": "PrimaryInstructorId",
+        "instructor.external_id": "PrimaryInstructorExternalId",
+        "instructor.first_name": "PrimaryInstructorFirstName",
+        "instructor.last_name": "PrimaryInstructorLastName",
+        "instructor.email": "PrimaryInstructorEmail",
+    },
+    "enrollment": {"status": "EnrollmentStatusId"},
+    "course_assignment": {
+        "user.first_name": "FirstName",
+        "user.last_name": "LastName",
+        "user.email": "Email",
+        "subscription.id": "ClubMembershipId",
+        "subscription.external_id": "ClubMembershipExternalId",
+        "subscription.name": "ClubMembershipName",
+    },
+    # The event that was given up, not the one that tells of it.
+    "webhook": {"event_id": "FailedEventId", "event_type": "FailedEventType"},
+    "subscription": {"name": "SubscriptionProfileName", "profile.id": "ClubId", "start_at": "Starts"},
+}
+_OF_ALL: Mapping[str, str] = {
+    "created_at": "Created",
+    "updated_at": "LastModified",
+    "time_zone": "TimeZoneId",
+    "enrollment.id": "ClassEnrollmentId",
+}
+
+
+def render(event: Mapping[str, Any], _shape: Shape) -> Rendered:
+    """Return the event as a flat object."""
+    return Rendered(JSON, to_text(flat(event)))
+
+
+def flat(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event's fields under the API's names, after those of the event itself."""
+    noun, data = catalogue.get(event["type"]).noun.name, event["data"]
+    values = {"EventId": event["id"], "EventType": event["type"], "EventTimestamp": _epoch(event["timestamp"])}
+    for field in fields_of(event):
+        if _belongs(data, field.name):
+            values[api_name(noun, field.name, field.kind)] = _value(field.kind, value_at(data, field.name))
+    if event.get("truncated"):
+        values["Truncated"] = True
+    return values
+
+
+@lru_cache(maxsize=4096)
+def api_name(noun: str, name: str, kind: FieldKind) -> str:
+    """Return the API's name for a field: "CourseExternalId" for "course.external_id", "Expires" for "expires_at"."""
+    exception = _OF_NOUN.get(noun, {}).get(name) or _OF_ALL.get(name)
+    if exception:
+        return exception
+    words = name.removesuffix("_at") if kind is FieldKind.DATETIME else name
+    spelled = "".join(word.capitalize() for word in words.replace(".", "_").split("_"))
+    return f"{spelled}Id" if kind is FieldKind.STATUS else spelled
+
+
+def _belongs(data: Any, name: str) -> bool:
+    """Say whether a field is told; those of what is null as a whole, a feedback's class say, are null themselves."""
+    first, _, rest = name.partition(".")
+    if data is None or first not in data:
+        return data is None
+    return not rest or _belongs(data[first], rest)
+
+
+def _value(kind: FieldKind, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind is FieldKind.STATUS:
+        return value["code"]
+    return _epoch(value) if kind is FieldKind.DATETIME else value
+
+
+def _epoch(timestamp: str) -> int:
+    return math.floor(datetime.fromisoformat(timestamp).timestamp())

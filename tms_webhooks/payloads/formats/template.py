@@ -1,0 +1,116 @@
+"""Texts with ``{tokens}``, and how a value is written in the place that it stands in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
+
+Json = Any
+
+# "{{word}}" stands for a literal "{word}". Other braces, as those of JSON, are left alone.
+_TOKEN = re.compile(r"\{\{([A-Za-z][A-Za-z0-9_.]*)\}\}|\{([A-Za-z][A-Za-z0-9_.]*)\}")
+_QUOTE = re.compile(r'\\.|"', re.DOTALL)
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Place(StrEnum):
+    """Where a token stands."""
+
+    JSON_VALUE = "json_value"
+    """In JSON, outside quotes: any value."""
+    JSON_TEXT = "json_text"
+    """In JSON, between quotes."""
+    FORM = "form"
+    """In ``name=value&name=value``."""
+    XML = "xml"
+    """In the text or an attribute of XML or HTML."""
+    TEXT = "text"
+    """In plain text."""
+    URL = "url"
+    """In the path or the query of a URL."""
+
+
+class Token(NamedTuple):
+    """One ``{name}`` of a template."""
+
+    name: str
+    place: Place
+
+
+def has_tokens(text: str) -> bool:
+    """Say whether a text is a template: whether filling it in would change it."""
+    return "{" in text and _TOKEN.search(text) is not None
+
+
+def place_in(content: str, content_type: str) -> Place:
+    """Return what a body is; in JSON, where a token outside quotes stands. The content type decides, if there is one.
+
+    Without it, what begins like a JSON object or list is JSON, and everything else is text.
+    """
+    name = content_type.partition(";")[0].strip().lower()
+    if not name:
+        return Place.JSON_VALUE if content.lstrip().startswith(("{", "[")) else Place.TEXT
+    if name.endswith(("/json", "+json")):
+        return Place.JSON_VALUE
+    if name == "application/x-www-form-urlencoded":
+        return Place.FORM
+    return Place.XML if name.endswith(("/xml", "+xml", "/html")) else Place.TEXT
+
+
+@lru_cache(maxsize=512)
+def parse(text: str, place: Place) -> tuple[str | Token, ...]:
+    """Take a template apart."""
+    return tuple(_parts(text, place))
+
+
+def _parts(text: str, place: Place) -> Iterator[str | Token]:
+    quoted, end = False, 0
+    for match in _TOKEN.finditer(text):
+        before = text[end : match.start()]
+        yield before
+        quoted = quoted is not (sum(found == '"' for found in _QUOTE.findall(before)) % 2 == 1)
+        literal, name = match.groups()
+        if literal is not None:
+            yield f"{{{literal}}}"
+        else:
+            yield Token(name, Place.JSON_TEXT if quoted and place is Place.JSON_VALUE else place)
+        end = match.end()
+    yield text[end:]
+
+
+def tokens(parts: Iterable[str | Token]) -> list[str]:
+    """Return the names of a template's tokens, each once, in their order."""
+    return list(dict.fromkeys(part.name for part in parts if isinstance(part, Token)))
+
+
+def fill(parts: Iterable[str | Token], value_of: Callable[[str], Json]) -> str:
+    """Return the text with the values of its tokens, each written for its place."""
+    return "".join(part if isinstance(part, str) else _WRITERS[part.place](value_of(part.name)) for part in parts)
+
+
+def written(value: Json) -> str:
+    """Return a value as people write it: nothing for null, text as it is, everything else as in JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_WRITERS: dict[Place, Callable[[Json], str]] = {
+    Place.JSON_VALUE: _json,
+    Place.JSON_TEXT: lambda value: _json(written(value))[1:-1],
+    Place.FORM: lambda value: quote_plus(written(value), safe=""),
+    Place.XML: lambda value: escape(_NOT_IN_XML.sub("\ufffd", written(value)), {'"': "&quot;", "'": "&apos;"}),
+    # No database keeps a NUL in a text for sure.
+    Place.TEXT: lambda value: written(value).replace("\x00", "\ufffd"),
+    Place.URL: lambda value: quote(written(value), safe=""),
+}
