@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, models, router, transaction
-from django.db.models.signals import post_save, pre_delete, pre_save
+from django.db import models, router, transaction
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import capture
+from tms_webhooks.outbox import bulk, capture, paths, relations
+from tms_webhooks.outbox.transactions import atomic
+from tms_webhooks.sources import querysets
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 # Which sources each model is listened to for: a model that two sources share is let go with the last of them.
 _listening: dict[type[models.Model], set[Source]] = {}
+# The same of the tables between models and what they have behind many-to-many fields.
+_relations: dict[type[models.Model], set[Source]] = {}
 
 
 def connect(source: Source) -> None:
@@ -25,8 +29,14 @@ def connect(source: Source) -> None:
         _listening.setdefault(model, set()).add(source)
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
+        querysets.capture(model, bulk)
         if not hasattr(vars(model).get("save_base"), "tms_webhooks_undo"):
             model.save_base = _in_transaction(model)  # type: ignore[method-assign]
+    for through in relations.throughs(source):
+        _relations.setdefault(through, set()).add(source)
+        m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
+    if isinstance(source, ComputedLearningPathSource) and source.retold:
+        _listen_to_paths(source)
     owner = _organization_model()
     if owner is not None:
         pre_delete.connect(before_organization_delete, sender=owner, dispatch_uid=f"{_uid(owner)}:owner")
@@ -34,17 +44,49 @@ def connect(source: Source) -> None:
 
 def disconnect(source: Source) -> None:
     """Undo `connect`."""
+    _disconnect_relations(source)
     for model in _family(source.model):
         sources = _listening.get(model, set())
         sources.discard(source)
         if sources or model not in _listening:
             continue
         del _listening[model]
+        querysets.release(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
         undo = getattr(vars(model).get("save_base"), "tms_webhooks_undo", None)
         if undo is not None:
             undo()
+
+
+def _disconnect_relations(source: Source) -> None:
+    if isinstance(source, ComputedLearningPathSource) and (field := paths.relation_of(source)) is not None:
+        through: Any = field.remote_field.through
+        m2m_changed.disconnect(sender=through, dispatch_uid=_path_uid(source))
+        post_delete.disconnect(sender=through, dispatch_uid=_path_uid(source))
+    for through in [through for through, sources in _relations.items() if source in sources]:
+        _relations[through].discard(source)
+        if not _relations[through]:
+            del _relations[through]
+            m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
+
+
+def _listen_to_paths(source: ComputedLearningPathSource) -> None:
+    """Look at a path anew when a course is taken off it, by the relation or by the row between the two."""
+    field: Any = paths.relation_of(source)
+    if field is None:
+        return
+
+    def courses_changed(instance: models.Model, action: str, reverse: bool, pk_set: Any, using: str, **_: Any) -> None:  # noqa: FBT001
+        if action in {"post_remove", "post_clear"}:
+            paths.edited(source, sorted(pk_set or ()) if reverse else [instance.pk], using=using)
+
+    def step_deleted(instance: models.Model, using: str, **_: Any) -> None:
+        paths.edited(source, [getattr(instance, f"{field.m2m_field_name()}_id")], using=using)
+
+    through, uid = field.remote_field.through, _path_uid(source)
+    m2m_changed.connect(courses_changed, sender=through, dispatch_uid=uid, weak=False)
+    post_delete.connect(step_deleted, sender=through, dispatch_uid=uid, weak=False)
 
 
 def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
@@ -75,6 +117,25 @@ def before_organization_delete(instance: models.Model, *, using: str, **_kwargs:
     Event.objects.using(using).to_fan_out().filter(organization_id=instance.pk).delete()
 
 
+def relation_changed(
+    sender: type[models.Model],
+    instance: models.Model,
+    action: str,
+    reverse: bool,  # noqa: FBT001 (Django's signal)
+    model: type[models.Model],
+    pk_set: set[Any] | None,
+    using: str,
+    **_kwargs: Any,
+) -> None:
+    """Record what the change of a many-to-many field means to the objects that have it. Django has begun a transaction."""
+    if action.startswith("post_"):
+        relations.finish(sender, using=using)
+    elif reverse:
+        relations.begin(sender, model, pk_set, behind=instance, using=using)
+    else:
+        relations.begin(sender, type(instance), [instance.pk], using=using)
+
+
 RECEIVERS = ((pre_save, before_save), (post_save, after_save), (pre_delete, before_delete))
 
 
@@ -90,7 +151,7 @@ def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
     def wrapper(self: models.Model, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
         using = using or router.db_for_write(type(self), instance=self)
-        with capture.one_save(using), _atomic(using):
+        with capture.one_save(using), atomic(using):
             save_base(self, *args, **kwargs)
 
     def undo() -> None:
@@ -102,40 +163,6 @@ def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
     wrapper.tms_webhooks_undo = undo  # type: ignore[attr-defined]
     wrapper.alters_data = True  # type: ignore[attr-defined]
     return wrapper
-
-
-@contextmanager
-def _atomic(using: str) -> Iterator[None]:
-    """Begin a transaction where there is none. A host's own stays as it is: what fails in it may be caught in it."""
-    if connections[using].in_atomic_block:
-        yield
-        return
-    with ExitStack() as stack:
-        with _locking_at_once(using):
-            stack.enter_context(transaction.atomic(using=using))
-        yield
-
-
-@contextmanager
-def _locking_at_once(using: str) -> Iterator[None]:
-    """Have SQLite lock as it begins: a transaction that reads first fails at once if another one writes meanwhile."""
-    connection: Any = connections[using]
-    if not _begins_unlocked(connection):
-        yield
-        return
-    connection.transaction_mode = "IMMEDIATE"
-    try:
-        yield
-    finally:
-        connection.transaction_mode = None
-
-
-def _begins_unlocked(connection: Any) -> bool:
-    if connection.vendor != "sqlite":
-        return False
-    # Its mode is known from then on.
-    connection.ensure_connection()
-    return getattr(connection, "transaction_mode", "unknown") is None
 
 
 def _is_organization(origin: Any) -> bool:
@@ -153,6 +180,10 @@ def _organization_model() -> type[models.Model] | None:
 
 def _uid(model: type[models.Model]) -> str:
     return f"tms_webhooks:{model._meta.label}"
+
+
+def _path_uid(source: Source) -> str:
+    return f"tms_webhooks:paths:{id(source)}"
 
 
 def _family(model: type[models.Model]) -> list[type[models.Model]]:

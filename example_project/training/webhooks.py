@@ -20,6 +20,7 @@ class TrainingClasses(sources.ClassSource):
         "delivery_type": "delivery_type_id",
         "time_zone": "time_zone_id",
         "instructor": "primary_instructor",
+        "instructor_ids": "instructors",
         "classroom": "primary_classroom",
     }
 
@@ -54,6 +55,7 @@ class LearningPaths(sources.ComputedLearningPathSource):
     """The real system keeps no record of a finished path either."""
 
     path_model = "training.LearningPath"
+    retold = True
     fields = {"subscription.name": "subscription.profile.name"}
 
     def paths_with(self, course: Any, learner: Any) -> QuerySet[models.LearningPath]:

@@ -8,7 +8,7 @@ import json
 import platform
 from typing import Any
 
-NAMES = ("throughput", "latency", "producer", "fairness", "backlog", "memory")
+NAMES = ("throughput", "latency", "producer", "fairness", "backlog", "memory", "bulk")
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ from example_project.training.models import (
     User,
 )
 from example_project.training.seed import Tenant, World, seed
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
 
@@ -86,23 +88,27 @@ def test_the_admin_creates_an_account_that_can_sign_in(operator: Client) -> None
     assert authenticate(username="ines", password="staple battery 42") == made
 
 
-def test_an_action_saves_each_selected_class_and_no_other(operator: Client) -> None:
-    chosen, other = factories.TrainingClassFactory.create_batch(2), factories.TrainingClassFactory()
-    saved: list[int] = []
+def test_an_action_cancels_the_selected_classes_and_no_other_and_tells_of_each(operator: Client) -> None:
+    other = factories.TrainingClassFactory()
+    chosen = factories.TrainingClassFactory.create_batch(2, organization=other.organization)
+    WebhookFactory(organization=other.organization, events=["class.*"])
+    before = TrainingClass.objects.get(pk=chosen[0].pk).last_modified
 
-    def note(instance: TrainingClass, **kwargs: object) -> None:
-        saved.append(instance.pk)
+    page = operator.post(
+        admin_url(TrainingClass, "changelist"),
+        {"action": "cancel", "_selected_action": [record.pk for record in chosen]},
+        follow=True,
+    )
 
-    models.signals.post_save.connect(note, sender=TrainingClass)
-    try:
-        operator.post(
-            admin_url(TrainingClass, "changelist"),
-            {"action": "cancel", "_selected_action": [record.pk for record in chosen]},
-        )
-    finally:
-        models.signals.post_save.disconnect(note, sender=TrainingClass)
-    assert sorted(saved) == [record.pk for record in chosen]
+    assert [str(message) for message in page.context["messages"]] == ["2 classes changed."]
     assert [TrainingClass.objects.get(pk=record.pk).confirmation_status_id for record in [*chosen, other]] == [2, 2, 0]
+    assert TrainingClass.objects.get(pk=chosen[0].pk).last_modified > before
+    events = Event.objects.order_by("pk")
+    assert [(event.type, event.subject_id) for event in events] == [
+        ("class.cancelled", str(record.pk)) for record in chosen
+    ]
+    administrator = User.objects.get(is_superuser=True)
+    assert {(event.actor_kind, event.actor_id) for event in events} == {("administrator", str(administrator.pk))}
 
 
 def test_an_action_tells_which_record_refused_and_changes_the_others(operator: Client) -> None:

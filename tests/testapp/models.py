@@ -6,6 +6,8 @@ import uuid
 
 from django.db import connections, models
 
+from tms_webhooks.sources import WebhookManager
+
 
 class Workshop(models.Model):
     """A model that is extended, and has properties that go wrong."""
@@ -15,6 +17,8 @@ class Workshop(models.Model):
     state = models.CharField(max_length=20, default="planned")
     seats = models.IntegerField(default=10)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = WebhookManager()
 
     def __str__(self) -> str:
         return self.title
@@ -56,6 +60,8 @@ class Caterer(models.Model):
     caterer_id = models.BigAutoField(primary_key=True)
     menu = models.CharField(max_length=20)
 
+    objects = WebhookManager()
+
     def __str__(self) -> str:
         return self.menu
 
@@ -72,6 +78,8 @@ class Ticket(models.Model):
     title = models.CharField(max_length=100)
     seats = models.IntegerField(default=1)
 
+    objects = WebhookManager()
+
     def __str__(self) -> str:
         return self.title
 
@@ -84,6 +92,8 @@ class Plaque(models.Model):
         "training.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
     title = models.CharField(max_length=100)
+
+    objects = WebhookManager()
 
     def __str__(self) -> str:
         return self.title
@@ -112,6 +122,8 @@ class DatedAssignment(models.Model):
     started_on = models.DateField(null=True)
     completed_on = models.DateField(null=True)
     expires_on = models.DateField(null=True, db_index=True)
+
+    objects = WebhookManager()
 
     def __str__(self) -> str:
         return str(self.id)

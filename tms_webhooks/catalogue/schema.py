@@ -33,6 +33,8 @@ class FieldKind(StrEnum):
 
     ID = "id"
     """An integer or a string: hosts differ in their primary keys."""
+    IDS = "ids"
+    """A list of such ids, without duplicates, in their order."""
     STRING = "string"
     """Text."""
     INTEGER = "integer"
@@ -49,6 +51,7 @@ class FieldKind(StrEnum):
 
 _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.ID: ("integer", "string"),
+    FieldKind.IDS: ("array",),
     FieldKind.STRING: ("string",),
     FieldKind.INTEGER: ("integer",),
     FieldKind.NUMBER: ("number",),
@@ -128,6 +131,8 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
     schema: JSONSchema = {"type": types if len(types) > 1 else types[0]}
     if field.doc:
         schema["description"] = field.doc
+    if field.kind is FieldKind.IDS:
+        schema |= {"items": {"type": list(_JSON_TYPES[FieldKind.ID])}, "uniqueItems": True}
     if field.kind is FieldKind.DATETIME:
         schema |= {"format": "date-time", "pattern": TIMESTAMP_PATTERN}
     if field.choices is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from tms_webhooks.checks import deploy, environment, settings, sources
+from tms_webhooks.checks import deploy, environment, managers, settings, sources
 from tms_webhooks.checks.messages import MEANINGS
 
 TAG = "tms_webhooks"
@@ -26,6 +26,7 @@ CHECKS = (
     environment.check_time_zones,
     sources.check_sources,
     sources.check_databases,
+    managers.check_managers,
 )
 DEPLOY_CHECKS = (deploy.check_encryption_keys, deploy.check_targets)
 

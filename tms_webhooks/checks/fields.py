@@ -11,6 +11,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import Obstacle, Trouble, obstacle
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.related_keys import RelatedKeys
 
 OWN_PACKAGE = "tms_webhooks.sources"
 
@@ -82,7 +83,8 @@ def _obstacles(source: Source) -> Iterator[tuple[str, Obstacle]]:
         if path and name in (*fields, *references) and name != "organization":
             # Behind a reference there must be an object, so that its key can be read.
             found = obstacle(source.model, path if name in fields else f"{path}.pk")
-            if found is not None:
+            many = name in source.mapped and isinstance(source.mapped[name].lookup, RelatedKeys)
+            if found is not None and not many:
                 yield name, found
 
 

@@ -58,6 +58,8 @@ MEANINGS: Mapping[str, str] = {
     "E051": "`path_courses` or `path_enabled` of a computed learning path names no such field.",
     "W052": "A model lives in another database than the outbox.",
     "I053": "No model is registered as a source.",
+    "W054": "A manager of a registered model makes querysets whose bulk operations tell nobody.",
+    "W055": "Django itself changes a registered model by a queryset that tells nobody.",
     # The environment
     "W060": "SQLite begins its transactions as readers.",
     "W061": "SQLite runs without write-ahead log.",

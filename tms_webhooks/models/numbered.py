@@ -38,11 +38,16 @@ def write(event: Event, *, around: tuple[str, str] | None, using: str) -> None:
     if around is not None and connections[using].vendor == "postgresql":
         _write_at_once(event, around, using=using)
     else:
-        event.sequence = EventSequence.objects.advance(event.subject_type, event.subject_id, using=using)
-        event.body = "" if around is None else str(event.sequence).join(around)
+        number(event, EventSequence.objects.advance(event.subject_type, event.subject_id, using=using), around=around)
         _write_numbered(event, using=using)
     event._state.adding = False
     event._state.db = using
+
+
+def number(event: Event, sequence: int, *, around: tuple[str, str] | None) -> None:
+    """Give a new event its number, in its row and in its body, if it has one."""
+    event.sequence = sequence
+    event.body = "" if around is None else str(sequence).join(around)
 
 
 def _write_at_once(event: Event, around: tuple[str, str], *, using: str) -> None:

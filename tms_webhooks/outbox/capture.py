@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -41,6 +41,11 @@ class Watched:
         key = key_of(source, instance)
         return self.instance is instance or (key is not None and key_of(source, self.instance) == key)
 
+    def note(self, events: Collection[Event], after: Mapping[str, Any]) -> None:
+        """Remember that the object was told of as it is ``after`` a change."""
+        if events:
+            self.told.append(([event.uid for event in events], {name: after[name] for name in self.source.own}))
+
 
 Save: TypeAlias = tuple[models.Model, list[Watched]]
 # The sources that listen, by their model, and what each might tell.
@@ -53,6 +58,8 @@ class _UnderWay(threading.local):
     def __init__(self) -> None:
         self.depth = 0
         self.saves: list[Save] = []
+        # What a queryset is about to delete was told of all at once.
+        self.deleted: dict[tuple[Source, str], set[Any]] = {}
 
 
 _under_way = _UnderWay()
@@ -114,6 +121,8 @@ def tell_deletion(sender: type[models.Model], instance: models.Model, *, using: 
     for source in sources_of(sender):
         # The rows that an extending model has in its parents' tables are announced by signals of their own.
         if source.model._meta.concrete_model is sender._meta.concrete_model:
+            if instance.pk in _under_way.deleted.get((source, using), ()):
+                continue
             with NeverBreaking(source):
                 _tell_outer_save(source, instance, using=using)
                 _ask(asked, source, source.deletion_types)
@@ -125,6 +134,29 @@ def tell_deletion(sender: type[models.Model], instance: models.Model, *, using: 
                 if raw is not None:
                     change = diff(source, before=raw, after=None, now=timezone.now(), using=using)
                     record_change(source, change, using=using, wanted=_wanted(before))
+
+
+@contextmanager
+def deletions_told(source: Source, keys: Iterable[Any], *, using: str) -> Iterator[None]:
+    """Have `tell_deletion` leave these objects out: somebody else has told."""
+    outer = _under_way.deleted
+    _under_way.deleted = {**outer, (source, using): {*outer.get((source, using), ()), *keys}}
+    try:
+        yield
+    finally:
+        _under_way.deleted = outer
+
+
+def saves_under_way(source: Source, keys: Collection[Any], *, using: str) -> dict[Any, Watched]:
+    """Find the saves that the objects with these keys are in the middle of, and tell what they have written by now."""
+    found: dict[Any, Watched] = {}
+    for _instance, several in reversed(_under_way.saves):
+        for watched in several:
+            key = key_of(source, watched.instance) if watched.source is source and watched.using == using else None
+            if key is not None and key in keys and key not in found:
+                _tell(watched)
+                found[key] = watched
+    return found
 
 
 class NeverBreaking:
@@ -181,8 +213,7 @@ def _tell(watched: Watched) -> None:
         return
     change = diff(source, before=_last_told(watched), after=after, now=timezone.now(), using=using)
     events = record_change(source, change, using=using, wanted=_wanted(watched.before, moved=moved))
-    if events:
-        watched.told.append(([event.uid for event in events], {name: after[name] for name in source.own}))
+    watched.note(events, after)
 
 
 def _wanted(before: Before, *, moved: bool = False) -> Collection[str] | None:

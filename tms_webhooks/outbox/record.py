@@ -20,7 +20,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence, Subscription, Webhook, numbered
 from tms_webhooks.models.compiled import CompiledQuery, Parameter
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.ring import ring_on_commit
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, around_number, envelope, to_text
 from tms_webhooks.payloads.fields import names_in
@@ -143,8 +143,13 @@ def _record(
 ) -> Event | None:
     if told.once and not Occurrence.objects.first_time(told.once, now=change.now, deadline=told.deadline, using=using):
         return None
+    return _write(entry_of(source, told, change, subscription_id=subscription_id), using=using)
+
+
+def entry_of(source: Source, told: Told, change: Change, *, subscription_id: int | None = None) -> Entry:
+    """Gather what the row of one event is made of."""
     event_type = catalogue.get(told.event_type)
-    entry = Entry(
+    return Entry(
         event_type,
         _facts(source, told, change, event_type),
         change.values,
@@ -153,7 +158,6 @@ def _record(
         strict=strict_payloads(),
         subscription_id=subscription_id,
     )
-    return _write(entry, using=using)
 
 
 def _facts(source: Source, told: Told, change: Change, event_type: EventType) -> Facts | PayloadError:
@@ -168,7 +172,15 @@ def _facts(source: Source, told: Told, change: Change, event_type: EventType) ->
 
 
 def _write(entry: Entry, *, using: str) -> Event:
-    actor = current_actor()
+    event, around = compose(entry, actor=current_actor())
+    numbered.write(event, around=around, using=using)
+    signals.event_recorded.tell(Event, using=using, event=event)
+    ring_on_commit(using)
+    return event
+
+
+def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | None]:
+    """Make the row of an event that has no number yet; return it with what stands in its body before and after that."""
     subject_type, subject_id = entry.subject
     event = numbered.new_event(
         type=entry.event_type.name,
@@ -181,9 +193,8 @@ def _write(entry: Entry, *, using: str) -> Event:
         occurred_at=entry.now,
         subscription_id=entry.subscription_id,
     )
-    around = None
     try:
-        around = around_number(_body(entry, event, actor))
+        return event, around_number(_body(entry, event, actor))
     except PayloadError as reason:
         if entry.strict:
             raise
@@ -191,10 +202,7 @@ def _write(entry: Entry, *, using: str) -> Event:
         # What can't be sent has nothing to be fanned out to.
         event.fanned_out_at = entry.now
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
-    numbered.write(event, around=around, using=using)
-    signals.event_recorded.tell(Event, using=using, event=event)
-    transaction.on_commit(bell.ring, using=using, robust=True)
-    return event
+        return event, None
 
 
 def _body(entry: Entry, event: Event, actor: Actor) -> str:

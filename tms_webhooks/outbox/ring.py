@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from time import monotonic
+from typing import Any
 
-from django.db import router
+from django.db import connections, router, transaction
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
@@ -62,3 +63,21 @@ class Bell:
 
 
 bell = Bell()
+
+
+class _Ring:
+    """One ring of the bell that a transaction has promised."""
+
+    done = False
+
+    def __call__(self) -> None:
+        self.done = True
+        bell.ring()
+
+
+def ring_on_commit(using: str) -> None:
+    """Ring the bell when the transaction is committed: once, however many events it records in a row."""
+    promised: Any = connections[using].run_on_commit
+    if promised and isinstance(promised[-1][1], _Ring) and not promised[-1][1].done:
+        return
+    transaction.on_commit(_Ring(), using=using, robust=True)

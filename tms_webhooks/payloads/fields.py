@@ -41,6 +41,12 @@ def _id(_field: Field, value: Any) -> Json:
     return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def _ids(field: Field, value: Any) -> Json:
+    if isinstance(value, str | bytes):
+        raise TypeError
+    return [_id(field, one) for one in value]
+
+
 def _datetime(_field: Field, value: Any) -> Json:
     if isinstance(value, datetime):
         return instant(value)
@@ -78,6 +84,7 @@ def _boolean(_field: Field, value: Any) -> Json:
 
 _CONVERTERS = {
     FieldKind.ID: _id,
+    FieldKind.IDS: _ids,
     FieldKind.STRING: _text,
     FieldKind.INTEGER: _integer,
     FieldKind.NUMBER: _number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Passed, Rule
 from tms_webhooks.sources.tms import (
@@ -37,5 +38,7 @@ __all__ = [
     "SubscriptionSource",
     "UserSource",
     "VoucherSource",
+    "WebhookManager",
+    "WebhookQuerySet",
     "register",
 ]

@@ -206,7 +206,7 @@ class Source:
     def host_choices(self, name: str) -> list[Any]:
         """Return the values that the host's own field admits by its choices; none where it has no choices."""
         mapped = self.mapped.get(name)
-        if mapped is None or mapped.lookup is None:
+        if mapped is None or not isinstance(mapped.lookup, str):
             return []
         *_, last = mapped.path.split(".")
         parent = self.model if "." not in mapped.path else follow(self.model, mapped.path.rpartition(".")[0])

@@ -31,7 +31,7 @@ class Owner:
 def owner_of(source: Source) -> Owner | None:
     """Return how the rows of a source lead to the organization's key; None where SQL can't compare what they hold."""
     mapped = source.mapped.get("organization.id")
-    if mapped is None or mapped.lookup is None:
+    if mapped is None or not isinstance(mapped.lookup, str):
         return None
     first, _, onward = mapped.lookup.partition("__")
     model: Any = source.model

@@ -9,22 +9,23 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
 from django.db import models
 
-from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.sources.related_keys import RelatedKeys, many_to_many
 
 
 @dataclass(frozen=True, slots=True)
 class MappedField:
     """One canonical field and the host's attribute path for it.
 
-    ``lookup`` is the path as a query has it (``training_class__organization_id``), or None where Python alone can
-    follow it (a property). ``own`` says that the value stands in the object's own row, so that a change of it is a
+    ``lookup`` is the path as a query has it (``training_class__organization_id``), an expression where it leads to many
+    objects, or None where Python alone can follow it (a property). ``own`` says that the value stands in the object's own row, so that a change of it is a
     change of the object.
     """
 
     field: Field
     path: str
-    lookup: str | None
+    lookup: str | RelatedKeys | None
     own: bool
 
     def read(self, instance: models.Model) -> Any:
@@ -51,6 +52,9 @@ def _step(value: Any, part: str) -> Any:
 
 def map_field(model: type[models.Model], field: Field, path: str) -> MappedField | None:
     """Find ``path`` on ``model``; None where it leads nowhere."""
+    many = many_to_many(model, path) if field.kind is FieldKind.IDS else None
+    if many is not None:
+        return MappedField(field, path, RelatedKeys(many), own=False)
     lookup = _lookup(model, path)
     if lookup is not None:
         return MappedField(field, path, lookup, own="__" not in lookup)
@@ -71,6 +75,13 @@ def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
             return None
         model = related
     return model
+
+
+def references_of(model: type[models.Model], path: str) -> list[str]:
+    """Return the foreign keys that a path begins with, as ``select_related`` takes them; none where it has none."""
+    parts = path.split(".")
+    lengths = [length for length in range(1, len(parts)) if follow(model, ".".join(parts[:length])) is not None]
+    return ["__".join(parts[: max(lengths)])] if lengths else []
 
 
 def _lookup(model: type[models.Model], path: str) -> str | None:

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet, URLField
 from django.http import HttpRequest
+from django.utils import timezone
 
-from example_project.training.admin.actions import for_each
-from example_project.training.choices import EnrollmentStatus
+from example_project.training.admin.actions import for_all, for_each
+from example_project.training.choices import ConfirmationStatus, EnrollmentStatus
 from example_project.training.models import ClassEnrollment, Classroom, TrainingClass
+
+
+def with_status(status: ConfirmationStatus) -> Callable[[], dict[str, Any]]:
+    """Return what an update needs that sets the status of many classes."""
+    return lambda: {"confirmation_status_id": status, "last_modified": timezone.now()}
 
 
 class EnrollmentInline(admin.TabularInline):
@@ -42,14 +49,21 @@ class TrainingClassAdmin(admin.ModelAdmin):
     list_filter = ["confirmation_status_id", "delivery_type_id", "organization", "course"]
     list_select_related = ["organization", "course", "primary_instructor"]
     search_fields = ["name", "external_id", "course__name"]
-    autocomplete_fields = ["course", "organization", "company", "primary_instructor", "primary_classroom"]
+    autocomplete_fields = [
+        "course",
+        "organization",
+        "company",
+        "primary_instructor",
+        "instructors",
+        "primary_classroom",
+    ]
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     inlines = [EnrollmentInline]
     actions = [
-        for_each(TrainingClass.schedule, label="Schedule selected %(verbose_name_plural)s"),
-        for_each(TrainingClass.guarantee, label="Guarantee selected %(verbose_name_plural)s"),
-        for_each(TrainingClass.cancel, label="Cancel selected %(verbose_name_plural)s"),
-        for_each(TrainingClass.complete, label="Complete selected %(verbose_name_plural)s"),
+        for_all(with_status(ConfirmationStatus.SCHEDULED), label="Schedule selected %(verbose_name_plural)s"),
+        for_all(with_status(ConfirmationStatus.GUARANTEED_TO_RUN), label="Guarantee selected %(verbose_name_plural)s"),
+        for_all(with_status(ConfirmationStatus.CANCELLED), label="Cancel selected %(verbose_name_plural)s"),
+        for_all(with_status(ConfirmationStatus.COMPLETED), label="Complete selected %(verbose_name_plural)s"),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingClass]:

@@ -56,6 +56,9 @@ class TrainingClass(Record):
     primary_instructor = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="classes_led"
     )
+    instructors = models.ManyToManyField(
+        User, blank=True, related_name="classes_taught", help_text="All who teach the class, the primary one included."
+    )
     primary_classroom = models.ForeignKey(
         Classroom, on_delete=models.SET_NULL, null=True, blank=True, related_name="classes"
     )

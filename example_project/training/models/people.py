@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractUser
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models, transaction
 
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import external_id_field
 from example_project.training.models.organizations import Company, Organization
+from tms_webhooks.sources import WebhookQuerySet
 
 MOVED_BY_MERGE = {
     "enrollments": "user",
@@ -18,6 +21,16 @@ MOVED_BY_MERGE = {
     "redeemed_vouchers": "redeemed_by",
     "classes_led": "primary_instructor",
 }
+
+
+class Accounts(UserManager["User"]):
+    """Django's manager of users, whose querysets tell webhooks of what they change."""
+
+    use_in_migrations = False
+
+    def get_queryset(self) -> WebhookQuerySet[User]:
+        """Return all users."""
+        return WebhookQuerySet(self.model, using=self._db)
 
 
 class User(AbstractUser):
@@ -57,7 +70,10 @@ class User(AbstractUser):
     participate_in_achievements = models.BooleanField(default=True)
     disabled = models.BooleanField(default=False, help_text="A disabled account keeps its records but can't sign in.")
 
+    objects: ClassVar[Accounts] = Accounts()
+
     class Meta(AbstractUser.Meta):
+        base_manager_name = "objects"
         ordering = ["last_name", "first_name", "pk"]
 
     def __str__(self) -> str:

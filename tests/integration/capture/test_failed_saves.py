@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_save
 
 from example_project.training.factories import TrainingClassFactory
@@ -41,7 +42,7 @@ def test_later_saves_of_the_instance_are_right(training_class, told):
         training_class.cancel()
         training_class.save()
     training_class.end_at = end_at
-    TrainingClass.objects.filter(pk=training_class.pk).update(confirmation_status_id=4)
+    QuerySet(TrainingClass).filter(pk=training_class.pk).update(confirmation_status_id=4)
 
     training_class.complete()
 

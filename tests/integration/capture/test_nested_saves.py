@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_save
 
 from tests.integration.capture.workshops import WorkshopSource
@@ -160,7 +161,7 @@ def test_a_third_save_after_one_that_was_rolled_back_begins_where_the_first_ende
 
 def test_a_change_without_signals_between_write_and_reading_is_part_of_the_change(listen, workshop, told):
     def quietly(instance):
-        Workshop.objects.filter(pk=instance.pk).update(seats=3)
+        QuerySet(Workshop).filter(pk=instance.pk).update(seats=3)
 
     with receiving(post_save, quietly):
         listen(WorkshopSource, Workshop)

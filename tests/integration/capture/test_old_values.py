@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import Course, TrainingClass
@@ -48,7 +48,7 @@ def test_what_a_stale_instance_overwrites_is_told_as_a_change(training_class, to
 
 
 def test_a_change_that_sent_no_signal_is_part_of_the_old_values(training_class, told):
-    TrainingClass.objects.filter(pk=training_class.pk).update(confirmation_status_id=4)
+    QuerySet(TrainingClass).filter(pk=training_class.pk).update(confirmation_status_id=4)
 
     training_class.cancel()
 

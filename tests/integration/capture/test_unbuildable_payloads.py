@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
@@ -123,7 +124,7 @@ def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, works
 @pytest.fixture
 def strange(listen, workshop):
     listen(WorkshopSource, Workshop)
-    Workshop.objects.update(state="on ice")
+    QuerySet(Workshop).update(state="on ice")
     workshop.refresh_from_db()
     return workshop
 

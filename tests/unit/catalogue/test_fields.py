@@ -56,9 +56,10 @@ def test_names_addresses_and_free_text_of_people_are_personal_and_nothing_else_i
 
 def test_ids_and_only_ids_have_the_privacy_of_ids() -> None:
     for place, field in ALL_FIELDS.items():
-        is_id = re.search(r"(^|[._])id$", field.name) is not None
+        is_id = re.search(r"(^|[._])ids?$", field.name) is not None
         assert (field.privacy is FieldPrivacy.ID) is is_id, place
-        assert (field.kind is FieldKind.ID) is is_id, place
+        assert (field.kind in {FieldKind.ID, FieldKind.IDS}) is is_id, place
+        assert (field.kind is FieldKind.IDS) is field.name.endswith("_ids"), place
 
 
 def test_no_personal_field_is_required() -> None:

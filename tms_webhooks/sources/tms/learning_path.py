@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -39,6 +41,8 @@ class ComputedLearningPathSource(LearningPathSource):
     path_model: ClassVar[str]
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str] = "enabled"
+    retold: ClassVar[bool] = False
+    """Whether a course that is taken off a path completes it for those who have completed all the others."""
     # Of the assignment's own fields, only these say something of the path.
     fields = {"id": "", "learning_path": ""}
 
@@ -72,6 +76,26 @@ class ComputedLearningPathSource(LearningPathSource):
         paths: models.QuerySet[Any] = model._default_manager.filter(**{self.path_courses: course})
         return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
 
+    def completions(self, path_key: Any, *, using: str) -> Iterator[tuple[Any, Told]]:
+        """Yield who has completed a path, as it is now: the key of each one's last assignment of it, and the event."""
+        path = apps.get_model(self.path_model)._base_manager.using(using).filter(pk=path_key).first()
+        courses = list(getattr(path, self.path_courses).using(using).values_list("pk", flat=True)) if path else []
+        column = self._columns()
+        done: models.QuerySet[Any] = models.QuerySet(self.model, using=using)
+        done = done.filter(**{f"{column['course.id']}__in": courses, f"{column['completed_at']}__isnull": False})
+        names = [column["user.id"], column["course.id"], "pk"]
+        rows = done.order_by(column["user.id"], column["completed_at"], "pk").values_list(*names)
+        for learner, group in groupby(rows.iterator(), key=itemgetter(0)):
+            taken = list(group)
+            if len({course for _learner, course, _key in taken}) == len(courses):
+                key = f"{path_key}:{learner}"
+                extra = self._path_values(path, len(courses))
+                yield taken[-1][2], Told(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
+
+    def has_path(self, path_key: Any, course: Any, learner: Any, *, using: str) -> bool:
+        """Return whether a path is one of those that ``learner`` has, by this course of it."""
+        return any(path.pk == path_key for path in self._candidates(course, learner, using=using))
+
     def _candidates(self, course: Any, learner: Any, *, using: str) -> list[models.Model]:
         """Return those paths in the order of their keys, so that two transactions lock them in the same order."""
         try:
@@ -82,9 +106,12 @@ class ComputedLearningPathSource(LearningPathSource):
             raise PayloadError(f"paths_with of {self!r} failed: {type(error).__name__}.") from error
 
     def _completed_courses(self, learner: Any, *, using: str) -> set[Any]:
-        column = {name: str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")}
+        column = self._columns()
         done = {column["user.id"]: learner, f"{column['completed_at']}__isnull": False}
         return set(self.model._base_manager.using(using).filter(**done).values_list(column["course.id"], flat=True))
+
+    def _columns(self) -> dict[str, str]:
+        return {name: str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")}
 
     def _path_values(self, path: models.Model, course_count: int) -> Mapping[str, Any]:
         return {

@@ -1,0 +1,32 @@
+"""What the tests of bulk operations share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event
+from tms_webhooks.outbox import bulk, observed
+
+
+@pytest.fixture
+def workshops(listen, organization) -> list[Workshop]:
+    """Five workshops that are listened to, with 0 to 4 seats, of which nothing is told yet."""
+    listen(WorkshopSource, Workshop)
+    made = [Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
+    Event.objects.all().delete()
+    return made
+
+
+@pytest.fixture
+def small_chunks(monkeypatch) -> None:
+    """Chunks of two, so that five rows are three of them."""
+    for module in (bulk, observed):
+        monkeypatch.setattr(module, "CHUNK", 2)
+
+
+@pytest.fixture
+def steps(told):
+    """Return the type, the title and the old values of each event."""
+    return lambda: [(event["type"], event["data"]["title"], event["previous"]) for event in told()]

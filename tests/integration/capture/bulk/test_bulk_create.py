@@ -1,0 +1,207 @@
+"""``bulk_create()``: new objects, those that were there already, and those that a conflict updates."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from example_project.training.factories import CourseFactory, TrainingClassFactory, UserFactory
+from example_project.training.models import ClassEnrollment, CourseAssignment, User
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Plaque, Ticket, Workshop
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+# MariaDB takes any that are to be unique.
+BY_EXTERNAL_ID = [] if connection.vendor == "mysql" else ["external_id"]
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["enrollment.*", "user.*"])
+    return training_class
+
+
+def enrollment(training_class, status: int = 60, **fields) -> ClassEnrollment:
+    fields["user"] = fields.get("user") or UserFactory(organization=training_class.organization)
+    return ClassEnrollment(training_class=training_class, enrollment_status_id=status, **fields)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_new_objects_are_told_with_their_keys(training_class, told):
+    objs = [enrollment(training_class) for _number in range(3)]
+    Event.objects.all().delete()
+
+    made = ClassEnrollment.objects.bulk_create(iter(objs))
+
+    assert made == objs
+    assert [(event["type"], event["data"]["id"], event["sequence"]) for event in told()] == [
+        ("enrollment.enrolled", one.pk, 1) for one in made
+    ]
+
+
+def test_objects_that_bring_their_keys_are_told_beside_those_that_do_not(training_class, told):
+    objs = [enrollment(training_class, pk=900_000), enrollment(training_class)]
+    Event.objects.all().delete()
+
+    ClassEnrollment.objects.bulk_create(objs)
+
+    assert {event["data"]["id"] for event in told()} == {900_000, objs[1].pk}
+    assert objs[1].pk not in {None, 900_000}
+
+
+def test_keys_of_other_kinds_are_told(listen, organization, told):
+    listen(WorkshopSource, Ticket)
+    listen(WorkshopSource, Plaque)
+
+    tickets = Ticket.objects.bulk_create([Ticket(organization=organization, title=f"Seat {n}") for n in range(2)])
+    Plaque.objects.bulk_create([Plaque(organization=organization, title="Founded 1998")])
+
+    assert [event["data"]["id"] for event in told()] == [*(str(ticket.pk) for ticket in tickets), "main"]
+
+
+def test_in_batches_of_the_hosts_own_size_each_is_told_once(training_class, told):
+    objs = [enrollment(training_class) for _number in range(5)]
+    Event.objects.all().delete()
+
+    training_class.enrollments.bulk_create(objs, batch_size=2)
+
+    assert len({event["data"]["id"] for event in told()}) == len(told()) == 5
+
+
+def test_nothing_to_create_is_nothing_to_tell(training_class):
+    assert ClassEnrollment.objects.bulk_create([]) == []
+    assert not Event.objects.exists()
+
+
+def test_a_conflict_that_is_raised_leaves_nothing(training_class):
+    known = enrollment(training_class, external_id="E-1")
+    known.save()
+    doubled = [enrollment(training_class, external_id=name) for name in ("E-2", "E-1")]
+    Event.objects.all().delete()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ClassEnrollment.objects.bulk_create(doubled)
+
+    assert not Event.objects.exists()
+    assert ClassEnrollment.objects.get() == known
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_of_ignored_conflicts_only_the_new_ones_are_told(training_class, told, others):
+    enrollment(training_class, external_id="E-1").save()
+    objs = [enrollment(training_class, external_id="E-1", status=10)]
+    objs += [enrollment(training_class) for _number in range(others)]
+    Event.objects.all().delete()
+
+    assert ClassEnrollment.objects.bulk_create(objs, ignore_conflicts=True) == objs
+
+    assert [event["type"] for event in told()] == ["enrollment.enrolled"] * others
+    assert ClassEnrollment.objects.count() == 1 + others
+    new = set(ClassEnrollment.objects.exclude(external_id="E-1").values_list("pk", flat=True))
+    assert {event["data"]["id"] for event in told()} == new
+
+
+def test_ignored_conflicts_of_other_keys_are_told(listen, organization, told):
+    listen(WorkshopSource, Ticket)
+    known = Ticket.objects.create(organization=organization, title="Known")
+    Event.objects.all().delete()
+    new = uuid.uuid4()
+
+    for keys in ([known.pk], [new], [known.pk, new]):
+        Ticket.objects.bulk_create(
+            [Ticket(key, organization_id=organization.pk, title="Again") for key in keys], ignore_conflicts=True
+        )
+
+    assert [(event["type"], event["data"]["id"]) for event in told()] == [("workshop.created", str(new))]
+
+
+def test_an_import_tells_new_objects_and_changed_ones_apart(training_class, told):
+    known = enrollment(training_class, external_id="E-1")
+    same = enrollment(training_class, external_id="E-2")
+    ClassEnrollment.objects.bulk_create([known, same])
+    Event.objects.all().delete()
+
+    ClassEnrollment.objects.bulk_create(
+        [
+            enrollment(training_class, external_id="E-1", status=10, user=known.user),
+            enrollment(training_class, external_id="E-2", user=same.user),
+            enrollment(training_class, external_id="E-3", status=20, user=same.user),
+        ],
+        update_conflicts=True,
+        unique_fields=BY_EXTERNAL_ID,
+        update_fields=["enrollment_status_id"],
+    )
+
+    assert [(event["type"], event["data"]["external_id"], event["sequence"]) for event in told()] == [
+        ("enrollment.cancelled", "E-1", 2),
+        ("enrollment.waitlisted", "E-3", 1),
+    ]
+    assert told()[0]["previous"] == {"status": {"code": 60, "name": "Enroll"}}
+    assert told()[1]["previous"] == {}
+
+
+def test_an_import_of_users_is_told(training_class, told):
+    known = UserFactory(organization=training_class.organization, external_id="EMP-1", title="Analyst")
+    Event.objects.all().delete()
+    row = {"organization": training_class.organization, "title": "Team lead"}
+
+    User.objects.bulk_create(
+        [
+            User(username="known", email=known.email, external_id="EMP-1", **row),
+            User(username="new", email="new@example.com", external_id="EMP-2", **row),
+        ],
+        update_conflicts=True,
+        unique_fields=BY_EXTERNAL_ID,
+        update_fields=["title"],
+    )
+
+    assert [(event["type"], event["data"]["external_id"]) for event in told()] == [
+        ("user.updated", "EMP-1"),
+        ("user.created", "EMP-2"),
+    ]
+
+
+def test_an_import_by_a_key_that_comes_with_the_rows_is_told(listen, organization, told):
+    listen(WorkshopSource, Ticket)
+    known = Ticket.objects.create(organization=organization, title="Known")
+    Event.objects.all().delete()
+
+    Ticket.objects.bulk_create(
+        [Ticket(known.pk, organization_id=organization.pk, title="Renamed")],
+        update_conflicts=True,
+        unique_fields=[] if connection.vendor == "mysql" else ["pk"],
+        update_fields=["title"],
+    )
+
+    (event,) = told()
+    assert (event["type"], event["previous"]) == ("workshop.changed", {"title": "Known"})
+
+
+def test_two_sources_of_a_model_tell_of_what_is_born_complete(told):
+    learner = UserFactory()
+    WebhookFactory(organization=learner.organization, events=["course_assignment.*"])
+    now = timezone.now()
+
+    CourseAssignment.objects.bulk_create(
+        [CourseAssignment(course=CourseFactory(), user=learner, started_at=now, completed_at=now)]
+    )
+
+    assert [event["type"] for event in told()] == [
+        "course_assignment.created",
+        "course_assignment.started",
+        "course_assignment.completed",
+    ]
+
+
+def test_a_model_that_is_no_source_is_djangos_own(organization, django_assert_num_queries):
+    Workshop.objects.create(organization=organization, title="Before")
+
+    with django_assert_num_queries(1):
+        Workshop.objects.bulk_create([Workshop(organization=organization, title="One")])

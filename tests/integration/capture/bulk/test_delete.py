@@ -1,0 +1,155 @@
+"""``delete()`` of a queryset, and what it takes with it or leaves behind."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import ProtectedError
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    TrainingClassFactory,
+    UserAchievementFactory,
+    UserFactory,
+    VoucherFactory,
+)
+from example_project.training.models import TrainingClass, User
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import OnsiteWorkshop, Ticket, Workshop
+from tms_webhooks.models import Event
+
+# Committed, so that the database's own deferred constraints have their say.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_each_object_is_told_as_it_was_at_last(workshops, steps):
+    assert Workshop.objects.filter(seats__gt=1).delete() == (3, {"testapp.Workshop": 3})
+
+    assert steps() == [("workshop.deleted", title, {}) for title in ("W2", "W3", "W4")]
+    assert Workshop.objects.count() == 2
+
+
+def test_the_statements_are_as_many_for_many_as_for_few(workshops):
+    def cost(rows) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            rows.delete()
+        return sum("tms_webhooks_" in query["sql"] or "SELECT" in query["sql"] for query in captured)
+
+    assert cost(Workshop.objects.filter(seats=0)) == cost(Workshop.objects.all())
+    assert Event.objects.count() == 5
+
+
+def test_keys_of_other_kinds_are_told(listen, organization, told):
+    listen(WorkshopSource, Ticket)
+    tickets = [Ticket.objects.create(organization=organization, title="One seat") for _number in range(3)]
+    Event.objects.all().delete()
+
+    Ticket.objects.all().delete()
+
+    assert {event["data"]["id"] for event in told()} == {str(ticket.pk) for ticket in tickets}
+    assert len(told()) == 3
+
+
+def test_a_child_is_told_once_by_its_parents_source(listen, organization, told):
+    listen(WorkshopSource, Workshop)
+    made = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
+    key = made.pk
+    Event.objects.all().delete()
+
+    OnsiteWorkshop.objects.all().delete()
+
+    assert [(event["type"], event["data"]["id"]) for event in told()] == [("workshop.deleted", key)]
+
+
+def test_a_refused_deletion_that_the_host_catches_was_none(told):
+    training_class = TrainingClassFactory()
+    VoucherFactory(organization=training_class.organization, redeemed_class=training_class)
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+
+    with transaction.atomic():
+        with pytest.raises(ProtectedError):
+            TrainingClass.objects.all().delete()
+        training_class.cancel()
+
+    assert [(event["type"], event["sequence"]) for event in told()] == [("class.cancelled", 1)]
+
+
+def test_a_deletion_that_is_rolled_back_was_none(workshops):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Workshop.objects.all().delete()
+        assert Event.objects.count() == 5
+        raise ZeroDivisionError
+
+    assert not Event.objects.exists()
+    assert Workshop.objects.count() == 5
+
+
+def test_later_deletions_of_the_same_keys_are_told_anew(workshops, told):
+    """Nothing is remembered of what was told at once."""
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Workshop.objects.all().delete()
+        raise ZeroDivisionError
+
+    workshops[0].delete()
+
+    assert [(event["type"], event["data"]["title"]) for event in told()] == [("workshop.deleted", "W0")]
+
+
+@pytest.mark.parametrize("by", ["object", "queryset"])
+def test_what_goes_with_others_is_told_as_well(told, by):
+    """An achievement's model has no children: without a receiver Django would delete its rows unseen."""
+    award = UserAchievementFactory()
+    user, key = award.user, award.pk
+    UserAchievementFactory(user=user, achievement=award.achievement)
+    WebhookFactory(organization=user.organization, events=["achievement.*", "user.deleted"])
+
+    if by == "object":
+        user.delete()
+    else:
+        User.objects.filter(pk=user.pk).delete()
+
+    assert sorted(event["type"] for event in told()) == ["achievement.revoked", "achievement.revoked", "user.deleted"]
+    assert key in {event["data"]["id"] for event in told() if event["type"] == "achievement.revoked"}
+
+
+@pytest.mark.parametrize("by", ["object", "queryset"])
+def test_what_loses_a_reference_to_what_goes_is_told_as_well(told, by):
+    instructor = UserFactory()
+    training_class = TrainingClassFactory(organization=instructor.organization, primary_instructor=instructor)
+    ClassEnrollmentFactory(training_class=training_class)
+    key = instructor.pk
+    WebhookFactory(organization=instructor.organization, events=["class.*"])
+
+    if by == "object":
+        instructor.delete()
+    else:
+        User.objects.filter(pk=key).delete()
+
+    (event,) = told()
+    assert event["type"] == "class.updated"
+    assert event["previous"] == {"instructor": {"id": key}}
+    assert event["data"]["instructor"]["id"] is None
+
+
+def test_where_nobody_listens_it_costs_one_query(workshops):
+    workshops[0].organization.webhooks.all().delete()
+
+    with CaptureQueriesContext(connection) as captured:
+        Workshop.objects.filter(seats=0).delete()
+
+    # One for the whole set, and one for the object, which Django announces.
+    assert sum("tms_webhooks_" in query["sql"] for query in captured) == 2
+    assert Workshop.objects.count() == 4
+
+
+def test_a_deletion_that_can_mean_nothing_costs_nothing():
+    assignment = CourseAssignmentFactory()
+
+    with CaptureQueriesContext(connection) as captured:
+        type(assignment).objects.all().delete()
+
+    assert not any("tms_webhooks_" in query["sql"] for query in captured)

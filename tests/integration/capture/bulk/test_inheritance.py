@@ -1,0 +1,90 @@
+"""Bulk changes of proxies and of models that extend others are told by their parent's source."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Banquet, Caterer, OnsiteWorkshop, PastWorkshop, Workshop
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _listening(listen):
+    listen(WorkshopSource, Workshop)
+
+
+@pytest.fixture
+def onsite(organization) -> list[OnsiteWorkshop]:
+    made = [OnsiteWorkshop.objects.create(organization=organization, title=f"W{n}", room="7") for n in range(3)]
+    Event.objects.all().delete()
+    return made
+
+
+def test_a_proxy_is_told(organization, steps):
+    made = PastWorkshop.objects.bulk_create([PastWorkshop(organization=organization, title="Pair programming")])
+    PastWorkshop.objects.filter(pk=made[0].pk).update(title="Mob programming")
+    PastWorkshop.objects.all().delete()
+
+    assert steps() == [
+        ("workshop.created", "Pair programming", {}),
+        ("workshop.changed", "Mob programming", {"title": "Pair programming"}),
+        ("workshop.deleted", "Mob programming", {}),
+    ]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_childs_update_of_what_it_inherits_is_told(onsite, steps):
+    assert OnsiteWorkshop.objects.filter(room="7", title__gt="W0").update(title="Same", room="8") == 2
+
+    assert steps() == [("workshop.changed", "Same", {"title": title}) for title in ("W1", "W2")]
+    assert OnsiteWorkshop.objects.filter(room="8", title="Same").count() == 2
+
+
+def test_what_only_the_child_has_is_no_change(onsite):
+    assert OnsiteWorkshop.objects.update(room="8") == 3
+    assert not Event.objects.exists()
+
+
+def test_a_childs_bulk_update_is_told(onsite, steps):
+    for workshop in onsite:
+        workshop.title += "!"
+
+    OnsiteWorkshop.objects.bulk_update(onsite, ["title"])
+
+    assert [title for _type, title, _previous in steps()] == ["W0!", "W1!", "W2!"]
+
+
+def test_a_parents_update_is_told_for_its_children_too(onsite, told):
+    Workshop.objects.update(title="Same")
+
+    assert {event["data"]["id"] for event in told()} == {workshop.pk for workshop in onsite}
+
+
+def test_a_child_of_two_parents_is_told_by_the_key_of_the_one_that_is_a_source(organization, told):
+    Caterer.objects.create(menu="Soup")
+    banquet = Banquet.objects.create(organization=organization, title="Closing dinner", menu="Soup")
+    Event.objects.all().delete()
+    assert banquet.pk != banquet.workshop_ptr_id
+    key = banquet.workshop_ptr_id
+
+    Banquet.objects.update(title="Opening dinner", menu="Salad")
+    Banquet.objects.all().delete()
+
+    assert [(event["type"], event["data"]["id"]) for event in told()] == [
+        ("workshop.changed", key),
+        ("workshop.deleted", key),
+    ]
+
+
+def test_a_source_of_a_child_is_told_beside_its_parents(listen, onsite, told):
+    listen(WorkshopSource, OnsiteWorkshop)
+
+    OnsiteWorkshop.objects.filter(title="W0").update(title="Renamed")
+
+    assert [(event["type"], event["sequence"]) for event in told()] == [
+        ("workshop.changed", 2),
+        ("workshop.changed", 3),
+    ]

@@ -1,0 +1,47 @@
+"""However many rows change, only a chunk of them is in memory, beside the keys of all."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from django.db.models import F
+
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event
+from tms_webhooks.outbox import bulk, observed
+
+pytestmark = pytest.mark.django_db
+
+ROWS = 800
+KEY = 400
+"""What a key may take: it is in a list, in a tuple, and in the dictionary that removes the duplicates."""
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("lenient")
+def test_twenty_chunks_take_no_more_memory_than_two(workshops, monkeypatch):
+    for module in (bulk, observed):
+        monkeypatch.setattr(module, "CHUNK", 40)
+    organization = workshops[0].organization
+    Workshop.objects.bulk_create([Workshop(organization=organization, title="W") for _number in range(ROWS)])
+    first = Workshop.objects.order_by("pk")[80].pk
+
+    def add(rows) -> int:
+        return rows.update(seats=F("seats") + 1)
+
+    add(Workshop.objects.all())
+    few = peak_of(lambda: add(Workshop.objects.filter(pk__lt=first)))
+    many = peak_of(lambda: add(Workshop.objects.all()))
+
+    assert Event.objects.count() >= 2 * ROWS
+    assert many < few * 1.5 + ROWS * KEY

@@ -1,0 +1,145 @@
+"""A source whose code raises never breaks a bulk change: what is wrong is logged, and the others are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks import signals
+from tms_webhooks.models import Event
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
+
+
+class Refusing(WorkshopSource):
+    """Fails for one workshop of the five."""
+
+    def tells(self, change):
+        if change.values["seats"] == 2:
+            raise RuntimeError("no two seats")
+        return super().tells(change)
+
+
+class Unreadable(WorkshopSource):
+    """Can't say what the old values of one were."""
+
+    def derived(self, values):
+        if values.get("seats") == 2:
+            raise RuntimeError("no two seats")
+        return {}
+
+
+class Mismapped(WorkshopSource):
+    """Has a mapping that is none."""
+
+    fields = 7
+
+
+class Broken(WorkshopSource):
+    """Reads a property that raises."""
+
+    fields = {"headline": "broken"}
+
+
+class Failing(WorkshopSource):
+    """Reads a property whose query the database refuses."""
+
+    fields = {"headline": "failing"}
+
+
+@pytest.fixture
+def five(organization) -> None:
+    for seats in range(5):
+        Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats)
+
+
+CHANGES = {
+    "update": lambda: Workshop.objects.update(title="Same"),
+    "bulk_create": lambda: Workshop.objects.bulk_create(
+        [Workshop(organization=one.organization, title="Same", seats=one.seats) for one in Workshop.objects.all()]
+    ),
+    "delete": lambda: Workshop.objects.all().delete(),
+}
+
+
+@pytest.fixture(params=CHANGES.values(), ids=CHANGES)
+def change(request, five):
+    return request.param
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("source", [Refusing, Unreadable])
+def test_in_production_one_object_that_fails_leaves_the_others_theirs(listen, change, told, caplog, source):
+    listen(source, Workshop)
+
+    change()
+
+    assert sorted(event["data"]["seats"] for event in told()) == [0, 1, 3, 4]
+    assert Workshop.objects.filter(title="Same").count() in {5, 0}
+    assert "A change of testapp.Workshop could not be turned into an event." in caplog.text
+
+
+@pytest.mark.usefixtures("lenient")
+def test_in_production_a_mapping_that_is_none_costs_the_other_source_nothing(listen, change, told, caplog):
+    listen(Mismapped, Workshop)
+    listen(WorkshopSource, Workshop)
+
+    change()
+
+    assert len(told()) == 5
+    assert "could not be turned into an event" in caplog.text
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("source", [Broken, Failing])
+def test_in_production_a_property_that_fails_is_recorded_with_the_error(listen, five, source, caplog):
+    listen(source, Workshop)
+
+    assert Workshop.objects.update(title="Same") == 5
+
+    assert Event.objects.count() == 5
+    assert not Event.objects.filter(error="").exists()
+    assert not Event.objects.to_fan_out().exists()
+    assert Workshop.objects.filter(title="Same").count() == 5
+
+
+@pytest.mark.parametrize("source", [Refusing, Broken])
+def test_a_developer_is_told_by_the_error(listen, change, source):
+    listen(source, Workshop)
+
+    with pytest.raises(Exception, match="no two seats|raised RuntimeError"):
+        change()
+
+
+@pytest.mark.usefixtures("lenient", "five")
+def test_an_unknown_status_is_recorded_with_the_error(listen, caplog):
+    listen(WorkshopSource, Workshop)
+
+    Workshop.objects.filter(seats=0).update(state="on ice")
+    Workshop.objects.filter(seats__lt=2).update(title="Same")
+
+    events = Event.objects.order_by("pk")
+    assert [(event.sequence, bool(event.error), bool(event.body)) for event in events] == [
+        (1, True, False),
+        (2, True, False),
+        (1, False, True),
+    ]
+
+
+@pytest.mark.usefixtures("five")
+def test_each_recorded_event_is_signalled_with_its_key(listen):
+    listen(WorkshopSource, Workshop)
+    heard: list[Event] = []
+
+    def hear(event, **_kwargs):
+        heard.append(event)
+
+    signals.event_recorded.connect(hear)
+    try:
+        Workshop.objects.update(title="Same")
+    finally:
+        signals.event_recorded.disconnect(hear)
+
+    assert [event.pk for event in heard] == list(Event.objects.order_by("pk").values_list("pk", flat=True))
+    assert len(heard) == 5

@@ -1,0 +1,53 @@
+"""Bulk changes from within a save: each event begins where the last one ended."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.models import F
+from django.db.models.signals import post_save, pre_save
+
+from tests.testapp.models import Workshop
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("signal", [pre_save, post_save])
+def test_a_receiver_that_updates_the_object_is_told_in_its_turn(workshops, told, signal):
+    first, other = workshops[0], workshops[1]
+
+    def count(instance, **_kwargs):
+        Workshop.objects.filter(pk__in=[instance.pk, other.pk]).update(seats=F("seats") + 10)
+
+    signal.connect(count, sender=Workshop)
+    try:
+        first.title = "Renamed"
+        first.save(update_fields=["title"])
+    finally:
+        signal.disconnect(count, sender=Workshop)
+
+    own = [event for event in told() if event["data"]["id"] == first.pk]
+    previous: dict[str, object] = {}
+    for event in own:
+        assert not previous.keys() & event["previous"].keys(), "told twice"
+        previous |= event["previous"]
+    assert previous == {"title": "W0", "seats": 0}
+    assert (own[-1]["data"]["title"], own[-1]["data"]["seats"]) == ("Renamed", 10)
+    assert [event["sequence"] for event in own] == list(range(2, 2 + len(own)))
+    assert [event["previous"] for event in told() if event["data"]["id"] == other.pk] == [{"seats": 1}]
+
+
+def test_a_receiver_that_deletes_the_object_by_a_queryset_is_told_until_its_end(workshops, told):
+    def delete(instance, **_kwargs):
+        Workshop.objects.filter(pk=instance.pk).delete()
+
+    post_save.connect(delete, sender=Workshop)
+    try:
+        workshops[0].title = "Renamed"
+        workshops[0].save()
+    finally:
+        post_save.disconnect(delete, sender=Workshop)
+
+    assert [(event["type"], event["data"]["title"]) for event in told()] == [
+        ("workshop.changed", "Renamed"),
+        ("workshop.deleted", "Renamed"),
+    ]

@@ -1,0 +1,153 @@
+"""What a bulk change costs in statements: so many for a chunk, however many objects are in it.
+
+With nobody subscribed: one. With somebody: whether anybody wants it and the keys (2) once; then for each chunk the old
+values, the update, the new values with all that they refer to, what each organization wants, the numbers and the
+events (6). On MariaDB and MySQL new numbers take three statements, and later ones two.
+"""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+)
+from example_project.training.models import ClassEnrollment, CourseAssignment
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event, Subscription
+from tms_webhooks.outbox import bulk, observed
+
+pytestmark = pytest.mark.django_db
+
+ONCE = 2
+CHUNK = 6
+MORE = 1 if connection.vendor == "mysql" else 0
+
+
+def queries_of(action) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        action()
+    return len(captured)
+
+
+def rename() -> int:
+    return Workshop.objects.update(seats=F("seats") + 1)
+
+
+@pytest.fixture
+def more(workshops):
+    """Twenty workshops more, each of an organization of its own that listens."""
+
+    def make() -> None:
+        for number in range(20):
+            organization = OrganizationFactory()
+            WebhookFactory(organization=organization, events=["workshop.*"])
+            Workshop.objects.create(organization=organization, title=f"More {number}")
+
+    return make
+
+
+@pytest.mark.usefixtures("workshops")
+def test_a_model_that_is_no_source_costs_nothing_more(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        OrganizationFactory._meta.model.objects.update(description="Closed")
+
+
+@pytest.mark.usefixtures("workshops")
+def test_what_nobody_wants_costs_one_query(django_assert_num_queries):
+    Subscription.objects.all().delete()
+
+    with django_assert_num_queries(2):
+        assert rename() == 5
+
+
+@pytest.mark.usefixtures("workshops")
+def test_a_chunk_costs_the_same_for_one_and_for_many(more):
+    rename()
+    few = queries_of(rename)
+    more()
+    rename()
+
+    assert queries_of(rename) == few == ONCE + CHUNK + MORE
+    assert Event.objects.count() == 5 + 5 + 20 + 25 + 25
+
+
+@pytest.mark.usefixtures("workshops")
+def test_each_further_chunk_costs_one_chunk(monkeypatch):
+    rename()
+    for module in (bulk, observed):
+        monkeypatch.setattr(module, "CHUNK", 2)
+
+    assert queries_of(rename) == ONCE + 3 * (CHUNK + MORE)
+
+
+@pytest.mark.usefixtures("workshops")
+def test_several_events_of_each_object_cost_no_more():
+    rename()
+    changes = {"seats": F("seats") + 1, "state": "called off"}
+
+    assert queries_of(lambda: Workshop.objects.update(**changes)) == ONCE + CHUNK + MORE
+    assert Event.objects.count() == 15
+
+
+def test_what_is_read_through_references_costs_no_more(django_assert_num_queries):
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
+    costs = []
+    for status in (10, 20):
+        ClassEnrollmentFactory.create_batch(10, training_class=training_class, enrollment_status_id=0)
+        waiting = ClassEnrollment.objects.filter(enrollment_status_id=0)
+        costs.append(queries_of(lambda: waiting.update(enrollment_status_id=status)))  # noqa: B023
+
+    assert costs[0] == costs[1]
+    assert Event.objects.filter(type__in=["enrollment.cancelled", "enrollment.waitlisted"]).count() == 20
+
+
+def test_what_is_told_once_costs_no_more():
+    organization = OrganizationFactory()
+    WebhookFactory(organization=organization, events=["course_assignment.*"])
+    costs = []
+    for count in (1, 10):
+        CourseAssignmentFactory.create_batch(count, user__organization=organization)
+        alive = CourseAssignment.objects.filter(expires_at__gt=timezone.now())
+        costs.append(queries_of(lambda: alive.update(expires_at=timezone.now())))  # noqa: B023
+
+    assert costs[0] == costs[1]
+    assert Event.objects.filter(type="course_assignment.expired").count() == 11
+
+
+@pytest.mark.parametrize("path", ["headline", "organization.__str__"])
+def test_what_only_python_can_read_costs_no_more(listen, organization, path):
+    class WithHeadline(WorkshopSource):
+        fields = {"headline": path}
+
+    listen(WithHeadline, Workshop)
+    costs = []
+    for count in (1, 10):
+        for _number in range(count):
+            Workshop.objects.create(organization=organization, title="W")
+        rename()
+        costs.append(queries_of(rename))
+
+    assert costs[0] == costs[1]
+
+
+@pytest.mark.usefixtures("workshops")
+def test_new_rows_cost_the_same_for_one_and_for_many():
+    organization = Workshop.objects.first().organization
+
+    def create(count: int) -> int:
+        rows = [Workshop(organization=organization, title="New") for _number in range(count)]
+        return queries_of(lambda: Workshop.objects.bulk_create(rows))
+
+    assert create(1) == create(20)
+    assert Event.objects.count() == 21

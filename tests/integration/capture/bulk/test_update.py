@@ -1,0 +1,259 @@
+"""``update()``: one event for each object that changes, with its old values, and nothing for the others."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connection
+from django.db.models import Case, Count, F, Value, When
+from django.db.models.functions import Concat
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, TrainingClassFactory
+from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass
+from tests.factories import WebhookFactory
+from tests.integration.capture.test_learning_paths import World
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("workshops")]
+
+
+def test_each_changed_object_is_told_with_its_own_old_values(steps):
+    assert Workshop.objects.filter(seats__gte=3).update(title="Full") == 2
+
+    assert steps() == [("workshop.changed", "Full", {"title": "W3"}), ("workshop.changed", "Full", {"title": "W4"})]
+
+
+def test_an_object_that_is_what_it_was_is_not_told(steps):
+    assert Workshop.objects.update(seats=4) == 5
+
+    assert [title for _type, title, _previous in steps()] == ["W0", "W1", "W2", "W3"]
+
+
+def test_one_change_may_be_several_events(told):
+    Workshop.objects.filter(seats=1).update(state="called off")
+
+    assert [(event["type"], event["sequence"]) for event in told()] == [
+        ("workshop.changed", 2),
+        ("workshop.cancelled", 3),
+    ]
+
+
+def test_the_sequence_goes_on_where_saves_left_it(workshops, told):
+    Workshop.objects.update(title="One")
+    workshops[0].refresh_from_db()
+    workshops[0].title = "Two"
+    workshops[0].save()
+    Workshop.objects.update(title="Three")
+
+    key = workshops[0].pk
+    own = [event for event in told() if event["data"]["id"] == key]
+    assert [(event["sequence"], event["previous"]["title"]) for event in own] == [(2, "W0"), (3, "One"), (4, "Two")]
+
+
+def test_the_filter_may_be_on_the_very_field_that_changes(steps):
+    assert Workshop.objects.filter(seats__lt=2).update(seats=20) == 2
+
+    assert steps() == [("workshop.changed", "W0", {"seats": 0}), ("workshop.changed", "W1", {"seats": 1})]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_what_one_chunk_changes_takes_nothing_from_the_next(steps):
+    """They match only while one of them, which is among them, has no seats."""
+    empty = Workshop.objects.filter(seats=0).values("organization")
+    assert Workshop.objects.filter(seats__lt=4, organization__in=empty).update(seats=100) == 4
+
+    assert [previous["seats"] for _type, _title, previous in steps()] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_expressions_are_told_as_what_they_come_to(told):
+    Workshop.objects.update(
+        # MySQL reads from left to right.
+        title=Case(When(seats__lt=2, then=Concat(Value("Small "), F("title"))), default=F("title")),
+        seats=F("seats") * 10,
+    )
+
+    assert [(event["data"]["seats"], event["data"]["title"]) for event in told()] == [
+        (0, "Small W0"),
+        (10, "Small W1"),
+        (20, "W2"),
+        (30, "W3"),
+        (40, "W4"),
+    ]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_order_of_the_queryset_changes_nothing(steps):
+    assert Workshop.objects.order_by("-seats", "organization__name").update(state="called off") == 5
+
+    assert len(steps()) == 10
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_queryset_without_duplicates_is_told_once_each(workshops, steps):
+    assert Workshop.objects.filter(organization__webhooks__isnull=False).distinct().update(title="Same") == 5
+
+    assert [previous["title"] for _type, _title, previous in steps()] == ["W0", "W1", "W2", "W3", "W4"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_filter_on_many_related_rows_tells_each_object_once(told):
+    training_class = TrainingClassFactory()
+    ClassEnrollmentFactory.create_batch(3, training_class=training_class)
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+
+    assert TrainingClass.objects.filter(enrollments__enrollment_status_id=60).update(max_students=5) == 1
+
+    (event,) = told()
+    assert (event["type"], event["previous"]) == ("class.updated", {"max_students": 16})
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_filter_on_a_number_of_related_rows_is_told(told):
+    training_class = TrainingClassFactory()
+    ClassEnrollmentFactory.create_batch(3, training_class=training_class)
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    counted = TrainingClass.objects.annotate(taken=Count("enrollments"))
+
+    assert counted.filter(taken__gt=3).update(max_students=5) == 0
+    assert counted.filter(taken__gt=2).update(max_students=5) == 1
+
+    assert [event["type"] for event in told()] == ["class.updated"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_update_may_use_the_querysets_own_annotations(told):
+    Workshop.objects.annotate(double=F("seats") * 2).filter(double__gt=2).update(seats=F("double"))
+
+    assert [event["data"]["seats"] for event in told()] == [4, 6, 8]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_with_annotations_one_chunk_takes_nothing_from_the_next_either(steps):
+    empty = Workshop.objects.filter(seats=0).values("organization")
+    rows = Workshop.objects.annotate(double=F("seats") * 2).filter(organization__in=empty)
+
+    assert rows.update(seats=F("double") + 1) == 5
+
+    assert [previous["seats"] for _type, _title, previous in steps()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(("field", "statements"), [("external_id", 1), ("name", 3)])
+def test_what_has_to_be_unique_is_updated_in_one_statement(field, statements):
+    """What is unique again at its end may not be so in the middle."""
+    first = TrainingClassFactory()
+    TrainingClassFactory.create_batch(4, organization=first.organization, course=first.course)
+    WebhookFactory(organization=first.organization, events=["class.*"])
+
+    with CaptureQueriesContext(connection) as captured:
+        TrainingClass.objects.update(**{field: Concat(F("external_id"), Value("-B"))})
+
+    assert (
+        sum(query["sql"].startswith("UPDATE") and "trainingclass" in query["sql"] for query in captured) == statements
+    )
+    assert Event.objects.filter(type="class.updated").count() == 5
+
+
+def test_two_courses_that_are_completed_at_once_complete_their_path_once(told):
+    world = World()
+
+    CourseAssignment.objects.filter(user=world.learner).update(completed_at=world.now)
+
+    (event,) = told()
+    assert (event["type"], event["data"]["course_count"]) == ("learning_path.completed", 2)
+
+
+def test_related_managers_tell_too(told):
+    training_class = TrainingClassFactory()
+    ClassEnrollmentFactory.create_batch(2, training_class=training_class)
+    WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
+
+    training_class.enrollments.update(enrollment_status_id=10)
+
+    assert [event["type"] for event in told()] == ["enrollment.cancelled"] * 2
+
+
+def test_moving_objects_to_another_by_add_is_told(told):
+    training_class = TrainingClassFactory()
+    enrollment = ClassEnrollmentFactory(enrollment_status_id=0)
+    WebhookFactory(organization=training_class.organization, events=["enrollment.*", "class.*"])
+    other = TrainingClassFactory(organization=training_class.organization)
+    TrainingClass.objects.filter(pk=training_class.pk).update(external_id="CLS-MOVED")
+    Event.objects.all().delete()
+
+    enrollment.training_class.organization.classes.add(other)
+
+    assert TrainingClass.objects.get(pk=other.pk).organization_id != training_class.organization_id
+    assert told() == []  # the class is of an organization now that hears of nothing
+    training_class.organization.classes.add(other)
+    assert [event["type"] for event in told()] == ["class.updated"]
+
+
+def test_a_slice_is_refused_as_django_does_and_untold():
+    with pytest.raises(TypeError, match="Cannot update a query once a slice has been taken"):
+        Workshop.objects.all()[:2].update(title="No")
+
+    assert not Event.objects.exists()
+    assert not Workshop.objects.filter(title="No").exists()
+
+
+def test_distinct_fields_are_dropped_or_refused_as_django_does(steps):
+    """Django 5.2 updates all rows, later versions none."""
+    try:
+        updated = Workshop.objects.distinct("state").update(title="Same")
+    except TypeError:
+        updated = 0
+
+    assert len(steps()) == updated == Workshop.objects.filter(title="Same").count()
+
+
+@pytest.mark.parametrize(
+    "rows", [Workshop.objects.none, lambda: Workshop.objects.filter(seats=99), Workshop.objects.all]
+)
+def test_an_unknown_field_is_refused_whether_or_not_a_row_matches(rows):
+    with pytest.raises(FieldDoesNotExist):
+        rows().update(colour="No")
+
+
+def test_nothing_to_update_is_nothing_to_tell():
+    assert Workshop.objects.filter(seats=99).update(title="No") == 0
+    assert Workshop.objects.none().update(title="No") == 0
+    assert not Event.objects.exists()
+
+
+def test_only_organizations_that_listen_are_told(told):
+    other = Workshop.objects.create(organization=OrganizationFactory(), title="Elsewhere")
+
+    Workshop.objects.update(title="Same")
+
+    assert Workshop.objects.get(pk=other.pk).title == "Same"
+    assert len(told()) == 5
+    assert other.pk not in {event["data"]["id"] for event in told()}
+
+
+def test_each_organization_is_told_what_it_asks_for(told):
+    quiet = OrganizationFactory()
+    WebhookFactory(organization=quiet, events=["workshop.cancelled"])
+    Workshop.objects.create(organization=quiet, title="Elsewhere")
+
+    Workshop.objects.filter(title__in=["Elsewhere", "W0"]).update(state="called off")
+
+    assert {(event["data"]["title"], event["type"]) for event in told()} == {
+        ("W0", "workshop.changed"),
+        ("W0", "workshop.cancelled"),
+        ("Elsewhere", "workshop.cancelled"),
+    }
+
+
+def test_cancelling_a_roster_tells_each_enrollment_with_its_learner(told):
+    training_class = TrainingClassFactory()
+    enrollments = ClassEnrollmentFactory.create_batch(3, training_class=training_class)
+    WebhookFactory(organization=training_class.organization, events=["enrollment.cancelled"])
+
+    ClassEnrollment.objects.filter(training_class=training_class).update(enrollment_status_id=10, late_cancel=True)
+
+    assert [event["data"]["user"]["external_id"] for event in told()] == [one.user.external_id for one in enrollments]
+    assert {event["data"]["status"]["name"] for event in told()} == {"Cancel"}

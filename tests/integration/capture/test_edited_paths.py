@@ -1,0 +1,98 @@
+"""A course that is taken off a learning path completes it for those who have all the others, once it is committed."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from example_project.training.factories import CourseAssignmentFactory, SubscriptionAssignmentFactory, UserFactory
+from example_project.training.models import LearningPath, LearningPathCourse
+from example_project.training.webhooks import LearningPaths
+from tests.integration.capture.test_learning_paths import World
+from tms_webhooks.models import Event, Subscription
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def world() -> World:
+    """A learner who has completed the first of two courses."""
+    world = World()
+    world.complete(0)
+    assert not Event.objects.exists()
+    return world
+
+
+REMOVALS = {
+    "remove": lambda world: world.path.courses.remove(world.courses[1]),
+    "set": lambda world: world.path.courses.set([world.courses[0]]),
+    "the other side": lambda world: world.courses[1].learning_paths.remove(world.path),
+    "row": lambda world: LearningPathCourse.objects.get(course=world.courses[1]).delete(),
+    "rows": lambda world: LearningPathCourse.objects.filter(course=world.courses[1]).delete(),
+    "course": lambda world: (world.assignments[1].delete(), world.courses[1].delete()),
+}
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
+def test_a_course_less_completes_the_path(world, told, remove):
+    remove(world)
+
+    (event,) = told()
+    assert (event["type"], event["sequence"]) == ("learning_path.completed", 1)
+    assert event["data"]["user"]["id"] == world.learner.pk
+    assert event["data"]["learning_path"]["id"] == world.path.pk
+    assert event["data"]["course_count"] == 1
+
+
+def test_a_course_that_is_replaced_by_another_completes_nothing(world):
+    other = CourseAssignmentFactory(user=world.learner).course
+
+    world.path.courses.set([world.courses[0], other])
+
+    assert not Event.objects.exists()
+
+
+def test_each_learner_is_told_once(world, told):
+    bob = UserFactory(organization=world.learner.organization)
+    SubscriptionAssignmentFactory(profile=world.profile, user=bob)
+    stranger = UserFactory(organization=world.learner.organization)
+    for user in (bob, stranger):
+        CourseAssignmentFactory(course=world.courses[0], user=user).complete(at=world.now)
+
+    world.path.courses.remove(world.courses[1])
+    world.path.courses.add(world.courses[1])
+    world.path.courses.remove(world.courses[1])
+
+    assert sorted(event["data"]["user"]["id"] for event in told()) == sorted([world.learner.pk, bob.pk])
+
+
+def test_a_path_without_courses_is_completed_by_nobody(world):
+    world.path.courses.clear()
+
+    assert not Event.objects.exists()
+
+
+def test_a_disabled_path_is_not_completed(world):
+    LearningPath.objects.update(enabled=False)
+
+    world.path.courses.remove(world.courses[1])
+
+    assert not Event.objects.exists()
+
+
+def test_an_edit_that_is_rolled_back_completes_nothing(world):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        world.path.courses.remove(world.courses[1])
+        raise ZeroDivisionError
+
+    assert not Event.objects.exists()
+
+
+def test_where_nobody_listens_no_path_is_even_looked_at(world, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError
+
+    Subscription.objects.all().delete()
+    monkeypatch.setattr(LearningPaths, "completions", refuse)
+
+    world.path.courses.remove(world.courses[1])

@@ -1,0 +1,167 @@
+"""A many-to-many field that a source maps: its change is a change of the object, and every payload has its ids."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import TrainingClassFactory, UserFactory
+from example_project.training.models import TrainingClass
+from example_project.training.webhooks import TrainingClasses
+from tests.factories import WebhookFactory
+from tms_webhooks import receivers
+from tms_webhooks.models import Event, Subscription
+from tms_webhooks.outbox import relations
+from tms_webhooks.sources.registry import sources_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def training_class():
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    return training_class
+
+
+@pytest.fixture
+def alice():
+    return UserFactory(username="alice")
+
+
+@pytest.fixture
+def bob(alice):
+    return UserFactory(username="bob")
+
+
+def changes(told) -> list[tuple[str, list[str], dict, list]]:
+    return [(event["type"], event["changed"], event["previous"], event["data"]["instructor_ids"]) for event in told()]
+
+
+def test_who_is_added_and_who_is_removed_is_told(training_class, alice, bob, told):
+    training_class.instructors.add(bob, alice)
+    training_class.instructors.remove(alice)
+
+    assert changes(told) == [
+        ("class.updated", ["instructor_ids"], {"instructor_ids": []}, [alice.pk, bob.pk]),
+        ("class.updated", ["instructor_ids"], {"instructor_ids": [alice.pk, bob.pk]}, [bob.pk]),
+    ]
+    assert [event["sequence"] for event in told()] == [1, 2]
+
+
+def test_what_changes_nothing_is_not_told(training_class, alice, bob):
+    training_class.instructors.add(alice)
+    Event.objects.all().delete()
+
+    training_class.instructors.add(alice)
+    training_class.instructors.remove(bob)
+    training_class.instructors.set([alice])
+
+    assert not Event.objects.exists()
+
+
+def test_clearing_is_told(training_class, alice, told):
+    training_class.instructors.add(alice)
+    Event.objects.all().delete()
+
+    training_class.instructors.clear()
+
+    assert changes(told) == [("class.updated", ["instructor_ids"], {"instructor_ids": [alice.pk]}, [])]
+
+
+def test_the_other_side_tells_of_each_class(training_class, alice, bob, told):
+    other = TrainingClassFactory(organization=training_class.organization)
+    training_class.instructors.add(bob)
+    Event.objects.all().delete()
+
+    alice.classes_taught.set([training_class, other])
+    alice.classes_taught.clear()
+
+    keys = sorted([training_class.pk, other.pk])
+    assert [event["data"]["id"] for event in told()] == [*keys, *keys]
+    assert [change[2]["instructor_ids"] for change in changes(told)] == [
+        [bob.pk],
+        [],
+        [alice.pk, bob.pk],
+        [alice.pk],
+    ]
+
+
+def test_every_other_event_has_the_ids_too(training_class, alice, bob, told):
+    training_class.instructors.set([bob, alice])
+    Event.objects.all().delete()
+
+    training_class.cancel()
+    TrainingClass.objects.update(max_students=3)
+
+    assert [(event["changed"], event["data"]["instructor_ids"]) for event in told()] == [
+        (["status"], [alice.pk, bob.pk]),
+        (["max_students"], [alice.pk, bob.pk]),
+    ]
+
+
+def test_the_ids_cost_a_save_no_query(training_class, alice, bob):
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            training_class.max_students += 1
+            training_class.save()
+        return len(captured)
+
+    cost()
+    none = cost()
+    training_class.instructors.set([alice, bob])
+
+    assert cost() == none
+
+
+def test_a_change_that_nobody_wants_costs_one_query(training_class, alice):
+    Subscription.objects.all().delete()
+
+    with CaptureQueriesContext(connection) as captured:
+        training_class.instructors.add(alice)
+
+    assert sum("tms_webhooks_" in query["sql"] for query in captured) == 1
+
+
+def test_a_change_that_is_rolled_back_is_untold(training_class, alice):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        training_class.instructors.add(alice)
+        assert Event.objects.count() == 1
+        raise ZeroDivisionError
+
+    assert not Event.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_crash_before_the_event_is_written_takes_the_change_with_it(training_class, alice, monkeypatch):
+    def crash(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(relations, "finish", crash)
+
+    with pytest.raises(KeyboardInterrupt):
+        training_class.instructors.add(alice)
+
+    assert not training_class.instructors.exists()
+    assert not Event.objects.exists()
+
+
+def test_a_source_that_is_let_go_tells_no_more(training_class, alice):
+    (source,) = (source for source in sources_of(TrainingClass) if isinstance(source, TrainingClasses))
+    receivers.disconnect(source)
+    try:
+        training_class.instructors.add(alice)
+    finally:
+        receivers.connect(source)
+
+    assert not Event.objects.exists()
+
+
+def test_a_failed_change_leaves_no_old_values_to_the_next(training_class, alice, bob, told):
+    relations.begin(TrainingClass.instructors.through, TrainingClass, [training_class.pk], using="default")
+    TrainingClass.instructors.through.objects.create(trainingclass=training_class, user=bob)
+
+    training_class.instructors.add(alice)
+
+    assert [change[2] for change in changes(told)] == [{"instructor_ids": [bob.pk]}]

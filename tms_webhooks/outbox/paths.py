@@ -1,0 +1,76 @@
+"""Learning paths that an edit of the path itself completes, where a source asks for it: told after the commit.
+
+Before it nobody knows what the path will be: to replace a course, Django takes the old one off first.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db import models, transaction
+from django.utils import timezone
+
+from tms_webhooks.models import Occurrence
+from tms_webhooks.outbox.batch import anybody_wants, record_told, wanted_by
+from tms_webhooks.outbox.capture import NeverBreaking
+from tms_webhooks.outbox.observed import chunks
+from tms_webhooks.outbox.transactions import atomic
+from tms_webhooks.sources.base import Told
+from tms_webhooks.sources.querysets import CHUNK
+from tms_webhooks.sources.row_sets import at_keys
+from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.snapshots import read_rows
+from tms_webhooks.sources.tms import ComputedLearningPathSource
+from tms_webhooks.sources.tms.learning_path import COMPLETED
+
+Completion = tuple[Any, Told]
+
+
+def relation_of(source: ComputedLearningPathSource) -> models.ManyToManyField[Any, Any] | None:
+    """Return the field that leads from a path to its courses; None where it is no many-to-many field, as a check tells."""
+    try:
+        field = apps.get_model(source.path_model)._meta.get_field(source.path_courses)
+    except Exception:
+        return None
+    return field if isinstance(field, models.ManyToManyField) else None
+
+
+def edited(source: ComputedLearningPathSource, path_keys: Sequence[Any], *, using: str) -> None:
+    """Look at these paths once the transaction is committed."""
+    for path_key in path_keys:
+        transaction.on_commit(functools.partial(retell, source, path_key, using=using), using=using, robust=True)
+
+
+def retell(source: ComputedLearningPathSource, path_key: Any, *, using: str) -> None:
+    """Tell of everybody who has completed a path as it is now, and of whom that was never told."""
+    if not anybody_wants([COMPLETED], using=using):
+        return
+    with NeverBreaking(source), atomic(using):
+        found = list(source.completions(path_key, using=using))
+        for chunk in chunks(found, CHUNK):
+            _tell(source, path_key, _untold(chunk, using=using), using=using)
+
+
+def _untold(completions: Sequence[Completion], *, using: str) -> list[Completion]:
+    keys = [told.once for _key, told in completions]
+    known = set(Occurrence.objects.using(using).filter(key__in=keys).values_list("key", flat=True))
+    return [one for one in completions if one[1].once not in known]
+
+
+def _tell(source: ComputedLearningPathSource, path_key: Any, completions: list[Completion], *, using: str) -> None:
+    raws = dict(read_rows(source, at_keys(source.model, [key for key, _told in completions], using=using)))
+    now = timezone.now()
+    changes: list[Change] = []
+    told: list[Told] = []
+    for key, one in completions:
+        values = source.canonical(raws[key])
+        if source.has_path(path_key, values["course.id"], values["user.id"], using=using):
+            changes.append(Change(before=values, after=values, changed=(), now=now, using=using))
+            told.append(one)
+    if changes:
+        owners = [change.values.get("organization.id") for change in changes]
+        wanted = wanted_by({*owners} - {None}, [COMPLETED], using=using)
+        record_told(source, changes, [(n, told[n]) for n, owner in enumerate(owners) if owner in wanted], using=using)

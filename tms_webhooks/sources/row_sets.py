@@ -1,0 +1,110 @@
+"""Sets of rows by their keys: which ones a bulk operation is about, in one order, under its own lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, models
+from django.db.models import F, Q
+from django.db.models.lookups import Lookup
+
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.querysets import CHUNK, Rows
+from tms_webhooks.sources.snapshots import locked
+
+# Django's own class is not generic at run time.
+if TYPE_CHECKING:
+    _Lookup = Lookup[Any]
+else:
+    _Lookup = Lookup
+
+
+class AnyOf(_Lookup):
+    """PostgreSQL's ``= ANY``: one parameter, where ``IN`` has one for each key, and Django takes its time for each."""
+
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """Return ``column = ANY(…)``."""
+        column, params = self.process_lhs(compiler, connection)
+        prepare = self.lhs.output_field.get_db_prep_value
+        return f"{column} = ANY(%s)", (*params, [prepare(key, connection) for key in self.rhs])
+
+
+def among(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
+    """Return a filter for the rows of ``model`` with these keys."""
+    if keys and connections[using].vendor == "postgresql" and not model._meta.is_composite_pk:
+        return AnyOf(F("pk"), keys)
+    return Q(pk__in=keys)
+
+
+def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Rows:
+    """Return the rows with these keys in the order of their keys. No manager has its say: one may hide some."""
+    return models.QuerySet(model, using=using).filter(among(model, keys, using=using)).order_by("pk")
+
+
+def key_name(model: type[models.Model], source: Source) -> str:
+    """Return the name by which a queryset of ``model`` knows the key of the source's own row."""
+    same = source.model._meta.concrete_model is model._meta.concrete_model
+    return "pk" if same else source.model._meta.pk.name
+
+
+def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Lock ``rows`` and return their keys, each with the values of ``names``.
+
+    They are locked in the order of their keys, so that two that lock the same rows don't wait for each other, or in
+    the order that MySQL is to update them in.
+    """
+    query = rows.query
+    ordering = query.order_by if connections[rows.db].vendor == "mysql" else ()
+    if query.count_active_tables() <= 1 and not (query.group_by or query.extra_tables):
+        found = rows.select_related(None).order_by(*ordering or ("pk",))
+        # No row of one table comes twice.
+        found.query.distinct, found.query.distinct_fields = False, ()
+    else:
+        # Most databases lock no rows of a query that joins, groups or makes distinct.
+        found = models.QuerySet(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
+        found = found.order_by(*ordering or ("pk",))
+    return list(dict.fromkeys(locked(found).values_list("pk", *names).iterator()))
+
+
+def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
+    """Return the queryset whose update changes the rows with these keys and no others, as ``rows`` says how."""
+    if rows.query.annotations:
+        found = rows._chain()  # type: ignore[attr-defined]
+        found.query.clear_where()
+    else:
+        found = type(rows)(model=rows.model, using=rows.db)
+        found.query.order_by = rows.query.order_by
+    # Newer versions of Django refuse to update these, older ones don't care.
+    found.query.distinct_fields = rows.query.distinct_fields
+    return models.QuerySet.filter(found, among(rows.model, keys, using=rows.db))
+
+
+def conflicting(
+    model: type[models.Model], objs: Sequence[models.Model], unique: Iterable[models.Field[Any, Any]], *, using: str
+) -> list[Any]:
+    """Return the keys of the rows that ``objs`` may conflict with, and perhaps of some more.
+
+    ``unique`` are the fields by which they do; without them any that are to be unique may be it.
+    """
+    found: dict[Any, None] = {}
+    for fields in [tuple(unique)] if unique else _unique_fields(model):
+        values = [tuple(getattr(obj, field.attname) for field in fields) for obj in objs]
+        known = [row for row in values if not any(one is None or hasattr(one, "resolve_expression") for one in row)]
+        size = max(CHUNK // len(fields), 1)
+        for start in range(0, len(known), size):
+            columns = zip(fields, zip(*known[start : start + size], strict=True), strict=True)
+            lookups = {f"{field.attname}__in": set(column) for field, column in columns}
+            rows: Rows = models.QuerySet(model, using=using).filter(**lookups)
+            found.update(dict.fromkeys(rows.values_list("pk", flat=True)))
+    return list(found)
+
+
+def _unique_fields(model: type[models.Model]) -> Iterator[tuple[Any, ...]]:
+    meta = model._meta
+    yield tuple(meta.pk_fields)
+    yield from ((field,) for field in meta.concrete_fields if field.unique and not field.primary_key)
+    names = [*meta.unique_together, *(constraint.fields for constraint in meta.total_unique_constraints)]
+    yield from (tuple(meta.get_field(name) for name in together) for together in names)
