@@ -40,7 +40,7 @@ def test_every_field_about_people_is_personal_and_no_other(event_type):
 @each_event_type
 def test_every_id_is_an_id(event_type):
     for field in event_type.fields:
-        assert (field.privacy is FieldPrivacy.ID) is field.name.endswith("id"), field.name
+        assert (field.privacy is FieldPrivacy.ID) is field.name.endswith(("id", "_ids")), field.name
 
 
 @each_event_type
