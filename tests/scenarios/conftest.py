@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.db import connection, connections
 
+from tests.integration.delivery.worker import Worker
 from tests.receiver import Receiver
+from tests.scenarios.jumps import webhook_at
 from tests.scenarios.processes import Processes, database_url, settings_for
 from tests.scenarios.tables import Tables
+from tms_webhooks.models import Webhook
+from tms_webhooks.net.client import Client
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +51,17 @@ def tables(processes: Processes, tmp_path: Path) -> Iterator[Tables]:
     finally:
         wrapper.close()
         del connections["scenario"]
+
+
+@pytest.fixture
+def webhook(receiver) -> Webhook:
+    """A webhook at the receiver."""
+    return webhook_at(receiver)
+
+
+@pytest.fixture
+def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
+    """Make a worker of this name, with a real client."""
+    client = Client()
+    yield lambda name: Worker(name, clock=clock, wire=client)
+    client.close()

@@ -4,39 +4,22 @@ a jump back makes it wait until the clock has caught up. Nothing is lost, and no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import cycle
 
 import pytest
 
 from tests.integration.delivery.rows import write_event, write_events
-from tests.integration.delivery.worker import Worker
 from tests.receiver import Answer
-from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states, webhook_at
+from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states
 from tests.scenarios.timeline import Timeline
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import health, upkeep
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Webhook
-from tms_webhooks.net.client import Client
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def webhook(receiver) -> Webhook:
-    """A webhook at the receiver."""
-    return webhook_at(receiver)
-
-
-@pytest.fixture
-def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
-    """Make a worker of this name, with a real client."""
-    client = Client()
-    yield lambda name: Worker(name, clock=clock, wire=client)
-    client.close()
 
 
 # During a drain

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import cycle
 
@@ -13,15 +13,14 @@ import pytest
 from django.utils import timezone
 
 from tests.integration.delivery.rows import write_event, write_events
-from tests.integration.delivery.worker import LEASE, Worker
+from tests.integration.delivery.worker import LEASE
 from tests.receiver import Answer
-from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states, webhook_at
+from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.delivery import chain
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery, DrainSlot, Webhook
-from tms_webhooks.net.client import Client
 from tms_webhooks.outbox import ring
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.immediate import SilentQueue
@@ -30,20 +29,6 @@ pytestmark = pytest.mark.django_db
 
 SLACK = 5.0
 """Seconds that a busy machine may take for what takes none."""
-
-
-@pytest.fixture
-def webhook(receiver) -> Webhook:
-    """A webhook at the receiver."""
-    return webhook_at(receiver)
-
-
-@pytest.fixture
-def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
-    """Make a worker of this name, with a real client."""
-    client = Client()
-    yield lambda name: Worker(name, clock=clock, wire=client)
-    client.close()
 
 
 # Leases

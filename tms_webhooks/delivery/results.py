@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
@@ -195,13 +196,10 @@ def _log(result: Result, decision: RetryDecision | None) -> None:
 
 
 def _tell_of_attempt(result: Result, decision: RetryDecision | None) -> None:
-    parcel = result.parcel
     signals.attempt_recorded.send_robust(
         Delivery,
-        delivery_id=parcel.delivery_id,
-        event_id=parcel.event_id,
-        webhook_id=parcel.webhook_id,
-        number=parcel.number,
+        **_ids(result.parcel),
+        number=result.parcel.number,
         started_at=result.started_at,
         seconds=result.seconds,
         status_code=result.status,
@@ -211,14 +209,11 @@ def _tell_of_attempt(result: Result, decision: RetryDecision | None) -> None:
 
 
 def _tell_of_end(result: Result) -> None:
-    parcel = result.parcel
-    signals.delivery_finished.send_robust(
-        Delivery,
-        delivery_id=parcel.delivery_id,
-        event_id=parcel.event_id,
-        webhook_id=parcel.webhook_id,
-        status=_final_status(result).value,
-    )
+    signals.delivery_finished.send_robust(Delivery, **_ids(result.parcel), status=_final_status(result).value)
+
+
+def _ids(parcel: Parcel) -> dict[str, Any]:
+    return {"delivery_id": parcel.delivery_id, "event_id": parcel.event_id, "webhook_id": parcel.webhook_id}
 
 
 def give_back(ids: Collection[int], *, token: str, now: datetime) -> None:

@@ -54,8 +54,8 @@ def _write_at_once(event: Event, around: tuple[str, str], *, using: str) -> None
     values = {**_values(event, using=using), "head": around[0], "tail": around[1]}
     with connections[using].cursor() as cursor:
         cursor.execute(_statement(AT_ONCE, using), values)
-        event.pk, event.sequence = cursor.fetchone()
-    event.body = str(event.sequence).join(around)
+        event.pk, sequence = cursor.fetchone()
+    number(event, sequence, around=around)
 
 
 def _write_numbered(event: Event, *, using: str) -> None:

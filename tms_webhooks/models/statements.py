@@ -6,6 +6,7 @@ given by name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model
+from django.db.models import Field, Model
 
 LABEL = "tms_webhooks"
 
@@ -58,6 +59,22 @@ def for_update(*, skip_locked: bool = False) -> str:
     """Return what makes a query lock its rows; nothing where the whole database has one writer."""
     connection = database()
     return connection.ops.for_update_sql(skip_locked=skip_locked) if connection.features.has_select_for_update else ""
+
+
+def recordset(fields: Iterable[Field[Any, Any]], connection: BaseDatabaseWrapper) -> str:
+    """Return a query, for PostgreSQL, for rows that come as one parameter, from `as_json`, with these fields' columns.
+
+    One parameter, because psycopg takes five times as long over thousands of them.
+    """
+    typed = ", ".join(f'"{field.column}" {field.db_type(connection)}' for field in fields)
+    return f"SELECT * FROM json_to_recordset(%s) AS line ({typed})"  # noqa: S608 (names of ours)
+
+
+def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows, each by the names of its columns, as the parameter of `recordset`."""
+    return json.dumps(
+        list(rows), default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)
+    )
 
 
 @lru_cache

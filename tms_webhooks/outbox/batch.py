@@ -7,13 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tms_webhooks import event_names, signals
+from tms_webhooks import signals
 from tms_webhooks.actors import current_actor
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Subscription, batches, numbered
 from tms_webhooks.outbox.capture import NeverBreaking
 from tms_webhooks.outbox.record import Entry, compose, entry_of
 from tms_webhooks.outbox.ring import ring_on_commit
+from tms_webhooks.sources.interest import meant, patterns_of_anybody
 from tms_webhooks.sources.rules import Change
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def record_told(
 
 def anybody_wants(event_types: Collection[str], *, using: str) -> set[str]:
     """Return which of these event types any webhook asks for, also one that is disabled now."""
-    wanting = Subscription.objects.using(using).wanting(event_types)
-    return _meant(event_types, set(wanting.order_by().values_list("event_type", flat=True).distinct()))
+    return meant(event_types, patterns_of_anybody(tuple(sorted(event_types)), using=using))
 
 
 def wanted_by(organizations: Iterable[Any], event_types: Collection[str], *, using: str) -> dict[Any, set[str]]:
@@ -60,11 +60,7 @@ def wanted_by(organizations: Iterable[Any], event_types: Collection[str], *, usi
     patterns: dict[Any, set[str]] = defaultdict(set)
     for organization, pattern in wanting.order_by().values_list("webhook__organization_id", "event_type").distinct():
         patterns[organization].add(pattern)
-    return {organization: _meant(event_types, asked) for organization, asked in patterns.items()}
-
-
-def _meant(event_types: Iterable[str], patterns: set[str]) -> set[str]:
-    return {name for name in event_types if not patterns.isdisjoint(event_names.patterns_for(name))}
+    return {organization: meant(event_types, frozenset(asked)) for organization, asked in patterns.items()}
 
 
 def _tell(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[tuple[int, Told]]:

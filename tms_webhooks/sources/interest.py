@@ -16,6 +16,7 @@ from django.db.models import F, Func, OuterRef, Subquery
 
 from tms_webhooks import event_names
 from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.compiled import CompiledQuery
 from tms_webhooks.sources.base import Source
 
 
@@ -75,6 +76,17 @@ class Gathered(Func):
 def patterns_in(gathered: Any) -> frozenset[str]:
     """Return the patterns that `subscribed` has found."""
     return frozenset(json.loads(gathered) if isinstance(gathered, str) else gathered or ())
+
+
+def patterns_of_anybody(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:
+    """Return the patterns that any webhook subscribes to, of those that mean one of these event types."""
+    return frozenset(pattern for (pattern,) in _query_of_anybody(event_types, using).run())
+
+
+@cache
+def _query_of_anybody(event_types: tuple[str, ...], using: str) -> CompiledQuery:
+    wanting = Subscription.objects.using(using).wanting(event_types)
+    return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
 
 
 def meant(event_types: Iterable[str], patterns: frozenset[str]) -> set[str]:

@@ -17,7 +17,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.compiled import CompiledQuery, Parameter
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.interest import meant, owner_of, patterns_in, subscribed
+from tms_webhooks.sources.interest import meant, owner_of, patterns_in, patterns_of_anybody, subscribed
 from tms_webhooks.sources.mapping import MappedField, references_of
 
 logger = logging.getLogger(__name__)
@@ -111,14 +111,8 @@ def _interest(source: Source) -> str:
 
 def _before_creation(asked: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, Before]:
     """Ask what any organization subscribes to of what each source might tell, in one query for all of them."""
-    patterns = frozenset(pattern for (pattern,) in _query_patterns(tuple(asked.values()), using).run())
+    patterns = patterns_of_anybody(tuple(chain.from_iterable(asked.values())), using=using)
     return {source: Before(None, wanted=meant(event_types, patterns)) for source, event_types in asked.items()}
-
-
-@cache
-def _query_patterns(asked: tuple[tuple[str, ...], ...], using: str) -> CompiledQuery:
-    wanting = Subscription.objects.using(using).wanting(chain.from_iterable(asked))
-    return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
 
 
 def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None:

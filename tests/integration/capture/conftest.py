@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import models
 
-from example_project.training.factories import OrganizationFactory
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
 from tms_webhooks import catalogue, receivers
@@ -41,6 +41,14 @@ def organization():
     organization = OrganizationFactory()
     WebhookFactory(organization=organization, events=["*"])
     return organization
+
+
+@pytest.fixture
+def training_class():
+    """A class whose organization hears of classes."""
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    return training_class
 
 
 @pytest.fixture

@@ -9,20 +9,12 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, RequestFactory
 
-from example_project.training.factories import TrainingClassFactory, UserFactory
+from example_project.training.factories import UserFactory
 from example_project.training.models import TrainingClass
-from tests.factories import WebhookFactory
 from tms_webhooks.actors import SYSTEM, Actor, ActorMiddleware, actor_context, current_actor
 from tms_webhooks.models import Event
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.capture.views")]
-
-
-@pytest.fixture
-def training_class():
-    training_class = TrainingClassFactory()
-    WebhookFactory(organization=training_class.organization, events=["class.*"])
-    return training_class
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ from django.db import connection, connections, transaction
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
-from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
-from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import record
 
@@ -18,13 +16,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 class Crash(BaseException):
     """The end of a process, as nearly as one can be had without ending it."""
-
-
-@pytest.fixture
-def training_class():
-    training_class = TrainingClassFactory()
-    WebhookFactory(organization=training_class.organization, events=["class.*"])
-    return training_class
 
 
 def status_of(training_class) -> int:

@@ -6,19 +6,10 @@ import pytest
 from django.core import serializers
 from django.core.management import call_command
 
-from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
-from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def training_class():
-    training_class = TrainingClassFactory()
-    WebhookFactory(organization=training_class.organization, events=["class.*"])
-    return training_class
 
 
 def test_a_fixture_tells_neither_of_new_rows_nor_of_changed_ones(training_class, tmp_path):

@@ -18,13 +18,6 @@ from tms_webhooks.sources.snapshots import key_of
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def training_class():
-    training_class = TrainingClassFactory()
-    WebhookFactory(organization=training_class.organization, events=["class.*"])
-    return training_class
-
-
 def test_a_new_object_has_no_old_values(told):
     organization = TrainingClassFactory().organization
     WebhookFactory(organization=organization, events=["class.*"])

@@ -9,20 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
-from tests.factories import WebhookFactory
 from tms_webhooks import receivers
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.outbox import relations
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def training_class():
-    training_class = TrainingClassFactory()
-    WebhookFactory(organization=training_class.organization, events=["class.*"])
-    return training_class
 
 
 @pytest.fixture
