@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
@@ -17,10 +19,11 @@ on_postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="only
 
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
-    """A place for the sockets of this test alone."""
-    monkeypatch.setattr(wakeup.tempfile, "gettempdir", lambda: str(tmp_path))
-    return tmp_path
+def folder(monkeypatch):
+    """A place for the sockets of this test alone, with a path as short as a socket's has to be."""
+    with tempfile.TemporaryDirectory(prefix="tms") as directory:
+        monkeypatch.setattr(wakeup.tempfile, "gettempdir", lambda: directory)
+        yield Path(directory)
 
 
 @pytest.fixture
