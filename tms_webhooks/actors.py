@@ -17,10 +17,11 @@ from tms_webhooks.choices import ActorKind
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One cause of changes: its kind, and the id of the person or key, as text."""
+    """One cause of changes: its kind, the id of the person or key, as text, and their name for people."""
 
     kind: str
     id: str | None = None
+    label: str = ""
 
 
 SYSTEM = Actor(ActorKind.SYSTEM)
@@ -75,20 +76,21 @@ class ActorMiddleware:
 
 @contextmanager
 def _caused_by(request: HttpRequest) -> Iterator[None]:
-    token = _current.set(lambda: _actor_of(request))
+    token = _current.set(lambda: actor_of(request))
     try:
         yield
     finally:
         _current.reset(token)
 
 
-def _actor_of(request: HttpRequest) -> Actor:
+def actor_of(request: HttpRequest) -> Actor:
+    """Return the user behind a request; the system, where there is none."""
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return SYSTEM
     # A session of the same user means a person at a page; any other authentication means a program at the API.
     session: Any = getattr(request, "session", None)
     if session is None or session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
-        return Actor(ActorKind.API.value, str(user.pk))
+        return Actor(ActorKind.API.value, str(user.pk), str(user))
     kind = ActorKind.ADMINISTRATOR if getattr(user, "is_staff", False) else ActorKind.USER
-    return Actor(kind.value, str(user.pk))
+    return Actor(kind.value, str(user.pk), str(user))

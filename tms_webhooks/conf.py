@@ -124,6 +124,12 @@ class AppSettings:
         least=1024,
     )
 
+    # Who may do what
+    ACCESS_POLICY = text(
+        "tms_webhooks.access.SuperusersOnly",
+        "Dotted path of the class that says who may do what with whose webhooks, in the API and in the admin.",
+    )
+
     # Where requests may go
     ALLOWED_SCHEMES = strings(("https",), "URL schemes a webhook may use.")
     ALLOWED_PORTS: Setting[tuple[int, ...]] = Setting(

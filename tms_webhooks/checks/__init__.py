@@ -17,6 +17,7 @@ CHECKS = (
     settings.check_names_and_values,
     settings.check_stray_settings,
     settings.check_formats,
+    settings.check_access_policy,
     settings.check_times,
     settings.check_telemetry,
     settings.check_organization_model,

@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ValidationError
 
 from tms_webhooks import validators
+from tms_webhooks.access import get_policy
 from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.conf import (
     ORGANIZATION_MODEL_SETTING,
@@ -88,6 +89,14 @@ def check_formats(**_kwargs: Any) -> list[CheckMessage]:
         ),
         *_refusal("ALLOWED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct the entry or remove it."),
     ]
+
+
+def check_access_policy(**_kwargs: Any) -> list[CheckMessage]:
+    """Find the class that says who may do what."""
+    hint = (
+        "Name a subclass of tms_webhooks.access.AccessPolicy, or leave it out: then superusers alone may do anything."
+    )
+    return [*_refusal("ACCESS_POLICY", "E015", get_policy, hint=hint)]
 
 
 def check_times(**_kwargs: Any) -> list[CheckMessage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.models.attempt import DeliveryAttempt
+from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.body import DeliveryBody
 from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.models.drain import DrainSlot
@@ -14,6 +15,7 @@ from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.webhook import Webhook
 
 __all__ = [
+    "AuditEntry",
     "Delivery",
     "DeliveryAttempt",
     "DeliveryBody",

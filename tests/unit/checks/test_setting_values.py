@@ -19,6 +19,7 @@ def said() -> list[CheckMessage]:
         setting_checks.check_names_and_values,
         setting_checks.check_stray_settings,
         setting_checks.check_formats,
+        setting_checks.check_access_policy,
         setting_checks.check_times,
     )
     return [message for check in checks for message in check()]
@@ -147,3 +148,21 @@ def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None
         "TMS_WEBHOOKS['RETRY_DELAYS'] adds up to 3700 s, and DELIVERY_LIFETIME is 3600 s: the last retries are never made."
     )
     assert message.hint == "Shorten the delays, or set DELIVERY_LIFETIME above 3700."
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("nowhere.Policy", "which can't be imported"),
+        ("tms_webhooks.access.Policy", "which can't be imported"),
+        ("tms_webhooks.models.Webhook", "which is no AccessPolicy"),
+        ("tms_webhooks.access.get_policy", "which is no AccessPolicy"),
+    ],
+)
+def test_a_path_that_leads_to_no_access_policy_is_refused(settings, path: str, problem: str) -> None:
+    settings.TMS_WEBHOOKS = {"ACCESS_POLICY": path}
+    message = only(said(), "E015")
+    assert message.msg == f"TMS_WEBHOOKS['ACCESS_POLICY'] is {path!r}, {problem}."
+    assert message.hint == (
+        "Name a subclass of tms_webhooks.access.AccessPolicy, or leave it out: then superusers alone may do anything."
+    )

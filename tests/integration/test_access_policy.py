@@ -1,0 +1,75 @@
+"""Who may do what: the default, and a policy of the host's own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from example_project.training.models import Organization
+from tests.factories import WebhookFactory
+from tms_webhooks.access import AccessPolicy, SuperusersOnly, get_policy
+from tms_webhooks.choices import Action
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+class OwnOnly(AccessPolicy):
+    """Lets people view what is their own organization's."""
+
+    def organizations(self, request, action):
+        if action != Action.VIEW:
+            return super().organizations(request, action)
+        return Organization.objects.filter(pk=request.user.organization_id)
+
+
+def request_of(user) -> SimpleNamespace:
+    return SimpleNamespace(user=user)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_superusers_may_do_everything_everywhere(action):
+    organization = OrganizationFactory()
+    request = request_of(UserFactory(is_superuser=True))
+
+    assert SuperusersOnly().allows(request, action, organization)
+    assert SuperusersOnly().allows(request, action, organization.pk)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_nobody_else_may_do_anything(action):
+    user = UserFactory(is_staff=True)
+    inactive = SimpleNamespace(is_active=False, is_superuser=True)
+
+    for caller in (user, inactive, AnonymousUser(), None):
+        assert not SuperusersOnly().organizations(request_of(caller), action).exists()
+        assert not SuperusersOnly().allows(request_of(caller), action, user.organization_id)
+
+
+def test_a_policy_that_says_nothing_denies():
+    request = request_of(UserFactory(is_superuser=True))
+
+    assert not AccessPolicy().allows(request, Action.VIEW, OrganizationFactory())
+
+
+def test_rows_of_other_organizations_are_left_out():
+    user = UserFactory()
+    own = WebhookFactory(organization=user.organization)
+    WebhookFactory()
+    request = request_of(user)
+
+    assert list(OwnOnly().scope(Webhook.objects.all(), request, Action.VIEW)) == [own]
+    assert list(OwnOnly().scope(Webhook.objects.all(), request, Action.MANAGE)) == []
+    assert OwnOnly().allows(request, Action.VIEW, user.organization)
+    assert not OwnOnly().allows(request, Action.VIEW, OrganizationFactory())
+
+
+def test_the_setting_names_the_policy(settings):
+    assert type(get_policy()) is SuperusersOnly
+
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.OwnOnly"}
+
+    assert isinstance(get_policy(), OwnOnly)

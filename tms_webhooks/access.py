@@ -1,0 +1,80 @@
+"""Who may do what with whose webhooks: one policy, which the API, the admin and whoever else asks share.
+
+A host names its own class in ``TMS_WEBHOOKS["ACCESS_POLICY"]``::
+
+    class TrainingPolicy(AccessPolicy):
+        def organizations(self, request, action):
+            if action == Action.REVEAL_SECRET and not request.user.is_owner:
+                return Organization.objects.none()
+            family = request.user.organization.with_descendants()
+            return Organization.objects.filter(pk__in=[organization.pk for organization in family])
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.db import models
+from django.utils.module_loading import import_string
+
+from tms_webhooks.actors import Actor, actor_of
+from tms_webhooks.choices import Action
+from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models.organization import organization_model
+
+Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
+
+
+class AccessPolicy:
+    """Says in which organizations the caller of a request may do something.
+
+    Override `organizations`, on which all else rests, and `caller` where requests come from others than users, such as
+    keys of the API. One instance serves one question: keep nothing in it.
+    """
+
+    def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
+        """Return the organizations in which the caller may do ``action``, children included. Here: none."""
+        return _organizations().none()
+
+    def caller(self, request: Any) -> Actor:
+        """Return who is calling, for the audit log and to tell callers apart. Here: the user."""
+        return actor_of(request)
+
+    def allows(self, request: Any, action: Action, organization: Any) -> bool:
+        """Return whether the caller may do ``action`` in this organization, given as object or key."""
+        key = organization.pk if isinstance(organization, models.Model) else organization
+        return self.organizations(request, action).filter(pk=key).exists()
+
+    def scope(self, rows: Rows, request: Any, action: Action, *, path: str = "organization") -> Rows:
+        """Keep the rows whose organization, found by ``path``, is one in which the caller may do ``action``."""
+        return rows.filter(**{f"{path}__in": self.organizations(request, action).order_by().values("pk")})
+
+
+class SuperusersOnly(AccessPolicy):
+    """Lets superusers do everything, and nobody else anything."""
+
+    def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
+        """Return all organizations for an active superuser, and none for others."""
+        user = getattr(request, "user", None)
+        if getattr(user, "is_active", False) and getattr(user, "is_superuser", False):
+            return _organizations()
+        return super().organizations(request, action)
+
+
+def get_policy() -> AccessPolicy:
+    """Return the host's policy; raise `ConfigurationError` where the setting leads to none."""
+    path = app_settings.ACCESS_POLICY
+    try:
+        policy = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which can't be imported.") from error
+    if not isinstance(policy, type) or not issubclass(policy, AccessPolicy):
+        raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which is no AccessPolicy.")
+    return policy()
+
+
+def _organizations() -> models.QuerySet[Any]:
+    rows: models.QuerySet[Any] = apps.get_model(organization_model())._default_manager.all()
+    return rows
