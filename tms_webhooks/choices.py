@@ -89,6 +89,17 @@ class ActorKind(models.TextChoices):
     """A scheduled task, a command, the shell."""
 
 
+class Audience(models.TextChoices):
+    """Whose events a webhook is told of."""
+
+    OWNER = "owner", _("Owner organization")
+    """What belongs to its organization: a class, and whoever is enrolled in it."""
+    LEARNER = "learner", _("Learner organization")
+    """What its organization's own learners do, wherever they do it."""
+    BOTH = "both", _("Both")
+    """Either."""
+
+
 class Verb(models.TextChoices):
     """The HTTP method of a webhook's requests."""
 

@@ -102,6 +102,13 @@ def text(default: str, doc: str) -> Setting[str]:
 class AppSettings:
     """The settings as attributes. ``AppSettings.NAME`` is the `Setting`, ``app_settings.NAME`` its value."""
 
+    # Organizations
+    ORGANIZATION_PARENT = text(
+        "",
+        "The field of the organization model that leads to an organization's parent, such as 'parent'. "
+        "Empty: organizations form no tree, and no webhook can include child organizations.",
+    )
+
     # Secrets and payloads
     ENCRYPTION_KEYS = strings(
         (),

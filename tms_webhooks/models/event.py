@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, router
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.models.organization import organization_model
@@ -72,6 +72,18 @@ class Event(models.Model):
     organization = models.ForeignKey(
         organization_model(), on_delete=models.CASCADE, related_name="+", verbose_name=_("organization")
     )
+    # Empty where there is no learner. What counts is whose learner it was at that moment.
+    learner_organization = models.ForeignKey(
+        organization_model(),
+        # Nobody is left to read them by it.
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("learner organization"),
+    )
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     # The same in one number, so that deliveries of one object find each other.
@@ -79,6 +91,9 @@ class Event(models.Model):
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")
+    # How many events led to this one, each by way of a receiver that changed something; and by way of whose.
+    chain_depth = models.PositiveSmallIntegerField(_("chain depth"), default=0, editable=False)
+    chain = models.TextField(_("chain"), blank=True, default="", editable=False)
     occurred_at = models.DateTimeField(_("occurred at"))
     body = models.TextField(_("body"), blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")
@@ -97,6 +112,7 @@ class Event(models.Model):
 
     if TYPE_CHECKING:
         organization_id: Any
+        learner_organization_id: Any
         subscription_id: int | None
 
     objects = EventQuerySet.as_manager()
@@ -110,6 +126,12 @@ class Event(models.Model):
                 fields=["fanned_out_at", "id"], name="tms_event_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
             models.Index(fields=["occurred_at"], name="tms_event_by_age"),
+            # Where it is the owner, that index finds it.
+            models.Index(
+                fields=["learner_organization", "id"],
+                name="tms_event_of_learner",
+                condition=Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization")),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence"),

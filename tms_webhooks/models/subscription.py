@@ -50,6 +50,18 @@ class Subscription(models.Model):
         blank=True,
         help_text=_("For expiring events: tell once fewer days than these are left."),
     )
+    filters = models.JSONField(
+        _("filters"),
+        default=dict,
+        blank=True,
+        help_text=_('Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.'),
+    )
+    condition = models.JSONField(
+        _("condition"),
+        null=True,
+        blank=True,
+        help_text=_('What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.'),
+    )
 
     if TYPE_CHECKING:
         webhook_id: int
@@ -87,7 +99,7 @@ class Subscription(models.Model):
         return (self.more_than_days or 0.0, self.less_than_days)
 
     def clean(self) -> None:
-        """Refuse an event that does not exist, and a days window that no assignment can ever be in."""
+        """Refuse an event that does not exist, a days window that nothing can ever be in, and filters that mean nothing."""
         more, less = self.more_than_days, self.less_than_days
         errors: dict[str, Any] = {}
         # An empty one has been refused as a field.
@@ -109,6 +121,12 @@ class Subscription(models.Model):
             errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {
                 "name": self.event_type
             }
+        if not isinstance(self.filters, dict):
+            errors["filters"] = _('Filters: write an object, such as {"course": [301]}.')
+        if self.condition is not None and not isinstance(self.condition, dict):
+            errors["condition"] = _(
+                'Condition: write an object, such as {"data.grade": {"gte": 50}}, or leave it empty.'
+            )
         if errors:
             raise ValidationError(errors)
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.scope import Scoped
 from tms_webhooks.models.shape import Shaped
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
 
 
-class Webhook(Shaped):
+class Webhook(Scoped, Shaped):
     """One receiver of one organization."""
 
     organization = models.ForeignKey(

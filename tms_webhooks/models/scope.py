@@ -1,0 +1,40 @@
+"""Whose events a webhook is told of."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.choices import Audience
+from tms_webhooks.conf import app_settings
+
+
+class Scoped(models.Model):
+    """The part of a webhook that says which organizations' events it is for, beside its own."""
+
+    audience = models.CharField(
+        _("audience"),
+        max_length=10,
+        choices=Audience.choices,
+        default=Audience.OWNER,
+        help_text=_(
+            "Events of what the organization owns, such as its classes with everybody in them; of its own learners, "
+            "wherever they learn; or both."
+        ),
+    )
+    include_children = models.BooleanField(
+        _("include child organizations"),
+        default=False,
+        help_text=_("Also events of the organizations below this one, at any depth."),
+    )
+
+    class Meta:
+        abstract = True
+
+    def clean(self) -> None:
+        """Refuse child organizations where the host has named none."""
+        super().clean()
+        if self.include_children and not app_settings.ORGANIZATION_PARENT:
+            message = _("There are no child organizations: the setting ORGANIZATION_PARENT is empty. Leave this off.")
+            raise ValidationError({"include_children": message}, code="no_tree")
