@@ -201,6 +201,26 @@ class DelayReason(models.TextChoices):
     """The webhook is backing off after failures."""
 
 
+class AttemptResult(models.TextChoices):
+    """What came of one attempt, for its delivery."""
+
+    DELIVERED = "delivered", _("Delivered")
+    """The receiver answered 2xx."""
+    RETRIED = "retried", _("Failed, tried again")
+    """It failed, and the next attempt has its time."""
+    GIVEN_UP = "given_up", _("Failed, given up")
+    """It failed, and was the last one."""
+
+
+class TotalSpan(models.IntegerChoices):
+    """What attempts are counted by; the number is in hours."""
+
+    HOUR = 1, _("Hour")
+    """Kept for a few days."""
+    DAY = 24, _("Day")
+    """Kept for ever."""
+
+
 class DisabledReason(models.TextChoices):
     """Why a webhook gets no requests."""
 

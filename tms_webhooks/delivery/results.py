@@ -13,16 +13,17 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
-from tms_webhooks.choices import DelayReason, DeliveryStatus
+from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import alarm, health, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
 from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.delivery.send import Result
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook
 from tms_webhooks.models.attempt import AttemptLine
 from tms_webhooks.models.statements import for_update, numbers, read
+from tms_webhooks.models.total import Counted
 
 STILL_HELD = """
 SELECT id, attempts FROM {delivery} WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s {lock}"""
@@ -60,6 +61,7 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
                 for key in (result.parcel.delivery_id,)
             ]
         )
+        DeliveryTotal.objects.add(_counted(result, decisions.get(result.parcel.delivery_id)) for result in mine)
         given_up = [result for result in failed if decisions[result.parcel.delivery_id] is None]
         disabled = alarm.raise_for([_alarming(result) for result in given_up if not result.parcel.single], now=now)
     _tell(mine, decisions)
@@ -164,6 +166,17 @@ def _line(result: Result, decision: RetryDecision | None, *, late: bool) -> Atte
         response_body=result.body,
         next_delay=None if waits is None else waits.delay,
         delay_reason="" if waits is None else waits.reason.value,
+    )
+
+
+def _counted(result: Result, decision: RetryDecision | None) -> Counted:
+    kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
+    answered = result.status is not None or result.outcome.timed_out
+    return Counted(
+        webhook_id=result.parcel.webhook_id,
+        started_at=result.started_at,
+        result=kind if result.outcome.success or decision is not None else AttemptResult.GIVEN_UP,
+        duration_ms=round(result.seconds * 1000) if answered else None,
     )
 
 

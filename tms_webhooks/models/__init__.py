@@ -12,6 +12,7 @@ from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import Occurrence, ScanCursor
 from tms_webhooks.models.secret import WebhookSecret
 from tms_webhooks.models.subscription import Subscription
+from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "DeliveryBody",
+    "DeliveryTotal",
     "DrainSlot",
     "Event",
     "EventSequence",

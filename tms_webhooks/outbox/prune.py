@@ -9,8 +9,11 @@ from typing import Any
 from django.db import models, router, transaction
 from django.db.models import Exists, OuterRef
 
+from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Occurrence
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, DeliveryTotal, Event, Occurrence
+
+KEEP_HOURS = timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,15 @@ class Pruned:
     attempts: int
     events: int
     occurrences: int
+    hours: int = 0
 
 
 def prune(now: datetime) -> Pruned:
     """Blank old payloads in whatever format, and delete old attempts, events with their deliveries, and marks of what was told.
 
     What a delivery that is still open needs is left alone, however old it is, and so is what somebody works on right
-    now. The numbers that events get stay. A mark is kept until its date is as old as the events that are deleted; one
-    without a date stays for ever.
+    now. The numbers that events get stay, and so do the totals of days; those of hours go after eight days. A mark is
+    kept until its date is as old as the events that are deleted; one without a date stays for ever.
     """
     payload_limit = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
     attempt_limit = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
@@ -38,6 +42,7 @@ def prune(now: datetime) -> Pruned:
         attempts=_delete(_settled_attempts().filter(started_at__lt=attempt_limit)),
         events=_delete_events(_settled_events().filter(occurred_at__lt=event_limit)),
         occurrences=_delete(_rows(Occurrence).filter(deadline__lt=event_limit)),
+        hours=_delete(_rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS)),
     )
 
 

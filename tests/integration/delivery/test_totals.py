@@ -1,0 +1,187 @@
+"""Every attempt is counted once, by the hour and by the day, together with what it did to its delivery."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import answer, broken
+from tests.threads import at_once, several
+from tms_webhooks.choices import AttemptResult, ErrorClass, TotalSpan
+from tms_webhooks.delivery import results
+from tms_webhooks.delivery.totals import duration, history
+from tms_webhooks.models import Delivery, DeliveryTotal
+from tms_webhooks.models.total import COUNTS, DURATIONS, MILLISECONDS, Counted
+
+pytestmark = pytest.mark.django_db
+
+
+def counts(**wanted: object) -> dict[str, int]:
+    """Return what is counted, without the noughts, of the only total that is like this."""
+    row = DeliveryTotal.objects.get(**wanted)
+    return {name: getattr(row, name) for name in COUNTS if getattr(row, name)}
+
+
+def test_an_hour_and_a_day_know_what_attempts_came_to(run, wire, clock):
+    webhook = subscribed(max_retries=1)
+    write_events(webhook.organization, 3)
+    wire.answers = [answer(), answer(500), broken(ErrorClass.CONNECTION_REFUSED)]
+    run()
+    clock.advance(seconds=6)
+    wire.answers = [answer(), answer(503)]
+    run()
+
+    expected = {"delivered": 2, "retried": 2, "given_up": 1, "took_160": 4}
+    total = dict.fromkeys(expected, 0)
+    for row in DeliveryTotal.objects.filter(webhook=webhook, span=TotalSpan.DAY):
+        for name in total:
+            total[name] += getattr(row, name)
+
+    assert total == expected
+    assert history(webhook, now=clock.now).day.success_rate == 0.4
+
+
+def test_a_total_is_of_the_hour_in_which_the_attempt_began(clock):
+    webhook = subscribed()
+    clock.now = clock.now.replace(hour=23, minute=59, second=59)
+    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, 5)])
+    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now + timedelta(seconds=1), AttemptResult.GIVEN_UP, None)])
+
+    assert counts(span=TotalSpan.HOUR, starts_at=clock.now.replace(minute=0, second=0)) == {
+        "delivered": 1,
+        "took_10": 1,
+    }
+    assert counts(span=TotalSpan.DAY, starts_at=clock.now.replace(hour=0, minute=0, second=0)) == {
+        "delivered": 1,
+        "took_10": 1,
+    }
+    assert counts(span=TotalSpan.DAY, given_up=1) == {"given_up": 1}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "name"),
+    [(0, "took_10"), (10, "took_10"), (11, "took_20"), (10_240, "took_10240"), (10_241, "took_longer")],
+)
+def test_a_class_of_durations_ends_with_its_name(clock, milliseconds, name):
+    webhook = subscribed()
+    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, milliseconds)])
+
+    assert counts(span=TotalSpan.HOUR) == {"delivered": 1, name: 1}
+
+
+def test_a_late_attempt_is_not_counted(worker, backlog, clock):
+    webhook = backlog(1)
+    alice, bob = worker("alice"), worker("bob")
+    (parcel,) = alice.claim()
+    late = alice.send(parcel)
+    clock.advance(seconds=31)
+    bob.work()
+    alice.write(late)
+
+    assert counts(webhook=webhook, span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1}
+
+
+def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
+    backlog(1)
+    alice = worker("alice")
+    result = alice.send(alice.claim()[0])
+
+    def die(*args, **kwargs):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(results.alarm, "raise_for", die)
+        alice.write(result)
+    assert not DeliveryTotal.objects.exists()
+    alice.write(result)
+
+    assert counts(span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1}
+
+
+def test_a_batch_is_counted_in_one_statement(worker, backlog):
+    for _ in range(5):
+        backlog(4, max_in_flight=4)
+    alice = worker("alice")
+    done = [alice.send(parcel) for parcel in alice.claim()]
+
+    with CaptureQueriesContext(connection) as queries:
+        alice.write(*done)
+
+    assert len(done) == 20
+    assert len([query for query in queries if DeliveryTotal._meta.db_table in query["sql"]]) == 1
+    assert DeliveryTotal.objects.count() == 10
+
+
+@pytest.mark.django_db(transaction=True)
+@several
+def test_workers_at_the_same_moment_count_everything(clock):
+    webhooks = [subscribed() for _ in range(3)]
+    one_each = [Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, 5) for webhook in webhooks]
+
+    def work(attempts):
+        def count_many():
+            for _ in range(20):
+                DeliveryTotal.objects.add(attempts)
+
+        return count_many
+
+    assert at_once(work(one_each), work(one_each[::-1]), work(one_each)) == []
+
+    assert list(DeliveryTotal.objects.filter(span=TotalSpan.DAY).values_list("delivered", flat=True)) == [60] * 3
+
+
+# Reading
+
+
+def test_a_history_has_every_hour_and_every_day(clock):
+    webhook, other = subscribed(), subscribed()
+    for hours in (0, 1, 23, 24, 24 * 29 + 23, 24 * 31):
+        DeliveryTotal.objects.add(
+            [Counted(webhook.pk, clock.now - timedelta(hours=hours), AttemptResult.DELIVERED, 100)]
+        )
+    DeliveryTotal.objects.add([Counted(other.pk, clock.now, AttemptResult.GIVEN_UP, 100)])
+
+    with CaptureQueriesContext(connection) as queries:
+        found = history(webhook, now=clock.now)
+
+    assert len(queries) == 2
+    assert (len(found.hours), len(found.days)) == (24, 30)
+    assert [bar.delivered for bar in found.hours] == [1, *[0] * 21, 1, 1]
+    assert found.hours[-1].starts_at == clock.now.replace(minute=0, second=0)
+    assert found.day.attempts == 3
+    assert found.month.attempts in (4, 5)  # the 30th day ends at midnight
+    assert found.month.given_up == 0
+
+
+def test_a_webhook_that_was_never_tried_has_no_rates(clock):
+    found = history(subscribed(), now=clock.now)
+
+    assert (found.day.success_rate, found.month.success_rate, found.day.took(0.95)) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("counted", "share", "expected"),
+    [
+        ({}, 0.5, None),
+        ({"took_10": 1}, 1.0, 10),
+        ({"took_10": 10}, 0.5, 5),
+        ({"took_10": 50, "took_20": 50}, 0.5, 10),
+        ({"took_10": 50, "took_20": 50}, 0.95, 19),
+        ({"took_10": 94, "took_640": 6}, 0.95, 373),
+        ({"took_longer": 2}, 0.5, 20_120),
+    ],
+)
+def test_a_duration_is_reckoned_within_its_class(counted, share, expected):
+    assert duration([counted.get(name, 0) for name in DURATIONS], share) == expected
+
+
+def test_the_classes_of_duration_are_columns():
+    columns = {field.name for field in DeliveryTotal._meta.concrete_fields}
+
+    assert len(DURATIONS) == len(MILLISECONDS) + 1
+    assert columns >= set(COUNTS)
+    assert not Delivery.objects.exists()

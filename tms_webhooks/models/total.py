@@ -1,0 +1,128 @@
+"""How many attempts came to what, by the hour and by the day: all that is left of a delivery when it is pruned."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.choices import AttemptResult, TotalSpan
+from tms_webhooks.models import statements
+from tms_webhooks.models.webhook import Webhook
+
+MILLISECONDS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
+"""Where the classes of duration end; the last class has no end."""
+
+DURATIONS = tuple(f"took_{limit}" for limit in MILLISECONDS) + ("took_longer",)
+RESULTS = tuple(result.value for result in AttemptResult)
+COUNTS = RESULTS + DURATIONS
+
+# What is counted is whole numbers, and stands in the statement itself.
+ADD = """
+INSERT INTO {deliverytotal} (webhook_id, span, starts_at, {columns}) VALUES {rows}
+{conflict} {sums}"""
+SAME = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET"
+SAME_IN_MYSQL = "ON DUPLICATE KEY UPDATE"
+
+
+class Counted(NamedTuple):
+    """One attempt. ``duration_ms`` is left out where there was no answer to wait for."""
+
+    webhook_id: int
+    started_at: datetime
+    result: AttemptResult
+    duration_ms: int | None
+
+
+class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
+    """Counts attempts."""
+
+    def add(self, attempts: Iterable[Counted]) -> None:
+        """Count these attempts in one statement, in the caller's transaction: they count if they are written down.
+
+        The rows are touched in one order, so that two workers don't wait for each other in a circle.
+        """
+        counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
+        for one in attempts:
+            for span in TotalSpan:
+                counted = counts[one.webhook_id, span, start_of(span, one.started_at)]
+                counted[one.result.value] += 1
+                if one.duration_ms is not None:
+                    counted[DURATIONS[bisect_left(MILLISECONDS, one.duration_ms)]] += 1
+        if not counts:
+            return
+        in_mysql = statements.database().vendor == "mysql"
+        table = statements.filled("{deliverytotal}")
+        added = "{0} = {0} + VALUES({0})" if in_mysql else f"{{0}} = {table}.{{0}} + excluded.{{0}}"
+        ordered = sorted(counts)
+        statements.write(
+            ADD,
+            [statements.moment(starts_at) for _webhook, _span, starts_at in ordered],
+            columns=", ".join(COUNTS),
+            rows=", ".join(_row(webhook, span, counts[webhook, span, at]) for webhook, span, at in ordered),
+            conflict=SAME_IN_MYSQL if in_mysql else SAME,
+            sums=", ".join(added.format(name) for name in COUNTS),
+        )
+
+
+class DeliveryTotal(models.Model):
+    """The attempts of one webhook that began in one hour, or on one day (of UTC)."""
+
+    # No constraint in the database, as on the deliveries: it is written with every batch.
+    webhook = models.ForeignKey(
+        Webhook,
+        on_delete=models.CASCADE,
+        related_name="totals",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("webhook"),
+    )
+    span = models.PositiveSmallIntegerField(_("span"), choices=TotalSpan.choices)
+    starts_at = models.DateTimeField(_("starts at"))
+    delivered = models.PositiveIntegerField(_("delivered"), default=0)
+    retried = models.PositiveIntegerField(_("failed, and tried again"), default=0)
+    given_up = models.PositiveIntegerField(_("failed, and given up"), default=0)
+    took_10 = models.PositiveIntegerField(default=0)
+    took_20 = models.PositiveIntegerField(default=0)
+    took_40 = models.PositiveIntegerField(default=0)
+    took_80 = models.PositiveIntegerField(default=0)
+    took_160 = models.PositiveIntegerField(default=0)
+    took_320 = models.PositiveIntegerField(default=0)
+    took_640 = models.PositiveIntegerField(default=0)
+    took_1280 = models.PositiveIntegerField(default=0)
+    took_2560 = models.PositiveIntegerField(default=0)
+    took_5120 = models.PositiveIntegerField(default=0)
+    took_10240 = models.PositiveIntegerField(default=0)
+    took_longer = models.PositiveIntegerField(default=0)
+
+    if TYPE_CHECKING:
+        webhook_id: int
+
+    objects = DeliveryTotalManager()
+
+    class Meta:
+        verbose_name = _("total")
+        verbose_name_plural = _("totals")
+        indexes = [models.Index(fields=["span", "starts_at"], name="tms_total_by_age")]
+        constraints = [
+            models.UniqueConstraint(fields=["webhook", "span", "starts_at"], name="tms_total_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_span_display()} {self.starts_at:%Y-%m-%d %H:%M} of webhook {self.webhook_id}"
+
+
+def start_of(span: TotalSpan, moment: datetime) -> datetime:
+    """Return when the hour or the day began that a moment belongs to."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour.replace(hour=0) if span == TotalSpan.DAY else hour
+
+
+def _row(webhook_id: int, span: TotalSpan, counts: Mapping[str, int]) -> str:
+    numbers = [counts.get(name, 0) for name in COUNTS]
+    return f"({int(webhook_id)}, {int(span)}, %s, {', '.join(map(str, map(int, numbers)))})"
