@@ -88,6 +88,7 @@ TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organization"
 # by default, because in production they lead into the internal network. Leave all three out there.
 TMS_WEBHOOKS = {
     "ORGANIZATION_PARENT": "parent",
+    "ACCESS_POLICY": "example_project.training.access.TrainingPolicy",
     "ALLOWED_SCHEMES": ["https", "http"],
     "ALLOWED_HOSTS": ["127.0.0.1", "localhost"],
     "ALLOWED_PORTS": [443, *(int(port) for port in os.environ.get("TMS_DEMO_PORTS", "").split(",") if port.strip())],

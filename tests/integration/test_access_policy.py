@@ -68,6 +68,7 @@ def test_rows_of_other_organizations_are_left_out():
 
 
 def test_the_setting_names_the_policy(settings):
+    settings.TMS_WEBHOOKS = {}
     assert type(get_policy()) is SuperusersOnly
 
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.OwnOnly"}

@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.bases import LogAdmin, TabularInline, event_uid
+from tms_webhooks.admin.scope import Scoped, allows, organizations
+from tms_webhooks.choices import Action
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
@@ -29,9 +31,8 @@ class WebhookFilter(admin.RelatedFieldListFilter):
 
     def field_choices(self, field: Field[Any, Any], request: HttpRequest, model_admin: Any) -> list[tuple[Any, Any]]:
         """Return (key, name) of webhooks that exist."""
-        return list[tuple[Any, Any]](
-            Webhook.objects.existing().order_by("name", "pk").values_list("pk", "name")[:MOST_WEBHOOKS]
-        )
+        webhooks = Webhook.objects.existing().filter(organization__in=organizations(request, Action.VIEW))
+        return list[tuple[Any, Any]](webhooks.order_by("name", "pk").values_list("pk", "name")[:MOST_WEBHOOKS])
 
 
 class AttemptInline(TabularInline):
@@ -55,7 +56,10 @@ class AttemptInline(TabularInline):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Show what receivers answered only to those who may see payloads: it is a way to read an inner network."""
         names = [str(name) for name in self.fields]
-        return [*names, "response_body"] if request.user.has_perm("tms_webhooks.view_event") else names
+        may_see = request.user.has_perm("tms_webhooks.view_event") and (
+            obj is None or allows(request, Action.VIEW_PAYLOAD, obj.webhook.organization_id)
+        )
+        return [*names, "response_body"] if may_see else names
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Keep the last ones of this delivery: deferrals are not limited in number."""
@@ -85,8 +89,11 @@ class AttemptInline(TabularInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(LogAdmin):
+class DeliveryAdmin(Scoped, LogAdmin):
     """Deliveries, the newest first."""
+
+    organization_path = "webhook__organization"
+    change_action = Action.REPLAY
 
     list_display = (
         "event_type",
@@ -155,7 +162,9 @@ class DeliveryAdmin(LogAdmin):
             self.message_user(request, told, messages.ERROR)
             return
         count, refusals, now = 0, [], timezone.now()
-        for delivery in Delivery.objects.filter(pk__in=keys).select_related("event", "webhook").order_by("pk"):
+        allowed = organizations(request, Action.REPLAY).order_by().values("pk")
+        chosen = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
+        for delivery in chosen.select_related("event", "webhook").order_by("pk"):
             try:
                 replay.resend(delivery, now=now)
             except ReplayError as error:

@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.admin.bases import LogAdmin, event_uid
+from tms_webhooks.admin.scope import Scoped, allows
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Event
 
 
@@ -35,7 +37,7 @@ class TypeFilter(admin.SimpleListFilter):
 
 
 @admin.register(Event)
-class EventAdmin(LogAdmin):
+class EventAdmin(Scoped, LogAdmin):
     """Events, the newest first."""
 
     list_display = (
@@ -68,6 +70,11 @@ class EventAdmin(LogAdmin):
     search_fields = ("uid",)
     what_can_be_found = _("an event's id, evt_…, or an object, such as enrollment:42")
     search_help_text = what_can_be_found
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Show the payload only to those who may see it."""
+        may_see = obj is not None and allows(request, Action.VIEW_PAYLOAD, obj.organization_id)
+        return [name for name in self.fields if may_see or name != "payload"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """Read the organizations along with the events; in the list, leave the payloads where they are."""

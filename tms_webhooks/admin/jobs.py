@@ -10,12 +10,15 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.scope import Scoped
 from tms_webhooks.models import Job
 
 
 @admin.register(Job)
-class JobAdmin(LogAdmin):
+class JobAdmin(Scoped, LogAdmin):
     """Jobs, the newest first."""
+
+    organization_path = "webhook__organization"
 
     list_display = ("kind", "webhook", "status", "progress", "requested_by", "created_at", "finished_at")
     list_filter = ("kind", "status")

@@ -17,14 +17,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.bases import ModelAdmin, TabularInline
+from tms_webhooks.admin.bases import TabularInline
 from tms_webhooks.admin.forms import SubscriptionForm, SubscriptionFormSet, WebhookForm
+from tms_webhooks.admin.scope import Scoped
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.models.webhook import WebhookQuerySet
 from tms_webhooks.validators import parse_headers
 
 # What only a webhook that exists has.
@@ -42,8 +42,8 @@ class SubscriptionInline(TabularInline):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ModelAdmin):
-    """Webhooks of all organizations."""
+class WebhookAdmin(Scoped):
+    """Webhooks of the organizations that the signed-in person may see."""
 
     form = WebhookForm
     inlines = (SubscriptionInline,)
@@ -110,9 +110,9 @@ class WebhookAdmin(ModelAdmin):
         ),
     )
 
-    def get_queryset(self, request: HttpRequest) -> WebhookQuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
         """Leave out the deleted ones."""
-        return Webhook.objects.existing()
+        return super().get_queryset(request).filter(deleted_at__isnull=True)
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Ask of a new webhook only what there is to say of it."""

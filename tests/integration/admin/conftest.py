@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from example_project.training.factories import UserFactory
+from example_project.training.factories import OrganizationFactory, UserFactory
+from example_project.training.models import Organization
 
 
 @pytest.fixture
@@ -20,10 +21,12 @@ def operator(client: Client) -> Client:
 
 @pytest.fixture
 def staff() -> Callable[..., Client]:
-    """Sign in a member of staff with these permissions of ours."""
+    """Sign in a member of staff with these permissions of ours, at an organization that is above all others."""
 
     def staff(*codenames: str) -> Client:
-        user = UserFactory(username="staff", organization=None, is_staff=True)
+        top = OrganizationFactory(name="Top")
+        Organization.objects.filter(parent=None).exclude(pk=top.pk).update(parent=top)
+        user = UserFactory(username="staff", organization=top, is_staff=True)
         found = Permission.objects.filter(content_type__app_label="tms_webhooks", codename__in=codenames)
         assert len(found) == len(codenames)
         user.user_permissions.set(found)

@@ -94,6 +94,7 @@ def test_a_schedule_is_a_name_or_a_list(operator, text, schedule):
 
 
 def test_the_events_are_offered_by_noun(operator):
+    OrganizationFactory()
     page = operator.get(url(Webhook, "add")).content.decode()
 
     assert '<optgroup label="Class">' in page

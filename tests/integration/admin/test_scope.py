@@ -1,0 +1,138 @@
+"""Staff of one organization see, find and change nothing of another's, by no door; a superuser sees all."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.integration.admin.pages import text_of, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.models import Delivery, Event, Job, Webhook
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Webhook, Delivery, Event, Job]
+
+
+def world_of(name: str) -> Webhook:
+    """Make a webhook with a row of everything."""
+    now = timezone.now()
+    webhook = subscribed(f"/{name}", name=name)
+    write_delivery(webhook, now=now)
+    Job.objects.create(kind="recover", webhook=webhook, created_at=now)
+    return webhook
+
+
+@pytest.fixture
+def ours() -> Webhook:
+    return world_of("ours")
+
+
+@pytest.fixture
+def theirs() -> Webhook:
+    return world_of("theirs")
+
+
+@pytest.fixture
+def alice(ours: Webhook) -> Client:
+    """Staff of our organization, with every permission that there is."""
+    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def row_of(model, webhook: Webhook):
+    owner = {Webhook: "pk", Event: "deliveries__webhook"}.get(model, "webhook")
+    return model.objects.get(**{owner: webhook.pk})
+
+
+def rows_at(client: Client, model, **query: object) -> list:
+    return list(client.get(url(model, "changelist"), query).context["cl"].result_list)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_lists_hold_what_is_ours(alice, ours, theirs, model):
+    rows = rows_at(alice, model)
+
+    assert row_of(model, ours) in rows
+    assert row_of(model, theirs) not in rows
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("page", ["change", "history", "delete"])
+def test_a_page_of_theirs_is_not_there(alice, theirs, model, page):
+    row = row_of(model, theirs)
+
+    response = alice.get(url(model, page, row.pk))
+
+    assert response.status_code in (302, 403)
+    assert "theirs" not in response.content.decode()
+
+
+def test_a_child_of_our_organization_is_ours(alice, ours):
+    child = subscribed(name="child", organization=OrganizationFactory(parent=ours.organization))
+
+    assert set(rows_at(alice, Webhook)) == {ours, child}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_filters_find_nothing_of_theirs(alice, theirs, model):
+    path = {Webhook: "organization__id__exact", Event: "organization__id__exact"}.get(model, "webhook__id__exact")
+    key = theirs.organization_id if "organization" in path else theirs.pk
+
+    assert row_of(model, theirs) not in rows_at(alice, model, **{path: key})
+
+
+def test_filters_offer_nothing_of_theirs(alice, ours, theirs):
+    page = alice.get(url(Delivery, "changelist")).content.decode()
+
+    assert "ours" in page
+    assert "theirs" not in page
+
+
+def test_a_search_finds_nothing_of_theirs(alice, theirs):
+    assert rows_at(alice, Webhook, q="theirs") == []
+    assert rows_at(alice, Delivery, q=Event.objects.get(deliveries__webhook=theirs).public_id) == []
+
+
+@pytest.mark.parametrize("action", ["disable_selected", "rotate_secrets", "delete_selected"])
+def test_an_action_on_theirs_does_nothing(alice, theirs, action):
+    before = Webhook.objects.values().get(pk=theirs.pk)
+    secrets = theirs.secrets.count()
+
+    data = {"action": action, "_selected_action": [theirs.pk], "post": "yes"}
+    response = alice.post(url(Webhook, "changelist"), data, follow=True)
+
+    assert "theirs" not in text_of(response)
+    assert Webhook.objects.values().get(pk=theirs.pk) == before
+    assert theirs.secrets.count() == secrets
+
+
+def test_a_delivery_of_theirs_is_not_sent_again(alice, theirs):
+    delivery = row_of(Delivery, theirs)
+    Delivery.objects.filter(pk=delivery.pk).update(status="failed", due_at=None, finished_at=timezone.now())
+
+    alice.post(url(Delivery, "changelist"), {"action": "resend_selected", "_selected_action": [delivery.pk]})
+
+    delivery.refresh_from_db()
+    assert delivery.due_at is None
+
+
+def test_a_superuser_sees_all(operator, ours, theirs):
+    assert set(rows_at(operator, Webhook)) == {ours, theirs}
+
+
+def test_staff_without_an_organization_see_nothing(theirs):
+    user = UserFactory(username="nobody", organization=None, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    client = Client()
+    client.force_login(user)
+
+    for model in MODELS:
+        assert rows_at(client, model) == []
+    assert client.get(url(Webhook, "add")).status_code == 403
