@@ -28,6 +28,13 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     It is one attempt that says nothing of the webhook's health, also to a webhook that is disabled. Raises `ReplayError`
     for a delivery that is still on its way, and for one whose payload was pruned.
     """
+    refuse_resend(delivery)
+    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.BY_HAND):
+        raise ReplayError(f"Delivery {delivery.pk} was taken up by somebody else in the meantime.")
+
+
+def refuse_resend(delivery: Delivery) -> None:
+    """Raise `ReplayError` where a delivery can't be sent once more: what a dry run asks."""
     if delivery.due_at is not None:
         raise ReplayError(
             f"Delivery {delivery.pk} is {delivery.status}; wait until it is finished, or cancel it first."
@@ -39,8 +46,6 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
         )
     if delivery.webhook.deleted_at is not None:
         raise ReplayError(f"Delivery {delivery.pk}: its webhook was deleted; there is nobody to send it to.")
-    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.BY_HAND):
-        raise ReplayError(f"Delivery {delivery.pk} was taken up by somebody else in the meantime.")
 
 
 def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Event]:
@@ -60,6 +65,17 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     if kind == JobKind.RECOVER:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
     return _missed(events, webhook, since=since or webhook.created_at)
+
+
+def count(
+    kind: JobKind, webhook: Webhook, *, now: datetime, since: datetime | None = None, until: datetime | None = None
+) -> int:
+    """Return how many deliveries a job would be about; raise `ReplayError` where `start` would."""
+    since, until = _range(kind, since, until, now=now)
+    refusal = _refusal(kind, webhook)
+    if refusal:
+        raise ReplayError(refusal)
+    return affected(kind, webhook, since=since, until=until).count()
 
 
 def start(

@@ -21,7 +21,7 @@ ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 
-_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
+MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def secret_key(secret: str) -> bytes:
@@ -54,7 +54,7 @@ def sign(*, secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
     Signed is ``{message_id}.{timestamp}.{body}``. A ``.`` in the id would let one request's signature fit another
     one's bytes, so such an id is refused. Raise `ValueError` for that, for a malformed secret and for no secret.
     """
-    if not _MESSAGE_ID.fullmatch(message_id):
+    if not MESSAGE_ID.fullmatch(message_id):
         raise ValueError(f"A message id holds letters, digits, '_' and '-' only, not {message_id!r}.")
     if not secrets:
         raise ValueError("There is no secret to sign with; an unsigned request is never sent.")

@@ -69,10 +69,10 @@ def test_a_run_that_dies_anywhere_is_finished_by_the_next(webhook, batches_of_tw
     kept = delivery(webhook, 91 * DAY, still_open=True)
     delete, calls = pruning._delete, count(1)
 
-    def die(rows):
+    def die(rows, **arguments):
         if next(calls) == last_call:
             raise SystemExit
-        return delete(rows)
+        return delete(rows, **arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(pruning, "_delete", die)

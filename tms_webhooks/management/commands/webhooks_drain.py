@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
@@ -18,6 +15,7 @@ from django.db import close_old_connections
 
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox.fanout import fan_out
 
 CONNECTIONS_CHECKED_EVERY = 60.0
@@ -53,23 +51,6 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{tally.events} events fanned out, {tally.sent} requests sent, {tally.delivered} of them delivered."
             )
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Set the event at the first SIGTERM or SIGINT inside the ``with`` block; let the second one kill."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def on_fresh_connections(

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.delivery.stats import Stats, WebhookStats, Window, stats
-from tms_webhooks.models import Webhook
+from tms_webhooks.management.lookups import key_of_organization, webhook_of
 
 NOTHING = "-"
 LONGEST_NAME = 30
@@ -47,23 +46,6 @@ class Command(BaseCommand):
         )
         # Keys of organizations may be UUIDs.
         self.stdout.write(json.dumps(asdict(found), default=str) if as_json else "\n".join(report(found)))
-
-
-def webhook_of(pk: int) -> Webhook:
-    """Return a webhook; raise `CommandError` where there is none."""
-    webhook = Webhook.objects.existing().filter(pk=pk).first()
-    if webhook is None:
-        raise CommandError(f"There is no webhook {pk}.")
-    return webhook
-
-
-def key_of_organization(text: str) -> Any:
-    """Return the key of an organization; raise `CommandError` where there is none."""
-    model: Any = Webhook._meta.get_field("organization").related_model
-    try:
-        return model._base_manager.only("pk").get(pk=text).pk
-    except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
-        raise CommandError(f"There is no organization {text}.") from None
 
 
 def report(found: Stats) -> Iterator[str]:

@@ -1,0 +1,163 @@
+"""``manage.py webhooks_replay``: a job, its count before it, its progress, and what can't be."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.choices import JobStatus
+from tms_webhooks.management.commands import webhooks_replay
+from tms_webhooks.management.progress import Progress
+from tms_webhooks.models import Delivery, Event, Job
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def replay(capsys):
+    """Run the command; return what it printed."""
+
+    def run(*arguments: object) -> str:
+        call_command("webhooks_replay", *map(str, arguments))
+        return capsys.readouterr().out
+
+    return run
+
+
+def failed(webhook) -> Delivery:
+    now = timezone.now()
+    delivery = write_delivery(webhook, now=now, status="exhausted", due_at=None, attempts=1, charged=1, finished_at=now)
+    Event.objects.filter(pk=delivery.event_id).update(occurred_at=now - timedelta(hours=1))
+    return delivery
+
+
+def test_a_dry_run_counts_and_changes_nothing(replay):
+    webhook = subscribed()
+    failed(webhook)
+
+    assert replay("failed", "--webhook", webhook.pk, "--since", "2h", "--dry-run") == (
+        "It would be 1 deliveries; nothing was changed.\n"
+    )
+    assert not Job.objects.exists()
+
+
+def test_a_job_is_begun(replay):
+    webhook = subscribed()
+    failed(webhook)
+
+    facts = json.loads(replay("failed", "--webhook", webhook.pk, "--since", "2h", "--json"))
+
+    job = Job.objects.get()
+    assert facts == {"job": job.pk, "deliveries": 1, "status": "pending"}
+    assert job.requested_by == "webhooks_replay"
+
+
+def test_waiting_ends_with_the_job(replay, monkeypatch):
+    webhook = subscribed()
+    failed(webhook)
+
+    class Worker:
+        def wait(self, seconds: float) -> bool:
+            Job.objects.get().advance(position=1, done=1)
+            Job.objects.get().finish(now=timezone.now())
+            return False
+
+    monkeypatch.setattr(webhooks_replay, "stop_on_signal", _given(Worker()))
+
+    printed = replay("failed", "--webhook", webhook.pk, "--since", "2h", "--wait")
+
+    assert printed == f"Job {Job.objects.get().pk}: 1 of 1 deliveries, finished.\n"
+
+
+def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys):
+    webhook = subscribed()
+    failed(webhook)
+    stopped = threading.Event()
+    stopped.set()
+    monkeypatch.setattr(webhooks_replay, "stop_on_signal", _given(stopped))
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_replay", "missed", "--webhook", str(webhook.pk), "--wait")
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.endswith("pending. It goes on without you.\n")
+    assert Job.objects.get().status == JobStatus.PENDING
+
+
+def _given(stop):
+    class Given:
+        def __enter__(self):
+            return stop
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    return Given
+
+
+def test_one_delivery_is_sent_again(replay):
+    delivery = failed(subscribed())
+
+    assert replay("--delivery", delivery.pk, "--dry-run") == "It would be 1 deliveries; nothing was changed.\n"
+    assert Delivery.objects.get().status == "exhausted"
+    assert replay("--delivery", delivery.pk) == f"Delivery {delivery.pk} is sent again by the next worker.\n"
+    assert Delivery.objects.get().status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Say what to replay"),
+        (["failed"], "failed needs --webhook"),
+        (["failed", "--webhook", "987654", "--since", "1d"], "There is no webhook 987654"),
+        (["failed", "--webhook", "{webhook}"], "since is missing"),
+        (["failed", "--webhook", "{webhook}", "--since", "20d"], "the longest range is 14 days"),
+        (["failed", "--webhook", "{webhook}", "--since", "20d", "--dry-run"], "the longest range is 14 days"),
+        (["failed", "--webhook", "{webhook}", "--since", "1h", "--until", "2h"], "not before until"),
+        (["failed", "--webhook", "{webhook}", "--since", "2026-11-24T15:00"], "has no time zone"),
+        (["failed", "--webhook", "{webhook}", "--since", "yesterday"], "nor an age such as 12h or 3d"),
+        (["--delivery", "987654"], "There is no delivery 987654"),
+        (["everything", "--webhook", "{webhook}"], "invalid choice: 'everything'"),
+    ],
+)
+def test_what_cant_be_done_is_told_and_nothing_begun(arguments, told):
+    webhook = subscribed()
+
+    with pytest.raises(CommandError, match=told):
+        call_command("webhooks_replay", *(text.format(webhook=webhook.pk) for text in arguments))
+
+    assert not Job.objects.exists()
+
+
+class Terminal:
+    """Keeps what is written to it."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        self.written = ""
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    def write(self, text: str) -> None:
+        self.written += text
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone():
+    terminal, file = Terminal(is_terminal=True), Terminal(is_terminal=False)
+    for stream in (terminal, file):
+        progress = Progress(stream, total=4)
+        progress.show(2)
+        progress.end()
+
+    assert terminal.written == f"\r[{'#' * 15}{'.' * 15}] 2 of 4\n"
+    assert file.written == ""

@@ -1,0 +1,108 @@
+"""``manage.py webhooks_tail``: the log, once each, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.delivery.tail import Tail
+from tms_webhooks.models import DeliveryAttempt
+
+pytestmark = pytest.mark.django_db
+
+
+def attempt(webhook, **values) -> DeliveryAttempt:
+    now = timezone.now()
+    delivery = write_delivery(webhook, now=now, attempts=1, charged=1, status="waiting")
+    return DeliveryAttempt.objects.create(
+        **{
+            "delivery": delivery,
+            "number": 1,
+            "started_at": now,
+            "duration_ms": 42,
+            "status_code": 500,
+            "error_class": "http_status",
+            "response_body": "Alice's answer",
+            "next_delay": 5.0,
+            "delay_reason": "schedule",
+            **values,
+        }
+    )
+
+
+def test_a_line_tells_what_came_of_an_attempt(capsys):
+    webhook = subscribed(name="CRM")
+    made = attempt(webhook)
+    attempt(subscribed(name="Other"))
+
+    call_command("webhooks_tail", "--webhook", str(webhook.pk))
+
+    (line,) = capsys.readouterr().out.splitlines()
+    event = made.delivery.event.public_id
+    assert line[12:] == (
+        f"  500  42 ms  class.cancelled  {event}  -> CRM ({webhook.pk})  attempt 1, next in 5 s (schedule)"
+    )
+
+
+def test_json_has_the_facts_and_no_answer(capsys):
+    made = attempt(subscribed(), number=None, status_code=None, error_class="timeout", next_delay=None)
+
+    call_command("webhooks_tail", "--organization", str(made.delivery.webhook.organization_id), "--json")
+
+    printed = capsys.readouterr().out
+    facts = json.loads(printed)
+    assert (facts["attempt"], facts["status"], facts["error"]) == (None, None, "timeout")
+    assert "Alice" not in printed
+
+
+def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
+    webhook = subscribed()
+    made = [attempt(webhook) for _ in range(3)]
+
+    call_command("webhooks_tail", "--lines", "2", "--json")
+
+    printed = [json.loads(line)["delivery"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [one.delivery_id for one in made[1:]]
+
+
+def test_what_comes_later_is_told_once_also_where_it_turns_up_late():
+    webhook = subscribed()
+    late, first = attempt(webhook), attempt(webhook)
+    late.delete()  # its transaction is still open
+    tail = Tail(webhook=webhook.pk)
+
+    assert [row.pk for row in tail.last(10)] == [first.pk]
+    assert tail.new() == []
+    late.pk = first.pk - 1
+    late.save(force_insert=True)
+    second = attempt(webhook)
+    assert [row.pk for row in tail.new()] == [late.pk, second.pk]
+    assert tail.new() == []
+
+
+def test_what_was_there_before_is_not_told_as_new():
+    webhook = subscribed()
+    for _ in range(3):
+        attempt(webhook)
+    tail = Tail()
+
+    assert len(tail.last(1)) == 1
+    assert tail.new() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--webhook", "987654"], "There is no webhook 987654."),
+        (["--organization", "nobody"], "There is no organization nobody."),
+        (["--lines", "-1"], "'-1' is not a whole number from 0 up"),
+        (["--interval", "0"], "'0' is not a number of seconds above 0"),
+    ],
+)
+def test_bad_input_is_named(arguments, told):
+    with pytest.raises(CommandError, match=told):
+        call_command("webhooks_tail", *arguments)

@@ -1,0 +1,115 @@
+"""The receiver for trying out: it verifies, counts, and fails when it is told to."""
+
+from __future__ import annotations
+
+import http.client
+import time
+
+import pytest
+
+from tms_webhooks.delivery.signing import signature_headers
+from tms_webhooks.listener import Answer, Incoming, Listener, Misbehavior
+
+SECRET = "whsec_" + "A" * 43 + "="
+
+
+def post(port: int, body: bytes = b"{}", headers: dict[str, str] | None = None, method: str = "POST"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    signed = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=int(time.time()), body=body)
+    connection.request(method, "/hook", body, {**signed, **(headers or {})})
+    response = connection.getresponse()
+    answer = response.status, response.read()
+    connection.close()
+    return answer
+
+
+@pytest.fixture
+def listening():
+    """Listen with these answers; return the listener and what came in."""
+    opened: list[Listener] = []
+
+    def listening(respond=lambda request: Answer(), secrets=(SECRET,)):
+        received: list[Incoming] = []
+
+        def keep(request: Incoming) -> Answer:
+            received.append(request)
+            return respond(request)
+
+        opened.append(Listener(keep, secrets=lambda: secrets))
+        return opened[-1], received
+
+    yield listening
+    for listener in opened:
+        listener.close()
+
+
+def test_a_signed_request_is_verified(listening):
+    listener, received = listening()
+
+    assert post(listener.port, b'{"type":"class.cancelled"}') == (204, b"")
+
+    (request,) = received
+    assert request.verified
+    assert (request.method, request.path, request.event) == ("POST", "/hook", {"type": "class.cancelled"})
+
+
+def test_a_changed_one_is_not(listening):
+    listener, received = listening()
+
+    post(listener.port, headers={"webhook-signature": "v1,AAAA"})
+
+    assert not received[0].verified
+    assert received[0].verdict.problems
+
+
+def test_without_a_secret_there_is_no_verdict(listening):
+    listener, received = listening(secrets=())
+
+    post(listener.port)
+
+    assert received[0].verdict is None
+    assert not received[0].verified
+
+
+def test_the_same_id_is_counted(listening):
+    listener, received = listening()
+
+    for _ in range(3):
+        post(listener.port)
+
+    assert [request.time for request in received] == [1, 2, 3]
+
+
+def test_it_answers_as_told_and_takes_every_method(listening):
+    listener, received = listening(lambda request: Answer(429, {"retry-after": "9"}, b"slow down"))
+
+    assert post(listener.port, method="PUT") == (429, b"slow down")
+    assert received[0].method == "PUT"
+
+
+def test_what_breaks_in_it_is_an_error_of_the_server(listening):
+    def broken(request):
+        raise ValueError(request)
+
+    listener, _received = listening(broken)
+
+    assert post(listener.port)[0] == 500
+
+
+def test_a_body_over_the_limit_is_not_read(listening):
+    listener, received = listening()
+
+    assert post(listener.port, b"", {"content-length": str(2**40)})[0] == 413
+    assert received == []
+
+
+def incoming(**values) -> Incoming:
+    return Incoming(**{"method": "POST", "path": "/", "headers": {}, "body": b"", "arrived_at": 0.0, **values})
+
+
+def test_it_fails_the_first_times_of_each_event_and_by_chance():
+    failing = Misbehavior(status=500, first=2, share=0.25, delay=1.5)
+
+    assert failing.answer(incoming(time=2), dice=lambda: 0.9) == Answer(500, delay=1.5)
+    assert failing.answer(incoming(time=3), dice=lambda: 0.9) == Answer(204, delay=1.5)
+    assert failing.answer(incoming(time=3), dice=lambda: 0.1) == Answer(500, delay=1.5)

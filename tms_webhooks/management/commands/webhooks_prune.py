@@ -1,0 +1,44 @@
+"""``manage.py webhooks_prune``: forget what was kept long enough, now."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.outbox import prune as pruning
+
+
+class Command(BaseCommand):
+    """Prune in batches, until nothing is left or a signal comes."""
+
+    help = (
+        "Blank payloads and delete attempts, events and marks that are older than the settings KEEP_PAYLOADS_DAYS and "
+        "KEEP_ATTEMPTS_DAYS, in small transactions. A scheduled task does the same every hour. After SIGTERM or SIGINT it "
+        "ends with the batch it is at; the next run goes on. Exit status 0: done, or stopped."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(self, *, dry_run: bool, as_json: bool, **_options: Any) -> None:
+        """Prune or count, and say how many."""
+        now = timezone.now()
+        if dry_run:
+            pruned = pruning.prunable(now)
+        else:
+            with stop_on_signal() as stop:
+                pruned = pruning.prune(now, stop=stop.is_set)
+        facts = asdict(pruned)
+        if as_json:
+            self.stdout.write(json.dumps({"dry_run": dry_run, **facts}))
+        else:
+            counts = ", ".join(f"{count} {name}" for name, count in facts.items())
+            self.stdout.write(f"{'It would prune' if dry_run else 'Pruned'} {counts}.")

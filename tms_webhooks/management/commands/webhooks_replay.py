@@ -1,0 +1,134 @@
+"""``manage.py webhooks_replay``: send again what a webhook missed, or call off what waits."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.delivery import replay
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.management import arguments
+from tms_webhooks.management.lookups import bad_input, webhook_of
+from tms_webhooks.management.progress import Progress
+from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.models import Delivery, Job
+
+KINDS: Mapping[str, JobKind] = {
+    "failed": JobKind.RECOVER,
+    "missed": JobKind.REPLAY_MISSED,
+    "cancel": JobKind.CANCEL_PENDING,
+}
+REQUESTED_BY = "webhooks_replay"
+LOOK_EVERY = 0.5
+
+
+class Command(BaseCommand):
+    """Start a job, or resend one delivery."""
+
+    help = (
+        "Send again what failed in a time range (failed), or what was never tried because the webhook was disabled or new "
+        "(missed); or call off what waits (cancel). Workers do it, behind live traffic; --wait shows how far they are. "
+        "With --delivery one delivery is sent again at once. Exit status 0: done or begun. 1: the job failed, or the "
+        "waiting was broken off while it goes on. 2: it can't be done, and nothing was begun."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("kind", nargs="?", choices=sorted(KINDS))
+        parser.add_argument("--webhook", type=int, metavar="ID")
+        parser.add_argument("--delivery", type=int, metavar="ID", help="send this one again, instead of many")
+        parser.add_argument("--since", type=arguments.moment, metavar="WHEN", help="2026-11-24T15:00:00Z, or 12h, 3d")
+        parser.add_argument("--until", type=arguments.moment, metavar="WHEN", help="default: now")
+        parser.add_argument("--dry-run", action="store_true", help="say how many it would be, and change nothing")
+        parser.add_argument("--wait", action="store_true", help="wait until workers have done it")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(self, *, kind: str | None, webhook: int | None, delivery: int | None, **options: Any) -> None:
+        """Do what is asked for."""
+        if (delivery is None) == (kind is None):
+            raise bad_input("Say what to replay: failed, missed or cancel with --webhook; or one --delivery.")
+        if kind is not None and webhook is None:
+            raise bad_input(f"{kind} needs --webhook: whose deliveries?")
+        try:
+            if delivery is not None:
+                facts = resend(delivery, dry_run=options["dry_run"])
+            else:
+                facts = self.many(KINDS[kind or ""], webhook or 0, **options)
+        except ReplayError as error:
+            raise bad_input(str(error)) from error
+        self.stdout.write(json.dumps(facts) if options["as_json"] else in_words(facts))
+        if facts.get("status") == JobStatus.FAILED or facts.get("broken_off"):
+            raise SystemExit(1)
+
+    def many(
+        self,
+        kind: JobKind,
+        webhook_id: int,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        dry_run: bool,
+        wait: bool,
+        **_options: Any,
+    ) -> dict[str, Any]:
+        """Start a job, or count what it would do."""
+        webhook, now = webhook_of(webhook_id), timezone.now()
+        if dry_run:
+            count = replay.count(kind, webhook, since=since, until=until, now=now)
+            return {"dry_run": True, "deliveries": count}
+        job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=REQUESTED_BY)
+        facts = {"job": job.pk, "deliveries": job.total, "status": job.status}
+        return facts | self.follow(job) if wait else facts
+
+    def follow(self, job: Job) -> dict[str, Any]:
+        """Show how far the workers are, until they are done or a signal comes."""
+        progress = Progress(sys.stderr, total=job.total)
+        with stop_on_signal() as stop:
+            broken_off = not wait_for(job, progress, stop)
+        progress.end()
+        return {"status": job.status, "done": job.done, "error": job.error, "broken_off": broken_off}
+
+
+def wait_for(job: Job, progress: Progress, stop: threading.Event) -> bool:
+    """Wait for a job's end; return False where a signal came before it."""
+    while job.finished_at is None:
+        if stop.wait(LOOK_EVERY):
+            return False
+        job.refresh_from_db()
+        progress.show(job.done)
+    return True
+
+
+def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
+    """Send one delivery again."""
+    delivery = Delivery.objects.select_related("event", "webhook").filter(pk=pk).first()
+    if delivery is None:
+        raise bad_input(f"There is no delivery {pk}.")
+    if dry_run:
+        replay.refuse_resend(delivery)
+        return {"dry_run": True, "deliveries": 1}
+    replay.resend(delivery, now=timezone.now())
+    return {"delivery": pk, "deliveries": 1, "status": "pending"}
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Return the facts as a sentence."""
+    if facts.get("dry_run"):
+        return f"It would be {facts['deliveries']} deliveries; nothing was changed."
+    if "delivery" in facts:
+        return f"Delivery {facts['delivery']} is sent again by the next worker."
+    if "done" not in facts:
+        return f"Job {facts['job']} has begun: {facts['deliveries']} deliveries."
+    state = f"Job {facts['job']}: {facts['done']} of {facts['deliveries']} deliveries, {facts['status']}."
+    if facts["broken_off"]:
+        return f"{state} It goes on without you."
+    return f"{state} {facts['error']}".rstrip()

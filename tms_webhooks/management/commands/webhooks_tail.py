@@ -1,0 +1,99 @@
+"""``manage.py webhooks_tail``: the delivery log as it is written."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from tms_webhooks.delivery.tail import Tail
+from tms_webhooks.management import arguments
+from tms_webhooks.management.lookups import key_of_organization, webhook_of
+from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.models import DeliveryAttempt
+
+INTERVAL = 1.0
+
+
+class Command(BaseCommand):
+    """Print the newest attempts, and go on until SIGTERM or SIGINT."""
+
+    help = (
+        "Print the newest attempts, a line each, and with --follow those that come, until SIGTERM or SIGINT. Bodies, "
+        "headers and answers are not printed. Exit status 0: it ended as it was told. 2: it could not begin."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--webhook", type=int, metavar="ID", help="one webhook only")
+        which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
+        parser.add_argument("--lines", type=arguments.count, default=10, metavar="N", help="how many at first; 10")
+        parser.add_argument("--follow", action="store_true", help="go on with those that come")
+        parser.add_argument(
+            "--interval", type=arguments.seconds, default=INTERVAL, metavar="SECONDS", help="how often to look; 1"
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object a line")
+
+    def handle(
+        self,
+        *,
+        webhook: int | None,
+        organization: str | None,
+        lines: int,
+        follow: bool,
+        interval: float,
+        as_json: bool,
+        **_options: Any,
+    ) -> None:
+        """Print what is there, and what comes."""
+        tail = Tail(
+            webhook=None if webhook is None else webhook_of(webhook).pk,
+            organization=None if organization is None else key_of_organization(organization),
+        )
+        with stop_on_signal() as stop:
+            found = tail.last(lines)
+            while True:
+                for attempt in found:
+                    facts = facts_of(attempt)
+                    self.stdout.write(json.dumps(facts) if as_json else in_words(facts))
+                self.stdout.flush()
+                if not follow or stop.wait(interval):
+                    return
+                found = tail.new()
+
+
+def facts_of(attempt: DeliveryAttempt) -> dict[str, Any]:
+    """Return what there is to say of an attempt."""
+    delivery = attempt.delivery
+    return {
+        "at": attempt.started_at.isoformat(timespec="milliseconds"),
+        "webhook": delivery.webhook_id,
+        "name": delivery.webhook.name,
+        "delivery": delivery.pk,
+        "event": delivery.event.public_id,
+        "type": delivery.event.type,
+        "attempt": attempt.number,
+        "status": attempt.status_code,
+        "error": attempt.error_class,
+        "message": attempt.message,
+        "ms": attempt.duration_ms,
+        "next_delay": attempt.next_delay,
+        "delay_reason": attempt.delay_reason,
+    }
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Return the facts as a line."""
+    came_of_it = facts["status"] or facts["error"]
+    number = "late" if facts["attempt"] is None else f"attempt {facts['attempt']}"
+    text = (
+        f"{facts['at'][11:23]}  {came_of_it}  {facts['ms']} ms  {facts['type']}  {facts['event']}  "
+        f"-> {facts['name']} ({facts['webhook']})  {number}"
+    )
+    if facts["next_delay"] is not None:
+        text += f", next in {facts['next_delay']:.0f} s ({facts['delay_reason']})"
+    return text

@@ -1,0 +1,113 @@
+"""``manage.py webhooks_verify``: is the signature of a captured request right, and if not, why?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tms_webhooks.delivery import captured
+from tms_webhooks.delivery.sent import body_sent
+from tms_webhooks.delivery.signing import TIMESTAMP_HEADER
+from tms_webhooks.delivery.verifying import TOLERANCE, verify
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.management.arguments import moment, variable
+from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import reveal
+
+STANDARD_INPUT = "-"
+
+
+class Command(BaseCommand):
+    """Tell by the exit status, and in words."""
+
+    help = (
+        "Say whether the signature of a captured request is right, and if not, why: a changed body, a rotated secret, a "
+        "clock that is off. The file holds the request's header lines, an empty line and the very bytes of the body, as "
+        "webhooks_listen --save writes it. Exit status 0: it is right. 1: it is not. 2: it can't be told."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("file", help="the captured request; - reads it from standard input")
+        whose = parser.add_mutually_exclusive_group()
+        whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        whose.add_argument(
+            "--secret-env",
+            type=variable,
+            default="WEBHOOK_SECRET",
+            metavar="NAME",
+            help="the environment variable that holds the secret; default: WEBHOOK_SECRET",
+        )
+        parser.add_argument(
+            "--at", type=moment, metavar="WHEN", help="when it came in; default: the moment at which it was signed"
+        )
+        parser.add_argument("--tolerance", type=number_of_seconds, default=TOLERANCE, metavar="SECONDS")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(
+        self,
+        *,
+        file: str,
+        webhook: int | None,
+        secret_env: str,
+        at: datetime | None,
+        tolerance: float,
+        as_json: bool,
+        **_options: Any,
+    ) -> None:
+        """Judge, say it, and exit."""
+        request = read(file)
+        facts = {"secrets": [secret_from(secret_env)]} if webhook is None else of(webhook_of(webhook), request.headers)
+        now = moment_of(request.headers) if at is None else at.timestamp()
+        verdict = verify(headers=request.headers, body=request.body, now=now, tolerance=tolerance, **facts)
+        if as_json:
+            self.stdout.write(json.dumps({"right": verdict.right, "problems": verdict.problems}))
+        else:
+            self.stdout.write("\n".join(verdict.problems) or "The signature is right.")
+        sys.exit(0 if verdict.right else 1)
+
+
+def read(file: str) -> captured.Captured:
+    """Read a captured request; raise `CommandError` for what is none."""
+    try:
+        raw = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
+        return captured.read(raw)
+    except OSError as error:
+        raise bad_input(f"{file} can't be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise bad_input(f"{file}: {error}") from None
+
+
+def of(webhook: Webhook, headers: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return what the database knows of a request: the secrets, and the body that was sent."""
+    now = timezone.now()
+    current = secrets_of(webhook, now=now)
+    return {"secrets": current, "retired": retired(webhook, now=now), "sent": body_sent(webhook, headers)}
+
+
+def retired(webhook: Webhook, *, now: datetime) -> Sequence[str]:
+    """Return the secrets that don't sign any more, as far as they can be read."""
+    found = []
+    for secret in webhook.secrets.filter(expires_at__lte=now):
+        try:
+            found.append(reveal(secret.value))
+        except SecretError:
+            continue
+    return found
+
+
+def moment_of(headers: Mapping[str, str]) -> float:
+    """Return when the request says that it was signed."""
+    stamp = headers.get(TIMESTAMP_HEADER, "")
+    return float(stamp) if stamp.isascii() and stamp.isdecimal() and len(stamp) <= 12 else 0.0

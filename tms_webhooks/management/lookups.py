@@ -1,0 +1,60 @@
+"""Finding what a command line names, or saying that it is not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+
+from tms_webhooks.delivery.signing import secret_key
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models import Webhook
+
+BAD_INPUT = 2
+"""The exit status of a command that can't begin: what it was given is wrong. argparse uses the same."""
+
+
+def bad_input(text: str) -> CommandError:
+    """Return the error that ends a command with `BAD_INPUT`."""
+    return CommandError(text, returncode=BAD_INPUT)
+
+
+def webhook_of(pk: int) -> Webhook:
+    """Return a webhook; raise `CommandError` where there is none."""
+    webhook = Webhook.objects.existing().filter(pk=pk).first()
+    if webhook is None:
+        raise bad_input(f"There is no webhook {pk}.")
+    return webhook
+
+
+def key_of_organization(text: str) -> Any:
+    """Return the key of an organization; raise `CommandError` where there is none."""
+    model: Any = Webhook._meta.get_field("organization").related_model
+    try:
+        return model._base_manager.only("pk").get(pk=text).pk
+    except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
+        raise bad_input(f"There is no organization {text}.") from None
+
+
+def secrets_of(webhook: Webhook, *, now: datetime) -> Sequence[str]:
+    """Return the secrets that sign for a webhook; raise `CommandError` where one can't be read."""
+    try:
+        return webhook.signing_secrets(now)
+    except SecretError as error:
+        raise bad_input(str(error)) from error
+
+
+def secret_from(variable: str) -> str:
+    """Return the secret that an environment variable holds; raise `CommandError`, which never quotes it."""
+    value = os.environ.get(variable, "")
+    if not value:
+        raise bad_input(f"{variable} is not set; put the webhook's secret (whsec_…) into it, or name another variable.")
+    try:
+        secret_key(value)
+    except ValueError as error:
+        raise bad_input(f"{variable}: {error}") from None
+    return value
