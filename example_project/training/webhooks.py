@@ -22,6 +22,7 @@ class TrainingClasses(sources.ClassSource):
         "instructor": "primary_instructor",
         "instructor_ids": "instructors",
         "classroom": "primary_classroom",
+        "meeting_fingerprint": "custom_virtual_classroom_url",
     }
 
 
@@ -33,6 +34,11 @@ class Enrollments(sources.EnrollmentSource):
 @sources.register(models.CourseAssignment)
 class CourseAssignments(sources.CourseAssignmentSource):
     fields = {**RECORD, "target_completion_at": "target_completion", "subscription.name": "subscription.profile.name"}
+
+
+@sources.register(models.ActivityResult)
+class ActivityResults(sources.ActivityProgressSource):
+    pass
 
 
 @sources.register(models.SubscriptionAssignment)

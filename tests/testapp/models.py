@@ -122,6 +122,7 @@ class DatedAssignment(models.Model):
     started_on = models.DateField(null=True)
     completed_on = models.DateField(null=True)
     expires_on = models.DateField(null=True, db_index=True)
+    percent = models.FloatField(default=0)
 
     objects = WebhookManager()
 

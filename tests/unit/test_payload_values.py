@@ -22,6 +22,19 @@ def field(kind: FieldKind, name: str = "thing") -> Field:
     return Field(name, kind, FieldPrivacy.BASIC, choices=choices)
 
 
+def test_a_fingerprint_tells_two_values_apart_and_neither_of_them(settings):
+    link = field(FieldKind.FINGERPRINT)
+    first, second = to_json(link, "https://meet.example/1"), to_json(link, "https://meet.example/2")
+
+    assert (first, first == second) == (to_json(link, "https://meet.example/1"), False)
+    assert len(first) == 16
+    assert "meet" not in first
+    assert to_json(link, "") is None
+
+    settings.SECRET_KEY = "another site's"
+    assert to_json(link, "https://meet.example/1") != first
+
+
 @pytest.mark.parametrize("kind", FieldKind)
 def test_nothing_is_null(kind):
     assert to_json(field(kind), None) is None

@@ -47,6 +47,8 @@ class FieldKind(StrEnum):
     """An instant in UTC with milliseconds, "2026-11-24T15:04:05.123Z"."""
     STATUS = "status"
     """One of a closed list, as ``{"code": 20, "name": "Waitlist"}``."""
+    FINGERPRINT = "fingerprint"
+    """Letters that change whenever a value does that must not be told itself, such as a link that lets people in."""
 
 
 _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
@@ -58,6 +60,7 @@ _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.BOOLEAN: ("boolean",),
     FieldKind.DATETIME: ("string",),
     FieldKind.STATUS: ("object",),
+    FieldKind.FINGERPRINT: ("string",),
 }
 
 

@@ -52,7 +52,7 @@ def told(source: Source) -> list[tuple[str, tuple[str, ...]]]:
     pairs = [(name, rule.needs(name)) for rule in source.rules for name in rule.event_types]
     if source.deadline is not None:
         waits = (source.deadline.field,)
-        pairs += [(source.deadline.expiring, waits), (source.deadline.expired, waits)]
+        pairs += [(name, waits) for name in (source.deadline.expiring, source.deadline.expired) if name]
     return pairs
 
 

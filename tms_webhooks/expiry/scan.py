@@ -41,7 +41,7 @@ def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> Scann
         for source in all_sources():
             if source.deadline is None or source.deadline.field not in source.own:
                 continue
-            for scan in (scan_expired, scan_expiring):
+            for scan in (scan_expired, scan_expiring) if source.deadline.expired else (scan_expiring,):
                 try:
                     total += scan(source, source.deadline, now=now, out_of_time=out_of_time)
                 except Exception:

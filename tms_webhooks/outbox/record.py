@@ -87,14 +87,15 @@ def emit(
     *,
     data: Mapping[str, Any] | None = None,
     previous: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
     organization: Any = None,
     using: str | None = None,
 ) -> Event | None:
     """Record an event that no change of a model shows; return it, or None where nobody subscribes to it.
 
     ``data`` is the nested payload, ``previous`` the nested old values of what changed; without ``data`` the payload is
-    built from ``subject`` by the source that is registered for its model and the event's noun. ``organization`` is an
-    object or its key; without it the source tells. Call it inside the transaction of what it tells of. Raises
+    built from ``subject`` by the source that is registered for its model and the event's noun, and ``extra`` adds what
+    that does not know, by canonical names. ``organization`` is an object or its key; without it the source tells. Call it inside the transaction of what it tells of. Raises
     `UnknownEventType`, ``TypeError`` for a subject that is no model instance, and `PayloadError` for one that is not
     saved, for an organization that is none, and for data that breaks the event's schema or can't be built.
     """
@@ -111,7 +112,7 @@ def emit(
         values["organization.external_id"] = _organization_external_id(organization, using=using)
     now = timezone.now()
     if data is None and source is not None:
-        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind).data
+        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra).data
     facts = Facts(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
     key = values.get("id", subject.pk)
     entry = Entry(kind, facts, values, (kind.noun.name, subject_key(key)), now, strict=True)
@@ -162,7 +163,7 @@ def entry_of(source: Source, told: Told, change: Change, *, subscription_id: int
 
 def _facts(source: Source, told: Told, change: Change, event_type: EventType) -> Facts | PayloadError:
     try:
-        return build(change, event_type, extra=told.extra)
+        return build(change, event_type, extra=told.extra, forgetting=told.forgetting)
     except Exception as reason:
         if strict_payloads():
             raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.envelope import Facts
 from tms_webhooks.payloads.fields import nest, to_json
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
 
 
-def build(change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None) -> Facts:
+def build(
+    change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None, forgetting: bool = False
+) -> Facts:
     """Build ``data``, ``changed`` and ``previous`` of one event.
 
-    ``extra`` holds values that only this event type has. Fields that the host lacks are null, and so is an old status
+    ``extra`` holds values that only this event type has; ``forgetting`` leaves out old values that are personal. Fields that the host lacks are null, and so is an old status
     without a mapping. Raises `PayloadError` for a value that can't be sent.
     """
     values = {**change.values, **(extra or {})}
@@ -27,7 +30,8 @@ def build(change: Change, event_type: EventType, *, extra: Mapping[str, Any] | N
     fields = {field.name: field for field in event_type.fields}
     data = {name: to_json(field, values.get(name)) for name, field in fields.items()}
     changed = [name for name in change.changed if name in fields]
-    previous = {name: to_json(fields[name], _known(change.before.get(name))) for name in changed}
+    kept = [name for name in changed if not (forgetting and fields[name].privacy is FieldPrivacy.PERSONAL)]
+    previous = {name: to_json(fields[name], _known(change.before.get(name))) for name in kept}
     return Facts(data=nest(data), changed=changed, previous=nest(previous))
 
 

@@ -9,6 +9,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from django.utils.crypto import salted_hmac
+
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 from tms_webhooks.exceptions import PayloadError
 
@@ -82,6 +84,12 @@ def _boolean(_field: Field, value: Any) -> Json:
     return bool(value)
 
 
+def _fingerprint(field: Field, value: Any) -> Json:
+    # With the site's own key: the number of a meeting is soon guessed from a digest that anybody can make.
+    text = str(value)
+    return salted_hmac(f"tms_webhooks.{field.name}", text, algorithm="sha256").hexdigest()[:16] if text else None
+
+
 _CONVERTERS = {
     FieldKind.ID: _id,
     FieldKind.IDS: _ids,
@@ -91,6 +99,7 @@ _CONVERTERS = {
     FieldKind.BOOLEAN: _boolean,
     FieldKind.DATETIME: _datetime,
     FieldKind.STATUS: _status,
+    FieldKind.FINGERPRINT: _fingerprint,
 }
 
 

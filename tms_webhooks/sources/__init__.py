@@ -5,9 +5,10 @@ from __future__ import annotations
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
 from tms_webhooks.sources.registry import register
-from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Passed, Rule
+from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Moved, Passed, Rule
 from tms_webhooks.sources.tms import (
     AchievementSource,
+    ActivityProgressSource,
     ClassSource,
     ComputedLearningPathSource,
     CourseAssignmentSource,
@@ -21,6 +22,7 @@ from tms_webhooks.sources.tms import (
 
 __all__ = [
     "AchievementSource",
+    "ActivityProgressSource",
     "Changed",
     "ClassSource",
     "ComputedLearningPathSource",
@@ -32,6 +34,7 @@ __all__ = [
     "FeedbackSource",
     "Filled",
     "LearningPathSource",
+    "Moved",
     "Passed",
     "Rule",
     "Source",

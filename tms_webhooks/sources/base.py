@@ -13,7 +13,8 @@ from django.db.models import Q
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
-from tms_webhooks.sources.deadlines import Deadline, as_moment
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.sources.deadlines import Closing, Deadline, as_moment, expired_key
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
@@ -28,10 +29,11 @@ class Told:
     """One event that a source makes of a change: its type, and what differs from the plain case.
 
     ``once`` is a key: of several events with the same key only the first is recorded. ``deadline`` is the date that
-    the key speaks of, if it speaks of one: some time after it the key is forgotten.
+    the key speaks of, if it speaks of one: some time after it the key is forgotten. ``forgetting`` keeps old values that
+    are personal out of the event.
     """
 
-    __slots__ = ("deadline", "event_type", "extra", "once", "subject_id")
+    __slots__ = ("deadline", "event_type", "extra", "forgetting", "once", "subject_id")
 
     def __init__(
         self,
@@ -41,12 +43,14 @@ class Told:
         deadline: datetime | None = None,
         subject_id: str = "",
         extra: Mapping[str, Any] | None = None,
+        forgetting: bool = False,
     ) -> None:
         self.event_type = event_type
         self.once = once
         self.deadline = deadline
         self.subject_id = subject_id
         self.extra = extra or {}
+        self.forgetting = forgetting
 
 
 class Source:
@@ -60,6 +64,7 @@ class Source:
       leaves the field out
     - ``statuses``: canonical status field to a dictionary from the host's values to numbers or names
     - ``rules``: which change means which event
+    - ``deadline``: the date whose coming near and passing are events; ``closing``: what makes it matter no more
     - `derived`, `tells`: for what no rule says; `supplies` names the values that they add
     """
 
@@ -70,6 +75,7 @@ class Source:
     fields: ClassVar[Mapping[str, str]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
+    closing: ClassVar[Closing] = Closing()
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
         """Bind the declaration to ``model``. ``related`` is the registry: it knows how other models name things."""
@@ -93,16 +99,23 @@ class Source:
         """Return the events that ``change`` means. The default asks the rules."""
         for rule in self.rules:
             event_type = rule.read(change)
-            if event_type is not None:
+            if event_type is None:
+                continue
+            if self.deadline is None or event_type != self.deadline.expired:
                 yield Told(event_type)
+            elif self.is_open(change.after):
+                # Once for each date, whether this change finds it first or a scan.
+                expires_at = change.after[self.deadline.field]
+                once = expired_key(event_type, subject_key(change.after["id"]), expires_at)
+                yield Told(event_type, once=once, deadline=expires_at)
 
     def open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, as far as the database can tell."""
-        return Q()
+        return self.closing.open_rows(self)
 
     def is_open(self, values: Mapping[str, Any]) -> bool:
         """Return the same of one object, by its canonical values."""
-        return True
+        return self.closing.is_open(values)
 
     # For the app
 

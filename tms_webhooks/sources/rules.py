@@ -63,7 +63,7 @@ class Rule(ABC):
         return ()
 
     def needs(self, event_type: str) -> tuple[str, ...]:
-        """Return the canonical fields without which the rule never names ``event_type``."""
+        """Return the canonical fields without which the rule never names ``event_type``: the checks tell of their lack."""
         return self.fields
 
 
@@ -122,12 +122,16 @@ class Entered(Rule):
 
 @dataclass(frozen=True)
 class Filled(Rule):
-    """An empty field gets a value: ``started_at`` is set when a learner starts."""
+    """An empty field gets a value: ``started_at`` is set when a learner starts.
+
+    ``optional`` says that most hosts lack the field, and no check needs to tell.
+    """
 
     reads_deletions = False
 
     field: str
     event: str
+    optional: bool = False
 
     @property
     def event_types(self) -> tuple[str, ...]:
@@ -142,6 +146,36 @@ class Filled(Rule):
             return None
         was_empty = change.created or (self.field in change.before and change.before[self.field] is None)
         return self.event if was_empty else None
+
+    def needs(self, event_type: str) -> tuple[str, ...]:
+        return () if self.optional else self.fields
+
+
+@dataclass(frozen=True)
+class Moved(Rule):
+    """A field of an object that was there gets another value; emptied it has none. ``optional`` as in `Filled`."""
+
+    reads_deletions = False
+
+    field: str
+    event: str
+    optional: bool = False
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        return (self.event,)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def read(self, change: Change) -> str | None:
+        if change.created or change.deleted or self.field not in change.changed:
+            return None
+        return None if change.after.get(self.field) is None else self.event
+
+    def needs(self, event_type: str) -> tuple[str, ...]:
+        return () if self.optional else self.fields
 
 
 @dataclass(frozen=True)

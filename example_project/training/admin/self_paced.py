@@ -7,7 +7,12 @@ from django.utils import timezone
 
 from example_project.training.admin.actions import for_each
 from example_project.training.choices import AssignmentCompletion
-from example_project.training.models import CourseAssignment, SubscriptionAssignment, SubscriptionProfile
+from example_project.training.models import (
+    ActivityResult,
+    CourseAssignment,
+    SubscriptionAssignment,
+    SubscriptionProfile,
+)
 
 WITH_COMPLETION = {
     AssignmentCompletion.NOT_STARTED: Q(started_at=None, completed_at=None),
@@ -65,6 +70,17 @@ class CourseAssignmentAdmin(admin.ModelAdmin):
     def completion(self, obj: CourseAssignment) -> str:
         """Show the status that follows from the dates."""
         return str(obj.completion_status.label)
+
+
+@admin.register(ActivityResult)
+class ActivityResultAdmin(admin.ModelAdmin):
+    """How far learners are with the activities of a course."""
+
+    list_display = ["assignment", "activity", "completed_at", "score"]
+    list_filter = ["activity__course"]
+    list_select_related = ["assignment__course", "assignment__user", "activity"]
+    search_fields = ["activity__name", "assignment__external_id"]
+    raw_id_fields = ["assignment", "activity"]
 
 
 @admin.register(SubscriptionProfile)

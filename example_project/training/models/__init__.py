@@ -11,6 +11,7 @@ from example_project.training.models.organizations import Company, Organization
 from example_project.training.models.people import User
 from example_project.training.models.self_paced import (
     ASSIGNMENT_LIFETIME,
+    ActivityResult,
     CourseAssignment,
     SubscriptionAssignment,
     SubscriptionProfile,
@@ -22,6 +23,7 @@ __all__ = [
     "VOUCHER_LIFETIME",
     "Achievement",
     "Activity",
+    "ActivityResult",
     "ClassEnrollment",
     "Classroom",
     "Company",

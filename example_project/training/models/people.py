@@ -6,10 +6,12 @@ from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models, transaction
+from django.utils import timezone
 
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import external_id_field
 from example_project.training.models.organizations import Company, Organization
+from tms_webhooks.outbox import emit
 from tms_webhooks.sources import WebhookQuerySet
 
 MOVED_BY_MERGE = {
@@ -69,6 +71,7 @@ class User(AbstractUser):
     time_zone_id = models.CharField("time zone", max_length=50, blank=True, help_text="Empty: the organization's.")
     participate_in_achievements = models.BooleanField(default=True)
     disabled = models.BooleanField(default=False, help_text="A disabled account keeps its records but can't sign in.")
+    closed_at = models.DateTimeField("closed", null=True, blank=True, editable=False)
 
     objects: ClassVar[Accounts] = Accounts()
 
@@ -118,6 +121,7 @@ class User(AbstractUser):
         self.external_id = None
         self.company = self.manager = None
         self.disabled = True
+        self.closed_at = timezone.now()
         self.set_unusable_password()
         self.save()
 
@@ -133,4 +137,7 @@ class User(AbstractUser):
             for record in getattr(duplicate, records).all():
                 setattr(record, owner, self)
                 record.save()
+        # No row will say so: the duplicate goes.
+        into = {"merged_into.id": self.pk, "merged_into.external_id": self.external_id}
+        emit("user.merged", duplicate, extra=into)
         duplicate.delete()

@@ -9,8 +9,8 @@ from django.db import models
 
 from example_project.training.choices import AssignmentCompletion, AssignmentStatus
 from example_project.training.exceptions import RefusedError
-from example_project.training.models.base import Record, external_id_field
-from example_project.training.models.courses import Course
+from example_project.training.models.base import Announced, Record, external_id_field
+from example_project.training.models.courses import Activity, Course
 from example_project.training.models.organizations import Organization
 from example_project.training.models.people import User
 
@@ -141,6 +141,21 @@ class CourseAssignment(Record):
             self.started_at = at
             self.save_fields("started_at")
 
+    def work_on(
+        self, activity: Activity, *, at: datetime, done: bool = False, score: float | None = None
+    ) -> ActivityResult:
+        """Note how far the learner is with one activity; the first one starts the course.
+
+        Raises `RefusedError` if cancelled or expired, and for an activity of another course.
+        """
+        if activity.course_id != self.course_id:
+            raise RefusedError(f"{activity} is no part of {self.course}.")
+        self.start(at=at)
+        result, _created = self.results.update_or_create(
+            activity=activity, defaults={"score": score, **({"completed_at": at} if done else {})}
+        )
+        return result
+
     def complete(self, *, at: datetime) -> None:
         """Note that the learner finished. Raises `RefusedError` if cancelled or expired."""
         self._refuse_without_access(at)
@@ -162,3 +177,19 @@ class CourseAssignment(Record):
             raise RefusedError(f"{self} was cancelled.")
         if self.is_expired(at):
             raise RefusedError(f"{self} has expired.")
+
+
+class ActivityResult(Announced):
+    """How far one learner is with one activity of an assigned course, from the first launch on."""
+
+    assignment = models.ForeignKey(CourseAssignment, on_delete=models.CASCADE, related_name="results")
+    activity = models.ForeignKey(Activity, on_delete=models.CASCADE, related_name="results")
+    completed_at = models.DateTimeField("completed", null=True, blank=True)
+    score = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["assignment", "activity"]
+        constraints = [models.UniqueConstraint(fields=["assignment", "activity"], name="result_once_per_activity")]
+
+    def __str__(self) -> str:
+        return f"{self.activity} of {self.assignment}"

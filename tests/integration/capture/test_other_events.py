@@ -120,14 +120,6 @@ def test_an_account_that_is_locked(alice, told):
     assert {str(event["previous"]) for event in told()} == {str({"disabled": False})}
 
 
-def test_an_account_that_is_closed_tells_what_it_was(alice, told):
-    alice.close()
-
-    updated, deactivated = told()
-    assert (updated["type"], deactivated["type"]) == ("user.updated", "user.deactivated")
-    assert (updated["data"]["first_name"], updated["previous"]["first_name"]) == ("Closed", "Alice")
-
-
 def test_an_account_that_comes_and_goes(alice, told):
     bob = User.objects.create(username="bob", email="bob@example.com", organization=alice.organization)
     bob.delete()

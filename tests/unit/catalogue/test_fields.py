@@ -21,7 +21,7 @@ from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError
 
 FORBIDDEN = re.compile(
-    r"password|secret|token|integration_?key|training_?key|api_?key|virtual_classroom|meeting|url|image|voucher_?code",
+    r"password|secret|token|integration_?key|training_?key|api_?key|virtual_classroom|meeting(?!_fingerprint$)|url|image|voucher_?code",
     re.IGNORECASE,
 )
 PERSONAL = re.compile(

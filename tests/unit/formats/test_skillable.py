@@ -47,6 +47,7 @@ def test_a_class_is_written_as_the_api_writes_it():
         "NumOpen": 7,
         "PrimaryClassroomId": 77,
         "PrimaryClassroomName": "Utrecht 2.04",
+        "MeetingFingerprint": "5d1f0c9ab27e4418",
         "PrimaryInstructorId": 4100,
         "PrimaryInstructorExternalId": "E-10033",
         "PrimaryInstructorFirstName": "Bob",

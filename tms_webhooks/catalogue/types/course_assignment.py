@@ -38,6 +38,7 @@ COURSE_ASSIGNMENT = Noun(
             FieldPrivacy.BASIC,
             doc="When the learner should be done; it controls no access.",
         ),
+        Field("progress", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="How much of the course is done, in percent."),
         Field("payment_type", FieldKind.STRING, FieldPrivacy.BASIC, doc="How it was paid for."),
         *references.learner(),
         *references.course(required=True),
@@ -47,22 +48,10 @@ COURSE_ASSIGNMENT = Noun(
     ),
 )
 
-_WINDOW = (
-    Field(
-        "days_left", FieldKind.NUMBER, FieldPrivacy.BASIC, required=True, doc="Days until it expires, with fractions."
-    ),
-    Field(
-        "window.more_than_days",
-        FieldKind.NUMBER,
-        FieldPrivacy.BASIC,
-        doc="More days than this are left; null where the window has no such end.",
-    ),
-    Field(
-        "window.less_than_days",
-        FieldKind.NUMBER,
-        FieldPrivacy.BASIC,
-        doc="Fewer days than this are left; null where the window has no such end.",
-    ),
+ACTIVITY = (
+    *references.reference("activity", "the activity that moved, where one did"),
+    Field("activity.completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner completed it."),
+    Field("activity.score", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="What the learner scored in it."),
 )
 
 _SAMPLE: Mapping[str, Any] = {
@@ -74,6 +63,7 @@ _SAMPLE: Mapping[str, Any] = {
     "completed_at": None,
     "expires_at": "2027-03-30T00:00:00.000Z",
     "target_completion_at": "2026-12-15T00:00:00.000Z",
+    "progress": 40,
     "payment_type": "Subscription (Azure Library)",
     "user": references.SAMPLE_LEARNER,
     "course": references.SAMPLE_COURSE,
@@ -86,6 +76,7 @@ _NOT_STARTED: Mapping[str, Any] = {
     **_SAMPLE,
     "completion_status": status_value(AssignmentCompletion.NOT_STARTED),
     "started_at": None,
+    "progress": 0,
 }
 
 EVENT_TYPES = (
@@ -99,7 +90,7 @@ EVENT_TYPES = (
         "course_assignment.started",
         COURSE_ASSIGNMENT,
         "A learner actually started an assigned course.",
-        sample={**_SAMPLE, "started_at": "2026-11-24T15:04:05.000Z"},
+        sample={**_SAMPLE, "started_at": "2026-11-24T15:04:05.000Z", "progress": 0},
         sample_previous={"completion_status": status_value(AssignmentCompletion.NOT_STARTED), "started_at": None},
         sample_actor=ActorKind.USER,
     ),
@@ -111,6 +102,7 @@ EVENT_TYPES = (
             **_SAMPLE,
             "completion_status": status_value(AssignmentCompletion.COMPLETE),
             "completed_at": "2026-11-24T15:04:05.000Z",
+            "progress": 100,
         },
         sample_previous={"completion_status": status_value(AssignmentCompletion.INCOMPLETE), "completed_at": None},
         sample_actor=ActorKind.USER,
@@ -133,11 +125,10 @@ EVENT_TYPES = (
         "A course assignment that is not completed came into a window of days before its expiration.",
         sample={
             **_NOT_STARTED,
-            "expires_at": "2026-12-22T03:04:05.000Z",
-            "days_left": 27.5,
-            "window": {"more_than_days": 7, "less_than_days": 30},
+            "expires_at": references.SAMPLE_EXPIRES_AT,
+            **references.SAMPLE_WINDOW,
         },
-        extra=_WINDOW,
+        extra=references.window(),
         needs=("completion_status", "expires_at"),
         sample_actor=ActorKind.SYSTEM,
     ),
@@ -147,5 +138,23 @@ EVENT_TYPES = (
         "A course assignment was cancelled.",
         sample={**_NOT_STARTED, "assignment_status": status_value(AssignmentStatus.CANCELLED)},
         sample_previous={"assignment_status": status_value(AssignmentStatus.ACTIVE)},
+    ),
+    EventType(
+        "course_assignment.progressed",
+        COURSE_ASSIGNMENT,
+        "A learner moved on in an assigned course: an activity was begun or completed, or its score changed.",
+        sample={
+            **_SAMPLE,
+            "activity": {
+                "id": 3014,
+                "external_id": None,
+                "name": "Lab 4: Virtual networks",
+                "completed_at": "2026-11-24T15:04:05.000Z",
+                "score": 92,
+            },
+        },
+        sample_previous={"activity": {"completed_at": None, "score": None}},
+        extra=ACTIVITY,
+        sample_actor=ActorKind.USER,
     ),
 )

@@ -74,6 +74,31 @@ def organization(what: str) -> tuple[Field, ...]:
     return reference("organization", what)
 
 
+def window() -> tuple[Field, ...]:
+    """Return what an event says of the days window that its subject came into."""
+    return (
+        Field(
+            "days_left",
+            FieldKind.NUMBER,
+            FieldPrivacy.BASIC,
+            required=True,
+            doc="Days until it expires, with fractions.",
+        ),
+        Field(
+            "window.more_than_days",
+            FieldKind.NUMBER,
+            FieldPrivacy.BASIC,
+            doc="More days than this are left; null where the window has no such end.",
+        ),
+        Field(
+            "window.less_than_days",
+            FieldKind.NUMBER,
+            FieldPrivacy.BASIC,
+            doc="Fewer days than this are left; null where the window has no such end.",
+        ),
+    )
+
+
 SAMPLE_LEARNER: Mapping[str, Any] = {
     "id": 5012,
     "external_id": "E-20417",
@@ -91,3 +116,6 @@ SAMPLE_CLASS: Mapping[str, Any] = {
 }
 SAMPLE_ORGANIZATION: Mapping[str, Any] = {"id": 12, "external_id": "ACME-EU", "name": "Acme Europe"}
 SAMPLE_SUBSCRIPTION: Mapping[str, Any] = {"id": 640, "external_id": "SUB-640", "name": "Azure Library"}
+# What `window` says of something that expires on the 22nd of December at 03:04:05.
+SAMPLE_WINDOW: Mapping[str, Any] = {"days_left": 27.5, "window": {"more_than_days": 7, "less_than_days": 30}}
+SAMPLE_EXPIRES_AT = "2026-12-22T03:04:05.000Z"

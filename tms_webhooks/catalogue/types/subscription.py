@@ -8,7 +8,7 @@ from typing import Any
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.choices import ActorKind, FieldPrivacy
 
 SUBSCRIPTION = Noun(
     "subscription",
@@ -49,8 +49,32 @@ _SAMPLE: Mapping[str, Any] = {
     "updated_at": "2026-11-24T15:04:05.123Z",
 }
 
+_OLD: Mapping[str, Any] = {
+    **_SAMPLE,
+    "start_at": "2025-12-22T03:04:05.000Z",
+    "created_at": "2025-12-22T03:04:05.123Z",
+    "updated_at": "2025-12-22T03:04:05.123Z",
+}
+
 EVENT_TYPES = (
     EventType("subscription.created", SUBSCRIPTION, "A learner got a subscription.", sample=_SAMPLE),
+    EventType(
+        "subscription.expiring",
+        SUBSCRIPTION,
+        "A learner's subscription came into a window of days before its end.",
+        sample={**_OLD, "expires_at": references.SAMPLE_EXPIRES_AT, **references.SAMPLE_WINDOW},
+        extra=references.window(),
+        needs=("expires_at",),
+        sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        "subscription.expired",
+        SUBSCRIPTION,
+        "The time of a learner's subscription ran out.",
+        sample={**_OLD, "expires_at": "2026-11-24T15:00:00.000Z"},
+        needs=("expires_at",),
+        sample_actor=ActorKind.SYSTEM,
+    ),
     EventType(
         "subscription.cancelled",
         SUBSCRIPTION,

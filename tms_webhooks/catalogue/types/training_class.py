@@ -43,6 +43,12 @@ CLASS = Noun(
         Field("open_count", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="How many seats are open."),
         Field("classroom.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the primary classroom."),
         Field("classroom.name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the primary classroom."),
+        Field(
+            "meeting_fingerprint",
+            FieldKind.FINGERPRINT,
+            FieldPrivacy.BASIC,
+            doc="Changes whenever the virtual meeting does; null where there is none. Its link is never told.",
+        ),
         *references.person("instructor", "the primary instructor"),
         Field("instructor_ids", FieldKind.IDS, FieldPrivacy.ID, doc="Ids of all who teach the class."),
         *references.course(required=True),
@@ -67,6 +73,7 @@ _SAMPLE: Mapping[str, Any] = {
     "enrolled_count": 9,
     "open_count": 7,
     "classroom": {"id": 77, "name": "Utrecht 2.04"},
+    "meeting_fingerprint": "5d1f0c9ab27e4418",
     "instructor": {
         "id": 4100,
         "external_id": "E-10033",
@@ -164,7 +171,7 @@ EVENT_TYPES = (
     EventType(
         "class.updated",
         CLASS,
-        "A class changed in something other than its status: its dates, room, instructor or capacity, say.",
+        "A class changed in something other than its status: its dates, room, meeting, instructor or capacity, say.",
         sample={**_SAMPLE, "max_students": 20, "open_count": 11, "classroom": {"id": 81, "name": "Utrecht 3.11"}},
         sample_previous={"max_students": 16, "open_count": 7, "classroom": {"id": 77, "name": "Utrecht 2.04"}},
     ),

@@ -36,6 +36,19 @@ USER = Noun(
         ),
         Field("time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="Id of the user's time zone."),
         Field("disabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the user is kept from signing in."),
+        Field(
+            "closed_at",
+            FieldKind.DATETIME,
+            FieldPrivacy.BASIC,
+            doc="When the account was closed for good, and all that told whose it was removed.",
+        ),
+        Field("merged_into.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the account that this one became part of."),
+        Field(
+            "merged_into.external_id",
+            FieldKind.ID,
+            FieldPrivacy.ID,
+            doc="Id of that account in the organization's own system.",
+        ),
         *references.organization("the user's organization"),
         Field("company.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the user's company."),
         *references.person("manager", "the user's manager"),
@@ -62,6 +75,8 @@ _SAMPLE: Mapping[str, Any] = {
     "country_code": "NL",
     "time_zone": "W. Europe Standard Time",
     "disabled": False,
+    "closed_at": None,
+    "merged_into": {"id": None, "external_id": None},
     "organization": references.SAMPLE_ORGANIZATION,
     "company": {"id": None},
     "manager": {
@@ -73,6 +88,23 @@ _SAMPLE: Mapping[str, Any] = {
     },
     "created_at": "2025-02-03T10:00:00.000Z",
     "updated_at": "2026-11-24T15:04:05.123Z",
+}
+
+_CLOSED: Mapping[str, Any] = {
+    **_SAMPLE,
+    "external_id": None,
+    "user_name": "closed-5012",
+    "first_name": "Former",
+    "last_name": "Learner",
+    "email": "closed-5012@accounts.invalid",
+    "phone": None,
+    "address1": None,
+    "city": None,
+    "zip": None,
+    "country_code": None,
+    "disabled": True,
+    "closed_at": "2026-11-24T15:04:05.000Z",
+    "manager": dict.fromkeys(["id", "external_id", "first_name", "last_name", "email"]),
 }
 
 EVENT_TYPES = (
@@ -95,6 +127,21 @@ EVENT_TYPES = (
         "A user's account was disabled.",
         sample={**_SAMPLE, "disabled": True},
         sample_previous={"disabled": False},
+    ),
+    EventType(
+        "user.closed",
+        USER,
+        "A user's account was closed for good: what told whose it was is gone from the data, and is in no old value.",
+        sample=_CLOSED,
+        sample_previous={"external_id": "E-20417", "disabled": False, "closed_at": None},
+    ),
+    EventType(
+        "user.merged",
+        USER,
+        "A user's account became part of another, which has its records now; what was known by its id is known by the "
+        "other's. It may be deleted right after.",
+        sample={**_SAMPLE, "merged_into": {"id": 5040, "external_id": "E-20981"}},
+        sample_previous={"merged_into": {"id": None}},
     ),
     EventType(
         "user.deleted",

@@ -5,10 +5,13 @@ A voucher's code and the keys made from it are credentials: they are in no paylo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.choices import ActorKind, FieldPrivacy
 
 VOUCHER = Noun(
     "voucher",
@@ -34,27 +37,48 @@ VOUCHER = Noun(
     ),
 )
 
+_SAMPLE: Mapping[str, Any] = {
+    "id": 9001,
+    "external_id": "V-9001",
+    "order_id": "ORD-2026-1187",
+    "quantity": 1,
+    "redeemed_at": "2026-11-24T15:04:05.000Z",
+    "expires_at": "2027-01-30T00:00:00.000Z",
+    "course": references.SAMPLE_COURSE,
+    "class": references.SAMPLE_CLASS,
+    "user": references.SAMPLE_LEARNER,
+    "organization": references.SAMPLE_ORGANIZATION,
+    "redemption": {"id": 415},
+    "enrollment": {"id": 70031},
+    "created_at": "2026-11-01T00:00:00.000Z",
+    "updated_at": "2026-11-24T15:04:05.123Z",
+}
+
 EVENT_TYPES = (
     EventType(
         "voucher.redeemed",
         VOUCHER,
         "A voucher was redeemed: into a class, or by a learner who took the seat it stands for.",
-        sample={
-            "id": 9001,
-            "external_id": "V-9001",
-            "order_id": "ORD-2026-1187",
-            "quantity": 1,
-            "redeemed_at": "2026-11-24T15:04:05.000Z",
-            "expires_at": "2027-01-30T00:00:00.000Z",
-            "course": references.SAMPLE_COURSE,
-            "class": references.SAMPLE_CLASS,
-            "user": references.SAMPLE_LEARNER,
-            "organization": references.SAMPLE_ORGANIZATION,
-            "redemption": {"id": 415},
-            "enrollment": {"id": 70031},
-            "created_at": "2026-11-01T00:00:00.000Z",
-            "updated_at": "2026-11-24T15:04:05.123Z",
-        },
+        sample=_SAMPLE,
         sample_previous={"redeemed_at": None, "enrollment": {"id": None}},
+    ),
+    EventType(
+        "voucher.expiring",
+        VOUCHER,
+        "A voucher that is not redeemed came into a window of days before it can no longer be.",
+        sample={
+            **_SAMPLE,
+            "redeemed_at": None,
+            "expires_at": references.SAMPLE_EXPIRES_AT,
+            "class": dict.fromkeys(references.SAMPLE_CLASS),
+            "user": dict.fromkeys(references.SAMPLE_LEARNER),
+            "redemption": {"id": None},
+            "enrollment": {"id": None},
+            "updated_at": "2026-11-01T00:00:00.000Z",
+            **references.SAMPLE_WINDOW,
+        },
+        extra=references.window(),
+        needs=("expires_at",),
+        sample_actor=ActorKind.SYSTEM,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.sources.tms.achievement import AchievementSource
-from tms_webhooks.sources.tms.course_assignment import CourseAssignmentSource
+from tms_webhooks.sources.tms.course_assignment import ActivityProgressSource, CourseAssignmentSource
 from tms_webhooks.sources.tms.enrollment import EnrollmentSource
 from tms_webhooks.sources.tms.feedback import FeedbackSource
 from tms_webhooks.sources.tms.learning_path import ComputedLearningPathSource, LearningPathSource
@@ -14,6 +14,7 @@ from tms_webhooks.sources.tms.voucher import VoucherSource
 
 __all__ = [
     "AchievementSource",
+    "ActivityProgressSource",
     "ClassSource",
     "ComputedLearningPathSource",
     "CourseAssignmentSource",

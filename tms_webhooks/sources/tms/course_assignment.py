@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
 
-from django.db.models import IntegerChoices, Q
-
-from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
+from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
-from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.base import Source, Told
-from tms_webhooks.sources.deadlines import Deadline, expired_key
-from tms_webhooks.sources.rules import Change, Created, Entered, Filled, Passed
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.deadlines import Closing, Deadline
+from tms_webhooks.sources.mapping import follow
+from tms_webhooks.sources.rules import Changed, Created, Entered, Filled, Moved, Passed, Rule
 
 EXPIRED = "course_assignment.expired"
+PROGRESSED = "course_assignment.progressed"
 
 
 class CourseAssignmentSource(Source):
-    """One course for one learner. Needs ``started_at``, ``completed_at`` and an indexed ``expires_at``."""
+    """One course for one learner. Needs ``started_at``, ``completed_at`` and an indexed ``expires_at``.
+
+    An assignment that counts its own ``progress`` tells of it; for one row an activity see `ActivityProgressSource`.
+    """
 
     noun = COURSE_ASSIGNMENT
     organization = "user.organization"
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Created("course_assignment.created"),
         Filled("started_at", "course_assignment.started"),
         Filled("completed_at", "course_assignment.completed"),
         Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
         Passed("expires_at", EXPIRED),
+        Moved("progress", PROGRESSED, optional=True),
     )
-    deadline = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
+    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
+    closing = Closing(
+        moments=("completed_at",),
+        statuses=(
+            ("completion_status", AssignmentCompletion.COMPLETE),
+            ("assignment_status", AssignmentStatus.CANCELLED),
+        ),
+    )
 
     def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
         """Add the completion status, which no training system stores: it follows from the dates."""
@@ -49,42 +60,33 @@ class CourseAssignmentSource(Source):
         """Name the completion status where there are the two dates that it follows from."""
         return ("completion_status",) if {"started_at", "completed_at"} <= self.mapped.keys() else ()
 
-    def tells(self, change: Change) -> Iterable[Told]:
-        """Tell of an expiry only while the assignment is open, and once for each date."""
-        for told in super().tells(change):
-            if told.event_type != EXPIRED:
-                yield told
-            elif self.is_open(change.after):
-                expires_at = change.after["expires_at"]
-                once = expired_key(EXPIRED, subject_key(change.after["id"]), expires_at)
-                yield Told(EXPIRED, once=once, deadline=expires_at)
 
-    def is_open(self, values: Mapping[str, Any]) -> bool:
-        """Return whether an assignment can still expire: it is neither complete nor cancelled."""
-        complete = values.get("completion_status") == AssignmentCompletion.COMPLETE
-        cancelled = values.get("assignment_status") == AssignmentStatus.CANCELLED
-        return values.get("completed_at") is None and not complete and not cancelled
+class ActivityProgressSource(CourseAssignmentSource):
+    """How far a learner is with one activity of an assigned course: a row that appears when it is begun, and changes.
 
-    def open_rows(self) -> Q:
-        """Return the same as a filter of the host's model, as far as its own row tells."""
-        rows = Q()
-        if "completed_at" in self.own:
-            rows &= Q(**{f"{self.own['completed_at'].lookup}__isnull": True})
-        else:
-            rows &= self._without("completion_status", AssignmentCompletion.COMPLETE)
-        return rows & self._without("assignment_status", AssignmentStatus.CANCELLED)
+    It tells of the assignment, which it reads by the source that is registered for the model behind ``assignment``; a
+    host names only that, and what its activity is called.
+    """
 
-    def _without(self, name: str, member: IntegerChoices) -> Q:
-        """Return a filter that leaves out the host's own values for a status."""
-        if name not in self.own:
-            return Q()
-        mapping = self.status_mapping(name)
-        values = mapping or self.host_choices(name) or [member.value]
-        return ~Q(**{f"{self.own[name].lookup}__in": [value for value in values if self._means(name, value, member)]})
+    assignment: ClassVar[str] = "assignment"
+    organization = "assignment.user.organization"
+    fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
+    rules = (Created(PROGRESSED), Changed(PROGRESSED))
+    deadline = None
 
-    def _means(self, name: str, value: Any, member: IntegerChoices) -> bool:
-        try:
-            return self.status(name, value) == member
-        except PayloadError:
-            # A value that means nothing does not mean this.
-            return False
+    @cached_property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The assignment's fields, and those of the activity."""
+        return (*super().all_fields, *ACTIVITY)
+
+    def path_of(self, name: str) -> str:
+        """Return the path of the assignment's own field behind ``assignment``, and that of anything else as it is."""
+        reference, _, _rest = name.partition(".")
+        if reference == "activity" or not self.paths.keys().isdisjoint({name, reference}):
+            return super().path_of(name)
+        model = follow(self.model, self.assignment)
+        for source in self._related.get(model, ()) if model else ():
+            if source.noun is self.noun:
+                path = source.path_of(name)
+                return f"{self.assignment}.{path}" if path else ""
+        return f"{self.assignment}.{'pk' if name == 'id' else name}"

@@ -1,0 +1,94 @@
+"""Accounts that are locked, closed for good, merged and deleted: each is told for what it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import ClassEnrollmentFactory, UserFactory
+from example_project.training.models import User
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+PERSONAL = ("Alice", "Jensen", "alice@example.com", "Keizersgracht")
+
+
+@pytest.fixture
+def alice():
+    alice = UserFactory(first_name="Alice", last_name="Jensen", email="alice@example.com", address1="Keizersgracht 100")
+    WebhookFactory(organization=alice.organization, events=["user.*"])
+    return alice
+
+
+def types(told) -> list[str]:
+    return [event["type"] for event in told()]
+
+
+def test_an_account_that_is_closed_is_told_without_who_it_was(alice, told):
+    alice.close()
+
+    assert types(told) == ["user.updated", "user.deactivated", "user.closed"]
+    for event in told():
+        assert event["data"]["first_name"] == "Closed"
+        assert "first_name" in event["changed"]
+        assert event["previous"].keys() <= {"external_id", "disabled", "closed_at", "company", "manager"}
+        assert (
+            event["previous"]["external_id"]
+            == User(pk=alice.pk, external_id=event["previous"]["external_id"]).external_id
+        )
+    for body in Event.objects.values_list("body", flat=True):
+        assert not [word for word in PERSONAL if word in body]
+
+
+def test_the_external_id_by_which_the_customer_knows_a_closed_account_is_told_once_more(alice, told):
+    known_as = alice.external_id
+    alice.close()
+
+    closed = told()[-1]
+    assert (closed["previous"]["external_id"], closed["data"]["external_id"]) == (known_as, None)
+
+
+def test_an_account_that_is_locked_is_not_closed(alice, told):
+    alice.disable()
+
+    assert types(told) == ["user.updated", "user.deactivated"]
+
+
+def test_an_account_that_is_unlocked_is_updated(alice, told):
+    alice.disable()
+    Event.objects.all().delete()
+    alice.enable()
+
+    assert types(told) == ["user.updated"]
+
+
+def test_a_change_after_the_closing_quotes_old_values_again(alice, told):
+    alice.close()
+    Event.objects.all().delete()
+    alice.first_name = "Nobody"
+    alice.save()
+
+    (event,) = told()
+    assert (event["type"], event["previous"]) == ("user.updated", {"first_name": "Closed"})
+
+
+def test_a_merged_account_says_into_which_before_it_goes(alice, told):
+    duplicate = UserFactory(organization=alice.organization, last_name="Janssen")
+    ClassEnrollmentFactory(user=duplicate)
+    key = duplicate.pk
+    Event.objects.all().delete()
+
+    alice.merge(duplicate)
+
+    merged, deleted = told()
+    assert (merged["type"], deleted["type"]) == ("user.merged", "user.deleted")
+    assert (merged["data"]["id"], merged["data"]["last_name"], deleted["data"]["id"]) == (key, "Janssen", key)
+    assert merged["data"]["merged_into"] == {"id": alice.pk, "external_id": alice.external_id}
+    assert deleted["sequence"] == merged["sequence"] + 1
+
+
+def test_an_account_that_is_deleted_was_not_merged(alice, told):
+    alice.delete()
+
+    assert types(told) == ["user.deleted"]

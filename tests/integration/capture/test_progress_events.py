@@ -1,0 +1,123 @@
+"""A learner moves on in an assigned course: by a row for each activity, or by a figure on the assignment itself."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.exceptions import RefusedError
+from example_project.training.factories import ActivityFactory, CourseAssignmentFactory
+from example_project.training.models import CourseAssignment
+from tests.factories import WebhookFactory
+from tests.testapp.models import DatedAssignment
+from tms_webhooks import sources
+from tms_webhooks.models import Event
+from tms_webhooks.payloads.fields import instant
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def now():
+    return timezone.now().replace(microsecond=0)
+
+
+@pytest.fixture
+def assignment(now):
+    assignment = CourseAssignmentFactory(started_at=now)
+    WebhookFactory(organization=assignment.user.organization, events=["course_assignment.*"])
+    return assignment
+
+
+@pytest.fixture
+def activity(assignment):
+    return ActivityFactory(course=assignment.course, name="Lab 1")
+
+
+def test_an_activity_that_is_begun_and_completed_is_told_of_the_assignment(assignment, activity, now, told):
+    assignment.work_on(activity, at=now)
+    assignment.work_on(activity, at=now, done=True, score=92)
+
+    begun, done = told()
+    assert {begun["type"], done["type"]} == {"course_assignment.progressed"}
+    assert (begun["data"]["id"], begun["sequence"], done["sequence"]) == (assignment.pk, 1, 2)
+    assert done["changed"] == ["activity.completed_at", "activity.score"]
+    assert done["previous"] == {"activity": {"completed_at": None, "score": None}}
+    assert done["data"]["activity"] == {
+        "id": activity.pk,
+        "external_id": None,
+        "name": "Lab 1",
+        "completed_at": instant(now),
+        "score": 92,
+    }
+
+
+def test_all_that_an_assignment_is_told_with_is_there(assignment, activity, now, told):
+    assignment.work_on(activity, at=now)
+    assignment.complete(at=now)
+
+    progressed, completed = told()
+    differing = {name for name, value in completed["data"].items() if progressed["data"][name] != value}
+    assert differing == {"completion_status", "completed_at", "updated_at"}
+    assert progressed["data"]["completion_status"] == {"code": 10, "name": "Incomplete"}
+    assert progressed["organization"] == completed["organization"]
+
+
+def test_the_first_activity_starts_the_course(assignment, activity, now, told):
+    CourseAssignment.objects.update(started_at=None)
+    assignment.refresh_from_db()
+    Event.objects.all().delete()
+
+    assignment.work_on(activity, at=now)
+
+    assert [event["type"] for event in told()] == ["course_assignment.started", "course_assignment.progressed"]
+
+
+def test_an_activity_that_stays_where_it_is_tells_nothing(assignment, activity, now, told):
+    assignment.work_on(activity, at=now, score=3)
+    assignment.work_on(activity, at=now, score=3)
+
+    assert len(told()) == 1
+
+
+def test_results_that_go_with_their_assignment_tell_nothing(assignment, activity, now):
+    assignment.work_on(activity, at=now)
+    Event.objects.all().delete()
+
+    assignment.results.all().delete()
+    assignment.delete()
+
+    assert not Event.objects.exists()
+
+
+def test_an_activity_of_another_course_is_refused(assignment, now):
+    with pytest.raises(RefusedError, match="is no part of"):
+        assignment.work_on(ActivityFactory(), at=now)
+
+    assert not Event.objects.exists()
+
+
+class Counting(sources.CourseAssignmentSource):
+    fields = {
+        "assignment_status": "state",
+        "started_at": "started_on",
+        "completed_at": "completed_on",
+        "expires_at": "expires_on",
+        "progress": "percent",
+    }
+
+
+def test_a_figure_on_the_assignment_itself_is_told_when_it_moves(listen, assignment, told):
+    listen(Counting, DatedAssignment)
+    counted = DatedAssignment.objects.create(user=assignment.user, course=assignment.course)
+    for percent in (40, 40, 60):
+        counted.percent = percent
+        counted.save()
+    counted.state = "cancelled"
+    counted.save()
+
+    created, *moved, cancelled = told()
+    assert (created["type"], cancelled["type"]) == ("course_assignment.created", "course_assignment.cancelled")
+    assert {event["type"] for event in moved} == {"course_assignment.progressed"}
+    assert [(event["previous"]["progress"], event["data"]["progress"]) for event in moved] == [(0, 40), (40, 60)]
+    assert set(moved[0]["data"]["activity"].values()) == {None}

@@ -1,0 +1,100 @@
+"""Subscriptions and vouchers come near their dates as assignments do: once, within the window, while they are open."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import (
+    OrganizationFactory,
+    SubscriptionAssignmentFactory,
+    UserFactory,
+    VoucherFactory,
+)
+from tests.integration.expiry.assignments import DAY, HOUR, NOW, data_of, scan_at, subscribe
+from tms_webhooks.models import Event, Occurrence
+
+pytestmark = pytest.mark.django_db
+
+EXPIRING = ("subscription.expiring", "voucher.expiring")
+CLOSING = {"subscription.expiring": "cancelled_at", "voucher.expiring": "redeemed_at"}
+
+
+def expiring_at(event_type: str, organization, moment, **values):
+    if event_type == "voucher.expiring":
+        return VoucherFactory(organization=organization, expires_at=moment, purchased_at=NOW - 80 * DAY, **values)
+    user = UserFactory(organization=organization)
+    return SubscriptionAssignmentFactory(user=user, expires_at=moment, created=NOW - 80 * DAY, **values)
+
+
+@pytest.fixture
+def organization(db):
+    organization = OrganizationFactory()
+    for event_type in (*EXPIRING, "subscription.expired"):
+        subscribe(organization, event_type, None if event_type.endswith("expired") else (2.0, 7.0))
+    scan_at(NOW - 30 * DAY)
+    return organization
+
+
+def told(*event_types: str) -> list[tuple[str, int]]:
+    events = Event.objects.filter(type__in=event_types or (*EXPIRING, "subscription.expired")).order_by("pk")
+    return [(event.type, int(event.subject_id)) for event in events]
+
+
+@pytest.mark.parametrize("event_type", EXPIRING)
+def test_it_is_told_once_when_it_comes_into_the_window(organization, event_type):
+    one = expiring_at(event_type, organization, NOW + 5 * DAY)
+
+    for moment in (NOW - 3 * DAY, NOW - HOUR, NOW, NOW + DAY):
+        scan_at(moment)
+
+    assert told() == [(event_type, one.pk)]
+    data = data_of(Event.objects.get(type=event_type))
+    assert data["window"] == {"more_than_days": 2, "less_than_days": 7}
+    assert 4 < data["days_left"] < 7
+
+
+@pytest.mark.parametrize("event_type", EXPIRING)
+def test_what_is_closed_or_far_away_is_not_told(organization, event_type):
+    expiring_at(event_type, organization, NOW + 5 * DAY, **{CLOSING[event_type]: NOW - DAY})
+    expiring_at(event_type, organization, NOW + 50 * DAY)
+
+    scan_at(NOW)
+
+    assert told(*EXPIRING) == []
+
+
+def test_a_subscription_that_ran_out_is_told_once_and_a_cancelled_one_never(organization):
+    one = expiring_at("subscription.expiring", organization, NOW - HOUR)
+    expiring_at("subscription.expiring", organization, NOW - HOUR, cancelled_at=NOW - DAY)
+
+    for moment in (NOW, NOW + HOUR):
+        scan_at(moment)
+
+    assert told("subscription.expired") == [("subscription.expired", one.pk)]
+
+
+def test_a_subscription_that_is_cut_short_is_told_by_the_change_and_by_no_scan(organization):
+    one = expiring_at("subscription.expiring", organization, NOW + 50 * DAY)
+    past = NOW.replace(year=2020)
+    one.extend(expires_at=past)
+    scan_at(NOW)
+
+    assert told("subscription.expired") == [("subscription.expired", one.pk)]
+
+
+def test_a_voucher_that_ran_out_is_nobodys_event(organization):
+    expiring_at("voucher.expiring", organization, NOW - HOUR)
+
+    scan_at(NOW)
+
+    assert told() == []
+    assert not Occurrence.objects.exists()
+
+
+@pytest.mark.parametrize("event_type", EXPIRING)
+def test_another_organization_hears_nothing(organization, event_type):
+    expiring_at(event_type, OrganizationFactory(), NOW + 5 * DAY)
+
+    scan_at(NOW)
+
+    assert told() == []
