@@ -54,3 +54,11 @@ class UnknownEventType(WebhooksError, LookupError):
 
 class ReplayError(WebhooksError, ValueError):
     """A resend, recovery or replay that can't be done; the message says what can."""
+
+
+class CursorError(WebhooksError, ValueError):
+    """A place in the catch-up feed that nothing can be read after; ``code`` says why, the message what to do."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code

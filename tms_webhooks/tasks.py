@@ -18,6 +18,7 @@ from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
@@ -28,6 +29,7 @@ SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
 PRUNE_MINUTES = 60
 JOBS_SECONDS = 20.0
+PUBLISH_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +48,16 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
 
 
 def sweep(**_future: Any) -> None:
-    """Start every chain of drains that does not run, which finds what no bell was rung for; finish what none will."""
+    """Start every chain of drains that does not run, which finds what no bell was rung for; finish what none will.
+
+    And publish what is new in the catch-up feed, so that its readers don't have to.
+    """
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
     upkeep.settle(now)
     health.warn_all(now)
+    feed.publish_all(now, seconds=PUBLISH_SECONDS)
 
 
 def start_chains() -> None:

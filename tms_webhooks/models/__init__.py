@@ -8,6 +8,7 @@ from tms_webhooks.models.body import DeliveryBody
 from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.models.drain import DrainSlot
 from tms_webhooks.models.event import Event, EventSequence
+from tms_webhooks.models.feed import FeedEnds
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import Occurrence, ScanCursor
 from tms_webhooks.models.secret import WebhookSecret
@@ -24,6 +25,7 @@ __all__ = [
     "DrainSlot",
     "Event",
     "EventSequence",
+    "FeedEnds",
     "Job",
     "Occurrence",
     "ScanCursor",

@@ -62,6 +62,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
 
+    def without_position(self) -> EventQuerySet:
+        """Keep those that have no place in the feed yet, oldest first. Served by the index ``tms_event_in_feed``."""
+        return self.filter(position__isnull=True).order_by("pk")
+
 
 class Event(models.Model):
     """One thing that happened to one object."""
@@ -98,6 +102,8 @@ class Event(models.Model):
     body = models.TextField(_("body"), blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")
     fanned_out_at = models.DateTimeField(_("fanned out at"), null=True, editable=False)
+    # Its place in the catch-up feed. Given after the commit: keys are handed out before, and not in the same order.
+    position = models.BigIntegerField(_("position"), null=True, editable=False)
     subscription = models.ForeignKey(
         Subscription,
         # The event must not become everybody's when the subscription goes.
@@ -130,6 +136,13 @@ class Event(models.Model):
             models.Index(
                 fields=["learner_organization", "id"],
                 name="tms_event_of_learner",
+                condition=Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization")),
+            ),
+            models.Index(fields=["position", "id"], name="tms_event_in_feed"),
+            models.Index(fields=["organization", "position"], name="tms_event_in_feed_of"),
+            models.Index(
+                fields=["learner_organization", "position"],
+                name="tms_event_in_feed_by_learner",
                 condition=Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization")),
             ),
         ]

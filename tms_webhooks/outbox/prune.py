@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from django.db import models, router, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Max, OuterRef
 
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, DeliveryTotal, Event, Occurrence
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, DeliveryTotal, Event, FeedEnds, Occurrence
 
 KEEP_HOURS = timedelta(days=8)
 
@@ -119,12 +119,20 @@ def _delete_events(events: models.QuerySet[Event], *, stop: Stop) -> int:
         _delete(_rows(DeliveryAttempt).filter(delivery__in=closed.values("pk")))
         _delete(_rows(DeliveryBody).filter(delivery__in=closed.values("pk")))
         _delete(closed)
+        _forget(_rows(Event).filter(pk__in=keys))
         deleted = _delete(_rows(Event).filter(pk__in=keys).exclude(Exists(deliveries)))
         if not deleted:
             # Somebody holds all of them, such as a person who has just sent them again.
             return total
         total += deleted
     return total
+
+
+def _forget(events: models.QuerySet[Any]) -> None:
+    """Tell readers of the feed before the events go, so that nobody reads on where something is missing."""
+    last = events.aggregate(last=Max("position"))["last"]
+    if last is not None:
+        FeedEnds.objects.forget(last)
 
 
 def _delete(rows: models.QuerySet[Any], *, stop: Stop = lambda: False) -> int:

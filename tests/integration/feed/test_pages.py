@@ -1,0 +1,161 @@
+"""One loop over the pages of the feed finds every event of an organization once, and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Organization
+from tests.integration.feed.rows import keys, loop, page, write
+from tms_webhooks import tasks
+from tms_webhooks.exceptions import UnknownEventType
+from tms_webhooks.models import Event
+from tms_webhooks.outbox import feed
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme() -> Organization:
+    return OrganizationFactory.create()
+
+
+def test_every_event_comes_once_whatever_the_size_of_a_page(acme):
+    written = keys(write(acme, 7))
+
+    assert loop(acme, limit=100)[0] == written
+    assert loop(acme, limit=1)[0] == written
+    assert loop(acme, limit=3)[0] == written
+    assert loop(acme, limit=7)[0] == written
+
+
+def test_a_page_that_is_full_and_the_last_says_so(acme):
+    write(acme, 2)
+
+    assert not page(acme, limit=2).has_more
+    assert page(acme, limit=1).has_more
+
+
+def test_other_organizations_events_are_left_out(acme):
+    other = OrganizationFactory.create()
+    mine = write(acme, 2)
+    theirs = write(other, 2)
+    mine += write(acme, 1)
+
+    assert loop(acme, limit=2)[0] == keys(mine)
+    assert loop(other, limit=2)[0] == keys(theirs)
+
+
+def test_several_organizations_are_read_in_one_order(acme):
+    other = OrganizationFactory.create()
+    written = keys([*write(acme), *write(other), *write(acme)])
+
+    assert loop(acme, other, limit=2)[0] == written
+
+
+def test_who_may_see_no_organization_gets_an_empty_feed(acme):
+    write(acme)
+
+    found = page()
+
+    assert (found.events, found.has_more) == ([], False)
+    assert page(after=found.cursor).events == []
+
+
+def test_the_last_cursor_reads_on_at_what_came_since(acme):
+    write(acme, 3)
+    _seen, cursor = loop(acme)
+    assert page(acme, after=cursor).events == []
+
+    new = write(acme, 2)
+
+    assert loop(acme, after=cursor)[0] == keys(new)
+    assert loop(acme, after=cursor)[0] == keys(new)  # a cursor is a place: it can be read from again
+
+
+def test_the_latest_cursor_begins_with_what_comes(acme):
+    write(acme, 2)
+    found = page(acme, after=feed.LATEST)
+    assert (found.events, found.has_more) == ([], False)
+
+    new = write(acme)
+
+    assert loop(acme, after=found.cursor)[0] == keys(new)
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (["class.cancelled"], [0]),
+        (["class.*"], [0, 1]),
+        (["*"], [0, 1, 2]),
+        (["class.completed", "user.*"], [1, 2]),
+        (["webhook.*"], [3]),
+        ([], [0, 1, 2, 3]),
+    ],
+)
+def test_types_are_asked_for_as_in_a_subscription(acme, types, expected):
+    names = ("class.cancelled", "class.completed", "user.updated", "webhook.disabled")
+    written = [write(acme, 1, "class.cancelled")[0] for _ in names]
+    for event, name in zip(written, names, strict=True):
+        Event.objects.filter(pk=event.pk).update(type=name)
+
+    assert loop(acme, types=types)[0] == [written[number].pk for number in expected]
+
+
+def test_an_unknown_type_is_refused_with_the_nearest_names(acme):
+    with pytest.raises(UnknownEventType, match=r'There is no event type "class\.canceled"\. Did you mean "class\.can'):
+        page(acme, types=["class.completed", "class.canceled"])
+
+
+def test_a_choice_of_events_narrows_the_feed_and_not_its_order(acme):
+    written = write(acme, 4)
+    chosen = Event.objects.filter(pk__in=keys(written[1:3]))
+
+    assert loop(acme, events=chosen, limit=1)[0] == keys(written[1:3])
+
+
+def test_an_event_whose_payload_could_not_be_built_is_in_the_feed(acme):
+    (event,) = write(acme)
+    Event.objects.filter(pk=event.pk).update(body="", error="no name")
+
+    assert [(found.pk, found.body) for found in page(acme).events] == [(event.pk, "")]
+
+
+def test_the_sweep_publishes_what_is_new(acme):
+    write(acme, 3)
+
+    tasks.sweep()
+
+    assert list(Event.objects.order_by("pk").values_list("position", flat=True)) == [1, 2, 3]
+
+
+def test_a_page_costs_as_many_queries_as_a_small_one(acme, django_assert_num_queries):
+    write(acme, 40)
+    page(acme)
+
+    for limit in (1, 40):
+        with django_assert_num_queries(4):  # the organizations, whether something is new, the ends, the events
+            page(acme, limit=limit)
+
+
+def test_a_hundred_organizations_and_more_are_read_as_well(acme, monkeypatch):
+    monkeypatch.setattr(feed, "LISTED", 1)
+    other, third = OrganizationFactory.create_batch(2)
+    written = keys([*write(acme), *write(other)])
+    write(third)
+
+    seen, cursor = loop(acme, other, limit=1)
+
+    assert seen == written
+    assert page(other, acme, after=cursor).events == []
+
+
+def test_an_event_that_no_worker_takes_is_published_after_a_while(acme):
+    """The feed does not depend on workers; but new events are theirs."""
+    (event,) = write(acme)
+    Event.objects.update(fanned_out_at=None, occurred_at=timezone.now())
+
+    assert page(acme, now=timezone.now()).events == []
+    assert keys(page(acme, now=timezone.now() + 2 * feed.LEFT_LYING).events) == [event.pk]

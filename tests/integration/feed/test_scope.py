@@ -1,0 +1,71 @@
+"""Whose events an organization reads in the feed: what it owns, and what its own learners do elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Organization
+from tests.integration.feed.rows import keys, loop, write
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def school() -> Organization:
+    """Who owns the class."""
+    return OrganizationFactory.create()
+
+
+@pytest.fixture
+def employer() -> Organization:
+    """Whose learner attends it."""
+    return OrganizationFactory.create()
+
+
+def attended(school: Organization, employer: Organization, number: int = 1) -> list[int]:
+    written = keys(write(school, number))
+    Event.objects.filter(pk__in=written).update(learner_organization=employer)
+    return written
+
+
+def test_owner_and_learners_organization_both_read_the_event(school, employer):
+    written = attended(school, employer)
+
+    assert loop(school)[0] == written
+    assert loop(employer)[0] == written
+    assert loop(OrganizationFactory.create())[0] == []
+
+
+def test_who_sees_an_event_in_both_ways_reads_it_once(school, employer):
+    written = attended(school, employer, 3) + attended(school, school, 2)
+
+    assert loop(school, employer, limit=2)[0] == written
+    assert loop(school, limit=2)[0] == written
+
+
+def test_own_events_and_those_of_learners_elsewhere_come_in_one_order(school, employer):
+    written = [*attended(school, employer), *keys(write(employer)), *attended(school, employer)]
+    write(school)
+
+    assert loop(employer, limit=1)[0] == written
+
+
+def test_an_event_stays_with_the_organization_whose_learner_it_was(school, employer):
+    """A learner who moves takes nothing along: what counts is the moment of the event."""
+    later = OrganizationFactory.create()
+    before = attended(school, employer)
+    after = attended(school, later)
+
+    assert loop(employer)[0] == before
+    assert loop(later)[0] == after
+
+
+def test_a_parent_reads_no_more_than_it_is_given(school):
+    """Whether children belong to a caller is the access policy's to say."""
+    child = OrganizationFactory.create(parent=school)
+    written = keys(write(child))
+
+    assert loop(school)[0] == []
+    assert loop(school, child)[0] == written
