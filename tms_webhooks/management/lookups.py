@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -58,3 +59,13 @@ def secret_from(variable: str) -> str:
     except ValueError as error:
         raise bad_input(f"{variable}: {error}") from None
     return value
+
+
+def portable() -> Any:
+    """Return the module that reads and writes documents; raise `CommandError` where its package is not installed."""
+    try:
+        return importlib.import_module("tms_webhooks.portable")
+    except ModuleNotFoundError as error:
+        if error.name != "yaml":
+            raise
+        raise bad_input("This needs PyYAML: pip install 'tms-webhooks[yaml]'.") from error

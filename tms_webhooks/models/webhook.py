@@ -204,8 +204,12 @@ class Webhook(Scoped, Shaped):
         rows: Any = self.secrets
         return [value.reveal() for value in rows.signing([self.pk], now=now).get(self.pk, ())]
 
-    def rotate_secret(self, *, now: datetime | None = None, overlap: timedelta | None = None) -> str:
+    def rotate_secret(
+        self, *, now: datetime | None = None, overlap: timedelta | None = None, secret: str | None = None
+    ) -> str:
         """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
+
+        It is made up, unless it comes from elsewhere as ``secret``.
 
         Raises ``ValueError`` for an overlap that is negative or over the limit of the settings.
         """
@@ -214,7 +218,7 @@ class Webhook(Scoped, Shaped):
         limit = timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT)
         if not timedelta() <= overlap <= limit:
             raise ValueError(f"overlap is {overlap}; choose from 0 to {limit}.")
-        secret = new_secret()
+        secret = secret or new_secret()
         with transaction.atomic(using=self._state.db):
             type(self).objects.using(self._state.db).select_for_update().get(pk=self.pk)
             self.secrets.filter(expires_at__isnull=True).update(expires_at=now + overlap)

@@ -1,0 +1,145 @@
+"""A document that is wrong is refused whole: each problem by its place, with the remedy, and without secrets."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+GOOD = """\
+version: 1
+webhooks:
+- organization: ACME-EU
+  name: Good
+  url: https://good.example.com/hook
+"""
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch):
+    """Import a document that is wrong; return what was said. Nothing may come of it."""
+    OrganizationFactory(external_id="ACME-EU")
+    monkeypatch.setenv("HUNTER", "hunter2")
+
+    def refused(text: str | bytes, *arguments: str) -> list[str]:
+        file = tmp_path / "webhooks.yaml"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(CommandError) as error:
+            call_command("webhooks_import", str(file), *arguments)
+        assert error.value.returncode == 2
+        assert not Webhook.objects.existing().filter(name="Good").exists()
+        assert "hunter2" not in str(error.value)
+        return str(error.value).splitlines()
+
+    return refused
+
+
+def second(lines: str) -> str:
+    return f"{GOOD}- organization: ACME-EU\n  name: Bad\n  url: https://bad.example.com/hook\n{lines}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("  urll: https://x\n", 'webhooks[1].urll: there is no such key. Did you mean "url"?'),
+        (
+            "  id: 7\n",
+            "webhooks[1].id: there is no such key. An id means something in one environment only; remove it.",
+        ),
+        ("  verb: FETCH\n", "webhooks[1].verb: Value 'FETCH' is not a valid choice."),
+        ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
+        ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: “soon” value must be an integer."),
+        ("  enabled: maybe\n", "webhooks[1].enabled: 'maybe' is neither true nor false."),
+        ("  format: custom\n  content: '{nobody}'\n", "webhooks[1].content: {nobody} is no field of the events"),
+        ("  secret: whsec_hunter2\n", "webhooks[1].secret: write {env: VARIABLE}; what is secret has no place"),
+        ("  secret: {env: HUNTER}\n", "webhooks[1].secret: HUNTER holds no secret. A signing secret starts with"),
+        ("  secret: {env: NOT_SET}\n", "webhooks[1].secret: the environment variable NOT_SET is not set"),
+        ("  headers: {X-Key: hunter2}\n", "webhooks[1].headers.X-Key: write {env: VARIABLE}"),
+        ("  headers: {webhook-id: {env: HUNTER}}\n", "webhooks[1].headers: Line 1: the header webhook-id is set by"),
+        ("  headers: [a]\n", "webhooks[1].headers: write a mapping"),
+        ("  subscriptions: class.*\n", "webhooks[1].subscriptions: write a list"),
+        ("  subscriptions: [class.*]\n", "webhooks[1].subscriptions[0]: write a mapping with event"),
+        ("  subscriptions: [{event: clas.done}]\n", "webhooks[1].subscriptions[0]: There is no event clas.done"),
+        ("  subscriptions: [{event: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: there is no such key."),
+        (
+            "  subscriptions: [{event: '*', more_than_days: 9, less_than_days: 3}]\n",
+            "webhooks[1].subscriptions[0]: More than days is 9, and less than days is 3",
+        ),
+        ("  name: Good\n", "The document is no YAML in line 6: the key 'name' stands twice."),
+    ],
+)
+def test_one_mistake_is_named_by_its_place(refused, lines, told):
+    (problem,) = refused(second(lines))
+
+    assert problem.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "The document is no mapping"),
+        (b"\xff\xfe", "is not in UTF-8."),
+        ("version: 2\nwebhooks: []\n", "version: 2 can't be read; this release reads version 1."),
+        ("webhooks: []\n", "version: None can't be read"),
+        ("version: 1\n", "webhooks: write a list"),
+        ("version: 1\nwebhook: []\nwebhooks: []\n", 'webhook: there is no such key. Did you mean "webhooks"?'),
+        ("version: 1\nwebhooks: [7]\n", "webhooks[0]: write a mapping"),
+        ("version: [\n", "The document is no YAML in line 2"),
+        (GOOD.replace("ACME-EU", "ACME-US"), "webhooks[0].organization: there is no organization with the external id"),
+        (GOOD.replace("ACME-EU", "[ACME-EU]"), "webhooks[0].organization: name the organization by its external id."),
+        (GOOD.replace("name: Good", "name: ''"), "webhooks[0].name: give the webhook a name"),
+        (GOOD + GOOD.partition("webhooks:\n")[2], "webhooks[1]: ACME-EU / Good is there already, as webhooks[0]."),
+        (GOOD.replace("https://good", "http://10.0.0.1/good"), "webhooks[0].url: "),
+    ],
+)
+def test_a_document_that_is_wrong_as_a_whole(refused, settings, text, told):
+    settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.immediate.SilentQueue"}
+
+    assert told in refused(text)[0]
+
+
+def test_all_mistakes_are_told_at_once(refused):
+    text = (
+        second("  verb: FETCH\n") + "- organization: NOBODY\n  name: C\n  url: https://c.example.com/\n  colour: red\n"
+    )
+
+    assert len(refused(text)) == 1  # the form of the document first
+    assert len(refused(second("  verb: FETCH\n  timeout_seconds: 90\n"))) == 2
+
+
+def test_two_webhooks_of_one_name_are_not_guessed_between(refused):
+    organization = WebhookFactory(name="Bad", organization__external_id="B").organization
+    WebhookFactory(name="Bad", organization=organization)
+
+    (problem,) = refused(second("").replace("organization: ACME-EU\n  name: Bad", "organization: B\n  name: Bad"))
+
+    assert problem == "webhooks[1]: there are several webhooks B / Bad; rename all but one."
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(CommandError, match="nowhere.yaml can't be read: No such file"):
+        call_command("webhooks_import", "nowhere.yaml")
+
+
+def test_what_breaks_in_the_middle_leaves_nothing_behind(tmp_path, monkeypatch):
+    OrganizationFactory(external_id="ACME-EU")
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(second(""))
+    made = Webhook.save
+
+    def break_at_the_second(self, *args, **kwargs):
+        if self.name == "Bad":
+            raise RuntimeError("no")
+        made(self, *args, **kwargs)
+
+    monkeypatch.setattr(Webhook, "save", break_at_the_second)
+
+    with pytest.raises(RuntimeError):
+        call_command("webhooks_import", str(file))
+
+    assert not Webhook.objects.exists()

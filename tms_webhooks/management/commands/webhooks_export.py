@@ -1,0 +1,43 @@
+"""``manage.py webhooks_export``: webhooks as YAML, without their secrets."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from tms_webhooks.management.lookups import bad_input, key_of_organization, portable
+from tms_webhooks.models import Webhook
+
+
+class Command(BaseCommand):
+    """Write the document to a file or to standard output."""
+
+    help = (
+        "Write webhooks with their subscriptions as YAML. Secrets and header values are not in it: {env: NAME} names the "
+        "environment variable that is to hold one when webhooks_import reads it. Exit status 0: written. 2: it can't be."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+
+    def handle(self, *, organization: str | None, output: Path | None, **_options: Any) -> None:
+        """Write it."""
+        module = portable()
+        webhooks = Webhook.objects.existing().select_related("organization").prefetch_related("subscriptions")
+        if organization is not None:
+            webhooks = webhooks.filter(organization=key_of_organization(organization))
+        try:
+            text = module.to_yaml(webhooks)
+            if output is not None:
+                output.write_text(text, encoding="utf-8")
+        except module.DocumentError as error:
+            raise bad_input(str(error)) from error
+        except OSError as error:
+            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
+        if output is None:
+            self.stdout.write(text, ending="")

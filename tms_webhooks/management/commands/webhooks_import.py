@@ -1,0 +1,85 @@
+"""``manage.py webhooks_import``: make the webhooks what a YAML document says."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tms_webhooks.actors import current_actor
+from tms_webhooks.management.lookups import bad_input, portable
+
+STANDARD_INPUT = "-"
+
+
+class Command(BaseCommand):
+    """Import all of a document, or nothing."""
+
+    help = (
+        "Make webhooks and their subscriptions what a YAML document says, as webhooks_export writes one: all of it in one "
+        "transaction, or nothing. A second run changes nothing. Exit status 0: done; with --diff: nothing would change. "
+        "1: with --diff, something would. 2: the document is wrong, each problem is told, and nothing was changed."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("file", help="the document; - reads it from standard input")
+        parser.add_argument(
+            "--prune", action="store_true", help="delete the organizations' webhooks that it does not name"
+        )
+        parser.add_argument("--keep-secrets", action="store_true", help="leave secrets and headers as they are")
+        parser.add_argument("--diff", action="store_true", help="show what would change, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="the same, with exit status 0")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(
+        self,
+        *,
+        file: str,
+        prune: bool,
+        keep_secrets: bool,
+        diff: bool,
+        dry_run: bool,
+        as_json: bool,
+        **_options: Any,
+    ) -> None:
+        """Read, compare, write and say what changed."""
+        module = portable()
+        try:
+            changes = module.synchronize(
+                read(file),
+                environ=os.environ,
+                actor=current_actor(),
+                now=timezone.now(),
+                prune=prune,
+                keep_secrets=keep_secrets,
+                dry_run=dry_run or diff,
+            )
+        except module.DocumentError as error:
+            raise bad_input(str(error)) from error
+        if as_json:
+            told = [{"webhook": one.label, "action": one.action, "lines": [*one.lines()][1:]} for one in changes]
+            self.stdout.write(json.dumps({"dry_run": dry_run or diff, "changes": told}))
+        else:
+            for change in changes:
+                self.stdout.write("\n".join(change.lines()))
+            verb = "would be changed" if dry_run or diff else "changed"
+            self.stdout.write(f"{len(changes)} webhooks {verb}.")
+        if diff and changes:
+            raise SystemExit(1)
+
+
+def read(file: str) -> str:
+    """Return the document's text; raise `CommandError` where there is none."""
+    try:
+        return sys.stdin.read() if file == STANDARD_INPUT else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise bad_input(f"{file} can't be read: {error.strerror}.") from error
+    except UnicodeError:
+        raise bad_input(f"{file} is not in UTF-8.") from None

@@ -1,0 +1,78 @@
+"""Putting a document into force: all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.db import router, transaction
+
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.encryption import MASK
+from tms_webhooks.portable.document import Reader
+from tms_webhooks.portable.form import webhook_fields
+from tms_webhooks.portable.plan import Change, changes
+
+
+def synchronize(
+    text: str,
+    *,
+    environ: Mapping[str, str],
+    actor: Actor,
+    now: datetime,
+    prune: bool = False,
+    keep_secrets: bool = False,
+    dry_run: bool = False,
+) -> Sequence[Change]:
+    """Make the webhooks what the document says, in one transaction; return what was changed, nothing a second time.
+
+    A webhook is found by its organization and name. ``prune`` deletes the webhooks of the document's organizations that
+    it does not name; ``keep_secrets`` leaves secrets and headers as they are; ``dry_run`` changes nothing. Raises
+    `DocumentError` with all that is wrong.
+    """
+    using = router.db_for_write(Webhook)
+    with transaction.atomic(using=using):
+        wanted = Reader(environ, keep_secrets=keep_secrets).read(text)
+        existing = Webhook.objects.existing().filter(organization__in={one.organization for one in wanted})
+        plan = changes(wanted, list(existing.select_for_update().order_by("pk")), prune=prune, now=now)
+        if not dry_run:
+            for change in plan:
+                _make(change, actor=actor, now=now)
+    return plan
+
+
+def _make(change: Change, *, actor: Actor, now: datetime) -> None:
+    webhook = change.webhook
+    if change.action == AuditAction.WEBHOOK_DELETED:
+        webhook.delete_softly(now=now)
+    elif change.action == AuditAction.WEBHOOK_CREATED:
+        webhook.save()
+        if change.secret is not None:
+            webhook.secrets.update(value=change.secret)
+    else:
+        webhook.save(update_fields=[*webhook_fields(), "headers", "updated_at"])
+        if change.secret is not None:
+            webhook.rotate_secret(now=now, secret=change.secret)
+    if change.enabled is True:
+        webhook.heal(now=now)
+    elif change.enabled is False:
+        webhook.disable(reason=DisabledReason.ADMIN, now=now)
+    for one in change.removed:
+        one.delete()
+    for one in change.added:
+        one.save()
+    AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=_audited(change))
+
+
+def _audited(change: Change) -> Mapping[str, object]:
+    told = dict(change.fields)
+    if change.enabled is not None:
+        told["enabled"] = {"from": not change.enabled, "to": change.enabled}
+    if change.secret is not None:
+        told["secret"] = MASK
+    for name, rows in (("subscribed", change.added), ("unsubscribed", change.removed)):
+        if rows:
+            told[name] = [one.event_type for one in rows]
+    return told

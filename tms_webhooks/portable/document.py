@@ -1,0 +1,214 @@
+"""Reading a document: what is wrong with it is told all at once, each by its place in it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from django.core.exceptions import ValidationError
+
+from tms_webhooks.delivery.signing import secret_key
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import WebhooksError
+from tms_webhooks.models import Webhook
+from tms_webhooks.portable.form import EVENT, VERSION, organization_key, subscription_fields, webhook_fields
+from tms_webhooks.validators import parse_headers
+
+KEYS = frozenset({"organization", "enabled", "secret", "headers", "subscriptions"})
+
+
+class DocumentError(WebhooksError, ValueError):
+    """A document that can't be put into force. ``problems`` are sentences that begin with their place in it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Wanted:
+    """One webhook as a document wants it. ``secret`` and ``headers`` are None where they are to be kept as they are."""
+
+    place: str
+    organization: Any
+    organization_name: str
+    name: str
+    values: Mapping[str, Any]
+    enabled: bool | None = None
+    secret: str | None = None
+    headers: str | None = ""
+    subscriptions: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+    @property
+    def label(self) -> str:
+        """What it is called in a report."""
+        return f"{self.organization_name} / {self.name}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 (its signature)
+        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+class Reader:
+    """Reads one document. ``environ`` holds the secrets that it names; ``keep_secrets`` says that none is looked for."""
+
+    def __init__(self, environ: Mapping[str, str], *, keep_secrets: bool) -> None:
+        self._environ = environ
+        self._keep = keep_secrets
+        self._problems: list[str] = []
+
+    def read(self, text: str) -> Sequence[Wanted]:
+        """Return the webhooks that a document wants; raise `DocumentError` with all that is wrong with it."""
+        rows = list(self._webhooks(_parse(text)))
+        seen: dict[tuple[Any, str], str] = {}
+        for row in rows:
+            first = seen.setdefault((row.organization, row.name), row.place)
+            if first != row.place:
+                self._problems.append(f"{row.place}: {row.label} is there already, as {first}.")
+        if self._problems:
+            raise DocumentError(self._problems)
+        return rows
+
+    def _webhooks(self, document: Any) -> Iterator[Wanted]:
+        if not isinstance(document, dict):
+            raise DocumentError(["The document is no mapping; begin it with version: 1 and webhooks:."])
+        version = document.get("version")
+        if version != VERSION:
+            raise DocumentError([f"version: {version!r} can't be read; this release reads version {VERSION}."])
+        self._refuse_unknown("", document, {"version", "webhooks"})
+        rows = document.get("webhooks")
+        if not isinstance(rows, list):
+            raise DocumentError(["webhooks: write a list, of one webhook an entry."])
+        for number, row in enumerate(rows):
+            place = f"webhooks[{number}]"
+            if not isinstance(row, dict):
+                self._problems.append(f"{place}: write a mapping with organization, name, url and subscriptions.")
+            elif self._refuse_unknown(place, row, KEYS | webhook_fields().keys()):
+                found = self._webhook(place, row)
+                if found is not None:
+                    yield found
+
+    def _webhook(self, place: str, row: Mapping[str, Any]) -> Wanted | None:
+        organization = self._organization(f"{place}.organization", row.get("organization"))
+        name, enabled = row.get("name"), row.get("enabled")
+        if not isinstance(name, str) or not name.strip():
+            self._problems.append(f"{place}.name: give the webhook a name; it is found by it.")
+        if not (enabled is None or isinstance(enabled, bool)):
+            self._problems.append(f"{place}.enabled: {enabled!r} is neither true nor false.")
+        if organization is None or not isinstance(name, str):
+            return None
+        return Wanted(
+            place=place,
+            organization=organization.pk,
+            organization_name=str(row["organization"]),
+            name=name,
+            values={key: row.get(key, one.get_default()) for key, one in webhook_fields().items()},
+            enabled=enabled,
+            secret=self._secret(f"{place}.secret", row.get("secret")),
+            headers=self._headers(f"{place}.headers", row.get("headers") or {}),
+            subscriptions=list(self._subscriptions(f"{place}.subscriptions", row.get("subscriptions") or [])),
+        )
+
+    def _organization(self, place: str, value: Any) -> Any:
+        model: Any = Webhook._meta.get_field("organization").related_model
+        key = organization_key()
+        try:
+            if isinstance(value, int | str) and not isinstance(value, bool):
+                return model._base_manager.get(**{key: value})
+            self._problems.append(f"{place}: name the organization by its {_in_words(key)}.")
+        except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
+            self._problems.append(
+                f"{place}: there is no organization with the {_in_words(key)} {value!r} here; is this document another "
+                "environment's?"
+            )
+        except model.MultipleObjectsReturned:
+            self._problems.append(f"{place}: several organizations have the {_in_words(key)} {value!r}.")
+        return None
+
+    def _secret(self, place: str, value: Any) -> str | None:
+        found = None if value is None or self._keep else self._named(place, value)
+        if found:
+            try:
+                secret_key(found)
+            except ValueError as error:
+                self._problems.append(f"{place}: {value['env']} holds no secret. {error}")
+        return found
+
+    def _headers(self, place: str, value: Any) -> str | None:
+        if not isinstance(value, dict):
+            self._problems.append(f"{place}: write a mapping from names to {{env: VARIABLE}}.")
+            return None
+        if self._keep:
+            return None
+        found = {str(name): self._named(f"{place}.{name}", one) for name, one in value.items()}
+        lines = "\n".join(f"{name}={one}" for name, one in found.items() if one is not None)
+        try:
+            parse_headers(lines, custom_body=True)
+        except ValidationError as error:
+            self._problems += [f"{place}: {message}" for message in error.messages]
+        return lines
+
+    def _named(self, place: str, value: Any) -> str | None:
+        """Return what the environment variable holds that is named here."""
+        name = value.get("env") if isinstance(value, dict) and set(value) == {"env"} else None
+        if not isinstance(name, str) or not name:
+            # Not quoted: it may be the secret itself.
+            self._problems.append(f"{place}: write {{env: VARIABLE}}; what is secret has no place in a document.")
+        elif not self._environ.get(name):
+            self._problems.append(
+                f"{place}: the environment variable {name} is not set; set it, or use --keep-secrets."
+            )
+        else:
+            return self._environ[name]
+        return None
+
+    def _subscriptions(self, place: str, rows: Any) -> Iterator[Mapping[str, Any]]:
+        if not isinstance(rows, list):
+            self._problems.append(f"{place}: write a list, of one event an entry.")
+            return
+        for number, row in enumerate(rows):
+            here = f"{place}[{number}]"
+            if not isinstance(row, dict) or not isinstance(row.get(EVENT), str):
+                self._problems.append(f"{here}: write a mapping with event, such as {{event: class.*}}.")
+            elif self._refuse_unknown(here, row, subscription_fields().keys()):
+                yield {key: row.get(key, one.get_default()) for key, one in subscription_fields().items()}
+
+    def _refuse_unknown(self, place: str, row: Mapping[Any, Any], known: Any) -> bool:
+        unknown = [key for key in row if key not in known]
+        for key in unknown:
+            where = f"{place}.{key}" if place else str(key)
+            if key in {"id", "pk"}:
+                remedy = " An id means something in one environment only; remove it."
+            else:
+                remedy = did_you_mean(_close(str(key), known))
+            self._problems.append(f"{where}: there is no such key.{remedy}")
+        return not unknown
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        # Not the error's own text, which quotes the line.
+        problem = getattr(error, "problem", None) or "it can't be read"
+        raise DocumentError([f"The document is no YAML{where}: {problem}."]) from None
+
+
+def _close(key: str, known: Any) -> list[str]:
+    return difflib.get_close_matches(key, sorted(known), n=2, cutoff=0.5)
+
+
+def _in_words(key: str) -> str:
+    return "external id" if key == "external_id" else "key"
