@@ -133,9 +133,8 @@ def _publish_what_lies(now: datetime) -> None:
 
 def _has_a_frail_snapshot(connection: Any) -> bool:
     """Say whether the caller's own transaction would not survive that others have published since it began."""
-    return (
-        connection.vendor == "mysql" and connection.in_atomic_block and connection.isolation_level != "read committed"
-    )
+    in_transaction: bool = connection.vendor == "mysql" and connection.in_atomic_block
+    return in_transaction and str(connection.isolation_level) != "read committed"
 
 
 def _names(patterns: Iterable[str]) -> list[str] | None:

@@ -146,14 +146,14 @@ def test_an_event_that_a_stuck_fan_out_holds_lets_the_others_pass(acme, early):
 
 @pytest.fixture
 def _repeatable_reads(monkeypatch) -> Iterator[None]:
-    if connection.vendor == "mysql":
-        monkeypatch.setattr(connection, "isolation_level", "repeatable read")
     name = "SESSION CHARACTERISTICS AS TRANSACTION" if connection.vendor == "postgresql" else "SESSION TRANSACTION"
-    levels = ("REPEATABLE READ", "READ COMMITTED")
     with connection.cursor() as cursor:
-        cursor.execute(f"SET {name} ISOLATION LEVEL {levels[0]}")
+        cursor.execute(f"SET {name} ISOLATION LEVEL REPEATABLE READ")
+        if connection.vendor == "mysql":
+            # Set by the one who connects.
+            monkeypatch.setattr(connection, "isolation_level", "repeatable read")
         yield
-        cursor.execute(f"SET {name} ISOLATION LEVEL {levels[1]}")
+        cursor.execute(f"SET {name} ISOLATION LEVEL READ COMMITTED")
 
 
 @pytest.mark.usefixtures("_repeatable_reads")
