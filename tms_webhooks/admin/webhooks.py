@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from tms_webhooks.admin.bases import TabularInline
 from tms_webhooks.admin.forms import SubscriptionForm, SubscriptionFormSet, WebhookForm
-from tms_webhooks.admin.scope import Scoped
+from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import SecretError
@@ -42,7 +42,7 @@ class SubscriptionInline(TabularInline):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(Scoped):
+class WebhookAdmin(OverviewPages):
     """Webhooks of the organizations that the signed-in person may see."""
 
     form = WebhookForm

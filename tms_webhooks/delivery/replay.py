@@ -72,7 +72,7 @@ def count(
 ) -> int:
     """Return how many deliveries a job would be about; raise `ReplayError` where `start` would."""
     since, until = _range(kind, since, until, now=now)
-    refusal = _refusal(kind, webhook)
+    refusal = _refusal(kind, webhook) or _busy(kind, webhook)
     if refusal:
         raise ReplayError(refusal)
     return affected(kind, webhook, since=since, until=until).count()
@@ -96,13 +96,10 @@ def start(
     total = affected(kind, webhook, since=since, until=until).count()
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
-        refusal = _refusal(kind, Webhook.objects.select_for_update().get(pk=webhook.pk))
+        locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
+        refusal = _refusal(kind, locked) or _busy(kind, locked)
         if refusal:
             raise ReplayError(refusal)
-        if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
-            raise ReplayError(
-                f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
-            )
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,
@@ -186,6 +183,13 @@ def _refusal(kind: JobKind, webhook: Webhook) -> str:
         return f"Webhook {webhook.pk} was deleted; nothing more is sent to it."
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
         return f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+    return ""
+
+
+def _busy(kind: JobKind, webhook: Webhook) -> str:
+    """Return why there can be no second job of this kind for the webhook; nothing where there is none."""
+    if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
+        return f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
     return ""
 
 

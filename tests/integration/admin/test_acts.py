@@ -1,0 +1,275 @@
+"""What is done with a webhook from its overview: asked first, counted first, allowed, and written down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.access import TrainingPolicy
+from example_project.training.factories import UserFactory
+from example_project.training.models import Organization, User
+from tests.integration.admin.pages import shown_at, text_of
+from tests.integration.admin.test_overview import overview
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.admin.actions import ACTS
+from tms_webhooks.choices import Action, DeliveryStatus, JobStatus
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
+
+pytestmark = pytest.mark.django_db
+
+SLUGS = [act.slug for act in ACTS]
+JOBS = ["recover", "replay", "cancel"]
+
+
+def act(webhook: Webhook, slug: str) -> str:
+    return reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, slug])
+
+
+def given_up(webhook: Webhook, *, ago: timedelta = timedelta(hours=1)) -> Delivery:
+    moment = timezone.now() - ago
+    delivery = write_delivery(
+        webhook, now=moment, status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=moment, attempts=1, charged=1
+    )
+    Event.objects.filter(pk=delivery.event_id).update(occurred_at=moment)
+    return delivery
+
+
+def entries() -> list[tuple[str, str, str]]:
+    return list(AuditEntry.objects.order_by("pk").values_list("action", "actor_label", "target"))
+
+
+def me() -> str:
+    return str(User.objects.get(username="root"))
+
+
+def local(moment) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M")
+
+
+class NobodyMayReplay(TrainingPolicy):
+    """Everything but sending again."""
+
+    def organizations(self, request, action):
+        return Organization.objects.none() if action == Action.REPLAY else super().organizations(request, action)
+
+
+class NobodyMayManage(TrainingPolicy):
+    """Everything but changing webhooks."""
+
+    def organizations(self, request, action):
+        return Organization.objects.none() if action == Action.MANAGE else super().organizations(request, action)
+
+
+# Asking
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_looking_changes_nothing(operator, slug):
+    webhook = subscribed(failures=2)
+    given_up(webhook)
+    before = Webhook.objects.values().get(pk=webhook.pk)
+
+    assert operator.get(act(webhook, slug)).status_code == 200
+
+    assert Webhook.objects.values().get(pk=webhook.pk) == before
+    assert not Job.objects.exists()
+    assert entries() == []
+
+
+def test_what_makes_no_sense_is_not_offered(operator):
+    enabled = operator.get(overview(subscribed())).content.decode()
+    disabled = operator.get(overview(subscribed(enabled=False))).content.decode()
+
+    assert ["/overview/enable/" in enabled, "/overview/disable/" in enabled] == [False, True]
+    assert ["/overview/enable/" in disabled, "/overview/disable/" in disabled] == [True, False]
+    assert "/overview/recover/" not in disabled
+
+
+# Enabling and disabling
+
+
+def test_it_is_disabled_and_that_is_written_down(operator):
+    webhook = subscribed()
+    waiting = write_delivery(webhook, now=timezone.now())
+
+    response = operator.post(act(webhook, "disable"), follow=True)
+
+    webhook.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason, waiting.status) == (False, "admin", "skipped")
+    assert "What waited for it is kept as skipped." in text_of(response)
+    assert entries() == [("webhook.disabled", me(), f"webhook:{webhook.pk}")]
+
+
+def test_it_is_enabled_and_its_failures_are_forgotten(operator):
+    webhook = subscribed(enabled=False, disabled_reason="gone", disabled_at=timezone.now(), failures=20)
+
+    operator.post(act(webhook, "enable"))
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason, webhook.failures) == (True, "", 0)
+    assert entries() == [("webhook.enabled", me(), f"webhook:{webhook.pk}")]
+
+
+# Jobs
+
+
+def test_a_recovery_counts_a_day_before_it_is_begun(operator):
+    webhook = subscribed()
+    given_up(webhook)
+    given_up(webhook, ago=timedelta(days=3))
+
+    text = shown_at(operator, act(webhook, "recover"))
+
+    assert "1 delivery is concerned." in text
+
+
+def test_a_recovery_counts_the_range_that_is_asked_for_and_begins_with_it(operator):
+    webhook = subscribed()
+    given_up(webhook)
+    given_up(webhook, ago=timedelta(days=3))
+    since = timezone.now() - timedelta(days=4)
+    data = {"since": local(since), "until": ""}
+
+    assert "2 deliveries are concerned." in shown_at(operator, act(webhook, "recover"), data)
+    response = operator.post(act(webhook, "recover"), data, follow=True)
+
+    job = Job.objects.get()
+    assert (job.kind, job.total, job.requested_by) == ("recover", 2, me())
+    assert job.since == since.replace(second=0, microsecond=0)
+    assert "Begun, with 2 deliveries." in text_of(response)
+    assert entries() == [("job.started", me(), f"job:{job.pk}")]
+    assert AuditEntry.objects.get().changes["total"] == 2
+
+
+def test_what_was_missed_is_replayed(operator):
+    webhook = subscribed()
+    now = timezone.now()
+    write_delivery(webhook, now=now, status=DeliveryStatus.SKIPPED, due_at=None, finished_at=now)
+
+    assert "1 delivery is concerned." in shown_at(operator, act(webhook, "replay"))
+    operator.post(act(webhook, "replay"), {"since": "", "until": ""})
+
+    assert Job.objects.get().kind == "replay_missed"
+
+
+def test_what_waits_is_called_off(operator):
+    webhook = subscribed()
+    write_delivery(webhook, now=timezone.now())
+
+    assert "1 delivery is concerned." in shown_at(operator, act(webhook, "cancel"))
+    operator.post(act(webhook, "cancel"), {"since": "", "until": ""})
+
+    assert Job.objects.get().kind == "cancel_pending"
+
+
+def test_where_nothing_is_concerned_there_is_nothing_to_confirm(operator):
+    markup = operator.get(act(subscribed(), "cancel")).content.decode()
+
+    assert "0 deliveries are concerned." in markup
+    assert "Yes, call them off" not in markup
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"since": "yesterday", "until": ""}, "Enter a valid date/time."),
+        ({"since": "", "until": ""}, "since is missing; a recovery takes a time range of at most 14 days."),
+        ({"since": "2026-01-02T00:00", "until": "2026-01-01T00:00"}, "not before until"),
+        ({"since": "2026-01-01T00:00", "until": "2026-02-01T00:00"}, "the longest range is 14 days"),
+        ({"since": "9999-01-01T00:00", "until": ""}, "not before until"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_told_beside_the_form(operator, method, data, told):
+    webhook = subscribed()
+    given_up(webhook)
+
+    response = getattr(operator, method)(act(webhook, "recover"), data)
+
+    assert told in text_of(response)
+    assert "Yes, send them again" not in response.content.decode()
+    assert f'value="{data["since"]}"' in response.content.decode() or not data["since"]
+    assert not Job.objects.exists()
+
+
+def test_a_second_job_of_a_kind_is_refused(operator):
+    webhook = subscribed()
+    given_up(webhook)
+    Job.objects.create(kind="recover", webhook=webhook, created_at=timezone.now())
+    data = {"since": local(timezone.now() - timedelta(days=1))}
+
+    for response in (operator.get(act(webhook, "recover")), operator.post(act(webhook, "recover"), data)):
+        assert "is under way for webhook" in text_of(response)
+    assert Job.objects.count() == 1
+
+
+def test_a_job_for_a_disabled_webhook_is_refused_by_its_address_too(operator):
+    webhook = subscribed(enabled=False)
+
+    response = operator.post(act(webhook, "recover"), {"since": local(timezone.now() - timedelta(days=1))})
+
+    assert "is disabled; enable it first" in text_of(response)
+    assert not Job.objects.filter(status=JobStatus.PENDING).exists()
+
+
+# Who may
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_those_who_may_only_look_are_offered_nothing_and_refused(staff, slug):
+    webhook = subscribed(failures=1)
+    client = staff("view_webhook", "view_delivery")
+
+    assert f"/overview/{slug}/" not in client.get(overview(webhook)).content.decode()
+    assert client.get(act(webhook, slug)).status_code == 403
+    assert client.post(act(webhook, slug), {"since": "", "until": ""}).status_code == 403
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.failures) == (True, 1)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_another_organizations_webhook_is_neither_seen_nor_touched(slug):
+    ours, theirs = subscribed(), subscribed(name="theirs", failures=1)
+    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    alice = Client()
+    alice.force_login(user)
+    before = Webhook.objects.values().get(pk=theirs.pk)
+
+    assert alice.get(overview(ours)).status_code == 200
+    for response in (
+        alice.get(overview(theirs)),
+        alice.get(reverse("admin:tms_webhooks_webhook_jobs", args=[theirs.pk])),
+        alice.get(act(theirs, slug)),
+        alice.post(act(theirs, slug), {"since": "", "until": ""}),
+    ):
+        assert response.status_code == 404
+        assert "theirs" not in response.content.decode()
+
+    assert Webhook.objects.values().get(pk=theirs.pk) == before
+    assert not Job.objects.exists()
+    assert entries() == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused"),
+    [(NobodyMayReplay, JOBS), (NobodyMayManage, [slug for slug in SLUGS if slug not in JOBS])],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_policy_is_asked_for_each_kind_of_action(operator, settings, policy, refused):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{policy.__module__}.{policy.__name__}"}
+    webhook = subscribed(failures=1)
+
+    assert [slug for slug in SLUGS if operator.get(act(webhook, slug)).status_code == 403] == refused
+
+
+def test_what_is_no_action_is_not_found(operator):
+    assert operator.get(act(subscribed(), "explode")).status_code == 404

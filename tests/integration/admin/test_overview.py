@@ -1,0 +1,225 @@
+"""The overview of a webhook: how it does and why, from totals, in as many queries for a long history as for none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.integration.admin.pages import shown_at, text_of, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.choices import AttemptResult, DisabledReason
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Job, Webhook
+from tms_webhooks.models.total import Counted
+
+pytestmark = pytest.mark.django_db
+
+
+def overview(webhook: Webhook) -> str:
+    return reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk])
+
+
+def jobs_of(webhook: Webhook) -> str:
+    return reverse("admin:tms_webhooks_webhook_jobs", args=[webhook.pk])
+
+
+def count(webhook: Webhook, number: int, result: AttemptResult, *, ms: int = 100, ago: timedelta = timedelta()) -> None:
+    started_at = timezone.now() - ago
+    DeliveryTotal.objects.add([Counted(webhook.pk, started_at, result, ms)] * number)
+
+
+# How it does
+
+
+def test_a_new_webhook_is_enabled_and_has_no_figures(operator):
+    text = shown_at(operator, overview(subscribed()))
+
+    assert "Enabled Nothing has been delivered to it yet." in text
+    assert "Success –" in text
+    assert "There are none yet." in text
+
+
+def test_one_that_works_says_since_when(operator):
+    webhook = subscribed(succeeded_at=timezone.now().replace(hour=9, minute=41))
+
+    assert "09:41." in shown_at(operator, overview(webhook))
+    assert "Healthy" in shown_at(operator, overview(webhook))
+
+
+def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(operator):
+    webhook = subscribed(failures=3, failing_since=timezone.now() - timedelta(days=4))
+
+    text = shown_at(operator, overview(webhook))
+
+    assert "Failing 3 attempts in a row failed, since" in text
+    assert (
+        "After 15 failures in a row and 5 days without a success it is disabled; it is 20 % of the way there." in text
+    )
+
+
+def test_a_paused_one_says_when_it_is_probed(operator):
+    now = timezone.now()
+    webhook = subscribed(
+        failures=6, failing_since=now, pauses=2, paused_until=(now + timedelta(days=1)).replace(hour=3, minute=7)
+    )
+
+    text = shown_at(operator, overview(webhook))
+
+    assert "Failing, and paused" in text
+    assert "03:07, to see whether it answers again" in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (DisabledReason.GONE, "410 Gone"),
+        (DisabledReason.FAILING, "too often for too long"),
+        (DisabledReason.RECEIVER_REQUESTED, "The receiver asked for it"),
+        (DisabledReason.ADMIN, "Somebody disabled it"),
+        (DisabledReason.BLOCKED_TARGET, "leads where this system must not go"),
+        ("", "Nobody wrote down why."),
+    ],
+)
+def test_a_disabled_one_says_why_in_words(operator, reason, words):
+    webhook = subscribed(enabled=False, disabled_reason=reason, disabled_at=timezone.now())
+
+    text = shown_at(operator, overview(webhook))
+
+    assert words in text
+    assert "Once it is enabled, replay what was missed." in text
+
+
+# Figures and charts
+
+
+def test_rates_and_durations_are_those_of_a_day_and_of_a_month(operator):
+    webhook, other = subscribed(), subscribed()
+    count(webhook, 9, AttemptResult.DELIVERED)
+    count(webhook, 1, AttemptResult.GIVEN_UP)
+    count(webhook, 10, AttemptResult.RETRIED, ms=900, ago=timedelta(days=3))
+    count(other, 100, AttemptResult.GIVEN_UP)
+
+    day, _same, month = shown_at(operator, overview(webhook)).partition("Last 30 days")
+
+    assert "Success 90 % Attempts 10 Given up 1" in day
+    assert "Success 45 % Attempts 20 Given up 1" in month
+    assert "10 attempts, 9 of them delivered." in day
+
+
+def test_not_quite_all_is_not_shown_as_all(operator):
+    webhook = subscribed()
+    count(webhook, 9_999, AttemptResult.DELIVERED)
+    count(webhook, 1, AttemptResult.RETRIED)
+
+    assert "Success 99.9 %" in shown_at(operator, overview(webhook))
+
+
+def test_a_chart_says_in_words_what_it_draws(operator):
+    webhook = subscribed()
+    count(webhook, 3, AttemptResult.DELIVERED)
+    count(webhook, 2, AttemptResult.GIVEN_UP)
+    markup = operator.get(overview(webhook)).content.decode()
+    drawings = markup.split("<figure")[1:]
+
+    assert len(drawings) == 4
+    for drawing in drawings:
+        assert 'role="img" aria-labelledby="title-' in drawing
+        assert "<desc" in drawing
+        assert "<table>" in drawing
+    assert "Delivered 3, Failed, tried again 0, Failed, given up 2" in drawings[0]
+    assert 'class="tms-delivered" x="95.833" y="40.0" width="3.125" height="60.0"' in drawings[0]
+    assert "<script>" not in markup.split('id="content-main"')[1]
+    assert "style=" not in markup.split('id="content-main"')[1]
+
+
+def test_numbers_in_a_drawing_are_not_written_as_people_of_a_language_write_them(operator, settings):
+    settings.LANGUAGE_CODE = "de"
+    webhook = subscribed()
+    count(webhook, 1, AttemptResult.DELIVERED)
+
+    assert 'x="95.833"' in operator.get(overview(webhook)).content.decode()
+
+
+# What lies below it
+
+
+def test_the_last_deliveries_lead_to_their_pages(operator):
+    webhook = subscribed()
+    delivery = write_delivery(webhook, now=timezone.now(), error_class="timeout")
+    other = write_delivery(subscribed(), now=timezone.now())
+
+    response = operator.get(overview(webhook))
+
+    assert "class.cancelled Pending 0 Timed out" in text_of(response)
+    assert url(Delivery, "change", delivery.pk) in response.content.decode()
+    assert url(Delivery, "change", other.pk) not in response.content.decode()
+
+
+def test_a_job_under_way_has_a_bar_that_keeps_itself_up_to_date(operator):
+    webhook = subscribed()
+    job = Job.objects.create(kind="recover", webhook=webhook, total=10, done=3, created_at=timezone.now())
+
+    for address in (overview(webhook), jobs_of(webhook)):
+        markup = operator.get(address).content.decode()
+        assert '<progress max="10" value="3" aria-label="Recover"></progress>' in markup
+        assert f'data-tms-refresh="{jobs_of(webhook)}"' in markup
+        assert "Look again" in markup
+    job.finish(now=timezone.now())
+
+    assert "data-tms-refresh" not in operator.get(jobs_of(webhook)).content.decode()
+    assert "<html" not in operator.get(jobs_of(webhook)).content.decode()
+
+
+def test_old_jobs_are_left_to_their_own_list(operator):
+    webhook = subscribed()
+    long_ago = timezone.now() - timedelta(days=2)
+    Job.objects.create(kind="recover", webhook=webhook, status="finished", created_at=long_ago, finished_at=long_ago)
+
+    assert "<progress" not in operator.get(overview(webhook)).content.decode()
+
+
+def test_it_takes_as_many_queries_for_a_long_history_as_for_a_short_one(operator):
+    webhook = subscribed()
+
+    def live(number: int) -> int:
+        now = timezone.now()
+        for each in range(number):
+            delivery = write_delivery(webhook, now=now)
+            DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1)
+            Job.objects.create(kind="recover", webhook=webhook, created_at=now)
+            count(webhook, 1, AttemptResult.DELIVERED, ago=timedelta(days=each))
+        with CaptureQueriesContext(connection) as queries:
+            operator.get(overview(webhook))
+        return len(queries)
+
+    live(1)
+
+    assert live(0) == live(30) <= 14
+
+
+def test_it_is_a_click_away_from_the_configuration(operator):
+    webhook = subscribed()
+
+    assert overview(webhook) in operator.get(url(Webhook, "change", webhook.pk)).content.decode()
+    assert url(Webhook, "change", webhook.pk) in operator.get(overview(webhook)).content.decode()
+
+
+def test_what_is_not_there_is_not_found(operator):
+    webhook = subscribed(deleted_at=timezone.now())
+
+    assert operator.get(overview(webhook)).status_code == 404
+    assert operator.get(jobs_of(webhook)).status_code == 404
+
+
+def test_those_who_may_not_see_the_log_see_none_of_it(staff):
+    webhook = subscribed()
+    write_delivery(webhook, now=timezone.now())
+
+    text = shown_at(staff("view_webhook"), overview(webhook))
+
+    assert "Last deliveries" not in text
+    assert "Delivery log" not in text
