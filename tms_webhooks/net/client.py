@@ -18,6 +18,7 @@ from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, Delivery
 from tms_webhooks.net import errors
 from tms_webhooks.net.adapter import WebhookAdapter
 from tms_webhooks.net.deadline import TimedTLSSocket
+from tms_webhooks.net.quiet import quietly
 from tms_webhooks.net.resolver import Resolver, system_resolver
 
 FRAMING_HEADERS = frozenset(
@@ -110,7 +111,8 @@ class Client:
         started_at = time.monotonic()
         prepared = _prepared(request)
         try:
-            answer = self._adapter.send(prepared, timeout=request.deadline)
+            with quietly():
+                answer = self._adapter.send(prepared, timeout=request.deadline)
         except BlockedAddress as error:
             raise DeliveryError(str(error), error_class=ErrorClass.BLOCKED_ADDRESS, permanent=True) from error
         except UnsafeURL as error:

@@ -1,0 +1,237 @@
+"""A person is forgotten: no table and no line of the log holds anything of them, and what happened is still counted."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
+
+from example_project.training.choices import EnrollmentStatus
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseFeedbackFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from tests.factories import WebhookFactory
+from tests.receiver import Answer
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook
+from tms_webhooks.outbox.erasure import Erased, erase
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.payloads.people import people_in
+
+pytestmark = pytest.mark.django_db
+
+PRIVATE = {
+    "first_name": "Xanthippe",
+    "last_name": "Quilliam",
+    "username": "xquilliam77",
+    "email": "xan.quilliam@mail.example",
+    "phone": "+31205550117",
+    "address1": "Keizersgracht 4711",
+    "title": "Chief Obscurity Officer",
+}
+WROTE = "My colleagues were unbearable."
+
+
+@pytest.fixture(autouse=True)
+def logged(caplog):
+    """Log all there is."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="tms_webhooks")
+    return caplog
+
+
+@pytest.fixture
+def person():
+    return UserFactory(organization=OrganizationFactory(), **PRIVATE)
+
+
+def tables() -> list[str]:
+    """Every table of the app and of its queue, those of a relation included."""
+    models = [model for label in ("tms_webhooks", "django_q") for model in apps.get_app_config(label).get_models(True)]
+    return sorted({model._meta.db_table for model in models})
+
+
+def everything() -> str:
+    """Every column of every row, and every line of the log."""
+    found = []
+    with connection.cursor() as cursor:
+        for table in tables():
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            found += [f"{table}: {row!r}" for row in cursor.fetchall()]
+    return "\n".join(found)
+
+
+def traces(text: str) -> list[str]:
+    return [private for private in [*PRIVATE.values(), WROTE] if private.lower() in text.lower()]
+
+
+@pytest.fixture
+def told(person, receiver, drain):
+    """A life of events, told to webhooks of every kind, of which some failed, wait, or were never fanned out."""
+    organization = person.organization
+    receiver.respond = lambda request: Answer(200 if "good" in request.path else 500, body=request.body)
+    for name, values in {
+        "good": {},
+        "bad": {"url": f"{receiver.url}/bad"},
+        "flat": {"format": "skillable"},
+        "own": {"format": "custom", "content": "{data}"},
+        "off": {"enabled": False},
+        "tokens": {"url": f"{receiver.url}/good?who={{data.user.email}}&{{data.email}}"},
+    }.items():
+        WebhookFactory(
+            **{"organization": organization, "name": name, "url": f"{receiver.url}/good", "events": ["*"], **values}
+        )
+    enrollment = ClassEnrollmentFactory(
+        training_class=TrainingClassFactory(organization=organization),
+        user=person,
+        enrollment_status_id=EnrollmentStatus.REQUESTED,
+    )
+    enrollment.enrollment_status_id = EnrollmentStatus.ENROLLED
+    enrollment.save()
+    CourseFeedbackFactory(class_enrollment=enrollment, content=WROTE)
+    person.last_name = "Quilliam-Jones"
+    person.save()
+    drain()
+    person.last_name = "Quilliam"
+    person.save()  # not fanned out
+    return organization
+
+
+def test_nothing_of_the_person_is_left_in_any_table_or_log(told, person, clock, receiver, caplog):
+    assert any("who=xan.quilliam" in request.path for request in receiver.received)
+    assert set(traces(everything())) == {*PRIVATE.values(), WROTE}
+    events, attempts, types = Event.objects.count(), DeliveryAttempt.objects.count(), sorted(_types())
+    AuditEntry.objects.record(
+        AuditAction.WEBHOOK_UPDATED,
+        actor=Actor("administrator", str(person.pk), PRIVATE["email"]),
+        webhook=Webhook.objects.get(name="good"),
+        now=clock.now,
+    )
+    Job.objects.create(
+        kind=JobKind.RECOVER,
+        webhook=Webhook.objects.get(name="good"),
+        requested_by=PRIVATE["username"],
+        created_at=clock.now,
+    )
+    Webhook.objects.filter(name="bad").update(contacts=f"{PRIVATE['email']}\nops@acme.example")
+
+    erased = erase(person, now=clock.now)
+
+    assert traces(everything()) == []
+    assert traces("\n".join(record.getMessage() for record in caplog.get_records("setup") + caplog.records)) == []
+    assert erased.events >= 5
+    assert erased.cancelled > 0
+    assert (erased.in_flight, erased.mentions) == (0, 3)
+    # That it happened is kept.
+    assert (Event.objects.count(), DeliveryAttempt.objects.count(), sorted(_types())) == (events, attempts, types)
+    assert Webhook.objects.get(name="bad").contacts == "ops@acme.example"
+    assert not Delivery.objects.open().filter(event__body="").exists()
+
+
+def _types() -> list[str]:
+    return list(Event.objects.values_list("type", flat=True))
+
+
+def test_what_was_erased_is_never_sent_again(told, person, clock, receiver, drain):
+    erase(person, now=clock.now)
+    seen = len(receiver.received)
+
+    clock.advance(days=1)
+    drain()
+
+    assert [request for request in receiver.received[seen:] if traces(request.body.decode())] == []
+    assert [request for request in receiver.received[seen:] if not request.body] == []
+
+
+def test_a_second_time_there_is_nothing_left(told, person, clock):
+    erase(person, now=clock.now)
+
+    assert erase(person, now=clock.now) == Erased(events=0, cancelled=0, in_flight=0, mentions=0)
+
+
+def test_others_are_left_alone(told, person, clock):
+    other = UserFactory(organization=told, pk=int(f"{person.pk}7"), email="other@mail.example")
+    ClassEnrollmentFactory(training_class=TrainingClassFactory(organization=told), user=other)
+    kept = set(Event.objects.filter(body__contains="other@mail.example").values_list("pk", flat=True))
+    assert kept
+
+    erase(person, now=clock.now)
+
+    assert set(Event.objects.filter(body__contains="other@mail.example").values_list("pk", flat=True)) == kept
+
+
+def test_what_is_being_sent_is_waited_for(told, person, clock):
+    fan_out(clock.now)
+    delivery = Delivery.objects.filter(webhook__name="good", status=DeliveryStatus.PENDING).first()
+    Delivery.objects.lease(
+        [delivery.pk], token="t", now=clock.now, until=clock.now + (clock.advance(seconds=30) - clock.now)
+    )
+    Delivery.objects.filter(pk=delivery.pk).update(due_at=clock.advance(seconds=30))
+    clock.advance(seconds=-20)
+
+    erased = erase(person, now=clock.now)
+    assert erased.in_flight == 1
+    assert Event.objects.get(pk=delivery.event_id).body
+
+    clock.advance(seconds=60)  # its worker died
+    erased = erase(person, now=clock.now)
+    assert (erased.events, erased.cancelled, erased.in_flight) == (1, 1, 0)
+    assert traces(everything()) == []
+
+
+def test_a_dry_run_counts_and_changes_nothing(told, person, clock):
+    before = everything()
+
+    erased = erase(person, now=clock.now, dry_run=True)
+
+    assert erased.events >= 5
+    assert everything() == before
+
+
+def test_an_id_does_where_the_person_is_gone(told, person, clock, capsys):
+    call_command("webhooks_erase", str(person.pk), "--dry-run")
+    assert capsys.readouterr().out.endswith("events speak of this person; nothing was changed.\n")
+
+    call_command("webhooks_erase", str(person.pk), "--name", PRIVATE["email"], "--json")
+
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["dry_run"], facts["in_flight"]) == (False, 0)
+    assert traces(everything()) == []
+
+
+def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock):
+    fan_out(clock.now)
+    delivery = Delivery.objects.filter(webhook__name="good", status=DeliveryStatus.PENDING).first()
+    Delivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.IN_FLIGHT, lease="t", due_at=clock.advance(days=30)
+    )
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_erase", str(person.pk), "--patience", "0.01")
+
+    assert ended.value.code == 1
+
+
+def test_people_are_found_wherever_a_payload_speaks_of_them():
+    event = {
+        "data": {
+            "id": 1,
+            "name": "Class",
+            "user": {"id": 2, "email": None},
+            "staff": [{"id": "x-3", "first_name": "A"}],
+        },
+        "previous": {"user": {"id": 4, "last_name": "B"}},
+        "actor": {"kind": "user", "id": "5"},
+        "organization": {"id": 6},
+    }
+
+    assert sorted(people_in(event)) == ["2", "4", "x-3"]

@@ -1,0 +1,85 @@
+"""``manage.py webhooks_erase``: forget a person."""
+
+from __future__ import annotations
+
+import json
+import threading
+from argparse import ArgumentParser
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tms_webhooks.management import arguments
+from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.outbox.erasure import Erased, erase
+
+PATIENCE = 90.0
+LOOK_EVERY = 2.0
+
+
+class Command(BaseCommand):
+    """Erase in batches, until nothing is left, or a signal or the end of patience comes."""
+
+    help = (
+        "Blank everything that is stored of the events that speak of a person: payloads, rendered bodies, answers and "
+        "errors. That something was told, and when, is kept. Deliveries that wait for them are cancelled. Exit status 0: "
+        "nothing is left. 1: some of it was being sent and could not be blanked yet, or a signal came; run it again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("person", help="the id that payloads give the person, as in data.user.id")
+        parser.add_argument(
+            "--name", action="append", default=[], metavar="NAME", help="a user name or e-mail address to forget too"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument(
+            "--patience",
+            type=arguments.seconds,
+            default=PATIENCE,
+            metavar="SECONDS",
+            help=f"how long to wait for what is being sent; default: {PATIENCE:g}",
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(
+        self, *, person: str, name: list[str], dry_run: bool, patience: float, as_json: bool, **_options: Any
+    ) -> None:
+        """Erase, and say what was found."""
+        with stop_on_signal() as stop:
+            if dry_run:
+                erased = erase(person, now=timezone.now(), dry_run=True, stop=stop.is_set)
+            else:
+                erased = erase_all(person, names=name, stop=stop, patience=patience)
+            left = erased.in_flight or stop.is_set()
+        self.stdout.write(
+            json.dumps({"dry_run": dry_run, **asdict(erased)}) if as_json else in_words(erased, dry_run=dry_run)
+        )
+        if left:
+            raise SystemExit(1)
+
+
+def erase_all(person: str, *, names: list[str], stop: threading.Event, patience: float) -> Erased:
+    """Erase again and again, until nothing of it is being sent; return the sum."""
+    end, events, cancelled, mentions = monotonic() + patience, 0, 0, 0
+    while True:
+        erased = erase(person, names=names, now=timezone.now(), stop=stop.is_set)
+        events, cancelled, mentions = events + erased.events, cancelled + erased.cancelled, mentions + erased.mentions
+        if not erased.in_flight or monotonic() >= end or stop.wait(LOOK_EVERY):
+            return Erased(events, cancelled, erased.in_flight, mentions)
+
+
+def in_words(erased: Erased, *, dry_run: bool) -> str:
+    """Return what was done as a sentence or two."""
+    if dry_run:
+        return f"{erased.events} events speak of this person; nothing was changed."
+    text = (
+        f"Blanked {erased.events} events, cancelled {erased.cancelled} deliveries, and took the name out of "
+        f"{erased.mentions} other rows."
+    )
+    if erased.in_flight:
+        text += f" {erased.in_flight} events are being sent right now: run this again."
+    return text

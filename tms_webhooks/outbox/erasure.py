@@ -1,0 +1,149 @@
+"""Forgetting a person: what was told of them is blanked, and that something was told is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models, router, transaction
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
+
+from tms_webhooks.choices import ActorKind, DeliveryStatus
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, Webhook
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.payloads.envelope import from_text
+from tms_webhooks.payloads.people import people_in
+from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.snapshots import key_of, read_whole
+
+PERSON = "user"
+BATCH = 200
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was blanked. ``in_flight`` events are being sent right now: erase again once they are through."""
+
+    events: int
+    cancelled: int
+    in_flight: int
+    mentions: int
+
+
+def erase(
+    person: Any,
+    *,
+    now: datetime,
+    names: Collection[str] = (),
+    dry_run: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Erased:
+    """Blank the payloads, rendered bodies, answers and errors of all events that speak of a person.
+
+    ``person`` is the host's object, or the id that payloads give it; ``names`` are its user name and e-mail address where
+    there is no object to ask. What still waits for such an event is cancelled: nothing is left to send. Types, times,
+    numbers and ids are kept. Free text that others wrote is not searched for names.
+    """
+    key, names = _key(person), {*names, *_names(person)} - {""}
+    events = cancelled = in_flight = 0
+    for batch in _batches(key, stop=stop):
+        if dry_run:
+            events += len(batch)
+            continue
+        with transaction.atomic(using=router.db_for_write(Event)):
+            busy, called_off = _call_off(batch, now=now)
+            _blank([pk for pk in batch if pk not in busy], now=now)
+        events, cancelled, in_flight = events + len(batch) - len(busy), cancelled + called_off, in_flight + len(busy)
+    mentions = 0 if dry_run else _forget_mentions(key, names)
+    if not dry_run:
+        logger.info("erased events=%s cancelled=%s in_flight=%s", events, cancelled, in_flight)
+    return Erased(events, cancelled, in_flight, mentions)
+
+
+def _key(person: Any) -> str:
+    """Return the id that payloads give a person."""
+    if not isinstance(person, models.Model):
+        return str(person)
+    using = person._state.db or router.db_for_read(type(person))
+    for source in sources_of(type(person)):
+        if source.noun.name == PERSON and person.pk is not None:
+            raw = read_whole(source, key_of(source, person), using=using)
+            return str(person.pk if raw is None else source.canonical(raw)["id"])
+    raise PayloadError(
+        f"{person._meta.label} is registered for no source of {PERSON!r}; pass the id that payloads give the person."
+    )
+
+
+def _names(person: Any) -> set[str]:
+    found = {str(getattr(person, "email", None) or "")} if isinstance(person, models.Model) else set()
+    return found | ({str(person.get_username())} if hasattr(person, "get_username") else set())
+
+
+def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
+    """Yield the keys of events that speak of a person and are not blank, in their order."""
+    # Payloads have no blanks between name and value. That narrows it down; the payload itself decides.
+    spellings = {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}
+    likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
+    for spelling in spellings:
+        likely |= Q(body__contains=f'"id":{spelling}')
+    rows = Event.objects.filter(likely).exclude(body="", error="").order_by("pk")
+    last = 0
+    while not stop():
+        found = list(rows.filter(pk__gt=last).values_list("pk", "subject_type", "body")[:BATCH])
+        if not found:
+            return
+        last = found[-1][0]
+        about = [pk for pk, subject_type, body in found if _speaks_of(key, subject_type, body)]
+        if about:
+            yield about
+
+
+def _speaks_of(key: str, subject_type: str, body: str) -> bool:
+    if not body:
+        return subject_type == PERSON
+    try:
+        return key in people_in(from_text(body))
+    except ValueError:
+        return True
+
+
+def _call_off(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
+    """Cancel what waits; return the events that a worker is sending, and how many deliveries were cancelled."""
+    # Locked, so that nobody makes deliveries of them meanwhile.
+    list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
+    deliveries = Delivery.objects.filter(event__in=events)
+    deliveries.lapse(now=now)
+    cancelled = deliveries.cancel(now=now)
+    return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
+
+
+def _blank(events: Sequence[int], *, now: datetime) -> None:
+    rows = Event.objects.filter(pk__in=events)
+    # What was not fanned out yet has nothing to be fanned out.
+    rows.update(body="", error="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
+    DeliveryBody.objects.of_events(events).delete()
+    deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
+    DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_body="", message="")
+
+
+def _forget_mentions(key: str, names: Collection[str]) -> int:
+    """Take the person's name out of what they did themselves, and their address from whom to notify."""
+    people = (ActorKind.USER, ActorKind.ADMINISTRATOR)
+    named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=people).exclude(actor_label="")
+    count = named.update(actor_label="")
+    count += Job.objects.filter(requested_by__in=names).update(requested_by="")
+    for name in names:
+        for webhook in Webhook.objects.filter(contacts__icontains=name):
+            lines = [line for line in webhook.contacts.splitlines() if line.strip().lower() != name.lower()]
+            if len(lines) != len(webhook.contacts.splitlines()):
+                Webhook.objects.filter(pk=webhook.pk).update(contacts="\n".join(lines))
+                count += 1
+    return count
