@@ -18,6 +18,8 @@ from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.client import Client, Request
 
 USER_AGENT = f"tms-webhooks/{__version__}"
+DELIVERY_HEADER = "tms-delivery-id"
+ATTEMPT_HEADER = "tms-attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ def _request(parcel: Parcel, now: datetime, watching: Sequence[Observation]) -> 
         **route.headers,
         "content-type": parcel.content_type,
         "user-agent": USER_AGENT,
-        "tms-delivery-id": str(parcel.delivery_id),
-        "tms-attempt": str(parcel.number),
+        DELIVERY_HEADER: str(parcel.delivery_id),
+        ATTEMPT_HEADER: str(parcel.number),
         **signed,
     }
     return Request(

@@ -1,0 +1,79 @@
+"""The AsyncAPI document tells what the catalogue does, and is the one that integrators have.
+
+It lives as a golden file. After a wanted change, write it anew and read the difference::
+
+    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/documents/test_asyncapi.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tms_webhooks import __version__, catalogue
+from tms_webhooks.documents import asyncapi_document
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "asyncapi.json"
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return asyncapi_document()
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_it_is_the_golden_file(document):
+    # A release changes the number, and nothing that the document says.
+    document["info"] = {**document["info"], "version": "0"}
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN"):
+        GOLDEN.write_text(text, encoding="utf-8")
+
+    assert GOLDEN.read_text(encoding="utf-8") == text, "write it anew with TMS_WEBHOOKS_WRITE_GOLDEN=1, and read it"
+
+
+def test_it_has_the_version_of_the_app(document):
+    assert (document["asyncapi"], document["info"]["version"]) == ("3.0.0", __version__)
+
+
+def test_every_event_is_one_message_of_the_channel_of_its_noun(document):
+    assert list(document["channels"]) == list(catalogue.grouped())
+    for noun, members in catalogue.grouped().items():
+        assert list(document["channels"][noun]["messages"]) == [one.name for one in members]
+    assert list(document["components"]["messages"]) == [one.name for one in catalogue.all_types()]
+
+
+def test_every_channel_is_sent_to(document):
+    sent = [one["channel"]["$ref"] for one in document["operations"].values() if one["action"] == "send"]
+
+    assert sent == [f"#/channels/{noun}" for noun in catalogue.grouped()]
+
+
+def test_every_message_shows_its_sample(document):
+    for name, message in document["components"]["messages"].items():
+        assert [one["payload"] for one in message["examples"]] == [catalogue.get(name).example()]
+
+
+def test_every_reference_leads_somewhere(document):
+    found = set(references(document))
+    for reference in found:
+        target: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+
+    assert "#/components/schemas/ClassEventData" in found

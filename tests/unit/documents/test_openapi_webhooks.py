@@ -1,0 +1,107 @@
+"""Every event of the catalogue is a webhook of the OpenAPI document, with what a receiver has to know of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from tests.unit.catalogue.conftest import EXAM, SAMPLE
+from tms_webhooks import catalogue
+from tms_webhooks.delivery import signing
+from tms_webhooks.documents import with_webhooks
+from tms_webhooks.documents.schemas import schema_name
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return with_webhooks({"openapi": "3.1.0", "info": {"title": "Ours", "version": "1"}, "paths": {}})
+
+
+def resolved(document: dict[str, Any], node: Any) -> Any:
+    """Return a part of the document with its references replaced by what they refer to."""
+    if isinstance(node, list):
+        return [resolved(document, one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target: Any = document
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        return resolved(document, target)
+    return {key: resolved(document, value) for key, value in node.items()}
+
+
+def test_the_document_is_valid_openapi_3_1(document):
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_event_is_there_with_its_own_schema_and_sample(document):
+    assert list(document["webhooks"]) == [one.name for one in catalogue.all_types()]
+    for event_type in catalogue.all_types():
+        operation = document["webhooks"][event_type.name]["post"]
+        content = operation["requestBody"]["content"]["application/json"]
+        whole = {key: value for key, value in event_type.schema().items() if not key.startswith("$")}
+        assert resolved(document, content["schema"]) == whole
+        assert content["example"] == event_type.example()
+        assert operation["description"] == event_type.summary
+
+
+def test_every_sample_is_valid_against_the_schemas_as_they_stand_in_the_document(document):
+    registry = Registry().with_resource("urn:document", Resource.from_contents(document, DRAFT202012))
+    for event_type in catalogue.all_types():
+        reference = {"$ref": f"urn:document#/components/schemas/{schema_name(event_type)}"}
+        Draft202012Validator(reference, registry=registry).validate(event_type.example())
+
+
+def test_the_headers_of_a_signed_request_are_as_promised(document):
+    headers = signing.signature_headers(
+        secrets=["whsec_" + "A" * 32, "whsec_" + "B" * 32],
+        message_id="evt_" + "0" * 32,
+        timestamp=1_764_000_000,
+        body=b"{}",
+    )
+    for operation in document["webhooks"].values():
+        promised = {one["name"]: one for one in resolved(document, operation["post"]["parameters"])}
+        assert list(promised) == [*headers, "tms-delivery-id", "tms-attempt"]
+        assert all(one["in"] == "header" and one["required"] for one in promised.values())
+    for name, value in headers.items():
+        Draft202012Validator(promised[name]["schema"]).validate(value)
+
+
+def test_what_events_of_a_noun_share_stands_there_once(document):
+    referred = {
+        one.name: document["components"]["schemas"][schema_name(one)]["properties"]["previous"]["$ref"]
+        for one in catalogue.grouped()["class"]
+    }
+
+    assert set(referred.values()) == {"#/components/schemas/ClassEventPrevious"}
+
+
+def test_what_stood_in_the_document_stays():
+    given = {
+        "paths": {"/x": {}},
+        "tags": [{"name": "x"}],
+        "components": {"schemas": {"X": {}}, "parameters": {"y": {}}},
+    }
+
+    document = with_webhooks(given)
+
+    assert document["paths"] == {"/x": {}}
+    assert document["tags"][0] == {"name": "x"}
+    assert document["components"]["schemas"]["X"] == document["components"]["parameters"]["y"] == {}
+
+
+def test_a_hosts_own_event_is_there_too(document):
+    exam = catalogue.EventType("exam.passed", EXAM, "An exam was passed.", SAMPLE)
+    with catalogue.temporarily(exam):
+        assert "exam.passed" in with_webhooks({})["webhooks"]
+    assert "exam.passed" not in document["webhooks"]
+
+
+def test_the_catalogue_itself_is_left_as_it_was(document):
+    assert "$ref" not in str(catalogue.get("class.cancelled").schema())
