@@ -1,7 +1,6 @@
 """The names of the events there are, and the patterns by which a subscription asks for them.
 
-The catalogue fills this list. It stands below the models, which know no catalogue and yet have to refuse a name that
-means nothing.
+The catalogue fills this list. It is all that settings and queries need to know of the catalogue.
 
 A pattern is what a subscription stores: an exact name, ``noun.*`` for all names that begin with ``noun.``, or ``*``.
 ``*`` is everything that happens in training; what the app tells of its own webhooks has to be asked for by name or as

@@ -101,3 +101,51 @@ def test_a_url_that_is_not_allowed_is_refused() -> None:
 
 def test_a_webhook_without_a_mistake_is_taken() -> None:
     assert refusals(webhook(headers="X-Team=HR")) == {}
+
+
+@pytest.mark.parametrize("nothing", [{}, {"filters": {}}, {"condition": None}, {"condition": {}}])
+def test_a_subscription_needs_neither_filters_nor_a_condition(nothing: dict[str, Any]) -> None:
+    assert refusals(subscription("*", **nothing)) == {}
+
+
+def test_filters_and_conditions_that_events_can_meet_are_taken() -> None:
+    wanted = {"course": [301], "status_to": ["Enroll"], "first_occurrence": True}
+
+    assert refusals(subscription("enrollment.*", filters=wanted, condition={"data.grade": {"gte": 50}})) == {}
+
+
+def test_filters_and_conditions_that_no_event_can_meet_are_refused_each_with_its_words() -> None:
+    problems = refusals(subscription("user.*", filters={"course": [301]}, condition={"data.grade": 5}))
+
+    assert problems == {
+        "filters": [
+            "course: there is none in user.*. Events that have one: class.*, class_feedback.*, course_feedback.*, "
+            "course_assignment.*, enrollment.*, voucher.*."
+        ],
+        "condition": ["data.grade: these events have none. Events that have one: enrollment.*."],
+    }
+
+
+@pytest.mark.parametrize("wrong", [[], "course", 7, ["course"]])
+def test_filters_and_conditions_are_objects(wrong: Any) -> None:
+    assert list(refusals(subscription("class.*", filters=wrong))) == ["filters"]
+    assert list(refusals(subscription("class.*", condition=wrong))) == ["condition"]
+
+
+def test_of_an_unknown_event_only_the_event_is_refused() -> None:
+    assert list(refusals(subscription("clas.*", filters={"x": 1}, condition={"x": 1}))) == ["event_type"]
+
+
+def test_child_organizations_are_included_where_the_host_has_named_its_tree(settings) -> None:
+    assert refusals(webhook(include_children=True)) == {}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": ""}
+
+    assert refusals(webhook(include_children=True)) == {
+        "include_children": [
+            "There are no child organizations: the setting ORGANIZATION_PARENT is empty. Leave this off."
+        ]
+    }
+
+
+def test_an_audience_is_one_of_three() -> None:
+    assert list(refusals(webhook(audience="everybody"))) == ["audience"]

@@ -1,6 +1,6 @@
 """The event types there are. A host adds its own with ``register(EventType(...))``.
 
-What a pattern means is said in `event_names`, below the models: they need it too, and know no catalogue.
+What a pattern means is said in `event_names`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import event_names
+from tms_webhooks import catalogue, event_names
+from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.models.webhook import Webhook
 
 DEFAULT_WINDOW = (0.0, 30.0)
@@ -99,12 +100,26 @@ class Subscription(models.Model):
         return (self.more_than_days or 0.0, self.less_than_days)
 
     def clean(self) -> None:
-        """Refuse an event that does not exist, a days window that nothing can ever be in, and filters that mean nothing."""
+        """Refuse an event that does not exist, a window that nothing can be in, and filters that mean nothing."""
+        errors = self._window_problems()
+        event_types = catalogue.expand(self.event_type)
+        # An empty one has been refused as a field.
+        if self.event_type and not event_types:
+            errors["event_type"] = _unknown(self.event_type)
+        checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.parse}
+        for name, check in checks.items():
+            value = getattr(self, name)
+            try:
+                if event_types and value not in (None, {}):
+                    check(value, event_types)
+            except ValidationError as error:
+                errors[name] = error
+        if errors:
+            raise ValidationError(errors)
+
+    def _window_problems(self) -> dict[str, Any]:
         more, less = self.more_than_days, self.less_than_days
         errors: dict[str, Any] = {}
-        # An empty one has been refused as a field.
-        if self.event_type and not event_names.is_pattern_known(self.event_type):
-            errors["event_type"] = _unknown(self.event_type)
         if more is not None and more < 0:
             errors["more_than_days"] = _("More than days is %(value)s; give 0 or more.") % {"value": f"{more:g}"}
         if less is not None and less <= 0:
@@ -121,14 +136,7 @@ class Subscription(models.Model):
             errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {
                 "name": self.event_type
             }
-        if not isinstance(self.filters, dict):
-            errors["filters"] = _('Filters: write an object, such as {"course": [301]}.')
-        if self.condition is not None and not isinstance(self.condition, dict):
-            errors["condition"] = _(
-                'Condition: write an object, such as {"data.grade": {"gte": 50}}, or leave it empty.'
-            )
-        if errors:
-            raise ValidationError(errors)
+        return errors
 
 
 def _unknown(pattern: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 from django.dispatch import Signal
 
 from tms_webhooks import event_names, signals
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.record import emit
-from tms_webhooks.payloads.fields import instant
 
 
 def connect() -> None:

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from tms_webhooks.actors import Actor
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.fields import instant
 
 SEQUENCE = '"sequence":'
 DIGITS = "0123456789"

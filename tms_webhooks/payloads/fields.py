@@ -12,16 +12,10 @@ from typing import Any
 from django.utils.crypto import salted_hmac
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
 
 Json = Any
-
-
-def instant(value: datetime) -> str:
-    """Return a moment as ISO 8601 in UTC with milliseconds; a naive one is taken as UTC."""
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_json(field: Field, value: Any) -> Json:
@@ -138,12 +132,3 @@ def _holds(nested: Json, name: str) -> bool:
     if not isinstance(nested, Mapping) or first not in nested:
         return False
     return _holds(nested[first], rest) if rest else True
-
-
-def value_at(nested: Json, name: str) -> Json:
-    """Return the value at a dotted name; null where there is none."""
-    for segment in name.split("."):
-        if not isinstance(nested, Mapping):
-            return None
-        nested = nested.get(segment)
-    return nested

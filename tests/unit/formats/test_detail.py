@@ -10,9 +10,9 @@ import pytest
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.payloads.fields import value_at
 from tms_webhooks.payloads.formats import Shape, render, told
 
 ABOUT_PEOPLE = re.compile(

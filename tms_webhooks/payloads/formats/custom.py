@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
-from tms_webhooks.payloads.fields import value_at
 from tms_webhooks.payloads.formats import skillable, template
 from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, Shape
 from tms_webhooks.payloads.formats.template import Place

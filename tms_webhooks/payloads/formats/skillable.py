@@ -14,8 +14,8 @@ from typing import Any
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import to_text
-from tms_webhooks.payloads.fields import value_at
 from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
 

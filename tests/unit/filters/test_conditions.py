@@ -1,0 +1,144 @@
+"""What a condition says of an event."""
+
+from __future__ import annotations
+
+import pytest
+
+from tms_webhooks import catalogue
+from tms_webhooks.filters.parsing import parse
+
+COMPLETED = catalogue.get("enrollment.completed")
+EVENT = COMPLETED.example()
+"""Completed with a grade of 88, and before that attending; of user 5012, in course 301, whose class began on 23 November."""
+
+
+def holds(condition, event=EVENT, event_type=COMPLETED) -> bool:
+    return parse(condition, [event_type]).holds(event)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"data.grade": 88}, True),
+        ({"data.grade": 88.0}, True),
+        ({"data.grade": 87}, False),
+        ({"data.retake": False}, True),
+        ({"data.retake": True}, False),
+        ({"data.course.name": "Azure Administrator"}, True),
+        ({"data.course.name": "azure administrator"}, False),
+        ({"data.completion_status.code": 20}, True),
+        ({"data.completion_status.name": "Complete"}, True),
+        ({"previous.completion_status.name": "Attending"}, True),
+        ({"previous.status.code": 60}, False),
+        ({"previous.status.code": None}, True),
+        ({"actor.kind": "administrator"}, True),
+        ({"actor.kind": "api"}, False),
+        ({"actor.id": 7}, True),
+        ({"data.class.start_at": "2026-11-23T08:00:00Z"}, True),
+        ({"data.class.start_at": "2026-11-23T10:00:00+02:00"}, True),
+        ({"data.class.start_at": "2026-11-23"}, False),
+    ],
+)
+def test_a_value_has_to_be_equal(condition, expected):
+    assert holds(condition) is expected
+
+
+def test_an_id_may_be_written_as_a_number_or_as_text():
+    assert holds({"data.course.id": 301})
+    assert holds({"data.course.id": "301"})
+    assert holds({"data.course.external_id": "AZ-104"})
+
+
+def test_true_is_not_one():
+    assert not holds({"data.late_cancel": True}, {"data": {"late_cancel": 1}})
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"data.course.id": [300, 301]}, True),
+        ({"data.course.id": [300, 302]}, False),
+        ({"previous.grade": [None, 5]}, True),
+        ({"changed": "grade"}, True),
+        ({"changed": ["status", "grade"]}, True),
+        ({"changed": ["status"]}, False),
+    ],
+)
+def test_one_of_a_list_is_enough(condition, expected):
+    assert holds(condition) is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"data.grade": {"gte": 88}}, True),
+        ({"data.grade": {"gt": 88}}, False),
+        ({"data.grade": {"lte": 88}}, True),
+        ({"data.grade": {"lt": 88}}, False),
+        ({"data.grade": {"gte": 50, "lt": 90}}, True),
+        ({"data.grade": {"gte": 50, "lt": 80}}, False),
+        ({"data.class.start_at": {"gte": "2026-11-23", "lt": "2026-11-24"}}, True),
+        ({"data.class.start_at": {"gt": "2026-11-23T08:00:00Z"}}, False),
+        ({"data.class.start_at": {"gt": "2026-11-23T08:00:00+01:00"}}, True),
+        ({"previous.grade": {"gte": 0}}, False),
+        ({"previous.grade": {"lt": 0}}, False),
+    ],
+)
+def test_numbers_and_times_have_ranges_and_nothing_is_in_none_of_them(condition, expected):
+    assert holds(condition) is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"data.grade": {"exists": True}}, True),
+        ({"data.grade": {"exists": False}}, False),
+        ({"previous.grade": {"exists": False}}, True),
+        ({"previous.user.id": {"exists": False}}, True),
+        ({"changed": {"exists": True}}, True),
+        ({"data.grade": {"exists": True, "lt": 50}}, False),
+    ],
+)
+def test_a_value_exists_if_it_is_not_null(condition, expected):
+    assert holds(condition) is expected
+
+
+TRUE, FALSE = {"data.grade": 88}, {"data.grade": 1}
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"data.grade": 88, "actor.kind": "administrator"}, True),
+        ({"data.grade": 88, "actor.kind": "api"}, False),
+        ({"all": [TRUE, TRUE]}, True),
+        ({"all": [TRUE, FALSE]}, False),
+        ({"any": [FALSE, TRUE]}, True),
+        ({"any": [FALSE, FALSE]}, False),
+        ({"not": FALSE}, True),
+        ({"not": TRUE}, False),
+        ({"any": [FALSE, {"all": [TRUE, {"not": FALSE}]}]}, True),
+        ({"not": {"any": [FALSE, FALSE]}, "data.grade": 88}, True),
+    ],
+)
+def test_conditions_are_joined_by_all_any_and_not(condition, expected):
+    assert holds(condition) is expected
+
+
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": []}, {"data": {"grade": "88"}}, {"data": {"grade": {}}}])
+def test_a_payload_that_is_not_as_promised_meets_no_range_and_breaks_nothing(body):
+    assert not holds({"data.grade": {"gte": 50}}, body)
+    assert not holds({"data.grade": 88}, body)
+
+
+def test_a_condition_is_told_in_words():
+    condition = {
+        "data.course.id": [301, 302],
+        "any": [{"data.grade": {"gte": 50, "lt": 80}}, {"not": {"data.retake": True}}],
+        "previous.grade": {"exists": False},
+    }
+
+    assert str(parse(condition, [COMPLETED])) == (
+        "data.course.id is 301 or 302 and (data.grade is at least 50 and less than 80 or not (data.retake is true)) "
+        "and previous.grade has no value"
+    )

@@ -1,0 +1,154 @@
+"""What the filters of a subscription say of an event."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from tms_webhooks import catalogue
+from tms_webhooks.filters import criteria
+from tms_webhooks.filters.criteria import CRITERIA, Occasion
+
+EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
+
+
+def occasion(name: str, *, organizations=("12",), **changes) -> Occasion:
+    event_type = catalogue.get(name)
+    return Occasion({**event_type.example(), **changes}, event_type.noun.name, frozenset(organizations))
+
+
+def is_met(key: str, wanted: list, name: str = "enrollment.enrolled", **changes) -> bool:
+    return CRITERIA[key].is_met(wanted, occasion(name, **changes))
+
+
+@pytest.mark.parametrize("wanted", [[301], ["301"], [1, 301]])
+def test_a_course_is_wanted_by_its_id(wanted):
+    assert is_met("course", wanted)
+    assert is_met("course", wanted, "course_assignment.started")
+    assert not is_met("course", [302])
+
+
+def test_a_class_is_wanted_by_its_id_also_where_it_is_the_subject():
+    assert is_met("class", [8840])
+    assert is_met("class", [8840], "class.cancelled")
+    assert not is_met("class", [8841])
+    assert not is_met("class", [8841], "class.cancelled")
+
+
+def test_an_organization_is_the_one_by_which_the_event_comes():
+    assert is_met("organization", [12], organizations=("12", "31"))
+    assert is_met("organization", ["31"], organizations=("12", "31"))
+    assert not is_met("organization", [31], organizations=("12",))
+
+
+@pytest.mark.parametrize("wanted", [[60], ["Enroll"], ["enroll"], [0, 60]])
+def test_a_status_is_wanted_by_its_number_or_its_name(wanted):
+    assert is_met("status_to", wanted)
+    assert not is_met("status_to", wanted, "enrollment.cancelled")
+
+
+def test_a_status_that_was_left_is_the_one_before_a_change_of_it():
+    assert is_met("status_from", [20])
+    assert is_met("status_from", ["Waitlist"])
+    assert not is_met("status_from", [60])
+
+
+def test_where_there_was_no_other_status_before_null_is_wanted():
+    born = {"changed": [], "previous": {}}
+
+    assert is_met("status_from", [None], **born)
+    assert is_met("status_from", [None, 20])
+    assert not is_met("status_from", [20], **born)
+    assert not is_met("status_from", [None])
+    # Its other status changed.
+    assert not is_met("status_from", [60], "enrollment.completed")
+
+
+def test_the_completion_status_is_that_of_the_noun():
+    assert is_met("completion_status", ["Complete"], "enrollment.completed")
+    assert is_met("completion_status", [30], "course_assignment.completed")
+    assert not is_met("completion_status", [20], "course_assignment.completed")
+
+
+def test_an_actor_is_wanted_by_its_kind():
+    assert is_met("actor_kind", ["api", "administrator"])
+    assert not is_met("actor_kind", ["user"])
+
+
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {"status": 60, "course": 7, "class": []}}])
+@pytest.mark.parametrize("key", list(CRITERIA))
+def test_a_payload_that_is_not_as_promised_meets_no_filter_and_breaks_none(key, body):
+    assert not CRITERIA[key].is_met([301, "x"], Occasion(body, "enrollment", frozenset()))
+
+
+def problems(filters, pattern="enrollment.*") -> list[str]:
+    with pytest.raises(ValidationError) as raised:
+        criteria.check(filters, catalogue.expand(pattern))
+    return raised.value.messages
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"courses": [301]}, 'There is no filter courses. Did you mean "course"?'),
+        ({"xyz": [1]}, "There is no filter xyz. Use course, class, organization, status_from, status_to, completion"),
+        ({"course": 301}, "course: write a list of 1 to 200 values, or leave the filter out."),
+        ({"course": []}, "course: write a list of 1 to 200 values, or leave the filter out."),
+        ({"course": list(range(201))}, "course: write a list of 1 to 200 values, or leave the filter out."),
+        ({"course": [True]}, 'course: True is no id; list ids, such as 301 or "AZ-104".'),
+        ({"course": [None]}, "course: None is no id"),
+        ({"course": [[301]]}, "course: [301] is no id"),
+        ({"course": ["x" * 256]}, "is no id"),
+        ({"status_to": [61]}, "status_to: there is no 61; choose from 0 Request, 10 Cancel, 20 Waitlist"),
+        ({"status_to": ["Enrolled"]}, "status_to: there is no Enrolled; choose from 0 Request"),
+        ({"status_to": [None]}, "status_to: there is no None; choose from 0 Request"),
+        ({"status_to": [True]}, "status_to: there is no True; choose from 0 Request"),
+        ({"status_to": [{}]}, "status_to: there is no {}; choose from 0 Request"),
+        ({"status_from": ["Enrolled"]}, "status_from: there is no Enrolled; choose from 0 Request"),
+        ({"actor_kind": ["robot"]}, "actor_kind: there is no robot; choose from user, administrator, api, system"),
+        ({"actor_kind": [[]]}, "actor_kind: there is no []; choose from user"),
+        ({"first_occurrence": "yes"}, "first_occurrence takes true or false."),
+        ({1: [1]}, "There is no filter 1."),
+        ([], 'Filters are an object of lists, such as {"course": [301]}; write one, or {}.'),
+        ("course", 'Filters are an object of lists, such as {"course": [301]}; write one, or {}.'),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(filters, message):
+    (problem,) = problems(filters)
+
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("filters", "pattern", "lacking", "having"),
+    [
+        ({"course": [301]}, "user.*", "user.*", "class.*"),
+        (
+            {"class": [8840]},
+            "user.updated",
+            "user.updated",
+            "class.*, class_feedback.*, course_feedback.*, enrollment.*",
+        ),
+        ({"status_to": [2]}, "course_assignment.*", "course_assignment.*", "class.*, enrollment.*"),
+        ({"status_from": [2]}, "*", "class_feedback.*, course_feedback.*", "class.*, enrollment.*"),
+        ({"completion_status": [20]}, "class.*", "class.*", "course_assignment.*"),
+    ],
+)
+def test_a_filter_that_some_of_the_events_have_no_field_for_names_those_that_have_it(filters, pattern, lacking, having):
+    (problem,) = problems(filters, pattern)
+
+    (name,) = filters
+    assert problem.startswith(f"{name}: there is none in ")
+    assert lacking in problem
+    assert having in problem.partition("Events that have one:")[2]
+
+
+@pytest.mark.parametrize("key", ["organization", "actor_kind", "first_occurrence"])
+def test_what_every_event_has_can_be_asked_of_all(key):
+    wanted = {"organization": [12], "actor_kind": ["user"], "first_occurrence": True}
+
+    criteria.check({key: wanted[key]}, catalogue.expand("*"))
+
+
+def test_every_mistake_is_told():
+    assert len(problems({"course": 1, "class": [None], "status_to": [61, 62], "x": []})) == 5
