@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_q",
     "rest_framework",
+    "django_filters",
     "tms_webhooks",
     "example_project.training",
 ]

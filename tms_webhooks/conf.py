@@ -137,6 +137,12 @@ class AppSettings:
         "Dotted path of the class that says who may do what with whose webhooks, in the API and in the admin.",
     )
 
+    # The management API
+    API_BODY_LIMIT = whole(262_144, "The largest body of a request to the API, in bytes.", least=1024)
+    API_PAGE_SIZE = whole(50, "How many rows a page of the API has where the caller asks for no number.", least=1)
+    API_PAGE_LIMIT = whole(100, "How many rows a caller may ask for at once.", least=1)
+    IDEMPOTENCY_HOURS = number(24.0, "For how long an answer is kept for its `Idempotency-Key`.", least=1.0)
+
     # Where requests may go
     ALLOWED_SCHEMES = strings(("https",), "URL schemes a webhook may use.")
     ALLOWED_PORTS: Setting[tuple[int, ...]] = Setting(

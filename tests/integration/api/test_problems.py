@@ -1,0 +1,259 @@
+"""What is wrong with a request is told field by field, as problem details, and nothing is half-created."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError
+
+from example_project.training.factories import UserFactory
+from tests.factories import WebhookFactory
+from tests.integration.api.people import client_of
+from tests.integration.api.test_webhooks import body_of
+from tms_webhooks.models import IdempotentRequest, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def refused(client, acme, problem):
+    """Try to make a webhook with these fields; return the faults by pointer. Nothing must have been made."""
+
+    def refused(**fields):
+        data = problem(client.post("/api/webhooks/", body_of(acme, **fields), format="json"), "invalid-request")
+        assert not Webhook.objects.exists()
+        return {fault["pointer"]: (fault["code"], fault["detail"]) for fault in data["errors"]}
+
+    return refused
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_name(refused):
+    assert refused(timeout_second=5) == {
+        "#/timeout_second": (
+            "unknown",
+            'There is no field \'timeout_second\' here. Did you mean "timeout_seconds" or "rate_limit_per_second"?',
+        )
+    }
+
+
+def test_an_unknown_field_of_a_subscription_is_told_with_its_place(refused):
+    faults = refused(subscriptions=[{"event_type": "class.*"}, {"event_type": "class.*", "filter": {}}])
+
+    assert faults == {
+        "#/subscriptions/1/filter": ("unknown", "There is no field 'filter' here. Did you mean \"filters\"?")
+    }
+
+
+def test_a_field_that_the_system_sets_is_refused(refused):
+    assert refused(failures=0) == {"#/failures": ("read_only", "It can't be set here; leave it out.")}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code", "detail"),
+    [
+        ("name", 5, "invalid", "It is a number; give a string."),
+        ("name", None, "null", "It is null; give a string."),
+        ("name", " ", "blank", "It is empty; give a text."),
+        ("timeout_seconds", "5", "invalid", "It is a string; give a whole number."),
+        ("timeout_seconds", 5.5, "invalid", "It is a number with a fraction; give a whole number."),
+        ("timeout_seconds", True, "invalid", "It is true; give a whole number."),
+        ("timeout_seconds", 31, "max_value", "It is too large; give at most 30."),
+        ("timeout_seconds", 10**400, "max_value", "It is too large; give at most 30."),
+        ("ordered", "yes", "invalid", "It is a string; give true or false."),
+        ("ordered", 1, "invalid", "It is a number; give true or false."),
+        ("rate_limit_per_second", [], "invalid", "It is a list; give a number."),
+        ("rate_limit_per_second", 10**400, "too_large", "It is too large; give a smaller number."),
+        ("verb", "TRACE", "invalid_choice", "'TRACE' is none of them; choose one of POST, PUT, PATCH, GET, DELETE."),
+        ("verb", 5, "invalid_choice", "A number is none of them; choose one of POST, PUT, PATCH, GET, DELETE."),
+        ("contacts", "ops@example.com", "not_a_list", "It is no list; give a list of strings."),
+        ("headers", "X-Key=1", "invalid", "It is a string; give an object of header names and values."),
+        (
+            "schedule",
+            [5, "soon"],
+            "delay",
+            "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800. Correct it or remove it.",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_what_would_be_right(refused, field, value, code, detail):
+    assert refused(**{field: value}) == {f"#/{field}": (code, detail)}
+
+
+def test_all_that_is_wrong_is_told_at_once(refused):
+    faults = refused(nam="CRM", verb="TRACE", ordered=1, subscriptions=[5, {"event_type": "class.cancled"}])
+
+    assert sorted(faults) == [
+        "#/nam",
+        "#/ordered",
+        "#/subscriptions/0",
+        "#/subscriptions/1/event_type",
+        "#/verb",
+    ]
+
+
+def test_what_is_missing_is_named(client, problem):
+    data = problem(client.post("/api/webhooks/", {}, format="json"), "invalid-request")
+
+    assert [fault["pointer"] for fault in data["errors"]] == ["#/organization", "#/name", "#/url"]
+    assert {fault["code"] for fault in data["errors"]} == {"required"}
+
+
+def test_an_unknown_event_is_told_the_nearest_names(refused):
+    code, detail = refused(subscriptions=[{"event_type": "class.cancled"}])["#/subscriptions/0/event_type"]
+
+    assert code == "invalid"
+    assert detail.startswith("There is no event class.cancled; choose one of those there are, such as class.cancelled")
+
+
+def test_a_header_is_told_by_its_name_and_never_by_its_value(refused):
+    faults = refused(headers={"Host": "s3cret", "X Key": "s3cret", "X-Line": "s3cret\nX-Other: 1", "X-Number": 5})
+
+    assert faults == {
+        "#/headers/Host": ("header_forbidden", "It is set by the system and can't be replaced; leave it out."),
+        "#/headers/X Key": ("header_name", "It is no header name; use letters, digits and hyphens only."),
+        "#/headers/X-Line": ("header_control_character", "Its value holds a control character; leave that out."),
+        "#/headers/X-Number": ("value", "It is a number; give a string, or null to remove the header."),
+    }
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://receiver.example.com/", "https://u:p@receiver.example.com/", "https://10.0.0.1/"]
+)
+def test_a_url_that_no_webhook_may_have_is_refused(refused, url):
+    (code, detail) = refused(url=url)["#/url"]
+
+    assert code == "unsafe_url"
+    assert "u:p" not in detail
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "169.254.169.254"])
+def test_a_url_that_leads_inside_is_refused_without_telling_where(refused, names, address):
+    names["receiver.example.com"] = address
+
+    (code, detail) = refused()["#/url"]
+
+    assert code == "unsafe_url"
+    assert detail.startswith(
+        "URL: the host 'receiver.example.com' leads to an address that webhooks may not call; use a"
+    )
+    assert address not in detail
+
+
+def test_a_url_whose_host_has_no_address_is_refused(refused):
+    assert refused(url="https://nowhere.example.com/")["#/url"] == (
+        "unsafe_url",
+        "URL: the host 'nowhere.example.com' has no address; check its spelling, or try again later.",
+    )
+
+
+def test_a_content_is_checked_against_the_events(refused):
+    faults = refused(format="custom", content="{data.user.nickname}", subscriptions=[{"event_type": "class.cancelled"}])
+
+    assert list(faults) == ["#/content"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"name": ', "The body is not JSON: Expecting value at line 1, column 10."),
+        (b"\xff\xfe{}", "The body is not JSON: it is not UTF-8."),
+        (b'{"name": NaN}', "The body is not JSON: NaN is no number there."),
+        (b"[" * 100_000, "The body is not JSON: it is nested too deep."),
+        (b'{"name": ' + b"1" * 5000 + b"}", "The body is not JSON: a number has too many digits."),
+        (b"[]", "The body is JSON, and not an object; send one, such as {}."),
+        (b'{"name": "A", "name": "B"}', "The body has 'name' twice in one object; name it once."),
+        (b'{"name": "\\u0000"}', "The body has a character that can't be kept: NUL, or half of a pair."),
+        (b'{"name": "\\ud800"}', "The body has a character that can't be kept: NUL, or half of a pair."),
+        (b'{"name": 1e999}', "The body has a number that is too large."),
+    ],
+)
+def test_a_malformed_body_is_refused(client, problem, body, reason):
+    response = client.post("/api/webhooks/", body, content_type="application/json")
+
+    assert problem(response, "malformed-body")["detail"] == reason
+    assert not Webhook.objects.exists()
+
+
+def test_the_place_of_a_character_that_can_not_be_kept_is_told(client, problem):
+    body = b'{"subscriptions": [{"filters": {"a/b": "\\u0000"}}]}'
+
+    data = problem(client.post("/api/webhooks/", body, content_type="application/json"), "malformed-body")
+
+    assert data["errors"][0]["pointer"] == "#/subscriptions/0/filters/a~1b"
+
+
+def test_a_huge_body_is_refused(client, problem, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "API_BODY_LIMIT": 2048}
+    body = b'{"name": "' + b"x" * 2048 + b'"}'
+
+    data = problem(client.post("/api/webhooks/", body, content_type="application/json"), "body-too-large")
+
+    assert data["detail"] == "The body has more than 2048 bytes; send less."
+
+
+def test_a_body_of_another_kind_is_refused(client, problem):
+    response = client.post("/api/webhooks/", "<webhook/>", content_type="text/xml")
+
+    problem(response, "unsupported-media-type")
+
+
+def test_an_answer_of_another_kind_is_refused(client, problem):
+    problem(client.get("/api/webhooks/", HTTP_ACCEPT="text/html"), "not-acceptable")
+
+
+def test_a_method_that_there_is_not_is_refused(client, problem):
+    response = client.put("/api/webhooks/", {}, format="json")
+
+    problem(response, "method-not-allowed")
+    assert response["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("query", ["?statsu=1", "?page_sizes=5"])
+def test_an_unknown_parameter_is_refused(client, problem, query):
+    data = problem(client.get(f"/api/webhooks/{query}"), "invalid-request")
+
+    (fault,) = data["errors"]
+    assert (fault["parameter"], fault["code"]) == (query[1:-2], "unknown")
+
+
+@pytest.mark.parametrize(
+    "query", ["?enabled=perhaps", "?ordering=url", "?format=xml", "?page_size=0", "?page_size=101", "?page_size=x"]
+)
+def test_a_parameter_that_means_nothing_is_refused(client, problem, query):
+    data = problem(client.get(f"/api/webhooks/{query}"), "invalid-request")
+
+    assert data["errors"][0]["parameter"] == query[1:].partition("=")[0]
+
+
+def test_who_is_nobody_is_told_to_sign_in(client, problem):
+    client.logout()
+
+    response = client.get("/api/webhooks/")
+
+    assert problem(response, "not-authenticated")["detail"] == "Authentication credentials were not provided."
+    assert response["WWW-Authenticate"]
+
+
+def test_who_has_no_organization_is_refused(problem):
+    data = problem(client_of(UserFactory(organization=None)).get("/api/webhooks/"), "forbidden")
+
+    assert data["detail"] == "Your account or key has access to no organization's webhooks."
+
+
+def test_what_is_not_there_is_a_problem_too(client, problem):
+    problem(client.get("/api/webhooks/999999999999999999/"), "not-found")
+
+
+def test_a_database_that_is_too_busy_asks_for_another_try(client, acme, problem, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OperationalError("database is locked: UPDATE secret")
+
+    monkeypatch.setattr("tms_webhooks.api.views.webhooks.health.delete", refuse)
+    webhook = WebhookFactory(organization=acme)
+
+    response = client.delete(f"/api/webhooks/{webhook.pk}/")
+
+    assert problem(response, "unavailable")["detail"] == "The database is too busy or away; nothing was changed."
+    assert response["Retry-After"] == "5"
+    webhook.refresh_from_db()
+    assert webhook.deleted_at is None
+    assert not IdempotentRequest.objects.exists()

@@ -1,0 +1,190 @@
+"""Webhooks over the API: made whole in one call, changed field by field, deleted without their log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://receiver.example.com/hook"
+
+
+def body_of(organization, **fields):
+    return {"organization": organization.pk, "name": "CRM", "url": URL, **fields}
+
+
+def test_a_webhook_is_made_with_its_subscriptions_in_one_call(client, acme):
+    body = body_of(
+        acme,
+        headers={"Authorization": "Basic hunter2", "X-Key": "1"},
+        contacts=["ops@example.com", "boss@example.com"],
+        schedule=[5, 60],
+        subscriptions=[
+            {"event_type": "class.cancelled"},
+            {"event_type": "course_assignment.expiring", "more_than_days": 3, "less_than_days": 14},
+        ],
+    )
+
+    response = client.post("/api/webhooks/", body, format="json")
+
+    assert response.status_code == 201, response.content
+    webhook = Webhook.objects.get()
+    assert response["Location"] == f"http://testserver/api/webhooks/{webhook.pk}/"
+    assert (webhook.organization, webhook.name, webhook.schedule) == (acme, "CRM", [5, 60])
+    assert reveal(webhook.headers) == "Authorization=Basic hunter2\nX-Key=1"
+    assert webhook.contacts == "ops@example.com\nboss@example.com"
+    assert list(webhook.subscriptions.values_list("event_type", "less_than_days")) == [
+        ("class.cancelled", None),
+        ("course_assignment.expiring", 14.0),
+    ]
+
+
+def test_the_answer_has_the_secret_and_no_other_one_has(client, acme, clock):
+    response = client.post("/api/webhooks/", body_of(acme), format="json")
+
+    webhook = Webhook.objects.get()
+    assert [response.json()["secret"]] == webhook.signing_secrets(clock())
+    assert "secret" not in client.get(f"/api/webhooks/{webhook.pk}/").json()
+    assert "whsec_" not in client.get("/api/webhooks/").content.decode()
+    assert "whsec_" not in client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "HR"}, format="json").content.decode()
+
+
+def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
+    webhook = WebhookFactory(organization=acme, name="CRM", headers="X-Key=s3cret", events=["class.*"])
+
+    data = client.get(f"/api/webhooks/{webhook.pk}/").json()
+
+    subscription = webhook.subscriptions.get()
+    assert data == {
+        "id": str(webhook.pk),
+        "organization": acme.pk,
+        "name": "CRM",
+        "url": URL,
+        "verb": "POST",
+        "headers": {"X-Key": "••••"},
+        "format": "standard",
+        "payload": "full",
+        "content": "",
+        "payload_version": None,
+        "audience": "owner",
+        "include_children": False,
+        "delay_seconds": 0,
+        "timeout_seconds": 20,
+        "max_retries": None,
+        "schedule": "",
+        "max_in_flight": None,
+        "ordered": False,
+        "rate_limit_per_second": None,
+        "error_action": "log",
+        "contacts": [],
+        "subscriptions": [
+            {
+                "id": str(subscription.pk),
+                "event_type": "class.*",
+                "more_than_days": None,
+                "less_than_days": None,
+                "filters": {},
+                "condition": None,
+            }
+        ],
+        "enabled": True,
+        "state": "enabled",
+        "disabled_reason": "",
+        "disabled_at": None,
+        "failures": 0,
+        "failing_since": None,
+        "succeeded_at": None,
+        "paused_until": None,
+        "created_at": data["created_at"],
+        "updated_at": data["updated_at"],
+    }
+    assert data["created_at"].endswith("Z")
+
+
+def test_a_webhook_can_be_made_disabled(client, acme):
+    response = client.post("/api/webhooks/", body_of(acme, enabled=False), format="json")
+
+    data = response.json()
+    assert (data["enabled"], data["state"], data["disabled_reason"]) == (False, "disabled", "admin")
+
+
+def test_a_change_leaves_alone_what_it_does_not_name(client, acme):
+    webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret", timeout_seconds=7, events=["class.*"])
+
+    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "HR"}, format="json")
+
+    assert (response.status_code, response.json()["name"]) == (200, "HR")
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.timeout_seconds, reveal(webhook.headers)) == ("HR", 7, "X-Key=s3cret")
+    assert webhook.subscriptions.count() == 1
+
+
+def test_headers_are_merged_null_removes_one_and_the_mask_keeps_one(client, acme):
+    webhook = WebhookFactory(organization=acme, headers="A=1\nB=2\nC=3")
+
+    response = client.patch(
+        f"/api/webhooks/{webhook.pk}/", {"headers": {"a": "••••", "B": None, "D": "4=4"}}, format="json"
+    )
+
+    assert response.json()["headers"] == {"A": "••••", "C": "••••", "D": "••••"}
+    webhook.refresh_from_db()
+    assert reveal(webhook.headers) == "A=1\nC=3\nD=4=4"
+
+
+def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
+    webhook = WebhookFactory(organization=acme)
+    delivery = write_delivery(webhook, now=clock())
+
+    response = client.delete(f"/api/webhooks/{webhook.pk}/")
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert client.get(f"/api/webhooks/{webhook.pk}/").status_code == 404
+    assert client.get("/api/webhooks/").json()["results"] == []
+    assert Delivery.objects.get(pk=delivery.pk).status == DeliveryStatus.CANCELLED
+
+
+def test_a_list_can_be_filtered_and_ordered(client, acme):
+    for name, enabled in (("B", True), ("A", False), ("C", True)):
+        WebhookFactory(organization=acme, name=name, enabled=enabled)
+
+    def names(query: str) -> list[str]:
+        return [row["name"] for row in client.get(f"/api/webhooks/{query}").json()["results"]]
+
+    assert names("") == ["A", "B", "C"]
+    assert names("?ordering=-created_at") == ["C", "A", "B"]
+    assert names("?enabled=true") == ["B", "C"]
+    assert names("?name=b") == ["B"]
+    assert names(f"?organization={acme.pk}&ordering=-name") == ["C", "B", "A"]
+
+
+def test_who_made_changed_and_deleted_a_webhook_is_written_down(client, acme, alice):
+    client.post("/api/webhooks/", body_of(acme, headers={"X-Key": "s3cret"}), format="json")
+    webhook = Webhook.objects.get()
+    client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "CRM"}, format="json")
+    client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "HR", "headers": {"X-Key": "0ther"}}, format="json")
+    client.delete(f"/api/webhooks/{webhook.pk}/")
+
+    deleted, updated, created = AuditEntry.objects.all()
+    assert {(entry.actor_kind, entry.actor_id) for entry in (created, updated, deleted)} == {("user", str(alice.pk))}
+    assert (created.action, updated.action, deleted.action) == ("webhook.created", "webhook.updated", "webhook.deleted")
+    assert updated.changes == {"headers": {"from": "••••", "to": "••••"}, "name": {"from": "CRM", "to": "HR"}}
+    assert "s3cret" not in str(created.changes)
+
+
+def test_nothing_is_half_made(client, acme, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(Subscription.objects, "create", fail)
+
+    with pytest.raises(RuntimeError):
+        client.post("/api/webhooks/", body_of(acme, subscriptions=[{"event_type": "class.*"}]), format="json")
+
+    assert not Webhook.objects.exists()
+    assert not AuditEntry.objects.exists()

@@ -1,0 +1,143 @@
+"""A webhook, with its subscriptions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+from rest_framework import serializers
+
+from tms_webhooks.api.problems import Fault, UnknownReference
+from tms_webhooks.api.serializers.bases import RowSerializer
+from tms_webhooks.api.serializers.fields import KeyField
+from tms_webhooks.api.serializers.lines import HeadersField, LinesField
+from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
+from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import Action
+from tms_webhooks.delivery import rendering
+from tms_webhooks.models import Webhook
+
+# Its class is generic for the type checker alone.
+if TYPE_CHECKING:
+    _RelatedField = serializers.PrimaryKeyRelatedField[Any]
+else:
+    _RelatedField = serializers.PrimaryKeyRelatedField
+
+STATES = ("enabled", "paused", "disabled")
+
+
+class OrganizationField(_RelatedField):
+    """An organization by the host's own key: one that the caller may view, and no other one is there."""
+
+    def get_queryset(self) -> Any:
+        """Return the caller's organizations."""
+        view = self.context["view"]
+        return view.policy.organizations(view.request, Action.VIEW)
+
+    def fail(self, key: str, **kwargs: Any) -> Any:
+        """Raise `UnknownReference` for what can't be found, in the same words whyever that is."""
+        if key in {"does_not_exist", "incorrect_type"}:
+            detail = "There is no such organization; name one of yours by its id."
+            fault = Fault("pointer", "#/organization", "unknown", detail)
+            raise UnknownReference("The organization is not there.", faults=[fault])
+        super().fail(key, **kwargs)
+
+
+class WebhookSerializer(RowSerializer):
+    """A webhook. Its secret is no field of it."""
+
+    id = KeyField()
+    organization = OrganizationField(queryset=Webhook.objects.none())
+    headers = HeadersField(required=False)
+    contacts = LinesField(required=False)
+    state = serializers.SerializerMethodField()
+    subscriptions: Any = serializers.ListSerializer(
+        child=SubscriptionSerializer(), required=False, max_length=MOST_SUBSCRIPTIONS
+    )
+
+    read_only_remedies = {
+        "organization": "a webhook stays with its organization",
+        "enabled": "POST to its enable/ or disable/",
+        "subscriptions": "change them at its subscriptions/",
+    }
+
+    class Meta:
+        model = Webhook
+        set_once = ("organization", "enabled", "subscriptions")
+        own = (
+            "disabled_reason",
+            "disabled_at",
+            "failures",
+            "failing_since",
+            "succeeded_at",
+            "paused_until",
+            "created_at",
+            "updated_at",
+        )
+        fields = (
+            "id",
+            "organization",
+            "name",
+            "url",
+            "verb",
+            "headers",
+            "format",
+            "payload",
+            "content",
+            "payload_version",
+            "audience",
+            "include_children",
+            "delay_seconds",
+            "timeout_seconds",
+            "max_retries",
+            "schedule",
+            "max_in_flight",
+            "ordered",
+            "rate_limit_per_second",
+            "error_action",
+            "contacts",
+            "subscriptions",
+            "enabled",
+            "state",
+            *own,
+        )
+        read_only_fields = own
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields; some can be set only when a webhook is made."""
+        fields = super().get_fields()
+        if isinstance(self.instance, Webhook):
+            for name in self.Meta.set_once:
+                fields[name].read_only = True
+        return fields
+
+    def get_state(self, webhook: Webhook) -> str:
+        """Return whether it gets requests now."""
+        if not webhook.enabled:
+            return "disabled"
+        return "enabled" if webhook.is_awake(timezone.now()) else "paused"
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Check the webhook as it would be, content and URL against the events that it subscribes to."""
+        values = dict(attrs)
+        subscriptions = values.pop("subscriptions", None)
+        if subscriptions is not None:
+            self._patterns = [subscription["event_type"] for subscription in subscriptions]
+        elif isinstance(self.instance, Webhook):
+            self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
+        row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
+        self.validated_row(row, values)
+        return attrs
+
+    _patterns: Iterable[str] = ()
+
+    def check(self, row: Any) -> None:
+        """Check what is sent: right for any event at all, and for those that are chosen."""
+        chosen = dict.fromkeys(event_type for pattern in self._patterns for event_type in registry.expand(pattern))
+        problems = rendering.problems_of(row, registry.all_types())
+        if problems is None and chosen:
+            problems = rendering.problems_of(row, list(chosen))
+        if problems is not None:
+            raise problems

@@ -1,0 +1,3 @@
+"""The resources, a module for each noun."""
+
+from __future__ import annotations

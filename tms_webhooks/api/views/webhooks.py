@@ -1,0 +1,105 @@
+"""Webhooks: the collection, and one of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils import timezone
+from rest_framework import mixins, status
+from rest_framework.response import Response
+
+from tms_webhooks.api.filtersets import WebhookFilterSet
+from tms_webhooks.api.preconditions import etag_of, require_match
+from tms_webhooks.api.reach import require_reachable
+from tms_webhooks.api.serializers.webhooks import WebhookSerializer
+from tms_webhooks.api.views.bases import ResourceViewSet
+from tms_webhooks.choices import Action, AuditAction, DisabledReason
+from tms_webhooks.delivery import health
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audit import differences
+
+
+class WebhookViewSet(mixins.ListModelMixin, ResourceViewSet):
+    """Webhooks. A deleted one is not there, though its log is."""
+
+    queryset = Webhook.objects.existing().prefetch_related("subscriptions")
+    serializer_class = WebhookSerializer
+    filterset_class = WebhookFilterSet
+    ordering = ("name", "pk")
+    needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
+
+    def create(self, request: Any) -> Response:
+        """Make a webhook with its subscriptions. The answer has its secret, which is never shown again."""
+        require_reachable(request.data.get("url"))
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        self.require(Action.MANAGE, serializer.validated_data["organization"])
+        return self.commit(lambda: self._create(serializer.validated_data))
+
+    def retrieve(self, request: Any, pk: str) -> Response:
+        """Return one webhook."""
+        return self._answer(self.get_object())
+
+    def partial_update(self, request: Any, pk: str) -> Response:
+        """Change what is named, and leave alone what is not."""
+        self.get_object()
+        require_reachable(request.data.get("url"))
+        return self.commit(self._update)
+
+    def destroy(self, request: Any, pk: str) -> Response:
+        """Delete a webhook, and call off what waits for it. Its deliveries stay in the log."""
+        return self.commit(self._delete)
+
+    def locked(self) -> Webhook:
+        """Return the webhook of the address, locked, and as the caller's ``If-Match`` wants it."""
+        webhook: Webhook = self.get_object()
+        Webhook.objects.select_for_update().get(pk=webhook.pk)
+        # Read anew: what another writer did while we waited for the lock counts.
+        webhook = self.get_object()
+        require_match(self.request, webhook)
+        return webhook
+
+    def _create(self, values: Mapping[str, Any]) -> Response:
+        now = timezone.now()
+        subscriptions = values.get("subscriptions", ())
+        webhook = Webhook(**{name: value for name, value in values.items() if name != "subscriptions"})
+        if not webhook.enabled:
+            webhook.disabled_reason, webhook.disabled_at = DisabledReason.ADMIN, now
+        webhook.save()
+        for one in subscriptions:
+            Subscription.objects.create(webhook=webhook, **one)
+        told = [one["event_type"] for one in subscriptions]
+        self.audit(
+            AuditAction.WEBHOOK_CREATED, webhook, changes={**differences(None, webhook), "subscriptions": {"to": told}}
+        )
+        (secret,) = webhook.signing_secrets(now)
+        response = self._answer(self.get_queryset().get(pk=webhook.pk), status.HTTP_201_CREATED, secret=secret)
+        response["Location"] = self.address_of("webhook-detail", pk=webhook.pk)
+        return response
+
+    def _update(self) -> Response:
+        webhook = self.locked()
+        before = copy.copy(webhook)
+        serializer = self.get_serializer(webhook, data=self.request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        for name, value in serializer.validated_data.items():
+            setattr(webhook, name, value)
+        changes = differences(before, webhook)
+        if changes:
+            webhook.save(update_fields=[*changes, "updated_at"])
+            self.audit(AuditAction.WEBHOOK_UPDATED, webhook, changes=changes)
+        return self._answer(self.get_queryset().get(pk=webhook.pk))
+
+    def _delete(self) -> Response:
+        webhook = self.locked()
+        health.delete(webhook, now=timezone.now())
+        self.audit(AuditAction.WEBHOOK_DELETED, webhook)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _answer(self, webhook: Webhook, code: int = status.HTTP_200_OK, *, secret: str | None = None) -> Response:
+        data = self.get_serializer(webhook).data
+        if secret is not None:
+            data = {**data, "secret": secret}
+        return Response(data, status=code, headers={"ETag": etag_of(webhook)})

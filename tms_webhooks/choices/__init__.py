@@ -1,0 +1,59 @@
+"""Statuses and other closed lists, each member with a sentence, a module for each concern."""
+
+from __future__ import annotations
+
+from tms_webhooks.choices.access import Action, ActorKind, AuditAction
+from tms_webhooks.choices.deliveries import (
+    AttemptResult,
+    DelayReason,
+    DeliveryStatus,
+    ErrorClass,
+    JobKind,
+    JobStatus,
+    Lane,
+    TotalSpan,
+)
+from tms_webhooks.choices.training import (
+    AssignmentCompletion,
+    AssignmentStatus,
+    ClassStatus,
+    CompletionStatus,
+    DeliveryType,
+    EnrollmentStatus,
+)
+from tms_webhooks.choices.webhooks import (
+    Audience,
+    DisabledReason,
+    ErrorAction,
+    FieldPrivacy,
+    PayloadDetail,
+    PayloadFormat,
+    Verb,
+)
+
+__all__ = [
+    "Action",
+    "ActorKind",
+    "AssignmentCompletion",
+    "AssignmentStatus",
+    "AttemptResult",
+    "Audience",
+    "AuditAction",
+    "ClassStatus",
+    "CompletionStatus",
+    "DelayReason",
+    "DeliveryStatus",
+    "DeliveryType",
+    "DisabledReason",
+    "EnrollmentStatus",
+    "ErrorAction",
+    "ErrorClass",
+    "FieldPrivacy",
+    "JobKind",
+    "JobStatus",
+    "Lane",
+    "PayloadDetail",
+    "PayloadFormat",
+    "TotalSpan",
+    "Verb",
+]

@@ -1,0 +1,70 @@
+"""Requests that came with an idempotency key, and how they were answered."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.conf import app_settings
+from tms_webhooks.models.encryption import EncryptedTextField
+
+ABANDONED_AFTER = timedelta(minutes=2)
+"""A request that was not answered by then died with its process: a test send, the slowest, takes half a minute."""
+
+
+class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
+    """Requests by whether their key is still taken."""
+
+    def outdated(self, now: datetime) -> IdempotentRequestQuerySet:
+        """Keep those whose key may be used anew: answered long ago, or never."""
+        kept_since = now - timedelta(hours=app_settings.IDEMPOTENCY_HOURS)
+        return self.filter(
+            Q(created_at__lt=kept_since) | Q(status_code__isnull=True, created_at__lt=now - ABANDONED_AFTER)
+        )
+
+
+class IdempotentRequest(models.Model):
+    """One request with an idempotency key. Without a ``status_code`` it is under way.
+
+    The answer is encrypted, because it may hold the secret of a new webhook.
+    """
+
+    digest = models.CharField(_("digest"), max_length=64, unique=True)
+    fingerprint = models.CharField(_("fingerprint"), max_length=64)
+    created_at = models.DateTimeField(_("created at"), db_index=True)
+    status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
+    headers = models.JSONField(_("headers"), default=dict)
+    answer = EncryptedTextField(_("answer"), blank=True, default="")
+
+    objects = IdempotentRequestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("idempotent request")
+        verbose_name_plural = _("idempotent requests")
+
+    def __str__(self) -> str:
+        return f"request {self.pk}"
+
+    def finish(self, *, status_code: int, headers: dict[str, Any], answer: str) -> None:
+        """Keep the answer, in the transaction of what was done."""
+        self.status_code, self.headers, self.answer = status_code, headers, answer
+        self.save(update_fields=["status_code", "headers", "answer"])
+
+    def release(self) -> None:
+        """Give the key back: nothing was done."""
+        type(self).objects.filter(pk=self.pk, status_code__isnull=True).delete()
+
+
+def digest_of(*parts: str | bytes) -> str:
+    """Return one digest of several parts, none of which can run into the next."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(b"%d:" % len(raw))
+        digest.update(raw)
+    return digest.hexdigest()
