@@ -89,8 +89,16 @@ def actor_of(request: HttpRequest) -> Actor:
     if user is None or not user.is_authenticated:
         return SYSTEM
     # A session of the same user means a person at a page; any other authentication means a program at the API.
-    session: Any = getattr(request, "session", None)
-    if session is None or session.get(SESSION_KEY) != user._meta.pk.value_to_string(user):
+    if not _has_session(user, getattr(request, "session", None)):
         return Actor(ActorKind.API.value, str(user.pk), str(user))
     kind = ActorKind.ADMINISTRATOR if getattr(user, "is_staff", False) else ActorKind.USER
     return Actor(kind.value, str(user.pk), str(user))
+
+
+def _has_session(user: Any, session: Any) -> bool:
+    # Who comes with a key or a token alone need not be a model.
+    return (
+        session is not None
+        and hasattr(user, "_meta")
+        and session.get(SESSION_KEY) == user._meta.pk.value_to_string(user)
+    )

@@ -12,13 +12,15 @@ from tms_webhooks.choices import Action
 
 
 class TrainingPolicy(AccessPolicy):
-    """An operator works for all organizations, everybody else for their own and those below it."""
+    """An operator works for all organizations, an administrator and a key for their own and those below it."""
 
     def organizations(self, request: Any, action: Action) -> QuerySet[Organization]:
         """Return the organizations in which the caller may do ``action``: here the same for all of them."""
         user = getattr(request, "user", None)
-        if getattr(user, "is_superuser", False) and user.is_active:
+        if user is None or not user.is_active or not user.is_staff or getattr(user, "disabled", False):
+            return Organization.objects.none()
+        if user.is_superuser:
             return Organization.objects.all()
-        home = getattr(user, "organization", None)
+        home = user.organization
         family = [] if home is None else home.with_descendants()
         return Organization.objects.filter(pk__in=[organization.pk for organization in family])

@@ -6,6 +6,7 @@ from example_project.training.models.achievements import Achievement, UserAchiev
 from example_project.training.models.classes import ClassEnrollment, Classroom, TrainingClass
 from example_project.training.models.courses import Activity, Course
 from example_project.training.models.feedback import CourseFeedback
+from example_project.training.models.keys import ApiKey
 from example_project.training.models.learning_paths import LearningPath, LearningPathCourse
 from example_project.training.models.organizations import Company, Organization
 from example_project.training.models.people import User
@@ -24,6 +25,7 @@ __all__ = [
     "Achievement",
     "Activity",
     "ActivityResult",
+    "ApiKey",
     "ClassEnrollment",
     "Classroom",
     "Company",

@@ -35,6 +35,6 @@ def client_of(user: User) -> APIClient:
 
 def member_of(organization: Organization, *, may_not: tuple[str, ...] = ()) -> User:
     """Return a user of an organization, who may do everything there but what is named."""
-    user = UserFactory(organization=organization)
+    user = UserFactory(organization=organization, is_staff=True)
     denied[user.pk] = set(may_not)
     return user

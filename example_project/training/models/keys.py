@@ -1,0 +1,18 @@
+"""Keys with which the systems of an organization call the API."""
+
+from __future__ import annotations
+
+from django.db import models
+from rest_framework_api_key.models import AbstractAPIKey
+
+from example_project.training.models.organizations import Organization
+
+
+class ApiKey(AbstractAPIKey):
+    """A key of one organization. Only a hash of it is stored: whoever loses it gets a new one."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_keys")
+
+    class Meta(AbstractAPIKey.Meta):
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
