@@ -53,7 +53,14 @@ class UnknownEventType(WebhooksError, LookupError):
 
 
 class ReplayError(WebhooksError, ValueError):
-    """A resend, recovery or replay that can't be done; the message says what can."""
+    """A resend, recovery or replay that can't be done; the message says what can.
+
+    ``field`` names what was asked for wrongly; without it things stand so that nothing could be asked for.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class CursorError(WebhooksError, ValueError):

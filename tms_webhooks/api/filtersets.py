@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import Any
 
 import django_filters
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
 
-from tms_webhooks import choices
+from tms_webhooks import choices, event_names
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.event import PUBLIC_PREFIX
+
+EVENT_ID = re.compile(rf"{PUBLIC_PREFIX}[0-9a-f]{{32}}")
 
 
 def visible_organizations(request: Any) -> Any:
@@ -31,6 +38,18 @@ def truth_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
     )
 
 
+def moment_filter(field: str, lookup: str) -> filters.IsoDateTimeFilter:
+    """Return a filter by a moment, as 2026-11-24T15:04:05Z."""
+    return filters.IsoDateTimeFilter(field_name=field, lookup_expr=lookup)
+
+
+def require_pattern(value: str) -> None:
+    """Refuse a pattern that means no event."""
+    if not event_names.is_pattern_known(value):
+        nearest = event_names.did_you_mean(event_names.nearest_patterns(value))
+        raise ValidationError(f"There is no such event.{nearest}", code="unknown")
+
+
 class WebhookFilterSet(filters.FilterSet):
     """Webhooks by whose they are and what they want."""
 
@@ -39,3 +58,55 @@ class WebhookFilterSet(filters.FilterSet):
     name = filters.CharFilter(lookup_expr="icontains")
     format = filters.ChoiceFilter(choices=choices.PayloadFormat.choices)
     ordering = django_filters.OrderingFilter(fields=("name", "created_at"))
+
+
+class OfWebhookFilterSet(filters.FilterSet):
+    """Rows of webhooks, by the webhook and by whose it is."""
+
+    webhook = filters.ModelChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
+
+
+class DeliveryFilterSet(OfWebhookFilterSet):
+    """Deliveries by whose they are, where they stand and what they tell."""
+
+    organization = filters.ModelChoiceFilter(
+        field_name="webhook__organization",
+        queryset=visible_organizations,  # type: ignore[arg-type]
+    )
+    status = filters.MultipleChoiceFilter(choices=choices.DeliveryStatus.choices)
+    error_class = filters.ChoiceFilter(choices=choices.ErrorClass.choices)
+    event_type = filters.CharFilter(method="by_event_type", validators=[require_pattern])
+    event = filters.CharFilter(
+        method="by_event", validators=[RegexValidator(EVENT_ID, "Give an event's id, evt_ and 32 hexadecimal digits.")]
+    )
+    created_after = moment_filter("created_at", "gte")
+    created_before = moment_filter("created_at", "lt")
+    ordering = django_filters.OrderingFilter(fields=(("id", "created_at"),))
+
+    def by_event_type(self, queryset: Any, name: str, value: str) -> Any:
+        """Keep those that tell what a name or pattern means."""
+        return queryset.filter(event__type__in=event_names.matching(value))
+
+    def by_event(self, queryset: Any, name: str, value: str) -> Any:
+        """Keep those that tell of one event."""
+        return queryset.filter(event__uid=uuid.UUID(hex=value.removeprefix(PUBLIC_PREFIX)))
+
+
+class JobFilterSet(OfWebhookFilterSet):
+    """Jobs by their webhook, and where they stand."""
+
+    status = filters.MultipleChoiceFilter(choices=choices.JobStatus.choices)
+    kind = filters.ChoiceFilter(choices=choices.JobKind.choices)
+    ordering = django_filters.OrderingFilter(fields=(("id", "created_at"),))
+
+
+class AuditFilterSet(OfWebhookFilterSet):
+    """Entries of the audit log by whose they are, who did it, and what."""
+
+    organization = filters.ModelChoiceFilter(queryset=visible_organizations)  # type: ignore[arg-type]
+    action = filters.MultipleChoiceFilter(choices=choices.AuditAction.choices)
+    actor_kind = filters.ChoiceFilter(choices=choices.ActorKind.choices)
+    actor_id = filters.CharFilter(max_length=64)
+    after = moment_filter("at", "gte")
+    before = moment_filter("at", "lt")
+    ordering = django_filters.OrderingFilter(fields=(("id", "at"),))

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
+from tms_webhooks.api.views.audit import AuditViewSet
+from tms_webhooks.api.views.bases import KEY
+from tms_webhooks.api.views.deliveries import DeliveryViewSet
+from tms_webhooks.api.views.event_types import EventTypeViewSet
+from tms_webhooks.api.views.jobs import JobViewSet
+from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 
 app_name = "tms_webhooks"
 
 router = SimpleRouter()
 router.register("webhooks", WebhookViewSet, basename="webhook")
+router.register(f"webhooks/(?P<webhook_id>{KEY})/subscriptions", SubscriptionViewSet, basename="subscription")
+router.register("event-types", EventTypeViewSet, basename="event-type")
+router.register("deliveries", DeliveryViewSet, basename="delivery")
+router.register("jobs", JobViewSet, basename="job")
+router.register("audit", AuditViewSet, basename="audit")
 
 urlpatterns = router.urls

@@ -33,7 +33,7 @@ class EventType:
     ``name`` is "noun.verb_in_the_past"; ``summary`` is one sentence for people; ``sample`` is the ``data`` of an example
     and ``sample_previous`` its old values, both nested. ``extra`` are fields that only this type has, ``needs`` the names
     of optional fields of the noun without which this type would say nothing. Raise ``version`` only for a change that
-    breaks a receiver; adding a field doesn't.
+    breaks a receiver; adding a field doesn't. A ``deprecated`` type is told still, and nobody should begin to want it.
     """
 
     name: str
@@ -45,6 +45,7 @@ class EventType:
     extra: tuple[Field, ...] = ()
     needs: tuple[str, ...] = ()
     sample_actor: ActorKind = ActorKind.ADMINISTRATOR
+    deprecated: bool = False
 
     def __post_init__(self) -> None:
         refuse_conflicts((*self.noun.fields, *self.extra), owner=f'event type "{self.name}"')

@@ -199,20 +199,24 @@ def _range(
     """Return the range, which ends now at the latest; raise `ReplayError` where there can't be such a one."""
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and timezone.is_naive(moment):
-            raise ReplayError(f"{name} has no time zone; give one, as in 2026-11-24T15:00:00Z.")
+            raise ReplayError(f"{name} has no time zone; give one, as in 2026-11-24T15:00:00Z.", field=name)
     until = min(until or now, now)
     longest = timedelta(days=app_settings.RECOVER_DAYS)
     if since is None:
         if kind == JobKind.RECOVER:
-            raise ReplayError(f"since is missing; a recovery takes a time range of at most {longest.days} days.")
+            raise ReplayError(
+                f"since is missing; a recovery takes a time range of at most {longest.days} days.", field="since"
+            )
         return None, until
     if since >= until:
         raise ReplayError(
-            f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; give an earlier one."
+            f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; give an earlier one.",
+            field="since",
         )
     if kind == JobKind.RECOVER and until - since > longest:
         raise ReplayError(
             f"since is {(until - since) / timedelta(days=1):.1f} days before until; "
-            f"the longest range is {longest.days} days."
+            f"the longest range is {longest.days} days.",
+            field="since",
         )
     return since, until

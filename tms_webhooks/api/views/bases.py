@@ -94,6 +94,12 @@ class ResourceViewSet(_GenericViewSet):
             row = getattr(row, name)
         return getattr(row, f"{last}_id")
 
+    def read(self, serializer_class: Any) -> dict[str, Any]:
+        """Return what the body asks for, by a serializer of it; raise ``ValidationError`` with all that is wrong."""
+        serializer = serializer_class(data=self.request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
     def commit(self, work: Callable[[], Response]) -> Response:
         """Do ``work`` in one transaction, with the answer that its idempotency key keeps, and return the answer."""
         with transaction.atomic(using=router.db_for_write(Webhook)):
@@ -112,7 +118,7 @@ class ResourceViewSet(_GenericViewSet):
             changes=changes,
         )
 
-    def address_of(self, name: str, **kwargs: Any) -> str:
+    def address_of(self, name: str, /, **kwargs: Any) -> str:
         """Return the whole address of another resource, such as ``job-detail``, wherever the host has put this API."""
         match: Any = self.request.resolver_match
         return reverse(":".join([*match.namespaces, name]), kwargs=kwargs, request=self.request)

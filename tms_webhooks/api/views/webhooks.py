@@ -11,24 +11,25 @@ from rest_framework import mixins, status
 from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import WebhookFilterSet
-from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.reach import require_reachable
-from tms_webhooks.api.serializers.webhooks import WebhookSerializer
-from tms_webhooks.api.views.bases import ResourceViewSet
+from tms_webhooks.api.views.webhook_verbs import WebhookVerbs
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.delivery import health
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 
 
-class WebhookViewSet(mixins.ListModelMixin, ResourceViewSet):
+class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
     """Webhooks. A deleted one is not there, though its log is."""
 
-    queryset = Webhook.objects.existing().prefetch_related("subscriptions")
-    serializer_class = WebhookSerializer
     filterset_class = WebhookFilterSet
     ordering = ("name", "pk")
-    needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
+    needs = {
+        **WebhookVerbs.needs,
+        "create": Action.MANAGE,
+        "partial_update": Action.MANAGE,
+        "destroy": Action.MANAGE,
+    }
 
     def create(self, request: Any) -> Response:
         """Make a webhook with its subscriptions. The answer has its secret, which is never shown again."""
@@ -40,7 +41,7 @@ class WebhookViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     def retrieve(self, request: Any, pk: str) -> Response:
         """Return one webhook."""
-        return self._answer(self.get_object())
+        return self.answer(self.get_object())
 
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change what is named, and leave alone what is not."""
@@ -51,15 +52,6 @@ class WebhookViewSet(mixins.ListModelMixin, ResourceViewSet):
     def destroy(self, request: Any, pk: str) -> Response:
         """Delete a webhook, and call off what waits for it. Its deliveries stay in the log."""
         return self.commit(self._delete)
-
-    def locked(self) -> Webhook:
-        """Return the webhook of the address, locked, and as the caller's ``If-Match`` wants it."""
-        webhook: Webhook = self.get_object()
-        Webhook.objects.select_for_update().get(pk=webhook.pk)
-        # Read anew: what another writer did while we waited for the lock counts.
-        webhook = self.get_object()
-        require_match(self.request, webhook)
-        return webhook
 
     def _create(self, values: Mapping[str, Any]) -> Response:
         now = timezone.now()
@@ -75,8 +67,9 @@ class WebhookViewSet(mixins.ListModelMixin, ResourceViewSet):
             AuditAction.WEBHOOK_CREATED, webhook, changes={**differences(None, webhook), "subscriptions": {"to": told}}
         )
         (secret,) = webhook.signing_secrets(now)
-        response = self._answer(self.get_queryset().get(pk=webhook.pk), status.HTTP_201_CREATED, secret=secret)
+        response = self.answer(webhook, status.HTTP_201_CREATED, secret=secret)
         response["Location"] = self.address_of("webhook-detail", pk=webhook.pk)
+        response["Cache-Control"] = "no-store"
         return response
 
     def _update(self) -> Response:
@@ -90,16 +83,10 @@ class WebhookViewSet(mixins.ListModelMixin, ResourceViewSet):
         if changes:
             webhook.save(update_fields=[*changes, "updated_at"])
             self.audit(AuditAction.WEBHOOK_UPDATED, webhook, changes=changes)
-        return self._answer(self.get_queryset().get(pk=webhook.pk))
+        return self.answer(webhook)
 
     def _delete(self) -> Response:
         webhook = self.locked()
         health.delete(webhook, now=timezone.now())
         self.audit(AuditAction.WEBHOOK_DELETED, webhook)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-    def _answer(self, webhook: Webhook, code: int = status.HTTP_200_OK, *, secret: str | None = None) -> Response:
-        data = self.get_serializer(webhook).data
-        if secret is not None:
-            data = {**data, "secret": secret}
-        return Response(data, status=code, headers={"ETag": etag_of(webhook)})

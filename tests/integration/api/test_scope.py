@@ -1,0 +1,283 @@
+"""What belongs to another organization is not there: on every route, in every list, filter, body and cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.api.people import client_of, member_of
+from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.api.urls import app_name, urlpatterns
+from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Subscription, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass
+class World:
+    """One object of each kind, all of one organization."""
+
+    webhook: Webhook
+    subscription: Subscription
+    delivery: Delivery
+    job: Job
+    entry: AuditEntry
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a route is called for the objects of a world, and what makes it a list: the key of the object in it."""
+
+    keys: Callable[[World], dict[str, Any]] = lambda world: {}
+    body: Callable[[World], dict[str, Any]] = lambda world: {}
+    lists: Callable[[World], Any] | None = None
+
+
+def webhook(world: World) -> dict[str, Any]:
+    return {"pk": world.webhook.pk}
+
+
+def subscription(world: World) -> dict[str, Any]:
+    return {"webhook_id": world.webhook.pk, "pk": world.subscription.pk}
+
+
+def of_webhook(world: World) -> dict[str, Any]:
+    return {"webhook_id": world.webhook.pk}
+
+
+def delivery(world: World) -> dict[str, Any]:
+    return {"pk": world.delivery.pk}
+
+
+def job(world: World) -> dict[str, Any]:
+    return {"pk": world.job.pk}
+
+
+def entry(world: World) -> dict[str, Any]:
+    return {"pk": world.entry.pk}
+
+
+def new_webhook(world: World) -> dict[str, Any]:
+    return {"organization": world.webhook.organization_id, "name": "X", "url": "https://receiver.example.com/"}
+
+
+def yesterday(world: World) -> dict[str, Any]:
+    return {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
+
+
+def bulk(world: World) -> dict[str, Any]:
+    return {"webhooks": [str(world.webhook.pk)], "kind": "replay_missed", "dry_run": True}
+
+
+ROUTES: dict[tuple[str, str], Request] = {
+    ("webhook-list", "get"): Request(lists=lambda world: world.webhook.pk),
+    ("webhook-list", "post"): Request(body=new_webhook),
+    ("webhook-detail", "get"): Request(webhook),
+    ("webhook-detail", "patch"): Request(webhook, lambda world: {"name": "Stolen"}),
+    ("webhook-detail", "delete"): Request(webhook),
+    ("webhook-enable", "post"): Request(webhook),
+    ("webhook-disable", "post"): Request(webhook),
+    ("webhook-rotate-secret", "post"): Request(webhook),
+    ("webhook-secret", "get"): Request(webhook),
+    ("webhook-recover", "post"): Request(webhook, yesterday),
+    ("webhook-replay-missed", "post"): Request(webhook, lambda world: {"dry_run": True}),
+    ("webhook-cancel-pending", "post"): Request(webhook, lambda world: {"dry_run": True}),
+    ("webhook-stats", "get"): Request(webhook),
+    ("subscription-list", "get"): Request(of_webhook),
+    ("subscription-list", "post"): Request(of_webhook, lambda world: {"event_type": "class.*"}),
+    ("subscription-detail", "get"): Request(subscription),
+    ("subscription-detail", "patch"): Request(subscription, lambda world: {"event_type": "class.*"}),
+    ("subscription-detail", "delete"): Request(subscription),
+    ("delivery-list", "get"): Request(lists=lambda world: world.delivery.pk),
+    ("delivery-detail", "get"): Request(delivery),
+    ("delivery-attempts", "get"): Request(delivery),
+    ("delivery-resend", "post"): Request(delivery),
+    ("delivery-bulk-replay", "post"): Request(body=bulk),
+    ("job-list", "get"): Request(lists=lambda world: world.job.pk),
+    ("job-detail", "get"): Request(job),
+    ("audit-list", "get"): Request(lists=lambda world: world.entry.pk),
+    ("audit-detail", "get"): Request(entry),
+}
+FILTERS = {
+    (route, name): value
+    for route, name, value in [
+        ("webhook-list", "organization", lambda world: world.webhook.organization_id),
+        ("delivery-list", "organization", lambda world: world.webhook.organization_id),
+        ("delivery-list", "webhook", lambda world: world.webhook.pk),
+        ("job-list", "webhook", lambda world: world.webhook.pk),
+        ("audit-list", "organization", lambda world: world.webhook.organization_id),
+        ("audit-list", "webhook", lambda world: world.webhook.pk),
+    ]
+}
+SAME_FOR_ALL = {"event-type-list", "event-type-detail", "event-type-schema", "event-type-example"}
+
+
+@pytest.fixture
+def world(acme) -> World:
+    webhook = WebhookFactory(organization=acme, name="Acme's", events=["class.cancelled"])
+    now = timezone.now()
+    delivery = write_delivery(webhook, now=now, status=DeliveryStatus.FAILED, due_at=None, finished_at=now, attempts=1)
+    DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=5, response_body="theirs")
+    return World(
+        webhook=webhook,
+        subscription=webhook.subscriptions.get(),
+        delivery=delivery,
+        job=Job.objects.create(
+            kind=JobKind.RECOVER, webhook=webhook, since=now, until=now, status="finished", created_at=now
+        ),
+        entry=AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=now),
+    )
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Yield the name of every route with each method that it has."""
+    for pattern in urlpatterns:
+        for method in getattr(pattern.callback, "actions", {"get": ""}):
+            if method != "head":
+                yield pattern.name, method
+
+
+def call(client, world: World, route: str, method: str) -> Any:
+    request = ROUTES[route, method]
+    address = reverse(f"{app_name}:{route}", kwargs=request.keys(world))
+    arguments = {} if method == "get" else {"data": request.body(world), "format": "json"}
+    return getattr(client, method)(address, **arguments)
+
+
+def test_every_route_is_tried_here():
+    assert {route for route in routes() if route[0] not in SAME_FOR_ALL} == set(ROUTES)
+
+
+@pytest.mark.parametrize(("route", "method"), [key for key, request in ROUTES.items() if request.lists is None])
+def test_what_is_a_strangers_is_not_there_and_what_is_ones_own_is(client, stranger, world, problem, route, method):
+    told = problem(call(stranger, world, route, method), "not-found")
+
+    assert "Acme" not in str(told)
+    world.webhook.refresh_from_db()
+    assert Webhook.objects.get() == world.webhook
+    assert (world.webhook.name, world.webhook.enabled) == ("Acme's", True)
+    assert AuditEntry.objects.count() == 1
+    assert call(client, world, route, method).status_code < 300
+
+
+@pytest.mark.parametrize(("route", "method"), [key for key, request in ROUTES.items() if request.lists is not None])
+def test_a_list_has_ones_own_and_nothing_of_strangers(client, stranger, world, route, method):
+    key = str(ROUTES[route, method].lists(world))
+
+    assert call(stranger, world, route, method).json()["results"] == []
+    assert [row["id"] for row in call(client, world, route, method).json()["results"]] == [key]
+
+
+@pytest.mark.parametrize(("route", "name"), FILTERS)
+def test_a_filter_by_what_is_a_strangers_finds_nothing_to_filter_by(client, stranger, world, problem, route, name):
+    query = f"?{name}={FILTERS[route, name](world)}"
+    address = reverse(f"{app_name}:{route}")
+
+    told = problem(stranger.get(address + query), "not-found")
+    unknown = problem(stranger.get(f"{address}?{name}=987654321"), "not-found")
+
+    assert told == unknown
+    assert len(client.get(address + query).json()["results"]) == 1
+
+
+def test_an_organization_in_a_body_that_is_a_strangers_is_like_none_at_all(stranger, world, problem):
+    body = new_webhook(world)
+
+    told = problem(stranger.post("/api/webhooks/", body, format="json"), "not-found")
+    unknown = problem(stranger.post("/api/webhooks/", {**body, "organization": 987654321}, format="json"), "not-found")
+
+    assert told == unknown
+    assert told["errors"][0]["pointer"] == "#/organization"
+
+
+def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, problem):
+    own = WebhookFactory(organization=OrganizationFactory(name="Own"))
+    mallory = client_of(member_of(own.organization))
+    body = {"webhooks": [str(own.pk), str(world.webhook.pk)], "kind": "replay_missed"}
+
+    told = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
+
+    assert [fault["pointer"] for fault in told["errors"]] == ["#/webhooks/1"]
+    assert Job.objects.count() == 1
+
+
+def test_a_subscription_is_found_below_its_own_webhook_only(client, acme, world, problem):
+    other = WebhookFactory(organization=acme)
+
+    problem(client.get(f"/api/webhooks/{other.pk}/subscriptions/{world.subscription.pk}/"), "not-found")
+
+
+def test_a_cursor_of_another_organization_is_refused(client, stranger, acme, problem):
+    for _ in range(3):
+        WebhookFactory(organization=acme)
+    following = client.get("/api/webhooks/?page_size=1").json()["next"]
+
+    assert client.get(following).status_code == 200
+    told = problem(stranger.get(following), "invalid-cursor")
+
+    assert told["errors"][0]["parameter"] == "cursor"
+
+
+NEEDED = {
+    "manage": [
+        ("webhook-list", "post"),
+        ("webhook-detail", "patch"),
+        ("webhook-detail", "delete"),
+        ("webhook-enable", "post"),
+        ("webhook-disable", "post"),
+        ("webhook-rotate-secret", "post"),
+        ("subscription-list", "post"),
+        ("subscription-detail", "patch"),
+        ("subscription-detail", "delete"),
+    ],
+    "reveal_secret": [("webhook-secret", "get")],
+    "replay": [
+        ("webhook-recover", "post"),
+        ("webhook-replay-missed", "post"),
+        ("webhook-cancel-pending", "post"),
+        ("delivery-resend", "post"),
+        ("delivery-bulk-replay", "post"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("action", "route", "method"), [(action, *key) for action, keys in NEEDED.items() for key in keys]
+)
+def test_who_may_view_and_not_do_it_is_told_so(restricted, world, problem, action, route, method):
+    told = problem(call(restricted(action), world, route, method), "forbidden")
+
+    assert told["detail"].startswith("You may view this, and not ")
+    assert AuditEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("route", "method"), [key for key in ROUTES if key not in [key for keys in NEEDED.values() for key in keys]]
+)
+def test_the_rest_takes_no_more_than_to_view(restricted, world, route, method):
+    client = restricted("manage", "reveal_secret", "replay", "view_payload")
+
+    assert call(client, world, route, method).status_code == 200
+
+
+def test_payloads_and_answers_are_shown_to_those_who_may_see_them(client, restricted, world):
+    blind = restricted("view_payload")
+    address = f"/api/deliveries/{world.delivery.pk}/"
+
+    assert client.get(address).json()["payload"] == {
+        "content_type": "application/json",
+        "body": world.delivery.event.body,
+    }
+    assert client.get(f"{address}attempts/").json()["results"][0]["response_body"] == "theirs"
+    assert blind.get(address).json()["payload"] is None
+    assert blind.get(f"{address}attempts/").json()["results"][0]["response_body"] is None

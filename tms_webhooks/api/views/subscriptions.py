@@ -1,0 +1,118 @@
+"""What one webhook subscribes to."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from django.http import Http404
+from rest_framework import mixins, serializers, status
+from rest_framework.response import Response
+
+from tms_webhooks.api.preconditions import etag_of, require_match
+from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.serializers.bases import as_detail
+from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
+from tms_webhooks.api.views.bases import ResourceViewSet
+from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.delivery import rendering
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audit import differences
+
+
+class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
+    """Subscriptions below their webhook. Each change of one is a change of the webhook, with its entity tag."""
+
+    queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
+    serializer_class = SubscriptionSerializer
+    organization_path = "webhook__organization"
+    ordering = ("pk",)
+    needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
+
+    def get_queryset(self) -> Any:
+        """Return those of the webhook in the address."""
+        return super().get_queryset().filter(webhook=self.kwargs["webhook_id"])
+
+    def list(self, request: Any, webhook_id: str) -> Response:
+        """Return what the webhook subscribes to."""
+        self._webhook()
+        return super().list(request)
+
+    def create(self, request: Any, webhook_id: str) -> Response:
+        """Subscribe the webhook to more."""
+        self._webhook()
+        return self.commit(self._create)
+
+    def partial_update(self, request: Any, webhook_id: str, pk: str) -> Response:
+        """Change what is named, and leave alone what is not."""
+        return self.commit(self._update)
+
+    def destroy(self, request: Any, webhook_id: str, pk: str) -> Response:
+        """Unsubscribe the webhook from it. What waits for it goes out still."""
+        return self.commit(self._delete)
+
+    def _webhook(self, *, lock: bool = False) -> Webhook:
+        """Return the webhook of the address; with ``lock`` in the state that the caller's ``If-Match`` names."""
+        rows = self.scoped(Webhook.objects.existing(), path="organization")
+        if lock:
+            rows = rows.select_for_update()
+        webhook = rows.filter(pk=self.kwargs["webhook_id"]).first()
+        if webhook is None:
+            raise Http404
+        self.require(self.needs.get(str(self.action)), webhook.organization_id)
+        if lock:
+            require_match(self.request, webhook)
+        return webhook
+
+    def _create(self) -> Response:
+        webhook = self._webhook(lock=True)
+        if webhook.subscriptions.count() >= MOST_SUBSCRIPTIONS:
+            raise Conflict(
+                f"The webhook has {MOST_SUBSCRIPTIONS} subscriptions; remove one, or use a pattern such as class.*."
+            )
+        values = self._values(None, webhook)
+        subscription = Subscription.objects.create(webhook=webhook, **values)
+        self._note(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
+        response = self._answer(subscription, webhook, status.HTTP_201_CREATED)
+        response["Location"] = self.address_of("subscription-detail", webhook_id=webhook.pk, pk=subscription.pk)
+        return response
+
+    def _update(self) -> Response:
+        webhook = self._webhook(lock=True)
+        subscription = self.get_object()
+        before = copy.copy(subscription)
+        for name, value in self._values(subscription, webhook).items():
+            setattr(subscription, name, value)
+        changes = differences(before, subscription)
+        if changes:
+            subscription.save(update_fields=list(changes))
+            self._note(AuditAction.SUBSCRIPTION_UPDATED, webhook, subscription, changes)
+        return self._answer(subscription, webhook)
+
+    def _delete(self) -> Response:
+        webhook = self._webhook(lock=True)
+        subscription = self.get_object()
+        self._note(AuditAction.SUBSCRIPTION_DELETED, webhook, subscription, {"event_type": subscription.event_type})
+        subscription.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _values(self, subscription: Subscription | None, webhook: Webhook) -> Any:
+        """Return what the body asks for, if the webhook's content and URL fit the events that it means."""
+        partial = subscription is not None
+        serializer = self.get_serializer(subscription, data=self.request.data, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        chosen = registry.expand(values.get("event_type", ""))
+        problems = rendering.problems_of(webhook, chosen) if chosen else None
+        if problems is not None:
+            told = [detail for details in as_detail(problems).values() for detail in details]
+            raise serializers.ValidationError({"event_type": told})
+        return values
+
+    def _note(self, done: AuditAction, webhook: Webhook, subscription: Subscription, changes: Any) -> None:
+        self.audit(done, webhook, target=f"subscription:{subscription.pk}", changes=changes)
+
+    def _answer(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
+        subscription.refresh_from_db()
+        return Response(self.get_serializer(subscription).data, status=code, headers={"ETag": etag_of(webhook)})

@@ -1,0 +1,125 @@
+"""What can be done with one webhook, beside changing it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.serializers.fields import moment_text
+from tms_webhooks.api.serializers.requests import (
+    CancellationSerializer,
+    NothingSerializer,
+    RangeSerializer,
+    RotationSerializer,
+)
+from tms_webhooks.api.views.jobs import Replaying
+from tms_webhooks.api.views.one_webhook import OneWebhookViewSet
+from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import health
+from tms_webhooks.delivery.stats import stats
+from tms_webhooks.exceptions import SecretError
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class WebhookVerbs(Replaying, OneWebhookViewSet):
+    """The verbs of a webhook, each at an address of its own below it."""
+
+    needs = {
+        "enable": Action.MANAGE,
+        "disable": Action.MANAGE,
+        "rotate_secret": Action.MANAGE,
+        "secret": Action.REVEAL_SECRET,
+        "recover": Action.REPLAY,
+        "replay_missed": Action.REPLAY,
+        "cancel_pending": Action.REPLAY,
+    }
+
+    @action(detail=True, methods=["post"])
+    def enable(self, request: Any, pk: str) -> Response:
+        """Enable it, and forget its failures. What it missed stays skipped until it is replayed."""
+        self.read(NothingSerializer)
+        return self.commit(self._enable)
+
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Any, pk: str) -> Response:
+        """Send it nothing more. What waits and what happens from now on is kept as skipped."""
+        self.read(NothingSerializer)
+        return self.commit(self._disable)
+
+    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    def rotate_secret(self, request: Any, pk: str) -> Response:
+        """Give it a new secret, which is in the answer and nowhere else; the old one goes on signing for a while."""
+        seconds = self.read(RotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP))
+        return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
+
+    @action(detail=True, methods=["get"])
+    def secret(self, request: Any, pk: str) -> Response:
+        """Show its secret again. That this was done, and by whom, is in the audit log."""
+        return self.commit(self._reveal)
+
+    @action(detail=True, methods=["post"])
+    def recover(self, request: Any, pk: str) -> Response:
+        """Send again what failed in a range of time, as a job."""
+        return self.replay(JobKind.RECOVER, self.get_object(), self.read(RangeSerializer))
+
+    @action(detail=True, methods=["post"], url_path="replay-missed")
+    def replay_missed(self, request: Any, pk: str) -> Response:
+        """Send what it asks for today and was never sent, as a job."""
+        return self.replay(JobKind.REPLAY_MISSED, self.get_object(), self.read(RangeSerializer))
+
+    @action(detail=True, methods=["post"], url_path="cancel-pending")
+    def cancel_pending(self, request: Any, pk: str) -> Response:
+        """Call off what waits for it, as a job."""
+        return self.replay(JobKind.CANCEL_PENDING, self.get_object(), self.read(CancellationSerializer))
+
+    @action(detail=True, methods=["get"])
+    def stats(self, request: Any, pk: str) -> Response:
+        """Return how its deliveries fare."""
+        now = timezone.now()
+        found = stats(now=now, webhook=self.get_object())
+        (numbers,) = found.webhooks
+        told = asdict(numbers)
+        for name in ("id", "name", "organization"):
+            del told[name]
+        return Response({**told, "lag": asdict(found.lag), "as_of": moment_text(now)})
+
+    def _enable(self) -> Response:
+        webhook = self.locked()
+        health.enable(webhook, now=timezone.now())
+        self.audit(AuditAction.WEBHOOK_ENABLED, webhook)
+        return self.answer(webhook)
+
+    def _disable(self) -> Response:
+        webhook = self.locked()
+        health.disable(webhook, reason=DisabledReason.ADMIN, now=timezone.now())
+        self.audit(AuditAction.WEBHOOK_DISABLED, webhook)
+        return self.answer(webhook)
+
+    def _rotate(self, overlap: timedelta) -> Response:
+        webhook = self.locked()
+        now = timezone.now()
+        secret = webhook.rotate_secret(now=now, overlap=overlap)
+        self.audit(
+            AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}
+        )
+        return Response({"secret": secret, "old_secret_signs_until": moment_text(now + overlap)}, headers=NO_STORE)
+
+    def _reveal(self) -> Response:
+        webhook = self.get_object()
+        now: datetime = timezone.now()
+        try:
+            newest = next(iter(webhook.signing_secrets(now)), None)
+        except SecretError:
+            newest = None
+        if newest is None:
+            raise Conflict("Its secret can't be decrypted any more; rotate it.")
+        self.audit(AuditAction.SECRET_REVEALED, webhook)
+        return Response({"secret": newest}, headers=NO_STORE)
