@@ -54,13 +54,14 @@ def anybody_wants(event_types: Collection[str], *, using: str) -> set[str]:
     return meant(event_types, patterns_of_anybody(tuple(sorted(event_types)), using=using))
 
 
-def wanted_by(organizations: Iterable[Any], event_types: Collection[str], *, using: str) -> dict[Any, set[str]]:
+def wanted_by(organizations: Collection[Any], event_types: Collection[str], *, using: str) -> dict[Any, set[str]]:
     """Return the same for each of these organizations, in one query; one that asks for none is left out."""
     wanting = Subscription.objects.using(using).wanting(event_types).filter(webhook__organization_id__in=organizations)
     patterns: dict[Any, set[str]] = defaultdict(set)
     for organization, pattern in wanting.order_by().values_list("webhook__organization_id", "event_type").distinct():
         patterns[organization].add(pattern)
-    return {organization: meant(event_types, frozenset(asked)) for organization, asked in patterns.items()}
+    wanted = {organization: meant(event_types, frozenset(patterns[organization])) for organization in organizations}
+    return {organization: types for organization, types in wanted.items() if types}
 
 
 def _tell(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[tuple[int, Told]]:

@@ -83,7 +83,7 @@ def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]
     raw = {name: row[str(mapped.lookup)] for name, mapped in source.own.items()}
     owner, answer = owner_of(source), row[_interest(source)]
     if owner is None:
-        return Before(raw, wanted=event_types if answer else ())
+        return Before(raw, wanted=event_types if answer else meant(event_types, frozenset()))
     return Before(raw, wanted=meant(event_types, patterns_in(answer)), owner=(owner.column, row[owner.column]))
 
 

@@ -1,0 +1,64 @@
+"""The catalogue for people: every event with its fields and a sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Field, status_name
+
+TABLE = ("| Field | Type | Privacy | |", "|---|---|---|---|")
+
+
+def to_markdown(event_types: Sequence[EventType]) -> str:
+    """Return a page on these event types, noun by noun."""
+    by_noun: dict[str, list[EventType]] = {}
+    for event_type in event_types:
+        by_noun.setdefault(event_type.noun.name, []).append(event_type)
+    lines = ["# Events", "", *_introduction(event_types)]
+    for members in by_noun.values():
+        lines += _noun(members)
+    return "\n".join(lines) + "\n"
+
+
+def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
+    yield f"{len(event_types)} event types. A webhook subscribes to one, to all of a noun as `class.*`, or to `*`."
+    yield ""
+    yield "Each is sent in the same envelope: `id`, `type`, `timestamp`, `version`, `organization`, `sequence`, `actor`,"
+    yield "`data` (the fields below), `changed` (their names) and `previous` (their old values). A field that the training"
+    yield "system does not have is null. *Privacy* says which fields a webhook gets that asks for less than everything:"
+    yield "`personal` ones are left out without personal fields, and only `id` ones stay with ids only."
+    yield ""
+
+
+def _noun(members: Sequence[EventType]) -> Iterator[str]:
+    noun = members[0].noun
+    yield from (f"## {noun.title}", "", *TABLE)
+    yield from (_row(one) for one in noun.fields)
+    yield ""
+    for event_type in members:
+        yield from _event(event_type)
+
+
+def _event(event_type: EventType) -> Iterator[str]:
+    yield from (f"### {event_type.name}", "", event_type.summary, "")
+    yield f"Version {event_type.version}. Schema: `{event_type.schema()['$id']}`."
+    yield ""
+    if event_type.needs:
+        yield f"Never null: {', '.join(f'`{name}`' for name in event_type.needs)}."
+        yield ""
+    if event_type.extra:
+        yield from TABLE
+        yield from (_row(one) for one in event_type.extra)
+        yield ""
+    yield from ("```json", json.dumps(event_type.example(), indent=2, ensure_ascii=False), "```", "")
+
+
+def _row(one: Field) -> str:
+    doc = one.doc
+    if one.choices is not None:
+        names = ", ".join(f"{int(member.value)} {status_name(member)}" for member in one.choices)
+        doc = f"{doc} {names}.".strip()
+    kind = f"{one.kind.value}, never null" if one.required else one.kind.value
+    return f"| `{one.name}` | {kind} | {one.privacy.value} | {doc} |"

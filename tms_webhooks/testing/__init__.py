@@ -1,0 +1,20 @@
+"""For the tests of a host project: which events its changes tell, and what a receiver gets.
+
+With pytest these are fixtures, without any set-up: ``webhook_events``, ``webhook_receiver``, ``deliver_webhooks``.
+See docs/howto/test.md.
+"""
+
+from __future__ import annotations
+
+from tms_webhooks.testing.events import CapturedEvent, CapturedEvents, assert_event, assert_no_event, capture_events
+from tms_webhooks.testing.receiver import WebhookReceiver, deliver_now
+
+__all__ = [
+    "CapturedEvent",
+    "CapturedEvents",
+    "WebhookReceiver",
+    "assert_event",
+    "assert_no_event",
+    "capture_events",
+    "deliver_now",
+]
