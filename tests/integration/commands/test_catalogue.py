@@ -1,0 +1,76 @@
+"""``manage.py webhooks_catalogue``: the events as Markdown, JSON Schema, OpenAPI and AsyncAPI."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from jsonschema import Draft202012Validator
+
+from tms_webhooks import catalogue
+
+
+@pytest.fixture
+def printed(capsys):
+    """Run the command; return what it printed."""
+
+    def printed(*arguments: str) -> str:
+        call_command("webhooks_catalogue", *arguments)
+        return capsys.readouterr().out
+
+    return printed
+
+
+def test_markdown_has_every_event_with_its_fields_and_a_sample(printed):
+    page = printed()
+
+    for event_type in catalogue.all_types():
+        assert f"### {event_type.name}\n\n{event_type.summary}\n" in page
+        assert json.dumps(event_type.example(), indent=2, ensure_ascii=False) in page
+    assert "| `status` | status, never null | basic | " in page
+    assert "2 Cancelled" in page
+
+
+def test_some_events_alone(printed):
+    page = printed("--event", "voucher.*")
+
+    assert "### voucher.redeemed" in page
+    assert "### class.cancelled" not in page
+
+
+def test_json_schema_is_one_that_the_samples_obey(printed):
+    one = json.loads(printed("--format", "json-schema", "--event", "class.cancelled"))
+    every = json.loads(printed("--format", "json-schema"))
+
+    assert one == catalogue.get("class.cancelled").schema()
+    for event_type in catalogue.all_types():
+        Draft202012Validator(every).validate(event_type.example())
+
+
+def test_documents_for_machines_name_every_event(printed):
+    names = {event_type.name for event_type in catalogue.all_types()}
+
+    assert set(json.loads(printed("--format", "openapi"))["webhooks"]) == names
+    assert set(json.loads(printed("--format", "asyncapi"))["components"]["messages"]) == names
+
+
+def test_a_file_is_written(printed, tmp_path):
+    file = tmp_path / "events.md"
+
+    assert printed("--output", str(file)) == ""
+    assert file.read_text(encoding="utf-8").startswith("# Events\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--event", "clas.done"], "There is no event clas.done"),
+        (["--event", "class.*", "--format", "openapi"], "openapi is always of all events"),
+        (["--format", "pdf"], "invalid choice: 'pdf'"),
+        (["--output", "/nowhere/at/all"], "/nowhere/at/all can't be written: No such file"),
+    ],
+)
+def test_bad_input_is_named(arguments, told):
+    with pytest.raises(CommandError, match=told):
+        call_command("webhooks_catalogue", *arguments)

@@ -1,0 +1,87 @@
+"""``manage.py webhooks_catalogue``: the events as a document, for people or for machines."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from tms_webhooks import __version__, catalogue
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.markdown import to_markdown
+from tms_webhooks.catalogue.schema import DIALECT
+from tms_webhooks.documents import asyncapi_document, with_webhooks
+from tms_webhooks.management.lookups import bad_input
+
+
+class Command(BaseCommand):
+    """Print the document, or write it to a file."""
+
+    help = (
+        "Write what webhooks are told: as Markdown for people; as JSON Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3 "
+        "for machines. The events are those of this installation, its own ones included. Exit status 0: written. 2: it "
+        "can't be."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument("--format", choices=sorted(FORMATS), default="markdown", help="default: markdown")
+        parser.add_argument(
+            "--event",
+            default="*",
+            metavar="PATTERN",
+            help="one event, or all of a noun as class.*; markdown and json-schema",
+        )
+        parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+
+    def handle(self, *, format: str, event: str, output: Path | None, **_options: Any) -> None:  # noqa: A002 (the option's name)
+        """Write it."""
+        event_types = catalogue.all_types() if event == "*" else catalogue.expand(event)
+        if not event_types:
+            raise bad_input(f"There is no event {event}; give one, or all of a noun as class.*.")
+        if event != "*" and format not in SOME:
+            raise bad_input(f"{format} is always of all events; leave --event out, or choose one of {', '.join(SOME)}.")
+        text = FORMATS[format](event_types)
+        if output is None:
+            self.stdout.write(text, ending="")
+            return
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
+
+
+def json_schema(event_types: Sequence[EventType]) -> str:
+    """Return one schema: that of the event, or of any of these."""
+    if len(event_types) == 1:
+        return as_text(event_types[0].schema())
+    return as_text({"$schema": DIALECT, "oneOf": [one.schema() for one in event_types]})
+
+
+def openapi(_event_types: Sequence[EventType]) -> str:
+    """Return an OpenAPI document of what a receiver is called with; the API's own is at its schema address."""
+    info = {"title": "Webhooks of a Training Management System", "version": __version__}
+    return as_text(with_webhooks({"openapi": "3.1.0", "info": info}))
+
+
+def asyncapi(_event_types: Sequence[EventType]) -> str:
+    """Return the AsyncAPI document."""
+    return as_text(asyncapi_document())
+
+
+def as_text(document: Any) -> str:
+    """Return JSON for people and tools."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
+    "asyncapi": asyncapi,
+    "json-schema": json_schema,
+    "markdown": to_markdown,
+    "openapi": openapi,
+}
+SOME = ("json-schema", "markdown")
