@@ -1,0 +1,150 @@
+"""The receivers of docs/howto/receive/ take real requests, once each, and refuse the rest."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from example_project.training.factories import TrainingClassFactory
+from tests.acceptance.receivers import pages
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery import replay
+from tms_webhooks.delivery.signing import signature_headers
+from tms_webhooks.models import Delivery
+
+OTHER = "whsec_" + "B" * 42 + "A="
+DJANGO_PROJECT = """
+import os, sys
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="x" * 50, DEBUG=True, ROOT_URLCONF="receiving.urls", INSTALLED_APPS=["receiving"], USE_TZ=True,
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "inbox.sqlite3"}},
+    WEBHOOK_SECRET=os.environ["WEBHOOK_SECRET"],
+)
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "migrate", "--run-syncdb", "-v", "0"])
+execute_from_command_line(["manage.py", "runserver", "--noreload", "127.0.0.1:" + os.environ["PORT"]])
+"""
+
+
+@pytest.fixture
+def told_once(webhook, drain, clock) -> Callable[[Callable[[], list[str]]], None]:
+    """Send one event three times and a forged one; the receiver may keep one of them."""
+
+    def told_once(kept: Callable[[], list[str]]) -> None:
+        TrainingClassFactory(organization=webhook.organization).cancel()
+        drain()
+        delivery = Delivery.objects.get(event__type="class.cancelled")
+        assert delivery.status == DeliveryStatus.DELIVERED, delivery.attempt_log.values()
+        for _ in range(2):
+            replay.resend(delivery, now=clock.now)
+            drain()
+            delivery.refresh_from_db()
+            assert delivery.status == DeliveryStatus.DELIVERED
+        body = b'{"id":"evt_forged"}'
+        for forged in (
+            signature_headers(secrets=[OTHER], message_id="evt_forged", timestamp=int(time.time()), body=body),
+            {},
+        ):
+            assert post(webhook.url, body, forged) == 401
+        expected = Delivery.objects.values_list("event__uid", flat=True)
+        assert sorted(kept()) == sorted(f"evt_{uid.hex}" for uid in expected)
+
+    return told_once
+
+
+def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+    host = url.split("/")[2]
+    connection = http.client.HTTPConnection(host, timeout=10)
+    connection.request("POST", "/hooks/tms", body, headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def ids_in(file: Path, table: str) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        rows = connection.execute(f"SELECT id, event FROM {table}").fetchall()
+    assert all(json.loads(event)["id"] == key for key, event in rows)
+    return [key for key, _event in rows]
+
+
+def test_flask(tmp_path, start, port, told_once):
+    pytest.importorskip("flask")
+    pages.write(tmp_path, "index", "flask")
+    start(sys.executable, "-m", "flask", "--app", "receiver", "run", "--port", str(port))
+
+    told_once(lambda: ids_in(tmp_path / "inbox.sqlite3", "inbox"))
+
+    handled = subprocess.run(
+        [sys.executable, "-c", "import inbox\nfor _ in 1, 2: inbox.work(lambda event: print(event['type']))"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert sorted(handled.stdout.split()) == ["class.cancelled", "class.scheduled"]
+
+
+def test_fastapi(tmp_path, start, port, told_once):
+    pytest.importorskip("fastapi")
+    pages.write(tmp_path, "index", "fastapi")
+    start(sys.executable, "-m", "uvicorn", "receiver:app", "--port", str(port))
+
+    told_once(lambda: ids_in(tmp_path / "inbox.sqlite3", "inbox"))
+
+
+def test_django(tmp_path, start, told_once):
+    pages.write(tmp_path, "django")
+    (tmp_path / "receiving" / "__init__.py").touch()
+    (tmp_path / "serve.py").write_text(DJANGO_PROJECT)
+    start(sys.executable, "serve.py")
+
+    told_once(lambda: ids_in(tmp_path / "inbox.sqlite3", "receiving_incoming"))
+
+
+def test_express(tmp_path, start, told_once):
+    if not os.environ.get("CI"):
+        pytest.skip("fetches npm packages; set CI=true to run it")
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    command = [
+        npm,
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--no-package-lock",
+        "express",
+        "standardwebhooks",
+    ]
+    installed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    if installed.returncode != 0:
+        pytest.skip(f"npm can't install them: {installed.stderr.strip()[-200:]}")
+    pages.write(tmp_path, "express")
+    start(node, "receiver.mjs")
+
+    told_once(lambda: [json.loads(line)["id"] for line in (tmp_path / "inbox.jsonl").read_text().splitlines()])
+
+
+def test_php(tmp_path, start, port, told_once):
+    php = shutil.which("php")
+    if php is None:
+        pytest.skip("php is not installed")
+    pages.write(tmp_path, "php")
+    start(php, "-S", f"127.0.0.1:{port}", "receiver.php", INBOX=str(tmp_path / "inbox"))
+
+    told_once(lambda: [file.name for file in (tmp_path / "inbox").iterdir()])
