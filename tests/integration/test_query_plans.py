@@ -87,7 +87,7 @@ class Explained:
         self.plans: list[tuple[str, str]] = []
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT", "DELETE")):
+        if sql.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")):
             explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
             with connection.connection.cursor() if connection.vendor == "postgresql" else _sqlite_cursor() as cursor:
                 cursor.execute(f"{explain} {_for_driver(sql)}", params)

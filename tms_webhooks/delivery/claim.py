@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
-from django.db import router, transaction
+from django.db import router
 
-from tms_webhooks.delivery.limits import LIMITING, Appetite, Flying, Place, place_of, tokens_of
+from tms_webhooks.choices import Lane
+from tms_webhooks.delivery.limits import LIMITING, Appetite, Flying, Place, place_of
 from tms_webhooks.delivery.parcels import Parcel, pack
 from tms_webhooks.delivery.pick import NOTHING_EARLIER, next_of_each
+from tms_webhooks.delivery.take import take
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.models.statements import database, filled, for_update, moment, numbers, read, write
+from tms_webhooks.models.statements import database, filled, moment, numbers, read
 
 __all__ = ["Parcel", "claim", "next_due_at"]
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 # Its own rows that have run out are still in the worker's hands: claiming them again would send them twice.
 DUE = """
-SELECT webhook_id, COUNT(*) FROM (
-    SELECT webhook_id FROM {delivery} WHERE due_at <= %s AND lease <> %s ORDER BY due_at LIMIT %s) due
-GROUP BY webhook_id"""
+SELECT webhook_id, lane, COUNT(*) FROM (
+    SELECT webhook_id, lane FROM {delivery} WHERE due_at <= %s AND lease <> %s ORDER BY due_at LIMIT %s) due
+GROUP BY webhook_id, lane"""
 
-IN_FLIGHT = """
-SELECT webhook_id, COUNT(*), SUM(CASE WHEN lease = %s THEN 1 ELSE 0 END), SUM(CASE WHEN lane = 2 THEN 1 ELSE 0 END)
-FROM {delivery} WHERE status = 'in_flight' AND due_at > %s GROUP BY webhook_id"""
-
-LIMITED = f"SELECT id, {', '.join(LIMITING)} FROM {{webhook}} WHERE id IN ({{flying}}) OR rate_limit_per_second IS NOT NULL AND tokens < 1"  # noqa: S608 (names of ours)
+# With what is under a live lease for each, as of the same moment. Its time is a truth value, or PostgreSQL may read the
+# index of all that is due later: what is in flight is far less.
+WEBHOOKS = """
+SELECT {columns}, w.served_at AS seen_at, f.held, f.mine, f.replays FROM {webhook} w LEFT JOIN (
+    SELECT webhook_id, COUNT(*) AS held, SUM(CASE WHEN lease = %s THEN 1 ELSE 0 END) AS mine,
+        SUM(CASE WHEN lane = 2 THEN 1 ELSE 0 END) AS replays
+    FROM {delivery} WHERE status = 'in_flight' AND (due_at > %s) IS TRUE GROUP BY webhook_id
+) f ON f.webhook_id = w.id WHERE """
+THESE = WEBHOOKS.replace("{columns}", "w.*") + "w.id IN ({ids})"
+LIMITED = (
+    WEBHOOKS.replace("{columns}", f"w.id, {', '.join(LIMITING)}")
+    + "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
+)
 
 # What is resent by hand (lane 0) goes out also where everything else has to wait. Of the others, an ordered webhook
 # needs one that is in turn, and what is replayed (lane 2) waits for the one before it.
@@ -45,10 +58,6 @@ WHERE w.deleted_at IS NULL {{due}} AND w.id NOT IN ({{full}}) AND (
 ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
 LIMIT %s"""  # noqa: S608 (names of ours)
 
-WHOLE = "SELECT * FROM {webhook} WHERE id IN ({ids}) {lock}"
-
-SERVED = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
-
 
 def claim(
     *, token: str, now: datetime, until: datetime, room: int, appetite: Appetite = lambda _webhook_id, cap: cap
@@ -59,22 +68,17 @@ def claim(
     sends to them; of the others the least recently served come first. The rows of a worker that died are due when its
     lease is over.
     """
-    candidates = _webhooks_with_work(now, token=token, limit=room, appetite=appetite) if room > 0 else []
-    if not candidates:
+    due = _due(now, token=token, limit=room) if room > 0 else Counter()
+    if not due:
         return []
-    with transaction.atomic(using=router.db_for_write(Delivery)):
-        webhooks = _locked(candidates)
-        places = _places(webhooks.values(), now, flying=_in_flight(now, token=token), appetite=appetite)
-        chosen = [webhooks[pk] for pk in candidates if pk in places and places[pk].free > 0]
-        found = next_of_each(chosen, places=places, now=now, token=token, limit=room)
-        # Also where nothing was found: it must not come first again.
-        write(SERVED, [moment(now)], ids=numbers(webhook.pk for webhook in chosen))
-        if not found:
-            return []
-        ids = [pk for pk, _webhook_id in found]
-        Delivery.objects.lease(ids, token=token, now=now, until=until)
-        _spend(webhooks, Counter(webhook_id for _pk, webhook_id in found), now=now)
-    return pack(ids, token=token, now=now, webhooks=webhooks, caps={pk: place.cap for pk, place in places.items()})
+    webhooks = _webhooks_with_work(due, now, token=token, limit=room, appetite=appetite)
+    places = _places(webhooks, now, appetite=appetite)
+    chosen = {webhook.pk: webhook for webhook in webhooks if places[webhook.pk].free > 0}
+    if not chosen:
+        return []
+    found = next_of_each(list(chosen.values()), places=places, now=now, token=token, limit=room)
+    taken = take(found, webhooks=chosen, token=token, now=now, until=until)
+    return pack(taken, now=now, webhooks=chosen, caps={pk: places[pk].cap for pk in chosen})
 
 
 def next_due_at(now: datetime) -> datetime | None:
@@ -83,51 +87,66 @@ def next_due_at(now: datetime) -> datetime | None:
     return later.values_list("due_at", flat=True).first()
 
 
-def _locked(ids: Sequence[int]) -> dict[int, Webhook]:
-    """Lock webhooks, so that two workers can't each fill a cap; what another worker has locked, it serves."""
-    lock = for_update(skip_locked=True)
-    sql = filled(WHOLE, ids=numbers(ids), lock=lock)
-    return {webhook.pk: webhook for webhook in Webhook.objects.raw(sql, using=router.db_for_write(Webhook))}
+def _due(now: datetime, *, token: str, limit: int) -> Counter[tuple[int, int]]:
+    """Count what is due, up to ``limit``, by webhook and lane."""
+    return Counter({(pk, lane): count for pk, lane, count in read(DUE, [moment(now), token, limit])})
 
 
-def _webhooks_with_work(now: datetime, *, token: str, limit: int, appetite: Appetite) -> list[int]:
-    due = dict(read(DUE, [moment(now), token, limit]))
-    if not due:
-        return []
-    flying = _in_flight(now, token=token)
-    limited = Webhook.objects.raw(filled(LIMITED, flying=numbers(flying)), using=router.db_for_write(Webhook))
-    places = _places(limited, now, flying=flying, appetite=appetite)
-    full = [pk for pk, place in places.items() if place.free <= 0]
-    replaying = [pk for pk, held in flying.items() if held.replays]
+def _webhooks_with_work(
+    due: Counter[tuple[int, int]], now: datetime, *, token: str, limit: int, appetite: Appetite
+) -> list[Webhook]:
+    """Return the webhooks that something can be sent to now, the least recently served first."""
+    keys = {pk for pk, _lane in due}
+    # Where less is due than there is room for, nobody else needs to be asked.
+    among = keys if due.total() < limit else None
+    if among is not None:
+        webhooks = _read(THESE, now, token=token, ids=numbers(among))
+        if not any(webhook.ordered for webhook in webhooks):
+            lanes = {webhook: {lane for lane in Lane if (webhook.pk, lane) in due} for webhook in webhooks}
+            return sorted((one for one in webhooks if _can_send(one, lanes[one], now)), key=_turn)
+    chosen = _ask_for_work(among, now, token=token, limit=limit, appetite=appetite)
+    return sorted(_read(THESE, now, token=token, ids=numbers(chosen)), key=_turn)
+
+
+def _can_send(webhook: Webhook, lanes: set[Lane], now: datetime) -> bool:
+    """Say of a webhook that is not ordered what `WITH_WORK` says of all; what its limits say is asked later."""
+    if webhook.deleted_at is not None:
+        return False
+    return Lane.BY_HAND in lanes or (
+        webhook.is_awake(now) and (Lane.LIVE in lanes or (Lane.REPLAY in lanes and not _flying(webhook).replays))
+    )
+
+
+def _turn(webhook: Webhook) -> tuple[datetime, int]:
+    return webhook.served_at or LONG_AGO, webhook.pk
+
+
+def _ask_for_work(
+    among: Iterable[int] | None, now: datetime, *, token: str, limit: int, appetite: Appetite
+) -> list[int]:
+    limited = _read(LIMITED, now, token=token)
+    places = _places(limited, now, appetite=appetite)
     params = [moment(now), *[moment(now), token] * 4, limit]
     parts = {
-        "full": numbers(full),
-        "replaying": numbers(replaying),
-        # Where less is due than there is room for, nobody else needs to be asked.
-        "due": f"AND w.id IN ({numbers(due)})" if sum(due.values()) < limit else "",
+        "full": numbers(pk for pk, place in places.items() if place.free <= 0),
+        "replaying": numbers(webhook.pk for webhook in limited if _flying(webhook).replays),
+        "due": "" if among is None else f"AND w.id IN ({numbers(among)})",
         # Left to itself, MariaDB reads the whole table.
         "by_claim": "FORCE INDEX (tms_delivery_claim)" if database().vendor == "mysql" else "",
     }
     return [pk for (pk,) in read(WITH_WORK, params, **parts)]
 
 
-def _in_flight(now: datetime, *, token: str) -> dict[int, Flying]:
-    """Return what is under a live lease for each webhook that has any of it."""
-    rows = read(IN_FLIGHT, [token, moment(now)])
-    return {pk: Flying(int(mine), int(count - mine), int(replays)) for pk, count, mine, replays in rows}
+def _read(sql: str, now: datetime, *, token: str, **parts: str) -> list[Webhook]:
+    rows = Webhook.objects.raw(filled(sql, **parts), [token, moment(now)], using=router.db_for_write(Webhook))
+    return list(rows)
 
 
-def _places(
-    webhooks: Iterable[Webhook], now: datetime, *, flying: Mapping[int, Flying], appetite: Appetite
-) -> dict[int, Place]:
-    return {
-        webhook.pk: place_of(webhook, now, flying=flying.get(webhook.pk, Flying()), appetite=appetite)
-        for webhook in webhooks
-    }
+def _flying(webhook: Any) -> Flying:
+    """Return what is under a live lease for a webhook that was read with it."""
+    held, mine, replays = (int(number or 0) for number in (webhook.held, webhook.mine, webhook.replays))
+    return Flying(mine=mine, others=held - mine, replays=replays)
 
 
-def _spend(webhooks: Mapping[int, Webhook], taken: Mapping[int, int], *, now: datetime) -> None:
-    for pk, count in taken.items():
-        tokens = tokens_of(webhooks[pk], now)
-        if tokens is not None:
-            Webhook.objects.filter(pk=pk).update(tokens=tokens - count, tokens_at=now)
+def _places(webhooks: Iterable[Webhook], now: datetime, *, appetite: Appetite) -> Mapping[int, Place]:
+    return {webhook.pk: place_of(webhook, now, flying=_flying(webhook), appetite=appetite) for webhook in webhooks}

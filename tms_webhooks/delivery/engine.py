@@ -29,6 +29,7 @@ from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
+from tms_webhooks.models.writer import among_neighbours
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
 
@@ -106,14 +107,8 @@ class Drain:
         end = None if seconds is None else monotonic() + seconds
         listener = None if until_idle else Listener(router.db_for_write(Delivery), self._wake)
         try:
-            while (end is None or monotonic() < end) and not (stop and stop.is_set()):
-                open_before = self._open
-                busy = self._turn()
-                if busy or open_before or self._rung:
-                    continue
-                if until_idle:
-                    break
-                self._rest(listener, end)
+            with among_neighbours(self._lanes.quiet):
+                self._work(listener, end=end, stop=stop, until_idle=until_idle)
             # At once, not with the last answer: a successor sends them meanwhile.
             self._give_back(self._lanes.withdraw())
             closing()
@@ -128,6 +123,18 @@ class Drain:
         else:
             self._end()
         return self.tally
+
+    def _work(
+        self, listener: Listener | None, *, end: float | None, stop: threading.Event | None, until_idle: bool
+    ) -> None:
+        while (end is None or monotonic() < end) and not (stop and stop.is_set()):
+            open_before = self._open
+            busy = self._turn()
+            if busy or open_before or self._rung:
+                continue
+            if until_idle:
+                break
+            self._rest(listener, end)
 
     def _finish(self) -> None:
         """Wait for the last answers, and write them down."""

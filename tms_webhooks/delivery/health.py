@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -14,22 +14,33 @@ from tms_webhooks.choices import DisabledReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.models.statements import for_update, moment, numbers, read, write
+from tms_webhooks.models.statements import database, for_update, moment, numbers, read, write
 
 FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
 
 # Failures of our own making, such as a blocked address, are not counted and yet notified of.
-LOCKED = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
+LOOKED_AT = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids})"
+
+HELD = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
 
 SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 
 logger = logging.getLogger(__name__)
 
 
+def hold(webhooks: Iterable[int]) -> None:
+    """Lock these webhooks until the transaction ends, before anything else is: as a claim does, and in one order.
+
+    Or two workers could each hold what the other waits for.
+    """
+    if database().features.has_select_for_update:
+        read(HELD, ids=numbers(sorted(set(webhooks))), lock=for_update())
+
+
 def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]:
     """Learn from results, in the order in which they came back; return until when webhooks get no requests.
 
-    Call it in the transaction that writes the results down. What is resent by hand, and what never left because of a
+    Call it in the transaction that writes the results down, after `hold`. What is resent by hand, and what never left because of a
     fault of our own, says nothing of a receiver.
     """
     by_webhook: dict[int, list[Result]] = defaultdict(list)
@@ -38,11 +49,10 @@ def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]
             by_webhook[result.parcel.webhook_id].append(result)
     if not by_webhook:
         return {}
-    # All of them in one order, or two workers could each hold a webhook that the other waits for.
-    locked = read(LOCKED, ids=numbers(by_webhook), lock=for_update())
-    well = [pk for pk, *was_well in locked if all(was_well) and not any(map(needs_a_look, by_webhook[pk]))]
+    found = read(LOOKED_AT, ids=numbers(by_webhook))
+    well = [pk for pk, *was_well in found if all(was_well) and not any(map(needs_a_look, by_webhook[pk]))]
     write(SUCCEEDED, [moment(now)], ids=numbers(well))
-    unwell = Webhook.objects.filter(pk__in=by_webhook.keys() - well) if len(well) < len(locked) else ()
+    unwell = Webhook.objects.filter(pk__in=by_webhook.keys() - well) if len(well) < len(found) else ()
     return {webhook.pk: until for webhook in unwell if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Lanes:
         self._held = 0
         self._pace = 0.0
         self._closed = False
+        self._quiet = False
 
     @property
     def held(self) -> int:
@@ -84,7 +86,7 @@ class Lanes:
     def take(self) -> Parcel | None:
         """Return the next parcel, waiting for one; None once the lanes are closed."""
         with self._changed:
-            while not self._ready:
+            while self._quiet or not self._ready:
                 if self._closed:
                     return None
                 self._idle += 1
@@ -144,6 +146,18 @@ class Lanes:
             self._held -= len(ids)
             return ids
 
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Hand out nothing inside the block: whoever asks waits, and what is under way goes on."""
+        with self._changed:
+            self._quiet = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._quiet = False
+                self._changed.notify(len(self._ready))
+
     def close(self) -> None:
         """Let every thread that waits for a parcel go."""
         with self._changed:
@@ -154,4 +168,5 @@ class Lanes:
         if lane.parcels and not lane.listed and not lane.halts and lane.flying < lane.cap:
             lane.listed = True
             self._ready.append(webhook_id)
-            self._changed.notify()
+            if not self._quiet:
+                self._changed.notify()

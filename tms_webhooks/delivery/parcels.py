@@ -13,11 +13,11 @@ from tms_webhooks.choices import ErrorClass, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.rendering import Content, Line, contents_of, shape_of
 from tms_webhooks.delivery.signing import secret_key
+from tms_webhooks.delivery.take import Taken
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.models.statements import numbers, read
 from tms_webhooks.payloads.formats import JSON, Shape
 from tms_webhooks.validators import parse_headers
 
@@ -76,23 +76,17 @@ class Parcel(NamedTuple):
         return f"<Parcel {self.event_id} delivery {self.delivery_id} webhook {self.webhook_id} attempt {self.number}>"
 
 
-# The id as text: a million UUID objects a day that nobody looks into.
-HELD = """
-SELECT d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body
-FROM {delivery} d JOIN {event} e ON e.id = d.event_id
-WHERE d.id IN ({ids}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.lane, d.id"""
-
-
 def pack(
-    ids: Sequence[int], *, token: str, now: datetime, webhooks: Mapping[int, Webhook], caps: Mapping[int, int]
+    lines: Sequence[Taken], *, now: datetime, webhooks: Mapping[int, Webhook], caps: Mapping[int, int]
 ) -> list[Parcel]:
-    """Read what ``token`` holds of these deliveries, which are for some of these webhooks.
+    """Make up what was taken, which is for some of these webhooks.
 
-    That takes two queries where all of them get an event for the first time and as it is stored, and otherwise one or
+    That takes one query where all of them get an event for the first time and as it is stored, and otherwise one or
     two more.
     """
-    lines = read(HELD, [token], ids=numbers(ids))
-    wanted = {line[1] for line in lines}
+    if not lines:
+        return []
+    wanted = {line.webhook_id for line in lines}
     secrets = WebhookSecret.objects.signing(wanted, now=now)
     routes = {pk: _route(webhooks[pk], secrets.get(pk, ()), cap=caps.get(pk, 1)) for pk in wanted}
     parcels = [
@@ -115,17 +109,17 @@ def _with(parcel: Parcel, content: Content | None) -> Parcel:
     return parcel if content is None else parcel._replace(**content._asdict())
 
 
-def _contents(lines: Sequence[tuple[Any, ...]], routes: Mapping[int, Route]) -> Mapping[int, Content]:
+def _contents(lines: Sequence[Taken], routes: Mapping[int, Route]) -> Mapping[int, Content]:
     """Return what to send where it is, or may be, something else than the event's own body."""
     plain = {pk for pk, route in routes.items() if route.shape.is_plain and not route.shape.has_tokens}
     short = app_settings.BODY_LIMIT // MOST_BYTES
-    # By the webhook, the attempts and the body.
-    odd = [line for line in lines if line[2] or line[1] not in plain or len(line[6]) > short]
+    odd = [line for line in lines if line.attempts or line.webhook_id not in plain or len(line.body) > short]
     if not odd:
         return {}
     shapes = {pk: route.shape for pk, route in routes.items()}
     blocked = {pk for pk, route in routes.items() if route.problem is not None}
-    return contents_of([Line(line[0], line[1], line[2], line[6]) for line in odd], shapes, blocked=blocked)
+    odd_lines = [Line(line.delivery_id, line.webhook_id, line.attempts, line.body) for line in odd]
+    return contents_of(odd_lines, shapes, blocked=blocked)
 
 
 def _route(webhook: Webhook, sealed: Sequence[Sealed], *, cap: int) -> Route:

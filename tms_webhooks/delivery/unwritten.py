@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 from tms_webhooks.delivery.results import record
 from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.successes import write_successes
 
 # What may be otherwise in a moment: the database is away, or somebody else holds a lock.
 PASSING = (OperationalError, InterfaceError)
@@ -44,14 +45,18 @@ class Unwritten:
         Raises ``OperationalError`` or ``InterfaceError`` where trying again can help; everything is kept then.
         """
         batch = self._results[:1] if self._one_by_one else list(self._results)
+        stopped: Collection[int] = ()
         try:
-            stopped = record(batch, token=self._token, now=self._clock(), random=self._dice)
+            done = write_successes(batch, token=self._token, now=self._clock())
+            # Those that are left are for the next time, so that what was written is never written again.
+            if not done:
+                done, stopped = batch, record(batch, token=self._token, now=self._clock(), random=self._dice)
         except PASSING:
             raise
         except DatabaseError:
             return self._refused(batch), ()
-        self._let_go(batch)
-        return batch, stopped
+        self._let_go(done)
+        return done, stopped
 
     def _refused(self, batch: Sequence[Result]) -> Sequence[Result]:
         """Make the next write a smaller one; return what can't be made any smaller, and is given up."""
@@ -68,5 +73,6 @@ class Unwritten:
         return batch
 
     def _let_go(self, batch: Sequence[Result]) -> None:
-        del self._results[: len(batch)]
+        gone = set(map(id, batch))
+        self._results = [result for result in self._results if id(result) not in gone]
         self._one_by_one = self._one_by_one and bool(self._results)

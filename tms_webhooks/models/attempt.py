@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import models
@@ -44,22 +45,32 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
 
         ``bulk_create`` does the same at ten times the cost, which is a good part of what a delivery costs in all.
         """
-        if lines and statements.database().vendor == "postgresql":
-            self._write_json(lines)
-        elif lines:
-            moment = statements.database().ops.adapt_datetimefield_value
-            params: list[Any] = []
-            for one in lines:
-                params += one
-                params[-len(one) + STARTED_AT] = moment(one.started_at)
-            statements.write(INSERT, params, rows=f"VALUES {', '.join([LINE] * len(lines))}")
+        self.insertion(lines)()
 
-    def _write_json(self, lines: Sequence[AttemptLine]) -> None:
-        by_column = {field.column: field for field in self.model._meta.concrete_fields}
-        fields = [by_column[name] for name in AttemptLine._fields]
-        rows = (line._asdict() for line in lines)
-        sql = statements.recordset(fields, statements.database())
-        statements.write(INSERT, [statements.as_json(rows)], rows=sql)
+    def insertion(self, lines: Sequence[AttemptLine]) -> Callable[[], object]:
+        """Return what inserts these attempts when it is called: for a transaction that is to be short."""
+        if not lines:
+            return lambda: None
+        if statements.database().vendor == "postgresql":
+            return partial(statements.write, INSERT, [json_of(lines)], rows=json_rows())
+        moment = statements.database().ops.adapt_datetimefield_value
+        params: list[Any] = []
+        for one in lines:
+            params += one
+            params[-len(one) + STARTED_AT] = moment(one.started_at)
+        return partial(statements.write, INSERT, params, rows=f"VALUES {', '.join([LINE] * len(lines))}")
+
+
+@cache
+def json_rows() -> str:
+    """Return a query, for PostgreSQL, for the attempts in one parameter from `json_of`."""
+    by_column = {field.column: field for field in DeliveryAttempt._meta.concrete_fields}
+    return statements.recordset([by_column[name] for name in AttemptLine._fields], statements.database())
+
+
+def json_of(lines: Iterable[AttemptLine]) -> str:
+    """Return attempts as the parameter of `json_rows`."""
+    return statements.as_json(line._asdict() for line in lines)
 
 
 class DeliveryAttempt(models.Model):

@@ -29,10 +29,12 @@ FINISHED = (
 LEASE = """
 UPDATE {delivery} SET status = 'in_flight', lease = %s, due_at = %s WHERE id IN ({ids}) AND due_at <= %s"""
 
-MARK_DELIVERED = """
-UPDATE {delivery} SET status = 'delivered', lease = '', due_at = NULL, finished_at = %s, error_class = '',
-    attempts = attempts + 1, charged = charged + 1
-WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s"""
+DELIVERED = """status = 'delivered', lease = '', due_at = NULL, finished_at = {now}, error_class = '',
+    attempts = attempts + 1, charged = charged + 1"""
+
+MARK_DELIVERED = f"""
+UPDATE {{delivery}} SET {DELIVERED.format(now="%s")}
+WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s{{tried}}"""  # noqa: S608 (names of ours)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -118,9 +120,11 @@ class DeliveryManager(_DeliveryManager["Delivery"]):
         params = [token, statements.moment(until), statements.moment(now)]
         return statements.write(LEASE, params, ids=statements.numbers(ids))
 
-    def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime) -> int:
-        """Finish those of these that ``token`` holds: the receiver took them."""
-        return statements.write(MARK_DELIVERED, [statements.moment(now), token], ids=statements.numbers(ids))
+    def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime, attempts: int | None = None) -> int:
+        """Finish those of these that ``token`` holds, and that had so many ``attempts``: the receiver took them."""
+        tried = "" if attempts is None else f" AND attempts = {int(attempts)}"
+        params = [statements.moment(now), token]
+        return statements.write(MARK_DELIVERED, params, ids=statements.numbers(ids), tried=tried)
 
 
 class Delivery(models.Model):

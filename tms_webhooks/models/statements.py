@@ -30,7 +30,7 @@ def filled(sql: str, **parts: str) -> str:
     return sql.format(**_tables(database().alias), **parts)
 
 
-def read(sql: str, params: Sequence[Any] = (), **parts: str) -> list[tuple[Any, ...]]:
+def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> list[tuple[Any, ...]]:
     """Run a query and return its rows, as the database's driver gives them: times and truth values are raw."""
     with database().cursor() as cursor:
         cursor.execute(filled(sql, **parts), params)
@@ -38,7 +38,7 @@ def read(sql: str, params: Sequence[Any] = (), **parts: str) -> list[tuple[Any, 
     return found
 
 
-def write(sql: str, params: Sequence[Any] = (), **parts: str) -> int:
+def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> int:
     """Run a statement that changes rows, and return how many."""
     with database().cursor() as cursor:
         cursor.execute(filled(sql, **parts), params)

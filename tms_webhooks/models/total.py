@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
@@ -24,7 +25,7 @@ COUNTS = RESULTS + DURATIONS
 
 # What is counted is whole numbers, and stands in the statement itself.
 ADD = """
-INSERT INTO {deliverytotal} (webhook_id, span, starts_at, {columns}) VALUES {rows}
+INSERT INTO {deliverytotal} (webhook_id, span, starts_at, {columns}) {rows}
 {conflict} {sums}"""
 SAME = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET"
 SAME_IN_MYSQL = "ON DUPLICATE KEY UPDATE"
@@ -47,27 +48,66 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
 
         The rows are touched in one order, so that two workers don't wait for each other in a circle.
         """
-        counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
-        for one in attempts:
-            for span in TotalSpan:
-                counted = counts[one.webhook_id, span, start_of(span, one.started_at)]
-                counted[one.result.value] += 1
-                if one.duration_ms is not None:
-                    counted[DURATIONS[bisect_left(MILLISECONDS, one.duration_ms)]] += 1
-        if not counts:
-            return
-        in_mysql = statements.database().vendor == "mysql"
-        table = statements.filled("{deliverytotal}")
-        added = "{0} = {0} + VALUES({0})" if in_mysql else f"{{0}} = {table}.{{0}} + excluded.{{0}}"
-        ordered = sorted(counts)
-        statements.write(
-            ADD,
-            [statements.moment(starts_at) for _webhook, _span, starts_at in ordered],
-            columns=", ".join(COUNTS),
-            rows=", ".join(_row(webhook, span, counts[webhook, span, at]) for webhook, span, at in ordered),
-            conflict=SAME_IN_MYSQL if in_mysql else SAME,
-            sums=", ".join(added.format(name) for name in COUNTS),
-        )
+        self.addition(attempts)()
+
+    def addition(self, attempts: Iterable[Counted]) -> Callable[[], object]:
+        """Return what counts these attempts when it is called: for a transaction that is to be short."""
+        rows = summed(attempts)
+        if not rows:
+            return lambda: None
+        params = [statements.moment(row.starts_at) for row in rows]
+        return partial(statements.write, addition_of(f"VALUES {', '.join(map(_values, rows))}"), params)
+
+
+class Sum(NamedTuple):
+    """What attempts add to one row."""
+
+    webhook_id: int
+    span: TotalSpan
+    starts_at: datetime
+    counts: Mapping[str, int]
+
+
+def summed(attempts: Iterable[Counted]) -> list[Sum]:
+    """Return what attempts add to each row, in the order of the rows."""
+    counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
+    for one in attempts:
+        for span in TotalSpan:
+            row = counts[one.webhook_id, span, start_of(span, one.started_at)]
+            row[one.result.value] += 1
+            if one.duration_ms is not None:
+                row[DURATIONS[bisect_left(MILLISECONDS, one.duration_ms)]] += 1
+    return [Sum(*key, counts[key]) for key in sorted(counts)]
+
+
+def addition_of(rows: str) -> str:
+    """Return the statement that adds these rows, which are values or a query, to the totals."""
+    in_mysql = statements.database().vendor == "mysql"
+    table = statements.filled("{deliverytotal}")
+    added = "{0} = {0} + VALUES({0})" if in_mysql else f"{{0}} = {table}.{{0}} + excluded.{{0}}"
+    return ADD.format(
+        deliverytotal=table,
+        columns=", ".join(COUNTS),
+        rows=rows,
+        conflict=SAME_IN_MYSQL if in_mysql else SAME,
+        sums=", ".join(added.format(name) for name in COUNTS),
+    )
+
+
+@cache
+def json_rows() -> str:
+    """Return a query, for PostgreSQL, for the sums in one parameter from `json_of`."""
+    fields = DeliveryTotal._meta.concrete_fields
+    return statements.recordset([one for one in fields if not one.primary_key], statements.database())
+
+
+def json_of(sums: Iterable[Sum]) -> str:
+    """Return sums as the parameter of `json_rows`."""
+    return statements.as_json(
+        {"webhook_id": one.webhook_id, "span": int(one.span), "starts_at": one.starts_at}
+        | {name: one.counts.get(name, 0) for name in COUNTS}
+        for one in sums
+    )
 
 
 class DeliveryTotal(models.Model):
@@ -123,6 +163,6 @@ def start_of(span: TotalSpan, moment: datetime) -> datetime:
     return hour.replace(hour=0) if span == TotalSpan.DAY else hour
 
 
-def _row(webhook_id: int, span: TotalSpan, counts: Mapping[str, int]) -> str:
-    numbers = [counts.get(name, 0) for name in COUNTS]
-    return f"({int(webhook_id)}, {int(span)}, %s, {', '.join(map(str, map(int, numbers)))})"
+def _values(row: Sum) -> str:
+    numbers = [row.counts.get(name, 0) for name in COUNTS]
+    return f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(map(str, map(int, numbers)))})"

@@ -15,6 +15,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.parcels import pack
+from tms_webhooks.delivery.take import held
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Webhook
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
@@ -297,7 +298,7 @@ def packed(clock):
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            parcels = pack(ids, token="t", now=clock.now, webhooks=known, caps={})
+            parcels = pack(held(ids, token="t"), now=clock.now, webhooks=known, caps={})
         assert len(parcels) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tests.threads import at_once, several
-from tms_webhooks.choices import AttemptResult, ErrorClass, TotalSpan
+from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, TotalSpan
 from tms_webhooks.delivery import results
 from tms_webhooks.delivery.totals import duration, history
-from tms_webhooks.models import Delivery, DeliveryTotal
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal
 from tms_webhooks.models.total import COUNTS, DURATIONS, MILLISECONDS, Counted
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +89,7 @@ def test_a_late_attempt_is_not_counted(worker, backlog, clock):
 def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
     backlog(1)
     alice = worker("alice")
+    alice.wire.otherwise = answer(500)
     result = alice.send(alice.claim()[0])
 
     def die(*args, **kwargs):
@@ -99,7 +101,25 @@ def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
     assert not DeliveryTotal.objects.exists()
     alice.write(result)
 
+    assert counts(span=TotalSpan.DAY) == {"retried": 1, "took_160": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", [DeliveryTotal._meta.db_table, DeliveryAttempt._meta.db_table])
+def test_a_success_is_written_down_whole_or_not_at_all(worker, backlog, table):
+    webhook = backlog(1)
+    alice = worker("alice")
+    result = alice.send(alice.claim()[0])
+
+    with connection.execute_wrapper(Trouble("INSERT", table, times=1)), pytest.raises(OperationalError):
+        alice.write(result)
+    assert not DeliveryTotal.objects.exists()
+    assert not DeliveryAttempt.objects.exists()
+    assert webhook.deliveries.get().status == DeliveryStatus.IN_FLIGHT
+    alice.write(result)
+
     assert counts(span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1}
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
 
 
 def test_a_batch_is_counted_in_one_statement(worker, backlog):

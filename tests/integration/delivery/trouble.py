@@ -9,7 +9,7 @@ from django.db import Error, OperationalError
 
 
 class Trouble:
-    """Refuses the first ``times`` statements that begin with ``verb`` and name ``table``.
+    """Refuses the first ``times`` statements that have ``verb`` for their first word, or one of a CTE, and name ``table``.
 
     ``only`` narrows it to those with this text in their parameters, ``error`` is what it raises. Use it with
     ``connection.execute_wrapper``.
@@ -32,9 +32,11 @@ class Trouble:
         self.refused = 0
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        meant = sql.lstrip().upper().startswith(self.verb) and self.table in sql
+        begins = sql.lstrip().upper().startswith(self.verb)
+        in_one = sql.lstrip().upper().startswith("WITH") and self.verb in sql.upper()
+        meant = (begins or in_one) and self.table in sql
         # One parameter may be JSON that holds the value.
-        if self.left and meant and (self.only is None or any(self.only in str(value) for value in params or ())):
+        if self.left and meant and (self.only is None or self.only in str(params)):
             self.left -= 1
             self.refused += 1
             raise self.error("the connection was lost")

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from tests.conftest import Clock
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.delivery.claim import Parcel, claim
-from tms_webhooks.delivery.results import record
 from tms_webhooks.delivery.send import Result, send
+from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
 
 LEASE = timedelta(seconds=30)
@@ -33,7 +33,11 @@ class Worker:
         return send(parcel, client=self.wire, clock=self.clock)
 
     def write(self, *results: Result) -> None:
-        record(results, token=self.token, now=self.clock.now, random=lambda: 0.5)
+        unwritten = Unwritten(token=self.token, clock=self.clock, dice=lambda: 0.5)
+        for result in results:
+            unwritten.add(result)
+        while unwritten:
+            unwritten.write()
 
     def renew(self) -> int:
         return Delivery.objects.all().renew(token=self.token, until=self.lease_end)

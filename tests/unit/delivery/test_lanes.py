@@ -103,6 +103,35 @@ def test_threads_never_send_more_at_once_than_the_cap():
     assert (lanes.held, is_empty(lanes)) == (0, True)
 
 
+def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_afterwards():
+    lanes, taken = Lanes(), []
+    lanes.offer(parcels(1, 1))
+    under_way = lanes.take()
+
+    def work() -> None:
+        while (one := lanes.take()) is not None:
+            taken.append(one.webhook_id)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    with lanes.quiet():
+        for thread in threads:
+            thread.start()
+        lanes.offer([parcel(2), parcel(3)])
+        # What is under way goes on, and may make room for more.
+        lanes.offer(parcels(1, 1))
+        lanes.done(under_way, 0.1)
+        time.sleep(0.05)
+        assert taken == []
+    end = time.monotonic() + 5
+    while len(taken) < 3 and time.monotonic() < end:
+        time.sleep(0.001)
+    lanes.close()
+    for thread in threads:
+        thread.join(5)
+
+    assert sorted(taken) == [1, 2, 3]
+
+
 def test_no_thread_sleeps_while_there_is_something_for_it():
     lanes, done = Lanes(), []
 

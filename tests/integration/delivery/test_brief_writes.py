@@ -1,0 +1,108 @@
+"""While a drain holds the writer of a database that has one, it sends nothing, so that nobody waits for it for long."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tms_webhooks.delivery.lanes import Lanes
+from tms_webhooks.models.writer import among_neighbours, brief_write
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+one_writer = pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have as many writers as connections")
+
+
+class Noise:
+    """Neighbours that note when they are to be quiet, and whether there was a transaction then."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def quiet(self):
+        self.heard.append(("quiet", connection.in_atomic_block))
+        yield
+        self.heard.append(("loud", connection.in_atomic_block))
+
+
+@one_writer
+def test_the_neighbours_are_quiet_before_the_writer_is_taken_and_until_it_is_let_go():
+    noise = Noise()
+
+    with among_neighbours(noise.quiet), brief_write():
+        assert connection.in_atomic_block
+        assert noise.heard == [("quiet", False)]
+
+    assert noise.heard == [("quiet", False), ("loud", False)]
+
+
+@one_writer
+def test_they_are_loud_again_after_a_write_that_failed():
+    lanes = Lanes()
+
+    with pytest.raises(ZeroDivisionError), among_neighbours(lanes.quiet), brief_write():
+        1 / 0  # noqa: B018 (it is to fail)
+
+    assert lanes._quiet is False
+
+
+@one_writer
+def test_who_writes_in_another_thread_disturbs_nobody_here():
+    noise = Noise()
+
+    def write() -> None:
+        with brief_write():
+            pass
+
+    with among_neighbours(noise.quiet):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join(10)
+
+    assert noise.heard == []
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
+def test_where_there_is_more_than_one_writer_nobody_has_to_be_quiet():
+    noise = Noise()
+
+    with among_neighbours(noise.quiet), brief_write():
+        pass
+
+    assert noise.heard == []
+
+
+@one_writer
+def test_a_drain_writes_only_while_its_senders_are_quiet(monkeypatch, run):
+    """Seen at the statements themselves, whoever makes them."""
+    webhook = subscribed(max_in_flight=4)
+    write_events(webhook.organization, 40)
+    held: list[Lanes] = []
+    quiet = Lanes.quiet
+
+    @contextmanager
+    def watched(lanes):
+        with quiet(lanes):
+            held.append(lanes)
+            yield
+            held.pop()
+
+    monkeypatch.setattr(Lanes, "quiet", watched)
+    loud = []
+
+    def look(execute, sql, params, many, context):
+        if sql.lstrip().startswith(("INSERT", "UPDATE")) and not held:
+            loud.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(look):
+        tally = run()
+
+    assert tally.delivered == 40
+    # Giving back what is left, at the end, is no hurry.
+    assert [sql for sql in loud if "lease" not in sql] == []

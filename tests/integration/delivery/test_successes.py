@@ -1,0 +1,116 @@
+"""A batch in which all went well is written down in one step; anything else in that batch is not written there."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery.successes import write_successes
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice(worker):
+    return worker("alice")
+
+
+def write(alice, *results):
+    return write_successes(results, token=alice.token, now=alice.clock.now)
+
+
+def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
+    webhook = backlog(2)
+    results = [alice.send(parcel) for parcel in alice.claim()]
+    clock.advance(seconds=1)
+
+    assert list(write(alice, *results)) == results
+
+    rows = Delivery.objects.values_list(
+        "status", "due_at", "lease", "attempts", "charged", "finished_at", "error_class"
+    )
+    assert set(rows) == {(DeliveryStatus.DELIVERED, None, "", 1, 1, clock.now, "")}
+    log = DeliveryAttempt.objects.values_list("number", "status_code", "charged", "next_delay")
+    assert list(log) == [(1, 200, True, None)] * 2
+    webhook.refresh_from_db()
+    assert webhook.succeeded_at == clock.now
+
+
+def test_it_takes_one_statement_on_postgresql_and_no_reading_anywhere(alice, backlog):
+    for _ in range(3):
+        backlog(2)
+    results = [alice.send(parcel) for parcel in alice.claim()]
+
+    with CaptureQueriesContext(connection) as queries:
+        write(alice, *results)
+
+    statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert len(statements) == (1 if connection.vendor == "postgresql" else 4)
+    assert not [sql for sql in statements if sql.lstrip().startswith("SELECT")]
+
+
+def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog):
+    backlog(2, "/good")
+    backlog(2, "/bad")
+    alice.wire.otherwise = lambda request: answer(500 if "/bad" in request.url else 200)
+    results = [alice.send(parcel) for parcel in alice.claim()]
+
+    written = write(alice, *results)
+
+    assert {result.status for result in written} == {200}
+    assert sorted(Delivery.objects.values_list("status", flat=True)) == ["delivered"] * 2 + ["in_flight"] * 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"failures": 1}, {"notified_at": "2026-01-01T00:00:00Z"}], ids=["it failed", "it was told of"]
+)
+def test_nothing_is_written_where_a_webhook_has_something_to_forget(alice, backlog, change):
+    backlog(2)
+    ill = backlog(2)
+    results = [alice.send(parcel) for parcel in alice.claim()]
+    Webhook.objects.filter(pk=ill.pk).update(**change)
+
+    assert write(alice, *results) == ()
+
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.IN_FLIGHT}
+    assert not DeliveryAttempt.objects.exists()
+
+
+def test_nothing_is_written_where_one_was_lost_to_another_worker(alice, backlog):
+    backlog(2)
+    results = [alice.send(parcel) for parcel in alice.claim()]
+    Delivery.objects.filter(pk=results[0].parcel.delivery_id).update(lease="bob")
+
+    assert write(alice, *results) == ()
+
+    assert not DeliveryAttempt.objects.exists()
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {0}
+
+
+def test_nothing_is_written_where_one_was_lost_tried_and_claimed_again(alice, backlog):
+    backlog(1)
+    (parcel,) = alice.claim()
+    result = alice.send(parcel)
+    Delivery.objects.update(attempts=1, charged=1)
+
+    assert write(alice, result) == ()
+
+    assert not DeliveryAttempt.objects.exists()
+
+
+def test_the_rest_of_a_batch_is_written_after_it_and_nothing_twice(run, wire):
+    good, bad = subscribed("/good"), subscribed("/bad", max_retries=0)
+    for webhook in (good, bad):
+        write_events(webhook.organization, 3)
+    wire.otherwise = lambda request: answer(500 if "/bad" in request.url else 200)
+
+    tally = run()
+
+    assert (tally.sent, tally.delivered) == (6, 3)
+    assert DeliveryAttempt.objects.count() == 6
+    assert not DeliveryAttempt.objects.filter(number=None).exists()

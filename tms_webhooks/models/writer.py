@@ -1,0 +1,47 @@
+"""Holding the database's writer for as short a time as can be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from django.db import transaction
+
+from tms_webhooks.models.statements import database
+
+Quiet = Callable[[], AbstractContextManager[None]]
+
+
+class _Neighbours(threading.local):
+    """What keeps the other threads of this process quiet while this one holds the writer."""
+
+    quiet: Quiet = staticmethod(nullcontext)
+
+
+_neighbours = _Neighbours()
+
+
+@contextmanager
+def brief_write() -> Iterator[None]:
+    """Run the block in a transaction; read and reckon before it, and leave in it as few statements as can be.
+
+    Where a database has one writer, as SQLite has, everybody else who saves something waits for the end. Each statement
+    lets go of Python's lock, and with busy threads about takes ten times as long to get it back as to run: so those
+    are asked to be quiet.
+    """
+    connection = database()
+    quiet = nullcontext if connection.features.has_select_for_update else _neighbours.quiet
+    with quiet(), transaction.atomic(using=connection.alias):
+        yield
+
+
+@contextmanager
+def among_neighbours(quiet: Quiet) -> Iterator[None]:
+    """Have every `brief_write` that this thread makes in the block keep its neighbours quiet."""
+    before = _neighbours.quiet
+    _neighbours.quiet = quiet
+    try:
+        yield
+    finally:
+        _neighbours.quiet = before
