@@ -1,62 +1,59 @@
-"""The page of a webhook. It never shows a secret or a header's value; a new secret is told once, when it is made."""
+"""The pages of webhooks: the list, the form, its secret and its preview. None shows a header's value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.forms import Script
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.bases import TabularInline
-from tms_webhooks.admin.forms import SubscriptionForm, SubscriptionFormSet, WebhookForm
+from tms_webhooks.admin.audit import write_down
+from tms_webhooks.admin.form_pages import FormPages
+from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.overview import OverviewPages
-from tms_webhooks.choices import DisabledReason
+from tms_webhooks.admin.preview import PreviewPages
+from tms_webhooks.admin.scope import organizations
+from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.validators import parse_headers
 
 # What only a webhook that exists has.
 LIVED = ("state", "header_names", "failures", "failing_since", "succeeded_at", "paused_until", "log", "signing")
-
-
-class SubscriptionInline(TabularInline):
-    """What a webhook wants."""
-
-    model = Subscription
-    form = SubscriptionForm
-    formset = SubscriptionFormSet
-    fields = ("event_type", "more_than_days", "less_than_days")
-    extra = 1
+EVENTS = _("Events")
+MOST_IN_A_LIST = 500
+"""Organizations. More are searched for, where the host's own page of them can be searched."""
 
 
 @admin.register(Webhook)
-class WebhookAdmin(OverviewPages):
+class WebhookAdmin(OverviewPages, FormPages, PreviewPages):
     """Webhooks of the organizations that the signed-in person may see."""
 
-    form = WebhookForm
-    inlines = (SubscriptionInline,)
     list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
     list_select_related = ("organization",)
     search_fields = ("name", "url")
     show_full_result_count = False
     readonly_fields = LIVED
-    save_on_top = True
-    actions = ("enable_selected", "disable_selected", "rotate_secrets")
+    actions = ("enable_selected", "disable_selected", "rotate_secret")
     fieldsets = (
-        (_("What"), {"fields": ("organization", "name", "enabled", "state", "log")}),
+        (_("What"), {"fields": ("organization", "include_children", "audience", "name", "enabled", "state", "log")}),
+        (EVENTS, {"fields": (), "classes": ("tms-events",)}),
         (
             _("Where"),
             {
@@ -65,8 +62,8 @@ class WebhookAdmin(OverviewPages):
                     "url",
                     "headers",
                     "header_names",
-                    "timeout_seconds",
                     "delay_seconds",
+                    "timeout_seconds",
                     "ordered",
                     "max_in_flight",
                     "rate_limit_per_second",
@@ -75,20 +72,14 @@ class WebhookAdmin(OverviewPages):
         ),
         (
             _("Body"),
-            {
-                "fields": ("format", "payload", "content", "payload_version"),
-                "description": _(
-                    "Tokens are paths into the standard event, such as {data.user.email}, or names of the training "
-                    "system’s API, such as {UserEmail}; {id} is the event’s id, {data.id} that of what it tells of."
-                ),
-            },
+            {"fields": ("format", "payload", "content", "payload_version"), "classes": ("tms-body",)},
         ),
         (
             _("When it fails"),
             {
                 "fields": (
-                    "schedule",
                     "max_retries",
+                    "schedule",
                     "error_action",
                     "contacts",
                     "failures",
@@ -98,41 +89,50 @@ class WebhookAdmin(OverviewPages):
                 )
             },
         ),
-        (
-            _("Security"),
-            {
-                "fields": ("signing",),
-                "description": _(
-                    "A signing secret is shown once, when it is made. To get a new one, select the webhook in the list and "
-                    "choose “Rotate the secret”: the old one goes on signing beside it for a while."
-                ),
-            },
-        ),
+        (_("Security"), {"fields": ("signing",)}),
     )
+
+    class Media:
+        css: ClassVar = {"all": ("tms_webhooks/form.css",)}
+        js = (Script("tms_webhooks/form.js", defer=True),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
         """Leave out the deleted ones."""
         return super().get_queryset(request).filter(deleted_at__isnull=True)
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
-        """Ask of a new webhook only what there is to say of it."""
-        if obj is not None:
-            return self.fieldsets
-        asked = [
-            (title, {**options, "fields": [name for name in options["fields"] if name not in LIVED]})
+        """Ask only what there is to say."""
+        left_out = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
+        if obj is None:
+            left_out |= set(LIVED)
+        elif self.has_change_permission(request, obj) and known_headers(obj) is not None:
+            left_out.add("header_names")  # the box above names them
+        asked: list[tuple[Any, dict[str, Any]]] = [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in left_out]})
             for title, options in self.fieldsets
         ]
-        return [(title, options) for title, options in asked if options["fields"]]
+        return [(title, options) for title, options in asked if options["fields"] or title == EVENTS]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Let nobody give a webhook away: what waits for it belongs to its organization."""
         return self.readonly_fields if obj is None else ("organization", *self.readonly_fields)
 
     def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search for the organization where the host's own page of it can be searched."""
+        """Search for the organization where there are too many for a list, and its own page can be searched."""
         owner: Any = Webhook._meta.get_field("organization").related_model
         page = self.admin_site._registry.get(owner)
-        return ("organization",) if page is not None and page.get_search_fields(request) else ()
+        if page is None or not page.get_search_fields(request):
+            return ()
+        count = organizations(request, Action.MANAGE).order_by()[: MOST_IN_A_LIST + 1].count()
+        return ("organization",) if count > MOST_IN_A_LIST else ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Choose the organization where there is but one."""
+        initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
+        if "organization" not in initial:
+            keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
+            initial.update({"organization": keys[0]} if len(keys) == 1 else {})
+        return initial
 
     # Columns and read-only fields
 
@@ -144,11 +144,7 @@ class WebhookAdmin(OverviewPages):
     @admin.display(description=_("state"))
     def state(self, obj: Webhook) -> str:
         """Say whether it gets requests now, and why not."""
-        if not obj.enabled:
-            return _("Disabled: %(reason)s") % {"reason": obj.get_disabled_reason_display() or "-"}
-        if obj.is_awake(timezone.now()):
-            return str(_("Enabled"))
-        return _("Paused until %(moment)s") % {"moment": _moment(obj.paused_until)}
+        return state_of(obj)
 
     @admin.display(description=_("deliveries"))
     def log(self, obj: Webhook) -> str:
@@ -167,51 +163,43 @@ class WebhookAdmin(OverviewPages):
             return str(_("They are not name=value lines: enter them anew."))
 
     @admin.display(description=_("signing secret"))
-    def signing(self, obj: Webhook) -> str:
-        """Say since when the secret signs, and until when older ones do."""
+    def signing(self, obj: Webhook) -> SafeString:
+        """Say since when the secret signs, and until when older ones do; lead to its pages."""
         now = timezone.now()
         told = []
         for created_at, expires_at in obj.secrets.order_by("-pk").values_list("created_at", "expires_at"):
             if expires_at is None:
-                told.append(_("Made %(moment)s.") % {"moment": _moment(created_at)})
+                told.append(_("Made %(moment)s.") % {"moment": moment(created_at)})
             elif expires_at > now:
-                told.append(_("An older one signs until %(moment)s.") % {"moment": _moment(expires_at)})
-        return " ".join(told) or str(_("There is none: rotate it."))
+                told.append(_("An older one signs until %(moment)s.") % {"moment": moment(expires_at)})
+        return format_html(
+            '{} <a href="{}">{}</a> · <a href="{}">{}</a>',
+            " ".join(told) or _("There is none: rotate it."),
+            reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[obj.pk]),
+            _("Reveal it…"),
+            reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=[obj.pk]),
+            _("Rotate it…"),
+        )
 
     # Changes
 
-    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
-        """Write what the form changed, by name: a worker may have written the rest in the meantime."""
-        now = timezone.now()
-        if not change:
-            if not obj.enabled:
-                obj.disabled_reason, obj.disabled_at = DisabledReason.ADMIN, now
-            obj.save()
-            (secret,) = obj.signing_secrets(now)
-            self._tell_secret(request, obj, secret)
-            return
-        changed = [name for name in form.changed_data if name != "enabled"]
-        if changed:
-            obj.save(update_fields=[*changed, "updated_at"])
-        if "enabled" in form.changed_data:
-            wanted, obj.enabled = obj.enabled, form.initial["enabled"]
-            _switch(obj, on=wanted, now=now)
-
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Delete it, and call off what waits; its log stays."""
-        health.delete(obj, now=timezone.now())
+        now = timezone.now()
+        health.delete(obj, now=now)
+        write_down(request, AuditAction.WEBHOOK_DELETED, obj, now=now)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Delete those that are selected, in the same way."""
         for webhook in queryset:
-            health.delete(webhook, now=timezone.now())
+            self.delete_model(request, webhook)
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
         """Name the webhooks alone: nothing else goes with them."""
         webhooks = [str(webhook) for webhook in objs]
-        allowed = self.has_delete_permission(request)
+        allowed = all(self.has_delete_permission(request, webhook) for webhook in objs)
         return (
             webhooks,
             {self.opts.verbose_name_plural: len(webhooks)},
@@ -222,8 +210,7 @@ class WebhookAdmin(OverviewPages):
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Enable, and forget the failures."""
-        self._switch_all(request, queryset, on=True)
-        count = len(queryset)
+        count = self._switch_all(request, queryset, on=True)
         told = ngettext(
             "%(count)d webhook is enabled. What it missed stays skipped until somebody replays it.",
             "%(count)d webhooks are enabled. What they missed stays skipped until somebody replays it.",
@@ -234,37 +221,39 @@ class WebhookAdmin(OverviewPages):
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Disable, and keep what waits as skipped."""
-        self._switch_all(request, queryset, on=False)
-        count = len(queryset)
+        count = self._switch_all(request, queryset, on=False)
         told = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
         self.message_user(request, told % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Rotate the secret"), permissions=["change"])
-    def rotate_secrets(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-        """Give each a new secret, and tell it this once."""
-        for webhook in queryset:
-            secret = webhook.rotate_secret(now=timezone.now())
-            self.log_change(request, webhook, "Rotated the secret.")
-            self._tell_secret(request, webhook, secret)
+    def rotate_secret(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> HttpResponse | None:
+        """Lead to the page that asks, and shows the new secret once."""
+        keys = list(queryset.values_list("pk", flat=True)[:2])
+        if len(keys) != 1:
+            self.message_user(request, _("Select one webhook: a new secret is shown once."), messages.ERROR)
+            return None
+        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=keys))
 
-    def _switch_all(self, request: HttpRequest, webhooks: Iterable[Webhook], *, on: bool) -> None:
-        for webhook in webhooks:
-            _switch(webhook, on=on, now=timezone.now())
+    def _switch_all(self, request: HttpRequest, webhooks: Iterable[Webhook], *, on: bool) -> int:
+        """Switch those of the organizations that this person manages; return how many."""
+        mine = [webhook for webhook in webhooks if self.has_change_permission(request, webhook)]
+        for webhook in mine:
+            self.switch(request, webhook, on=on)
             self.log_change(request, webhook, "Enabled." if on else "Disabled.")
-
-    def _tell_secret(self, request: HttpRequest, webhook: Webhook, secret: str) -> None:
-        told = _("%(name)s: the signing secret, shown this once, is %(secret)s") % {"name": webhook, "secret": secret}
-        self.message_user(request, told, messages.WARNING)
+        return len(mine)
 
 
-def _switch(webhook: Webhook, *, on: bool, now: datetime) -> None:
-    if on:
-        health.enable(webhook, now=now)
-    else:
-        health.disable(webhook, reason=DisabledReason.ADMIN, now=now)
+def state_of(webhook: Webhook) -> str:
+    """Say in a few words whether a webhook gets requests now, and why not."""
+    if not webhook.enabled:
+        return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
+    if webhook.is_awake(timezone.now()):
+        return str(_("Enabled"))
+    return _("Paused until %(moment)s") % {"moment": moment(webhook.paused_until)}
 
 
-def _moment(value: datetime | None) -> str:
+def moment(value: datetime | None) -> str:
+    """Return an instant for people."""
     if value is None:
         return "-"
     return str(formats.localize(timezone.localtime(value) if timezone.is_aware(value) else value))

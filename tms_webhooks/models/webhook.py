@@ -142,6 +142,8 @@ class Webhook(Scoped, Shaped):
     # Its rate: see delivery/limits.py.
     tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
     tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
+    # So that a form that is sent twice makes one webhook.
+    form_key = models.UUIDField(_("form key"), null=True, unique=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 

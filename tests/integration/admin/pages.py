@@ -10,6 +10,7 @@ from django.db import models
 from django.test import Client
 from django.urls import reverse
 
+from tms_webhooks.admin.forms.headers import known_headers, mask
 from tms_webhooks.models import Webhook
 
 
@@ -35,19 +36,19 @@ def form_of(
 ) -> dict:
     """Return what a browser posts: the form as it stands for ``webhook``, or a valid new one, with these changes."""
     rows = subscriptions if subscriptions is not None else [{"event_type": "class.*"}]
-    known = [] if webhook is None else list(webhook.subscriptions.all())
     if webhook is not None and subscriptions is None:
         rows = [
             {
-                "id": one.pk,
+                "key": one.pk,
                 "event_type": one.event_type,
                 "more_than_days": one.more_than_days or "",
                 "less_than_days": one.less_than_days or "",
             }
-            for one in known
+            for one in webhook.subscriptions.all()
         ]
     fields = {
         "name": "CRM",
+        "audience": "owner",
         "verb": "POST",
         "url": "https://crm.example.com/hook",
         "headers": "",
@@ -69,23 +70,18 @@ def form_of(
         fields |= {
             "name": webhook.name,
             "url": webhook.url,
-            "headers": "••••" if webhook.headers else "",
+            "headers": mask(known_headers(Webhook.objects.get(pk=webhook.pk))),
             "format": webhook.format,
             "payload": webhook.payload,
             "content": webhook.content,
             "enabled": "on" if webhook.enabled else "",
         }
     fields |= values
-    fields |= {
-        "subscriptions-TOTAL_FORMS": str(len(rows)),
-        "subscriptions-INITIAL_FORMS": str(len(known)),
-        "subscriptions-MIN_NUM_FORMS": "0",
-        "subscriptions-MAX_NUM_FORMS": "1000",
-    }
+    fields["events-TOTAL"] = str(len(rows))
     for number, row in enumerate(rows):
-        fields |= {f"subscriptions-{number}-{name}": str(value) for name, value in row.items()}
-        if webhook is not None:
-            fields[f"subscriptions-{number}-webhook"] = str(webhook.pk)
+        fields |= {
+            f"events-{number}-{name}": str(value) for name, value in {"chosen": "on", **row}.items() if value != ""
+        }
     # A box that is not checked is not sent.
     return {name: value for name, value in fields.items() if not (name in ("enabled", "ordered") and not value)}
 
@@ -93,10 +89,10 @@ def form_of(
 def errors_at(response: Any) -> dict[str, list[str]]:
     """Return the errors that a form was sent back with, each beside its field, as the page shows them."""
     assert response.status_code == 200
-    found = dict(response.context["adminform"].form.errors)
-    for formset in response.context["inline_admin_formsets"]:
-        for form in formset.formset.forms:
-            found |= {f"{form.prefix}-{name}": messages for name, messages in form.errors.items()}
+    form = response.context["adminform"].form
+    found = dict(form.errors)
+    for row in form.events.chosen:
+        found |= {f"{row.prefix}-{name}": messages for name, messages in row.errors.items()}
     page = html.unescape(response.content.decode())
     for messages in found.values():
         assert all(message in page for message in messages)

@@ -64,7 +64,7 @@ def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
 def test_the_history_says_that_headers_changed_and_not_to_what(operator, webhook):
     operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="X-Key=s3cret"))
 
-    assert LogEntry.objects.get().get_change_message() == "Changed Headers."
+    assert LogEntry.objects.get().get_change_message() == "Changed HTTP headers."
 
 
 def test_headers_are_not_searched(operator, webhook):

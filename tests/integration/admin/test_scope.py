@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, UserFactory
-from tests.integration.admin.pages import text_of, url
+from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +46,7 @@ def alice(ours: Webhook) -> Client:
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
     client = Client()
     client.force_login(user)
+    client.organization = ours.organization
     return client
 
 
@@ -100,7 +104,7 @@ def test_a_search_finds_nothing_of_theirs(alice, theirs):
     assert rows_at(alice, Delivery, q=Event.objects.get(deliveries__webhook=theirs).public_id) == []
 
 
-@pytest.mark.parametrize("action", ["disable_selected", "rotate_secrets", "delete_selected"])
+@pytest.mark.parametrize("action", ["enable_selected", "disable_selected", "rotate_secret", "delete_selected"])
 def test_an_action_on_theirs_does_nothing(alice, theirs, action):
     before = Webhook.objects.values().get(pk=theirs.pk)
     secrets = theirs.secrets.count()
@@ -121,6 +125,60 @@ def test_a_delivery_of_theirs_is_not_sent_again(alice, theirs):
 
     delivery.refresh_from_db()
     assert delivery.due_at is None
+
+
+@pytest.mark.parametrize("page", ["secret", "rotate", "preview_of"])
+def test_a_secret_of_theirs_is_neither_shown_nor_replaced_and_their_form_has_no_preview(alice, theirs, page):
+    address = reverse(f"admin:tms_webhooks_webhook_{page}", args=[theirs.pk])
+    data = {**form_of(theirs), "before": str(theirs.secrets.get().pk)}
+
+    answers = [alice.post(address, data), alice.get(address)]
+
+    assert {answer.status_code for answer in answers} <= {403, 404, 405}
+    assert theirs.secrets.count() == 1
+    assert not AuditEntry.objects.exists()
+
+
+def test_the_form_offers_our_organization_and_takes_no_other(alice, ours, theirs):
+    page = alice.get(url(Webhook, "add")).content.decode()
+    assert f'<option value="{ours.organization_id}" selected>' in page
+    assert f'<option value="{theirs.organization_id}"' not in page
+
+    response = alice.post(url(Webhook, "add"), form_of(organization=theirs.organization_id))
+
+    assert errors_at(response) == {
+        "organization": ["Select a valid choice. That choice is not one of the available choices."]
+    }
+
+
+def test_theirs_is_not_changed(alice, theirs):
+    before = Webhook.objects.values().get(pk=theirs.pk)
+
+    response = alice.post(url(Webhook, "change", theirs.pk), form_of(theirs, name="Mine now"))
+
+    assert response.status_code in (302, 403)
+    assert Webhook.objects.values().get(pk=theirs.pk) == before
+
+
+def test_a_form_that_made_theirs_leads_us_nowhere(alice, theirs):
+    key = uuid.uuid4()
+    Webhook.objects.filter(pk=theirs.pk).update(form_key=key)
+
+    form = form_of(organization=alice.organization.pk, form_key=key.hex)
+    page = text_of(alice.post(url(Webhook, "add"), form, follow=True))
+
+    assert "This form was sent before. Begin with a new one." in page
+    assert "theirs" not in page
+    assert Webhook.objects.count() == 2
+
+
+def test_no_autocomplete_finds_theirs(alice, ours, theirs):
+    address = reverse("admin:autocomplete")
+    query = {"app_label": "tms_webhooks", "model_name": "delivery", "field_name": "webhook", "term": "s"}
+
+    found = alice.get(address, query).json()["results"]
+
+    assert [row["text"] for row in found] == ["ours"]
 
 
 def test_a_superuser_sees_all(operator, ours, theirs):

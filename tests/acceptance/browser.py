@@ -1,0 +1,96 @@
+"""What the browser tests share: a page with a person at it, its accessibility, and pictures of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PASSWORD = "correct horse battery staple"
+PICTURES = Path(__file__).resolve().parents[2] / "artefacts" / "screenshots"
+WIDE, NARROW = 1280, 400
+GRAVE = ("serious", "critical")
+
+Page = Any
+
+
+class Desk:
+    """A person at a browser. ``page`` is Playwright's."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.address = address
+        self.context = browser.new_context(
+            base_url=address, viewport={"width": WIDE, "height": 900}, reduced_motion="reduce", **options
+        )
+        self.context.set_default_timeout(10_000)
+        # The example project has none, and every browser asks.
+        self.context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self._hear(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.complaints.append(text)
+
+    def open(self, path: str) -> Page:
+        """Open a page of the site."""
+        self.page.goto(path, wait_until="load")
+        return self.page
+
+    def sign_in(self, username: str) -> None:
+        """Sign in at the admin."""
+        page = self.open("/admin/login/")
+        page.fill("#id_username", username)
+        page.fill("#id_password", PASSWORD)
+        page.click("input[type=submit]")
+
+    def faults(self) -> list[str]:
+        """Return what axe-core finds serious or critical on the page as it is, with where."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['impact']}: {one['id']} ({one['help']}) at {[node['target'] for node in one['nodes'][:3]]}"
+            for one in found
+            if one["impact"] in GRAVE
+        ]
+
+    def is_too_wide(self) -> bool:
+        """Return whether the page has to be scrolled sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+    def looks(self, *, width: int = WIDE, dark: bool = False) -> None:
+        """Make the window so wide, light or dark."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme="dark" if dark else "light")
+
+    def picture(self, name: str, *, whole: bool = True) -> Path:
+        """Keep a picture of the page in the folder of artefacts."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        path = PICTURES / f"{name}.png"
+        self.page.screenshot(path=path, full_page=whole)
+        return path
+
+    def pictures(self, name: str) -> None:
+        """Keep a picture of the page wide and narrow, light and dark; fail where it is graver than that on any of them."""
+        for width in (WIDE, NARROW):
+            for dark in (False, True):
+                self.looks(width=width, dark=dark)
+                self.picture(f"{name}-{width}-{'dark' if dark else 'light'}")
+                assert self.faults() == [], (name, width, dark)
+                assert not self.is_too_wide(), (name, width, dark)
+        self.looks()
+
+    def close(self) -> None:
+        """Close the window."""
+        self.context.close()

@@ -1,0 +1,48 @@
+"""A real browser at the example project's own pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from example_project.training.seed import World, seed
+from tests.acceptance.browser import ARGUMENTS, PASSWORD, Desk
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    """Debian's Chromium, headless. Not for the whole run: while it is open, no other event loop can run."""
+    path = shutil.which("chromium") or CHROMIUM
+    if not os.path.exists(path):
+        if os.environ.get("TMS_REQUIRE_SERVICES") == "1":
+            pytest.fail("There is no Chromium: apt-get install chromium.")
+        pytest.skip("There is no Chromium: apt-get install chromium.")
+    from playwright.sync_api import sync_playwright
+
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # It runs an event loop in this thread, which Django takes for an asynchronous view.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    """A seeded training system."""
+    return seed(organizations=2, password=PASSWORD)
+
+
+@pytest.fixture
+def desk(chromium, world, live_server) -> Iterator[Desk]:
+    """A signed-in operator at the pages, who finds no error in the browser's console."""
+    desk = Desk(chromium, live_server.url)
+    desk.sign_in(world.operator.username)
+    yield desk
+    desk.close()
+    assert desk.complaints == []

@@ -1,0 +1,82 @@
+"""The code that the page of a secret shows: it verifies what is sent, and refuses what is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from tms_webhooks.admin.samples import Sample, all_samples
+from tms_webhooks.delivery.signing import signature_headers
+from tms_webhooks.models.webhook import new_secret
+
+BODY = '{"type":"class.cancelled","data":{"name":"Zoë"}}'.encode()
+SAMPLES: dict[str, Sample] = {sample.key: sample for sample in all_samples()}
+
+
+@pytest.fixture
+def secret(monkeypatch) -> str:
+    secret = new_secret()
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+    return secret
+
+
+def headers_of(secret: str, body: bytes = BODY) -> dict[str, str]:
+    return signature_headers(secrets=[secret], message_id="evt_1", timestamp=int(time.time()), body=body)
+
+
+def test_there_is_one_for_each_language():
+    assert [sample.language for sample in SAMPLES.values()] == ["Python", "JavaScript", "C#", "PHP"]
+    for sample in SAMPLES.values():
+        assert "WEBHOOK_SECRET" in sample.code
+        assert "raw body" in sample.code
+
+
+def test_the_one_in_python_verifies(secret):
+    names: dict = {}
+    exec(compile(SAMPLES["python"].code, "python.txt", "exec"), names)
+
+    assert names["receive"](headers_of(secret), BODY) == json.loads(BODY)
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](headers_of(secret, b"{}"), BODY)
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](headers_of(new_secret()), BODY)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory) -> Path:
+    """A folder in which node finds the public library."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("There is no node here.")
+    folder = tmp_path_factory.mktemp("node")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", ".", "standardwebhooks@1"]
+    got = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
+    if got.returncode:
+        pytest.skip("npm can't get the library.")
+    return folder
+
+
+def test_the_one_in_javascript_verifies(node, secret):
+    (node / "receive.mjs").write_text(SAMPLES["javascript"].code)
+    (node / "main.mjs").write_text(
+        """
+        import { receive } from "./receive.mjs";
+        const [headers, wrong, body] = JSON.parse(process.argv[2]);
+        let refused = false;
+        try { receive(wrong, body); } catch { refused = true; }
+        console.log(JSON.stringify([receive(headers, body), refused]));
+        """
+    )
+    given = json.dumps([headers_of(secret), headers_of(new_secret()), BODY.decode()])
+
+    ran = subprocess.run(
+        ["node", "main.mjs", given], cwd=node, env={**os.environ}, capture_output=True, timeout=30, check=True
+    )
+
+    assert json.loads(ran.stdout) == [json.loads(BODY), True]

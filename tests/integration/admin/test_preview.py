@@ -1,0 +1,110 @@
+"""The preview shows the request that the form would lead to, with a sample, and saves nothing."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.admin.pages import form_of, text_of
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def preview(operator):
+    """Post the form of a new webhook, or of one that is there, for a preview; return it and the page."""
+
+    def preview(webhook=None, **values):
+        name = "preview" if webhook is None else "preview_of"
+        address = reverse(f"admin:tms_webhooks_webhook_{name}", args=[] if webhook is None else [webhook.pk])
+        if webhook is None:
+            values = {"organization": OrganizationFactory().pk, **values}
+        response = operator.post(address, form_of(webhook, **values), headers={"X-Requested-With": "fetch"})
+        return response.context["preview"], response
+
+    return preview
+
+
+def chosen(*names: str) -> list[dict[str, str]]:
+    return [{"event_type": name} for name in names]
+
+
+def test_the_body_is_that_of_the_first_event_chosen(preview):
+    found, _response = preview(subscriptions=chosen("user.updated", "class.cancelled"))
+
+    assert (found.event_type, found.verb, found.content_type) == ("user.updated", "POST", "application/json")
+    assert '"type": "user.updated"' in found.body
+
+
+def test_another_sample_can_be_chosen(preview):
+    found, _response = preview(subscriptions=chosen("class.*"), preview_event="class.denied")
+
+    assert found.event_type == "class.denied"
+
+
+def test_it_has_the_format_and_the_detail_of_the_form(preview):
+    found, _response = preview(format="skillable", payload="no_personal", subscriptions=chosen("enrollment.enrolled"))
+
+    assert '"EventType": "enrollment.enrolled"' in found.body
+    assert "UserFirstName" not in found.body
+
+
+def test_tokens_are_filled_in_and_those_of_the_chosen_events_are_offered(preview):
+    found, response = preview(
+        format="custom",
+        content="grade {data.grade}",
+        url="https://crm.example.com/{data.id}",
+        subscriptions=chosen("enrollment.failed"),
+    )
+
+    assert (found.url, found.body) == ("https://crm.example.com/70031", "grade 41")
+    page = text_of(response)
+    assert "{data.grade}" in page
+    assert "{data.redeemed_at}" not in page
+
+
+def test_a_form_that_is_not_right_yet_has_a_preview_too(preview):
+    found, _response = preview(name="", url="", organization="")
+
+    assert '"type": "class.scheduled"' in found.body
+
+
+def test_what_can_not_be_written_is_told(preview):
+    found, response = preview(url="https://{data.id}.example.com/")
+
+    assert found.problem.startswith("URL: a token stands in its scheme, host or port")
+    assert found.problem in text_of(response)
+
+
+def test_nothing_is_saved_and_no_header_is_shown(preview):
+    webhook = subscribed(headers="Authorization=Basic hunter2")
+    before = Webhook.objects.values().get()
+
+    _found, response = preview(webhook, name="Renamed", headers="Authorization=••••\nX-Key=s3cret")
+
+    assert "hunter2" not in response.content.decode()
+    assert "s3cret" not in response.content.decode()
+    assert Webhook.objects.values().get() == before
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_without_a_script_it_is_a_page(operator):
+    address = reverse("admin:tms_webhooks_webhook_preview")
+
+    page = text_of(operator.post(address, form_of(organization=OrganizationFactory().pk)))
+
+    assert "Nothing was saved: go back to the form's own tab to go on." in page
+    assert "Administration" in page or "Log out" in page
+
+
+def test_it_is_for_those_who_may_save(operator, staff):
+    webhook = subscribed()
+    looking = staff("view_webhook")
+
+    assert looking.post(reverse("admin:tms_webhooks_webhook_preview"), form_of()).status_code == 403
+    address = reverse("admin:tms_webhooks_webhook_preview_of", args=[webhook.pk])
+    assert looking.post(address, form_of()).status_code == 403
+    assert operator.get(address).status_code == 405

@@ -1,0 +1,179 @@
+"""A signing secret is shown once; later only to those who may, who say so, and it is written down."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Organization
+from tests.integration.admin.pages import form_of, text_of, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.access import AccessPolicy
+from tms_webhooks.choices import Action
+from tms_webhooks.models import AuditEntry, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+class KeepsSecrets(AccessPolicy):
+    """Lets everybody do everything but reveal."""
+
+    def organizations(self, request, action):
+        return Organization.objects.none() if action == Action.REVEAL_SECRET else Organization.objects.all()
+
+
+def page_of(webhook: Webhook, page: str = "secret") -> str:
+    return reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.pk])
+
+
+def secret_of(webhook: Webhook) -> str:
+    return webhook.signing_secrets(timezone.now())[0]
+
+
+def rotate(client: Client, webhook: Webhook, **values: object):
+    """Ask for a new secret as the page does."""
+    before = client.get(page_of(webhook, "rotate")).context["before"]
+    return client.post(page_of(webhook, "rotate"), {"before": before, **values}, follow=True)
+
+
+def assert_never_kept(response) -> None:
+    assert "no-store" in response["Cache-Control"]
+    assert response["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_secret_of_a_new_webhook_is_shown_once(operator):
+    form = form_of(organization=OrganizationFactory().pk)
+
+    response = operator.post(url(Webhook, "add"), form, follow=True)
+
+    webhook = Webhook.objects.get()
+    secret = secret_of(webhook)
+    assert f'<code id="tms-secret">{secret}</code>' in response.content.decode()
+    assert_never_kept(response)
+    again = operator.get(page_of(webhook))
+    assert secret not in again.content.decode()
+    assert_never_kept(again)
+
+
+def test_it_comes_with_code_that_verifies(operator):
+    response = operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk), follow=True)
+
+    page = text_of(response)
+    for language in ("pip install standardwebhooks", "npm install standardwebhooks", "dotnet add package", "composer"):
+        assert language in page
+
+
+def test_it_is_in_no_message_no_history_no_session_and_no_audit_log(operator):
+    operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk))
+    webhook = Webhook.objects.get()
+    sessions = [session.get_decoded() for session in Session.objects.all()]
+    page = operator.get(page_of(webhook))
+    rotate(operator, webhook)
+    operator.post(page_of(webhook))
+
+    assert all("whsec_" not in str(message) for message in page.context["messages"])
+    assert "whsec_" not in str(sessions)
+    for rows in (LogEntry.objects.values(), AuditEntry.objects.values()):
+        assert "whsec_" not in str(list(rows))
+    history = operator.get(url(Webhook, "history", webhook.pk)).content.decode()
+    assert "whsec_" not in history
+    assert "Rotated the secret." in history
+    assert "Revealed the secret." in history
+
+
+def test_to_rotate_is_asked_first_and_the_old_one_goes_on_signing(operator):
+    webhook = subscribed()
+    old = secret_of(webhook)
+
+    asked = operator.get(page_of(webhook, "rotate"))
+    assert "both the old and the new one for 24 hours" in text_of(asked)
+    assert old not in asked.content.decode()
+    assert secret_of(webhook) == old
+    page = rotate(operator, webhook).content.decode()
+
+    new, still = webhook.signing_secrets(timezone.now())
+    assert still == old != new
+    assert new in page
+    assert new not in operator.get(page_of(webhook)).content.decode()
+    assert AuditEntry.objects.get().action == "secret.rotated"
+    assert "An older one signs until" in text_of(operator.get(url(Webhook, "change", webhook.pk)))
+
+
+def test_a_second_click_rotates_nothing(operator):
+    webhook = subscribed()
+    before = operator.get(page_of(webhook, "rotate")).context["before"]
+
+    answers = [operator.post(page_of(webhook, "rotate"), {"before": before}) for _ in range(2)]
+
+    assert webhook.secrets.count() == 2
+    # And yet the new one is seen, by whoever made it.
+    assert secret_of(webhook) in operator.get(answers[1].url).content.decode()
+
+
+def test_to_reveal_is_asked_first_and_written_down(operator):
+    webhook = subscribed()
+
+    asked = operator.get(page_of(webhook))
+    assert secret_of(webhook) not in asked.content.decode()
+    assert "That you did is written to the audit log." in text_of(asked)
+    assert not AuditEntry.objects.exists()
+    response = operator.post(page_of(webhook))
+
+    assert secret_of(webhook) in response.content.decode()
+    assert_never_kept(response)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.webhook, entry.changes) == ("secret.revealed", webhook, {})
+
+
+def test_who_may_not_reveal_is_shown_a_new_one_once_and_no_other(operator, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.KeepsSecrets"}
+    webhook = subscribed()
+
+    assert "You may not reveal it later." in text_of(operator.get(page_of(webhook)))
+    assert operator.post(page_of(webhook)).status_code == 403
+    assert not AuditEntry.objects.exists()
+    assert secret_of(webhook) not in str(LogEntry.objects.values())
+    assert "It is shown this once" in text_of(rotate(operator, webhook))
+
+
+def test_a_new_secret_is_shown_to_whoever_made_it_and_to_nobody_else(operator, staff):
+    webhook = subscribed()
+    rotated = operator.post(page_of(webhook, "rotate"), {"before": webhook.secrets.get().pk})
+    other = staff("view_webhook", "change_webhook")
+
+    assert secret_of(webhook) not in other.get(rotated.url).content.decode()
+    assert secret_of(webhook) in operator.get(rotated.url).content.decode()
+
+
+def test_who_may_only_look_rotates_nothing(staff):
+    webhook = subscribed()
+    client = staff("view_webhook")
+
+    assert client.get(page_of(webhook, "rotate")).status_code == 403
+    assert client.post(page_of(webhook, "rotate"), {"before": webhook.secrets.get().pk}).status_code == 403
+    assert webhook.secrets.count() == 1
+
+
+def test_one_that_can_not_be_decrypted_is_told_and_can_be_rotated(operator, settings):
+    webhook = subscribed()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": ["A" * 43 + "="]}
+
+    page = text_of(operator.post(page_of(webhook), follow=True))
+    assert "The secret can't be decrypted with the keys at hand. Rotate it." in page
+
+
+def test_the_list_leads_to_the_page_that_rotates_one(operator):
+    one, other = subscribed(), subscribed()
+    data = {"action": "rotate_secret", "_selected_action": [one.pk]}
+
+    assert operator.post(url(Webhook, "changelist"), data).url == page_of(one, "rotate")
+    data["_selected_action"].append(other.pk)
+    page = text_of(operator.post(url(Webhook, "changelist"), data, follow=True))
+
+    assert "Select one webhook: a new secret is shown once." in page
+    assert (one.secrets.count(), other.secrets.count()) == (1, 1)

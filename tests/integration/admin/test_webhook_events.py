@@ -1,0 +1,202 @@
+"""The events of a webhook on its page: check boxes, filters, and rows that keep who they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.admin.pages import errors_at, form_of, text_of, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.catalogue import all_types
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def save(operator):
+    """Save the page of a webhook with these rows; return the answer."""
+
+    def save(webhook: Webhook, *rows: dict, **values):
+        return operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, subscriptions=list(rows), **values))
+
+    return save
+
+
+def asked() -> list[str]:
+    return list(Subscription.objects.order_by("pk").values_list("event_type", flat=True))
+
+
+def test_every_event_is_offered_once_with_what_it_tells(operator):
+    OrganizationFactory()
+
+    page = operator.get(url(Webhook, "add")).content.decode()
+
+    for event_type in all_types():
+        assert page.count(f'data-tms-event="{event_type.name}"') == 1
+    assert "0 events chosen" in page
+
+
+def test_a_row_that_stays_keeps_its_key_and_one_that_is_unchecked_goes(save):
+    webhook = subscribed(events=["class.cancelled", "user.updated"])
+    one, other = webhook.subscriptions.order_by("pk")
+
+    response = save(
+        webhook,
+        {"event_type": "user.updated", "key": other.pk},
+        {"event_type": "class.cancelled", "key": one.pk, "chosen": ""},
+        {"event_type": "voucher.redeemed"},
+    )
+
+    assert response.status_code == 302
+    assert asked() == ["user.updated", "voucher.redeemed"]
+    assert webhook.subscriptions.get(event_type="user.updated").pk == other.pk
+
+
+def test_filters_are_stored_as_the_model_has_them(save):
+    webhook = subscribed(events=[])
+
+    save(
+        webhook,
+        {
+            "event_type": "enrollment.*",
+            "course": "301, 302",
+            "class": "",
+            "status_to": "20",
+            "first_occurrence": "on",
+            "condition": '{"data.grade": {"gte": 50}}',
+        },
+    )
+
+    row = Subscription.objects.get()
+    assert row.filters == {"course": [301, 302], "status_to": [20], "first_occurrence": True}
+    assert row.condition == {"data.grade": {"gte": 50}}
+
+
+def test_filters_are_shown_again_and_saving_them_changes_nothing(operator, save):
+    webhook = subscribed(events=["enrollment.*"])
+    filters = {"course": [301, "A-7"], "actor_kind": ["api"]}
+    webhook.subscriptions.update(filters=filters, condition=None)
+    row = webhook.subscriptions.get()
+
+    page = operator.get(url(Webhook, "change", webhook.pk)).content.decode()
+    assert 'value="301, A-7"' in page
+    shown = {"event_type": "enrollment.*", "key": row.pk, "course": "301, A-7", "actor_kind": "api"}
+    save(webhook, shown)
+
+    assert Subscription.objects.values_list("pk", "filters").get() == (row.pk, filters)
+    assert not AuditEntry.objects.exists()
+
+
+def test_the_filters_of_an_event_are_those_that_it_has(operator):
+    OrganizationFactory()
+    rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
+    names = {row.pattern: [field.name for field in (*row.days, *row.narrowing)] for row in rows}
+
+    assert names["class.cancelled"] == [
+        "course",
+        "class",
+        "organization",
+        "status_from",
+        "actor_kind",
+        "first_occurrence",
+    ]
+    assert "more_than_days" in names["course_assignment.expiring"]
+    assert "more_than_days" not in names["class.cancelled"]
+    assert "status_to" in names["enrollment.*"]
+    # Of everything there is, a status means too many things.
+    assert "status_to" not in names["*"]
+
+
+def test_statuses_are_shown_however_they_were_written(operator):
+    webhook = subscribed(events=["enrollment.*"])
+    webhook.subscriptions.update(filters={"status_from": ["waitlist", None], "status_to": [60]})
+
+    (row,) = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form.events.chosen
+
+    assert (row["status_from"].value(), row["status_to"].value()) == ([20, "none"], [60])
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"condition": "{"}, "condition"),
+        ({"condition": '{"data.nonsense": 1}'}, "condition"),
+        ({"course": ",".join(str(number) for number in range(300))}, "course"),
+        ({"condition": "[1]"}, "condition"),
+        ({"status_to": "7"}, "status_to"),
+        ({"actor_kind": "robot"}, "actor_kind"),
+    ],
+)
+def test_a_filter_that_is_wrong_is_told_beside_it_and_nothing_is_written(save, row, field):
+    webhook = subscribed(events=["user.updated"])
+
+    errors = errors_at(save(webhook, {"event_type": "enrollment.*", **row}, name="Renamed"))
+
+    assert errors[f"events-0-{field}"]
+    assert errors["__all__"] == ["1 event has to be corrected."]
+    assert asked() == ["user.updated"]
+    assert Webhook.objects.get().name != "Renamed"
+
+
+def test_what_is_not_checked_is_not_looked_at(save):
+    webhook = subscribed(events=[])
+
+    save(webhook, {"event_type": "class.*"}, {"event_type": "enrollment.*", "chosen": "", "condition": "{"})
+
+    assert asked() == ["class.*"]
+
+
+def test_an_event_can_be_asked_for_twice(operator, save):
+    webhook = subscribed(events=["course_assignment.expiring"])
+    first = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().pk, "less_than_days": "30"}
+
+    response = save(webhook, first, **{"events-another": "course_assignment.expiring"})
+
+    assert "Nothing is saved yet: fill in the row that was added." in text_of(response)
+    rows = [row for row in response.context["adminform"].form.events.rows if row.event_types]
+    assert [row.pattern for row in rows] == ["course_assignment.expiring"] * 2
+    assert Subscription.objects.get().less_than_days is None
+    save(webhook, first, {"event_type": "course_assignment.expiring", "less_than_days": "7"})
+    assert sorted(Subscription.objects.values_list("less_than_days", flat=True)) == [7.0, 30.0]
+
+
+def test_a_webhook_without_events_is_warned_of(operator):
+    form = form_of(organization=OrganizationFactory().pk, subscriptions=[])
+
+    page = text_of(operator.post(url(Webhook, "add"), form, follow=True))
+
+    assert "“CRM” asks for no event, so it will be told nothing." in page
+
+
+def test_the_key_of_another_webhooks_row_is_worth_nothing(save):
+    webhook, other = subscribed(events=["class.*"]), subscribed(events=["class.*"])
+    theirs = other.subscriptions.get()
+
+    save(webhook, {"event_type": "class.*", "key": theirs.pk, "condition": '{"data.id": 1}'})
+
+    theirs.refresh_from_db()
+    assert (theirs.webhook, theirs.condition) == (other, None)
+    assert webhook.subscriptions.get().condition == {"data.id": 1}
+
+
+def test_what_became_of_the_events_is_told_by_history_and_audit_log(operator, save):
+    webhook = subscribed(events=["class.*"])
+
+    save(webhook, {"event_type": "user.updated"})
+
+    history = text_of(operator.get(url(Webhook, "history", webhook.pk)))
+    assert "Added subscription “user.updated”. Deleted subscription “class.*”." in history
+    entries = AuditEntry.objects.order_by("pk").values_list("action", "changes__event_type__to")
+    assert list(entries) == [("subscription.created", "user.updated"), ("subscription.deleted", "class.*")]
+
+
+@pytest.mark.parametrize("total", ["", "nonsense", "-1"])
+def test_a_form_without_its_events_removes_none(operator, total):
+    webhook = subscribed(events=["class.*"])
+    form = {**form_of(webhook, subscriptions=[]), "events-TOTAL": total}
+
+    errors = errors_at(operator.post(url(Webhook, "change", webhook.pk), form))
+
+    assert errors == {"__all__": ["The events did not arrive whole. Open the page anew."]}
+    assert asked() == ["class.*"]

@@ -1,0 +1,131 @@
+"""Header values: dots once they are stored, dots once they were typed, and never lost."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from django.test import Client
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.integration.admin.pages import errors_at, form_of, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+
+def stored() -> str:
+    return reveal(Webhook.objects.get().headers)
+
+
+def carried_by(response) -> dict[str, str]:
+    """Return what a page that was sent back would post again of the headers."""
+    page = html.unescape(response.content.decode())
+    box = re.search(r'<textarea name="headers"[^>]*>\n?(.*?)</textarea>', page, re.DOTALL)
+    kept = re.search(r'name="headers_kept" value="([^"]*)"', page)
+    assert box is not None
+    assert kept is not None
+    return {"headers": box.group(1), "headers_kept": kept.group(1)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Authorization=••••\nX-Key=••••", "Authorization=Basic hunter2\nX-Key=1"),
+        ("X-Key=2\r\nAuthorization=••••", "X-Key=2\nAuthorization=Basic hunter2"),
+        ("x-key=••••", "x-key=1"),
+        ("X-New=3\n\nX-Key=••••\n", "X-New=3\n\nX-Key=1\n"),
+        ("", ""),
+    ],
+)
+def test_dots_stand_for_the_stored_value_of_their_line(operator, typed, meant):
+    webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
+
+    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers=typed))
+
+    assert stored().split() == meant.split()
+
+
+def test_dots_that_are_left_alone_write_nothing(operator):
+    webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
+    token = Webhook.objects.get().headers
+
+    form = form_of(webhook, headers="Authorization=••••\r\nX-Key=••••", name="LMS")
+    operator.post(url(Webhook, "change", webhook.pk), form)
+
+    assert Webhook.objects.get().headers == token
+    assert Webhook.objects.get().name == "LMS"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("X-Other=••••", "Line 1: no value is known of the header X-Other. Type it in place of the dots."),
+        ("X-Key=••••2", "Line 1: leave the dots as they are, or replace them all."),
+        ("X-New=1\n••••", "Line 2: leave the dots as they are, or replace them all."),
+    ],
+)
+def test_dots_for_nothing_are_refused(operator, typed, message):
+    webhook = subscribed(headers="X-Key=1")
+
+    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers=typed))
+
+    assert errors_at(response) == {"headers": [message]}
+    assert stored() == "X-Key=1"
+
+
+def test_what_was_typed_comes_back_as_dots_and_is_not_lost(operator):
+    organization = OrganizationFactory()
+    form = form_of(organization=organization.pk, headers="Authorization=Basic hunter2", url="")
+
+    response = operator.post(url(Webhook, "add"), form)
+
+    assert "hunter2" not in response.content.decode()
+    carried = carried_by(response)
+    assert carried["headers"] == "Authorization=••••"
+    # A second mistake, and then none.
+    response = operator.post(url(Webhook, "add"), form_of(organization=organization.pk, name="", **carried))
+    assert "hunter2" not in response.content.decode()
+    operator.post(url(Webhook, "add"), form_of(organization=organization.pk, **carried_by(response)))
+    assert stored() == "Authorization=Basic hunter2"
+
+
+def test_a_new_value_of_a_known_header_outlives_a_mistake_elsewhere(operator):
+    webhook = subscribed(headers="X-Key=old")
+    address = url(Webhook, "change", webhook.pk)
+
+    response = operator.post(address, form_of(webhook, headers="X-Key=new", name=""))
+    operator.post(address, form_of(webhook, **carried_by(response)))
+
+    assert stored() == "X-Key=new"
+
+
+def test_a_line_that_is_wrong_comes_back_to_be_corrected(operator):
+    form = form_of(organization=OrganizationFactory().pk, headers="X-Key=s3cret\nAccept: text/plain")
+
+    response = operator.post(url(Webhook, "add"), form)
+
+    assert carried_by(response)["headers"] == "X-Key=••••\nAccept: text/plain"
+    assert "s3cret" not in response.content.decode()
+
+
+def test_what_somebody_typed_is_of_no_use_to_another(operator):
+    organization = OrganizationFactory()
+    response = operator.post(url(Webhook, "add"), form_of(organization=organization.pk, headers="X-Key=mine", url=""))
+    other = Client()
+    other.force_login(UserFactory(username="other", organization=None, is_staff=True, is_superuser=True))
+
+    response = other.post(url(Webhook, "add"), form_of(organization=organization.pk, **carried_by(response)))
+
+    assert errors_at(response)["headers"][0].startswith("Line 1: no value is known of the header X-Key.")
+    assert not Webhook.objects.exists()
+
+
+@pytest.mark.parametrize("token", ["nonsense", "a:b:c", "gAAAAA"])
+def test_a_token_that_is_made_up_is_worth_nothing(operator, token):
+    form = form_of(organization=OrganizationFactory().pk, headers="X-Key=••••", headers_kept=token)
+
+    assert list(errors_at(operator.post(url(Webhook, "add"), form))) == ["headers"]

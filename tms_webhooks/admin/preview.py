@@ -1,0 +1,122 @@
+"""What a webhook's requests will look like: the form's own values with the sample of an event, before anything is saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+
+from tms_webhooks.admin.scope import Scoped
+from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.catalogue.versions import example_at
+from tms_webhooks.choices import Verb
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import rendering
+from tms_webhooks.exceptions import UnsafeURL, WebhooksError
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.payloads.formats import fill_url, render, told
+from tms_webhooks.payloads.formats.check import names_in
+from tms_webhooks.validators import parse_headers
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A request, or why there is none."""
+
+    event_type: str
+    verb: str = ""
+    url: str = ""
+    content_type: str = ""
+    body: str = ""
+    problem: str = ""
+
+
+class PreviewPages(Scoped):
+    """Adds the preview to the admin's pages of a webhook."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """Put it before Django's own, which take any path for a key."""
+        view = self.admin_site.admin_view
+        return [
+            path("preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview"),
+            path("<int:key>/preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview_of"),
+            *super().get_urls(),
+        ]
+
+    def preview_view(self, request: HttpRequest, key: int | None = None) -> HttpResponse:
+        """Answer a form, posted here instead of being saved, with the request that it would lead to.
+
+        A page of its own for who came by the button, and the part that matters for the script of the form. It shows no
+        header, and nothing of what really happened: the event is a sample.
+        """
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        webhook = None if key is None else self.get_object(request, str(key))
+        allowed = self.has_add_permission(request) if key is None else self.has_change_permission(request, webhook)
+        if not allowed or (key is not None and webhook is None):
+            raise PermissionDenied
+        form: Any = self.get_form(request, webhook)(request.POST, instance=webhook)
+        form.full_clean()
+        event_types = form.events.event_types() or registry.all_types()
+        chosen = request.POST.get("preview_event", "")
+        event_type = next((one for one in registry.all_types() if one.name == chosen), event_types[0])
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": webhook,
+            "title": _("Preview"),
+            "preview": preview_of(form.instance, event_type),
+            "tokens": tokens_of(form.instance, event_types),
+        }
+        is_part = request.headers.get("X-Requested-With") == "fetch"
+        name = "preview_part" if is_part else "preview"
+        return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", context)
+
+
+def preview_of(webhook: Webhook, event_type: EventType) -> Preview:
+    """Return the request by which a webhook would be told of the sample of an event type."""
+    shape = rendering.shape_of(webhook, _headers(webhook))
+    try:
+        event = told(shape, example_at(event_type, shape.version))
+        rendered = render(shape, event, limit=app_settings.BODY_LIMIT)
+        url = fill_url(shape.url, event) if shape.has_tokens else shape.url
+    except UnsafeURL as error:
+        return Preview(event_type.name, problem=str(error))
+    except (WebhooksError, ValueError, KeyError) as error:
+        reason = str(error) if isinstance(error, WebhooksError) else type(error).__name__
+        return Preview(
+            event_type.name, problem=_("It can't be written in this format: %(reason)s") % {"reason": reason}
+        )
+    verb = webhook.verb if webhook.verb in Verb.values else ""
+    return Preview(event_type.name, verb, url, rendered.content_type, _readable(rendered.body))
+
+
+def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:
+    """Return the tokens that URL and content may hold for these events."""
+    shape = rendering.shape_of(webhook, {})
+    names = [name for name, is_told in names_in(shape, event_types).items() if is_told]
+    return sorted(names, key=lambda name: (name[0].isupper(), not name.startswith("data."), name))
+
+
+def _headers(webhook: Webhook) -> dict[str, str]:
+    try:
+        return parse_headers(reveal(webhook.headers), custom_body=True)
+    except (WebhooksError, ValidationError):
+        return {}
+
+
+def _readable(body: str) -> str:
+    try:
+        parsed: Any = json.loads(body)
+    except ValueError:
+        return body
+    return json.dumps(parsed, indent=2, ensure_ascii=False)

@@ -1,0 +1,13 @@
+"use strict";
+
+// Buttons that copy a text. Without this script, or where the browser keeps the clipboard closed, the text is there to be selected.
+for (const button of document.querySelectorAll("[data-tms-copy]")) {
+  const label = button.firstChild;
+  const text = label.textContent;
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.tmsCopy).textContent);
+    label.textContent = button.dataset.tmsDone;
+    setTimeout(() => { label.textContent = text; }, 2000);
+  });
+}
