@@ -15,6 +15,8 @@ import re
 EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 EVERYTHING = "*"
 OPERATIONAL = "webhook."
+TEST = "webhook.test"
+"""What somebody sends to see whether a webhook works; it goes to that one alone."""
 
 # A dictionary, because it keeps the order of registration.
 _known: dict[str, None] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -22,12 +22,14 @@ class ConfigurationError(ImproperlyConfigured):
 class DeliveryError(WebhooksError):
     """A request got no answer.
 
-    ``error_class`` says why; ``permanent`` says that trying again can't help. The message is safe to log: it holds
+    ``error_class`` says why; ``permanent`` says that trying again can't help; ``timing``, of `tms_webhooks.net.timing`,
+    says where the time went, if there was a connection to be made. The message is safe to log: it holds
     no header value, no secret and no body.
     """
 
-    def __init__(self, message: str, *, error_class: ErrorClass, permanent: bool = False) -> None:
+    def __init__(self, message: str, *, error_class: ErrorClass, permanent: bool = False, timing: Any = None) -> None:
         super().__init__(message)
+        self.timing = timing
         self.error_class = error_class
         self.permanent = permanent
 

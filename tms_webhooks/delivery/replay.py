@@ -61,7 +61,8 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
         events = events.filter(occurred_at__lt=until)
     if kind == JobKind.CANCEL_PENDING:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=PENDING)
-    events = events.exclude(body="")
+    # A test was for its own moment, and for one webhook.
+    events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
     return _missed(events, webhook, since=since or webhook.created_at)

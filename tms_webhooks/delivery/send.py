@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
 
@@ -16,6 +16,7 @@ from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.client import Client, Request
+from tms_webhooks.net.timing import Timing
 
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
@@ -32,6 +33,7 @@ class Result:
     outcome: Outcome
     status: int | None = None
     body: str = ""
+    timing: Timing = field(default_factory=Timing)
 
     def without_texts(self) -> Result:
         """Return the same without what the receiver wrote, for a database that can't keep that."""
@@ -56,7 +58,7 @@ def _send(parcel: Parcel, watching: Sequence[Observation], *, client: Client, cl
     try:
         response = client.send(_request(parcel, started_at, watching))
     except DeliveryError as error:
-        return Result(parcel, started_at, monotonic() - start, outcome.of_error(error))
+        return Result(parcel, started_at, monotonic() - start, outcome.of_error(error), timing=error.timing or Timing())
     except Exception as error:
         # The class alone: what the message holds nobody knows.
         unknown = DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
@@ -68,6 +70,7 @@ def _send(parcel: Parcel, watching: Sequence[Observation], *, client: Client, cl
         outcome.of_response(status=response.status, headers=response.headers, now=clock()),
         status=response.status,
         body=response.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+        timing=response.timing,
     )
 
 

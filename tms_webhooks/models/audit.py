@@ -17,6 +17,7 @@ from tms_webhooks.models.encryption import MASK, EncryptedTextField
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.webhook import Webhook
 
+LONGEST_ID = 64
 LONGEST_LABEL = 150
 LONGEST_VALUE = 500
 # Integrators put credentials into it: of a URL only the host is told.
@@ -44,7 +45,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         return self.create(
             at=now,
             actor_kind=actor.kind,
-            actor_id=actor.id or "",
+            actor_id=(actor.id or "")[:LONGEST_ID],
             actor_label=actor.label[:LONGEST_LABEL],
             action=action,
             organization_id=webhook.organization_id,
@@ -59,7 +60,7 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(_("at"))
     actor_kind = models.CharField(_("actor kind"), max_length=20, choices=ActorKind.choices)
-    actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")
+    actor_id = models.CharField(_("actor id"), max_length=LONGEST_ID, blank=True, default="")
     actor_label = models.CharField(_("actor"), max_length=LONGEST_LABEL, blank=True, default="")
     action = models.CharField(_("action"), max_length=30, choices=AuditAction.choices)
     organization = models.ForeignKey(

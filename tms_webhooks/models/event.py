@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     _BigIntegerField = models.BigIntegerField
 LONGEST_SUBJECT_KEY = 64
+OUTSIDE_THE_FEED = 0
+"""The position of an event that is in no feed, which begins with 1."""
 
 
 def time_ordered_uuid() -> uuid.UUID:

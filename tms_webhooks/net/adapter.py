@@ -24,6 +24,7 @@ from tms_webhooks.net import errors
 from tms_webhooks.net.connections import new_pool
 from tms_webhooks.net.deadline import Exchange
 from tms_webhooks.net.resolver import Resolver
+from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.urls import SafeURL, split_url
 
 ORIGINS_LIMIT = 256
@@ -33,10 +34,12 @@ ORIGINS_LIMIT = 256
 class Answer(RequestsResponse):
     """A `requests.Response` with the status, the headers, the address and at most ``RESPONSE_LIMIT`` bytes of the body.
 
-    ``truncated`` says that the body had more. It has no cookies, no history and no connection to read from.
+    ``truncated`` says that the body had more, ``timing`` where the time went. It has no cookies, no history and no connection to read from.
     """
 
-    def __init__(self, *, request: PreparedRequest, raw: BaseHTTPResponse, content: bytes, truncated: bool) -> None:
+    def __init__(
+        self, *, request: PreparedRequest, raw: BaseHTTPResponse, content: bytes, truncated: bool, timing: Timing
+    ) -> None:
         # The base class would build a cookie jar and more, which costs as much as sending.
         self.request = request
         self.url = request.url or ""
@@ -49,6 +52,7 @@ class Answer(RequestsResponse):
         self._content = content
         self._content_consumed = True
         self.truncated = truncated
+        self.timing = timing
 
 
 class WebhookAdapter(HTTPAdapter):
@@ -93,17 +97,19 @@ class WebhookAdapter(HTTPAdapter):
             deadline_at=time.monotonic() + (app_settings.DEADLINE if timeout is None else timeout),
             connect_timeout=app_settings.CONNECT_TIMEOUT,
             read_timeout=app_settings.READ_TIMEOUT,
+            secure=target.scheme == "https",
         )
         try:
             return _exchange(pool, request, target, exchange)
         except (urllib3_errors.HTTPError, OSError) as error:
             if not (exchange.reused and not exchange.answered and errors.is_disconnect(error)):
-                raise _as_requests_error(error) from error
+                raise _as_requests_error(error, exchange) from error
         # The receiver had closed the idle connection, and the news was still under way when we chose it.
+        exchange = exchange.on_fresh_connection()
         try:
-            return _exchange(pool, request, target, exchange.on_fresh_connection())
+            return _exchange(pool, request, target, exchange)
         except (urllib3_errors.HTTPError, OSError) as error:
-            raise _as_requests_error(error) from error
+            raise _as_requests_error(error, exchange) from error
 
     def close(self) -> None:
         """Close every kept connection."""
@@ -148,7 +154,13 @@ def _exchange(pool: HTTPConnectionPool, request: PreparedRequest, target: SafeUR
     if not raw.closed:
         raw.close()
     raw.release_conn()
-    return Answer(request=request, raw=raw, content=content[:limit], truncated=len(content) > limit)
+    return Answer(
+        request=request,
+        raw=raw,
+        content=content[:limit],
+        truncated=len(content) > limit,
+        timing=exchange.marks.timing(time.monotonic()),
+    )
 
 
 def _read(raw: BaseHTTPResponse, amount: int) -> bytes:
@@ -159,7 +171,13 @@ def _read(raw: BaseHTTPResponse, amount: int) -> bytes:
     return content
 
 
-def _as_requests_error(error: Exception) -> requests_errors.RequestException:
+def timing_of(error: BaseException) -> Timing | None:
+    """Return where the time of an exchange went that ended with this error of the adapter's."""
+    found: Timing | None = getattr(error, "timing", None)
+    return found
+
+
+def _as_requests_error(error: Exception, exchange: Exchange) -> requests_errors.RequestException:
     kind: type[requests_errors.RequestException] = requests_errors.ConnectionError
     if isinstance(error, urllib3_errors.SSLError):
         kind = requests_errors.SSLError
@@ -170,4 +188,6 @@ def _as_requests_error(error: Exception) -> requests_errors.RequestException:
     ):
         kind = requests_errors.ConnectTimeout
     # Without the request: an exception is logged more widely than the signatures in it should be.
-    return kind(error)
+    translated = kind(error)
+    translated.timing = exchange.marks.timing(time.monotonic())  # type: ignore[attr-defined]
+    return translated

@@ -16,10 +16,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, DeliveryError, UnsafeURL
 from tms_webhooks.net import errors
-from tms_webhooks.net.adapter import WebhookAdapter
+from tms_webhooks.net.adapter import WebhookAdapter, timing_of
 from tms_webhooks.net.deadline import TimedTLSSocket
 from tms_webhooks.net.quiet import quietly
 from tms_webhooks.net.resolver import Resolver, system_resolver
+from tms_webhooks.net.timing import Timing
 
 FRAMING_HEADERS = frozenset(
     {
@@ -71,6 +72,7 @@ class Response:
         body: At most ``RESPONSE_LIMIT`` bytes, not decompressed.
         truncated: Whether there was more of the body.
         elapsed: Seconds that the exchange took.
+        timing: Where they went.
     """
 
     status: int
@@ -78,6 +80,7 @@ class Response:
     body: bytes
     truncated: bool
     elapsed: float
+    timing: Timing = Timing()
 
 
 class Client:
@@ -119,13 +122,16 @@ class Client:
             raise DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True) from error
         except (RequestException, ValueError) as error:
             host = urlsplit(request.url).hostname
-            raise DeliveryError(f"{host}: {errors.describe(error)}", error_class=errors.classify(error)) from error
+            raise DeliveryError(
+                f"{host}: {errors.describe(error)}", error_class=errors.classify(error), timing=timing_of(error)
+            ) from error
         return Response(
             status=answer.status_code,
             headers={name.lower(): value for name, value in answer.raw.headers.itermerged()},
             body=answer.content,
             truncated=answer.truncated,
             elapsed=time.monotonic() - started_at,
+            timing=answer.timing,
         )
 
     def close(self) -> None:

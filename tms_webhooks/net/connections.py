@@ -105,17 +105,21 @@ class _Guarded(_Connection):
         self.exchange = exchange
         if self.sock is not None:
             exchange.reused = True
+            exchange.marks.ready = now
             self.sock.exchange = exchange
 
     def connect(self) -> None:
         super().connect()
         self.sock.exchange = self.exchange
+        self.exchange.marks.ready = time.monotonic()
 
     def _new_conn(self) -> socket.socket:
         try:
             addresses = addresses_of(self.host, self.port, resolve=self.resolve, seconds=self.exchange.left())
             urls.vet(self.host, addresses)
+            self.exchange.marks.resolved = time.monotonic()
             sock = self._connect_to_one_of(addresses)
+            self.exchange.marks.connected = time.monotonic()
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:

@@ -11,6 +11,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
+from tms_webhooks.net.timing import Marks
+
 if TYPE_CHECKING:
     _Socket = socket.socket
 else:
@@ -28,11 +30,20 @@ class Exchange:
         reused: Whether it runs on a connection that served another exchange before.
         answered: Whether a byte of the answer has arrived.
         ended: Whether the other end has said that nothing more will come.
+        marks: When its parts were over.
     """
 
-    __slots__ = ("answered", "connect_timeout", "deadline_at", "ended", "fresh", "read_timeout", "reused")
+    __slots__ = ("answered", "connect_timeout", "deadline_at", "ended", "fresh", "marks", "read_timeout", "reused")
 
-    def __init__(self, *, deadline_at: float, connect_timeout: float, read_timeout: float, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        deadline_at: float,
+        connect_timeout: float,
+        read_timeout: float,
+        secure: bool = False,
+        fresh: bool = False,
+    ) -> None:
         self.deadline_at = deadline_at
         self.connect_timeout = connect_timeout
         self.read_timeout = read_timeout
@@ -40,6 +51,7 @@ class Exchange:
         self.reused = False
         self.answered = False
         self.ended = False
+        self.marks = Marks(time.monotonic(), secure=secure)
 
     def on_fresh_connection(self) -> Exchange:
         """Return the same exchange, to be tried again on a new connection; the deadline stays."""
@@ -47,6 +59,7 @@ class Exchange:
             deadline_at=self.deadline_at,
             connect_timeout=self.connect_timeout,
             read_timeout=self.read_timeout,
+            secure=self.marks.secure,
             fresh=True,
         )
 
@@ -67,10 +80,11 @@ class _Timed(_Socket):
         exchange = self.exchange
         self.settimeout(exchange.left(exchange.read_timeout))
         received = super().recv_into(*args, **kwargs)
-        if received:
-            exchange.answered = True
-        else:
+        if not received:
             exchange.ended = True
+        elif not exchange.answered:
+            exchange.answered = True
+            exchange.marks.answered = time.monotonic()
         return received
 
     def send(self, *args: Any, **kwargs: Any) -> int:

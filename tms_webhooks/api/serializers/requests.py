@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import StrictSerializer
@@ -12,7 +10,6 @@ from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 
 MOST_WEBHOOKS = 100
-TEST = "webhook.test"
 
 
 class NothingSerializer(StrictSerializer):
@@ -51,10 +48,3 @@ class BulkReplaySerializer(RangeSerializer):
 
     webhooks = serializers.ListField(child=TextField(max_length=18), min_length=1, max_length=MOST_WEBHOOKS)
     kind = OneOfField(choices=[kind.value for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED)])
-
-
-class TestSerializer(StrictSerializer):
-    """What to send as a test: an event type's sample, or a whole event that fits its schema."""
-
-    event_type = TextField(required=False, default=TEST, max_length=100)
-    body: Any = serializers.DictField(required=False)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 from rest_framework.decorators import action
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.response import Response
 
+from tms_webhooks.actors import Actor
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.serializers.fields import moment_text
 from tms_webhooks.api.serializers.requests import (
@@ -18,13 +21,16 @@ from tms_webhooks.api.serializers.requests import (
     RangeSerializer,
     RotationSerializer,
 )
+from tms_webhooks.api.serializers.trials import TrialSerializer, trial_told
 from tms_webhooks.api.views.jobs import Replaying
 from tms_webhooks.api.views.one_webhook import OneWebhookViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health
 from tms_webhooks.delivery.stats import stats
-from tms_webhooks.exceptions import SecretError
+from tms_webhooks.delivery.trial import Trial, send_test
+from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType
+from tms_webhooks.models import Webhook
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -33,6 +39,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
     """The verbs of a webhook, each at an address of its own below it."""
 
     needs = {
+        "test": Action.MANAGE,
         "enable": Action.MANAGE,
         "disable": Action.MANAGE,
         "rotate_secret": Action.MANAGE,
@@ -80,6 +87,17 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         """Call off what waits for it, as a job."""
         return self.replay(JobKind.CANCEL_PENDING, self.get_object(), self.read(CancellationSerializer))
 
+    @action(detail=True, methods=["post"])
+    def test(self, request: Any, pk: str) -> Response:
+        """Send it a test now, and answer with what came of it. In the log it is a delivery like any other."""
+        webhook = self.get_object()
+        asked = self.read(TrialSerializer)
+        trial = _tried(webhook, asked["event_type"], asked.get("body"), actor=self.policy.caller(request))
+        facts = {"event_type": asked["event_type"], "status_code": trial.result.status}
+        self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{trial.delivery.pk}", changes=facts)
+        shows = self.policy.allows(request, Action.VIEW_PAYLOAD, webhook.organization_id)
+        return Response(trial_told(trial, asked["event_type"], shows_payloads=shows), headers=NO_STORE)
+
     @action(detail=True, methods=["get"])
     def stats(self, request: Any, pk: str) -> Response:
         """Return how its deliveries fare."""
@@ -123,3 +141,12 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
             raise Conflict("Its secret can't be decrypted any more; rotate it.")
         self.audit(AuditAction.SECRET_REVEALED, webhook)
         return Response({"secret": newest}, headers=NO_STORE)
+
+
+def _tried(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> Trial:
+    try:
+        return send_test(webhook, event_type=event_type, body=body, actor=actor)
+    except UnknownEventType as error:
+        raise ValidationError({"event_type": [ErrorDetail(str(error), code="unknown")]}) from error
+    except PayloadError as error:
+        raise ValidationError({"body": [ErrorDetail(str(error), code="schema")]}) from error

@@ -1,0 +1,161 @@
+"""A POST that is sent twice with one key is done once, and answered twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import WebhookFactory
+from tests.integration.api.people import client_of, member_of
+from tests.integration.api.test_webhooks import body_of
+from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
+
+pytestmark = pytest.mark.django_db
+
+KEY = "6b1f3a52-6a0e-4a0b-9a63-8f4d6f0e5c11"
+
+
+@pytest.fixture
+def post(client, acme):
+    def post(key=KEY, *, by=client, **fields):
+        return by.post("/api/webhooks/", body_of(acme, **fields), format="json", headers={"Idempotency-Key": key})
+
+    return post
+
+
+def test_the_second_answer_is_the_first_one(post):
+    first, second = post(), post()
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.content == first.content
+    assert (second["Location"], second["ETag"]) == (first["Location"], first["ETag"])
+    assert second["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first
+    assert Webhook.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
+
+
+def test_the_secret_in_a_stored_answer_is_encrypted(post):
+    secret = post().json()["secret"]
+
+    row = IdempotentRequest.objects.get()
+    assert secret not in row.answer.token
+    assert secret not in str(row.headers)
+    assert post().json()["secret"] == secret
+
+
+def test_the_order_of_names_in_a_body_is_no_difference(client, acme, post):
+    post()
+    body = dict(reversed(body_of(acme).items()))
+
+    response = client.post("/api/webhooks/", body, format="json", headers={"Idempotency-Key": KEY})
+
+    assert response["Idempotency-Replayed"] == "true"
+
+
+def test_another_body_with_the_same_key_is_refused(post, problem):
+    post()
+
+    problem(post(name="HR"), "idempotency-key-reused")
+
+    assert Webhook.objects.count() == 1
+
+
+def test_another_address_with_the_same_key_is_refused(client, post, problem):
+    webhook = Webhook.objects.get(pk=post().json()["id"])
+    address = f"/api/webhooks/{webhook.pk}/disable/"
+
+    problem(client.post(address, {}, format="json", headers={"Idempotency-Key": KEY}), "idempotency-key-reused")
+
+
+def test_while_the_first_is_under_way_the_second_is_asked_to_wait(client, acme, post, problem, monkeypatch):
+    answers = []
+
+    def meanwhile(*args, **kwargs):
+        answers.append(post())
+        raise RuntimeError("the first one fails")
+
+    monkeypatch.setattr("tms_webhooks.api.views.webhooks.WebhookViewSet._create", meanwhile)
+    with pytest.raises(RuntimeError):
+        post()
+
+    assert problem(answers[0], "request-in-progress")
+    assert answers[0]["Retry-After"] == "1"
+
+
+def test_a_key_is_free_again_where_nothing_was_done(post, problem):
+    problem(post(verb="TRACE"), "invalid-request")
+
+    assert not IdempotentRequest.objects.exists()
+    assert post().status_code == 201
+
+
+def test_a_key_is_free_again_where_the_server_failed(post, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+        patched.setattr("tms_webhooks.api.views.webhooks.WebhookViewSet._create", fail)
+        post()
+
+    assert post().status_code == 201
+    assert Webhook.objects.count() == 1
+
+
+def fail(*args, **kwargs):
+    raise RuntimeError("no")
+
+
+def test_keys_of_different_callers_have_nothing_to_do_with_each_other(acme, post):
+    other = client_of(member_of(acme))
+
+    assert post().status_code == 201
+    response = post(by=other, name="Theirs")
+
+    assert (response.status_code, response.json()["name"]) == (201, "Theirs")
+
+
+def test_after_a_day_a_key_may_be_used_anew(post):
+    post()
+    IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(hours=25))
+
+    response = post(name="HR")
+
+    assert response.status_code == 201
+    assert Webhook.objects.count() == 2
+
+
+def test_a_request_whose_process_died_blocks_its_key_for_two_minutes_only(post, problem):
+    post()
+    Webhook.objects.all().delete()
+    IdempotentRequest.objects.update(status_code=None)
+    problem(post(), "request-in-progress")
+
+    IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(minutes=3))
+
+    assert post().status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256, "with blank", "ü"])
+def test_a_key_that_is_none_is_refused(post, problem, key):
+    (fault,) = problem(post(key), "invalid-request")["errors"]
+
+    assert fault["header"] == "Idempotency-Key"
+    assert not Webhook.objects.exists()
+
+
+def test_without_a_key_every_request_is_a_new_one(client, acme):
+    for _ in range(2):
+        client.post("/api/webhooks/", body_of(acme), format="json")
+
+    assert Webhook.objects.count() == 2
+    assert not IdempotentRequest.objects.exists()
+
+
+def test_a_key_is_taken_on_every_post(client, acme):
+    webhook = WebhookFactory(organization=acme)
+    headers = {"Idempotency-Key": KEY}
+
+    for _ in range(2):
+        client.post(f"/api/webhooks/{webhook.pk}/rotate-secret/", {}, format="json", headers=headers)
+
+    assert webhook.secrets.count() == 2

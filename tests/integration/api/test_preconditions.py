@@ -1,0 +1,134 @@
+"""Nobody's change is lost: ``If-Match`` lets a change through only to the state that its caller has seen."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection
+
+from tests.factories import WebhookFactory
+from tests.integration.api.people import client_of, member_of
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme, name="CRM", headers="X-Key=1", events=["class.*"])
+
+
+@pytest.fixture
+def address(webhook) -> str:
+    return f"/api/webhooks/{webhook.pk}/"
+
+
+def patch(client, address, etag, **fields):
+    return client.patch(address, fields, format="json", headers={"If-Match": etag})
+
+
+def test_of_two_writers_who_saw_the_same_the_second_is_refused(client, acme, webhook, address, problem):
+    bob = client_of(member_of(acme))
+    seen_by_alice = client.get(address)["ETag"]
+    seen_by_bob = bob.get(address)["ETag"]
+    assert seen_by_alice == seen_by_bob
+
+    first = patch(client, address, seen_by_alice, name="Alice's")
+    second = patch(bob, address, seen_by_bob, timeout_seconds=5)
+
+    assert first.status_code == 200
+    problem(second, "precondition-failed")
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.timeout_seconds) == ("Alice's", 20)
+    assert patch(bob, address, first["ETag"], timeout_seconds=5).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite is in memory: there is one writer")
+def test_of_two_writers_at_once_one_is_refused(acme, webhook, address):
+    clients = [client_of(member_of(acme)) for _ in range(2)]
+    etag = clients[0].get(address)["ETag"]
+    start = threading.Barrier(2)
+    codes: list[int] = []
+
+    def write(client, name):
+        start.wait()
+        try:
+            codes.append(patch(client, address, etag, name=name).status_code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=write, args=pair) for pair in zip(clients, ("A", "B"), strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(codes) == [200, 412]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda client, address: client.patch(address, {"name": "HR"}, format="json"),
+        lambda client, address: client.patch(address, {"headers": {"X-Key": "2"}}, format="json"),
+        lambda client, address: client.post(f"{address}disable/", {}, format="json"),
+        lambda client, address: client.post(f"{address}subscriptions/", {"event_type": "user.*"}, format="json"),
+    ],
+)
+def test_each_change_makes_another_tag(client, address, change):
+    before = client.get(address)["ETag"]
+
+    assert change(client, address).status_code in (200, 201)
+
+    assert client.get(address)["ETag"] != before
+
+
+def test_what_workers_write_leaves_the_tag_alone(client, webhook, address):
+    before = client.get(address)["ETag"]
+
+    Webhook.objects.update(failures=3)
+
+    assert client.get(address)["ETag"] == before
+
+
+def test_a_change_of_nothing_leaves_the_tag_alone(client, address):
+    before = client.get(address)["ETag"]
+
+    response = client.patch(address, {"name": "CRM"}, format="json")
+
+    assert response["ETag"] == before
+
+
+def test_deleting_and_the_verbs_look_at_the_tag_too(client, address, problem):
+    headers = {"If-Match": '"old"'}
+
+    problem(client.delete(address, headers=headers), "precondition-failed")
+    problem(client.post(f"{address}disable/", {}, format="json", headers=headers), "precondition-failed")
+    problem(
+        client.post(f"{address}subscriptions/", {"event_type": "user.*"}, format="json", headers=headers),
+        "precondition-failed",
+    )
+
+    webhook = Webhook.objects.existing().get()
+    assert (webhook.enabled, webhook.subscriptions.count()) == (True, 1)
+
+
+@pytest.mark.parametrize("match", ["*", '"other", {}', "{}"])
+def test_a_star_and_a_list_match_too(client, address, match):
+    etag = client.get(address)["ETag"]
+
+    assert patch(client, address, match.replace("{}", etag), name="HR").status_code == 200
+
+
+@pytest.mark.parametrize("match", ["", "5", 'W/"5"', '"5', "**"])
+def test_a_tag_that_is_none_is_refused(client, address, problem, match):
+    (fault,) = problem(patch(client, address, match, name="HR"), "invalid-request")["errors"]
+
+    assert fault["header"] == "If-Match"
+
+
+def test_without_the_header_the_last_writer_wins(client, address):
+    assert client.patch(address, {"name": "A"}, format="json").status_code == 200
+    assert client.patch(address, {"name": "B"}, format="json").json()["name"] == "B"

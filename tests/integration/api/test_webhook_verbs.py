@@ -1,0 +1,198 @@
+"""What can be done with a webhook over the API, and that each is written down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.choices import DeliveryStatus, DisabledReason
+from tms_webhooks.delivery import health
+from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook, WebhookSecret
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme, name="CRM")
+
+
+@pytest.fixture
+def do(client, webhook):
+    return lambda verb, body=None: client.post(f"/api/webhooks/{webhook.pk}/{verb}/", body or {}, format="json")
+
+
+def written_down() -> list[tuple[str, str, dict]]:
+    return list(AuditEntry.objects.order_by("pk").values_list("action", "target", "changes"))
+
+
+def test_it_is_disabled_and_enabled_again(do, webhook):
+    disabled = do("disable").json()
+    assert (disabled["enabled"], disabled["state"], disabled["disabled_reason"]) == (False, "disabled", "admin")
+
+    enabled = do("enable").json()
+    assert (enabled["enabled"], enabled["state"], enabled["disabled_reason"]) == (True, "enabled", "")
+    target = f"webhook:{webhook.pk}"
+    assert written_down() == [("webhook.disabled", target, {}), ("webhook.enabled", target, {})]
+
+
+def test_a_webhook_that_is_paused_says_so(client, webhook):
+    until = timezone.now().replace(microsecond=5) + timedelta(hours=1)
+    Webhook.objects.update(paused_until=until, failures=4)
+
+    data = client.get(f"/api/webhooks/{webhook.pk}/").json()
+
+    assert (data["state"], data["failures"]) == ("paused", 4)
+    assert data["paused_until"] == f"{until:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def test_a_rotated_secret_is_told_once(do, webhook, clock):
+    old = webhook.signing_secrets(clock())
+
+    response = do("rotate-secret", {"overlap_seconds": 3600})
+
+    data = response.json()
+    assert webhook.signing_secrets(timezone.now()) == [data["secret"], *old]
+    assert response["Cache-Control"] == "no-store"
+    expires_at = WebhookSecret.objects.get(expires_at__isnull=False).expires_at
+    assert data["old_secret_signs_until"] == f"{expires_at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    assert written_down() == [("secret.rotated", f"webhook:{webhook.pk}", {"overlap_seconds": {"to": 3600}})]
+
+
+def test_an_overlap_of_nothing_revokes_the_old_secret(do, webhook):
+    data = do("rotate-secret", {"overlap_seconds": 0}).json()
+
+    assert webhook.signing_secrets(timezone.now()) == [data["secret"]]
+
+
+@pytest.mark.parametrize(("overlap", "code"), [(-1, "min_value"), (604_801, "max_value"), ("1h", "invalid")])
+def test_an_overlap_out_of_range_is_refused_and_nothing_is_rotated(do, problem, webhook, overlap, code):
+    data = problem(do("rotate-secret", {"overlap_seconds": overlap}), "invalid-request")
+
+    assert [(fault["pointer"], fault["code"]) for fault in data["errors"]] == [("#/overlap_seconds", code)]
+    assert WebhookSecret.objects.count() == 1
+
+
+def test_a_revealed_secret_is_written_down(client, webhook, alice, clock):
+    response = client.get(f"/api/webhooks/{webhook.pk}/secret/")
+
+    assert [response.json()["secret"]] == webhook.signing_secrets(clock())
+    assert response["Cache-Control"] == "no-store"
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.actor_id, entry.webhook) == ("secret.revealed", str(alice.pk), webhook)
+    assert "whsec_" not in str(entry.changes)
+
+
+def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, webhook, problem):
+    WebhookSecret.objects.all()._raw_delete("default")
+
+    data = problem(client.get(f"/api/webhooks/{webhook.pk}/secret/"), "conflict")
+
+    assert data["detail"] == "Its secret can't be decrypted any more; rotate it."
+    assert not AuditEntry.objects.exists()
+
+
+def failed(webhook: Webhook, *, hours: int = 1) -> Delivery:
+    now = timezone.now()
+    delivery = write_delivery(webhook, now=now, status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=now)
+    type(delivery.event).objects.filter(pk=delivery.event_id).update(occurred_at=now - timedelta(hours=hours))
+    return delivery
+
+
+def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook, alice):
+    failed(webhook)
+    since = (timezone.now() - timedelta(days=1)).isoformat()
+
+    response = do("recover", {"since": since})
+
+    job = Job.objects.get()
+    assert response.status_code == 202
+    assert response["Location"] == f"http://testserver/api/jobs/{job.pk}/"
+    data = response.json()
+    assert (data["id"], data["kind"], data["status"], data["total"], data["done"]) == (
+        str(job.pk),
+        "recover",
+        "pending",
+        1,
+        0,
+    )
+    assert client.get(response["Location"]).json() == data
+    ((action, target, changes),) = written_down()
+    assert (action, target, changes["total"]) == ("job.started", f"job:{job.pk}", 1)
+    assert job.requested_by == str(alice)
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [("recover", {"since": True}), ("replay-missed", {}), ("cancel-pending", {})],
+)
+def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
+    failed(webhook)
+    if body:
+        body = {"since": (timezone.now() - timedelta(days=1)).isoformat()}
+
+    response = do(verb, {**body, "dry_run": True})
+
+    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": int(verb == "recover")})
+    assert not Job.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "detail"),
+    [
+        ({}, "#/since", "since is missing; a recovery takes a time range of at most 14 days."),
+        ({"since": "2020-01-01T00:00:00Z"}, "#/since", "days before until; the longest range is 14 days."),
+        ({"since": "2099-01-01T00:00:00Z"}, "#/since", "give an earlier one."),
+        ({"since": "yesterday"}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
+        ({"since": "2026-02-31T00:00:00Z"}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
+        ({"since": "2026-11-24T15:04:05"}, "#/since", "It has no time zone; write it as 2026-11-24T15:04:05Z."),
+        ({"since": 5}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
+        ({"from": "2026-11-24"}, "#/from", "There is no field 'from' here. There are dry_run, since, until."),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_range_that_can_not_be_is_refused(do, problem, body, pointer, detail, dry_run):
+    (fault,) = problem(do("recover", {**body, "dry_run": dry_run}), "invalid-request")["errors"]
+
+    assert fault["pointer"] == pointer
+    assert fault["detail"].endswith(detail)
+    assert not Job.objects.exists()
+
+
+def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, clock):
+    health.disable(webhook, reason=DisabledReason.FAILING, now=clock())
+
+    data = problem(do("replay-missed"), "conflict")
+
+    assert data["detail"] == f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+
+
+def test_the_same_job_twice_is_a_conflict(do, problem):
+    assert do("cancel-pending").status_code == 202
+
+    problem(do("cancel-pending"), "conflict")
+
+    assert Job.objects.count() == 1
+
+
+def test_how_it_fares_is_told_in_numbers(client, webhook):
+    failed(webhook)
+
+    data = client.get(f"/api/webhooks/{webhook.pk}/stats/").json()
+
+    assert (data["state"], data["backlog"], data["statuses"]) == ("enabled", 0, {"exhausted": 1})
+    assert data["day"] == {"attempts": 0, "success_rate": None, "p50_ms": None, "p95_ms": None, "complete": True}
+    assert data["as_of"].endswith("Z")
+
+
+@pytest.mark.parametrize("verb", ["enable", "disable"])
+def test_a_verb_that_needs_nothing_takes_nothing(do, problem, verb):
+    (fault,) = problem(do(verb, {"now": True}), "invalid-request")["errors"]
+
+    assert fault["pointer"] == "#/now"

@@ -1,0 +1,92 @@
+"""Where the time of an exchange went is told, part by part, also where it came to no answer."""
+
+from __future__ import annotations
+
+import ssl
+import time
+
+import pytest
+
+from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.servers import Visit, answering, reply
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net.client import Client
+from tms_webhooks.net.timing import Marks, Timing
+
+
+def thinks(visit: Visit) -> None:
+    visit.read()
+    time.sleep(0.15)
+    visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+    time.sleep(0.1)
+    visit.write(b"ok")
+
+
+def never_answers(visit: Visit) -> None:
+    visit.read()
+    visit.hang()
+
+
+def test_waiting_and_reading_are_told_apart(serve: Serve, send: Send) -> None:
+    timing = send(serve(thinks).url()).timing
+
+    assert timing.wait is not None
+    assert timing.read is not None
+    assert 0.15 <= timing.wait < 1.0
+    assert 0.09 <= timing.read < 1.0
+
+
+def test_the_parts_add_up_to_the_whole(serve: Serve, send: Send) -> None:
+    response = send(serve(thinks).url())
+    timing = response.timing
+
+    parts = [timing.dns, timing.connect, timing.wait, timing.read]
+    assert timing.tls is None
+    assert sum(part for part in parts if part is not None) == pytest.approx(response.elapsed, abs=0.02)
+
+
+def test_a_kept_connection_needs_no_connecting(serve: Serve, send: Send) -> None:
+    server = serve(answering(reply()))
+
+    first, second = send(server.url()).timing, send(server.url()).timing
+
+    assert first.connect is not None
+    assert (second.dns, second.connect, second.tls) == (None, None, None)
+    assert second.wait is not None
+
+
+def test_encryption_is_told(serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Client) -> None:
+    server = serve(answering(reply()), tls=encrypted)
+
+    timing = send(server.url(host="hooks.example.test"), by=trusting).timing
+
+    assert timing.tls is not None
+    assert timing.tls > 0.0
+
+
+def test_of_an_exchange_that_timed_out_it_is_told_where(serve: Serve, send: Send) -> None:
+    with pytest.raises(DeliveryError) as caught:
+        send(serve(never_answers).url(), deadline=0.25)
+
+    timing = caught.value.timing
+    assert timing.connect is not None
+    assert timing.wait > 0.2
+    assert timing.read is None
+
+
+@pytest.mark.parametrize(
+    ("marks", "timing"),
+    [
+        ({}, Timing(dns=9.0)),
+        ({"resolved": 1.0}, Timing(dns=1.0, connect=8.0)),
+        ({"resolved": 1.0, "connected": 3.0}, Timing(dns=1.0, connect=2.0, tls=6.0)),
+        ({"resolved": 1.0, "connected": 3.0, "ready": 4.0}, Timing(dns=1.0, connect=2.0, tls=1.0, wait=5.0)),
+        ({"ready": 0.0, "answered": 7.0}, Timing(wait=7.0, read=2.0)),
+    ],
+)
+def test_the_part_that_an_exchange_ended_in_counts_up_to_its_end(marks: dict[str, float], timing: Timing) -> None:
+    exchange = Marks(0.0, secure=True)
+    for name, moment in marks.items():
+        setattr(exchange, name, moment)
+
+    assert exchange.timing(9.0) == timing
