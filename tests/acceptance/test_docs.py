@@ -1,0 +1,81 @@
+"""What the documents show can be used as it stands: code compiles, commands and settings exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from tms_webhooks import conf
+
+ROOT = Path(__file__).parents[2]
+MADE_AT_BUILD = {"checks", "commands", "events", "settings", "signals"}
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    if not (path.parent.name == "reference" and path.stem in MADE_AT_BUILD)
+    and path not in {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
+)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [code for name, code in BLOCK.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_code_of_a_page_can_be_read(page):
+    for code in blocks(page, "python"):
+        ast.parse(code)
+    for code in blocks(page, "json"):
+        json.loads(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_of_a_page_exist_with_their_options(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\bwebhooks_[a-z]+\b", text):
+        assert get_commands().get(name) == "tms_webhooks", f"{name} is no command"
+    for line in [*commands_of_shell(page), *re.findall(r"`manage\.py (webhooks_[^`]+)`", text)]:
+        name, *arguments = shlex.split(line, comments=True)
+        parser = load_command_class("tms_webhooks", name).create_parser("manage.py", name)
+        known = {option for action in parser._actions for option in action.option_strings}
+        assert {one for one in arguments if one.startswith("--")} <= known, line
+
+
+def commands_of_shell(page: Path) -> Iterator[str]:
+    for code in blocks(page, "sh"):
+        for line in code.replace("\\\n", " ").splitlines():
+            found = re.search(r"manage\.py (webhooks_.*?)(?: && .*| \| .*|)$", line)
+            if found:
+                yield found[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_settings_of_a_page_exist(page):
+    known = {setting.name for setting in conf.declared()}
+    for code in blocks(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=conf.SETTING_NAME)], value=ast.Dict(keys=keys)):
+                    assert {key.value for key in keys if isinstance(key, ast.Constant)} <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_of_a_page_lead_somewhere(page):
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text):
+        file = (page.parent / target).resolve()
+        made = file.parent.name == "reference" and file.stem in MADE_AT_BUILD
+        made = made or file in {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
+        assert made or file.exists(), f"{named(page)} links to {target}"
