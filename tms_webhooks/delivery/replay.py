@@ -14,6 +14,7 @@ from tms_webhooks.choices import DeliveryStatus, JobKind, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.models.audience import comes_to
 from tms_webhooks.queues import get_queue
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
@@ -144,7 +145,7 @@ def _missed(events: QuerySet[Event], webhook: Webhook, *, since: datetime) -> Qu
     about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
     new = wanted & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
     skipped = Q(Exists(own.filter(status=DeliveryStatus.SKIPPED)))
-    return events.filter(skipped | new, organization=webhook.organization_id)
+    return events.filter(comes_to(webhook.listener, using=events.db), skipped | new)
 
 
 def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:

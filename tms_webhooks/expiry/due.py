@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import models, router
+from django.db.models import Q
 
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
+from tms_webhooks.models.audience import LEARNER, OWNER, Home, Listener
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.base import Source, Told
+from tms_webhooks.models.tree import lineages, parent_column
+from tms_webhooks.outbox.record import home_of
+from tms_webhooks.sources.base import LEARNERS, Source, Told
 from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
 from tms_webhooks.sources.snapshots import read_rows
 
@@ -34,7 +38,7 @@ class Watch:
     """A subscription to expiring events: its window, and since when nobody has looked for it."""
 
     subscription_id: int
-    organization_id: Any
+    listener: Listener
     window: tuple[float, float]
     since: datetime
     reach: windows.Range
@@ -44,7 +48,7 @@ def watch(subscription: Subscription, *, since: datetime, now: datetime) -> Watc
     """Return what to look for at ``now`` for one subscription, of whose window somebody looked last at ``since``."""
     return Watch(
         subscription.pk,
-        subscription.webhook.organization_id,
+        subscription.webhook.listener,
         subscription.window,
         since,
         windows.reach(subscription.window, since=since, now=now),
@@ -66,16 +70,30 @@ def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetim
 
 def expiring(source: Source, deadline: Deadline, watches: list[Watch], *, now: datetime) -> Iterator[Due]:
     """Yield what entered the windows of subscriptions; the rows are read once for all of them."""
-    by_organization: dict[Any, list[Watch]] = defaultdict(list)
-    for one in watches:
-        by_organization[one.organization_id].append(one)
     for low, high in windows.union(one.reach for one in watches):
         told = Occurrence.objects.told_of(low, high, using=database_of(source))
-        for key, raw in _read_briefly(source, deadline, deadline.expiring, low=low, high=high):
-            for one in by_organization.get(raw["organization.id"], ()):
+        rows = list(_read_briefly(source, deadline, deadline.expiring, low=low, high=high))
+        homes = [home_of(raw) for _key, raw in rows]
+        watching = _watching({home for home in homes if home is not None}, watches, using=database_of(source))
+        for (key, raw), home in zip(rows, homes, strict=True):
+            for one in watching.get(home, ()):
                 event = _entered(one, deadline, raw, told, now=now)
                 if event is not None:
                     yield Due(key, raw[deadline.field], event, one.subscription_id)
+
+
+def _watching(homes: Collection[Home], watches: list[Watch], *, using: str) -> dict[Home | None, list[Watch]]:
+    """Return the subscriptions to whom what is at home in each of these places comes."""
+    by_organization: dict[Any, list[Watch]] = defaultdict(list)
+    for one in watches:
+        by_organization[one.listener.organization_id].append(one)
+    wide = any(one.listener.include_children for one in watches)
+    lines = lineages({key for home in homes for key in home.keys}, using=using) if wide else {}
+    found: dict[Home | None, list[Watch]] = {}
+    for home in homes:
+        near = home.keys.union(*(lines.get(key, ()) for key in home.keys))
+        found[home] = [one for key in near for one in by_organization.get(key, ()) if one.listener.hears(home, lines)]
+    return found
 
 
 def wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
@@ -124,14 +142,32 @@ def _read_briefly(
 
     The rest is read of those that are told.
     """
-    owner = source.mapped["organization.id"].lookup
-    owners = wanting(event_type, using=database_of(source)).order_by().values("webhook__organization_id")
     rows = rows_of(source).filter(
-        source.open_rows(), **{f"{owner}__in": owners}, **_between(source, deadline, low, high)
+        _audible(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
     )
-    for key, raw in read_rows(source, rows, names={"id", "organization.id", "created_at", deadline.field}):
+    names = {"id", "organization.id", LEARNERS.name, "created_at", deadline.field}
+    for key, raw in read_rows(source, rows, names=names):
         raw.update({name: as_moment(raw[name]) for name in ("created_at", deadline.field) if name in raw})
+        source.name_learners(raw)
         yield key, raw
+
+
+def _audible(source: Source, event_type: str) -> Q:
+    """Return a filter that leaves out rows of which nobody hears, where that is simple to say."""
+    subscriptions = wanting(event_type, using=database_of(source)).order_by()
+    learner = source.mapped.get(LEARNERS.name)
+    followed = learner is None or learner.lookup is not None
+    wide = subscriptions.filter(webhook__include_children=True) if parent_column() is not None else None
+    if not followed or (wide is not None and wide.exists()):
+        return Q()
+    organizations = subscriptions.values("webhook__organization_id")
+    owner = f"{source.mapped['organization.id'].lookup}__in"
+    if source.owned_by_learner:
+        return Q(**{owner: organizations})
+    rows = Q(**{owner: organizations.exclude(webhook__audience=OWNER.closed_to)})
+    if learner is not None:
+        rows |= Q(**{f"{learner.lookup}__in": organizations.exclude(webhook__audience=LEARNER.closed_to)})
+    return rows
 
 
 def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
+from tms_webhooks.models.audience import Listener
 
 
 class Scoped(models.Model):
@@ -29,8 +32,16 @@ class Scoped(models.Model):
         help_text=_("Also events of the organizations below this one, at any depth."),
     )
 
+    if TYPE_CHECKING:
+        organization_id: Any
+
     class Meta:
         abstract = True
+
+    @property
+    def listener(self) -> Listener:
+        """What it says of whose events it is for."""
+        return Listener(self.organization_id, self.audience, self.include_children)
 
     def clean(self) -> None:
         """Refuse child organizations where the host has named none."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
 
 from tms_webhooks import signals
 from tms_webhooks.actors import current_actor
-from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Subscription, batches, numbered
+from tms_webhooks.models.audience import Home, Listener, heard_at
 from tms_webhooks.outbox.capture import NeverBreaking
-from tms_webhooks.outbox.record import Entry, compose, entry_of
+from tms_webhooks.outbox.record import LISTENING, Entry, compose, entry_of, home_of
 from tms_webhooks.outbox.ring import ring_on_commit
 from tms_webhooks.sources.interest import meant, patterns_of_anybody
 from tms_webhooks.sources.rules import Change
@@ -54,23 +56,27 @@ def anybody_wants(event_types: Collection[str], *, using: str) -> set[str]:
     return meant(event_types, patterns_of_anybody(tuple(sorted(event_types)), using=using))
 
 
-def wanted_by(organizations: Collection[Any], event_types: Collection[str], *, using: str) -> dict[Any, set[str]]:
-    """Return the same for each of these organizations, in one query; one that asks for none is left out."""
-    wanting = Subscription.objects.using(using).wanting(event_types).filter(webhook__organization_id__in=organizations)
-    patterns: dict[Any, set[str]] = defaultdict(set)
-    for organization, pattern in wanting.order_by().values_list("webhook__organization_id", "event_type").distinct():
-        patterns[organization].add(pattern)
-    wanted = {organization: meant(event_types, frozenset(patterns[organization])) for organization in organizations}
-    return {organization: types for organization, types in wanted.items() if types}
+def wanted_by(homes: Collection[Home], event_types: Collection[str], *, using: str) -> dict[Home, set[str]]:
+    """Return the same of events that are at home in each of these places, in one query; or two, where the tree matters.
+
+    A home where nothing is asked for is left out.
+    """
+    keys = {key for home in homes for key in home.keys}
+    near = Q(webhook__organization_id__in=keys) | Q(webhook__include_children=True)
+    wanting = Subscription.objects.using(using).wanting(event_types).filter(near)
+    rows = wanting.order_by().values_list(*LISTENING).distinct()
+    listeners = [(Listener(*listener), pattern) for pattern, *listener in rows]
+    wanted = {home: meant(event_types, asked) for home, asked in heard_at(homes, listeners, using=using).items()}
+    return {home: types for home, types in wanted.items() if types}
 
 
 def _tell(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[tuple[int, Told]]:
-    """Yield what each change means to its own organization, with the change's place in the list."""
-    owners = {number: _owner(change) for number, change in enumerate(changes) if _is_one(change)}
-    organizations = {*owners.values()} - {None}
-    wanted = wanted_by(organizations, source.event_types, using=using) if organizations else {}
-    for number, owner in owners.items():
-        types = wanted.get(owner)
+    """Yield what each change means to its own organizations, with the change's place in the list."""
+    homes = {number: home_of(change.values) for number, change in enumerate(changes) if _is_one(change)}
+    places = {home for home in homes.values() if home is not None}
+    wanted = wanted_by(places, source.event_types, using=using) if places else {}
+    for number, home in homes.items():
+        types = wanted.get(home) if home is not None else None
         if types:
             told: list[Told] = []
             with NeverBreaking(source):
@@ -80,15 +86,6 @@ def _tell(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[
 
 def _is_one(change: Change) -> bool:
     return change.created or change.deleted or bool(change.changed)
-
-
-def _owner(change: Change) -> Any:
-    """Return the key of the organization that a change belongs to, or None."""
-    key = change.values.get("organization.id")
-    if isinstance(key, PayloadError):
-        logger.error("Nobody can be told of a change: %s", key)
-        return None
-    return key
 
 
 def _only_once(told: list[tuple[int, Told]], changes: Sequence[Change], *, using: str) -> list[tuple[int, Told]]:

@@ -217,8 +217,8 @@ def _tell(watched: Watched) -> None:
 
 
 def _wanted(before: Before, *, moved: bool = False) -> Collection[str] | None:
-    """Return what the object's organization wants of its events, if that is known without asking."""
-    return None if moved or before.owner is None else before.wanted
+    """Return what the object's organizations want of its events, if that is known without asking."""
+    return None if moved or not before.exact else before.wanted
 
 
 def _last_told(watched: Watched) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from tms_webhooks.models import Occurrence
 from tms_webhooks.outbox.batch import anybody_wants, record_told, wanted_by
 from tms_webhooks.outbox.capture import NeverBreaking
 from tms_webhooks.outbox.observed import chunks
+from tms_webhooks.outbox.record import home_of
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.sources.base import Told
 from tms_webhooks.sources.querysets import CHUNK
@@ -71,6 +72,6 @@ def _tell(source: ComputedLearningPathSource, path_key: Any, completions: list[C
             changes.append(Change(before=values, after=values, changed=(), now=now, using=using))
             told.append(one)
     if changes:
-        owners = [change.values.get("organization.id") for change in changes]
-        wanted = wanted_by({*owners} - {None}, [COMPLETED], using=using)
-        record_told(source, changes, [(n, told[n]) for n, owner in enumerate(owners) if owner in wanted], using=using)
+        homes = [home_of(change.values) for change in changes]
+        wanted = wanted_by({home for home in homes if home is not None}, [COMPLETED], using=using)
+        record_told(source, changes, [(n, told[n]) for n, home in enumerate(homes) if home in wanted], using=using)

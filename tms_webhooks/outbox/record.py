@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from tms_webhooks import catalogue, signals
@@ -18,12 +19,14 @@ from tms_webhooks.actors import Actor, current_actor
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence, Subscription, Webhook, numbered
+from tms_webhooks.models.audience import Home, Listener, heard_at
 from tms_webhooks.models.compiled import CompiledQuery, Parameter
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.ring import ring_on_commit
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, around_number, envelope, to_text
 from tms_webhooks.payloads.fields import names_in
+from tms_webhooks.sources.base import LEARNERS
 from tms_webhooks.sources.interest import meant
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source, Told
 
 LONGEST_ACTOR_ID = 64
+LISTENING = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
+"""What is asked of a subscription: its pattern, and the parts of a `Listener`."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
     if not (change.created or change.deleted or change.changed):
         return []
     if wanted is None:
-        wanted = types_wanted(source.event_types, change.values.get("organization.id"), using=using)
+        wanted = types_wanted(source.event_types, home_of(change.values), using=using)
     if not wanted:
         return []
     told = (one for one in source.tells(change) if one.event_type in wanted)
@@ -76,7 +81,7 @@ def record_told(
     source: Source, told: Told, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
     """Record one event of a source, or nothing where nobody wants it or it was told before."""
-    if not types_wanted([told.event_type], change.values.get("organization.id"), using=using):
+    if not types_wanted([told.event_type], home_of(change.values), using=using):
         return None
     return _record(source, told, change, using=using, subscription_id=subscription_id)
 
@@ -89,13 +94,15 @@ def emit(
     previous: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
     organization: Any = None,
+    learner_organization: Any = None,
     using: str | None = None,
 ) -> Event | None:
     """Record an event that no change of a model shows; return it, or None where nobody subscribes to it.
 
     ``data`` is the nested payload, ``previous`` the nested old values of what changed; without ``data`` the payload is
     built from ``subject`` by the source that is registered for its model and the event's noun, and ``extra`` adds what
-    that does not know, by canonical names. ``organization`` is an object or its key; without it the source tells. Call it inside the transaction of what it tells of. Raises
+    that does not know, by canonical names. ``organization`` is an object or its key, and so is ``learner_organization``
+    where it tells of a learner; without them the source tells. Call it inside the transaction of what it tells of. Raises
     `UnknownEventType`, ``TypeError`` for a subject that is no model instance, and `PayloadError` for one that is not
     saved, for an organization that is none, and for data that breaks the event's schema or can't be built.
     """
@@ -106,7 +113,9 @@ def emit(
     values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
     if organization is not None:
         values["organization.id"] = _organization_key(organization)
-    if not types_wanted([event_type], values.get("organization.id"), using=using):
+    if learner_organization is not None:
+        values[LEARNERS.name] = _organization_key(learner_organization)
+    if not types_wanted([event_type], home_of(values), using=using):
         return None
     if organization is not None:
         values["organization.external_id"] = _organization_external_id(organization, using=using)
@@ -120,23 +129,24 @@ def emit(
         return _write(entry, using=using)
 
 
-def types_wanted(event_types: Iterable[str], organization_id: Any, *, using: str) -> set[str]:
-    """Return those event types that any webhook of the organization asks for, also one that is disabled now."""
-    if organization_id is None:
-        return set()
-    if isinstance(organization_id, PayloadError):
-        logger.error("Nobody can be told of a change: %s", organization_id)
+def types_wanted(event_types: Iterable[str], home: Home | None, *, using: str) -> set[str]:
+    """Return those event types that any webhook asks for to which an event of this home comes, also one disabled now."""
+    if home is None:
         return set()
     names = tuple(event_types)
-    return meant(names, frozenset(pattern for (pattern,) in _query_patterns(names, using).run(organization_id)))
+    owner, learner = home
+    rows = _query_listeners(names, using).run(owner, owner if learner is None else learner)
+    listeners = [(Listener(*listener), pattern) for pattern, *listener in rows]
+    return meant(names, heard_at([home], listeners, using=using)[home])
 
 
 @cache
-def _query_patterns(event_types: tuple[str, ...], using: str) -> CompiledQuery:
-    """Build the query for what an organization subscribes to, of all that means one of these event types."""
-    owner = Parameter(Webhook._meta.get_field("organization"))
-    wanting = Subscription.objects.using(using).wanting(event_types).filter(webhook__organization_id=owner)
-    return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
+def _query_listeners(event_types: tuple[str, ...], using: str) -> CompiledQuery:
+    """Build the query for who subscribes to anything that means one of these event types, of all to whom it may come."""
+    key = Webhook._meta.get_field("organization")
+    near = Q(webhook__organization_id=Parameter(key)) | Q(webhook__organization_id=Parameter(key, 1))
+    wanting = Subscription.objects.using(using).wanting(event_types).filter(near | Q(webhook__include_children=True))
+    return CompiledQuery(wanting.order_by().values_list(*LISTENING).distinct())
 
 
 def _record(
@@ -187,6 +197,7 @@ def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | Non
         type=entry.event_type.name,
         version=entry.event_type.version,
         organization_id=entry.values["organization.id"],
+        learner_organization_id=_learners(entry.values),
         subject_type=subject_type,
         subject_id=subject_id,
         actor_kind=actor.kind,
@@ -204,6 +215,23 @@ def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | Non
         event.fanned_out_at = entry.now
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
         return event, None
+
+
+def home_of(values: Mapping[str, Any]) -> Home | None:
+    """Return where what has these canonical values is at home; None where no organization owns it."""
+    owner = values.get("organization.id")
+    if isinstance(owner, PayloadError):
+        logger.error("Nobody can be told of a change: %s", owner)
+        return None
+    # A host may keep the key in a column of another kind.
+    as_key = Webhook._meta.get_field("organization").target_field.to_python
+    return None if owner is None else Home(as_key(owner), as_key(_learners(values)))
+
+
+def _learners(values: Mapping[str, Any]) -> Any:
+    learner = values.get(LEARNERS.name)
+    # Why it can't be read is told by the payload.
+    return None if isinstance(learner, PayloadError) else learner
 
 
 def _body(entry: Entry, event: Event, actor: Actor) -> str:

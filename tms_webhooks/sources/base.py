@@ -23,6 +23,7 @@ ORGANIZATION_FIELDS = (
     Field("organization.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="The organization's id."),
     Field("organization.external_id", FieldKind.ID, FieldPrivacy.ID, doc="The organization's id at the customer."),
 )
+LEARNERS = Field("learner_organization.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the learner's organization.")
 
 
 class Told:
@@ -59,7 +60,8 @@ class Source:
     A subclass for a noun of a training system names ``noun`` and ``rules``; a host's own subclass only what differs:
 
     - ``organization``: attribute path to the organization that owns the object (``training_class.organization``)
-    - ``learner_organization``: the same for the learner's organization, where there is one
+    - ``learner_organization``: the same for the learner's organization, where that is another one; ``owned_by_learner``
+      says that the owner is always the learner's own organization
     - ``fields``: canonical name to attribute path; ``"user": "learner"`` moves every ``user.…`` at once, an empty path
       leaves the field out
     - ``statuses``: canonical status field to a dictionary from the host's values to numbers or names
@@ -72,6 +74,7 @@ class Source:
     rules: ClassVar[tuple[Rule, ...]] = ()
     organization: ClassVar[str] = "organization"
     learner_organization: ClassVar[str | None] = None
+    owned_by_learner: ClassVar[bool] = False
     fields: ClassVar[Mapping[str, str]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
@@ -137,9 +140,10 @@ class Source:
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
-        """The fields of the noun, and those of the envelope."""
+        """The fields of the noun, and those that tell whose webhooks hear of it."""
         names = {field.name for field in self.noun.fields}
-        return (*self.noun.fields, *(field for field in ORGANIZATION_FIELDS if field.name not in names))
+        others = ORGANIZATION_FIELDS if self.learner_organization is None else (*ORGANIZATION_FIELDS, LEARNERS)
+        return (*self.noun.fields, *(field for field in others if field.name not in names))
 
     @cached_property
     def mapped(self) -> dict[str, MappedField]:
@@ -191,7 +195,13 @@ class Source:
             elif mapped.field.kind is FieldKind.DATETIME:
                 values[name] = as_moment(values[name])
         values.update(self.derived(values))
+        self.name_learners(values)
         return values
+
+    def name_learners(self, values: dict[str, Any]) -> None:
+        """Add the learner's organization to canonical values, where it is the owner."""
+        if self.owned_by_learner and "organization.id" in values:
+            values[LEARNERS.name] = values["organization.id"]
 
     def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
         if isinstance(value, PayloadError):

@@ -13,29 +13,49 @@ from functools import cache
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Func, OuterRef, Subquery
+from django.db.models import F, Func, OuterRef, Q, Subquery
 
 from tms_webhooks import event_names
+from tms_webhooks.choices import Audience
 from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audience import LEARNER, OWNER
 from tms_webhooks.models.compiled import CompiledQuery
-from tms_webhooks.sources.base import Source
+from tms_webhooks.models.subscription import SubscriptionQuerySet
+from tms_webhooks.models.tree import parent_column
+from tms_webhooks.sources.base import LEARNERS, Source
 
 # As deep as the `with` blocks of `everything_wanted`; of the process and not of a thread, so that a test's server hears of it.
 _everything: list[bool] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """How a row leads to its organization: by a column of its own, and the lookup from there on, if there is one."""
+class Path:
+    """How a row leads to one of its organizations: by a column of its own, and the lookup from there on, if there is one.
+
+    ``closed_to`` is the audience that does not hear of it this way, if there is one.
+    """
 
     column: str
     onward: str
+    closed_to: Audience | None
 
 
 @cache
-def owner_of(source: Source) -> Owner | None:
-    """Return how the rows of a source lead to the organization's key; None where SQL can't compare what they hold."""
-    mapped = source.mapped.get("organization.id")
+def paths_of(source: Source) -> tuple[Path, ...]:
+    """Return how the rows of a source lead to the keys of their organizations, as far as SQL can compare what they hold.
+
+    Nothing where it can't compare the owner's.
+    """
+    if source.owned_by_learner:
+        both = _path(source, "organization.id", closed_to=None)
+        return () if both is None else (both,)
+    owner = _path(source, "organization.id", closed_to=OWNER.closed_to)
+    learner = _path(source, LEARNERS.name, closed_to=LEARNER.closed_to)
+    return () if owner is None else (owner,) if learner is None else (owner, learner)
+
+
+def _path(source: Source, name: str, *, closed_to: Audience | None) -> Path | None:
+    mapped = source.mapped.get(name)
     if mapped is None or not isinstance(mapped.lookup, str):
         return None
     first, _, onward = mapped.lookup.partition("__")
@@ -47,18 +67,38 @@ def owner_of(source: Source) -> Owner | None:
     if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
         return None
     own: Any = source.model._meta.pk if first == "pk" else source.model._meta.get_field(first)
-    return Owner(own.attname, onward)
+    return Path(own.attname, onward, closed_to)
 
 
-def subscribed(source: Source, owner: Owner, *, using: str) -> Subquery:
+def subscribed(source: Source, path: Path, *, using: str) -> Subquery:
     """Return an expression, for a query of the source's rows, for what the organization of each subscribes to."""
-    organization: Any = OuterRef(owner.column)
-    if owner.onward:
-        reference: Any = source.model._meta.get_field(owner.column)
+    organization: Any = OuterRef(path.column)
+    if path.onward:
+        reference: Any = source.model._meta.get_field(path.column)
         rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-        key = OuterRef(OuterRef(owner.column))
-        organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(owner.onward)[:1])
+        key = OuterRef(OuterRef(path.column))
+        organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
     wanting = Subscription.objects.using(using).living().filter(webhook__organization_id=organization)
+    if path.closed_to is not None:
+        wanting = wanting.exclude(webhook__audience=path.closed_to)
+    return _gathered(wanting)
+
+
+def subscribed_elsewhere(source: Source, *, using: str) -> Subquery | None:
+    """Return the same for those who may hear of any row: whether they do, the values of the row have to tell.
+
+    They are the webhooks that include child organizations and, where SQL can't follow the row to the learner's
+    organization, those that are for learners. None where there can be neither.
+    """
+    anywhere = Q()
+    if parent_column() is not None:
+        anywhere |= Q(webhook__include_children=True)
+    if LEARNERS.name in source.mapped and len(paths_of(source)) == 1:
+        anywhere |= ~Q(webhook__audience=LEARNER.closed_to)
+    return _gathered(Subscription.objects.using(using).living().filter(anywhere)) if anywhere else None
+
+
+def _gathered(wanting: SubscriptionQuerySet) -> Subquery:
     return Subquery(wanting.order_by().values(patterns=Gathered(F("event_type"))))
 
 

@@ -16,8 +16,17 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.compiled import CompiledQuery, Parameter
-from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.interest import meant, owner_of, patterns_in, patterns_of_anybody, subscribed
+from tms_webhooks.models.tree import parent_column
+from tms_webhooks.sources.base import LEARNERS, Source
+from tms_webhooks.sources.interest import (
+    Path,
+    meant,
+    paths_of,
+    patterns_in,
+    patterns_of_anybody,
+    subscribed,
+    subscribed_elsewhere,
+)
 from tms_webhooks.sources.mapping import MappedField, references_of
 
 logger = logging.getLogger(__name__)
@@ -27,20 +36,19 @@ logger = logging.getLogger(__name__)
 class Before:
     """What an object's row held before a change (None: there is no row), and which of its events are wanted.
 
-    ``owner`` is the column by which the row belongs to an organization, with its value: ``wanted`` is what that
-    organization wants. Where it is None, ``wanted`` is what any organization may want.
+    ``homes`` are the columns by which the row belongs to organizations, with their values. ``wanted`` is what these
+    organizations want, if that is ``exact``; otherwise it is what anybody may want, and the row's values have to tell.
     """
 
     raw: dict[str, Any] | None
     wanted: Collection[str]
-    owner: tuple[str, Any] | None = None
+    homes: tuple[tuple[str, Any], ...] = ()
+    exact: bool = False
 
     def changes_hands(self, instance: models.Model) -> bool:
         """Whether ``instance`` may have been saved with another organization than the row had."""
-        if self.owner is None:
-            return False
-        column, value = self.owner
-        return bool(vars(instance).get(column, value) != value)
+        saved = vars(instance)
+        return any(saved.get(column, value) != value for column, value in self.homes)
 
 
 def key_of(source: Source, instance: models.Model) -> Any:
@@ -71,7 +79,7 @@ def read_before(
         of_new = _before_creation(asked, using=using)
         if key is None or not any(before.wanted for before in of_new.values()):
             return of_new
-    names, query = _query_before(tuple(asked.items()), using)
+    names, query = _query_before(tuple(asked.items()), using, parent_column())
     rows = query.run(*_parts(key))
     if not rows:
         return of_new or _before_creation(asked, using=using)
@@ -81,32 +89,47 @@ def read_before(
 
 def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> Before:
     raw = {name: row[str(mapped.lookup)] for name, mapped in source.own.items()}
-    owner, answer = owner_of(source), row[_interest(source)]
-    if owner is None:
-        return Before(raw, wanted=event_types if answer else meant(event_types, frozenset()))
-    return Before(raw, wanted=meant(event_types, patterns_in(answer)), owner=(owner.column, row[owner.column]))
+    paths = paths_of(source)
+    if not paths:
+        return Before(raw, wanted=event_types if row[_name(source)] else meant(event_types, frozenset()))
+    wanted = meant(event_types, frozenset().union(*(patterns_in(row[_name(source, path)]) for path in paths)))
+    perhaps = meant(event_types, patterns_in(row.get(_elsewhere(source))))
+    homes = tuple((path.column, row[path.column]) for path in paths)
+    return Before(raw, wanted=wanted | perhaps, homes=homes, exact=perhaps <= wanted)
 
 
 @cache
-def _query_before(asked: tuple[tuple[Source, tuple[str, ...]], ...], using: str) -> tuple[list[str], CompiledQuery]:
+def _query_before(
+    asked: tuple[tuple[Source, tuple[str, ...]], ...], using: str, _parent: str | None
+) -> tuple[list[str], CompiledQuery]:
     """Build the query of `read_before`; return it with the names of its columns."""
     lookups: dict[str, None] = {}
     interests: dict[str, Any] = {}
     for source, event_types in asked:
-        owner = owner_of(source)
         lookups.update(dict.fromkeys(str(mapped.lookup) for mapped in source.own.values()))
-        lookups.update({owner.column: None} if owner else {})
-        anybody = Exists(Subscription.objects.using(using).wanting(event_types))
-        interests[_interest(source)] = subscribed(source, owner, using=using) if owner else anybody
+        lookups.update(dict.fromkeys(path.column for path in paths_of(source)))
+        interests.update({_name(source, path): subscribed(source, path, using=using) for path in paths_of(source)})
+        elsewhere = subscribed_elsewhere(source, using=using)
+        if not paths_of(source):
+            interests[_name(source)] = Exists(Subscription.objects.using(using).wanting(event_types))
+        elif elsewhere is not None:
+            interests[_elsewhere(source)] = elsewhere
     rows = locked(_at_key(asked[0][0], using)).annotate(**interests)
     return [*lookups, *interests], CompiledQuery(rows.values_list(*lookups, *interests))
 
 
 @cache
-def _interest(source: Source) -> str:
+def _name(source: Source, path: Path | None = None) -> str:
     """Return the name of the column that tells who is interested: one for all sources that ask the same."""
-    owner = owner_of(source)
-    return f"tms_webhooks_of_{owner.column}_{owner.onward}" if owner else f"tms_webhooks_of_all_{id(source)}"
+    if path is None:
+        return f"tms_webhooks_of_all_{id(source)}"
+    return f"tms_webhooks_of_{path.column}_{path.onward}_but_{path.closed_to or 'none'}"
+
+
+@cache
+def _elsewhere(source: Source) -> str:
+    """Return the same of those who may be interested in any row."""
+    return f"tms_webhooks_elsewhere_{len(paths_of(source)) == 1 and LEARNERS.name in source.mapped}"
 
 
 def _before_creation(asked: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, Before]:

@@ -12,4 +12,5 @@ class AchievementSource(Source):
 
     noun = ACHIEVEMENT
     organization = "user.organization"
+    owned_by_learner = True
     rules = (Created("achievement.received"), Deleted("achievement.revoked"))

@@ -26,6 +26,7 @@ class CourseAssignmentSource(Source):
 
     noun = COURSE_ASSIGNMENT
     organization = "user.organization"
+    owned_by_learner = True
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("course_assignment.created"),
         Filled("started_at", "course_assignment.started"),

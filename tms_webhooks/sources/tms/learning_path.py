@@ -28,6 +28,7 @@ class LearningPathSource(Source):
 
     noun = LEARNING_PATH
     organization = "user.organization"
+    owned_by_learner = True
     rules = (Filled("completed_at", COMPLETED),)
 
 

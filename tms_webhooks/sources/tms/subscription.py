@@ -15,6 +15,7 @@ class SubscriptionSource(Source):
 
     noun = SUBSCRIPTION
     organization = "user.organization"
+    owned_by_learner = True
     rules = (
         Created("subscription.created"),
         Filled("cancelled_at", "subscription.cancelled"),

@@ -19,6 +19,7 @@ class UserSource(Source):
     """
 
     noun = USER
+    owned_by_learner = True
     fields = {"user_name": "username"}
     rules = (
         Created("user.created"),

@@ -1,0 +1,65 @@
+"""Organizations around one enrollment, and who of them hears of it.
+
+headquarters            group            stranger
+├── academy (the class)  └── globex (the learner)
+│   └── branch               └── office
+└── sister
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import ClassEnrollment, Organization
+from tests.factories import WebhookFactory
+from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Webhook
+
+BELOW = {
+    "academy": "headquarters",
+    "branch": "academy",
+    "sister": "headquarters",
+    "globex": "group",
+    "office": "globex",
+}
+NAMES = ("headquarters", "academy", "branch", "sister", "group", "globex", "office", "stranger")
+
+
+def organizations() -> dict[str, Organization]:
+    found: dict[str, Organization] = {}
+    for name in NAMES:
+        found[name] = OrganizationFactory(name=name, parent=found.get(BELOW.get(name, "")))
+    return found
+
+
+def enrolled(owner: Organization, learners: Organization, **values: Any) -> ClassEnrollment:
+    """Enroll a learner of one organization in a class of another."""
+    return ClassEnrollmentFactory(
+        training_class=TrainingClassFactory(organization=owner), user=UserFactory(organization=learners), **values
+    )
+
+
+def listening(organization: Organization, audience: str = "owner", *, children: bool = False, **values: Any) -> Webhook:
+    return WebhookFactory(
+        organization=organization, audience=audience, include_children=children, **{"events": ["*"], **values}
+    )
+
+
+def told_to(webhook: Webhook) -> list[str]:
+    """Return the types of the events that a webhook got, in their order."""
+    deliveries = Delivery.objects.filter(webhook=webhook).order_by("event_id")
+    return list(deliveries.values_list("event__type", flat=True))
+
+
+def missed_by(webhook: Webhook) -> list[str]:
+    """Return the types of the events that a replay of what was missed would send."""
+    since = webhook.created_at.replace(year=2000)
+    events = replay.affected(JobKind.REPLAY_MISSED, webhook, since=since, until=None)
+    return list(events.order_by("pk").values_list("type", flat=True))
