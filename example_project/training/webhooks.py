@@ -48,7 +48,7 @@ class Subscriptions(sources.SubscriptionSource):
 
 @sources.register(models.CourseFeedback)
 class Feedback(sources.FeedbackSource):
-    pass
+    learner_organization = "user.organization"
 
 
 @sources.register(models.User)
