@@ -1,7 +1,11 @@
-"""The administration pages, a module for each noun; importing them registers them."""
+"""The administration pages, a module for each noun; importing them registers them.
+
+A host puts `WebhookInline` on its own page of organizations.
+"""
 
 from __future__ import annotations
 
 from tms_webhooks.admin import deliveries, events, jobs, webhooks
+from tms_webhooks.admin.organizations import WebhookInline
 
-__all__ = ["deliveries", "events", "jobs", "webhooks"]
+__all__ = ["WebhookInline", "deliveries", "events", "jobs", "webhooks"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
@@ -13,7 +12,7 @@ from django.db.models import QuerySet
 from django.forms import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +24,7 @@ from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import organizations
+from tms_webhooks.admin.standing import moment
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health
@@ -139,7 +139,7 @@ class WebhookAdmin(OverviewPages, FormPages, PreviewPages):
     @admin.display(description=_("host"))
     def host(self, obj: Webhook) -> str:
         """Show where it goes, without path and query."""
-        return urlsplit(obj.url).netloc
+        return host_of(obj)
 
     @admin.display(description=_("state"))
     def state(self, obj: Webhook) -> str:
@@ -243,6 +243,11 @@ class WebhookAdmin(OverviewPages, FormPages, PreviewPages):
         return len(mine)
 
 
+def host_of(webhook: Webhook) -> str:
+    """Return where a webhook goes, without path and query, which may hold credentials."""
+    return urlsplit(webhook.url).netloc
+
+
 def state_of(webhook: Webhook) -> str:
     """Say in a few words whether a webhook gets requests now, and why not."""
     if not webhook.enabled:
@@ -250,10 +255,3 @@ def state_of(webhook: Webhook) -> str:
     if webhook.is_awake(timezone.now()):
         return str(_("Enabled"))
     return _("Paused until %(moment)s") % {"moment": moment(webhook.paused_until)}
-
-
-def moment(value: datetime | None) -> str:
-    """Return an instant for people."""
-    if value is None:
-        return "-"
-    return str(formats.localize(timezone.localtime(value) if timezone.is_aware(value) else value))

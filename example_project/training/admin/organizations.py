@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
+from example_project.training.access import TrainingPolicy
 from example_project.training.models import Company, Organization
+from tms_webhooks.admin import WebhookInline
+from tms_webhooks.choices import Action
 
 
 @admin.register(Organization)
@@ -14,6 +19,12 @@ class OrganizationAdmin(admin.ModelAdmin):
     list_select_related = ["parent"]
     search_fields = ["name", "external_id"]
     autocomplete_fields = ["parent"]
+    inlines = [WebhookInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        """Keep to the organizations that the signed-in person administers."""
+        allowed = TrainingPolicy().organizations(request, Action.VIEW)
+        return super().get_queryset(request).filter(pk__in=allowed.order_by().values("pk"))
 
 
 @admin.register(Company)
