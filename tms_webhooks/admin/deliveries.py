@@ -1,91 +1,40 @@
-"""The delivery log: what was sent to whom, each attempt, and a way to send it again."""
+"""The delivery log: what was sent to whom, found by what people know of it, and a way to send it again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.db.models import Field, QuerySet
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.bases import LogAdmin, TabularInline, event_uid
-from tms_webhooks.admin.scope import Scoped, allows, organizations
-from tms_webhooks.choices import Action
+from tms_webhooks.admin import delivery_page
+from tms_webhooks.admin.audit import write_down
+from tms_webhooks.admin.bases import LogAdmin, event_uid
+from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
+from tms_webhooks.admin.scope import Scoped, organizations
+from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.ring import bell
 
-MOST_ATTEMPTS = 50
-MOST_WEBHOOKS = 200
 RESENT_AT_ONCE = 100
 REFUSALS_SHOWN = 5
-
-
-class WebhookFilter(admin.RelatedFieldListFilter):
-    """Offers the first webhooks by name. Any other one is reached by the link on its own page."""
-
-    def field_choices(self, field: Field[Any, Any], request: HttpRequest, model_admin: Any) -> list[tuple[Any, Any]]:
-        """Return (key, name) of webhooks that exist."""
-        webhooks = Webhook.objects.existing().filter(organization__in=organizations(request, Action.VIEW))
-        return list[tuple[Any, Any]](webhooks.order_by("name", "pk").values_list("pk", "name")[:MOST_WEBHOOKS])
-
-
-class AttemptInline(TabularInline):
-    """The attempts of a delivery, the last 50 of them."""
-
-    model = DeliveryAttempt
-    fields = (
-        "number",
-        "started_at",
-        "duration_ms",
-        "status_code",
-        "error_class",
-        "message",
-        "next_delay",
-        "delay_reason",
-    )
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Show what receivers answered only to those who may see payloads: it is a way to read an inner network."""
-        names = [str(name) for name in self.fields]
-        may_see = request.user.has_perm("tms_webhooks.view_event") and (
-            obj is None or allows(request, Action.VIEW_PAYLOAD, obj.webhook.organization_id)
-        )
-        return [*names, "response_body"] if may_see else names
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Keep the last ones of this delivery: deferrals are not limited in number."""
-        rows = super().get_queryset(request)
-        match = request.resolver_match
-        key = "" if match is None else str(match.kwargs.get("object_id", ""))
-        if not key.isdecimal():
-            return rows.none()
-        last = DeliveryAttempt.objects.filter(delivery=int(key)).order_by("-pk").values_list("pk", flat=True)
-        return rows.filter(pk__in=list(last[:MOST_ATTEMPTS]))
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the delivery."""
-        return request.user.has_perm("tms_webhooks.view_delivery")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
+MOST_EVENTS = 1_000
+LONGEST_TERM = 64
+LONGEST_NUMBER = 18
+"""No key has more digits, and no database takes them."""
 
 
 @admin.register(Delivery)
@@ -97,47 +46,59 @@ class DeliveryAdmin(Scoped, LogAdmin):
 
     list_display = (
         "event_type",
+        "stands",
+        "webhook",
+        "attempts",
+        "error_class",
+        "created_at",
+        "due_at",
         "event_public_id",
-        "webhook",
-        "status",
-        "attempts",
-        "error_class",
-        "created_at",
-        "due_at",
-        "finished_at",
     )
-    list_filter = (("webhook", WebhookFilter), "status", "error_class")
-    fields = (
-        "event",
-        "webhook",
+    list_filter = (
+        ("webhook", WebhookFilter),
         "status",
-        "lane",
-        "attempts",
-        "charged",
         "error_class",
-        "created_at",
-        "due_at",
-        "reopened_at",
-        "finished_at",
+        EventTypeFilter,
+        OrganizationFilter,
+        TimeFilter,
     )
-    inlines = (AttemptInline,)
     search_fields = ("event__uid",)
-    what_can_be_found = _("an event's id, evt_…, or a delivery's number")
+    what_can_be_found = _(
+        "an event's id, evt_…; an object, such as enrollment:42; its id or external id; a delivery's number"
+    )
     search_help_text = what_can_be_found
     actions = ("resend_selected",)
 
+    class Media:
+        css = {"all": ("tms_webhooks/life.css",)}
+
+    def get_urls(self) -> list[URLPattern]:
+        """Put the page that asks before Django's own, which take any path for a key."""
+        resend = self.admin_site.admin_view(self.resend_view)
+        return [path("<int:key>/resend/", resend, name="tms_webhooks_delivery_resend"), *super().get_urls()]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """Read what the rows name along with them, and leave the payloads where they are."""
-        rows = super().get_queryset(request).select_related("event", "webhook")
-        return rows.defer("event__body", "event__error", "webhook__headers")
+        rows = super(Scoped, self).get_queryset(request).select_related("event", "webhook")
+        rows = rows.defer("event__body", "event__error", "webhook__headers")
+        allowed = organizations(request, Action.VIEW).order_by().values("pk")
+        # Found first: joined to a million rows, the way to the organization is what takes the time.
+        if Webhook.objects.exclude(organization__in=allowed).exists():
+            rows = rows.filter(
+                webhook__in=list(Webhook.objects.filter(organization__in=allowed).values_list("pk", flat=True))
+            )
+        return rows
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find by an event's id or a delivery's number, as the header ``tms-delivery-id`` tells it."""
+        """Find by an event's id, by an object, its id or its external id, or by the number in ``tms-delivery-id``."""
+        if len(term) > LONGEST_TERM:
+            return None
         uid = event_uid(term)
-        if uid is not None:
-            return queryset.filter(event__uid=uid)
-        # No key has more digits, and no database takes them.
-        return queryset.filter(pk=int(term)) if term.isdecimal() and len(term) <= 18 else None
+        keys = _events_of(term) if uid is None else _newest(Event.objects.filter(uid=uid))
+        found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
+        if term.isdecimal() and term.isascii() and len(term) <= LONGEST_NUMBER:
+            found.append(int(term))
+        return queryset.filter(pk__in=found) if found else None
 
     @admin.display(description=_("event"))
     def event_type(self, obj: Delivery) -> str:
@@ -149,24 +110,83 @@ class DeliveryAdmin(Scoped, LogAdmin):
         """Show the id that the receiver sees."""
         return obj.event.public_id
 
+    @admin.display(description=_("status"))
+    def stands(self, obj: Delivery) -> str:
+        """Show the status, with its color."""
+        return format_html('<span class="tms-status tms-{}">{}</span>', obj.status, obj.get_status_display())
+
+    # One delivery
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one delivery, with each attempt and what was sent."""
+        if request.method != "GET":
+            raise PermissionDenied
+        delivery = self.get_object(request, object_id)
+        if delivery is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        if not self.has_view_permission(request, delivery):
+            raise PermissionDenied
+        may_see = request.user.has_perm("tms_webhooks.view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)
+        context = {
+            **self._context(request, delivery),
+            "title": f"{delivery.event.type} → {delivery.webhook.name}",
+            "may_resend": self._may_resend(request, delivery) and delivery.due_at is None,
+            "may_see": may_see,
+            **delivery_page.facts(delivery, now=timezone.now(), payload=may_see),
+        }
+        return TemplateResponse(request, "admin/tms_webhooks/delivery/page.html", context)
+
+    # Sending again
+
+    def resend_view(self, request: HttpRequest, key: int) -> HttpResponse:
+        """Ask whether it is meant, and send one delivery again."""
+        delivery = self.get_object(request, str(key))
+        if delivery is None:
+            raise Http404
+        if not self._may_resend(request, delivery):
+            raise PermissionDenied
+        if request.method == "POST":
+            self._resend(request, [delivery])
+            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_delivery_change", args=[key]))
+        context = {**self._context(request, delivery), "title": _("Send it again?"), "act": True}
+        return TemplateResponse(request, "admin/tms_webhooks/delivery/resend.html", context)
+
     def has_resend_permission(self, request: HttpRequest) -> bool:
         """Whoever may change deliveries; there is no other change."""
-        return request.user.has_perm("tms_webhooks.change_delivery")
+        return request.user.has_perm("tms_webhooks.change_delivery") and self.may(request, Action.REPLAY, None)
 
     @admin.action(description=_("Resend selected"), permissions=["resend"])
-    def resend_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        """Send each once more, now."""
+    def resend_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        """Ask whether it is meant, and send each once more, now."""
         keys = list(queryset.values_list("pk", flat=True)[: RESENT_AT_ONCE + 1])
         if len(keys) > RESENT_AT_ONCE:
             told = _("Select at most %(most)d deliveries; nothing was sent.") % {"most": RESENT_AT_ONCE}
             self.message_user(request, told, messages.ERROR)
-            return
-        count, refusals, now = 0, [], timezone.now()
+            return None
         allowed = organizations(request, Action.REPLAY).order_by().values("pk")
         chosen = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
-        for delivery in chosen.select_related("event", "webhook").order_by("pk"):
+        chosen = chosen.select_related("event", "webhook").order_by("pk")
+        if "confirmed" in request.POST:
+            self._resend(request, chosen)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Send them again?"),
+            "deliveries": list(chosen),
+        }
+        return TemplateResponse(request, "admin/tms_webhooks/delivery/resend_selected.html", context)
+
+    def _resend(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
+        count, refusals, now = 0, [], timezone.now()
+        for delivery in deliveries:
             try:
-                replay.resend(delivery, now=now)
+                with transaction.atomic(using=router.db_for_write(Delivery)):
+                    replay.resend(delivery, now=now)
+                    target = f"delivery:{delivery.pk}"
+                    write_down(request, AuditAction.DELIVERY_RESENT, delivery.webhook, now=now, target=target)
             except ReplayError as error:
                 refusals.append(str(error))
             else:
@@ -180,3 +200,22 @@ class DeliveryAdmin(Scoped, LogAdmin):
             transaction.on_commit(bell.ring, using=router.db_for_write(Delivery), robust=True)
             told = ngettext("%(count)d delivery is sent again.", "%(count)d deliveries are sent again.", count)
             self.message_user(request, told % {"count": count}, messages.SUCCESS)
+
+    def _may_resend(self, request: HttpRequest, delivery: Delivery) -> bool:
+        return self.has_resend_permission(request) and self.may(request, Action.REPLAY, delivery)
+
+    def _context(self, request: HttpRequest, delivery: Delivery) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "opts": self.opts, "original": delivery, "delivery": delivery}
+
+
+def _events_of(term: str) -> list[int]:
+    """Return the newest events of an object, such as ``enrollment:42`` or ``42`` of any noun, or with this external id."""
+    noun, colon, key = term.partition(":")
+    # The index begins with the noun: naming all that there are is what lets it be used.
+    nouns, subject_id = ([noun], key) if colon else ([*registry.grouped()], term)
+    of_subject = Event.objects.filter(subject_type__in=nouns, subject_id=subject_id)
+    return [pk for rows in (of_subject, Event.objects.called(term)) for pk in _newest(rows)]
+
+
+def _newest(events: QuerySet[Event]) -> list[int]:
+    return list(events.order_by("-pk").values_list("pk", flat=True)[:MOST_EVENTS])

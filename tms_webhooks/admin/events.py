@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,26 +13,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import catalogue
 from tms_webhooks.admin.bases import LogAdmin, event_uid
+from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import Scoped, allows
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event
-
-
-class TypeFilter(admin.SimpleListFilter):
-    """Offers the types of the catalogue, without looking which of them occur."""
-
-    title = _("type")
-    parameter_name = "type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        """Return every name twice, as Django wants it."""
-        return [(event_type.name, event_type.name) for event_type in catalogue.all_types()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep those of the chosen type."""
-        return queryset.filter(type=self.value()) if self.value() else queryset
 
 
 @admin.register(Event)

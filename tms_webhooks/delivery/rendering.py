@@ -104,6 +104,14 @@ def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: 
     return {**contents, **dict.fromkeys(refused, Content(problem=_failed("the database does not take it")))}
 
 
+def preview(line: Line, shape: Shape) -> Content:
+    """Return what is sent for a delivery, or would be if it was tried now, and write nothing down."""
+    limit = app_settings.BODY_LIMIT
+    kept = _kept([line.delivery_id]).get(line.delivery_id)
+    content = _settled(line, kept, shape, limit=limit) or _rendered(line, shape, limit=limit)
+    return _addressed(line, shape, content)
+
+
 def _kept(ids: Iterable[int]) -> dict[int, Kept]:
     return {pk: Kept(content_type, body) for pk, content_type, body in read(KEPT, ids=numbers(ids))}
 

@@ -56,7 +56,7 @@ def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Re
 def _send(parcel: Parcel, watching: Sequence[Observation], *, client: Client, clock: Callable[[], datetime]) -> Result:
     started_at, start = clock(), monotonic()
     try:
-        response = client.send(_request(parcel, started_at, watching))
+        response = client.send(request_of(parcel, started_at, watching))
     except DeliveryError as error:
         return Result(parcel, started_at, monotonic() - start, outcome.of_error(error), timing=error.timing or Timing())
     except Exception as error:
@@ -74,7 +74,8 @@ def _send(parcel: Parcel, watching: Sequence[Observation], *, client: Client, cl
     )
 
 
-def _request(parcel: Parcel, now: datetime, watching: Sequence[Observation]) -> Request:
+def request_of(parcel: Parcel, now: datetime, watching: Sequence[Observation] = ()) -> Request:
+    """Sign a parcel for an attempt at ``now``; raise `DeliveryError` where it can't be sent."""
     route = parcel.route
     problem = route.problem or parcel.problem
     if problem is not None:

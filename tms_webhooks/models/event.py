@@ -25,6 +25,7 @@ else:
 LONGEST_SUBJECT_KEY = 64
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed, which begins with 1."""
+LONGEST_EXTERNAL_ID = 64
 
 
 def time_ordered_uuid() -> uuid.UUID:
@@ -64,6 +65,11 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
 
+    def called(self, name: str) -> EventQuerySet:
+        """Keep those of objects with this external id."""
+        # The first says nothing new, and names the index.
+        return self.filter(external_id__gt="", external_id=name)
+
     def without_position(self) -> EventQuerySet:
         """Keep those that have no place in the feed yet, oldest first. Served by the index ``tms_event_in_feed``."""
         return self.filter(position__isnull=True).order_by("pk")
@@ -92,7 +98,9 @@ class Event(models.Model):
     )
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
-    # The same in one number, so that deliveries of one object find each other.
+    # What the customer's own system calls it, to find its events by; empty where it has no name there, or a longer one.
+    external_id = models.CharField(_("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="")
+    # The subject in one number, so that deliveries of one object find each other.
     subject_key = SubjectNumberField(editable=False)
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
@@ -134,6 +142,8 @@ class Event(models.Model):
                 fields=["fanned_out_at", "id"], name="tms_event_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
             models.Index(fields=["occurred_at"], name="tms_event_by_age"),
+            # The delivery log's search. Most objects of most systems have none.
+            models.Index(fields=["external_id"], name="tms_event_of_external", condition=Q(external_id__gt="")),
             # Where it is the owner, that index finds it.
             models.Index(
                 fields=["learner_organization", "id"],

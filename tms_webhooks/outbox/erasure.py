@@ -94,7 +94,7 @@ def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
     likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
     for spelling in spellings:
         likely |= Q(body__contains=f'"id":{spelling}')
-    rows = Event.objects.filter(likely).exclude(body="", error="").order_by("pk")
+    rows = Event.objects.filter(likely).exclude(body="", error="", external_id="").order_by("pk")
     last = 0
     while not stop():
         found = list(rows.filter(pk__gt=last).values_list("pk", "subject_type", "body")[:BATCH])
@@ -128,7 +128,7 @@ def _call_off(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
 def _blank(events: Sequence[int], *, now: datetime) -> None:
     rows = Event.objects.filter(pk__in=events)
     # What was not fanned out yet has nothing to be fanned out.
-    rows.update(body="", error="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
+    rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
     deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
     DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_body="", message="")

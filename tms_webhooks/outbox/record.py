@@ -21,7 +21,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence, Subscription, Webhook, numbered
 from tms_webhooks.models.audience import Home, Listener, heard_at
 from tms_webhooks.models.compiled import CompiledQuery, Parameter
-from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, subject_key
 from tms_webhooks.outbox.ring import ring_on_commit
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, around_number, envelope, to_text
@@ -200,6 +200,7 @@ def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | Non
         learner_organization_id=_learners(entry.values),
         subject_type=subject_type,
         subject_id=subject_id,
+        external_id=_external_id(entry.facts),
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
         occurred_at=entry.now,
@@ -232,6 +233,12 @@ def _learners(values: Mapping[str, Any]) -> Any:
     learner = values.get(LEARNERS.name)
     # Why it can't be read is told by the payload.
     return None if isinstance(learner, PayloadError) else learner
+
+
+def _external_id(facts: Facts | PayloadError) -> str:
+    """Return what the customer's own system calls the subject; nothing where that is too long to be searched for."""
+    name = None if isinstance(facts, PayloadError) else facts.data.get("external_id")
+    return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
 
 
 def _body(entry: Entry, event: Event, actor: Actor) -> str:

@@ -8,6 +8,7 @@ from django.utils import timezone
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
+from tms_webhooks.admin import delivery_page, log_filters
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -50,7 +51,7 @@ def messages_of(response) -> list[str]:
 
 
 def resend(client, *chosen: Delivery, **data: object):
-    data = {"action": "resend_selected", "_selected_action": [one.pk for one in chosen], **data}
+    data = {"action": "resend_selected", "_selected_action": [one.pk for one in chosen], "confirmed": "yes", **data}
     return client.post(url(Delivery, "changelist"), data, follow=True)
 
 
@@ -77,7 +78,7 @@ def test_it_is_filtered_by_webhook_status_and_error(operator):
 
 
 def test_the_filter_offers_webhooks_that_exist_and_not_too_many(operator, monkeypatch):
-    monkeypatch.setattr(page, "MOST_WEBHOOKS", 2)
+    monkeypatch.setattr(log_filters, "MOST_WEBHOOKS", 2)
     for name in ("C", "A", "B"):
         subscribed(name=name)
     subscribed(name="AA", deleted_at=timezone.now())
@@ -122,7 +123,9 @@ def test_what_is_no_key_finds_nothing_and_is_told(operator, term):
     response = operator.get(url(Delivery, "changelist"), {"q": term})
 
     assert list(response.context["cl"].result_list) == []
-    assert messages_of(response) == [f"“{term}” is no key. Search for an event's id, evt_…, or a delivery's number."]
+    assert messages_of(response) == [
+        f"Nothing is found by “{term}”. Search for {page.DeliveryAdmin.what_can_be_found}."
+    ]
 
 
 # One delivery
@@ -133,12 +136,12 @@ def test_the_page_shows_each_attempt(operator):
 
     text = shown_at(operator, url(Delivery, "change", delivery.pk))
 
-    for expected in ("answer 1.", "answer 2.", "answer 3.", "503", "Timed out", delivery.event.public_id):
+    for expected in ("answer 1.", "answer 2.", "answer 3.", "Timed out", delivery.event.public_id):
         assert expected in text
 
 
 def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypatch):
-    monkeypatch.setattr(page, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(delivery_page, "MOST_ATTEMPTS", 2)
     other = finished(subscribed(), attempts=3)
     delivery = finished(subscribed(), attempts=5)
     assert other.attempt_log.count() == 3

@@ -1,0 +1,283 @@
+"""The page of a delivery: where it stands, what came of each attempt and why the next is when it is, and what was sent."""
+
+from __future__ import annotations
+
+import html
+import json
+import shlex
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.access import TrainingPolicy
+from example_project.training.models import Organization
+from tests.integration.admin.pages import shown_at, text_of, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.wire import Wire
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.choices import Action, DelayReason
+from tms_webhooks.delivery.shown import shown
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
+from tms_webhooks.models.encryption import MASK
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "Basic aHVudGVyMg=="
+
+
+class NobodySeesPayloads(TrainingPolicy):
+    """Everything but payloads."""
+
+    def organizations(self, request, action):
+        return Organization.objects.none() if action == Action.VIEW_PAYLOAD else super().organizations(request, action)
+
+
+def page(delivery: Delivery) -> str:
+    return url(Delivery, "change", delivery.pk)
+
+
+def resend(delivery: Delivery) -> str:
+    return reverse("admin:tms_webhooks_delivery_resend", args=[delivery.pk])
+
+
+def finished(webhook=None, **values) -> Delivery:
+    now = timezone.now()
+    done = {"status": "exhausted", "due_at": None, "finished_at": now, "attempts": 1, "charged": 1}
+    return write_delivery(webhook or subscribed(), now=now, **{**done, **values})
+
+
+def tried(delivery: Delivery, **values) -> DeliveryAttempt:
+    values = {"number": 1, "duration_ms": 250, "error_class": "http_status", "message": "HTTP 503", **values}
+    return DeliveryAttempt.objects.create(delivery=delivery, started_at=timezone.now(), **values)
+
+
+# Where it stands
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"status": "delivered"}, "The receiver took it at"),
+        ({"status": "exhausted"}, "It was given up at"),
+        ({"status": "failed"}, "trying again can't help"),
+        ({"status": "skipped"}, "A replay sends it."),
+        ({"status": "cancelled"}, "Somebody called it off."),
+    ],
+)
+def test_a_finished_one_says_how_it_ended(operator, values, told):
+    assert told in shown_at(operator, page(finished(**values)))
+
+
+def test_a_waiting_one_says_when_it_is_tried_again(operator):
+    now = timezone.now()
+    later = (now + timedelta(days=1)).replace(hour=4, minute=5)
+    delivery = write_delivery(subscribed(), now=now, status="waiting", due_at=later, attempts=1, charged=1)
+
+    text = shown_at(operator, page(delivery))
+
+    assert "It was not taken yet, and is tried again. It is due at" in text
+    assert "04:05." in text
+
+
+def test_one_that_waits_for_its_webhook_says_so(operator):
+    now = timezone.now()
+    paused = subscribed(paused_until=now + timedelta(minutes=5))
+    ordered = subscribed(ordered=True)
+
+    assert "Its webhook is paused until" in shown_at(operator, page(write_delivery(paused, now=now)))
+    assert "It waits for earlier events of the same object." in shown_at(
+        operator, page(write_delivery(ordered, now=now, order_key=1))
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds", "told"),
+    [
+        (DelayReason.SCHEDULE, 5.2, "5 s later, as the webhook's schedule says"),
+        (
+            DelayReason.RETRY_AFTER,
+            300.0,
+            "5 min later, as the receiver asked with Retry-After; the attempt does not count",
+        ),
+        (DelayReason.TIMEOUT_PENALTY, 60.0, "60 s later, because a receiver that hangs is left in peace"),
+        (DelayReason.THROTTLE, 0.4, "less than a second later, because of the webhook's rate limit"),
+        (DelayReason.BREAKER, 5_400.0, "1.5 h later, because the webhook is paused after failures in a row"),
+        (DelayReason.SCHEDULE, 200_000.0, "2 days later"),
+    ],
+)
+def test_an_attempt_says_why_the_next_one_is_when_it_is(operator, reason, seconds, told):
+    delivery = finished()
+    tried(delivery, next_delay=seconds, delay_reason=reason)
+
+    assert f"The next one came due {told}" in shown_at(operator, page(delivery))
+
+
+def test_the_last_attempt_and_a_late_one_say_what_they_are(operator):
+    delivery = finished()
+    tried(delivery)
+    tried(delivery, number=None)
+
+    text = shown_at(operator, page(delivery))
+
+    assert "It was the last try." in text
+    assert "Late attempt" in text
+    assert "another worker had taken the delivery over" in text
+
+
+# What was sent
+
+
+def test_the_headers_are_those_that_are_sent_and_their_values_are_masked(operator, clock):
+    wire = Wire()
+    webhook = subscribed(headers=f"Authorization={PASSWORD}\nX-Team=north")
+    delivery = write_delivery(webhook, now=clock.now)
+    Worker("alice", clock=clock, wire=wire).work()
+    delivery.refresh_from_db()
+    (sent,) = wire.requests
+
+    found = shown(delivery, now=clock.now)
+
+    assert list(found.headers) == list(sent.headers)
+    secret = {"Authorization", "X-Team", "webhook-signature"}
+    assert {name for name, value in found.headers.items() if value == MASK} == secret
+    assert {name: value for name, value in found.headers.items() if name not in secret} == {
+        name: value for name, value in sent.headers.items() if name not in secret
+    }
+    assert (found.method, found.url, found.body) == (sent.method, sent.url, sent.body.decode())
+    markup = operator.get(page(delivery)).content.decode()
+    for word in (PASSWORD, "aHVudGVyMg", "north", "v1,"):
+        assert word not in markup
+
+
+def test_the_body_is_shown_with_its_lines_broken_and_to_the_byte(operator):
+    delivery = finished()
+    Event.objects.filter(pk=delivery.event_id).update(body='{"a":1,"name":"Zoë <b>"}')
+
+    markup = html.unescape(operator.get(page(delivery)).content.decode())
+
+    assert '{\n  "a": 1,\n  "name": "Zoë <b>"\n}' in markup
+    assert '{"a":1,"name":"Zoë <b>"}' in markup
+    assert "Zoë <b>" not in operator.get(page(delivery)).content.decode()
+
+
+def test_a_webhook_with_a_format_of_its_own_shows_what_it_was_sent(operator):
+    delivery = finished(subscribed(format="custom", content="{id}", headers="Content-Type=text/plain"))
+    DeliveryBody.objects.create(delivery=delivery, content_type="text/plain", body="what it was then")
+
+    found = shown(delivery, now=timezone.now())
+
+    assert (found.body, found.headers["content-type"]) == ("what it was then", "text/plain")
+
+
+def test_a_body_that_was_not_rendered_yet_is_rendered_for_the_eye_alone():
+    delivery = write_delivery(subscribed(format="skillable"), now=timezone.now())
+
+    assert json.loads(shown(delivery, now=timezone.now()).body)["EventType"] == "class.cancelled"
+    assert not DeliveryBody.objects.exists()
+
+
+def test_the_curl_command_is_one_that_a_shell_takes(operator):
+    webhook = subscribed("/it's", headers="X-Key=1", verb="PUT")
+    delivery = finished(webhook)
+    Event.objects.filter(pk=delivery.event_id).update(body='{"name":"it\'s $HOME `id`"}')
+
+    words = shlex.split(shown(Delivery.objects.get(pk=delivery.pk), now=timezone.now()).curl)
+
+    assert words[:4] == ["curl", "--request", "PUT", "https://receiver.example.com/it's"]
+    assert f"X-Key: {MASK}" in words
+    assert words[-2:] == ["--data-binary", '{"name":"it\'s $HOME `id`"}']
+
+
+def test_what_can_not_be_shown_says_why(operator):
+    pruned, broken = finished(), finished(subscribed(headers="X-Key=1"))
+    Event.objects.filter(pk=pruned.event_id).update(body="")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tms_webhooks_webhook SET headers = 'rubbish' WHERE id = %s", [broken.webhook_id])
+
+    assert "It can't be shown: the payload is no longer kept." in shown_at(operator, page(pruned))
+    assert "the headers can't be read; enter them anew" in shown_at(operator, page(broken))
+
+
+def test_payloads_and_answers_are_for_those_whom_the_policy_lets_see_them(operator, settings):
+    webhook = subscribed("/hook/{data.name}")
+    delivery = finished(webhook)
+    tried(delivery, response_body="inner network")
+    everything = ("inner network", "Zoë", "curl")
+    assert all(word in shown_at(operator, page(delivery)) for word in everything)
+    settings.TMS_WEBHOOKS = {
+        **settings.TMS_WEBHOOKS,
+        "ACCESS_POLICY": f"{NobodySeesPayloads.__module__}.{NobodySeesPayloads.__name__}",
+    }
+
+    text = shown_at(operator, page(delivery))
+
+    assert [word for word in everything if word in text] == []
+    assert "is shown to those who may see payloads" in text
+
+
+# Sending it again
+
+
+def test_it_is_asked_first_and_then_sent_again(operator):
+    delivery = finished()
+
+    assert "is sent to" in shown_at(operator, resend(delivery))
+    assert not Delivery.objects.filter(status="pending").exists()
+    response = operator.post(resend(delivery), follow=True)
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.lane) == ("pending", 0)
+    assert "1 delivery is sent again." in text_of(response)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target) == ("delivery.resent", f"delivery:{delivery.pk}")
+
+
+def test_what_is_refused_is_not_written_down(operator):
+    delivery = write_delivery(subscribed(), now=timezone.now())
+
+    response = operator.post(resend(delivery), follow=True)
+
+    assert "wait until it is finished" in text_of(response)
+    assert not AuditEntry.objects.exists()
+
+
+def test_those_who_may_only_look_are_not_offered_it(staff):
+    delivery = finished()
+    client = staff("view_delivery")
+
+    assert resend(delivery) not in client.get(page(delivery)).content.decode()
+    assert client.post(resend(delivery)).status_code == 403
+    delivery.refresh_from_db()
+    assert delivery.status == "exhausted"
+
+
+def test_selected_ones_are_asked_for_first(operator):
+    one, two = finished(), finished()
+    data = {"action": "resend_selected", "_selected_action": [one.pk, two.pk]}
+
+    asked = operator.post(url(Delivery, "changelist"), data)
+
+    assert "2 deliveries are sent once more" in text_of(asked)
+    assert Delivery.objects.filter(status="exhausted").count() == 2
+    operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"})
+    assert Delivery.objects.filter(status="pending").count() == 2
+    assert AuditEntry.objects.count() == 2
+
+
+def test_the_page_takes_as_many_queries_for_many_attempts_as_for_few(operator):
+    delivery = finished()
+
+    def queries(number: int) -> int:
+        for _ in range(number):
+            tried(delivery, number=None)
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(page(delivery))
+        return len(captured)
+
+    queries(1)
+
+    assert queries(0) == queries(30) <= 13

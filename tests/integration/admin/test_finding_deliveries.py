@@ -1,0 +1,233 @@
+"""Deliveries are found by what people know of them, through indexes, and never those of others."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, UserFactory
+from tests.integration.admin.pages import text_of, url
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.models import Delivery, Event
+from tms_webhooks.outbox import record
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+def listed(client: Client, **query: object) -> list[Delivery]:
+    response = client.get(url(Delivery, "changelist"), query)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def delivery_of(webhook=None, *, at: datetime | None = None, **event) -> Delivery:
+    delivery = write_delivery(webhook or subscribed(), now=at or timezone.now())
+    if event:
+        Event.objects.filter(pk=delivery.event_id).update(**event)
+    return delivery
+
+
+@pytest.fixture
+def alice() -> Client:
+    """Staff of an organization of her own, with every permission."""
+    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    client = Client()
+    client.force_login(user)
+    client.organization = user.organization
+    return client
+
+
+# Searching
+
+
+@pytest.mark.parametrize("term", ["enrollment:7001", "7001", "ENR-70031", " ENR-70031 "])
+def test_they_are_found_by_the_object_its_id_or_its_external_id(operator, term):
+    wanted = delivery_of(subject_type="enrollment", subject_id="7001", external_id="ENR-70031")
+    delivery_of(subject_type="enrollment", subject_id="7002", external_id="ENR-7003")
+
+    assert listed(operator, q=term) == [wanted]
+
+
+def test_a_number_is_that_of_a_delivery_or_of_an_object(operator):
+    first = delivery_of()
+    second = delivery_of(subject_type="user", subject_id=str(first.pk))
+
+    assert listed(operator, q=first.pk) == [second, first]
+
+
+def test_an_external_id_with_a_colon_is_one(operator):
+    wanted = delivery_of(external_id="SAP:0042")
+
+    assert listed(operator, q="SAP:0042") == [wanted]
+
+
+def test_an_event_keeps_the_external_id_of_what_it_tells_of():
+    enrollment = ClassEnrollmentFactory(external_id="ENR-9")
+    webhook = subscribed(organization=enrollment.training_class.organization)
+    enrollment.enrollment_status_id = 10
+    enrollment.save()
+    fan_out(timezone.now())
+
+    event = Event.objects.get(type="enrollment.cancelled")
+    assert event.external_id == "ENR-9"
+    assert Event.objects.called("ENR-9").filter(deliveries__webhook=webhook).exists()
+
+
+def test_an_external_id_that_is_too_long_is_left_out(monkeypatch):
+    monkeypatch.setattr(record, "LONGEST_EXTERNAL_ID", 4)
+    enrollment = ClassEnrollmentFactory(external_id="ENR-9")
+    subscribed(organization=enrollment.training_class.organization)
+    enrollment.enrollment_status_id = 10
+    enrollment.save()
+
+    assert Event.objects.get(type="enrollment.cancelled").external_id == ""
+
+
+@pytest.mark.parametrize("term", ["enrollment:", ":", "x" * 200, "%", "enrollment:7001' OR 1=1"])
+def test_what_is_found_by_nothing_is_told(operator, term):
+    delivery_of(subject_type="enrollment", subject_id="7001")
+
+    response = operator.get(url(Delivery, "changelist"), {"q": term})
+
+    assert list(response.context["cl"].result_list) == []
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="MariaDB decides by other rules")
+@pytest.mark.parametrize("term", ["enrollment:7001", "7001", "ENR-1", "evt_" + "0" * 32])
+def test_a_search_reads_no_table_from_end_to_end(operator, term):
+    webhook = subscribed()
+    delivery_of(webhook, subject_type="enrollment", subject_id="7001", external_id="ENR-1")
+    for _ in range(300):
+        delivery_of(webhook)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    with CaptureQueriesContext(connection) as queries:
+        listed(operator, q=term)
+
+    tables = (Event._meta.db_table, Delivery._meta.db_table)
+    asked = [query["sql"] for query in queries if any(f'FROM "{table}"' in query["sql"] for table in tables)]
+    assert asked
+    for sql in asked:
+        if re.search(r"ORDER BY 1( DESC| ASC)? LIMIT 1$", sql):
+            continue  # the newest and the oldest key
+        with connection.cursor() as cursor:
+            cursor.execute(("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + sql)
+            plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+        for scan in (f"Seq Scan on {tables[0]}", f"Seq Scan on {tables[1]}", f"SCAN {tables[0]}", f"SCAN {tables[1]}"):
+            assert scan not in plan, f"{sql}\n{plan}"
+
+
+# Filtering
+
+
+def test_they_are_filtered_by_event_type(operator):
+    wanted = delivery_of(type="user.updated")
+    delivery_of(type="class.cancelled")
+
+    assert listed(operator, type="user.updated") == [wanted]
+    assert listed(operator, type="no.such") == []
+
+
+def test_they_are_filtered_by_organization(operator):
+    one, other = subscribed(), subscribed()
+    wanted = delivery_of(one)
+    delivery_of(other)
+
+    assert listed(operator, organization=one.organization_id) == [wanted]
+    assert listed(operator, organization="999999") == []
+    assert listed(operator, organization="' OR 1=1") == []
+
+
+def test_they_are_filtered_by_time(operator):
+    now = timezone.now()
+    new = delivery_of(at=now - timedelta(minutes=5))
+    old = delivery_of(at=now - timedelta(days=3))
+
+    assert listed(operator, period="hour") == [new]
+    assert listed(operator, period="day") == [new]
+    assert listed(operator, period="week") == [old, new]
+
+
+def test_any_range_can_be_asked_for(operator):
+    noon = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+    delivery_of(at=noon - timedelta(minutes=1))
+    wanted = delivery_of(at=noon)
+    delivery_of(at=noon + timedelta(hours=1))
+
+    assert listed(operator, since="2026-01-01T12:00", until="2026-01-01T13:00") == [wanted]
+    assert listed(operator, since="2026-01-01T12:00", until="2026-01-01T13:00", status__exact="failed") == []
+
+
+def test_a_range_goes_together_with_the_other_filters(operator):
+    markup = operator.get(
+        url(Delivery, "changelist"), {"status__exact": "failed", "since": "2026-01-01T12:00", "until": ""}
+    ).content.decode()
+
+    assert '<input type="hidden" name="status__exact" value="failed">' in markup
+    assert '<input type="datetime-local" name="since" value="2026-01-01T12:00">' in markup
+    assert 'href="?period=day&amp;status__exact=failed"' in markup
+
+
+def test_what_is_no_time_is_told(operator):
+    delivery_of()
+
+    response = operator.get(url(Delivery, "changelist"), {"since": "<yesterday>"})
+
+    assert list(response.context["cl"].result_list) == []
+    assert "From: “<yesterday>”: Enter a valid date/time." in text_of(response)
+
+
+# Whose
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda theirs: {},
+        lambda theirs: {"q": theirs.pk},
+        lambda theirs: {"q": theirs.event.public_id},
+        lambda theirs: {"q": "ENR-THEIRS"},
+        lambda theirs: {"q": f"class:{theirs.event.subject_id}"},
+        lambda theirs: {"organization": theirs.webhook.organization_id},
+        lambda theirs: {"webhook__id__exact": theirs.webhook_id},
+        lambda theirs: {"webhook__organization__id__exact": theirs.webhook.organization_id},
+        lambda theirs: {"status__exact": "pending"},
+        lambda theirs: {"type": "class.cancelled"},
+        lambda theirs: {"period": "day"},
+    ],
+)
+def test_others_are_found_by_no_filter_and_no_search(alice, query):
+    theirs = delivery_of(external_id="ENR-THEIRS")
+    ours = delivery_of(subscribed(organization=alice.organization))
+
+    response = alice.get(url(Delivery, "changelist"), query(theirs), follow=True)
+
+    if response.status_code == 400:  # a filter that there is not
+        return
+    assert theirs not in response.context["cl"].result_list
+    assert theirs.event.public_id not in response.content.decode().replace(response.context["cl"].query, "")
+    assert set(response.context["cl"].result_list) <= {ours}
+
+
+def test_others_are_neither_opened_nor_sent_again_by_their_key(alice):
+    theirs = delivery_of()
+    Delivery.objects.filter(pk=theirs.pk).update(status="failed", due_at=None, finished_at=timezone.now())
+
+    assert alice.get(url(Delivery, "change", theirs.pk)).status_code == 302
+    for method in (alice.get, alice.post):
+        assert method(f"{url(Delivery, 'changelist')}{theirs.pk}/resend/").status_code == 404
+    data = {"action": "resend_selected", "_selected_action": [theirs.pk], "confirmed": "yes"}
+    alice.post(url(Delivery, "changelist"), data)
+
+    theirs.refresh_from_db()
+    assert theirs.status == "failed"

@@ -1,0 +1,95 @@
+"""The request of a delivery as people may see it: all but its secrets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+
+from tms_webhooks.delivery import rendering
+from tms_webhooks.delivery.parcels import Parcel, Route
+from tms_webhooks.delivery.send import request_of
+from tms_webhooks.delivery.signing import SIGNATURE_HEADER
+from tms_webhooks.exceptions import DeliveryError, SecretError
+from tms_webhooks.models import Delivery
+from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.validators import parse_headers
+
+# Signs what nobody sends: the signature is masked, and only its place is wanted.
+NOBODY = "whsec_" + base64.b64encode(bytes(32)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is sent, or would be. ``problem`` says why there is nothing to show.
+
+    The headers are those of the webhook today, as the URL is: neither is kept with an attempt.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    problem: str = ""
+
+    @property
+    def pretty(self) -> str:
+        """The body with its lines broken where it is JSON; as it is where it is not."""
+        try:
+            return json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
+        except ValueError:
+            return self.body
+
+    @property
+    def curl(self) -> str:
+        """A command that sends the same, for a shell; what is masked has to be filled in."""
+        parts = ["curl", "--request", self.method, shlex.quote(self.url)]
+        lines = [" ".join(parts)]
+        lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
+        if self.body:
+            lines.append(f"--data-binary {shlex.quote(self.body)}")
+        return " \\\n  ".join(lines)
+
+
+def shown(delivery: Delivery, *, now: datetime) -> Shown:
+    """Return the request of a delivery: that of its next attempt, or of its last one where there is no next.
+
+    Nothing is written down: a body that was not rendered yet is rendered for the eye alone.
+    """
+    webhook, event = delivery.webhook, delivery.event
+    bare = Shown(webhook.verb, webhook.url)
+    if not event.body:
+        return replace(bare, problem=event.error or "the payload is no longer kept")
+    try:
+        headers = parse_headers(reveal(webhook.headers), custom_body=True)
+    except (SecretError, ValidationError):
+        return replace(bare, problem="the headers can't be read; enter them anew")
+    line = rendering.Line(delivery.pk, webhook.pk, delivery.attempts, event.body)
+    content = rendering.preview(line, rendering.shape_of(webhook, headers))
+    others = {name: MASK for name in headers if name.lower() != "content-type"}
+    route = Route(webhook.pk, webhook.verb, webhook.url, others, [NOBODY], float(webhook.timeout_seconds), None, None)
+    number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
+    parcel = Parcel(
+        delivery_id=delivery.pk,
+        event_id=event.public_id,
+        number=number,
+        charged=delivery.charged,
+        single=False,
+        route=route,
+        **content._asdict(),
+    )
+    try:
+        request = request_of(parcel, now)
+    except DeliveryError as error:
+        return replace(bare, problem=str(error))
+    return Shown(
+        request.method,
+        request.url,
+        {name: MASK if name == SIGNATURE_HEADER else value for name, value in request.headers.items()},
+        request.body.decode("utf-8", "replace"),
+    )
