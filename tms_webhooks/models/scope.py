@@ -21,6 +21,7 @@ class Scoped(models.Model):
         max_length=10,
         choices=Audience.choices,
         default=Audience.OWNER,
+        db_default=Audience.OWNER,
         help_text=_(
             "Events of what the organization owns, such as its classes with everybody in them; of its own learners, "
             "wherever they learn; or both."
@@ -29,6 +30,7 @@ class Scoped(models.Model):
     include_children = models.BooleanField(
         _("include child organizations"),
         default=False,
+        db_default=False,
         help_text=_("Also events of the organizations below this one, at any depth."),
     )
 

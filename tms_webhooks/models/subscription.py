@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue, event_names
@@ -54,6 +54,7 @@ class Subscription(models.Model):
     filters = models.JSONField(
         _("filters"),
         default=dict,
+        db_default=Value({}, models.JSONField()),
         blank=True,
         help_text=_('Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.'),
     )

@@ -1,0 +1,60 @@
+"""``manage.py webhooks_test``: one request, and what came of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.factories import WebhookFactory
+from tests.receiver import Answer
+from tms_webhooks.choices import AuditAction
+from tms_webhooks.models import AuditEntry, Delivery
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_receiver_that_takes_it(receiver, capsys):
+    webhook = WebhookFactory(url=receiver.url)
+
+    call_command("webhooks_test", str(webhook.pk), "--event", "class.cancelled")
+
+    (request,) = receiver.received
+    assert request.event["type"] == "class.cancelled"
+    assert capsys.readouterr().out.startswith("Taken: status 200, in 0.")
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target) == (AuditAction.WEBHOOK_TESTED, f"delivery:{Delivery.objects.get().pk}")
+
+
+def test_one_that_does_not_makes_the_exit_status_1(receiver, capsys):
+    webhook = WebhookFactory(url=receiver.url)
+    receiver.answers = [Answer(500, body=b"private")]
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_test", str(webhook.pk), "--json")
+
+    assert ended.value.code == 1
+    printed = capsys.readouterr().out
+    facts = json.loads(printed)
+    assert (facts["success"], facts["status"], facts["error"]) == (False, 500, "http_status")
+    assert "private" not in printed
+
+
+def test_a_dry_run_sends_nothing(receiver, capsys):
+    webhook = WebhookFactory(url=receiver.url, name="CRM")
+
+    call_command("webhooks_test", str(webhook.pk), "--dry-run")
+
+    assert capsys.readouterr().out == f"webhook.test would go to CRM (webhook {webhook.pk}); nothing was sent.\n"
+    assert receiver.received == []
+    assert not Delivery.objects.exists()
+
+
+def test_bad_input_is_named(receiver):
+    webhook = WebhookFactory(url=receiver.url)
+    with pytest.raises(CommandError, match="There is no webhook 987654"):
+        call_command("webhooks_test", "987654")
+    with pytest.raises(CommandError, match='There is no event type "clas.done"'):
+        call_command("webhooks_test", str(webhook.pk), "--event", "clas.done")
+    assert receiver.received == []

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('tms_webhooks', '0007_form_key'),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name='event',
+            name='chain',
+            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='chain'),
+        ),
+        migrations.AlterField(
+            model_name='event',
+            name='chain_depth',
+            field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, verbose_name='chain depth'),
+        ),
+        migrations.AlterField(
+            model_name='subscription',
+            name='filters',
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.', verbose_name='filters'),
+        ),
+        migrations.AlterField(
+            model_name='webhook',
+            name='audience',
+            field=models.CharField(choices=[('owner', 'Owner organization'), ('learner', 'Learner organization'), ('both', 'Both')], db_default='owner', default='owner', help_text='Events of what the organization owns, such as its classes with everybody in them; of its own learners, wherever they learn; or both.', max_length=10, verbose_name='audience'),
+        ),
+        migrations.AlterField(
+            model_name='webhook',
+            name='include_children',
+            field=models.BooleanField(db_default=False, default=False, help_text='Also events of the organizations below this one, at any depth.', verbose_name='include child organizations'),
+        ),
+    ]
