@@ -12,6 +12,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterField(
             model_name='event',
+            name='external_id',
+            field=models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='external id'),
+        ),
+        migrations.AlterField(
+            model_name='event',
             name='chain',
             field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='chain'),
         ),

@@ -99,7 +99,9 @@ class Event(models.Model):
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     # What the customer's own system calls it, to find its events by; empty where it has no name there, or a longer one.
-    external_id = models.CharField(_("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="")
+    external_id = models.CharField(
+        _("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="", db_default=""
+    )
     # The subject in one number, so that deliveries of one object find each other.
     subject_key = SubjectNumberField(editable=False)
     sequence = models.PositiveIntegerField(_("sequence"))

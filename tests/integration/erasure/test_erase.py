@@ -37,6 +37,7 @@ PRIVATE = {
     "phone": "+31205550117",
     "address1": "Keizersgracht 4711",
     "title": "Chief Obscurity Officer",
+    "external_id": "PERS-90210",
 }
 WROTE = "My colleagues were unbearable."
 

@@ -46,6 +46,19 @@ def test_no_migration_takes_away_what_the_release_before_it_uses(loader):
     assert [f"{name}: {operation.describe()}" for name, operation in operations(loader) if isinstance(operation, taken)] == []
 
 
+def test_no_migration_depends_on_a_host(loader):
+    known = {"tms_webhooks", "__setting__"}
+    wrong = [
+        (name, dependency)
+        for (app, name), migration in loader.disk_migrations.items()
+        if app == APP
+        for dependency in migration.dependencies
+        if getattr(dependency, "setting", None) is None and dependency[0] not in known
+    ]
+
+    assert wrong == []
+
+
 @pytest.mark.django_db
 def test_rows_of_the_first_release_can_be_written_and_are_read_with_defaults(loader):
     webhook = subscribed()
