@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.core import signing
-from django.core.exceptions import ValidationError
-from rest_framework.pagination import Cursor, CursorPagination
+from django.db.models import Q
+from rest_framework.pagination import CursorPagination
 from rest_framework.utils.urls import replace_query_param
 
 from tms_webhooks.api.problems import Fault, InvalidCursor, InvalidRequest
@@ -17,25 +19,43 @@ CURSOR = "cursor"
 PAGE_SIZE = "page_size"
 SALT = "tms_webhooks.api.cursor"
 
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
+
+class Place(NamedTuple):
+    """Between which rows a page begins: behind the one with these values, or before it where it is read backwards."""
+
+    backwards: bool
+    values: Sequence[Any]
 
 
 class BoundCursorPagination(CursorPagination):
-    """Pages in the order of the list's rows, or in the one that its filters asked for."""
+    """Pages in the order of the list's rows, or in the one that its filters asked for.
+
+    Rows that are equal in that order are told apart by their keys, and by the database alone: what is equal is a matter of
+    its collation.
+    """
 
     cursor_query_param = CURSOR
     page_size_query_param = PAGE_SIZE
     template = None
 
-    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
         """Return the rows of the page that the request asks for."""
+        self._address = request.build_absolute_uri()
         self._binding = _binding(request, view)
-        try:
-            return super().paginate_queryset(queryset, request, view)
-        except (ValueError, ValidationError) as error:
-            # The position in a cursor of another order.
-            raise _refused() from error
+        self._order = _order(queryset, view)
+        size, place = self.get_page_size(request), self._place(request)
+        backwards = place is not None and place.backwards
+        order = [_reversed(name) for name in self._order] if backwards else self._order
+        rows = queryset.order_by(*order)
+        if place is not None:
+            rows = rows.filter(_behind(order, place.values))
+        found = list(rows[: size + 1])
+        more, self._page = len(found) > size, found[:size]
+        if backwards:
+            self._page.reverse()
+        self.has_next = backwards or more
+        self.has_previous = more if backwards else place is not None
+        return self._page
 
     def get_page_size(self, request: Any) -> int:
         """Return how many rows the page has; raise `InvalidRequest` where the number asked for is none."""
@@ -47,30 +67,51 @@ class BoundCursorPagination(CursorPagination):
             raise InvalidRequest("The page size is wrong.", faults=[fault])
         return int(asked)
 
-    def get_ordering(self, request: Any, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
-        """Return the order of the rows, made total by their keys."""
-        ordering: tuple[Any, ...] = tuple(queryset.query.order_by) or tuple(view.ordering)
-        if ordering[-1].lstrip("-") not in ("pk", "id"):
-            ordering = (*ordering, "-pk" if ordering[-1].startswith("-") else "pk")
-        return ordering
+    def get_next_link(self) -> str | None:
+        """Return the address of the page behind this one."""
+        return self._link(self._page[-1], backwards=False) if self.has_next and self._page else None
 
-    def decode_cursor(self, request: Any) -> Cursor | None:
-        """Return the position that a cursor names; raise `InvalidCursor` for one that was not made for this list."""
+    def get_previous_link(self) -> str | None:
+        """Return the address of the page before this one."""
+        return self._link(self._page[0], backwards=True) if self.has_previous and self._page else None
+
+    def _link(self, row: Any, *, backwards: bool) -> str:
+        values = [getattr(row, name.lstrip("-")) for name in self._order]
+        told = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+        token = signing.dumps([self._binding, backwards, told], salt=SALT, compress=True)
+        return replace_query_param(self._address, CURSOR, token)
+
+    def _place(self, request: Any) -> Place | None:
         token = request.query_params.get(CURSOR)
         if token is None:
             return None
         try:
-            binding, offset, reverse, position = signing.loads(token, salt=SALT)
+            binding, backwards, values = signing.loads(token, salt=SALT)
         except (signing.BadSignature, TypeError, ValueError) as error:
             raise _refused() from error
-        if binding != self._binding:
+        if binding != self._binding or len(values) != len(self._order):
             raise _refused()
-        return Cursor(offset=offset, reverse=reverse, position=position)
+        return Place(backwards, values)
 
-    def encode_cursor(self, cursor: Cursor) -> str:
-        """Return the address of the page that begins at a position."""
-        told = (self._binding, cursor.offset, cursor.reverse, cursor.position)
-        return replace_query_param(self.base_url or "", CURSOR, signing.dumps(told, salt=SALT, compress=True))
+
+def _order(queryset: Any, view: Any) -> list[str]:
+    """Return the order of the rows, made total by their keys."""
+    order = list(queryset.query.order_by) or list(view.ordering)
+    if order[-1].lstrip("-") not in ("pk", "id"):
+        order.append("-pk" if order[-1].startswith("-") else "pk")
+    return order
+
+
+def _reversed(name: str) -> str:
+    return name.removeprefix("-") if name.startswith("-") else f"-{name}"
+
+
+def _behind(order: Sequence[str], values: Sequence[Any]) -> Q:
+    """Return the filter for rows that come behind the one with these values."""
+    name, value = order[0], values[0]
+    field = name.removeprefix("-")
+    further = Q(**{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})
+    return further if len(order) == 1 else further | Q(**{field: value}) & _behind(order[1:], values[1:])
 
 
 def _binding(request: Any, view: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -210,7 +211,7 @@ def answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
         headers["WWW-Authenticate"] = str(problem.auth_header)  # type: ignore[attr-defined]
     wait = getattr(problem, "wait", None)
     if wait is not None or (kind is not None and kind.name == "too-many-requests"):
-        headers["Retry-After"] = str(max(1, int(wait or 1)))
+        headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
     return Response(data, status=problem.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
 from tms_webhooks.api.views.audit import AuditViewSet
@@ -10,6 +11,7 @@ from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.event_types import EventTypeViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
+from tms_webhooks.api.views.unknown import UnknownAddressView
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 
 app_name = "tms_webhooks"
@@ -22,4 +24,10 @@ router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")
 router.register("audit", AuditViewSet, basename="audit")
 
-urlpatterns = router.urls
+# Only what begins like ours, and ends with a slash: without one Django looks whether it would be right with it.
+_OURS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset, _basename in router.registry}))
+
+urlpatterns = [
+    *router.urls,
+    re_path(rf"^(?:{_OURS})/(?:.*/)?$", UnknownAddressView.as_view(), name="unknown-address"),
+]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
@@ -76,6 +76,16 @@ def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> Validatio
     except ValidationError as error:
         return error
     return None
+
+
+def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError | None:
+    """Return what is wrong with how a webhook wants to be told of the events that these patterns mean.
+
+    What would be wrong for every event there is comes first.
+    """
+    chosen = dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern))
+    problems = problems_of(webhook, registry.all_types())
+    return problems_of(webhook, list(chosen)) if problems is None and chosen else problems
 
 
 def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: Collection[int]) -> dict[int, Content]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.db import OperationalError
+from rest_framework.throttling import BaseThrottle
 
 from example_project.training.factories import UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import client_of
 from tests.integration.api.test_webhooks import body_of
+from tms_webhooks.api.views.webhooks import WebhookViewSet
 from tms_webhooks.models import IdempotentRequest, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -257,3 +259,61 @@ def test_a_database_that_is_too_busy_asks_for_another_try(client, acme, problem,
     webhook.refresh_from_db()
     assert webhook.deleted_at is None
     assert not IdempotentRequest.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["get", "post", "options"])
+@pytest.mark.parametrize("address", ["webhooks/abc/", "webhooks/1/explode/", "jobs/9999999999999999999/", "audit/1/2/"])
+def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method, address):
+    problem(getattr(client, method)(f"/api/{address}"), "not-found")
+
+
+def test_an_address_without_its_last_slash_is_led_to_the_right_one(client):
+    response = client.get("/api/webhooks")
+
+    assert (response.status_code, response["Location"]) == (301, "/api/webhooks/")
+
+
+def test_addresses_of_others_are_left_alone(client):
+    assert client.get("/api/elsewhere/").headers["Content-Type"].startswith("text/html")
+
+
+class Never(BaseThrottle):
+    """The host's limit, reached."""
+
+    def allow_request(self, request, view):
+        return False
+
+    def wait(self):
+        return 17.5
+
+
+def test_a_limit_of_the_host_is_told_with_when_to_try_again(client, problem, monkeypatch):
+    monkeypatch.setattr(WebhookViewSet, "throttle_classes", [Never])
+
+    response = client.get("/api/webhooks/")
+
+    problem(response, "too-many-requests")
+    assert response["Retry-After"] == "18"
+
+
+def test_the_hosts_other_settings_of_rest_framework_change_nothing(client, acme, problem, settings):
+    before = client.get(f"/api/webhooks/{WebhookFactory(organization=acme).pk}/").content
+    settings.REST_FRAMEWORK = {
+        "EXCEPTION_HANDLER": "nowhere.handler",
+        "NON_FIELD_ERRORS_KEY": "whole",
+        "DATETIME_FORMAT": "%d.%m.%Y",
+        "DEFAULT_PAGINATION_CLASS": None,
+        "PAGE_SIZE": 1,
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
+        "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
+        "DEFAULT_FILTER_BACKENDS": [],
+        "COERCE_DECIMAL_TO_STRING": False,
+        "URL_FORMAT_OVERRIDE": "enabled",
+        "COMPACT_JSON": False,
+    }
+
+    webhook = Webhook.objects.get()
+    assert client.get(f"/api/webhooks/{webhook.pk}/").content == before
+    assert len(client.get("/api/webhooks/?enabled=true").json()["results"]) == 1
+    data = problem(client.post("/api/webhooks/", body_of(acme, subscriptions=[5]), format="json"), "invalid-request")
+    assert [fault["pointer"] for fault in data["errors"]] == ["#/subscriptions/0"]

@@ -120,7 +120,7 @@ FILTERS = {
         ("audit-list", "webhook", lambda world: world.webhook.pk),
     ]
 }
-SAME_FOR_ALL = {"event-type-list", "event-type-detail", "event-type-schema", "event-type-example"}
+SAME_FOR_ALL = {"event-type-list", "event-type-detail", "event-type-schema", "event-type-example", "unknown-address"}
 
 
 @pytest.fixture

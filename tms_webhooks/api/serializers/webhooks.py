@@ -14,7 +14,6 @@ from tms_webhooks.api.serializers.bases import RowSerializer
 from tms_webhooks.api.serializers.fields import KeyField
 from tms_webhooks.api.serializers.lines import HeadersField, LinesField
 from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
-from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
@@ -135,9 +134,6 @@ class WebhookSerializer(RowSerializer):
 
     def check(self, row: Any) -> None:
         """Check what is sent: right for any event at all, and for those that are chosen."""
-        chosen = dict.fromkeys(event_type for pattern in self._patterns for event_type in registry.expand(pattern))
-        problems = rendering.problems_of(row, registry.all_types())
-        if problems is None and chosen:
-            problems = rendering.problems_of(row, list(chosen))
+        problems = rendering.problems_for(row, self._patterns)
         if problems is not None:
             raise problems

@@ -14,7 +14,6 @@ from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.serializers.bases import as_detail
 from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
 from tms_webhooks.api.views.bases import ResourceViewSet
-from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
@@ -103,8 +102,11 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         serializer = self.get_serializer(subscription, data=self.request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
-        chosen = registry.expand(values.get("event_type", ""))
-        problems = rendering.problems_of(webhook, chosen) if chosen else None
+        others = (
+            webhook.subscriptions.all() if subscription is None else webhook.subscriptions.exclude(pk=subscription.pk)
+        )
+        patterns = [*others.values_list("event_type", flat=True), values.get("event_type", "")]
+        problems = rendering.problems_for(webhook, patterns) if "event_type" in values else None
         if problems is not None:
             told = [detail for details in as_detail(problems).values() for detail in details]
             raise serializers.ValidationError({"event_type": told})

@@ -1,0 +1,81 @@
+"""The audit log over the API: who did what, and when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tms_webhooks.actors import SYSTEM, Actor
+from tms_webhooks.choices import ActorKind, AuditAction
+from tms_webhooks.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 24, 15, 4, 5, tzinfo=UTC)
+LIST = "/api/audit/"
+
+
+def test_an_entry_is_shown_whole(client, acme):
+    webhook = WebhookFactory(organization=acme)
+    entry = AuditEntry.objects.record(
+        AuditAction.SECRET_ROTATED,
+        actor=Actor(ActorKind.API, "7", "Alice's key"),
+        webhook=webhook,
+        now=NOW,
+        changes={"overlap_seconds": {"to": 60}},
+    )
+
+    (row,) = client.get(LIST).json()["results"]
+
+    assert row == {
+        "id": str(entry.pk),
+        "at": "2026-11-24T15:04:05Z",
+        "actor": {"kind": "api", "id": "7", "label": "Alice's key"},
+        "action": "secret.rotated",
+        "organization": acme.pk,
+        "webhook": str(webhook.pk),
+        "target": f"webhook:{webhook.pk}",
+        "changes": {"overlap_seconds": {"to": 60}},
+    }
+    assert client.get(f"{LIST}{entry.pk}/").json() == row
+
+
+def test_the_log_can_be_filtered(client, acme):
+    webhook, other = WebhookFactory(organization=acme), WebhookFactory(organization=acme)
+    record = AuditEntry.objects.record
+    old = record(AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=NOW - timedelta(days=1))
+    new = record(AuditAction.WEBHOOK_DISABLED, actor=Actor(ActorKind.USER, "7"), webhook=other, now=NOW)
+
+    def found(query: str) -> list[str]:
+        return [row["id"] for row in client.get(f"{LIST}?{query}").json()["results"]]
+
+    assert found("") == [str(new.pk), str(old.pk)]
+    assert found("ordering=at") == [str(old.pk), str(new.pk)]
+    assert found(f"webhook={webhook.pk}") == [str(old.pk)]
+    assert found("action=webhook.enabled") == [str(old.pk)]
+    assert found("actor_kind=user&actor_id=7") == [str(new.pk)]
+    assert found("after=2026-11-24T00:00:00Z") == [str(new.pk)]
+    assert found("before=2026-11-24T00:00:00Z") == [str(old.pk)]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nobody_changes_it(client, acme, problem, method):
+    entry = AuditEntry.objects.record(
+        AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=WebhookFactory(organization=acme), now=NOW
+    )
+
+    problem(getattr(client, method)(f"{LIST}{entry.pk}/", {}, format="json"), "method-not-allowed")
+
+    assert AuditEntry.objects.count() == 1
+
+
+def test_an_entry_of_a_webhook_that_is_gone_is_still_there(client, acme):
+    webhook = WebhookFactory(organization=acme)
+    AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, actor=SYSTEM, webhook=webhook, now=NOW)
+    webhook.delete()
+
+    (row,) = client.get(LIST).json()["results"]
+
+    assert row["webhook"] is None

@@ -1,0 +1,258 @@
+"""The delivery log over the API, and sending again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
+from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/api/deliveries/"
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme)
+
+
+@pytest.fixture
+def finished(webhook):
+    def finished(status=DeliveryStatus.EXHAUSTED, **values) -> Delivery:
+        now = timezone.now()
+        return write_delivery(webhook, now=now, status=status, due_at=None, finished_at=now, **values)
+
+    return finished
+
+
+def ids(response) -> list[int]:
+    return [int(row["id"]) for row in response.json()["results"]]
+
+
+def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, webhook):
+    now = datetime(2026, 11, 24, 15, 4, 5, 123_456, tzinfo=UTC)
+    delivery = write_delivery(webhook, now=now)
+
+    (row,) = client.get(LIST).json()["results"]
+
+    assert row == {
+        "id": str(delivery.pk),
+        "webhook": str(webhook.pk),
+        "organization": acme.pk,
+        "event": {
+            "id": delivery.event.public_id,
+            "type": "class.cancelled",
+            "version": 1,
+            "occurred_at": f"{OCCURRED_AT:%Y-%m-%dT%H:%M:%S}Z",
+        },
+        "status": "pending",
+        "lane": "live",
+        "attempts": 0,
+        "charged": 0,
+        "error_class": "",
+        "created_at": "2026-11-24T15:04:05.123456Z",
+        "due_at": "2026-11-24T15:04:05.123456Z",
+        "reopened_at": None,
+        "finished_at": None,
+    }
+
+
+def test_what_is_sent_is_shown_in_the_webhooks_own_format(client, finished):
+    delivery = finished()
+    DeliveryBody.objects.create(delivery=delivery, content_type="text/plain", body="Hello")
+
+    data = client.get(f"{LIST}{delivery.pk}/").json()
+
+    assert data["payload"] == {"content_type": "text/plain", "body": "Hello"}
+
+
+def test_a_payload_that_is_no_longer_kept_is_null(client, finished):
+    delivery = finished()
+    Event.objects.update(body="")
+
+    assert client.get(f"{LIST}{delivery.pk}/").json()["payload"] is None
+
+
+def test_a_list_shows_no_payloads(client, finished):
+    finished()
+
+    assert "Zoë" not in client.get(LIST).content.decode()
+
+
+def test_the_log_can_be_filtered(client, acme, webhook, finished):
+    other = WebhookFactory(organization=acme)
+    failed, skipped = finished(error_class="timeout"), finished(DeliveryStatus.SKIPPED)
+    pending = write_delivery(other, now=timezone.now() - timedelta(days=2))
+    Event.objects.filter(pk=skipped.event_id).update(type="user.updated")
+    yesterday = f"{timezone.now() - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+
+    def found(query: str) -> list[int]:
+        return ids(client.get(f"{LIST}?{query}"))
+
+    assert found("") == [pending.pk, skipped.pk, failed.pk]
+    assert found("ordering=created_at") == [failed.pk, skipped.pk, pending.pk]
+    assert found(f"webhook={other.pk}") == [pending.pk]
+    assert found("status=exhausted&status=skipped") == [skipped.pk, failed.pk]
+    assert found("error_class=timeout") == [failed.pk]
+    assert found("event_type=user.updated") == [skipped.pk]
+    assert found("event_type=class.*") == [pending.pk, failed.pk]
+    assert found(f"event={failed.event.public_id}") == [failed.pk]
+    assert found(f"created_before={yesterday}") == [pending.pk]
+    assert found(f"created_after={yesterday}&status=skipped") == [skipped.pk]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=lost", "event_type=class.cancled", "event=evt_1", "created_after=yesterday", "error_class=x", "lane=live"],
+)
+def test_a_filter_that_means_nothing_is_refused(client, problem, query):
+    data = problem(client.get(f"{LIST}?{query}"), "invalid-request")
+
+    assert [fault["parameter"] for fault in data["errors"]] == [query.partition("=")[0]]
+
+
+def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
+    delivery = finished()
+    webhook.delete_softly(now=timezone.now())
+
+    assert ids(client.get(f"{LIST}?webhook={webhook.pk}")) == [delivery.pk]
+
+
+def test_each_attempt_is_told(client, finished):
+    delivery = finished(attempts=2)
+    now = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+    delivery.attempt_log.create(
+        number=1,
+        started_at=now,
+        duration_ms=120,
+        status_code=500,
+        error_class="http_status",
+        message="HTTP 500",
+        next_delay=5.0,
+        delay_reason="schedule",
+        response_body="broken",
+    )
+
+    (row,) = client.get(f"{LIST}{delivery.pk}/attempts/").json()["results"]
+
+    assert row == {
+        "number": 1,
+        "charged": True,
+        "started_at": "2026-11-24T15:00:00Z",
+        "duration_ms": 120,
+        "status_code": 500,
+        "error_class": "http_status",
+        "message": "HTTP 500",
+        "response_body": "broken",
+        "next_delay": 5.0,
+        "delay_reason": "schedule",
+    }
+
+
+def test_a_delivery_is_sent_once_more(client, webhook, finished, alice):
+    delivery = finished()
+
+    response = client.post(f"{LIST}{delivery.pk}/resend/", {}, format="json")
+
+    assert response.status_code == 202
+    assert (response.json()["status"], response.json()["lane"]) == ("pending", "by_hand")
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.lane) == (DeliveryStatus.PENDING, Lane.BY_HAND)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target, entry.webhook) == ("delivery.resent", f"delivery:{delivery.pk}", webhook)
+
+
+def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_on_commit_callbacks):
+    rung: list[bool] = []
+    monkeypatch.setattr("tms_webhooks.api.views.deliveries.bell.ring", lambda: rung.append(True))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(f"{LIST}{finished().pk}/resend/", {}, format="json")
+
+    assert rung == [True]
+
+
+def test_what_can_not_be_sent_again_is_a_conflict(client, webhook, problem):
+    delivery = write_delivery(webhook, now=timezone.now())
+
+    data = problem(client.post(f"{LIST}{delivery.pk}/resend/", {}, format="json"), "conflict")
+
+    assert data["detail"] == f"Delivery {delivery.pk} is pending; wait until it is finished, or cancel it first."
+    assert not AuditEntry.objects.exists()
+
+
+# Several webhooks at once
+
+
+@pytest.fixture
+def bulk(client):
+    return lambda body: client.post(f"{LIST}bulk-replay/", body, format="json")
+
+
+def recent() -> str:
+    return (timezone.now() - timedelta(days=1)).isoformat()
+
+
+def test_several_webhooks_are_recovered_by_a_job_each(bulk, acme, webhook, finished):
+    finished()
+    Event.objects.update(occurred_at=timezone.now() - timedelta(hours=1))
+    other = WebhookFactory(organization=acme)
+
+    response = bulk({"webhooks": [str(other.pk), str(webhook.pk)], "kind": "recover", "since": recent()})
+
+    assert response.status_code == 202
+    assert response["Location"] == "http://testserver/api/jobs/"
+    data = response.json()
+    assert [(job["webhook"], job["total"]) for job in data["jobs"]] == [(str(webhook.pk), 1), (str(other.pk), 0)]
+    assert data["total"] == 1
+    assert Job.objects.count() == AuditEntry.objects.count() == 2
+
+
+def test_a_dry_run_counts_them_all_and_starts_nothing(bulk, webhook, finished):
+    finished()
+    Event.objects.update(occurred_at=timezone.now() - timedelta(hours=1))
+
+    response = bulk({"webhooks": [str(webhook.pk)], "kind": "recover", "since": recent(), "dry_run": True})
+
+    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 1})
+    assert not Job.objects.exists()
+
+
+def test_where_one_of_them_can_not_be_replayed_none_is(bulk, acme, webhook, problem):
+    disabled = WebhookFactory(organization=acme, enabled=False)
+
+    data = problem(bulk({"webhooks": [str(webhook.pk), str(disabled.pk)], "kind": "replay_missed"}), "conflict")
+
+    assert data["detail"].startswith(f"Webhook {disabled.pk} is disabled")
+    assert not Job.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({}, ["#/webhooks", "#/kind"]),
+        ({"webhooks": [], "kind": "recover"}, ["#/webhooks"]),
+        ({"webhooks": [5], "kind": "recover"}, ["#/webhooks/0"]),
+        ({"webhooks": "5", "kind": "recover"}, ["#/webhooks"]),
+        ({"webhooks": ["5"], "kind": "cancel_pending"}, ["#/kind"]),
+        ({"webhooks": ["5"] * 101, "kind": "recover"}, ["#/webhooks"]),
+    ],
+)
+def test_a_bulk_replay_of_nothing_is_refused(bulk, problem, body, pointers):
+    errors = problem(bulk(body), "invalid-request")["errors"]
+
+    assert [fault["pointer"] for fault in errors] == pointers
+
+
+@pytest.mark.parametrize("key", ["abc", "-1", "٣", "999999999999999999"])
+def test_a_webhook_that_is_not_there_is_told_by_its_place(bulk, webhook, problem, key):
+    errors = problem(bulk({"webhooks": [str(webhook.pk), key], "kind": "replay_missed"}), "not-found")["errors"]
+
+    assert [fault["pointer"] for fault in errors] == ["#/webhooks/1"]

@@ -1,0 +1,85 @@
+"""The catalogue over the API: each event type with its schema and a sample that fits it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tms_webhooks.catalogue import registry
+from tms_webhooks.catalogue.versions import OlderVersion, temporarily_older
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/api/event-types/"
+
+
+@pytest.fixture
+def second_version():
+    """A type that is in its second version, and deprecated."""
+    first = registry.get("class.cancelled")
+    second = replace(first, name="class.called_off", version=2, deprecated=True)
+    older = OlderVersion("class.called_off", version=1, fields=first.fields, convert=lambda event: event)
+    with registry.temporarily(second), temporarily_older(older):
+        yield second
+
+
+def test_all_types_are_listed_with_group_summary_and_version(client):
+    data = client.get(LIST).json()
+
+    assert [row["name"] for row in data["results"]] == [event_type.name for event_type in registry.all_types()]
+    (row,) = [row for row in data["results"] if row["name"] == "class.cancelled"]
+    event_type = registry.get("class.cancelled")
+    assert row == {
+        "name": "class.cancelled",
+        "group": "class",
+        "title": event_type.noun.title,
+        "summary": event_type.summary,
+        "version": 1,
+        "versions": [1],
+        "deprecated": False,
+        "schema": "http://testserver/api/event-types/class.cancelled/schema/",
+        "example": "http://testserver/api/event-types/class.cancelled/example/",
+    }
+    assert client.get(f"{LIST}class.cancelled/").json() == row
+
+
+def test_one_group_can_be_asked_for(client, problem):
+    rows = client.get(f"{LIST}?group=voucher").json()["results"]
+    assert {row["group"] for row in rows} == {"voucher"}
+
+    (fault,) = problem(client.get(f"{LIST}?group=vouchers"), "invalid-request")["errors"]
+    assert (fault["parameter"], fault["code"]) == ("group", "unknown")
+    assert "voucher" in fault["detail"]
+
+
+@pytest.mark.parametrize("name", ["class.cancelled", "course_assignment.expiring", "webhook.test"])
+def test_the_sample_fits_the_schema(client, name):
+    schema = client.get(f"{LIST}{name}/schema/").json()
+    example = client.get(f"{LIST}{name}/example/").json()
+
+    assert schema["$id"] == f"urn:tms-webhooks:event:{name}:1"
+    assert example["type"] == name
+    Draft202012Validator(schema).validate(example)
+
+
+def test_an_older_version_can_be_asked_for(client, second_version, problem):
+    address = f"{LIST}class.called_off/"
+    row = client.get(address).json()
+    assert (row["version"], row["versions"], row["deprecated"]) == (2, [1, 2], True)
+
+    assert client.get(f"{address}schema/").json()["properties"]["version"] == {
+        **client.get(f"{address}schema/?version=1").json()["properties"]["version"],
+        "const": 2,
+    }
+    assert client.get(f"{address}example/?version=1").json()["version"] == 1
+    (fault,) = problem(client.get(f"{address}schema/?version=3"), "invalid-request")["errors"]
+    assert fault["detail"] == "There is no such version; there are 1, 2."
+
+
+@pytest.mark.parametrize("rest", ["", "schema/", "example/"])
+def test_a_type_that_there_is_not_is_told_the_nearest(client, problem, rest):
+    data = problem(client.get(f"{LIST}class.canceled/{rest}"), "not-found")
+
+    assert data["detail"].startswith('There is no event type "class.canceled". Did you mean "class.cancelled"')
