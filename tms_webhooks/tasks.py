@@ -57,7 +57,7 @@ def sweep(**_future: Any) -> None:
     now = timezone.now()
     upkeep.settle(now)
     health.warn_all(now)
-    feed.publish_all(now, seconds=PUBLISH_SECONDS)
+    feed.keep_up(now, seconds=PUBLISH_SECONDS)
 
 
 def start_chains() -> None:

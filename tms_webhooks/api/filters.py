@@ -67,7 +67,7 @@ def unknown_name(name: str, known: Iterable[str], *, what: str) -> str:
 
 def _known_parameters(view: Any) -> Collection[str]:
     own: set[str] = set(view.parameters.get(view.action, ()))
-    if view.action == "list" or view.action in view.paged:
+    if (view.action == "list" and view.pagination_class is not None) or view.action in view.paged:
         own |= {CURSOR, PAGE_SIZE}
     if view.action == "list" and view.filterset_class is not None:
         own |= set(view.filterset_class.base_filters)

@@ -9,6 +9,7 @@ from tms_webhooks.api.views.audit import AuditViewSet
 from tms_webhooks.api.views.bases import KEY
 from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.event_types import EventTypeViewSet
+from tms_webhooks.api.views.events import EventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
 from tms_webhooks.api.views.unknown import UnknownAddressView
@@ -23,6 +24,7 @@ router.register("event-types", EventTypeViewSet, basename="event-type")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")
 router.register("audit", AuditViewSet, basename="audit")
+router.register("events", EventViewSet, basename="event")
 
 # Only what begins like ours, and ends with a slash: without one Django looks whether it would be right with it.
 _OURS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset, _basename in router.registry}))

@@ -80,6 +80,16 @@ def count(
     return affected(kind, webhook, since=since, until=until).count()
 
 
+def undelivered(webhook: Webhook) -> QuerySet[Event]:
+    """Return the events that a webhook should have got and has not.
+
+    That is what waits, failed, was skipped or cancelled, and what it asks for today and got no delivery of since it was made.
+    """
+    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+    missed = _missed(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
+    return Event.objects.filter(Exists(own.exclude(status=DeliveryStatus.DELIVERED)) | Exists(missed))
+
+
 def start(
     kind: JobKind,
     webhook: Webhook,

@@ -31,6 +31,7 @@ LATEST = "latest"
 # New events are the workers'; they would pass by one that is locked here. These are events that no worker takes.
 LEFT_LYING = timedelta(seconds=10)
 READER_SECONDS = 1.0
+LATE = timedelta(minutes=5)
 # So many organizations stand in the query one by one; more than that, as a query of their own.
 LISTED = 100
 
@@ -76,6 +77,20 @@ def publish_all(now: datetime, *, seconds: float) -> int:
         total += published
         if published < BATCH or monotonic() >= end:
             break
+    return total
+
+
+def keep_up(now: datetime, *, seconds: float) -> int:
+    """Publish what is new, as a sweep does, and tell the log where the feed stands still all the same."""
+    total = publish_all(now, seconds=seconds)
+    late = Event.objects.without_position().filter(occurred_at__lt=now - LATE).first()
+    if late is not None:
+        logger.warning(
+            "The catch-up feed stands still: event %s of %s is not in it yet. A process that was suspended in the midst of "
+            "publishing or fanning out may hold a lock; end its connection.",
+            late.public_id,
+            late.occurred_at.isoformat(timespec="seconds"),
+        )
     return total
 
 

@@ -79,6 +79,10 @@ def bulk(world: World) -> dict[str, Any]:
     return {"webhooks": [str(world.webhook.pk)], "kind": "replay_missed", "dry_run": True}
 
 
+def event(world: World) -> dict[str, Any]:
+    return {"id": world.delivery.event.public_id}
+
+
 ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-list", "get"): Request(lists=lambda world: world.webhook.pk),
     ("webhook-list", "post"): Request(body=new_webhook),
@@ -104,6 +108,8 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("delivery-attempts", "get"): Request(delivery),
     ("delivery-resend", "post"): Request(delivery),
     ("delivery-bulk-replay", "post"): Request(body=bulk),
+    ("event-list", "get"): Request(lists=lambda world: world.delivery.event.public_id),
+    ("event-detail", "get"): Request(event),
     ("job-list", "get"): Request(lists=lambda world: world.job.pk),
     ("job-detail", "get"): Request(job),
     ("audit-list", "get"): Request(lists=lambda world: world.entry.pk),
@@ -115,6 +121,7 @@ FILTERS = {
         ("webhook-list", "organization", lambda world: world.webhook.organization_id),
         ("delivery-list", "organization", lambda world: world.webhook.organization_id),
         ("delivery-list", "webhook", lambda world: world.webhook.pk),
+        ("event-list", "undelivered_to", lambda world: world.webhook.pk),
         ("job-list", "webhook", lambda world: world.webhook.pk),
         ("audit-list", "organization", lambda world: world.webhook.organization_id),
         ("audit-list", "webhook", lambda world: world.webhook.pk),

@@ -133,6 +133,24 @@ def test_a_publisher_that_is_stuck_stops_neither_readers_nor_fan_out(acme, early
     assert loop(acme)[0] == keys([*seen, *new])
 
 
+def test_a_feed_that_stands_still_is_told_of_by_the_sweep(acme, early, caplog):
+    write(acme)
+    feed.publish(timezone.now())
+    early.do(FeedEnds.objects.locked)
+    (event,) = write(acme)
+
+    feed.keep_up(event.occurred_at + feed.LATE, seconds=1)
+    assert caplog.messages == []
+    feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1)
+
+    (message,) = caplog.messages
+    assert message.startswith(f"The catch-up feed stands still: event {event.public_id} of 2026-11-24T15:00:00+00:00")
+    early.roll_back()
+    caplog.clear()
+    assert feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1) == 1
+    assert caplog.messages == []
+
+
 def test_an_event_that_a_stuck_fan_out_holds_lets_the_others_pass(acme, early):
     held, free = write(acme, 2)
     early.do(lambda: list(Event.objects.select_for_update().filter(pk=held.pk)))

@@ -45,7 +45,7 @@ class ResourceViewSet(_GenericViewSet):
     parser_classes = (StrictJSONParser,)
     content_negotiation_class = PlainNegotiation
     permission_classes = (HasAccess,)
-    pagination_class = BoundCursorPagination
+    pagination_class: Any = BoundCursorPagination
     filter_backends = (StrictFilterBackend,)
     filterset_class: ClassVar[Any] = None
     metadata_class = None

@@ -1,0 +1,221 @@
+"""The catch-up feed as an integrator calls it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.feed.rows import write
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, Event, FeedEnds
+
+pytestmark = pytest.mark.django_db
+
+FEED = "/api/events/"
+
+
+def ids(answer: Any) -> list[str]:
+    return [one["id"] for one in answer.json()["results"]]
+
+
+def public(events: list[Event]) -> list[str]:
+    return [event.public_id for event in events]
+
+
+def catch_up(client, after: str = "", **parameters: Any) -> tuple[list[str], str]:
+    """Do what the documentation tells integrators to do."""
+    seen: list[str] = []
+    while True:
+        answer = client.get(FEED, {"after": after, **parameters})
+        assert answer.status_code == 200, answer.content
+        page = answer.json()
+        seen += ids(answer)
+        after = page["cursor"]
+        if not page["has_more"]:
+            return seen, after
+
+
+def test_one_loop_reads_everything_and_the_last_cursor_reads_on(client, acme):
+    written = write(acme, 5)
+    seen, cursor = catch_up(client, page_size=2)
+    assert seen == public(written)
+
+    new = write(acme, 3)
+
+    assert catch_up(client, cursor, page_size=2)[0] == public(new)
+
+
+def test_an_event_says_what_its_receivers_were_sent(client, acme):
+    (event,) = write(acme)
+
+    (told,) = client.get(FEED).json()["results"]
+
+    payload = told.pop("payload")
+    assert payload["type"] == "class.cancelled"
+    assert payload["data"]["name"] == "Zoë's class"
+    assert told == {
+        "id": event.public_id,
+        "type": "class.cancelled",
+        "version": 1,
+        "occurred_at": "2026-11-24T15:00:00Z",
+        "organization": acme.pk,
+        "subject": {"type": "class", "id": event.subject_id},
+        "sequence": 1,
+        "payload_state": "kept",
+    }
+    assert client.get(f"{FEED}{event.public_id}/").json() == {**told, "payload": payload}
+
+
+@pytest.mark.parametrize(("values", "state"), [({"body": ""}, "pruned"), ({"body": "", "error": "no name"}, "failed")])
+def test_an_event_without_a_payload_says_why(client, acme, values, state):
+    write(acme)
+    Event.objects.update(**values)
+
+    (told,) = client.get(FEED).json()["results"]
+
+    assert (told["payload_state"], told["payload"]) == (state, None)
+
+
+def test_who_may_not_see_payloads_sees_that_something_happened(restricted, acme):
+    (event,) = write(acme)
+    client = restricted("view_payload")
+
+    for told in (client.get(FEED).json()["results"][0], client.get(f"{FEED}{event.public_id}/").json()):
+        assert (told["id"], told["payload_state"], told["payload"]) == (event.public_id, "hidden", None)
+
+
+def test_another_organizations_events_are_not_there(client, stranger, acme, problem):
+    (event,) = write(acme)
+    assert catch_up(client)[0] == [event.public_id]
+
+    assert catch_up(stranger)[0] == []
+    problem(stranger.get(f"{FEED}{event.public_id}/"), "not-found")
+
+
+def test_a_learners_organization_reads_the_event_too(client, acme):
+    (event,) = write(OrganizationFactory())
+    Event.objects.update(learner_organization=acme)
+
+    (told,) = client.get(FEED).json()["results"]
+
+    assert (told["id"], told["payload_state"]) == (event.public_id, "kept")
+    assert client.get(f"{FEED}{event.public_id}/").status_code == 200
+
+
+def test_types_are_asked_for_by_name_and_pattern(client, acme):
+    cancelled, completed, updated = write(acme, 3)
+    Event.objects.filter(pk=completed.pk).update(type="class.completed")
+    Event.objects.filter(pk=updated.pk).update(type="user.updated")
+
+    assert ids(client.get(f"{FEED}?type=class.*")) == public([cancelled, completed])
+    assert ids(client.get(f"{FEED}?type=class.completed&type=user.updated")) == public([completed, updated])
+    assert ids(client.get(f"{FEED}?type=class.completed,user.*")) == public([completed, updated])
+
+
+def test_an_unknown_type_is_refused_with_the_nearest(client, problem):
+    data = problem(client.get(f"{FEED}?type=class.canceled"), "invalid-request")
+
+    (fault,) = data["errors"]
+    assert (fault["parameter"], fault["code"]) == ("type", "unknown")
+    assert 'Did you mean "class.cancelled"' in fault["detail"]
+
+
+def test_what_a_webhook_missed_is_read_by_itself(client, acme):
+    webhook = WebhookFactory(organization=acme, events=["class.*"])
+    other = WebhookFactory(organization=acme, events=["class.*"])
+    now = timezone.now()
+    events = write(acme, 7)
+    Event.objects.update(occurred_at=now + timedelta(seconds=1))
+    statuses = ("delivered", "exhausted", "failed", "skipped", "cancelled", "waiting")
+    for event, status in zip(events, statuses, strict=False):
+        due = {"due_at": now} if status == "waiting" else {}
+        Delivery.objects.create(event=event, webhook=webhook, status=status, created_at=now, **due)
+        Delivery.objects.create(event=event, webhook=other, status=DeliveryStatus.DELIVERED, created_at=now)
+    # The last one was told before it subscribed; an event that it doesn't want is not missed.
+    unwanted = write(acme)
+    Event.objects.filter(pk=unwanted[0].pk).update(type="user.updated")
+
+    assert catch_up(client, undelivered_to=webhook.pk, page_size=2)[0] == public(events[1:])
+    assert catch_up(client, undelivered_to=other.pk)[0] == public(events[6:])
+
+
+def test_a_webhook_of_another_organization_is_no_webhook(client, stranger, acme, problem):
+    webhook = WebhookFactory(organization=acme)
+
+    there = problem(stranger.get(f"{FEED}?undelivered_to={webhook.pk}"), "not-found")
+
+    for asked in ("999999", "abc", "-1", "9" * 40, "٣", ""):
+        assert problem(client.get(FEED, {"undelivered_to": asked}), "not-found") == there
+
+
+def test_a_cursor_of_another_organization_is_refused(client, stranger, problem):
+    cursor = stranger.get(FEED).json()["cursor"]
+
+    data = problem(client.get(FEED, {"after": cursor}), "invalid-cursor")
+
+    detail = "This cursor is of another organization; begin without one."
+    assert data["errors"] == [{"parameter": "after", "code": "foreign", "detail": detail}]
+
+
+def test_a_cursor_that_is_none_and_one_that_is_too_old_say_what_to_do(client, acme, problem):
+    write(acme, 2)
+    old = client.get(f"{FEED}?page_size=1").json()["cursor"]
+    client.get(FEED)
+    FeedEnds.objects.forget(2)
+
+    def fault_of(after: str) -> str:
+        (fault,) = problem(client.get(FEED, {"after": after}), "invalid-cursor")["errors"]
+        assert "egin without" in fault["detail"]
+        return fault["code"]
+
+    assert fault_of(old) == "expired"
+    assert [fault_of(after) for after in ("garbage", "\x00", "é" * 300)] == ["malformed"] * 3
+
+
+def test_to_begin_with_what_comes_is_asked_for_by_a_word(client, acme):
+    write(acme)
+    answer = client.get(f"{FEED}?after=latest")
+    assert ids(answer) == []
+
+    new = write(acme)
+
+    assert catch_up(client, answer.json()["cursor"])[0] == public(new)
+
+
+@pytest.mark.parametrize(
+    ("query", "name"), [("page_size=0", "page_size"), ("cursor=x", "cursor"), ("types=class.*", "types")]
+)
+def test_other_parameters_are_refused_by_name(client, problem, query, name):
+    (fault,) = problem(client.get(f"{FEED}?{query}"), "invalid-request")["errors"]
+
+    assert fault["parameter"] == name
+
+
+def test_an_event_that_is_not_there_is_not_found(client, problem):
+    problem(client.get(f"{FEED}evt_{'0' * 32}/"), "not-found")
+    assert client.get(f"{FEED}evt_x/").status_code == 404
+
+
+def test_the_feed_is_only_read(client, problem):
+    problem(client.post(FEED, {}, format="json"), "method-not-allowed")
+
+
+def test_a_page_costs_the_same_whatever_its_size(
+    client, acme, django_assert_num_queries, django_assert_max_num_queries
+):
+    write(acme, 40)
+    with django_assert_max_num_queries(20) as first:
+        client.get(f"{FEED}?page_size=1")
+    client.get(FEED)
+
+    def queries(size: int) -> int:
+        with django_assert_max_num_queries(20) as counted:
+            assert len(client.get(f"{FEED}?page_size={size}").json()["results"]) == size
+        return len(counted)
+
+    assert queries(1) == queries(40) < len(first)
