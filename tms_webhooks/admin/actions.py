@@ -15,7 +15,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from tms_webhooks.admin import trials
 from tms_webhooks.admin.audit import write_down
+from tms_webhooks.admin.trials import TrialForm, TrialTold
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.delivery import health, replay
 from tms_webhooks.exceptions import ReplayError
@@ -37,6 +39,7 @@ class Answer:
     form: forms.Form | None = None
     count: int | None = None
     problem: str = ""
+    trial: TrialTold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,15 @@ def _disable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer
         health.disable(webhook, reason=DisabledReason.ADMIN, now=now)
         write_down(request, AuditAction.WEBHOOK_DISABLED, webhook, now=now)
     return Answer("Disabled.", _("It is disabled. What waited for it is kept as skipped."))
+
+
+def _test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
+    if request.method != "POST":
+        return Answer(form=TrialForm(webhook))
+    form = TrialForm(webhook, request.POST)
+    if not form.is_valid():
+        return Answer(form=form)
+    return Answer(form=form, trial=trials.send(request, webhook, form.cleaned_data["event_type"], now=now))
 
 
 def _job(kind: JobKind) -> Callable[..., Answer]:
@@ -152,6 +164,19 @@ def _is_disabled_or_ill(webhook: Webhook) -> bool:
 
 
 ACTS = (
+    Act(
+        "test",
+        gettext_lazy("Send a test"),
+        gettext_lazy(
+            "Send a sample, at once and once, also to a webhook that is paused or disabled. In the log it is a webhook.test."
+        ),
+        gettext_lazy("Send it"),
+        Action.MANAGE,
+        "tms_webhooks.change_webhook",
+        lambda _webhook: True,
+        _test,
+        "admin/tms_webhooks/webhook/test.html",
+    ),
     Act(
         "enable",
         gettext_lazy("Enable"),

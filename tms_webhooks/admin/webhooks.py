@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.audit import write_down
+from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.form_pages import FormPages
 from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.overview import OverviewPages
@@ -41,7 +42,7 @@ MOST_IN_A_LIST = 500
 
 
 @admin.register(Webhook)
-class WebhookAdmin(OverviewPages, FormPages, PreviewPages):
+class WebhookAdmin(OverviewPages, DashboardPages, FormPages, PreviewPages):
     """Webhooks of the organizations that the signed-in person may see."""
 
     list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")

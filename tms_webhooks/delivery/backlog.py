@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, Min, OuterRef
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -46,7 +46,8 @@ class Backlog:
 
 
 def backlog(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Backlog:
-    """Return what waits: of all, of one organization (an object or its key), or for one webhook.
+    """Return what waits: of all, of one organization (an object or its key) or several (a
+    queryset), or for one webhook.
 
     New events are counted for the organization as a whole: which webhooks want them is not known yet.
     """
@@ -65,7 +66,7 @@ def summed_up(
     due = [(since, pk) for pk, found in by_webhook.items() if (since := found.due_since) is not None]
     due_since, due_webhook = min(due, default=(None, None))
     owner = organization if webhook is None else webhook.organization_id
-    events = Event.objects.to_fan_out() if owner is None else Event.objects.to_fan_out().filter(organization=owner)
+    events = Event.objects.to_fan_out().filter(owned(owner))
     held = _of(organization, webhook).filter(status=DeliveryStatus.IN_FLIGHT)
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
@@ -101,11 +102,19 @@ def waiting(*, now: datetime, organization: Any = None, webhook: Webhook | None 
     return found
 
 
+def owned(organization: Any, *, path: str = "organization") -> Q:
+    """Return a filter for what belongs to an organization: an object, its key, a queryset of several, or None for all."""
+    if organization is None:
+        return Q()
+    if isinstance(organization, QuerySet):
+        return Q(**{f"{path}__in": organization.order_by().values("pk")})
+    return Q(**{path: organization})
+
+
 def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
-    rows = Delivery.objects.all()
     if webhook is not None:
-        return rows.filter(webhook=webhook)
-    return rows if organization is None else rows.filter(webhook__organization=organization)
+        return Delivery.objects.filter(webhook=webhook)
+    return Delivery.objects.filter(owned(organization, path="webhook__organization"))
 
 
 def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:

@@ -39,11 +39,8 @@ class Shown:
 
     @property
     def pretty(self) -> str:
-        """The body with its lines broken where it is JSON; as it is where it is not."""
-        try:
-            return json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
-        except ValueError:
-            return self.body
+        """The body with its lines broken."""
+        return pretty(self.body)
 
     @property
     def curl(self) -> str:
@@ -54,6 +51,14 @@ class Shown:
         if self.body:
             lines.append(f"--data-binary {shlex.quote(self.body)}")
         return " \\\n  ".join(lines)
+
+
+def pretty(body: str) -> str:
+    """Return a body with its lines broken where it is JSON; as it is where it is not."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
 
 
 def shown(delivery: Delivery, *, now: datetime) -> Shown:

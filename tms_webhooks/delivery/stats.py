@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.db import connections, router
 from django.db.models import F
 
-from tms_webhooks.delivery.backlog import Backlog, Waiting, summed_up, waiting
+from tms_webhooks.delivery.backlog import Backlog, Waiting, owned, summed_up, waiting
 from tms_webhooks.models import Delivery, Webhook
 
 SAMPLE = 1_000
@@ -130,16 +130,14 @@ class Sample(NamedTuple):
 
 
 def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Stats:
-    """Return how deliveries fare: of all, of one organization (an object or its key), or of one webhook.
+    """Return how deliveries fare: of all, of one organization (an object or its key) or several (a queryset), or of one
+    webhook.
 
     Takes some ten queries, however many webhooks there are. The numbers of a webhook are those of its last attempts, at
     most 1000; of many webhooks the hundred that were served last are looked at, and fewer attempts of each.
     """
     rows = Webhook.objects.existing()
-    if webhook is not None:
-        rows = rows.filter(pk=webhook.pk)
-    elif organization is not None:
-        rows = rows.filter(organization=organization)
+    rows = rows.filter(owned(organization)) if webhook is None else rows.filter(pk=webhook.pk)
     webhooks = list(rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer("headers")[:MOST_WEBHOOKS])
     open_ones = waiting(now=now, organization=organization, webhook=webhook)
     samples = _samples([one.pk for one in webhooks])

@@ -1,0 +1,164 @@
+"""The dashboard: how an organization's webhooks do right now, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.integration.admin.pages import shown_at, url
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.admin import dashboard
+from tms_webhooks.models import Event, Webhook
+
+pytestmark = pytest.mark.django_db
+
+PAGE, PART = "admin:tms_webhooks_dashboard", "admin:tms_webhooks_dashboard_part"
+
+
+def shown(client: Client, **query: object) -> str:
+    return shown_at(client, reverse(PAGE), query)
+
+
+@pytest.fixture
+def ours() -> Webhook:
+    return subscribed(name="ours", organization=OrganizationFactory(name="Our Place"))
+
+
+@pytest.fixture
+def theirs() -> Webhook:
+    return subscribed(
+        name="theirs", organization=OrganizationFactory(name="Their Place"), failures=7, failing_since=timezone.now()
+    )
+
+
+@pytest.fixture
+def alice(ours: Webhook) -> Client:
+    """Staff of our organization, with every permission."""
+    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_it_shows_what_waits_and_for_how_long(alice, ours):
+    now = timezone.now()
+    write_delivery(ours, now=now - timedelta(hours=3))
+    write_delivery(ours, now=now, due_at=now + timedelta(hours=1))
+
+    text = shown(alice)
+
+    assert "Waiting 2 0 under way" in text
+    assert "Oldest due 3 h" in text
+
+
+def test_it_shows_the_webhooks_that_fail_and_why(alice, ours):
+    organization = ours.organization
+    subscribed(name="ill", organization=organization, failures=4, failing_since=timezone.now())
+    subscribed(name="gone", organization=organization, enabled=False, disabled_reason="gone")
+    subscribed(name="off", organization=organization, enabled=False, disabled_reason="admin")
+
+    text = shown(alice)
+
+    assert "ill Our Place Failing 4 attempts in a row failed" in text
+    assert "gone Our Place Disabled The receiver answered 410 Gone" in text
+    assert " off " not in text
+    assert " ours " not in text
+
+
+def test_it_counts_events_of_the_last_day_by_type(alice, ours, monkeypatch):
+    now = timezone.now()
+    Event.objects.all().delete()  # of the fixtures
+    for event_type, age in (
+        ("user.updated", 1),
+        ("class.cancelled", 2),
+        ("class.cancelled", 3),
+        ("class.completed", 25),
+    ):
+        event = write_event(ours.organization, event_type)
+        Event.objects.filter(pk=event.pk).update(occurred_at=now - timedelta(hours=age))
+
+    assert "class.cancelled 2 user.updated 1" in shown(alice)
+    assert "class.completed" not in shown(alice)
+    monkeypatch.setattr(dashboard, "MOST_EVENTS", 2)
+    assert "user.updated 1 class.cancelled 1 Counted among the newest 2." in shown(alice)
+
+
+def test_it_holds_nothing_of_another_organization(alice, ours, theirs, operator):
+    write_delivery(theirs, now=timezone.now())
+    Event.objects.filter(organization=theirs.organization).update(occurred_at=timezone.now(), type="user.updated")
+
+    for query in ({}, {"organization": theirs.organization_id}, {"organization": "x' OR 1=1"}):
+        for page in (PAGE, PART):
+            text = shown_at(alice, reverse(page), query)
+            assert "Waiting 0" in text
+            assert "theirs" not in text
+            assert "Their Place" not in text
+            assert "user.updated" not in text
+    assert "theirs" in shown(operator)
+    assert "user.updated" in shown(operator)
+
+
+def test_one_of_several_organizations_can_be_chosen(operator, ours, theirs):
+    write_delivery(ours, now=timezone.now())
+
+    assert "Waiting 1" in shown(operator)
+    text = shown(operator, organization=theirs.organization_id)
+    assert "Waiting 0" in text
+    assert "theirs Their Place Failing" in text
+
+
+def test_it_refreshes_a_part_of_itself(operator, ours):
+    page = operator.get(reverse(PAGE), {"organization": ours.organization_id}).content.decode()
+    address = f"{reverse(PART)}?organization={ours.organization_id}"
+
+    assert f'data-tms-refresh="{address}" data-tms-every="10"' in page
+    part = operator.get(address).content.decode()
+    assert f'data-tms-refresh="{address}"' in part
+    assert "<html" not in part
+    assert "Look again" in part
+
+
+def test_it_is_reached_from_the_list_and_from_the_apps_own_page(operator):
+    for address in (url(Webhook, "changelist"), reverse("admin:app_list", args=["tms_webhooks"])):
+        assert reverse(PAGE) in operator.get(address).content.decode()
+
+
+def test_those_who_may_not_see_webhooks_are_refused(staff):
+    client = staff("view_delivery")
+
+    assert client.get(reverse(PAGE)).status_code == 403
+    assert client.get(reverse(PART)).status_code == 403
+
+
+def test_it_takes_as_many_queries_for_many_as_for_few(operator):
+    def queries(number: int) -> int:
+        for _ in range(number):
+            webhook = subscribed(failures=1, failing_since=timezone.now())
+            write_delivery(webhook, now=timezone.now())
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(reverse(PAGE))
+        return len(captured)
+
+    queries(2)
+
+    assert queries(0) == queries(20) <= 16
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node, which is not installed")
+def test_the_scripts_are_ones_that_a_browser_reads():
+    for script in (Path(dashboard.__file__).parents[1] / "static" / "tms_webhooks").glob("*.js"):
+        told = subprocess.run(["node", "--check", script], capture_output=True, text=True, timeout=30)
+        assert (told.returncode, json.dumps(told.stderr)) == (0, '""')
