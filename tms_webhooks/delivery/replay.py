@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Lane
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import missed
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Job, Webhook
-from tms_webhooks.models.audience import comes_to
 from tms_webhooks.queues import get_queue
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
@@ -50,7 +50,7 @@ def refuse_resend(delivery: Delivery) -> None:
 
 
 def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Event]:
-    """Return the events whose delivery a job would change, or make: what a dry run counts.
+    """Return the events whose delivery a job would change, or make.
 
     ``since`` and ``until`` are about the time of the event. What was missed is what was skipped while the webhook was
     disabled, and what the webhook asks for today and got no delivery of: by default since it was made.
@@ -66,7 +66,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
-    return _missed(events, webhook, since=since or webhook.created_at)
+    return missed.missed(events, webhook, since=since or webhook.created_at)
 
 
 def count(
@@ -77,7 +77,7 @@ def count(
     refusal = _refusal(kind, webhook) or _busy(kind, webhook)
     if refusal:
         raise ReplayError(refusal)
-    return affected(kind, webhook, since=since, until=until).count()
+    return _total(kind, webhook, since=since, until=until)
 
 
 def undelivered(webhook: Webhook) -> QuerySet[Event]:
@@ -86,8 +86,8 @@ def undelivered(webhook: Webhook) -> QuerySet[Event]:
     That is what waits, failed, was skipped or cancelled, and what it asks for today and got no delivery of since it was made.
     """
     own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    missed = _missed(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
-    return Event.objects.filter(Exists(own.exclude(status=DeliveryStatus.DELIVERED)) | Exists(missed))
+    asked = missed.missed(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
+    return Event.objects.filter(Exists(own.exclude(status=DeliveryStatus.DELIVERED)) | Exists(asked))
 
 
 def start(
@@ -105,7 +105,7 @@ def start(
     RECOVER_DAYS, for sending to a webhook that is disabled, for one that was deleted, and where the same is under way.
     """
     since, until = _range(kind, since, until, now=now)
-    total = affected(kind, webhook, since=since, until=until).count()
+    total = _total(kind, webhook, since=since, until=until)
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
@@ -145,17 +145,9 @@ def work_on(job: Job, *, now: datetime) -> bool:
     return True
 
 
-def _missed(events: QuerySet[Event], webhook: Webhook, *, since: datetime) -> QuerySet[Event]:
-    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    wanted = Q(pk__in=())
-    for pk, pattern in webhook.subscriptions.values_list("pk", "event_type"):
-        of_this = Q(subscription__isnull=True) | Q(subscription=pk)
-        wanted |= of_this & Q(type__in=event_names.matching(pattern))
-    # Nobody is told of what concerns themselves.
-    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
-    new = wanted & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
-    skipped = Q(Exists(own.filter(status=DeliveryStatus.SKIPPED)))
-    return events.filter(comes_to(webhook.listener, using=events.db), skipped | new)
+def _total(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
+    events = affected(kind, webhook, since=since, until=until)
+    return missed.count(events, webhook) if kind == JobKind.REPLAY_MISSED else events.count()
 
 
 def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
@@ -166,27 +158,7 @@ def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: d
         # Asked again: a person may have sent one of them by hand since.
         rows.filter(status__in=UNDELIVERED).reopen(now=now, lane=Lane.REPLAY)
     else:
-        rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, lane=Lane.REPLAY)
-        _deliver_new(webhook, event_ids, now=now)
-
-
-def _deliver_new(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
-    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    new = Event.objects.filter(~Exists(own), pk__in=event_ids)
-    Delivery.objects.bulk_create(
-        [
-            Delivery(
-                event_id=pk,
-                webhook=webhook,
-                lane=Lane.REPLAY,
-                order_key=subject_key if webhook.ordered else None,
-                due_at=now,
-                created_at=now,
-            )
-            for pk, subject_key in new.values_list("pk", "subject_key")
-        ],
-        ignore_conflicts=True,
-    )
+        missed.deliver(webhook, event_ids, now=now)
 
 
 def _refusal(kind: JobKind, webhook: Webhook) -> str:

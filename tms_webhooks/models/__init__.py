@@ -9,6 +9,7 @@ from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.models.drain import DrainSlot
 from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.feed import FeedEnds
+from tms_webhooks.models.first import FirstOccurrence
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import Occurrence, ScanCursor
@@ -28,6 +29,7 @@ __all__ = [
     "EventSequence",
     "FeedEnds",
     "IdempotentRequest",
+    "FirstOccurrence",
     "Job",
     "Occurrence",
     "ScanCursor",

@@ -100,6 +100,11 @@ class Subscription(models.Model):
             return DEFAULT_WINDOW
         return (self.more_than_days or 0.0, self.less_than_days)
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it wants only some of the events that it names."""
+        return self.filters != {} or self.condition is not None
+
     def clean(self) -> None:
         """Refuse an event that does not exist, a window that nothing can be in, and filters that mean nothing."""
         errors = self._window_problems()

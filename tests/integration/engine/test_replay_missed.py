@@ -77,9 +77,9 @@ def test_what_is_for_another_subscription_alone_or_about_itself_was_not_missed(c
     other.save()
     webhook.subscriptions.create(event_type="webhook.*")
     write_event(webhook.organization, subscription=other.subscriptions.get())
-    about_itself = write_event(webhook.organization, "webhook.test")
+    about_itself = write_event(webhook.organization, "webhook.recovered")
     Event.objects.filter(pk=about_itself.pk).update(subject_type="webhook", subject_id=str(webhook.pk))
-    about_another = write_event(webhook.organization, "webhook.test")
+    about_another = write_event(webhook.organization, "webhook.recovered")
     Event.objects.update(fanned_out_at=clock.now)
 
     missed = replay.affected(JobKind.REPLAY_MISSED, webhook, **EVERYTHING, until=None)

@@ -1,0 +1,247 @@
+"""A subscription with filters or a condition gets those of its events that meet them, and no others."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from example_project.training.factories import ClassEnrollmentFactory, CourseAssignmentFactory, TrainingClassFactory
+from tests.factories import WebhookFactory
+from tests.integration.audience.world import told_to
+from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, Subscription, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+def narrowed(webhook: Webhook, event_type: str = "enrollment.*", **values) -> Subscription:
+    subscription = Subscription(webhook=webhook, event_type=event_type, **values)
+    subscription.full_clean()
+    subscription.save()
+    return subscription
+
+
+@pytest.fixture
+def enrollment():
+    return ClassEnrollmentFactory()
+
+
+@pytest.fixture
+def webhook(enrollment):
+    return WebhookFactory(organization=enrollment.training_class.organization)
+
+
+def told(webhook: Webhook) -> list[str]:
+    fan_out(timezone.now())
+    return told_to(webhook)
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        (lambda one: {"course": [one.training_class.course_id]}, True),
+        (lambda one: {"course": [str(one.training_class.course_id), 0]}, True),
+        (lambda one: {"course": [one.training_class.course_id + 1]}, False),
+        (lambda one: {"class": [one.training_class_id]}, True),
+        (lambda one: {"class": [one.training_class_id + 1]}, False),
+        (lambda one: {"organization": [one.training_class.organization_id]}, True),
+        (lambda one: {"organization": [one.training_class.organization_id + 1]}, False),
+        (lambda one: {"status_from": ["Enroll"], "status_to": [10]}, True),
+        (lambda one: {"status_from": ["Waitlist"], "status_to": [10]}, False),
+        (lambda one: {"completion_status": ["Unknown"]}, True),
+        (lambda one: {"completion_status": ["Complete"]}, False),
+        (lambda one: {"actor_kind": ["system"]}, True),
+        (lambda one: {"actor_kind": ["user"]}, False),
+    ],
+)
+def test_each_filter_decides(enrollment, webhook, filters, wanted):
+    narrowed(webhook, filters=filters(enrollment))
+
+    enrollment.cancel()
+
+    assert told(webhook) == (["enrollment.cancelled"] if wanted else [])
+
+
+@pytest.mark.parametrize(("late", "wanted"), [(True, True), (False, False)])
+def test_a_condition_decides(enrollment, webhook, late, wanted):
+    narrowed(webhook, condition={"data.late_cancel": True, "previous.status.name": "Enroll"})
+
+    enrollment.cancel(late=late)
+
+    assert bool(told(webhook)) is wanted
+
+
+def test_several_subscriptions_are_one_question_and_one_delivery(enrollment, webhook):
+    for filters in ({"course": [0]}, {"status_to": [10]}, {"actor_kind": ["system"]}):
+        narrowed(webhook, filters=filters)
+    narrowed(webhook, "class.*", filters={"class": [0]})
+
+    enrollment.cancel()
+
+    assert told(webhook) == ["enrollment.cancelled"]
+    assert Delivery.objects.count() == 1
+
+
+def test_filters_and_condition_have_to_hold_both(enrollment, webhook):
+    narrowed(webhook, filters={"status_to": [10]}, condition={"data.late_cancel": True})
+    narrowed(webhook, filters={"status_to": [60]}, condition={"data.late_cancel": False})
+
+    enrollment.cancel()
+
+    assert told(webhook) == []
+
+
+def test_a_subscription_that_takes_everything_is_not_narrowed_by_one_that_does_not(enrollment, webhook):
+    narrowed(webhook, filters={"course": [0]})
+    narrowed(webhook, "enrollment.cancelled")
+
+    enrollment.cancel()
+
+    assert told(webhook) == ["enrollment.cancelled"]
+
+
+def test_a_narrowed_webhook_that_is_disabled_slow_or_ordered_is_treated_as_any_other(enrollment, clock):
+    organization = enrollment.training_class.organization
+    disabled, slow, ordered = (
+        WebhookFactory(organization=organization, **values)
+        for values in ({"enabled": False}, {"delay_seconds": 60}, {"ordered": True})
+    )
+    for webhook in (disabled, slow, ordered):
+        narrowed(webhook, filters={"status_to": [10]})
+    enrollment.cancel()
+
+    fan_out(clock.now)
+
+    assert disabled.deliveries.get().status == DeliveryStatus.SKIPPED
+    assert (slow.deliveries.get().due_at - clock.now).total_seconds() == 60
+    assert ordered.deliveries.get().order_key == ordered.deliveries.get().event.subject_key
+
+
+def test_filters_reach_events_that_come_from_below_and_by_the_learner(enrollment):
+    parent = TrainingClassFactory().organization
+    organization = enrollment.training_class.organization
+    organization.parent = parent
+    organization.save()
+    above = WebhookFactory(organization=parent, include_children=True, audience="both")
+    narrowed(above, filters={"organization": [organization.pk], "status_to": [10]})
+    elsewhere = WebhookFactory(organization=parent, include_children=True)
+    narrowed(elsewhere, filters={"organization": [parent.pk]})
+
+    enrollment.cancel()
+
+    assert (told(above), told_to(elsewhere)) == (["enrollment.cancelled"], [])
+
+
+def test_what_is_for_one_subscription_alone_has_to_meet_its_filters_and_no_others():
+    webhook = subscribed(events=[])
+    mine = narrowed(webhook, "course_assignment.expiring", filters={"course": [301]})
+    other = narrowed(webhook, "course_assignment.expiring", filters={"course": [302]})
+    for subscription in (mine, other):
+        write_event(webhook.organization, "course_assignment.expiring", subscription=subscription)
+
+    assert told(webhook) == ["course_assignment.expiring"]
+    assert webhook.deliveries.get().event.subscription == mine
+
+
+@pytest.mark.parametrize("body", ["", "not JSON", "[]", '{"data":[]}', '{"data":{"status":60}}', '{"changed":5}'])
+def test_a_body_that_is_no_event_meets_no_filter_and_stops_no_other(webhook, body):
+    narrowed(webhook, filters={"status_from": [20]})
+    narrowed(webhook, filters={"status_to": [60]}, condition={"data.grade": {"gte": 5}})
+    plain = subscribed(organization=webhook.organization)
+    write_event(webhook.organization, "enrollment.enrolled", body=body)
+    write_event(webhook.organization, "enrollment.enrolled")
+
+    fan_out(timezone.now())
+
+    assert len(told_to(plain)) == 2
+    assert len(told_to(webhook)) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"filters": []},
+        {"filters": {"planet": ["Mars"]}},
+        {"filters": {"course": 7}},
+        {"condition": {"data.no_such_field": 1}},
+        {"condition": []},
+        {"condition": "data.grade > 5"},
+        {"filters": {"course": [301]}, "condition": {"data.status": 5}},
+    ],
+)
+def test_a_filter_that_was_never_checked_stops_nobody_and_lets_nothing_through(webhook, broken, caplog):
+    Subscription.objects.create(webhook=webhook, event_type="enrollment.*", **broken)
+    plain = subscribed(organization=webhook.organization)
+    write_event(webhook.organization, "enrollment.enrolled")
+
+    with caplog.at_level(logging.ERROR, "tms_webhooks"):
+        assert fan_out(timezone.now()) == 1
+
+    assert (told_to(webhook), told_to(plain)) == ([], ["enrollment.enrolled"])
+
+
+def test_a_type_that_the_catalogue_no_longer_has_meets_no_condition(webhook):
+    Subscription.objects.create(webhook=webhook, event_type="*", condition={"actor.kind": "administrator"})
+    write_event(webhook.organization, "room.painted", body=body_of("class.cancelled"))
+    write_event(webhook.organization, "class.cancelled")
+
+    assert told(webhook) == ["class.cancelled"]
+
+
+def test_a_save_pays_nothing_for_filters(enrollment, webhook):
+    def queries() -> int:
+        enrollment.refresh_from_db()
+        enrollment.grade = (enrollment.grade or 0) + 1
+        with CaptureQueriesContext(connection) as captured:
+            enrollment.save()
+        return len(captured)
+
+    WebhookFactory(organization=webhook.organization, events=["enrollment.*"])
+    before = queries()
+    narrowed(webhook, filters={"course": [0]}, condition={"data.grade": {"gte": 50}})
+
+    assert queries() == before
+
+
+def test_a_batch_takes_four_queries_more_however_many_events_and_subscriptions_there_are(clock):
+    organization = CourseAssignmentFactory().user.organization
+
+    def queries(events: int) -> int:
+        write_events(organization, events)
+        with CaptureQueriesContext(connection) as captured:
+            fan_out(clock.now)
+        return len(captured)
+
+    subscribed(organization=organization)
+    queries(1)  # looks at the schema, too, which is done now and then
+    plain = queries(1)
+    for course in range(20):
+        narrowed(subscribed(organization=organization, events=[]), "class.*", filters={"course": [course, 301]})
+    few = queries(1)
+
+    assert queries(50) == few
+    # The candidates, their subscriptions, their bodies, and their deliveries.
+    assert few - plain == 4
+    assert Delivery.objects.count() == 2 + 21 + 21 * 50
+
+
+def test_bodies_are_looked_into_once_for_all_subscriptions(webhook, monkeypatch):
+    from tms_webhooks.routing import checks
+
+    read: list[str] = []
+    parse = checks.from_text
+    monkeypatch.setattr(checks, "from_text", lambda body: read.append(body) or parse(body))
+    for grade in range(10):
+        narrowed(webhook, condition={"data.grade": {"gte": grade}})
+    write_event(webhook.organization, "enrollment.completed")
+
+    assert told(webhook) == ["enrollment.completed"]
+    assert len(read) == 1
+    assert json.loads(read[0])["type"] == "enrollment.completed"

@@ -1,0 +1,139 @@
+"""A subscription for first occurrences is told once of each type of event of each object: the first that it wants."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import ClassEnrollmentFactory
+from tests.factories import WebhookFactory
+from tests.integration.audience.world import missed_by, told_to
+from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+FIRST = {"first_occurrence": True}
+
+
+@pytest.fixture
+def enrollment():
+    return ClassEnrollmentFactory()
+
+
+@pytest.fixture
+def webhook(enrollment):
+    return WebhookFactory(organization=enrollment.training_class.organization)
+
+
+def first_only(webhook: Webhook, event_type: str = "enrollment.*", **values) -> Subscription:
+    return Subscription.objects.create(webhook=webhook, event_type=event_type, **{"filters": FIRST, **values})
+
+
+def waver(enrollment) -> None:
+    """Cancel and enroll, and the same again."""
+    for _time in range(2):
+        enrollment.cancel()
+        enrollment.enroll()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_type_comes_once_for_an_object(enrollment, webhook, at_once):
+    first_only(webhook)
+
+    for _time in range(2):
+        waver(enrollment)
+        if not at_once:
+            fan_out(timezone.now())
+    fan_out(timezone.now())
+
+    assert told_to(webhook) == ["enrollment.cancelled", "enrollment.enrolled"]
+    assert Event.objects.count() == 8
+
+
+def test_other_objects_have_first_occurrences_of_their_own(enrollment, webhook):
+    first_only(webhook, "enrollment.cancelled")
+    another = ClassEnrollmentFactory(training_class=enrollment.training_class)
+
+    for one in (enrollment, another, enrollment):
+        one.cancel()
+        one.enroll()
+    fan_out(timezone.now())
+
+    assert told_to(webhook) == ["enrollment.cancelled"] * 2
+
+
+def test_the_first_is_the_first_that_meets_the_other_filters(enrollment, webhook):
+    first_only(webhook, "enrollment.cancelled", condition={"data.late_cancel": True})
+
+    enrollment.cancel()
+    enrollment.enroll()
+    enrollment.cancel(late=True)
+    enrollment.enroll()
+    enrollment.cancel(late=True)
+    fan_out(timezone.now())
+
+    delivery = webhook.deliveries.get()
+    cancelled = list(Event.objects.filter(type="enrollment.cancelled").order_by("pk"))
+    assert delivery.event == cancelled[1]
+
+
+def test_each_subscription_counts_for_itself(enrollment, webhook):
+    first_only(webhook, "enrollment.cancelled")
+    waver(enrollment)
+    fan_out(timezone.now())
+    late = WebhookFactory(organization=webhook.organization)
+    first_only(late, "enrollment.cancelled")
+
+    waver(enrollment)
+    fan_out(timezone.now())
+
+    assert (len(told_to(webhook)), len(told_to(late))) == (1, 1)
+
+
+def test_a_subscription_that_goes_takes_its_count_with_it(enrollment, webhook):
+    subscription = first_only(webhook)
+    waver(enrollment)
+    fan_out(timezone.now())
+    assert FirstOccurrence.objects.count() == 2
+
+    subscription.delete()
+
+    assert not FirstOccurrence.objects.exists()
+
+
+def test_a_replay_sends_no_second_first_and_a_preview_changes_nothing(enrollment, webhook, clock):
+    first_only(webhook)
+    waver(enrollment)
+    fan_out(clock.now)
+    Delivery.objects.all().delete()
+    FirstOccurrence.objects.all().delete()
+    assert len(missed_by(webhook)) == 4
+
+    arguments = {"now": timezone.now(), "since": webhook.created_at}
+    assert replay.count(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
+    assert not FirstOccurrence.objects.exists()
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, **arguments)
+    while replay.work_on(job, now=timezone.now()):
+        job.refresh_from_db()
+
+    assert told_to(webhook) == ["enrollment.cancelled", "enrollment.enrolled"]
+
+
+def test_a_replay_sends_only_what_meets_the_filters(enrollment, webhook):
+    waver_to = Subscription.objects.create(webhook=webhook, event_type="enrollment.*", filters={"status_to": [60]})
+    waver(enrollment)
+    fan_out(timezone.now())
+    assert told_to(webhook) == ["enrollment.enrolled"] * 2
+    waver_to.filters = {"status_to": [10]}
+    waver_to.save()
+
+    arguments = {"now": timezone.now(), "since": webhook.created_at}
+    assert replay.count(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, **arguments)
+    while replay.work_on(job, now=timezone.now()):
+        job.refresh_from_db()
+
+    assert sorted(told_to(webhook)) == ["enrollment.cancelled"] * 2 + ["enrollment.enrolled"] * 2

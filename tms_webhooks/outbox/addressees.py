@@ -1,0 +1,170 @@
+"""Which webhooks new events go to: their deliveries are made in a few statements for many events.
+
+What a subscription asks for by name is settled in SQL. Where it takes only some of those events, the candidates are
+read and looked into, and the deliveries of those that are wanted are made by the same statement.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import product
+from typing import NamedTuple
+
+from django.db.models.constants import OnConflict
+
+from tms_webhooks import event_names
+from tms_webhooks.choices import Audience, DeliveryStatus, Lane
+from tms_webhooks.models.audience import BY, FROM_BELOW, LEARNER, LINES, OWNER, Way
+from tms_webhooks.models.statements import database, filled, moment, numbers, read, write
+from tms_webhooks.models.tree import names, parent_column
+from tms_webhooks.routing import narrowed
+
+# What webhooks want beyond the plain: a first attempt that is held back, or events of others than their organization.
+EXTRAS = """
+SELECT DISTINCT delay_seconds, audience, include_children FROM {webhook}
+WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR include_children)"""
+
+# Subscriptions that take only some of the events that they ask for.
+NARROWED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
+ANY_NARROWED = f"SELECT 1 FROM {{subscription}} s WHERE {NARROWED} LIMIT 1"  # noqa: S608 (all of it is here)
+
+ASKS = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
+BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {ASKS} {{all_of_them}})"  # noqa: S608
+
+# One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
+FAN_OUT = """
+{insert} {delivery} (
+    event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
+    created_at, finished_at
+)
+{lines}
+SELECT e.id, w.id,
+       CASE WHEN w.enabled THEN %s ELSE %s END,
+       CASE WHEN w.enabled THEN %s ELSE NULL END,
+       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s,
+       CASE WHEN w.enabled THEN NULL ELSE %s END
+FROM {reached}
+WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL AND w.delay_seconds = %s AND w.id <> %s
+  AND {wanted}
+{suffix}
+"""
+
+CANDIDATES = f"""
+{{lines}}
+SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
+WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %s AND {NARROWED} AND {ASKS}"""  # noqa: S608
+
+Hits = Mapping[tuple["Group", "Way | None"], set[tuple[int, int]]]
+"""The keys of events and of webhooks that want them, by their groups and by the ways they come."""
+
+
+class Group(NamedTuple):
+    """Events that are fanned out alike: of one type, and none of them to the webhook that they speak of."""
+
+    event_type: str
+    spoken_of: int
+
+
+class Plan(NamedTuple):
+    """What there is to reckon with today.
+
+    By how many seconds webhooks hold the first attempt back; by which ways events come to them, None for the way from
+    an organization below; and whether any subscription takes only some of its events.
+    """
+
+    delays: Collection[int]
+    ways: Sequence[Way | None]
+    is_narrowed: bool
+
+    @classmethod
+    def of_today(cls) -> Plan:
+        """Ask the webhooks and their subscriptions."""
+        found = read(EXTRAS)
+        ways: list[Way | None] = [OWNER]
+        if any(audience != Audience.OWNER.value for _delay, audience, _children in found):
+            ways.append(LEARNER)
+        if any(children for _delay, _audience, children in found) and parent_column() is not None:
+            ways.append(None)
+        is_narrowed = bool(read(ANY_NARROWED, condition=_condition()))
+        return cls({0, *(delay for delay, _audience, _children in found)}, ways, is_narrowed)
+
+    def carry_out(self, groups: Mapping[Group, Sequence[int]], *, now: datetime) -> None:
+        """Make the deliveries of these events, whose keys come by their groups."""
+        hits = self._hits(groups) if self.is_narrowed else {}
+        for delay, way, (group, ids) in product(self.delays, self.ways, groups.items()):
+            if hits.get((group, way)):
+                _insert(group, ids, way=way, delay=delay, now=now, wanted=_one_of(hits[group, way]))
+            _insert(group, ids, way=way, delay=delay, now=now, wanted=self._by_name(group))
+
+    def _by_name(self, group: Group) -> str:
+        all_of_them = f"AND NOT {NARROWED}".format(condition=_condition()) if self.is_narrowed else ""
+        return filled(BY_NAME, patterns=_places(group), all_of_them=all_of_them)
+
+    def _hits(self, groups: Mapping[Group, Sequence[int]]) -> Hits:
+        """Return what narrowed subscriptions want of these events. All are looked into at once, in their order."""
+        rows = {
+            (group, way): read(
+                CANDIDATES,
+                [group.spoken_of, *event_names.patterns_for(group.event_type)],
+                condition=_condition(),
+                patterns=_places(group),
+                **_reaching(ids, way),
+            )
+            for group, ids in groups.items()
+            for way in self.ways
+        }
+        wanted = narrowed.wanted(
+            {(event, subscription) for found in rows.values() for event, _w, subscription in found}
+        )
+        hits: dict[tuple[Group, Way | None], set[tuple[int, int]]] = defaultdict(set)
+        for place, found in rows.items():
+            hits[place].update((event, webhook) for event, webhook, sub in found if (event, sub) in wanted)
+        return hits
+
+
+def _insert(group: Group, ids: Iterable[int], *, way: Way | None, delay: int, now: datetime, wanted: str) -> None:
+    ops = database().ops
+    statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
+    times = [moment(now + timedelta(seconds=delay)), moment(now), moment(now)]
+    patterns = event_names.patterns_for(group.event_type) if "%s" in wanted else []
+    write(
+        FAN_OUT,
+        [*statuses, *times, delay, group.spoken_of, *patterns],
+        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
+        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        live=str(Lane.LIVE.value),
+        wanted=wanted,
+        **_reaching(ids, way),
+    )
+
+
+def _reaching(ids: Iterable[int], way: Way | None) -> dict[str, str]:
+    """Return the parts of a statement that name these events, and the webhooks to which they come by one way."""
+    keys = numbers(ids)
+    return {
+        "ids": keys,
+        # Those that are locked are known not to be.
+        "still": "" if database().features.has_select_for_update else "AND e.fanned_out_at IS NULL",
+        "lines": filled(LINES, ids=keys, **names(database().alias)) if way is None else "",
+        "reached": filled(FROM_BELOW if way is None else BY[way]),
+    }
+
+
+def _one_of(pairs: Iterable[tuple[int, int]]) -> str:
+    """Return what keeps these pairs of an event and a webhook."""
+    by_event: dict[int, list[int]] = defaultdict(list)
+    for event, webhook in sorted(pairs):
+        by_event[event].append(webhook)
+    either = (f"(e.id = {event} AND w.id IN ({numbers(webhooks)}))" for event, webhooks in by_event.items())
+    return f"({' OR '.join(either)})"
+
+
+def _places(group: Group) -> str:
+    return ", ".join(["%s"] * len(event_names.patterns_for(group.event_type)))
+
+
+def _condition() -> str:
+    # A reserved word in MariaDB.
+    return database().ops.quote_name("condition")
