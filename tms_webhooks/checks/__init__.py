@@ -29,7 +29,12 @@ CHECKS = (
     sources.check_databases,
     managers.check_managers,
 )
-DEPLOY_CHECKS = (deploy.check_encryption_keys, deploy.check_targets)
+DEPLOY_CHECKS = (
+    deploy.check_encryption_keys,
+    deploy.check_targets,
+    deploy.check_strictness,
+    deploy.check_clock,
+)
 
 __all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]
 

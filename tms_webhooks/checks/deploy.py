@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage
+from django.db import DatabaseError, connections, router
 
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models import Event
 from tms_webhooks.net import urls
+
+MOST_SECONDS_APART = 30.0
+"""A tenth of what receivers' libraries allow."""
 
 
 def check_encryption_keys(**_kwargs: Any) -> list[CheckMessage]:
@@ -67,3 +74,53 @@ def _check_hosts() -> Iterator[CheckMessage]:
             f"{SETTING_NAME}['ALLOWED_HOSTS'] exempts {', '.join(hosts)} from the address check.",
             hint="Make sure that every organization may call them; remove those that nobody needs.",
         )
+
+
+def check_strictness(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn where a mistake in a payload costs the host its own change, as it should in tests alone."""
+    wanted = usable("STRICT_PAYLOADS")
+    if not (settings.DEBUG if wanted is None else wanted):
+        return []
+    why = "DEBUG is on" if wanted is None else f"{SETTING_NAME}['STRICT_PAYLOADS'] is True"
+    return [
+        message(
+            "W074",
+            f"{why}: a payload that breaks its schema raises in the middle of the host's save, instead of being logged.",
+            hint="Turn DEBUG off and leave STRICT_PAYLOADS out: payloads are strict in tests and under DEBUG.",
+        )
+    ]
+
+
+def check_clock(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn where this machine's clock is off: receivers refuse a signature that is minutes old, or not yet made."""
+    connection = connections[router.db_for_write(Event)]
+    if connection.vendor == "sqlite":
+        return []
+    try:
+        seconds = _seconds_ahead(connection)
+    except DatabaseError:
+        return []
+    if abs(seconds) <= MOST_SECONDS_APART:
+        return []
+    return [
+        message(
+            "W075",
+            f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's: "
+            "receivers refuse requests whose timestamp is minutes away from their own time.",
+            hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
+        )
+    ]
+
+
+def _seconds_ahead(connection: Any) -> float:
+    """Return by how much this machine's clock is ahead of the database's."""
+    sql = (
+        "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
+        if connection.vendor == "postgresql"
+        else "SELECT UNIX_TIMESTAMP(NOW(6))"
+    )
+    with connection.cursor() as cursor:
+        before = time.time()
+        cursor.execute(sql)
+        theirs = float(cursor.fetchone()[0])
+    return (before + time.time()) / 2 - theirs

@@ -72,6 +72,8 @@ MEANINGS: Mapping[str, str] = {
     "W071": "Webhooks may use unencrypted HTTP.",
     "W072": "The address check is switched off for the whole internet.",
     "I073": "Some hosts are exempt from the address check.",
+    "W074": "A payload that breaks its schema fails the host's own save.",
+    "W075": "The clock of this machine is another one than the database's.",
 }
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired one is never used again."""
 

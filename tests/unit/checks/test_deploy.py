@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import CheckMessage
+from django.db import DatabaseError
 
 from tests.unit.checks.conftest import only
-from tms_webhooks.checks import DEPLOY_CHECKS
+from tms_webhooks.checks import DEPLOY_CHECKS, deploy
 
 KEYS = [Fernet.generate_key().decode()]
 
@@ -53,3 +56,54 @@ def test_exempt_hosts_are_listed(said) -> None:
 
 def test_wrong_values_are_left_to_their_own_check(said) -> None:
     assert said(ALLOWED_CIDRS=["everywhere"], ALLOWED_SCHEMES="http", ALLOWED_HOSTS=7) == []
+
+
+def test_strict_payloads_are_for_tests(said, settings) -> None:
+    message = only(said(STRICT_PAYLOADS=True), "W074")
+    assert message.msg.startswith("TMS_WEBHOOKS['STRICT_PAYLOADS'] is True: a payload that breaks its schema raises")
+    assert said(STRICT_PAYLOADS=False) == []
+
+    settings.DEBUG = True
+    assert only(said(), "W074").msg.startswith("DEBUG is on: ")
+
+
+class Database:
+    """A database whose clock is that much apart."""
+
+    vendor = "postgresql"
+
+    def __init__(self, *, apart: float = 0.0, answers: bool = True) -> None:
+        self.apart = apart
+        self.answers = answers
+
+    def cursor(self) -> Database:
+        return self
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def execute(self, sql: str) -> None:
+        if not self.answers:
+            raise DatabaseError("gone")
+
+    def fetchone(self) -> tuple[float]:
+        return (time.time() + self.apart,)
+
+
+@pytest.mark.parametrize(
+    ("apart", "told"), [(-120.0, "120 s ahead of the database's"), (90.0, "90 s behind the database's")]
+)
+def test_a_clock_that_is_off_is_pointed_out(said, monkeypatch, apart: float, told: str) -> None:
+    monkeypatch.setattr(deploy, "connections", defaultdict(lambda: Database(apart=apart)))
+
+    assert told in only(said(), "W075").msg
+
+
+@pytest.mark.parametrize("database", [Database(apart=2.0), Database(answers=False)])
+def test_a_clock_that_is_right_or_can_not_be_read_is_not(said, monkeypatch, database: Database) -> None:
+    monkeypatch.setattr(deploy, "connections", defaultdict(lambda: database))
+
+    assert said() == []
