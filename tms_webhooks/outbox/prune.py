@@ -12,7 +12,16 @@ from django.db.models import Exists, Max, OuterRef
 
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, DeliveryTotal, Event, FeedEnds, Occurrence
+from tms_webhooks.models import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryBody,
+    DeliveryTotal,
+    Event,
+    FeedEnds,
+    IdempotentRequest,
+    Occurrence,
+)
 
 KEEP_HOURS = timedelta(days=8)
 
@@ -28,6 +37,7 @@ class Pruned:
     events: int
     occurrences: int
     hours: int = 0
+    answers: int = 0
 
 
 def prune(now: datetime, *, stop: Stop = lambda: False) -> Pruned:
@@ -35,7 +45,8 @@ def prune(now: datetime, *, stop: Stop = lambda: False) -> Pruned:
 
     What a delivery that is still open needs is left alone, however old it is, and so is what somebody works on right
     now. The numbers that events get stay, and so do the totals of days; those of hours go after eight days. A mark is
-    kept until its date is as old as the events that are deleted; one without a date stays for ever. ``stop`` is asked
+    kept until its date is as old as the events that are deleted; one without a date stays for ever. Answers that the API
+    keeps for their idempotency keys go when their keys may be used anew. ``stop`` is asked
     after each batch whether to leave the rest to the next run.
     """
     old = _Old.at(now)
@@ -45,6 +56,7 @@ def prune(now: datetime, *, stop: Stop = lambda: False) -> Pruned:
         events=_delete_events(old.events, stop=stop),
         occurrences=_delete(old.occurrences, stop=stop),
         hours=_delete(old.hours, stop=stop),
+        answers=_delete(old.answers, stop=stop),
     )
 
 
@@ -57,6 +69,7 @@ def prunable(now: datetime) -> Pruned:
         events=old.events.count(),
         occurrences=old.occurrences.count(),
         hours=old.hours.count(),
+        answers=old.answers.count(),
     )
 
 
@@ -69,6 +82,7 @@ class _Old:
     events: models.QuerySet[Event]
     occurrences: models.QuerySet[Occurrence]
     hours: models.QuerySet[DeliveryTotal]
+    answers: models.QuerySet[IdempotentRequest]
 
     @classmethod
     def at(cls, now: datetime) -> _Old:
@@ -81,6 +95,7 @@ class _Old:
             events=_settled_events().filter(occurred_at__lt=event_limit),
             occurrences=_rows(Occurrence).filter(deadline__lt=event_limit),
             hours=_rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS),
+            answers=IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest)).outdated(now),
         )
 
 

@@ -22,7 +22,10 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     rows.event(subscribed(), rows.NOW - timezone.now() + timedelta(days=40))
 
     call_command("webhooks_prune", "--dry-run")
-    assert capsys.readouterr().out == "It would prune 1 payloads, 0 attempts, 0 events, 0 occurrences, 0 hours.\n"
+    assert (
+        capsys.readouterr().out
+        == "It would prune 1 payloads, 0 attempts, 0 events, 0 occurrences, 0 hours, 0 answers.\n"
+    )
     assert Event.objects.get().body
 
     call_command("webhooks_prune", "--json")
@@ -33,6 +36,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
         "events": 0,
         "occurrences": 0,
         "hours": 0,
+        "answers": 0,
     }
     assert not Event.objects.get().body
 

@@ -1,0 +1,68 @@
+"""What docs/reference/api.md says of the API is what the API does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tms_webhooks.api.problems import KINDS
+from tms_webhooks.api.urls import router
+from tms_webhooks.choices import Action
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.md").read_text()
+LISTS = {"webhook": "webhooks/", "delivery": "deliveries/", "job": "jobs/", "audit": "audit/"}
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    """Return the cells of the table that follows a line, without its head."""
+    lines = PAGE.partition(heading)[2].splitlines()
+    begin = next(index for index, line in enumerate(lines) if line.startswith("|"))
+    table = []
+    for line in lines[begin:]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return table[2:]
+
+
+def test_every_kind_of_problem_is_described():
+    assert rows_below("done as a whole") == [
+        [f"`{kind.uri}`", str(kind.status), kind.meaning] for kind in KINDS.values()
+    ]
+
+
+def test_every_action_of_the_policy_is_described():
+    assert [row[0] for row in rows_below("## Who may do what")] == [f"`{action.value}`" for action in Action]
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the methods of each address."""
+    found: dict[str, set[str]] = {}
+    for addresses, methods, _needs in rows_below("## Resources"):
+        for address in re.findall(r"`([^`]+)`", addresses):
+            found[address] = set(methods.split())
+    return found
+
+
+def test_every_resource_is_described_with_its_methods():
+    existing: dict[str, set[str]] = {}
+    for pattern in router.urls:
+        address = re.sub(
+            r"\(\?P<(\w+)>[^)]*\)", lambda match: "{name}" if match[1] == "name" else "{id}", str(pattern.pattern)
+        )
+        methods = {method.upper() for method in pattern.callback.actions if method != "head"}
+        existing.setdefault(address.strip("^$"), set()).update(methods)
+
+    assert documented() == existing
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_filter_of_a_list_is_described(name):
+    (viewset,) = [viewset for _prefix, viewset, basename in router.registry if basename == name]
+    filters = viewset.filterset_class.base_filters
+    ((_list, named, ordering),) = [row for row in rows_below("## Lists") if row[0] == f"`{LISTS[name]}`"]
+
+    assert set(re.findall(r"`(\w+)`", named)) == set(filters) - {"ordering"}
+    assert re.findall(r"`(\w+)`", ordering) == list(filters["ordering"].param_map)
