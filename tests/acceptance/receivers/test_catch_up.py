@@ -1,0 +1,55 @@
+"""docs/howto/receive/index.md: what was missed is read from the feed, once, by a key of the API."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from example_project.training.models import ApiKey
+from tests.acceptance.receivers import pages
+from tests.acceptance.receivers.test_receivers import ids_in
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_it_reads_on_where_it_stopped(live_server, tmp_path, drain):
+    organization = OrganizationFactory()
+    WebhookFactory(organization=organization, events=["class.*"], enabled=False)
+    WebhookFactory(events=["class.*"])
+    _key, clear = ApiKey.objects.create_key(name="CRM", organization=organization)
+    pages.write(tmp_path, "index")
+
+    def catch_up() -> list[str]:
+        environment = {**os.environ, "TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}"}
+        done = subprocess.run(
+            [sys.executable, "catch_up.py"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return ids_in(tmp_path / "inbox.sqlite3", "inbox") if (tmp_path / "inbox.sqlite3").exists() else []
+
+    assert catch_up() == []
+    first = TrainingClassFactory(organization=organization)
+    TrainingClassFactory()  # of somebody else
+    drain()
+    assert catch_up() == ids_of(organization)
+    first.cancel()
+    drain()
+    assert catch_up() == ids_of(organization)
+    assert len(ids_of(organization)) == 2
+    assert catch_up() == ids_of(organization)
+
+
+def ids_of(organization) -> list[str]:
+    return [event.public_id for event in Event.objects.filter(organization=organization).order_by("pk")]
