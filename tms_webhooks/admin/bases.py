@@ -59,7 +59,7 @@ class BoundedPaginator(_Paginator):
             return found
         upper, step, end = newest, FIRST_STEP, monotonic() + PATIENCE
         while upper >= oldest and len(found) < MOST_ROWS:
-            if monotonic() > end:
+            if upper < newest and monotonic() > end:
                 self.looked_through = newest - upper
                 break
             here = rows.filter(pk__gt=upper - step, pk__lte=upper).values_list("pk", flat=True)

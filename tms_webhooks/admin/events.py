@@ -1,28 +1,31 @@
-"""The outbox, to look at."""
+"""The outbox, to look at: what happened, to whom it was sent, and why to nobody else."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import LogAdmin, event_uid
 from tms_webhooks.admin.log_filters import TypeFilter
-from tms_webhooks.admin.scope import Scoped, allows
+from tms_webhooks.admin.scope import Scoped, allows, organizations
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Event
+from tms_webhooks.delivery.shown import pretty
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox.feed import visible_to
+
+MOST_DELIVERIES = 100
+MOST_WEBHOOKS = 100
 
 
 @admin.register(Event)
 class EventAdmin(Scoped, LogAdmin):
-    """Events, the newest first."""
+    """Events of the organizations that the signed-in person may see, and of their learners elsewhere; the newest first."""
 
     list_display = (
         "type",
@@ -35,44 +38,67 @@ class EventAdmin(Scoped, LogAdmin):
         "problem",
     )
     list_filter = (TypeFilter,)
-    fields = (
-        "type",
-        "version",
-        "public_id",
-        "organization",
-        "subject",
-        "sequence",
-        "actor",
-        "occurred_at",
-        "fanned_out_at",
-        "subscription_id",
-        "deliveries",
-        "error",
-        "payload",
-    )
-    readonly_fields = ("public_id", "subject", "actor", "subscription_id", "deliveries", "payload")
     search_fields = ("uid",)
-    what_can_be_found = _("an event's id, evt_…, or an object, such as enrollment:42")
+    what_can_be_found = _("an event's id, evt_…; an object, such as enrollment:42; or an external id")
     search_help_text = what_can_be_found
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Show the payload only to those who may see it."""
-        may_see = obj is not None and allows(request, Action.VIEW_PAYLOAD, obj.organization_id)
-        return [name for name in self.fields if may_see or name != "payload"]
+    class Media:
+        css = {"all": ("tms_webhooks/life.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """Read the organizations along with the events; in the list, leave the payloads where they are."""
-        rows = super().get_queryset(request).select_related("organization")
+        rows = super(Scoped, self).get_queryset(request).select_related("organization")
         match = request.resolver_match
-        return rows if match is not None and "object_id" in match.kwargs else rows.defer("body")
+        rows = rows if match is not None and "object_id" in match.kwargs else rows.defer("body")
+        allowed = organizations(request, Action.VIEW).order_by().values("pk")
+        strangers = organizations(request, Action.VIEW).model._default_manager.exclude(pk__in=allowed)
+        return rows.filter(visible_to(allowed)) if strangers.exists() else rows
+
+    def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
+        """Return whether the signed-in person may do it in the organization that owns the object, or in the learner's."""
+        if obj is None:
+            return super().may(request, action, obj)
+        homes = (obj.organization_id, obj.learner_organization_id)
+        return any(home is not None and allows(request, action, home) for home in homes)
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find by an event's id, or all of one object."""
+        """Find by an event's id, all of one object, or by an external id."""
         uid = event_uid(term)
         if uid is not None:
             return queryset.filter(uid=uid)
         noun, colon, key = term.partition(":")
-        return queryset.filter(subject_type=noun, subject_id=key) if colon else None
+        found = queryset.filter(subject_type=noun, subject_id=key) if colon else Event.objects.none()
+        if found.exists():
+            return found
+        called = queryset.filter(external_id__gt="", external_id=term)
+        return called if called.exists() else None
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one event, with its deliveries and the webhooks that got none."""
+        if request.method != "GET":
+            raise PermissionDenied
+        event = self.get_object(request, object_id)
+        if event is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        if not self.has_view_permission(request, event):
+            raise PermissionDenied
+        mine = Webhook.objects.filter(organization__in=organizations(request, Action.VIEW).order_by().values("pk"))
+        deliveries = Delivery.objects.filter(event=event, webhook__in=mine).select_related("webhook")
+        shown = list(deliveries.defer("webhook__headers").order_by("pk")[:MOST_DELIVERIES])
+        others = mine.filter(deleted_at__isnull=True).exclude(pk__in=[one.webhook_id for one in shown])
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": event,
+            "event": event,
+            "title": f"{event.type} {event.subject_type}:{event.subject_id}",
+            "deliveries": shown if request.user.has_perm("tms_webhooks.view_delivery") else None,
+            "others": others.order_by("name", "pk")[:MOST_WEBHOOKS] if _sees_webhooks(request) else [],
+            "body": pretty(event.body) if self.may(request, Action.VIEW_PAYLOAD, event) else None,
+        }
+        return TemplateResponse(request, "admin/tms_webhooks/event/page.html", context)
 
     @admin.display(description=_("id"))
     def public_id(self, obj: Event) -> str:
@@ -84,34 +110,11 @@ class EventAdmin(Scoped, LogAdmin):
         """Name what it happened to."""
         return f"{obj.subject_type}:{obj.subject_id}"
 
-    @admin.display(description=_("actor"))
-    def actor(self, obj: Event) -> str:
-        """Name who caused it."""
-        return f"{obj.actor_kind} {obj.actor_id}".strip()
-
-    @admin.display(description=_("for subscription"))
-    def subscription_id(self, obj: Event) -> str:
-        """Show the number alone: the subscription may be gone."""
-        return str(obj.subscription_id or "-")
-
     @admin.display(description=_("error"), boolean=True)
     def problem(self, obj: Event) -> bool | None:
         """Mark those whose payload could not be built."""
         return False if obj.error else None
 
-    @admin.display(description=_("deliveries"))
-    def deliveries(self, obj: Event) -> str:
-        """Lead to the delivery log."""
-        page = reverse(f"{self.admin_site.name}:tms_webhooks_delivery_changelist")
-        return format_html('<a href="{}?{}">{}</a>', page, urlencode({"q": obj.public_id}), _("Log"))
 
-    @admin.display(description=_("payload"))
-    def payload(self, obj: Event) -> str:
-        """Show the body with its lines broken."""
-        if not obj.body:
-            return str(_("It is no longer kept, or could never be built."))
-        try:
-            text = json.dumps(json.loads(obj.body), indent=2, ensure_ascii=False)
-        except ValueError:
-            text = obj.body
-        return format_html("<pre>{}</pre>", text)
+def _sees_webhooks(request: HttpRequest) -> bool:
+    return request.user.has_perm("tms_webhooks.view_webhook")

@@ -116,3 +116,29 @@ def test_a_log_is_read_by_its_key(operator, model):
 
     assert response.context["cl"].queryset.query.order_by[0] == "-pk"
     assert 'class="sortable' not in response.content.decode()
+
+
+def test_a_log_is_looked_through_from_the_newest_back_step_by_step(operator, monkeypatch):
+    monkeypatch.setattr(bases, "FIRST_STEP", 2)
+    monkeypatch.setattr(bases, "LONGEST_STEP", 4)
+    webhook = subscribed()
+    rows = [write_delivery(webhook, now=timezone.now()) for _ in range(20)]
+    Delivery.objects.filter(pk__in=[rows[0].pk, rows[9].pk, rows[19].pk]).update(error_class="timeout")
+
+    response = operator.get(url(Delivery, "changelist"), {"error_class__exact": "timeout"})
+
+    assert list(response.context["cl"].result_list) == [rows[19], rows[9], rows[0]]
+    assert not list(response.context["messages"])
+
+
+def test_who_looks_for_what_is_rare_is_told_how_far_back_was_looked(operator, monkeypatch):
+    monkeypatch.setattr(bases, "FIRST_STEP", 2)
+    monkeypatch.setattr(bases, "PATIENCE", -1.0)
+    webhook = subscribed()
+    for _ in range(3):
+        write_delivery(webhook, now=timezone.now())
+
+    response = operator.get(url(Delivery, "changelist"), {"error_class__exact": "timeout"})
+
+    (told,) = response.context["messages"]
+    assert str(told).startswith("Only the newest 2 were looked through.")

@@ -1,0 +1,112 @@
+"""The page of an event: to whom it was sent, and to whom it may be shown."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.integration.admin.pages import shown_at, url
+from tests.integration.admin.test_delivery_page import NobodySeesPayloads
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.models import Delivery, Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice() -> Client:
+    """Staff of an organization of her own, with every permission."""
+    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    client = Client()
+    client.force_login(user)
+    client.organization = user.organization
+    return client
+
+
+def page(event: Event) -> str:
+    return url(Event, "change", event.pk)
+
+
+def listed(client: Client, **query: object) -> list[Event]:
+    return list(client.get(url(Event, "changelist"), query).context["cl"].result_list)
+
+
+def test_it_shows_to_whom_it_was_sent(operator):
+    webhook = subscribed(name="CRM")
+    delivery = write_delivery(webhook, now=timezone.now(), attempts=2)
+
+    response = operator.get(page(delivery.event))
+
+    assert "CRM Pending 2" in shown_at(operator, page(delivery.event))
+    assert url(Delivery, "change", delivery.pk) in response.content.decode()
+
+
+def test_an_event_that_went_to_nobody_says_so(operator):
+    new, done = write_event(OrganizationFactory()), write_event(OrganizationFactory())
+    Event.objects.filter(pk=done.pk).update(fanned_out_at=timezone.now(), error="no such field")
+
+    assert "It was not given to webhooks yet." in shown_at(operator, page(new))
+    text = shown_at(operator, page(done))
+    assert "It was sent to none of your webhooks." in text
+    assert "Its payload could not be built: no such field" in text
+
+
+def test_it_is_found_by_the_external_id(operator):
+    event = write_event(OrganizationFactory())
+    Event.objects.filter(pk=event.pk).update(external_id="ENR-1")
+    write_event(OrganizationFactory())
+
+    assert listed(operator, q="ENR-1") == [event]
+
+
+def test_an_event_of_our_learners_elsewhere_is_ours_to_see_and_its_deliveries_elsewhere_are_not(alice):
+    theirs = subscribed(name="theirs")
+    delivery = write_delivery(theirs, now=timezone.now())
+    ours = subscribed(name="ours", organization=alice.organization)
+    Delivery.objects.create(event=delivery.event, webhook=ours, due_at=timezone.now(), created_at=timezone.now())
+    assert alice.get(page(delivery.event)).status_code == 302
+    Event.objects.filter(pk=delivery.event_id).update(learner_organization=alice.organization)
+
+    assert listed(alice) == [delivery.event]
+    text = shown_at(alice, page(delivery.event))
+    assert "ours Pending" in text
+    assert "theirs" not in text
+
+
+def test_payloads_are_for_those_whom_the_policy_lets_see_them(operator, settings):
+    event = write_event(OrganizationFactory())
+    assert "Zoë" in shown_at(operator, page(event))
+    settings.TMS_WEBHOOKS = {
+        **settings.TMS_WEBHOOKS,
+        "ACCESS_POLICY": f"{NobodySeesPayloads.__module__}.{NobodySeesPayloads.__name__}",
+    }
+
+    assert "Zoë" not in shown_at(operator, page(event))
+
+
+def test_deliveries_are_for_those_who_may_see_the_log(staff):
+    delivery = write_delivery(subscribed(name="CRM"), now=timezone.now())
+
+    assert "Sent to" not in shown_at(staff("view_event"), page(delivery.event))
+
+
+def test_it_takes_as_many_queries_for_many_deliveries_as_for_few(operator):
+    event = write_delivery(subscribed(), now=timezone.now()).event
+
+    def queries(number: int) -> int:
+        for _ in range(number):
+            now = timezone.now()
+            Delivery.objects.create(event=event, webhook=subscribed(), due_at=now, created_at=now)
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(page(event))
+        return len(captured)
+
+    queries(1)
+
+    assert queries(0) == queries(20) <= 12
