@@ -133,9 +133,7 @@ class SecretPages(Scoped):
             "may_change": self.has_change_permission(request, webhook),
             **context,
         }
-        response = TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", whole)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
+        return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", whole)
 
     def _webhook_at(self, request: HttpRequest, key: int) -> Webhook:
         webhook: Webhook | None = self.get_object(request, str(key))

@@ -75,7 +75,9 @@ class EventRows:
             seen.add(pattern)
         another = str(self.data.get(f"{self.prefix}-{ANOTHER}", ""))
         if another:
-            yield self._row(self._total(), another, again=True)
+            row = self._row(self._total(), another, again=True)
+            row.initial["chosen"] = True
+            yield row
 
     def _total(self) -> int:
         text = str(self.data.get(f"{self.prefix}-{TOTAL}", ""))

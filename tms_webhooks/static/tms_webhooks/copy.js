@@ -6,7 +6,13 @@ for (const button of document.querySelectorAll("[data-tms-copy]")) {
   const text = label.textContent;
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.tmsCopy).textContent);
+    const source = document.getElementById(button.dataset.tmsCopy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch {
+      getSelection().selectAllChildren(source);
+      return;
+    }
     label.textContent = button.dataset.tmsDone;
     setTimeout(() => { label.textContent = text; }, 2000);
   });

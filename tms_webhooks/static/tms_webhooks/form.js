@@ -41,12 +41,14 @@
       if (words.length && !wasOpen.has(group)) wasOpen.set(group, group.open);
       const title = group.querySelector("summary").textContent;
       let here = 0;
+      let chosen = false;
       for (const row of group.querySelectorAll("[data-tms-event]")) {
         row.hidden = !matches(`${title} ${row.querySelector(".tms-choice").textContent}`);
         here += row.hidden ? 0 : 1;
+        chosen ||= isChosen(row);
       }
       group.hidden = here === 0;
-      group.open = words.length ? here > 0 : (wasOpen.get(group) ?? group.open);
+      group.open = words.length ? here > 0 : chosen || (wasOpen.get(group) ?? group.open);
       found += here;
     }
     if (!words.length) wasOpen.clear();

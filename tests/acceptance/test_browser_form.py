@@ -1,0 +1,173 @@
+"""The form of a webhook in a real browser: by mouse, by keyboard, without JavaScript, in every light."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.acceptance.browser import Desk
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.encryption import reveal
+
+ADD = "/admin/tms_webhooks/webhook/add/"
+
+
+def event(name: str, part: str = ".tms-choice input") -> str:
+    """Return the selector of a part of an event's row."""
+    return f"[data-tms-event='{name}'] {part}"
+
+
+@pytest.fixture
+def plain_desk(chromium, world, live_server):
+    """A signed-in operator whose browser runs no script."""
+    desk = Desk(chromium, live_server.url, java_script_enabled=False)
+    desk.sign_in(world.operator.username)
+    yield desk
+    desk.close()
+
+
+def test_what_is_chosen_is_counted_narrowed_and_previewed(desk):
+    page = desk.open(ADD)
+    desk.pictures("form")
+    assert page.inner_text("[data-tms-count]") == "No event chosen"
+
+    page.fill("#tms-event-search", "expir")
+    assert page.locator("[data-tms-group]:visible").count() == 3
+    assert not page.is_visible(event("course_assignment.expiring", ".tms-days"))
+    page.check(event("course_assignment.expiring"))
+    assert page.is_visible(event("course_assignment.expiring", ".tms-days"))
+    page.fill("#tms-event-search", "")
+    page.click("summary:has-text('Voucher')")
+    page.check(event("voucher.redeemed"))
+    assert page.inner_text("[data-tms-count]") == "2 events chosen"
+
+    page.select_option("#id_format", "custom")
+    page.fill("#id_content", '{"left": }')
+    page.evaluate("document.getElementById('id_content').setSelectionRange(9, 9)")
+    page.select_option("#tms-preview-event", "course_assignment.expiring")
+    page.click(".tms-tokens summary")
+    page.click("button:text-is('{data.days_left}')")
+    page.wait_for_function("document.querySelector('.tms-request pre')?.textContent.includes('\"left\": 27.5')")
+    desk.pictures("form-chosen")
+
+
+def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, world):
+    page = desk.open(ADD)
+    page.fill("#id_name", "HR system")
+    page.fill("#id_url", "http://10.0.0.1/hook")
+    page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
+    page.fill("#id_schedule", "soon")
+    page.click("summary:has-text('Course assignment')")
+    page.check(event("course_assignment.expiring"))
+    page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "30")
+    page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "7")
+    desk.save()
+    page.wait_for_selector(".errornote")
+
+    for row in (".field-organization", ".field-url", ".field-schedule", event("course_assignment.expiring", "")):
+        assert page.is_visible(f"{row.strip()} .errorlist")
+    assert page.input_value("#id_headers") == "Authorization=••••"
+    assert page.is_checked(event("course_assignment.expiring"))
+    desk.pictures("form-mistakes")
+
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_url", "https://hr.example.com/hook")
+    page.fill("#id_schedule", "")
+    page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "3")
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+    assert reveal(Webhook.objects.get().headers) == "Authorization=Basic aHVudGVyMg=="
+    assert Subscription.objects.values_list("more_than_days", "less_than_days").get() == (3.0, 7.0)
+
+
+def test_it_can_be_filled_in_by_keyboard_alone(desk):
+    page = desk.open(ADD)
+
+    page.focus("#tms-event-search")
+    page.keyboard.type("class.denied")
+    page.keyboard.press("Enter")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('[data-tms-event]')?.dataset.tmsEvent") == "class.denied":
+            break
+    page.keyboard.press("Space")
+
+    assert page.is_checked(event("class.denied"))
+    assert page.inner_text("[data-tms-count]") == "1 event chosen"
+    # Enter in the search is no click on "Save".
+    assert page.url.endswith(ADD)
+
+
+def test_a_click_too_many_makes_one_webhook(desk, world):
+    page = desk.open(ADD)
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_name", "HR system")
+    page.fill("#id_url", "https://hr.example.com/hook")
+    page.locator("input[name=_save] >> nth=-1").dblclick()
+    page.wait_for_url(re.compile(r"/secret/$"))
+
+    assert Webhook.objects.count() == 1
+    assert page.inner_text("#tms-secret").startswith("whsec_")
+
+
+def test_without_a_script_everything_can_be_done_too(plain_desk, world):
+    page = plain_desk.open(ADD)
+    assert not page.is_visible("#tms-event-search")
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_name", "HR system")
+    page.fill("#id_url", "https://hr.example.com/{data.id}")
+    page.click("summary:has-text('Course assignment')")
+    assert not page.is_visible(event("course_assignment.expiring", ".tms-days"))
+    page.check(event("course_assignment.expiring"))
+    page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
+
+    with plain_desk.context.expect_page() as opened:
+        page.click(".tms-show")
+    opened.value.wait_for_load_state()
+    assert "course_assignment.expiring" in opened.value.inner_text(".tms-request pre")
+    opened.value.close()
+
+    page.click(event("course_assignment.expiring", ".tms-narrow summary"))
+    page.click(event("course_assignment.expiring", ".tms-another"))
+    assert "Nothing is saved yet" in page.inner_text(".errornote ~ .errorlist")
+    page.locator(event("course_assignment.expiring", "[name$=less_than_days]")).nth(1).fill("7")
+    plain_desk.save()
+    assert page.inner_text("#tms-secret").startswith("whsec_")
+    assert sorted(Subscription.objects.values_list("less_than_days", flat=True)) == [7.0, 30.0]
+
+
+def test_the_pages_around_the_form_look_right(desk, world):
+    organization = world.tenants[0].organization
+    webhook = WebhookFactory(organization=organization, name="CRM", events=["class.*", "user.updated"])
+    WebhookFactory(organization=organization, name="Data warehouse", enabled=False, disabled_reason="failing")
+
+    for name, path in {
+        "webhooks": "/admin/tms_webhooks/webhook/",
+        "configuration": f"/admin/tms_webhooks/webhook/{webhook.pk}/change/",
+        "organization": f"/admin/training/organization/{organization.pk}/change/",
+        "reveal": f"/admin/tms_webhooks/webhook/{webhook.pk}/secret/",
+    }.items():
+        desk.open(path)
+        desk.pictures(name)
+
+
+def test_a_strict_content_security_policy_breaks_nothing(desk, world):
+    def with_policy(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": "default-src 'self'"})
+
+    desk.context.route(re.compile(r"/tms_webhooks/"), with_policy)
+    desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
+
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.pk}/change/")
+    page.wait_for_selector(".tms-request")
+    page.fill("#tms-event-search", "voucher")
+    desk.open(f"/admin/tms_webhooks/webhook/{webhook.pk}/secret/")
+    page.click("input[type=submit]")
+    page.click("[data-tms-copy=tms-secret]")
+    # What the policy stops is an error in the console, which the desk does not let pass.
+    page.wait_for_selector("[data-tms-copy=tms-secret]:text-is('Copied')")
+    assert page.evaluate("navigator.clipboard.readText()") == page.inner_text("#tms-secret")

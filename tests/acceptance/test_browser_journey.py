@@ -1,0 +1,102 @@
+"""From the form to a verified request and back: what an administrator does, in a real browser, with a real receiver."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.acceptance.browser import Desk
+from tests.receiver import Answer
+from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.models import Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+LOG = "/admin/tms_webhooks/delivery/"
+
+
+@pytest.fixture
+def deliver():
+    """Send what is due, as a worker does."""
+    return lambda: Drain(fan_out=fan_out).run(until_idle=True)
+
+
+def add_webhook(desk: Desk, organization, url: str) -> str:
+    """Fill in the form; return the secret that the page shows."""
+    page = desk.open("/admin/tms_webhooks/webhook/add/")
+    page.select_option("#id_organization", str(organization.pk))
+    page.fill("#id_name", "HR system")
+    page.fill("#tms-event-search", "class called off")
+    page.get_by_label("Cancelled class.cancelled").check()
+    page.fill("#id_url", url)
+    page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
+    page.fill("#id_max_retries", "0")
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+    desk.pictures("secret")
+    return page.inner_text("#tms-secret")
+
+
+def change_class(desk: Desk, training_class, action: str) -> None:
+    """Choose an action for a class in the training system's own list."""
+    page = desk.open(f"/admin/training/trainingclass/?q={training_class.external_id}")
+    page.check("tr input.action-select")
+    page.select_option("select[name=action]", label=action)
+    page.click("button[name=index], .actions button[type=submit]")
+    page.wait_for_selector(".messagelist .success")
+
+
+def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver):
+    tenant = world.tenants[0]
+    training_class = tenant.classes.training_class
+
+    secret = add_webhook(desk, tenant.organization, receiver.url)
+
+    # A class is cancelled, and the receiver is told.
+    change_class(desk, training_class, "Cancel selected classes")
+    deliver()
+    (request,) = receiver.wait_for(1)
+    request.verify(secret)
+    assert request.headers["authorization"] == "Basic aHVudGVyMg=="
+    assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
+    page = desk.open(LOG)
+    assert "Delivered" in page.inner_text("#result_list")
+    desk.pictures("log-delivered")
+
+    # The receiver breaks.
+    receiver.respond = lambda _request: Answer(status=503, body=b"down for repair")
+    change_class(desk, training_class, "Schedule selected classes")
+    change_class(desk, training_class, "Cancel selected classes")
+    deliver()
+    receiver.wait_for(2)
+    page = desk.open(LOG)
+    assert "Exhausted" in page.inner_text("#result_list tbody tr:first-child")
+    page.click("#result_list tbody tr:first-child th a")
+    page.wait_for_load_state()
+    assert "503" in page.inner_text("#content")
+    desk.pictures("delivery-failed")
+
+    # It is mended, and what it missed is sent again.
+    receiver.respond = None
+    page.click("text=Send it again")
+    page.click("text=Yes, send it again")
+    page.wait_for_selector(".messagelist .success")
+    deliver()
+    again = receiver.wait_for(3)[2]
+    again.verify(secret)
+    assert again.headers["webhook-id"] == receiver.received[1].headers["webhook-id"]
+    assert "Exhausted" not in desk.open(LOG).inner_text("#result_list")
+
+    # A new secret, with the old one beside it.
+    page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")
+    page.click("text=Rotate it…")
+    desk.pictures("rotate")
+    page.click("text=Yes, rotate it")
+    new = page.inner_text("#tms-secret")
+    change_class(desk, training_class, "Schedule selected classes")
+    change_class(desk, training_class, "Cancel selected classes")
+    deliver()
+    last = receiver.wait_for(4)[3]
+    assert new != secret
+    for one in (new, secret):
+        last.verify(one)
