@@ -229,6 +229,8 @@ class Drain:
             while len(self._unwritten) < RESULTS_AT_ONCE and (self._unwritten or self._open):
                 pause = RESULTS_PAUSE if self._unwritten else wait
                 result = self._mailbox.get(timeout=max(0.0, min(pause, until - monotonic())))
+                # Not with each turn alone: a turn may take as long as receivers do.
+                self._senders.grow()
                 if result is None:
                     self._ringing, self._rung = False, True
                     if self._unwritten and monotonic() < until:

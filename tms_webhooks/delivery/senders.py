@@ -6,18 +6,19 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from queue import SimpleQueue
-from time import monotonic, process_time
+from time import monotonic
 
 from tms_webhooks.delivery.lanes import Lanes
+from tms_webhooks.delivery.processor import asked_for
 from tms_webhooks.delivery.send import Result, needs_a_look, send
 from tms_webhooks.net.client import Client
 
 FIRST = 2
-# The share of one processor that this process may use and still start threads: more where they mostly wait.
+# The share of one processor that this process may ask for and still start threads: more where they mostly wait.
 BUSY = 0.75
 BUSY_WAITING = 0.97
 WAITING = 0.005
-MEASURED_OVER = 0.005
+MEASURED_OVER = 0.01
 
 
 class Senders:
@@ -43,12 +44,15 @@ class Senders:
         self._mailbox = mailbox
         self._most = most
         self._threads: list[threading.Thread] = []
-        self._measured_at, self._used = monotonic(), process_time()
+        self._measured_at, self._asked_for = monotonic(), asked_for()
 
     def grow(self) -> None:
-        """Start threads if parcels are waiting for them: at most as many as there are."""
+        """Start threads if parcels are waiting for them: at most as many as there are. Cheap to call often."""
+        few = len(self._threads) < FIRST
+        if len(self._threads) >= self._most or (not few and monotonic() - self._measured_at < MEASURED_OVER):
+            return
         short = self._lanes.short_of_hands
-        if not short or (len(self._threads) >= FIRST and self._is_processor_busy()):
+        if not short or (not few and self._is_processor_busy()):
             return
         wanted = min(short, max(FIRST, len(self._threads)), self._most - len(self._threads))
         for _ in range(wanted):
@@ -59,13 +63,14 @@ class Senders:
             self._threads.append(thread)
 
     def _is_processor_busy(self) -> bool:
-        """Return whether this process has used most of one processor since the last time it was asked."""
+        """Return whether this process has asked for most of one processor since the last time it was looked at."""
         elapsed = monotonic() - self._measured_at
         if elapsed < MEASURED_OVER:
             return True
-        used = process_time() - self._used
-        self._measured_at, self._used = monotonic(), process_time()
-        return used / elapsed > (BUSY if self._lanes.pace < WAITING else BUSY_WAITING)
+        before, self._asked_for = self._asked_for, asked_for()
+        self._measured_at = monotonic()
+        share = (self._asked_for - before) / elapsed
+        return share > (BUSY if self._lanes.pace < WAITING else BUSY_WAITING)
 
     def stop(self) -> None:
         """Let the threads end when they have sent what they are sending."""

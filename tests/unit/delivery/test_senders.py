@@ -44,6 +44,7 @@ def pool(monkeypatch):
         lanes, mailbox = Lanes(), SimpleQueue()
         senders = Senders(lanes=lanes, client=line, clock=lambda: NOW, mailbox=mailbox, most=most)
         monkeypatch.setattr(senders, "_is_processor_busy", lambda: False)
+        monkeypatch.setattr(senders_module, "MEASURED_OVER", 0.0)
         made.append((line, senders))
         return lanes, mailbox, senders
 
@@ -229,8 +230,8 @@ def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
     senders = Senders(lanes=Lanes(), client=Line(), clock=lambda: NOW, mailbox=SimpleQueue(), most=1)
     moments = {"wall": 10.0, "used": 1.0}
     monkeypatch.setattr(senders_module, "monotonic", lambda: moments["wall"])
-    monkeypatch.setattr(senders_module, "process_time", lambda: moments["used"])
-    senders._measured_at, senders._used = 10.0, 1.0
+    monkeypatch.setattr(senders_module, "asked_for", lambda: moments["used"])
+    senders._measured_at, senders._asked_for = 10.0, 1.0
 
     assert senders._is_processor_busy()  # too soon to know
     moments.update(wall=11.0, used=1.5)
@@ -243,12 +244,12 @@ def test_a_busy_processor_has_room_for_threads_that_mostly_wait_for_receivers(mo
     lanes = Lanes()
     senders = Senders(lanes=lanes, client=Line(), clock=lambda: NOW, mailbox=SimpleQueue(), most=1)
     monkeypatch.setattr(senders_module, "monotonic", lambda: 11.0)
-    monkeypatch.setattr(senders_module, "process_time", lambda: 1.9)
-    senders._measured_at, senders._used = 10.0, 1.0
+    monkeypatch.setattr(senders_module, "asked_for", lambda: 1.9)
+    senders._measured_at, senders._asked_for = 10.0, 1.0
     assert senders._is_processor_busy()
 
     lanes.offer([parcel(1)])
     lanes.done(lanes.take(), 0.5)
-    senders._measured_at, senders._used = 10.0, 1.0
+    senders._measured_at, senders._asked_for = 10.0, 1.0
 
     assert not senders._is_processor_busy()
