@@ -47,6 +47,23 @@ def test_a_datagram_wakes_the_drain_of_this_host(folder, listen):
     assert heard.wait(5)
 
 
+def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_lives_is_not(folder, listen):
+    listen(lambda: None)
+    (place,) = folder.iterdir()
+    (alive,) = place.iterdir()
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    dead.bind(str(place / "another-1-1"))
+    dead.close()
+
+    # In another thread, whose socket has another name.
+    thread = threading.Thread(target=listen, args=(lambda: None,))
+    thread.start()
+    thread.join(5)
+
+    assert not (place / "another-1-1").exists()
+    assert alive.exists()
+
+
 def test_nobody_feels_it_where_no_drain_is(folder, listen):
     assert ring_here("default") is False
 

@@ -52,7 +52,7 @@ class Cluster:
     def has_a_drain_at_work(self, tables: Tables) -> bool:
         """Whether one of its drains is in the first half of its time: its successor waits in the database still."""
         self.processes.assert_alive()
-        soon = timezone.now() + timedelta(seconds=chain.GRACE + BUDGET / 2)
+        soon = timezone.now() + chain.GRACE + timedelta(seconds=BUDGET / 2)
         slots = DrainSlot.objects.using(tables.using).filter(held_until__gt=soon).exclude(owner="")
         return any(self.processes.has(int(owner.split(":")[1])) for owner in slots.values_list("owner", flat=True))
 

@@ -19,11 +19,11 @@ from django.db import connections
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.engine import Drain, Tally
 from tms_webhooks.models import DrainSlot
+from tms_webhooks.models.drain import GRACE
 from tms_webhooks.queues import get_queue
 
 HEAD_START = 0.5
-GRACE = 2.0
-PATIENCE = HEAD_START + GRACE + 1.0
+PATIENCE = HEAD_START + GRACE.total_seconds() + 1.0
 LOOK_AGAIN = 0.02
 
 
@@ -75,7 +75,7 @@ def wait_aside(finish: Callable[[], None]) -> None:
 
 def _take(slot: int, owner: str, *, patience: float, clock: Callable[[], datetime]) -> bool:
     waited = 0.0
-    hold = timedelta(seconds=app_settings.DRAIN_BUDGET + GRACE)
+    hold = timedelta(seconds=app_settings.DRAIN_BUDGET) + GRACE
     while not DrainSlot.objects.take(slot, owner=owner, now=clock(), until=clock() + hold):
         if waited >= patience:
             return False

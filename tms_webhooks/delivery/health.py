@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db import router, transaction
 
 from tms_webhooks import signals
-from tms_webhooks.choices import DisabledReason
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
@@ -64,6 +64,22 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
         skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
         logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
         signals.webhook_disabled.tell(Webhook, webhook=webhook, reason=reason, now=now)
+
+
+def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
+    """Disable those of these webhooks whose last deliveries, as many as pause one, were all refused a blocked address.
+
+    Each further event would be lost on it, and ask for the address again; now they are kept for a replay. Once alone
+    is no reason: a name server may be wrong for a moment. Returns the webhooks that were disabled.
+    """
+    disabled = set()
+    for webhook in Webhook.objects.enabled().filter(pk__in=set(webhooks)):
+        finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status=DeliveryStatus.SKIPPED)
+        errors = list(finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER])
+        if len(errors) == app_settings.PAUSE_AFTER and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
+            disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
+            disabled.add(webhook.pk)
+    return disabled
 
 
 def enable(webhook: Webhook, *, now: datetime) -> None:

@@ -13,6 +13,9 @@ from tms_webhooks.models import Webhook
 # How many deliveries of a webhook a worker holds at most, given how many it may send at once.
 Appetite = Callable[[int, int], int]
 
+CLOCKS_DIFFER = 5.0
+"""Seconds that the clocks of two machines may be apart. What lies further ahead was written before a clock was set back."""
+
 LIMITING = (
     "enabled",
     "deleted_at",
@@ -66,7 +69,8 @@ def place_of(webhook: Webhook, now: datetime, *, flying: Flying, appetite: Appet
 def tokens_of(webhook: Webhook, now: datetime) -> float | None:
     """Return how many requests the webhook's rate allows now, or None where it has no rate.
 
-    A second's worth at most, and at least one at a time. Two clocks that differ lose or win no more than that.
+    A second's worth at most, and at least one at a time. Two clocks that differ lose or win no more than that; one that
+    was set back has the count begin anew, or nothing would be sent until it has caught up.
     """
     rate = webhook.rate_limit_per_second
     # What no form lets in, a write past the forms may: such a rate must not stop the others.
@@ -75,4 +79,13 @@ def tokens_of(webhook: Webhook, now: datetime) -> float | None:
     most = max(1.0, rate)
     if webhook.tokens_at is None:
         return most
-    return min(most, webhook.tokens + rate * max(0.0, (now - webhook.tokens_at).total_seconds()))
+    seconds = (now - webhook.tokens_at).total_seconds()
+    return most if seconds < -CLOCKS_DIFFER else min(most, webhook.tokens + rate * max(0.0, seconds))
+
+
+def wait_for_token(webhook: Webhook, now: datetime) -> float:
+    """Return for how many seconds the webhook's rate allows no request; 0 where one may go out now."""
+    tokens = tokens_of(webhook, now)
+    if tokens is None or tokens >= 1.0 or webhook.rate_limit_per_second is None:
+        return 0.0
+    return (1.0 - tokens) / webhook.rate_limit_per_second

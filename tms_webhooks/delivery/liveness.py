@@ -55,7 +55,7 @@ def signs(*, now: datetime) -> Signs:
     """Read the signs of life."""
     # A slot that is let go says until when it was held; one that is held, until when it will be at the latest.
     slots = list(DrainSlot.objects.values_list("owner", "held_until"))
-    held = sum(bool(owner) and until > now for owner, until in slots)
+    held = DrainSlot.objects.held(now).count()
     gone = min(((now - until).total_seconds() for _owner, until in slots), default=None)
     last = DeliveryAttempt.objects.order_by("-started_at").values_list("started_at", flat=True).first()
     return Signs(

@@ -11,9 +11,10 @@ from django.db import router, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
-from tms_webhooks.choices import DelayReason, DeliveryStatus
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import alarm, health, retry
+from tms_webhooks.delivery.limits import wait_for_token
 from tms_webhooks.delivery.log_lines import counted, final_status, line_of
 from tms_webhooks.delivery.parcels import Parcel
 from tms_webhooks.delivery.retry import RetryDecision
@@ -41,9 +42,11 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
         mine = list(ours.values())
         failed = [result for result in mine if not result.outcome.success]
         paused = health.judge(mine, now=now)
-        births = _births(failed)
+        births, throttled = _births(failed), _throttled(failed, now)
         decisions = {
-            result.parcel.delivery_id: _decide(result, births[result.parcel.delivery_id], now, random, paused)
+            result.parcel.delivery_id: _held_back(
+                _decide(result, births[result.parcel.delivery_id], now, random), result.parcel, now, paused, throttled
+            )
             for result in failed
         }
         delivered = [result.parcel.delivery_id for result in mine if result.outcome.success]
@@ -62,8 +65,15 @@ def record(results: Sequence[Result], *, token: str, now: datetime, random: Call
         DeliveryTotal.objects.add(counted(result, decisions.get(result.parcel.delivery_id)) for result in mine)
         given_up = [result for result in failed if decisions[result.parcel.delivery_id] is None]
         disabled = alarm.raise_for([_alarming(result) for result in given_up if not result.parcel.single], now=now)
+        blocked = health.disable_blocked(_blocked(given_up), now=now)
     tell(mine, decisions)
-    return {*paused, *disabled}
+    return {*paused, *disabled, *blocked}
+
+
+def _blocked(results: Sequence[Result]) -> set[int]:
+    """Return the webhooks whose own address is refused; one that an event filled in speaks of that event alone."""
+    of_address = [result for result in results if result.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
+    return {one.parcel.webhook_id for one in of_address if one.parcel.url is None and not one.parcel.single}
 
 
 def _still_held(results: Sequence[Result], *, token: str) -> dict[int, Result]:
@@ -90,14 +100,21 @@ def _births(results: Sequence[Result]) -> dict[int, datetime]:
     return dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
 
 
-def _decide(
-    result: Result, born_at: datetime, now: datetime, random: Callable[[], float], paused: Mapping[int, datetime]
-) -> RetryDecision | None:
-    """Return when to try again; None where the delivery is finished. A pause of its webhook holds it back longer."""
+def _throttled(results: Sequence[Result], now: datetime) -> dict[int, float]:
+    """Return for how many seconds the rates of webhooks allow no request, where they have one."""
+    if not results:
+        return {}
+    limited = Webhook.objects.filter(rate_limit_per_second__isnull=False)
+    chosen = limited.filter(pk__in={result.parcel.webhook_id for result in results})
+    return {one.pk: wait_for_token(one, now) for one in chosen.only("rate_limit_per_second", "tokens", "tokens_at")}
+
+
+def _decide(result: Result, born_at: datetime, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
+    """Return when to try again; None where the delivery is finished."""
     parcel = result.parcel
     if result.outcome.permanent or parcel.single:
         return None
-    decision = retry.decide(
+    return retry.decide(
         attempts=parcel.charged + 1,
         schedule=_schedule(parcel),
         max_retries=parcel.route.max_retries,
@@ -110,10 +127,23 @@ def _decide(
         timeout_penalty=app_settings.TIMEOUT_PENALTY,
         retry_after_limit=app_settings.RETRY_AFTER_LIMIT,
     )
-    pause = paused.get(parcel.webhook_id)
-    if decision is None or pause is None or decision.delay >= (pause - now).total_seconds():
-        return decision
-    return RetryDecision((pause - now).total_seconds(), DelayReason.BREAKER, charged=decision.charged)
+
+
+def _held_back(
+    decision: RetryDecision | None,
+    parcel: Parcel,
+    now: datetime,
+    paused: Mapping[int, datetime],
+    throttled: Mapping[int, float],
+) -> RetryDecision | None:
+    """Have the next attempt wait for as long as the webhook is paused, or its rate allows none."""
+    if decision is None:
+        return None
+    waits = [(throttled.get(parcel.webhook_id, 0.0), DelayReason.THROTTLE)]
+    if parcel.webhook_id in paused:
+        waits.append(((paused[parcel.webhook_id] - now).total_seconds(), DelayReason.BREAKER))
+    longest, reason = max(waits)
+    return decision if decision.delay >= longest else RetryDecision(longest, reason, charged=decision.charged)
 
 
 def _schedule(parcel: Parcel) -> tuple[float, ...]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.conf import app_settings
+
+GRACE = timedelta(seconds=2)
+"""For how long a drain holds its slot beyond its budget."""
+
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""How far the clocks of two machines may be apart."""
 
 
 class DrainSlotManager(models.Manager["DrainSlot"]):
@@ -15,9 +23,10 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
     def take(self, number: int, *, owner: str, now: datetime, until: datetime) -> bool:
         """Take slot ``number`` until ``until`` unless another drain holds it; return whether it is ours.
 
-        A drain that was killed never releases its slot: it falls free when its time is over.
+        A drain that was killed never releases its slot: it falls free when its time is over. Nobody holds one for longer
+        than this one asks for: what lies further ahead was written before a clock was set back, and holds nothing.
         """
-        free = Q(owner="") | Q(held_until__lte=now) | Q(owner=owner)
+        free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=until + CLOCKS_DIFFER) | Q(owner=owner)
         if self.filter(free, number=number).update(owner=owner, held_until=until):
             return True
         if self.filter(number=number).exists():
@@ -29,9 +38,14 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
         """Give the slot back, if it is still ours."""
         self.filter(number=number, owner=owner).update(owner="", held_until=now)
 
+    def held(self, now: datetime) -> models.QuerySet[DrainSlot]:
+        """Return the slots in which drains are at work."""
+        ahead = now + timedelta(seconds=app_settings.DRAIN_BUDGET) + GRACE + CLOCKS_DIFFER
+        return self.filter(held_until__gt=now, held_until__lte=ahead).exclude(owner="")
+
     def held_until(self, now: datetime, *, number: int | None = None) -> datetime | None:
         """Return until when a drain is at work, in this slot or in any; None where none is."""
-        slots = self.filter(held_until__gt=now).exclude(owner="")
+        slots = self.held(now)
         slots = slots if number is None else slots.filter(number=number)
         return slots.order_by("-held_until").values_list("held_until", flat=True).first()
 

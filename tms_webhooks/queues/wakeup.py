@@ -142,6 +142,7 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
     directory = _directory()
     if directory is None:
         return None, None
+    _tidy(directory)
     path = directory / f"{_key(alias)}-{os.getpid()}-{threading.get_ident() % 100_000}"
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -152,6 +153,18 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
         return None, None
     listener.settimeout(LISTEN_PATIENCE)
     return listener, path
+
+
+def _tidy(directory: Path) -> None:
+    """Remove what killed processes left behind, of whatever database: nobody may ever ring for theirs again."""
+    for path in directory.iterdir():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as visitor:
+            try:
+                visitor.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue
 
 
 def _directory() -> Path | None:

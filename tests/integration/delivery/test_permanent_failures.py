@@ -7,8 +7,8 @@ from cryptography.fernet import Fernet
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event, write_events
-from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DeliveryStatus, ErrorClass
+from tests.integration.delivery.wire import answer, broken
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.models import Delivery, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
@@ -36,6 +36,49 @@ def test_a_blocked_address_fails_for_good_and_gets_no_request(settings, receiver
 
     assert receiver.received == []
     assert_failed(webhook, ErrorClass.BLOCKED_ADDRESS, now=clock.now)
+
+
+def test_a_webhook_whose_address_is_blocked_time_after_time_is_disabled_and_misses_nothing(run, wire, clock):
+    webhook = subscribed()
+    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
+    for _ in range(3):
+        write_event(webhook.organization)
+        run()
+    webhook.refresh_from_db()
+    assert webhook.enabled
+
+    write_event(webhook.organization)
+    run()
+    write_event(webhook.organization)
+    run()
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.BLOCKED_TARGET)
+    assert (webhook.failures, webhook.disabled_at) == (0, clock.now)
+    assert list(webhook.deliveries.order_by("pk").values_list("status", flat=True)) == ["failed"] * 4 + ["skipped"]
+
+
+def test_a_blocked_address_between_successes_disables_nothing(run, wire):
+    webhook = subscribed()
+    wire.answers = [broken(ErrorClass.BLOCKED_ADDRESS)] * 3 + [answer()]
+    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
+    for _ in range(7):
+        write_event(webhook.organization)
+        run()
+
+    webhook.refresh_from_db()
+    assert webhook.enabled
+
+
+def test_addresses_that_events_fill_in_say_nothing_of_the_webhook(run, wire):
+    webhook = subscribed("/{type}")
+    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
+    write_events(webhook.organization, 6)
+
+    run()
+
+    webhook.refresh_from_db()
+    assert webhook.enabled
 
 
 @pytest.mark.parametrize("url", ["ftp://receiver.example.com/", "https://user:pass@receiver.example.com/", "nonsense"])

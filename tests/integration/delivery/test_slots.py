@@ -90,3 +90,20 @@ def test_giving_back_what_was_never_taken_does_nothing(clock):
     DrainSlot.objects.release(1, owner="alice", now=clock.now)
 
     assert not DrainSlot.objects.exists()
+
+
+def test_a_slot_that_seems_held_because_the_clock_was_set_back_is_free(clock):
+    take(clock, "alice")
+    clock.advance(hours=-3)
+
+    assert DrainSlot.objects.held_until(clock.now) is None
+    assert take(clock, "bob")
+    assert DrainSlot.objects.held_until(clock.now) == clock.now + HOLD
+
+
+def test_a_machine_whose_clock_is_a_little_behind_leaves_a_slot_alone(clock):
+    take(clock, "alice")
+    clock.advance(seconds=-4)
+
+    assert DrainSlot.objects.held_until(clock.now) is not None
+    assert not take(clock, "bob")

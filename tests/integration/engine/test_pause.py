@@ -105,7 +105,7 @@ def test_whatever_a_receiver_fails_with_counts(wire, worker, backlog, clock, fai
 def test_a_fault_of_our_own_counts_for_nothing(wire, worker, backlog):
     webhook = subscribed()
     backlog(webhook, 20)
-    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
+    wire.otherwise = broken(ErrorClass.BODY_TOO_LARGE)
 
     for _ in range(20):
         worker("alice").work(room=1)

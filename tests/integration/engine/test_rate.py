@@ -13,7 +13,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import DelayReason, DeliveryStatus, Lane
 from tms_webhooks.models import Delivery, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +101,49 @@ def test_retries_count_for_the_rate_too(limited, worker, clock, wire):
         clock.advance(seconds=1)
 
     assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 3
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up(limited, worker, clock):
+    limited(1, number=3)
+    assert len(worker("alice").work()) == 1
+    clock.advance(hours=-2)
+    Delivery.objects.open().update(due_at=clock.now)
+
+    assert len(worker("alice").work()) == 1
+    # And from then on it is counted as ever.
+    assert worker("alice").work() == []
+    clock.advance(seconds=1)
+    assert len(worker("alice").work()) == 1
+
+
+def test_a_clock_that_is_a_little_behind_wins_nothing(limited, worker, clock):
+    limited(1, number=3)
+    assert len(worker("alice").work()) == 1
+    clock.advance(seconds=-4)
+    Delivery.objects.open().update(due_at=clock.now)
+
+    assert worker("alice").work() == []
+
+
+def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, worker, clock, wire):
+    webhook = limited(0.01, number=1, schedule=[5, 5])
+    wire.otherwise = answer(500)
+
+    worker("alice").work()
+
+    delivery = webhook.deliveries.get()
+    attempt = delivery.attempt_log.get()
+    assert (attempt.next_delay, attempt.delay_reason, attempt.charged) == (100, DelayReason.THROTTLE, True)
+    assert delivery.due_at == clock.now + timedelta(seconds=100)
+
+
+def test_a_retry_that_comes_later_anyway_is_the_schedules(limited, worker, wire):
+    webhook = limited(1, number=1, schedule=[5])
+    wire.otherwise = answer(500)
+
+    worker("alice").work()
+
+    assert webhook.deliveries.get().attempt_log.get().delay_reason == DelayReason.SCHEDULE
 
 
 def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, worker, clock):
