@@ -23,11 +23,10 @@ from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
 from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.base import Periodic
+from tms_webhooks.queues.periodic import periodic_jobs
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
-PRUNE_MINUTES = 60
 JOBS_SECONDS = 20.0
 PUBLISH_SECONDS = 10.0
 
@@ -131,12 +130,4 @@ def watch_workers() -> None:
 
 def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Ask the queue to run the tasks regularly. Connected to ``post_migrate``, so that no further step is needed."""
-    get_queue().every(
-        (
-            Periodic("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
-            Periodic("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
-            Periodic("tms_webhooks expiry", SCAN, int(app_settings.EXPIRY_MINUTES)),
-            Periodic("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
-        ),
-        using=using,
-    )
+    get_queue().every(periodic_jobs(), using=using)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
@@ -16,7 +17,10 @@ from django.db import close_old_connections
 from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.management.timer import ticking
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.periodic import periodic_jobs
 
 CONNECTIONS_CHECKED_EVERY = 60.0
 
@@ -29,7 +33,8 @@ class Command(BaseCommand):
         "finished and written down, and the rest is given back. A second signal ends it at once; what it held comes due "
         "when its leases run out. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts: run as many as you "
         "like, on any number of machines, also beside django-q2. Without django-q2, name "
-        "tms_webhooks.queues.immediate.SilentQueue in TMS_WEBHOOKS['QUEUE'], or tasks pile up that nobody takes."
+        "tms_webhooks.queues.immediate.SilentQueue in TMS_WEBHOOKS['QUEUE'], or tasks pile up that nobody takes: the drain "
+        "then also does what a queue would do regularly, which is jobs, expiry scans, pruning and the sweep."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,12 +42,21 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=number_of_seconds, help="end after so many seconds")
         parser.add_argument("--until-idle", action="store_true", help="end as soon as nothing is due")
         parser.add_argument(
+            "--timer",
+            action=BooleanOptionalAction,
+            help="do what a queue would do regularly, or don't; by default where the queue keeps no drains, and never "
+            "with --until-idle",
+        )
+        parser.add_argument(
             "--json", action="store_true", dest="as_json", help="print what was done as one JSON object"
         )
 
-    def handle(self, *, seconds: float | None, until_idle: bool, as_json: bool, **_options: Any) -> None:
+    def handle(
+        self, *, seconds: float | None, until_idle: bool, timer: bool | None, as_json: bool, **_options: Any
+    ) -> None:
         """Drain, and say what was done."""
-        with stop_on_signal() as stop:
+        ticks = not until_idle and (not get_queue().keeps_drains if timer is None else timer)
+        with stop_on_signal() as stop, ticking(periodic_jobs()) if ticks else nullcontext():
             drain = Drain(fan_out=on_fresh_connections(fan_out))
             tally = drain.run(seconds=seconds, stop=stop, until_idle=until_idle)
         if as_json:
