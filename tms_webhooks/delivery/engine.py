@@ -129,8 +129,7 @@ class Drain:
     ) -> None:
         while (end is None or monotonic() < end) and not (stop and stop.is_set()):
             open_before = self._open
-            busy = self._turn()
-            if busy or open_before or self._rung:
+            if self._turn() or open_before or self._rung:
                 continue
             if until_idle:
                 break
@@ -229,8 +228,7 @@ class Drain:
             while len(self._unwritten) < RESULTS_AT_ONCE and (self._unwritten or self._open):
                 pause = RESULTS_PAUSE if self._unwritten else wait
                 result = self._mailbox.get(timeout=max(0.0, min(pause, until - monotonic())))
-                # Not with each turn alone: a turn may take as long as receivers do.
-                self._senders.grow()
+                self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
                 if result is None:
                     self._ringing, self._rung = False, True
                     if self._unwritten and monotonic() < until:
