@@ -29,6 +29,7 @@ from tms_webhooks.choices.webhooks import (
     PayloadDetail,
     PayloadFormat,
     Verb,
+    Verdict,
 )
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "PayloadFormat",
     "TotalSpan",
     "Verb",
+    "Verdict",
 ]

@@ -28,6 +28,17 @@ class Audience(models.TextChoices):
     """Either."""
 
 
+class Verdict(models.TextChoices):
+    """Whether a webhook gets an event, as far as one question of it says."""
+
+    YES = "yes", _("Yes")
+    """It does."""
+    NO = "no", _("No")
+    """It doesn't."""
+    HELD = "held", _("Held back")
+    """It is kept for it as a skipped delivery, and not sent by itself."""
+
+
 class Verb(models.TextChoices):
     """The HTTP method of a webhook's requests."""
 

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 from django.db.models import Q
 
+from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.models import tree
+from tms_webhooks.models.statements import database, filled, read
 
 
 class Home(NamedTuple):
@@ -111,3 +113,28 @@ WITH RECURSIVE line (event_id, way, above) AS (
 FROM_BELOW = f"""line JOIN {{event}} e ON e.id = line.event_id
 JOIN {{webhook}} w ON w.organization_id = line.above AND w.include_children
     AND w.audience <> CASE line.way WHEN 0 THEN '{OWNER.closed_to.value}' ELSE '{LEARNER.closed_to.value}' END"""
+
+
+LONGEST_KEY = 18
+
+
+def ways_of(ids: str, *, way: Way | None) -> dict[str, str]:
+    """Return the parts of a statement that lead from events, by their keys, to webhooks; None is the way from below."""
+    return {
+        "lines": filled(LINES, ids=ids, **tree.names(database().alias)) if way is None else "",
+        "reached": filled(FROM_BELOW if way is None else BY[way]),
+    }
+
+
+def reaches(event_id: int, webhook_id: int) -> bool:
+    """Return whether an event comes to a webhook, by any way."""
+    from_below: list[Way | None] = [None] if tree.parent_column() is not None else []
+    sql = "{lines} SELECT 1 FROM {reached} WHERE e.id = %s AND w.id = %s"
+    return any(read(sql, [event_id, webhook_id], **ways_of(str(event_id), way=way)) for way in (*WAYS, *from_below))
+
+
+def spoken_of(event_type: str, subject_id: str) -> int:
+    """Return the key of the webhook that an event speaks of, which is told nothing of it; 0 where it speaks of none."""
+    # A host may tell of webhooks of its own, which may have other keys than ours.
+    is_key = subject_id.isdecimal() and len(subject_id) <= LONGEST_KEY
+    return int(subject_id) if is_key and event_names.is_operational(event_type) else 0

@@ -16,9 +16,9 @@ from django.db.models.constants import OnConflict
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience, DeliveryStatus, Lane
-from tms_webhooks.models.audience import BY, FROM_BELOW, LEARNER, LINES, OWNER, Way
+from tms_webhooks.models.audience import LEARNER, OWNER, Way, ways_of
 from tms_webhooks.models.statements import database, filled, moment, numbers, read, write
-from tms_webhooks.models.tree import names, parent_column
+from tms_webhooks.models.tree import parent_column
 from tms_webhooks.routing import narrowed
 
 # What webhooks want beyond the plain: a first attempt that is held back, or events of others than their organization.
@@ -147,8 +147,7 @@ def _reaching(ids: Iterable[int], way: Way | None) -> dict[str, str]:
         "ids": keys,
         # Those that are locked are known not to be.
         "still": "" if database().features.has_select_for_update else "AND e.fanned_out_at IS NULL",
-        "lines": filled(LINES, ids=keys, **names(database().alias)) if way is None else "",
-        "reached": filled(FROM_BELOW if way is None else BY[way]),
+        **ways_of(keys, way=way),
     }
 
 

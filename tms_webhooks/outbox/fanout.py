@@ -8,16 +8,16 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 
-from tms_webhooks import catalogue, event_names
+from tms_webhooks import catalogue
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
+from tms_webhooks.models.audience import spoken_of
 from tms_webhooks.models.statements import database, for_update, moment, numbers, read, write
 from tms_webhooks.models.writer import brief_write
 from tms_webhooks.outbox.addressees import Group, Plan
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 200
-LONGEST_KEY = 18
 
 WATCH_PAUSE = 10.0
 
@@ -48,7 +48,7 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
         groups: dict[Group, list[int]] = defaultdict(list)
         for pk, event_type, subject_id in found:
             if pk in ours:
-                groups[Group(event_type, spoken_of=_spoken_of(event_type, subject_id))].append(pk)
+                groups[Group(event_type, spoken_of=spoken_of(event_type, subject_id))].append(pk)
         plan.carry_out(groups, now=now)
         done = write(FANNED_OUT, [moment(now)], ids=numbers(ours), by_key=_by_key())
     _watch_schemas(groups)
@@ -65,12 +65,6 @@ def _locked(ids: Collection[int]) -> Collection[int]:
 
 def _by_key() -> str:
     return "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
-
-
-def _spoken_of(event_type: str, subject_id: str) -> int:
-    # A host may tell of webhooks of its own, which may have other keys than ours.
-    is_key = subject_id.isdecimal() and len(subject_id) <= LONGEST_KEY
-    return int(subject_id) if is_key and event_names.is_operational(event_type) else 0
 
 
 def _watch_schemas(groups: Mapping[Group, Sequence[int]]) -> None:

@@ -12,7 +12,7 @@ from tms_webhooks import event_names
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, Occasion
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.keys import among
-from tms_webhooks.routing.checks import checks_of, occasion_of
+from tms_webhooks.routing.checks import Check, checks_of, occasion_of
 
 # Of an event, what filters look at and what tells whether it is the first.
 LOOKED_AT = (
@@ -94,18 +94,25 @@ def wanted_of(webhook: Webhook, event_ids: Collection[int], *, firsts: Firsts | 
 
 def asks_for(subscription: Subscription, event: Event) -> bool:
     """Return whether a subscription asks for events of this type, and the event is not made for another one."""
-    return event.subscription_id in (None, subscription.pk) and subscription.event_type in event_names.patterns_for(
-        event.type
-    )
+    return event.subscription_id in (None, subscription.pk) and is_of_type(subscription, event)
+
+
+def is_of_type(subscription: Subscription, event: Event) -> bool:
+    """Return whether a subscription names the type of an event."""
+    return subscription.event_type in event_names.patterns_for(event.type)
 
 
 def meets(subscription: Subscription, event: Event, occasion: Occasion) -> bool:
     """Return whether an event meets the filters and the condition of a subscription, all but the first occurrence."""
+    return all(holds(check, subscription, event, occasion) for check in checks_of(subscription, event.type))
+
+
+def holds(check: Check, subscription: Subscription, event: Event, occasion: Occasion) -> bool:
+    """Return what a check says of an event: no, where it fails. It must hold up neither the others nor the fan-out."""
     try:
-        return all(check.holds(occasion) for check in checks_of(subscription, event.type))
+        return check.holds(occasion)
     except Exception:
-        # A filter that fails must hold up neither the others nor the fan-out.
-        logger.exception("Subscription %s could not be asked about event %s.", subscription.pk, event.pk)
+        logger.exception("Subscription %s could not ask about event %s: %s.", subscription.pk, event.pk, check.name)
         return False
 
 

@@ -1,0 +1,211 @@
+"""`explain` says clause by clause why an event goes to a webhook or doesn't; a dry run, which events would have gone."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone, translation
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.rows import body_of, subscribed, write_event
+from tms_webhooks.choices import DeliveryStatus, Verdict
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.routing.dry_run import dry_run
+from tms_webhooks.routing.explain import explain
+
+pytestmark = pytest.mark.django_db
+
+
+def enrolled(webhook: Webhook, **values) -> Event:
+    return write_event(webhook.organization, "enrollment.enrolled", **values)
+
+
+def said(webhook: Webhook, event: Event) -> dict[str, tuple[str, str]]:
+    """Return verdict and sentence by the names of the clauses; of several with a name the last."""
+    clauses = explain(webhook, event).clauses
+    assert all(clause.sentence.endswith(".") for clause in clauses)
+    return {clause.name: (clause.verdict, clause.sentence) for clause in clauses}
+
+
+def test_an_event_that_goes_out_has_only_reasons_for_it():
+    webhook = subscribed(events=["enrollment.*"])
+
+    explanation = explain(webhook, enrolled(webhook))
+
+    assert (explanation.verdict, explanation.delivery) == (Verdict.YES, None)
+    assert [(clause.name, clause.verdict, clause.sentence) for clause in explanation.clauses] == [
+        ("audience", "yes", "The webhook is for events of what the organization owns: this is one."),
+        ("enabled", "yes", "The webhook is enabled."),
+        ("event_type", "yes", "enrollment.* asks for such events."),
+    ]
+    assert explanation.clauses[-1].subscription_id == webhook.subscriptions.get().pk
+
+
+def test_a_disabled_webhook_holds_it_back():
+    webhook = subscribed(enabled=False)
+
+    explanation = explain(webhook, enrolled(webhook))
+
+    assert explanation.verdict == Verdict.HELD
+    assert said(webhook, enrolled(webhook))["enabled"][1].startswith("The webhook is disabled; its events are kept")
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "words"),
+    [
+        ({"deleted_at": timezone.now()}, "deleted", "The webhook was deleted."),
+        ({"audience": "learner"}, "audience", "events of the organization's own learners: this is none."),
+        ({"events": ["class.*"]}, "event_type", "class.* is about other events."),
+        ({"events": []}, "subscription", "The webhook subscribes to nothing."),
+    ],
+)
+def test_each_reason_against_it_has_its_sentence(values, name, words):
+    webhook = subscribed(**values)
+    event = enrolled(webhook)
+
+    assert explain(webhook, event).verdict == Verdict.NO
+    assert said(webhook, event)[name][0] == Verdict.NO
+    assert words in said(webhook, event)[name][1]
+
+
+def test_filters_and_conditions_are_told_part_by_part_and_without_the_values_of_the_event():
+    webhook = subscribed(events=[])
+    Subscription.objects.create(
+        webhook=webhook,
+        event_type="enrollment.*",
+        filters={"course": [301, 302], "status_to": ["Cancel"]},
+        condition={"data.user.first_name": "Bob", "data.retake": False},
+    )
+
+    explanation = explain(webhook, enrolled(webhook))
+
+    assert sorted((clause.name, clause.verdict, clause.sentence) for clause in explanation.clauses[3:]) == [
+        ("condition", "no", "Not met: data.user.first_name is Bob."),
+        ("condition", "yes", "Met: data.retake is false."),
+        ("filters.course", "yes", "Met: course is 301 or 302."),
+        ("filters.status_to", "no", "Not met: status_to is Cancel."),
+    ]
+    assert explanation.verdict == Verdict.NO
+    assert "Alice" not in repr(explanation.clauses)
+
+
+def test_one_subscription_that_wants_it_is_enough():
+    webhook = subscribed(events=["class.*", "enrollment.enrolled"])
+    Subscription.objects.create(webhook=webhook, event_type="*", filters={"course": [0]})
+
+    assert explain(webhook, enrolled(webhook)).verdict == Verdict.YES
+
+
+def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_another_window():
+    webhook = subscribed(events=["webhook.*", "course_assignment.expiring", "*"])
+    own, another = webhook.subscriptions.filter(event_type__in=["course_assignment.expiring", "*"])
+    about = write_event(webhook.organization, "webhook.recovered")
+    about.subject_id = str(webhook.pk)
+    about.save()
+    unbuilt = enrolled(webhook)
+    unbuilt.error = "ValueError"
+    windowed = write_event(webhook.organization, "course_assignment.expiring", subscription=own)
+
+    assert said(webhook, about)["itself"][0] == Verdict.NO
+    assert said(webhook, unbuilt)["payload"][0] == Verdict.NO
+    clauses = explain(webhook, windowed).clauses
+    windows = {clause.subscription_id: clause for clause in clauses if clause.name == "window"}
+    assert windows[own.pk].sentence == "It came into the window of more than 0 and less than 30 days."
+    assert windows[another.pk].verdict == Verdict.NO
+
+
+def test_a_webhook_that_came_later_is_told_what_to_do(clock):
+    organization = OrganizationFactory()
+    event = write_event(organization, "enrollment.enrolled")
+    fan_out(timezone.now())
+
+    webhook = subscribed(organization=organization)
+
+    assert explain(webhook, event.__class__.objects.get()).verdict == Verdict.NO
+    assert "a replay of what was missed sends it" in said(webhook, Event.objects.get())["created"][1]
+
+
+def test_the_first_of_its_kind_and_those_after_it(clock):
+    webhook = subscribed(events=[])
+    Subscription.objects.create(webhook=webhook, event_type="*", filters={"first_occurrence": True})
+    first, second = enrolled(webhook), enrolled(webhook)
+    second.subject_id, second.sequence = first.subject_id, 2
+    second.save()
+
+    assert said(webhook, first)["filters.first_occurrence"][0] == Verdict.YES
+    fan_out(timezone.now())
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert said(webhook, first)["filters.first_occurrence"][0] == Verdict.YES
+    assert said(webhook, second)["filters.first_occurrence"] == (
+        Verdict.NO,
+        "The first of its type for this object was an earlier one.",
+    )
+
+
+def test_what_became_of_it_is_told_beside_what_is_asked_today():
+    webhook = subscribed(events=["enrollment.*"])
+    event = enrolled(webhook)
+    fan_out(timezone.now())
+    webhook.subscriptions.all().delete()
+
+    explanation = explain(webhook, Event.objects.get())
+
+    assert (explanation.verdict, explanation.delivery.status) == (Verdict.NO, DeliveryStatus.PENDING)
+    assert explanation.delivery.event == event
+
+
+def test_a_condition_that_can_not_be_read_says_why():
+    webhook = subscribed(events=[])
+    Subscription.objects.create(webhook=webhook, event_type="*", condition={"data.grad": 1})
+
+    assert "data.grad is no place in these events" in said(webhook, enrolled(webhook))["condition"][1]
+
+
+def test_sentences_are_made_in_the_language_of_the_reader():
+    webhook = subscribed()
+
+    with translation.override("de"):
+        assert explain(webhook, enrolled(webhook)).clauses[0].sentence
+
+
+# Dry runs
+
+
+def test_a_dry_run_finds_what_a_new_subscription_would_have_got():
+    webhook = subscribed(events=[])
+    wanted = [enrolled(webhook), write_event(webhook.organization, "enrollment.cancelled")]
+    write_event(webhook.organization, "class.cancelled")
+    write_event(OrganizationFactory(), "enrollment.enrolled")
+    enrolled(webhook, body="")
+    enrolled(webhook, body=body_of("enrollment.enrolled").replace('"id":301', '"id":302'))
+    subscription = Subscription(webhook=webhook, event_type="enrollment.*", filters={"course": [301]})
+
+    found = dry_run(subscription)
+
+    assert (found.looked_at, list(found.events)) == (3, wanted[::-1])
+    assert not Delivery.objects.exists()
+    assert subscription.pk is None
+
+
+def test_a_dry_run_looks_at_the_latest_and_knows_the_first_of_them():
+    webhook = subscribed(events=[])
+    events = [enrolled(webhook) for _number in range(5)]
+    for number, event in enumerate(events, start=1):
+        Event.objects.filter(pk=event.pk).update(subject_id="7", sequence=number)
+    subscription = Subscription(webhook=webhook, event_type="*", filters={"first_occurrence": True})
+
+    assert [event.pk for event in dry_run(subscription, latest=3).events] == [events[2].pk]
+    assert not FirstOccurrence.objects.exists()
+
+
+def test_a_dry_run_refuses_what_saving_would_refuse_and_numbers_without_sense():
+    webhook = subscribed(events=[])
+
+    with pytest.raises(ValidationError, match="course"):
+        dry_run(Subscription(webhook=webhook, event_type="user.*", filters={"course": [301]}))
+    for latest in (0, 5001):
+        with pytest.raises(ValueError, match="choose from 1 to 5000"):
+            dry_run(Subscription(webhook=webhook, event_type="user.*"), latest=latest)
