@@ -39,7 +39,7 @@ class AccessPolicy:
         return _organizations().none()
 
     def caller(self, request: Any) -> Actor:
-        """Return who is calling, for the audit log and to tell callers apart. Here: the user."""
+        """Return who is calling, for the audit log and to tell callers apart by their ids. Here: the user."""
         return actor_of(request)
 
     def allows(self, request: Any, action: Action, organization: Any) -> bool:

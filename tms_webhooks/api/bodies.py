@@ -17,6 +17,7 @@ from tms_webhooks.api.problems import BodyTooLarge, Fault, MalformedBody, escape
 from tms_webhooks.conf import app_settings
 
 MEDIA_TYPE = "application/json"
+DEEPEST = 32
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -40,7 +41,7 @@ class StrictJSONParser(BaseParser):
             raise MalformedBody(f"The body is not JSON: {_reason(error)}.") from None
         if not isinstance(data, dict):
             raise MalformedBody("The body is JSON, and not an object; send one, such as {}.")
-        _refuse_unstorable(data, "")
+        _refuse_unstorable(data, "", depth=0)
         return data
 
 
@@ -75,14 +76,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise MalformedBody(f"The body is not JSON: {name} is no number there.")
 
 
-def _refuse_unstorable(value: Any, pointer: str) -> None:
+def _refuse_unstorable(value: Any, pointer: str, *, depth: int) -> None:
+    if depth > DEEPEST:
+        raise MalformedBody("The body is not JSON that can be kept: it is nested too deep.")
     if isinstance(value, dict):
         for key, inner in value.items():
-            _refuse_unstorable(key, pointer)
-            _refuse_unstorable(inner, f"{pointer}/{escaped(key)}")
+            _refuse_unstorable(key, pointer, depth=depth)
+            _refuse_unstorable(inner, f"{pointer}/{escaped(key)}", depth=depth + 1)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            _refuse_unstorable(inner, f"{pointer}/{index}")
+            _refuse_unstorable(inner, f"{pointer}/{index}", depth=depth + 1)
     elif isinstance(value, float) and math.isinf(value):
         raise _unstorable(pointer, "a number that is too large")
     elif isinstance(value, str) and _UNSTORABLE.search(value):

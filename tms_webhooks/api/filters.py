@@ -60,7 +60,7 @@ def refuse_unknown_parameters(request: Any, view: Any) -> None:
 def unknown_name(name: str, known: Iterable[str], *, what: str) -> str:
     """Say that there is no field or parameter of this name, and which ones there are."""
     names = sorted(known)
-    nearest = did_you_mean(difflib.get_close_matches(name, names))
+    nearest = did_you_mean(difflib.get_close_matches(name[:80], names))
     there_are = f" There are {', '.join(names)}." if names and not nearest else ""
     return f"There is no {what} {name[:80]!r} here.{nearest or there_are}"
 

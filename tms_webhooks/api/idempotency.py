@@ -18,7 +18,7 @@ from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-KEPT_HEADERS = ("Location", "ETag")
+KEPT_HEADERS = ("Location", "ETag", "Cache-Control")
 NEXT_TRY = 1
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -32,8 +32,8 @@ class AnsweredBefore(Exception):
         self.response = response
 
 
-def claim(request: Any, caller: Actor, *, now: datetime) -> IdempotentRequest | None:
-    """Take the key of a request; None where it has none.
+def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> IdempotentRequest | None:
+    """Take the key of a request; None where it has none. ``scope`` tells callers apart.
 
     Raises `AnsweredBefore` for a request that was done, `RequestInProgress` for one that is under way, and
     `IdempotencyKeyReused` for a key that came with another one. Keys of different callers have nothing to do with each other.
@@ -44,7 +44,11 @@ def claim(request: Any, caller: Actor, *, now: datetime) -> IdempotentRequest | 
     if not _KEY.fullmatch(key):
         fault = Fault("header", HEADER, "invalid", "Give 1 to 255 visible ASCII characters, such as a UUID.")
         raise InvalidRequest(f"The header {HEADER} is wrong.", faults=[fault])
-    digest = digest_of(caller.kind, caller.id or "", key)
+    if not caller.id:
+        detail = "Leave it out: your credentials don't tell you from others, who could be given your answer."
+        fault = Fault("header", HEADER, "no_caller", detail)
+        raise InvalidRequest(f"The header {HEADER} can't be used.", faults=[fault])
+    digest = digest_of(scope, key)
     # What was parsed: a second request may be written with other blanks.
     body = json.dumps(request.data, sort_keys=True)
     fingerprint = digest_of(request.method, request.get_full_path(), body)

@@ -116,11 +116,10 @@ def _behind(order: Sequence[str], values: Sequence[Any]) -> Q:
 
 def _binding(request: Any, view: Any) -> str:
     """Return a digest of the list, its filters and its caller."""
-    caller = view.policy.caller(request)
     parameters = sorted(
         (name, values) for name, values in request.query_params.lists() if name not in (CURSOR, PAGE_SIZE)
     )
-    text = repr((request.path, parameters, caller.kind, caller.id))
+    text = repr((request.path, parameters, view.caller_scope))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

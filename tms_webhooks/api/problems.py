@@ -21,6 +21,8 @@ URN = "urn:tms-webhooks:problem:"
 NEXT_TRY = 5
 """Seconds after which to try again what the database was too busy for."""
 
+MOST_FAULTS = 100
+
 logger = logging.getLogger(__name__)
 
 
@@ -205,7 +207,7 @@ def answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
         "detail": _summary(problem, faults),
     }
     if faults:
-        data["errors"] = [fault.as_json() for fault in faults]
+        data["errors"] = [fault.as_json() for fault in faults[:MOST_FAULTS]]
     headers = {}
     if getattr(problem, "auth_header", None):
         headers["WWW-Authenticate"] = str(problem.auth_header)  # type: ignore[attr-defined]

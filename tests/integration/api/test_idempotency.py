@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from tests.factories import WebhookFactory
-from tests.integration.api.people import client_of, member_of
+from tests.integration.api.people import HousePolicy, client_of, member_of
 from tests.integration.api.test_webhooks import body_of
+from tms_webhooks.actors import Actor
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -159,3 +162,28 @@ def test_a_key_is_taken_on_every_post(client, acme):
         client.post(f"/api/webhooks/{webhook.pk}/rotate-secret/", {}, format="json", headers=headers)
 
     assert webhook.secrets.count() == 2
+
+
+def test_callers_who_can_not_be_told_apart_keep_no_answers(post, problem, monkeypatch):
+    monkeypatch.setattr(HousePolicy, "caller", lambda self, request: Actor("api"))
+
+    (fault,) = problem(post(), "invalid-request")["errors"]
+
+    assert (fault["header"], fault["code"]) == ("Idempotency-Key", "no_caller")
+    assert not Webhook.objects.exists()
+
+
+def test_a_key_and_a_person_of_the_same_id_are_two_callers(acme, alice, post, monkeypatch):
+    class System(SimpleNamespace):
+        """Who calls with a key."""
+
+    key = System(
+        pk=alice.pk, organization=acme, is_authenticated=True, is_active=True, is_staff=True, is_superuser=False
+    )
+    client = APIClient()
+    client.force_authenticate(key)
+    monkeypatch.setattr(HousePolicy, "caller", lambda self, request: Actor("api", str(alice.pk)))
+
+    assert post().status_code == 201
+    assert "Idempotency-Replayed" not in post(by=client)
+    assert Webhook.objects.count() == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import OperationalError
 from rest_framework.throttling import BaseThrottle
@@ -160,6 +162,10 @@ def test_a_content_is_checked_against_the_events(refused):
         (b"\xff\xfe{}", "The body is not JSON: it is not UTF-8."),
         (b'{"name": NaN}', "The body is not JSON: NaN is no number there."),
         (b"[" * 100_000, "The body is not JSON: it is nested too deep."),
+        (
+            b'{"filters": ' + b"[" * 400 + b"]" * 400 + b"}",
+            "The body is not JSON that can be kept: it is nested too deep.",
+        ),
         (b'{"name": ' + b"1" * 5000 + b"}", "The body is not JSON: a number has too many digits."),
         (b"[]", "The body is JSON, and not an object; send one, such as {}."),
         (b'{"name": "A", "name": "B"}', "The body has 'name' twice in one object; name it once."),
@@ -317,3 +323,28 @@ def test_the_hosts_other_settings_of_rest_framework_change_nothing(client, acme,
     assert len(client.get("/api/webhooks/?enabled=true").json()["results"]) == 1
     data = problem(client.post("/api/webhooks/", body_of(acme, subscriptions=[5]), format="json"), "invalid-request")
     assert [fault["pointer"] for fault in data["errors"]] == ["#/subscriptions/0"]
+
+
+def test_thousands_of_unknown_fields_are_refused_at_once_and_some_of_them_told(client, problem):
+    body = {f"field{number}": 1 for number in range(10_000)}
+
+    started_at = time.monotonic()
+    data = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")
+
+    assert time.monotonic() - started_at < 2.0
+    assert len([fault for fault in data["errors"] if fault["code"] == "unknown"]) == 20
+
+
+def test_a_host_that_is_looked_up_is_one_that_the_caller_may_set(restricted, acme, problem, names):
+    names.clear()
+
+    problem(restricted("manage").post("/api/webhooks/", body_of(acme), format="json"), "forbidden")
+
+
+def test_a_url_that_stays_as_it_is_is_not_looked_up(client, acme, names):
+    webhook = WebhookFactory(organization=acme)
+    names.clear()
+
+    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"url": webhook.url, "name": "HR"}, format="json")
+
+    assert response.status_code == 200

@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from example_project.training.factories import OrganizationFactory
+from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import client_of, member_of
 from tests.integration.delivery.rows import write_delivery
@@ -290,3 +290,13 @@ def test_payloads_and_answers_are_shown_to_those_who_may_see_them(client, restri
     assert client.get(f"{address}attempts/").json()["results"][0]["response_body"] == "theirs"
     assert blind.get(address).json()["payload"] is None
     assert blind.get(f"{address}attempts/").json()["results"][0]["response_body"] is None
+
+
+def test_by_default_superusers_alone_are_let_in(settings, acme, world, problem):
+    del settings.TMS_WEBHOOKS["ACCESS_POLICY"]
+    staff = client_of(member_of(acme))
+    superuser = client_of(UserFactory(is_superuser=True, organization=None))
+
+    for address in ("webhooks/", "event-types/", f"webhooks/{world.webhook.pk}/", "audit/"):
+        problem(staff.get(f"/api/{address}"), "forbidden")
+        assert superuser.get(f"/api/{address}").status_code == 200

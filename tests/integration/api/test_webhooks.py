@@ -189,3 +189,14 @@ def test_nothing_is_half_made(client, acme, monkeypatch):
 
     assert not Webhook.objects.exists()
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-key": "••••"}, {"X-Key": "s3cret"}, {"Other": None}])
+def test_headers_that_stay_as_they_are_are_no_change(client, acme, headers):
+    webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
+    before = client.get(f"/api/webhooks/{webhook.pk}/")["ETag"]
+
+    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"headers": headers}, format="json")
+
+    assert (response.status_code, response["ETag"]) == (200, before)
+    assert not AuditEntry.objects.exists()

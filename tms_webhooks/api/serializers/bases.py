@@ -31,6 +31,10 @@ else:
     _ModelSerializer = serializers.ModelSerializer
 
 
+MOST_STRANGERS = 20
+"""That are told: to look for the nearest names of thousands would take long."""
+
+
 class Strict(_Serializer):
     """Mixed into a serializer: a name that is no field of it, and one that only the system sets, is refused."""
 
@@ -57,6 +61,8 @@ class Strict(_Serializer):
         for name in data:
             if name in writable:
                 continue
+            if len(errors) >= MOST_STRANGERS:
+                break
             if name in self.fields:
                 remedy = self.read_only_remedies.get(name, "leave it out")
                 detail, code = f"It can't be set here; {remedy}.", "read_only"

@@ -42,12 +42,16 @@ class HeadersField(_Field):
         """Return the names, with a mask for each value; nothing where they can't be decrypted."""
         return dict.fromkeys(_stored(value), MASK)
 
-    def to_internal_value(self, data: Any) -> str:
-        """Return the lines that are stored; what is wrong with one is told by its name, never by its value."""
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the lines to store, or what is stored where nothing changes.
+
+        What is wrong with a header is told by its name, never by its value.
+        """
         if not isinstance(data, dict):
             self.fail("invalid", kind=kind_of(data))
         webhook = getattr(self.parent, "instance", None)
-        headers = {} if webhook is None else _stored(webhook.headers)
+        stored = {} if webhook is None else _stored(webhook.headers)
+        headers = dict(stored)
         errors: dict[str, Any] = {}
         for name, value in data.items():
             try:
@@ -56,6 +60,8 @@ class HeadersField(_Field):
                 errors[name] = error.detail
         if errors:
             raise serializers.ValidationError(errors)
+        if webhook is not None and headers == stored:
+            return webhook.headers
         return "\n".join(f"{name}={value}" for name, value in headers.items())
 
     def _merge(self, headers: dict[str, str], name: str, value: Any) -> None:

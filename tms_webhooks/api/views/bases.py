@@ -22,7 +22,7 @@ from tms_webhooks.api.pagination import BoundCursorPagination
 from tms_webhooks.api.permissions import HasAccess
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Webhook
-from tms_webhooks.models.idempotency import IdempotentRequest
+from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
 # Its class is generic for the type checker alone.
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class ResourceViewSet(_GenericViewSet):
     def policy(self) -> AccessPolicy:
         """The host's access policy."""
         return get_policy()
+
+    @cached_property
+    def caller_scope(self) -> str:
+        """What tells the caller from all others: also from one of another kind, such as a key, that has the same id."""
+        caller, user = self.policy.caller(self.request), type(self.request.user)
+        return digest_of(caller.kind, caller.id or "", f"{user.__module__}.{user.__qualname__}")
 
     def scoped(self, rows: Rows, action: Action = Action.VIEW, *, path: str | None = None) -> Rows:
         """Keep the rows of organizations in which the caller may do ``action``."""
@@ -133,7 +139,9 @@ class ResourceViewSet(_GenericViewSet):
             return
         refuse_unknown_parameters(request, self)
         if request.method == "POST":
-            self._claimed = idempotency.claim(request, self.policy.caller(request), now=timezone.now())
+            self._claimed = idempotency.claim(
+                request, self.policy.caller(request), scope=self.caller_scope, now=timezone.now()
+            )
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer with a problem, and give an idempotency key back: nothing was done."""

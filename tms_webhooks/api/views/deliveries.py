@@ -80,7 +80,9 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replayin
             raise Conflict(str(error)) from error
         self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.pk}")
         transaction.on_commit(bell.ring, robust=True)
-        return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
+        address = self.address_of("delivery-detail", pk=delivery.pk)
+        data = self.get_serializer(self.get_object()).data
+        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": address})
 
     def _webhooks(self, keys: list[str]) -> list[Webhook]:
         """Return the webhooks of these ids, with all of which the caller may do this; raise where one is not there."""

@@ -33,10 +33,10 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
 
     def create(self, request: Any) -> Response:
         """Make a webhook with its subscriptions. The answer has its secret, which is never shown again."""
-        require_reachable(request.data.get("url"))
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         self.require(Action.MANAGE, serializer.validated_data["organization"])
+        require_reachable(serializer.validated_data["url"])
         return self.commit(lambda: self._create(serializer.validated_data))
 
     def retrieve(self, request: Any, pk: str) -> Response:
@@ -45,8 +45,9 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
 
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change what is named, and leave alone what is not."""
-        self.get_object()
-        require_reachable(request.data.get("url"))
+        webhook = self.get_object()
+        if request.data.get("url") != webhook.url:
+            require_reachable(request.data.get("url"))
         return self.commit(self._update)
 
     def destroy(self, request: Any, pk: str) -> Response:
