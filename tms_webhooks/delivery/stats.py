@@ -1,4 +1,4 @@
-"""How deliveries fare: numbers for people, from the newest of each webhook, never from the whole history."""
+"""How deliveries fare: numbers for people, from the newest of each webhook and from totals, never from the whole history."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.db import connections, router
 from django.db.models import F
 
 from tms_webhooks.delivery.backlog import Backlog, Waiting, owned, summed_up, waiting
+from tms_webhooks.delivery.totals import Bar, months
 from tms_webhooks.models import Delivery, Webhook
 
 SAMPLE = 1_000
@@ -25,7 +26,6 @@ KEYS_AT_ONCE = 999
 
 LAG_OVER = timedelta(hours=1)
 DAY = timedelta(hours=24)
-MONTH = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class Window:
     complete: bool
 
 
+NEVER = Window(0, None, None, None, complete=True)
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookStats:
     """One webhook.
@@ -67,6 +70,8 @@ class WebhookStats:
         backlog: Deliveries that are open.
         due_seconds: For how long the first that may be sent now has been due; None if none is.
         statuses: How many of its newest deliveries stand where.
+        day: The last 24 hours, by its last attempts.
+        month: The last 30 days, by the totals: all attempts, with durations right to their class.
     """
 
     id: int
@@ -133,8 +138,8 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
     """Return how deliveries fare: of all, of one organization (an object or its key) or several (a queryset), or of one
     webhook.
 
-    Takes some ten queries, however many webhooks there are. The numbers of a webhook are those of its last attempts, at
-    most 1000; of many webhooks the hundred that were served last are looked at, and fewer attempts of each.
+    Takes some ten queries, however many webhooks there are. The numbers of a webhook's day are those of its last attempts,
+    at most 1000; of many webhooks the hundred that were served last are looked at, and fewer attempts of each.
     """
     rows = Webhook.objects.existing()
     rows = rows.filter(owned(organization)) if webhook is None else rows.filter(pk=webhook.pk)
@@ -142,11 +147,19 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
     open_ones = waiting(now=now, organization=organization, webhook=webhook)
     samples = _samples([one.pk for one in webhooks])
     lines = _lines(samples)
+    past = months((one.pk for one in webhooks), now=now)
     return Stats(
         backlog=summed_up(open_ones, now=now, organization=organization, webhook=webhook),
         lag=_lag(webhooks, lines, now=now),
         webhooks=tuple(
-            _of_one(one, open_ones.get(one.pk, Waiting(0, None)), samples.get(one.pk), lines.get(one.pk, ()), now=now)
+            _of_one(
+                one,
+                open_ones.get(one.pk, Waiting(0, None)),
+                samples.get(one.pk),
+                lines.get(one.pk, ()),
+                past.get(one.pk),
+                now=now,
+            )
             for one in webhooks
         ),
         left_out=rows.count() - len(webhooks) if len(webhooks) == MOST_WEBHOOKS else 0,
@@ -220,7 +233,13 @@ def _lag(webhooks: Iterable[Webhook], lines: Mapping[int, Sequence[Line]], *, no
 
 
 def _of_one(
-    webhook: Webhook, open_ones: Waiting, sample: Sample | None, lines: Sequence[Line], *, now: datetime
+    webhook: Webhook,
+    open_ones: Waiting,
+    sample: Sample | None,
+    lines: Sequence[Line],
+    month: Bar | None,
+    *,
+    now: datetime,
 ) -> WebhookStats:
     sample = sample or Sample(set(), set(), cut=False)
     statuses = Counter({line.delivery_id: line.status for line in lines if line.delivery_id in sample.newest}.values())
@@ -237,8 +256,12 @@ def _of_one(
         due_seconds=None if due_since is None else (now - due_since).total_seconds(),
         statuses=dict(sorted(statuses.items())),
         day=_window(tried, since=now - DAY, cut=sample.cut),
-        month=_window(tried, since=now - MONTH, cut=sample.cut),
+        month=NEVER if month is None else _of_totals(month),
     )
+
+
+def _of_totals(bar: Bar) -> Window:
+    return Window(bar.attempts, bar.success_rate, bar.took(0.5), bar.took(0.95), complete=True)
 
 
 def _window(lines: Sequence[Line], *, since: datetime, cut: bool) -> Window:

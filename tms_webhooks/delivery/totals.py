@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Sum
+
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.models import DeliveryTotal, Webhook
 from tms_webhooks.models.total import COUNTS, DURATIONS, MILLISECONDS, start_of
@@ -90,6 +92,14 @@ def history(webhook: Webhook, *, now: datetime) -> History:
         hours=_bars(found[0], first_hour, timedelta(hours=1), HOURS),
         days=_bars(found[1], first_day, timedelta(days=1), DAYS),
     )
+
+
+def months(ids: Iterable[int], *, now: datetime) -> dict[int, Bar]:
+    """Return the last 30 days of these webhooks, in one query; those without attempts are left out."""
+    first = start_of(TotalSpan.DAY, now) - timedelta(days=DAYS - 1)
+    rows = DeliveryTotal.objects.filter(webhook__in=list(ids), span=TotalSpan.DAY, starts_at__gte=first).order_by()
+    sums: Any = rows.values("webhook").annotate(**{f"all_{name}": Sum(name) for name in COUNTS})
+    return {row["webhook"]: Bar(first, {name: row[f"all_{name}"] for name in COUNTS}) for row in sums}
 
 
 def duration(counts: Sequence[int], share: float) -> int | None:
