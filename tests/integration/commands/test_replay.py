@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.choices import JobStatus
+from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.management.commands import webhooks_replay
 from tms_webhooks.management.progress import Progress
-from tms_webhooks.models import Delivery, Event, Job
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +56,8 @@ def test_a_job_is_begun(replay):
     job = Job.objects.get()
     assert facts == {"job": job.pk, "deliveries": 1, "status": "pending"}
     assert job.requested_by == "webhooks_replay"
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target, entry.changes["total"]) == (AuditAction.JOB_STARTED, f"job:{job.pk}", 1)
 
 
 def test_waiting_ends_with_the_job(replay, monkeypatch):
@@ -108,6 +110,7 @@ def test_one_delivery_is_sent_again(replay):
     assert Delivery.objects.get().status == "exhausted"
     assert replay("--delivery", delivery.pk) == f"Delivery {delivery.pk} is sent again by the next worker.\n"
     assert Delivery.objects.get().status == "pending"
+    assert AuditEntry.objects.get().action == AuditAction.DELIVERY_RESENT
 
 
 @pytest.mark.parametrize(

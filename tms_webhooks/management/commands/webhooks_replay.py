@@ -11,16 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import router, transaction
 from django.utils import timezone
 
-from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.actors import current_actor
+from tms_webhooks.choices import AuditAction, JobKind, JobStatus
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.management import arguments
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
-from tms_webhooks.models import Delivery, Job
+from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook
+from tms_webhooks.outbox.ring import bell
 
 KINDS: Mapping[str, JobKind] = {
     "failed": JobKind.RECOVER,
@@ -85,7 +88,10 @@ class Command(BaseCommand):
         if dry_run:
             count = replay.count(kind, webhook, since=since, until=until, now=now)
             return {"dry_run": True, "deliveries": count}
-        job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=REQUESTED_BY)
+        with transaction.atomic(using=router.db_for_write(Job)):
+            job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=REQUESTED_BY)
+            told = {"kind": kind.value, "since": since, "until": until, "total": job.total}
+            audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=told)
         facts = {"job": job.pk, "deliveries": job.total, "status": job.status}
         return facts | self.follow(job) if wait else facts
 
@@ -116,8 +122,18 @@ def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
     if dry_run:
         replay.refuse_resend(delivery)
         return {"dry_run": True, "deliveries": 1}
-    replay.resend(delivery, now=timezone.now())
+    with transaction.atomic(using=router.db_for_write(Delivery)):
+        replay.resend(delivery, now=timezone.now())
+        audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{pk}")
+        transaction.on_commit(bell.ring, using=router.db_for_write(Delivery), robust=True)
     return {"delivery": pk, "deliveries": 1, "status": "pending"}
+
+
+def audit(action: AuditAction, webhook: Webhook, *, target: str, changes: Mapping[str, Any] | None = None) -> None:
+    """Write down what is done."""
+    AuditEntry.objects.record(
+        action, actor=current_actor(), webhook=webhook, now=timezone.now(), target=target, changes=changes
+    )
 
 
 def in_words(facts: dict[str, Any]) -> str:
