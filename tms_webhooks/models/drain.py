@@ -13,8 +13,8 @@ from tms_webhooks.conf import app_settings
 GRACE = timedelta(seconds=2)
 """For how long a drain holds its slot beyond its budget."""
 
-CLOCKS_DIFFER = timedelta(seconds=5)
-"""How far the clocks of two machines may be apart."""
+FAR_AHEAD = timedelta(minutes=1)
+"""Nobody holds a slot until then: it was taken before a clock was set back. A budget that is longer counts instead."""
 
 
 class DrainSlotManager(models.Manager["DrainSlot"]):
@@ -23,10 +23,10 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
     def take(self, number: int, *, owner: str, now: datetime, until: datetime) -> bool:
         """Take slot ``number`` until ``until`` unless another drain holds it; return whether it is ours.
 
-        A drain that was killed never releases its slot: it falls free when its time is over. Nobody holds one for longer
-        than this one asks for: what lies further ahead was written before a clock was set back, and holds nothing.
+        A drain that was killed never releases its slot: it falls free when its time is over. One that was
+        taken before a clock was set back holds nothing either.
         """
-        free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=until + CLOCKS_DIFFER) | Q(owner=owner)
+        free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=_far_ahead(now)) | Q(owner=owner)
         if self.filter(free, number=number).update(owner=owner, held_until=until):
             return True
         if self.filter(number=number).exists():
@@ -40,8 +40,7 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
 
     def held(self, now: datetime) -> models.QuerySet[DrainSlot]:
         """Return the slots in which drains are at work."""
-        ahead = now + timedelta(seconds=app_settings.DRAIN_BUDGET) + GRACE + CLOCKS_DIFFER
-        return self.filter(held_until__gt=now, held_until__lte=ahead).exclude(owner="")
+        return self.filter(held_until__gt=now, held_until__lte=_far_ahead(now)).exclude(owner="")
 
     def held_until(self, now: datetime, *, number: int | None = None) -> datetime | None:
         """Return until when a drain is at work, in this slot or in any; None where none is."""
@@ -65,3 +64,7 @@ class DrainSlot(models.Model):
 
     def __str__(self) -> str:
         return f"slot {self.number}"
+
+
+def _far_ahead(now: datetime) -> datetime:
+    return now + max(FAR_AHEAD, timedelta(seconds=app_settings.DRAIN_BUDGET) + GRACE)
