@@ -24,9 +24,12 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.reconcile import passes
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
+RECONCILE = "tms_webhooks.tasks.reconcile"
+RECONCILE_SECONDS = 20.0
 JOBS_SECONDS = 20.0
 PUBLISH_SECONDS = 10.0
 
@@ -120,6 +123,21 @@ def prune(**_future: Any) -> None:
     now = timezone.now()
     upkeep.give_up_old(now)
     pruning.prune(now)
+
+
+def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
+    """Tell of what was changed unseen; return the number of events.
+
+    A queue's worker must not be taken for long: what is left after a while is another task's, which begins no new pass.
+    """
+    end = monotonic() + RECONCILE_SECONDS
+    sources = passes.reconciled_sources()
+    if begin:
+        passes.forget_others(sources)
+    found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=lambda: monotonic() >= end).values()
+    if any(not one.finished and not one.failed for one in found):
+        get_queue().enqueue(RECONCILE, False)
+    return sum(one.events for one in found)
 
 
 def watch_workers() -> None:

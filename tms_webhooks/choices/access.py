@@ -17,6 +17,8 @@ class ActorKind(models.TextChoices):
     """Another system, through the host's API."""
     SYSTEM = "system", _("System")
     """A scheduled task, a command, the shell."""
+    RECONCILE = "reconcile", _("Reconciliation")
+    """Nobody knows: the change was made unseen, and found later."""
 
 
 class Action(models.TextChoices):

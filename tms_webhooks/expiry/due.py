@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import models, router
+from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.expiry import windows
@@ -20,6 +20,7 @@ from tms_webhooks.models.tree import lineages, parent_column
 from tms_webhooks.outbox.record import home_of
 from tms_webhooks.sources.base import LEARNERS, Source, Told
 from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
+from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
 
@@ -99,17 +100,6 @@ def _watching(homes: Collection[Home], watches: list[Watch], *, using: str) -> d
 def wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
     """Return the subscriptions that want an event."""
     return Subscription.objects.using(using).wanting([event_type])
-
-
-def database_of(source: Source) -> str:
-    """Return the database in which a source's rows and their events are written."""
-    return router.db_for_write(source.model)
-
-
-def rows_of(source: Source) -> models.QuerySet[Any]:
-    """Return every row of a source."""
-    # The base manager, because a default manager may hide rows; no order, because a model's own costs a sort.
-    return source.model._base_manager.using(database_of(source)).order_by()
 
 
 def _entered(

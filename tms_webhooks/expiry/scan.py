@@ -19,6 +19,7 @@ from tms_webhooks.models import ScanCursor
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.row_sets import database_of
 
 # Each scan looks again at the end of the last one: a change that was being committed then could not be seen.
 OVERLAP = timedelta(minutes=1)
@@ -53,7 +54,7 @@ def scan_expired(
     source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
 ) -> Scanned:
     """Tell of what has passed its date since the last scan. What had passed before the first of all is left alone."""
-    using = due.database_of(source)
+    using = database_of(source)
     scan = f"{deadline.expired}:{source.model._meta.label_lower}"
     cursors = ScanCursor.objects.keep(scan, ["all"], now=now, using=using)
     found = due.expired(source, deadline, since=min(cursors["all"].scanned_until, now) - OVERLAP, now=now)
@@ -71,7 +72,7 @@ def scan_expiring(
     All subscriptions share one reading of the rows. A new one, or one with another window, begins with what is inside
     now.
     """
-    using = due.database_of(source)
+    using = database_of(source)
     scan = f"{deadline.expiring}:{source.model._meta.label_lower}"
     subscriptions = {
         f"{subscription.pk}:{subscription.window[0]}:{subscription.window[1]}": subscription

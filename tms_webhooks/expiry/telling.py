@@ -10,11 +10,12 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from tms_webhooks.expiry.due import Due, database_of, rows_of
+from tms_webhooks.expiry.due import Due
 from tms_webhooks.models import Occurrence
 from tms_webhooks.outbox.record import record_told
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import Deadline
+from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
 

@@ -39,6 +39,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def size(text: str) -> int:
+    """Read a whole number from 1 up."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
 def port(text: str) -> int:
     """Read a TCP port; 0 stands for a free one."""
     if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65_535):

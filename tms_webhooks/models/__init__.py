@@ -15,6 +15,7 @@ from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import Occurrence, ScanCursor
 from tms_webhooks.models.secret import WebhookSecret
 from tms_webhooks.models.subscription import Subscription
+from tms_webhooks.models.told_state import Reconciliation, ToldState
 from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook
 
@@ -33,7 +34,9 @@ __all__ = [
     "Job",
     "Occurrence",
     "ScanCursor",
+    "Reconciliation",
     "Subscription",
+    "ToldState",
     "Webhook",
     "WebhookSecret",
 ]

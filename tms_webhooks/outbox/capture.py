@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event
+from tms_webhooks.outbox import told_states
 from tms_webhooks.outbox.record import record_change
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -134,6 +135,7 @@ def tell_deletion(sender: type[models.Model], instance: models.Model, *, using: 
                 if raw is not None:
                     change = diff(source, before=raw, after=None, now=timezone.now(), using=using)
                     record_change(source, change, using=using, wanted=_wanted(before))
+                told_states.forget(source, [key], using=using)
 
 
 @contextmanager
@@ -204,15 +206,19 @@ def _tell_outer_save(source: Source, instance: models.Model, *, using: str) -> W
 def _tell(watched: Watched) -> None:
     """Record what happened to the object since it was last told of."""
     moved = watched.before.changes_hands(watched.instance)
-    if not (watched.before.wanted or moved):
-        return
     source, using = watched.source, watched.using
+    asked = bool(watched.before.wanted or moved)
+    if not (asked or source.reconcile):
+        return
     key = key_of(source, watched.instance)
     after = read_whole(source, key, using=using) if key is not None else None
     if after is None:
         return
-    change = diff(source, before=_last_told(watched), after=after, now=timezone.now(), using=using)
-    events = record_change(source, change, using=using, wanted=_wanted(watched.before, moved=moved))
+    before = _last_told(watched)
+    change = diff(source, before=before, after=after, now=timezone.now(), using=using)
+    wanted = _wanted(watched.before, moved=moved) if asked else ()
+    events = record_change(source, change, using=using, wanted=wanted)
+    told_states.keep(source, key, before=before, after=after, using=using)
     watched.note(events, after)
 
 

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from tms_webhooks.models import Event
+from tms_webhooks.outbox import told_states
 from tms_webhooks.outbox.batch import anybody_wants, record_changes
 from tms_webhooks.outbox.capture import NeverBreaking, Watched, saves_under_way
 from tms_webhooks.sources.base import Source
@@ -53,7 +54,10 @@ class Observed:
                 found = dict(read_rows(self.source, self._rows(chunk)))
                 # In the order in which a host gave what is new.
                 after = {key: found[key] for key in chunk if key in found} | found
-                told = self._record({key: (self.before.get(key), raw) for key, raw in after.items()})
+                states = {key: (self.before.get(key), raw) for key, raw in after.items()}
+                changed = {key: pair for key, pair in states.items() if _differ(*pair)}
+                told = self._record(changed)
+                told_states.keep_all(self.source, changed, using=self.using, beside=bool(self.also))
                 for key in self.under_way.keys() & told.keys():
                     self.under_way[key].note(told[key], after[key])
 
@@ -62,6 +66,7 @@ class Observed:
         with NeverBreaking(self.source):
             saves_under_way(self.source, set(keys), using=self.using)
             self._record({key: (raw, None) for key, raw in read_rows(self.source, self._rows(keys))})
+            told_states.forget(self.source, keys, using=self.using)
 
     def _rows(self, keys: Sequence[Any]) -> Rows:
         return at_keys(self.source.model, keys, using=self.using)
@@ -70,16 +75,22 @@ class Observed:
         now = timezone.now()
         changes: dict[Any, Change] = {}
         for key, (before, after) in states.items():
-            # Most of what an update leaves as it is needs no closer look.
-            if before is None or after is None or any(after[name] != value for name, value in before.items()):
-                with NeverBreaking(self.source):
-                    changes[key] = diff(self.source, before=before, after=after, now=now, using=self.using)
+            with NeverBreaking(self.source):
+                changes[key] = diff(self.source, before=before, after=after, now=now, using=self.using)
         told = record_changes(self.source, list(changes.values()), using=self.using)
         return dict(zip(changes, told, strict=True))
 
 
+def _differ(before: Known | None, after: Known) -> bool:
+    """Say whether a closer look is needed: most of what an update leaves as it is needs none."""
+    return before is None or any(after[name] != value for name, value in before.items())
+
+
 def listening(model: type[models.Model], *, using: str, deletions: bool = False) -> list[Source]:
-    """Return the sources of a model that tell something which anybody wants, asked in one query for all."""
+    """Return the sources of a model that tell something which anybody wants, asked in one query for all.
+
+    Those that are reconciled take note of what nobody wants, too.
+    """
     asked: dict[Source, Collection[str]] = {}
     for source in sources_of(model):
         with NeverBreaking(source):
@@ -89,7 +100,7 @@ def listening(model: type[models.Model], *, using: str, deletions: bool = False)
     if not asked:
         return []
     wanted = anybody_wants({name for names in asked.values() for name in names}, using=using)
-    return [source for source, names in asked.items() if not wanted.isdisjoint(names)]
+    return [source for source, names in asked.items() if source.reconcile or not wanted.isdisjoint(names)]
 
 
 def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -6,6 +6,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.queues.base import Periodic
 
 PRUNE_MINUTES = 60
+RECONCILE_MINUTES = 24 * 60
 
 
 def periodic_jobs() -> tuple[Periodic, ...]:
@@ -15,4 +16,5 @@ def periodic_jobs() -> tuple[Periodic, ...]:
         Periodic("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
         Periodic("tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", int(app_settings.EXPIRY_MINUTES)),
         Periodic("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
+        Periodic("tms_webhooks reconcile", "tms_webhooks.tasks.reconcile", RECONCILE_MINUTES),
     )

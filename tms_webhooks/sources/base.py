@@ -67,6 +67,8 @@ class Source:
     - ``statuses``: canonical status field to a dictionary from the host's values to numbers or names
     - ``rules``: which change means which event
     - ``deadline``: the date whose coming near and passing are events; ``closing``: what makes it matter no more
+    - ``reconcile``: whether to remember what was told of each object, so that ``webhooks_reconcile`` finds what was
+      changed unseen
     - `derived`, `tells`: for what no rule says; `supplies` names the values that they add
     """
 
@@ -79,6 +81,7 @@ class Source:
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
     closing: ClassVar[Closing] = Closing()
+    reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
         """Bind the declaration to ``model``. ``related`` is the registry: it knows how other models name things."""
@@ -121,6 +124,11 @@ class Source:
         return self.closing.is_open(values)
 
     # For the app
+
+    @cached_property
+    def name(self) -> str:
+        """The name by which the source is remembered: its model's, and its own."""
+        return f"{self.model._meta.label}:{type(self).__name__}"
 
     @cached_property
     def event_types(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.models import F, Q
 from django.db.models.lookups import Lookup
 
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     _Lookup = Lookup[Any]
 else:
     _Lookup = Lookup
+
+
+def database_of(source: Source) -> str:
+    """Return the database in which a source's rows and their events are written."""
+    return router.db_for_write(source.model)
+
+
+def rows_of(source: Source) -> Rows:
+    """Return every row of a source."""
+    # The base manager, because a default manager may hide rows; no order, because a model's own costs a sort.
+    return source.model._base_manager.using(database_of(source)).order_by()
 
 
 class AnyOf(_Lookup):

@@ -77,7 +77,7 @@ def read_before(
     of_new: dict[Source, Before] | None = None
     if key is None or new:
         of_new = _before_creation(asked, using=using)
-        if key is None or not any(before.wanted for before in of_new.values()):
+        if key is None or not any(before.wanted or source.reconcile for source, before in of_new.items()):
             return of_new
     names, query = _query_before(tuple(asked.items()), using, parent_column())
     rows = query.run(*_parts(key))

@@ -203,7 +203,11 @@ def test_only_schedules_of_ours_that_are_on_and_due_are_overdue():
     Schedule.objects.filter(name="tms_webhooks jobs").update(next_run=now - timedelta(minutes=1))
     Schedule.objects.create(name="the host's own", func="host.tasks.report", next_run=now - timedelta(hours=1))
 
-    assert get_queue().overdue(now - timedelta(minutes=3)) == ["tms_webhooks expiry", "tms_webhooks sweep"]
+    assert get_queue().overdue(now - timedelta(minutes=3)) == [
+        "tms_webhooks expiry",
+        "tms_webhooks reconcile",
+        "tms_webhooks sweep",
+    ]
 
 
 # The slots

@@ -1,0 +1,62 @@
+"""What the tests of reconciling share: a reconciled source, and changes that nobody sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.actors import actor_context
+from tms_webhooks.choices import ActorKind
+from tms_webhooks.reconcile import passes
+from tms_webhooks.reconcile.passes import Reconciled
+from tms_webhooks.sources.base import Source
+
+
+class Workshops(WorkshopSource):
+    reconcile = True
+
+
+@pytest.fixture
+def source(listen) -> Source:
+    return listen(Workshops, Workshop)
+
+
+@pytest.fixture
+def reconcile() -> Callable[..., Reconciled]:
+    """Go over a source as the task does."""
+
+    def run(source: Source, **options: Any) -> Reconciled:
+        with actor_context(ActorKind.RECONCILE):
+            return passes.reconcile(source, now=timezone.now(), **options)
+
+    return run
+
+
+@pytest.fixture
+def workshops(source, organization, reconcile) -> list[Workshop]:
+    """Five workshops with 0 to 4 seats, made while nobody listened, and known since a first pass."""
+    made = [Workshop(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
+    for workshop in made:
+        unseen_insert(workshop)
+    reconcile(source)
+    return made
+
+
+def unseen(sql: str, *params: Any) -> int:
+    """Change rows as another service does."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.rowcount
+
+
+def unseen_insert(instance: Any) -> None:
+    """Insert a row as a restored backup does: Django's fixtures are raw."""
+    if isinstance(instance, Workshop):
+        instance.updated_at = timezone.now()
+    instance.save_base(raw=True, force_insert=True)

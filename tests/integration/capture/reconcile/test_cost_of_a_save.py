@@ -1,0 +1,44 @@
+"""What reconciling adds to a captured save: one statement with an event, a reading more where nobody asks for one."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.capture.reconcile.conftest import Workshops
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+def queries_of_a_save(workshop, monkeypatch, *, reconcile: bool) -> int:
+    monkeypatch.setattr(Workshops, "reconcile", reconcile)
+    workshop.title += "!"
+    with CaptureQueriesContext(connection) as captured:
+        workshop.save()
+    return len(captured)
+
+
+def test_with_an_event_it_is_one_statement(workshops, monkeypatch):
+    # The first event of an object costs more, on some databases.
+    queries_of_a_save(workshops[1], monkeypatch, reconcile=True)
+    queries_of_a_save(workshops[0], monkeypatch, reconcile=True)
+    without = queries_of_a_save(workshops[0], monkeypatch, reconcile=False)
+
+    assert queries_of_a_save(workshops[1], monkeypatch, reconcile=True) == without + 1
+
+
+def test_where_nobody_asks_it_is_a_reading_more(workshops, organization, monkeypatch):
+    organization.webhooks.all().delete()
+    without = queries_of_a_save(workshops[0], monkeypatch, reconcile=False)
+
+    assert queries_of_a_save(workshops[1], monkeypatch, reconcile=True) == without + 2
+    assert not Event.objects.exists()
+
+
+def test_a_save_that_changes_nothing_remembers_nothing(workshops):
+    with CaptureQueriesContext(connection) as captured:
+        workshops[2].save()
+
+    assert not [query for query in captured if "toldstate" in query["sql"]]

@@ -1,0 +1,239 @@
+"""A pass is done in batches, and one that is cut short goes on from where it was; two at once tell each change once."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.integration.capture.reconcile.conftest import Workshops, unseen, unseen_insert
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tests.threads import at_once, several
+from tms_webhooks import tasks
+from tms_webhooks.models import Event, Reconciliation, ToldState
+from tms_webhooks.reconcile import passes, telling
+from tms_webhooks.reconcile.passes import Reconciled, reconcile_all
+
+
+def renamed() -> list[str]:
+    return [event.subject_id for event in Event.objects.filter(type="workshop.changed").order_by("pk")]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("batch", [1, 2, 5, 6])
+def test_the_size_of_a_batch_changes_nothing(source, workshops, reconcile, batch):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 0")
+    unseen("DELETE FROM testapp_workshop WHERE seats = 0")
+
+    assert reconcile(source, batch=batch) == Reconciled(seen=4, changed=4, deleted=1, events=5)
+    assert renamed() == [str(workshop.pk) for workshop in workshops[1:]]
+
+
+@pytest.mark.django_db
+def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed'")
+    calls = iter([False, True])
+
+    first = reconcile(source, batch=1, stop=lambda: next(calls))
+    second = reconcile(source, batch=1, begin=False)
+
+    assert (first.seen, first.changed, first.finished) == (2, 2, False)
+    assert (second.seen, second.changed, second.finished) == (3, 3, True)
+    assert len(renamed()) == 5
+    assert reconcile(source, begin=False) == Reconciled()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("killed_at", ["advance", "put", "record"])
+def test_a_pass_that_is_killed_tells_each_change_once_with_the_next(
+    source, workshops, reconcile, monkeypatch, killed_at
+):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed'")
+    where = {
+        "advance": (Reconciliation, "advance"),
+        "put": (type(ToldState.objects), "put"),
+        "record": (telling, "record_changes"),
+    }[killed_at]
+    own, calls = getattr(*where), iter(range(10))
+
+    def dying(*args, **kwargs):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return own(*args, **kwargs)
+
+    monkeypatch.setattr(*where, dying)
+    with pytest.raises(KeyboardInterrupt):
+        reconcile(source, batch=2)
+    monkeypatch.undo()
+    reconcile(source, batch=2, begin=False)
+
+    assert sorted(renamed()) == sorted(str(workshop.pk) for workshop in workshops)
+
+
+@pytest.mark.django_db
+def test_a_first_pass_that_is_cut_short_is_still_the_first(source, organization, reconcile):
+    for seats in range(4):
+        unseen_insert(Workshop(organization=organization, title="Known", seats=seats))
+    first = reconcile(source, batch=2, stop=lambda: True)
+
+    assert (first.noted, first.finished) == (2, False)
+    assert reconcile(source, batch=2).noted == 2
+    assert not Event.objects.exists()
+
+
+@pytest.mark.django_db
+def test_one_object_that_can_not_be_told_holds_up_no_other(source, workshops, reconcile, monkeypatch, caplog):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed'")
+    own = Workshops.tells
+
+    def failing(self, change):
+        if change.values["seats"] == 2:
+            raise RuntimeError("the host's own mistake")
+        return own(self, change)
+
+    monkeypatch.setattr(Workshops, "tells", failing)
+
+    assert reconcile(source) == Reconciled(seen=5, changed=4, events=4)
+    assert f"testapp.Workshop {workshops[2].pk} could not be reconciled." in caplog.text
+    monkeypatch.undo()
+    assert reconcile(source).changed == 1
+
+
+@pytest.mark.django_db
+def test_in_production_it_is_logged_and_not_tried_every_night(
+    source, workshops, reconcile, monkeypatch, lenient, caplog
+):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed'")
+    monkeypatch.setattr(Workshops, "tells", lambda self, change: [][change.values["seats"] // 4])
+
+    assert reconcile(source) == Reconciled(seen=5, changed=5)
+    assert "could not be turned into an event" in caplog.text
+    assert reconcile(source) == Reconciled(seen=5)
+
+
+@pytest.mark.django_db
+def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, caplog):
+    own = passes.differences.of_rows
+
+    def failing(of, *args, **kwargs):
+        if of is source:
+            raise RuntimeError
+        return own(of, *args, **kwargs)
+
+    other = WorkshopSource(Workshop, {})
+    monkeypatch.setattr(passes.differences, "of_rows", failing)
+
+    found = reconcile_all([source, other], now=timezone.now())
+
+    assert (found[source].failed, found[other].failed, found[other].noted) == (True, False, 5)
+    assert "could not be reconciled; the next run" in caplog.text
+
+
+@pytest.mark.django_db
+def test_what_is_as_it_was_told_costs_the_same_few_queries_for_any_number(source, workshops, organization, reconcile):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            reconcile(source)
+        return len(captured)
+
+    few = queries()
+    for seats in range(40):
+        unseen_insert(Workshop(organization=organization, title="More", seats=seats))
+    reconcile(source)
+
+    assert queries() == few
+    assert few <= 8
+
+
+@pytest.mark.django_db
+def test_counting_first_writes_nothing_and_finds_what_a_pass_finds(source, workshops, organization, reconcile):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 2")
+    unseen("DELETE FROM testapp_workshop WHERE seats = 0")
+    unseen_insert(Workshop(organization=organization, title="Restored"))
+    before = list(ToldState.objects.order_by("pk").values_list("key", "state", "told_at"))
+
+    counted = passes.preview(source, now=timezone.now(), batch=2)
+
+    assert counted == Reconciled(seen=5, created=1, changed=2, deleted=1)
+    assert not Event.objects.exists()
+    assert list(ToldState.objects.order_by("pk").values_list("key", "state", "told_at")) == before
+    assert reconcile(source) == Reconciled(seen=5, created=1, changed=2, deleted=1, events=4)
+
+
+@pytest.mark.django_db
+def test_what_is_reconciled_no_more_is_forgotten(source, workshops, monkeypatch, reconcile):
+    tasks.reconcile()
+    assert ToldState.objects.count() == 5
+
+    monkeypatch.setattr(Workshops, "reconcile", False)
+    tasks.reconcile()
+
+    assert not ToldState.objects.exists()
+    assert not Reconciliation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_task_whose_time_is_up_leaves_the_rest_to_another(source, workshops, monkeypatch):
+    enqueued = []
+    monkeypatch.setattr(tasks, "RECONCILE_SECONDS", -1.0)
+    monkeypatch.setattr(
+        tasks, "get_queue", lambda: type("", (), {"enqueue": lambda _self, *call: enqueued.append(call)})()
+    )
+    unseen("UPDATE testapp_workshop SET title = 'Renamed'")
+
+    assert tasks.reconcile() == 5
+    assert enqueued == [("tms_webhooks.tasks.reconcile", False)]
+    assert tasks.reconcile(*enqueued[0][1:], later_argument=1) == 0
+    assert Reconciliation.objects.get().phase == "done"
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_passes_at_once_tell_each_change_once(source, workshops, organization):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 1")
+    unseen("DELETE FROM testapp_workshop WHERE seats = 0")
+    unseen_insert(Workshop(organization=organization, title="Restored", seats=9))
+
+    def one() -> None:
+        passes.reconcile(source, now=timezone.now(), batch=2)
+
+    assert at_once(one, one, one) == []
+    told = sorted((event.type, event.subject_id) for event in Event.objects.all())
+    assert len(told) == len(set(told)) == 5
+    assert ToldState.objects.count() == 5
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_what_is_saved_while_a_pass_is_at_it_is_told_once(source, workshops):
+    def saving() -> None:
+        for number in range(20):
+            for workshop in Workshop.objects.order_by("pk"):
+                workshop.title = f"Renamed {number}"
+                workshop.save()
+
+    def reconciling() -> None:
+        for _number in range(20):
+            found = passes.reconcile(source, now=timezone.now(), batch=2)
+            assert (found.created, found.changed, found.deleted) == (0, 0, 0)
+
+    assert at_once(saving, reconciling) == []
+    assert len(renamed()) == 100
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_what_comes_and_goes_while_a_pass_is_at_it_is_told_once(source, workshops, organization):
+    def saving() -> None:
+        for number in range(20):
+            Workshop.objects.create(organization=organization, title=f"New {number}").delete()
+
+    def reconciling() -> None:
+        for _number in range(20):
+            found = passes.reconcile(source, now=timezone.now(), batch=2)
+            assert (found.created, found.changed, found.deleted) == (0, 0, 0)
+
+    assert at_once(saving, reconciling) == []
+    assert Event.objects.count() == 40

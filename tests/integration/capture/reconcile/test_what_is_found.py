@@ -1,0 +1,263 @@
+"""What was changed unseen is told once, with its old values; what was told when it happened is not told again."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from example_project.training.factories import (
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserAchievementFactory,
+    UserFactory,
+)
+from example_project.training.models import TrainingClass, UserAchievement
+from example_project.training.webhooks import Achievements, TrainingClasses
+from tests.factories import WebhookFactory
+from tests.integration.capture.reconcile.conftest import unseen, unseen_insert
+from tests.testapp.models import Workshop
+from tms_webhooks.models import Event, ToldState
+from tms_webhooks.reconcile.passes import Reconciled
+
+pytestmark = pytest.mark.django_db
+
+FIVE = {"seen": 5}
+
+
+def types(told) -> list[str]:
+    return [event["type"] for event in told()]
+
+
+def test_the_first_pass_takes_down_how_things_are_and_tells_nothing(source, organization, reconcile):
+    for seats in range(3):
+        unseen_insert(Workshop(organization=organization, title="Known", seats=seats))
+
+    assert reconcile(source) == Reconciled(seen=3, noted=3)
+    assert reconcile(source) == Reconciled(seen=3)
+    assert not Event.objects.exists()
+
+
+def test_a_changed_row_is_told_with_its_old_values(source, workshops, reconcile, told):
+    unseen("UPDATE testapp_workshop SET seats = 99, state = 'called off' WHERE seats = 3")
+
+    assert reconcile(source) == Reconciled(**FIVE, changed=1, events=2)
+    changed, cancelled = told()
+    assert (changed["type"], cancelled["type"]) == ("workshop.changed", "workshop.cancelled")
+    assert changed["actor"] == {"kind": "reconcile", "id": None}
+    assert changed["changed"] == ["state", "seats"]
+    assert changed["previous"] == {"state": {"code": 0, "name": "Scheduled"}, "seats": 3}
+    assert (changed["data"]["seats"], changed["data"]["title"]) == (99, "W3")
+    assert reconcile(source) == Reconciled(**FIVE)
+
+
+def test_a_new_row_is_told(source, workshops, organization, reconcile, told):
+    unseen_insert(Workshop(organization=organization, title="Restored", seats=7))
+
+    assert reconcile(source) == Reconciled(seen=6, created=1, events=1)
+    (event,) = told()
+    assert (event["type"], event["data"]["title"], event["changed"]) == ("workshop.created", "Restored", [])
+
+
+def test_a_row_that_is_gone_is_told_with_what_was_last_known(source, workshops, organization, reconcile, told):
+    unseen("DELETE FROM testapp_workshop WHERE seats = 2")
+
+    assert reconcile(source) == Reconciled(seen=4, deleted=1, events=1)
+    (event,) = told()
+    assert (event["type"], event["data"]["id"]) == ("workshop.deleted", workshops[2].pk)
+    assert (event["data"]["title"], event["data"]["seats"]) == ("W2", 2)
+    assert event["organization"]["id"] == organization.pk
+    assert ToldState.objects.count() == 4
+
+
+CAPTURED = {
+    "save": lambda workshop: (setattr(workshop, "seats", 50), workshop.save()),
+    "save again": lambda workshop: [(setattr(workshop, "seats", seats), workshop.save()) for seats in (50, 51)],
+    "update": lambda workshop: Workshop.objects.filter(pk=workshop.pk).update(seats=50),
+    "bulk_update": lambda workshop: (
+        setattr(workshop, "seats", 50),
+        Workshop.objects.bulk_update([workshop], ["seats"]),
+    ),
+    "create": lambda workshop: Workshop.objects.create(organization=workshop.organization, title="New"),
+    "bulk_create": lambda workshop: Workshop.objects.bulk_create(
+        [Workshop(organization=workshop.organization, title="New")]
+    ),
+    "delete": lambda workshop: workshop.delete(),
+    "delete many": lambda workshop: Workshop.objects.filter(pk=workshop.pk).delete(),
+    "status": lambda workshop: (setattr(workshop, "state", "called off"), workshop.save(update_fields=["state"])),
+    "come and gone": lambda workshop: Workshop.objects.create(organization=workshop.organization, title="N").delete(),
+}
+
+
+@pytest.mark.parametrize("change", CAPTURED.values(), ids=CAPTURED)
+def test_what_was_told_when_it_happened_is_not_told_again(source, workshops, reconcile, change):
+    change(workshops[1])
+    events = Event.objects.count()
+    assert events
+
+    found = reconcile(source)
+
+    assert (found.created, found.changed, found.deleted, found.events) == (0, 0, 0, 0)
+    assert Event.objects.count() == events
+
+
+@pytest.mark.parametrize("change", CAPTURED.values(), ids=CAPTURED)
+def test_what_was_seen_while_nobody_subscribed_is_not_told_to_those_who_subscribe_later(
+    source, workshops, organization, reconcile, change
+):
+    organization.webhooks.all().delete()
+    change(workshops[1])
+    WebhookFactory(organization=organization, events=["*"])
+
+    found = reconcile(source)
+
+    assert (found.created, found.changed, found.deleted, found.events) == (0, 0, 0, 0)
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("how", ["save", "update"])
+def test_an_unseen_change_before_one_that_was_seen_is_told_and_the_other_not_again(
+    source, workshops, reconcile, told, how
+):
+    unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats = 4")
+    if how == "save":
+        workshop = Workshop.objects.get(seats=4)
+        workshop.state = "called off"
+        workshop.save()
+    else:
+        Workshop.objects.filter(seats=4).update(state="called off")
+    seen = types(told)
+
+    assert reconcile(source) == Reconciled(**FIVE, changed=1, events=1)
+    assert seen == ["workshop.changed", "workshop.cancelled"]
+    assert types(told) == [*seen, "workshop.changed"]
+    assert told()[-1]["previous"] == {"title": "W4"}
+
+
+def test_what_is_changed_unseen_and_changed_back_is_nothing(source, workshops, reconcile):
+    unseen("UPDATE testapp_workshop SET seats = seats + 1")
+    unseen("UPDATE testapp_workshop SET seats = seats - 1")
+
+    assert reconcile(source) == Reconciled(**FIVE)
+
+
+def test_a_change_that_was_rolled_back_leaves_what_was_told_as_it_was(source, workshops, reconcile):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        workshops[0].title = "Never"
+        workshops[0].save()
+        raise ZeroDivisionError
+    with transaction.atomic(), pytest.raises(ZeroDivisionError), transaction.atomic():
+        Workshop.objects.update(title="Never")
+        raise ZeroDivisionError
+
+    assert reconcile(source) == Reconciled(**FIVE)
+    assert not Event.objects.exists()
+
+
+def test_an_unseen_change_that_stays_beside_one_that_was_rolled_back_is_told(source, workshops, reconcile, told):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        workshops[0].title = "Never"
+        workshops[0].save()
+        raise ZeroDivisionError
+    unseen("UPDATE testapp_workshop SET title = 'For sure' WHERE seats = 0")
+
+    assert reconcile(source) == Reconciled(**FIVE, changed=1, events=1)
+    assert told()[0]["previous"] == {"title": "W0"}
+
+
+def test_time_stamps_and_what_is_not_mapped_are_no_change(source, workshops, reconcile):
+    unseen("UPDATE testapp_workshop SET updated_at = '2001-01-01 00:00:00'")
+
+    assert reconcile(source) == Reconciled(**FIVE)
+
+
+def test_another_name_of_the_organization_is_no_change_of_what_it_owns(source, workshops, organization, reconcile):
+    organization.name, organization.external_id = "Renamed", "OTHER"
+    organization.save()
+
+    assert reconcile(source) == Reconciled(**FIVE)
+    assert reconcile(source) == Reconciled(**FIVE)
+
+
+def test_a_row_that_is_moved_to_another_organization_is_told_to_that_one(source, workshops, reconcile, told):
+    other = OrganizationFactory()
+    WebhookFactory(organization=other, events=["*"])
+    unseen("UPDATE testapp_workshop SET organization_id = %s WHERE seats = 1", other.pk)
+
+    reconcile(source)
+
+    (event,) = told()
+    assert event["organization"]["id"] == other.pk
+
+
+def test_where_nobody_subscribes_it_is_found_and_told_nobody(source, workshops, organization, reconcile):
+    organization.webhooks.all().delete()
+    unseen("UPDATE testapp_workshop SET seats = 99")
+
+    assert reconcile(source) == Reconciled(**FIVE, changed=5)
+    assert not Event.objects.exists()
+
+
+def test_a_source_is_not_reconciled_unless_it_says_so(training_class):
+    training_class.cancel()
+
+    assert Event.objects.exists()
+    assert not ToldState.objects.exists()
+
+
+# What does not stand in the object's own row
+
+
+@pytest.fixture
+def classes(monkeypatch, reconcile, training_class):
+    """The example project's own source, reconciled for a while."""
+    from tms_webhooks.sources.registry import sources_of
+
+    monkeypatch.setattr(TrainingClasses, "reconcile", True)
+    (source,) = sources_of(TrainingClass)
+    reconcile(source)
+    return source
+
+
+def test_a_many_to_many_field_that_is_changed_unseen_is_told(classes, training_class, reconcile, told):
+    bob = UserFactory()
+    unseen(
+        "INSERT INTO training_trainingclass_instructors (trainingclass_id, user_id) VALUES (%s, %s)",
+        training_class.pk,
+        bob.pk,
+    )
+
+    assert reconcile(classes).changed == 1
+    (event,) = told()
+    assert (event["type"], event["changed"]) == ("class.updated", ["instructor_ids"])
+    assert (event["previous"], event["data"]["instructor_ids"]) == ({"instructor_ids": []}, [bob.pk])
+
+
+def test_one_that_is_changed_in_sight_is_not_told_again(classes, training_class, reconcile, told):
+    training_class.instructors.add(UserFactory())
+    training_class.cancel()
+
+    assert reconcile(classes).changed == 0
+    assert types(told) == ["class.updated", "class.cancelled"]
+
+
+def test_what_is_gone_is_told_to_the_organization_of_its_learner(monkeypatch, reconcile, told):
+    from tms_webhooks.sources.registry import sources_of
+
+    monkeypatch.setattr(Achievements, "reconcile", True)
+    award = UserAchievementFactory()
+    (source,) = sources_of(UserAchievement)
+    reconcile(source)
+    WebhookFactory(organization=award.user.organization, events=["achievement.*"])
+    unseen("DELETE FROM training_userachievement")
+
+    assert reconcile(source).deleted == 1
+    (event,) = told()
+    assert (event["type"], event["data"]["id"]) == ("achievement.revoked", award.pk)
+    assert event["data"]["user"]["id"] == award.user_id
+    assert event["organization"]["id"] == award.user.organization_id
+
+
+def test_a_class_that_was_made_in_sight_after_the_first_pass_is_known(classes, training_class, reconcile):
+    TrainingClassFactory(organization=training_class.organization)
+
+    assert reconcile(classes).created == 0

@@ -1,0 +1,115 @@
+"""``manage.py webhooks_reconcile`` says what it found, as text and as JSON, and refuses what names nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from example_project.training.webhooks import TrainingClasses
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event, ToldState
+from tms_webhooks.reconcile import passes
+
+pytestmark = pytest.mark.django_db
+
+NAME = "training.TrainingClass:TrainingClasses"
+
+
+@pytest.fixture
+def reconciled(monkeypatch):
+    monkeypatch.setattr(TrainingClasses, "reconcile", True)
+
+
+@pytest.fixture
+def renamed(reconciled):
+    """A class that was renamed unseen after the first pass."""
+    training_class = TrainingClassFactory()
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    run()
+    super(type(TrainingClass.objects.all()), TrainingClass.objects.all()).update(name="Renamed")
+    return training_class
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("webhooks_reconcile", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_it_says_what_it_found_and_told(renamed):
+    assert run() == f"{NAME}: 1 looked at, 0 new, 1 changed, 0 gone; 1 events.\n"
+    assert Event.objects.get().actor_kind == "reconcile"
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(renamed):
+    assert run("--dry-run") == f"{NAME}: 1 looked at, 0 new, 1 changed, 0 gone; nothing was written.\n"
+    assert not Event.objects.exists()
+
+
+def test_json_is_one_object(renamed):
+    facts = json.loads(run("--json", "--batch", "1", "--source", "training.trainingclass"))
+
+    assert facts == {
+        "dry_run": False,
+        "sources": {
+            NAME: {
+                "seen": 1,
+                "created": 0,
+                "changed": 1,
+                "deleted": 0,
+                "noted": 0,
+                "events": 1,
+                "finished": True,
+                "failed": False,
+            }
+        },
+    }
+
+
+def test_the_first_pass_says_that_it_takes_down(monkeypatch):
+    TrainingClassFactory()
+    monkeypatch.setattr(TrainingClasses, "reconcile", True)
+
+    assert run() == f"{NAME}: 1 looked at, 0 new, 0 changed, 0 gone, 1 taken down for the first time; 0 events.\n"
+    assert ToldState.objects.count() == 1
+
+
+def test_without_any_source_it_says_so():
+    assert run() == "No source says reconcile = True: there is nothing to compare.\n"
+
+
+@pytest.mark.parametrize(
+    ("label", "hint"),
+    [
+        ("training.TrainingClas", 'those that do are training.TrainingClass. Did you mean "training.TrainingClass"?'),
+        ("training.User", "no source of that model says reconcile = True"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(reconciled, label, hint):
+    with pytest.raises(CommandError) as refused:
+        run("--source", label)
+
+    assert hint in str(refused.value)
+    assert (refused.value.returncode, ToldState.objects.exists()) == (2, False)
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "many", "1.5"])
+def test_a_batch_that_is_no_number_is_refused(reconciled, batch):
+    with pytest.raises(CommandError, match="is not a whole number from 1 up"):
+        run("--batch", batch)
+
+
+def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
+    monkeypatch.setattr(passes, "reconcile", lambda *_args, **_options: [][0])
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_reconcile", stdout=out)
+
+    assert ended.value.code == 1
+    assert out.getvalue() == f"{NAME}: failed; the log tells why, and the next run goes on from there.\n"

@@ -1,0 +1,96 @@
+"""``manage.py webhooks_reconcile``: tell of what was changed unseen, by raw SQL, a restored backup or another service."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.management import arguments
+from tms_webhooks.management.lookups import bad_input
+from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.reconcile import passes
+from tms_webhooks.reconcile.passes import Reconciled
+from tms_webhooks.sources.base import Source
+
+
+class Command(BaseCommand):
+    """Compare the rows of reconciled sources with what was told of them."""
+
+    help = (
+        "Compare each source that says reconcile = True with what was last told of its objects, and record the events of "
+        'what was changed unseen, with the actor kind "reconcile". The first pass over a source only takes down how things '
+        "are. After SIGTERM or SIGINT it ends with the batch it is at; the next run goes on from there. A scheduled task "
+        "does the same once a day. Exit status 0: done, or stopped. 1: a source failed, as the log tells. 2: nothing was "
+        "begun."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument(
+            "--source", action="append", metavar="APP.MODEL", default=[], help="only this model; may be given again"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument(
+            "--batch", type=arguments.size, default=passes.BATCH, metavar="N", help="objects read at a time"
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(self, *, source: list[str], dry_run: bool, batch: int, as_json: bool, **_options: Any) -> None:
+        """Reconcile or count, and say what was found."""
+        sources, now = _chosen(source), timezone.now()
+        if dry_run:
+            found = {one: passes.preview(one, now=now, batch=batch) for one in sources}
+        else:
+            with stop_on_signal() as stop:
+                found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
+        self._say(found, dry_run=dry_run, as_json=as_json)
+        if any(one.failed for one in found.values()):
+            sys.exit(1)
+
+    def _say(self, found: Mapping[Source, Reconciled], *, dry_run: bool, as_json: bool) -> None:
+        if as_json:
+            facts = {source.name: asdict(one) for source, one in found.items()}
+            self.stdout.write(json.dumps({"dry_run": dry_run, "sources": facts}))
+            return
+        if not found:
+            self.stdout.write("No source says reconcile = True: there is nothing to compare.")
+        for source, one in found.items():
+            self.stdout.write(f"{source.name}: {_sentence(one, dry_run=dry_run)}")
+
+
+def _sentence(one: Reconciled, *, dry_run: bool) -> str:
+    if one.failed:
+        return "failed; the log tells why, and the next run goes on from there."
+    counts = f"{one.seen} looked at, {one.created} new, {one.changed} changed, {one.deleted} gone"
+    noted = f", {one.noted} taken down for the first time" if one.noted else ""
+    if dry_run:
+        return f"{counts}{noted}; nothing was written."
+    return f"{counts}{noted}; {one.events} events.{'' if one.finished else ' Stopped; the next run goes on.'}"
+
+
+def _chosen(labels: list[str]) -> list[Source]:
+    """Return the sources that are reconciled, or those of them that were named."""
+    sources = passes.reconciled_sources()
+    if not labels:
+        return sources
+    by_label: dict[str, list[Source]] = {}
+    for source in sources:
+        by_label.setdefault(source.model._meta.label.lower(), []).append(source)
+    for label in labels:
+        if label.lower() not in by_label:
+            known = sorted({source.model._meta.label for source in sources})
+            nearest = did_you_mean(difflib.get_close_matches(label, known))
+            raise bad_input(
+                f"--source {label}: no source of that model says reconcile = True"
+                + (f"; those that do are {', '.join(known)}.{nearest}" if known else ", and none of another.")
+            )
+    return [source for label in dict.fromkeys(map(str.lower, labels)) for source in by_label[label]]
