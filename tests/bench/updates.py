@@ -23,7 +23,7 @@ def main(rows: int, saves: int, rounds: int) -> dict[str, list[float]]:
     from example_project.training.models import TrainingClass
     from tms_webhooks.models import Event, Subscription
 
-    _fill(rows)
+    fill(rows)
     classes = TrainingClass.objects
     some = list(classes.order_by("pk")[:saves])
     ways: dict[str, Callable[[], object]] = {
@@ -36,14 +36,14 @@ def main(rows: int, saves: int, rounds: int) -> dict[str, list[float]]:
     for number in range(rounds + 1):
         times = {}
         for name, way in ways.items():
-            times[name] = _timed(way)
+            times[name] = timed(way)
             classes.filter(name="Copy").delete()
         tracemalloc.start()
         ways["update"]()
         times["peak_mib"] = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
         Subscription.objects.update(event_type="voucher.*")
-        times["nobody"] = _timed(ways["update"])
+        times["nobody"] = timed(ways["update"])
         Subscription.objects.update(event_type="*")
         Event.objects.all().delete()
         times["saves"] *= rows / saves
@@ -70,13 +70,13 @@ def _copies(classes: list[Any]) -> list[Any]:
     return copies
 
 
-def _timed(way: Callable[[], object]) -> float:
+def timed(way: Callable[[], object]) -> float:
     start = perf_counter()
     way()
     return perf_counter() - start
 
 
-def _fill(rows: int) -> None:
+def fill(rows: int) -> None:
     """Make so many classes of one course, which one webhook hears of."""
     from example_project.training.factories import TrainingClassFactory
     from example_project.training.models import TrainingClass

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tms_webhooks', '0007_form_key'),
+        ('tms_webhooks', '0010_first_occurrences'),
     ]
 
     operations = [
