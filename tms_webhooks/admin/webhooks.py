@@ -26,6 +26,7 @@ from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import organizations
 from tms_webhooks.admin.standing import moment
+from tms_webhooks.admin.why import WhyPages
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health
@@ -42,7 +43,7 @@ MOST_IN_A_LIST = 500
 
 
 @admin.register(Webhook)
-class WebhookAdmin(OverviewPages, DashboardPages, FormPages, PreviewPages):
+class WebhookAdmin(OverviewPages, WhyPages, DashboardPages, FormPages, PreviewPages):
     """Webhooks of the organizations that the signed-in person may see."""
 
     list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")
