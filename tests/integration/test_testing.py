@@ -14,7 +14,7 @@ from tms_webhooks.choices import ClassStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.listener import Answer
 from tms_webhooks.models import Event
-from tms_webhooks.outbox.record import emit
+from tms_webhooks.outbox.emission import emit
 from tms_webhooks.testing import assert_event, assert_no_event, capture_events
 
 pytestmark = pytest.mark.django_db

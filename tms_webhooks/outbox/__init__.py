@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tms_webhooks.outbox.record import emit
+from tms_webhooks.outbox.emission import emit
 
 __all__ = ["emit"]

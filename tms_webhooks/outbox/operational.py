@@ -10,7 +10,7 @@ from django.dispatch import Signal
 from tms_webhooks import event_names, signals
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.models import Webhook
-from tms_webhooks.outbox.record import emit
+from tms_webhooks.outbox.emission import emit
 
 
 def connect() -> None:
