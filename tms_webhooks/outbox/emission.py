@@ -49,7 +49,7 @@ def emit(
     """
     kind = catalogue.get(event_type)
     _refuse_subject(event_type, subject)
-    using = using or subject._state.db or router.db_forwrite(type(subject))
+    using = using or subject._state.db or router.db_for_write(type(subject))
     source = _source_of(kind, subject) if data is None or organization is None else None
     values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
     if organization is not None:
