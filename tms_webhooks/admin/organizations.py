@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
@@ -72,6 +72,9 @@ class WebhookInline(TabularInline):
     can_delete = False
     verbose_name_plural = _("webhooks")
     template = "admin/tms_webhooks/organization_webhooks.html"
+
+    class Media:
+        css: ClassVar = {"all": ("tms_webhooks/form.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return nothing to edit."""
