@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from tms_webhooks.admin.charts import milliseconds
 from tms_webhooks.admin.delivery_page import duration
 from tms_webhooks.admin.scope import Scoped, organizations
 from tms_webhooks.admin.standing import standing
@@ -106,4 +107,6 @@ def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:
 
 
 def _age(seconds: float | None) -> str:
-    return "–" if seconds is None else duration(seconds)
+    if seconds is None or seconds >= 1:
+        return "–" if seconds is None else duration(seconds)
+    return milliseconds(round(seconds * 1000))

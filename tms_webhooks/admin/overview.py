@@ -63,7 +63,7 @@ class OverviewPages(Scoped):
                 {**_figure(_("Last 30 days"), found.month), "charts": _both("days", found.days, label=_day)},
             ],
             "jobs": _jobs(webhook, now=now),
-            "deliveries": rows.order_by("-pk")[:LAST_DELIVERIES] if self._sees_log(request) else None,
+            "deliveries": rows.order_by("-pk")[:LAST_DELIVERIES] if _sees_log(request) else None,
             "acts": [act for act in ACTS if self._may(request, act, webhook) and act.fits(webhook)],
         }
         return TemplateResponse(request, "admin/tms_webhooks/webhook/overview.html", context)
@@ -104,22 +104,27 @@ class OverviewPages(Scoped):
     def _may(self, request: HttpRequest, act: Act, webhook: Webhook) -> bool:
         return request.user.has_perm(act.permission) and self.may(request, act.action, webhook)
 
-    def _sees_log(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("tms_webhooks.view_delivery")
-
     def _context(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
-        site = self.admin_site.name
-        log = reverse(f"{site}:tms_webhooks_delivery_changelist")
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "webhook": webhook,
             "original": webhook,
             "now": timezone.now(),
-            "log_url": f"{log}?{urlencode({'webhook__id__exact': webhook.pk})}" if self._sees_log(request) else "",
+            "log_url": log_of(webhook, request, site=self.admin_site.name),
             "may_see_payloads": request.user.has_perm("tms_webhooks.view_event")
             and self.may(request, Action.VIEW_PAYLOAD, webhook),
         }
+
+
+def log_of(webhook: Webhook, request: HttpRequest, *, site: str) -> str:
+    """Return the address of a webhook's deliveries; nothing for those who may not see the log."""
+    page = reverse(f"{site}:tms_webhooks_delivery_changelist")
+    return f"{page}?{urlencode({'webhook__id__exact': webhook.pk})}" if _sees_log(request) else ""
+
+
+def _sees_log(request: HttpRequest) -> bool:
+    return request.user.has_perm("tms_webhooks.view_delivery")
 
 
 def _figure(title: str, bar: Bar) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from tms_webhooks.admin.bases import event_uid
+from tms_webhooks.admin.overview import log_of
 from tms_webhooks.admin.scope import Scoped, organizations
 from tms_webhooks.choices import Action, Verdict
 from tms_webhooks.models import Event, Webhook
@@ -75,7 +76,7 @@ class WhyPages(Scoped):
             "found": found,
             "headline": "" if found is None else headline(found),
             "groups": [] if found is None else groups(found),
-            "sees_log": request.user.has_perm("tms_webhooks.view_delivery"),
+            "log_url": log_of(webhook, request, site=self.admin_site.name),
         }
         return TemplateResponse(request, "admin/tms_webhooks/webhook/why.html", context)
 

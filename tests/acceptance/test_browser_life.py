@@ -1,0 +1,127 @@
+"""The life of a webhook in a real browser: every page of it wide and narrow, light and dark, and what refreshes itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
+from tms_webhooks.choices import AttemptResult
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
+from tms_webhooks.models.total import Counted
+
+TYPES = ("class.cancelled", "enrollment.enrolled", "user.updated")
+LIFE = "/admin/tms_webhooks/webhook/{}/overview/"
+DASHBOARD = "/admin/tms_webhooks/webhook/dashboard/"
+
+
+@pytest.fixture
+def life(world) -> Webhook:
+    """A webhook that has seen something: good hours and bad ones, a job under way, deliveries of every kind."""
+    now = timezone.now()
+    organization = world.tenants[0].organization
+    webhook = subscribed(
+        name="HR system",
+        organization=organization,
+        headers="Authorization=Basic aHVudGVyMg==",
+        failures=6,
+        failing_since=now - timedelta(hours=9),
+        paused_until=now + timedelta(minutes=31),
+        pauses=3,
+    )
+    subscribed(name="Narrow", organization=organization, events=["voucher.*"])
+    DeliveryTotal.objects.add(_attempts(webhook, now))
+    for number in range(30):
+        _tell(webhook, number, now=now - timedelta(minutes=30 - number))
+    Job.objects.create(kind="recover", webhook=webhook, total=10, done=3, status="running", created_at=now)
+    return webhook
+
+
+def _attempts(webhook: Webhook, now) -> list[Counted]:
+    found = []
+    for hours in range(24 * 30):
+        bad = hours < 9
+        for number in range(1 + hours * 7 % 5):
+            result = AttemptResult.DELIVERED if not bad else list(AttemptResult)[1 + number % 2]
+            found.append(Counted(webhook.pk, now - timedelta(hours=hours), result, 40 * (1 + hours * 3 % 11)))
+    return found
+
+
+def _tell(webhook: Webhook, number: int, *, now) -> None:
+    failed = number % 3 == 0
+    values = {"status": "exhausted" if failed else "delivered", "error_class": "http_status" if failed else ""}
+    delivery = write_delivery(webhook, now=now, due_at=None, finished_at=now, attempts=2, charged=2, **values)
+    kind = TYPES[number % len(TYPES)]
+    Event.objects.filter(pk=delivery.event_id).update(
+        type=kind, body=body_of(kind), occurred_at=now, external_id="EX-1"
+    )
+    for each in (1, 2):
+        DeliveryAttempt.objects.create(
+            delivery=delivery,
+            number=each,
+            started_at=now,
+            duration_ms=120,
+            status_code=503 if failed else 200,
+            error_class=values["error_class"],
+            message="HTTP 503 Service Unavailable" if failed else "HTTP 200 OK",
+            response_body="<html>down for repair</html>",
+            next_delay=300.0 if each == 1 else None,
+            delay_reason="schedule" if each == 1 else "",
+        )
+
+
+def test_every_page_is_fit_to_be_seen(desk, life):
+    missed = write_event(life.organization, "class.cancelled")
+    narrow = Webhook.objects.get(name="Narrow")
+    delivery = Delivery.objects.filter(status="exhausted").last()
+    overview = LIFE.format(life.pk)
+    pages = {
+        "overview": overview,
+        "overview-recover": f"{LIFE.format(narrow.pk)}recover/",
+        "overview-test": f"{overview}test/",
+        "dashboard": DASHBOARD,
+        "log": "/admin/tms_webhooks/delivery/",
+        "delivery": f"/admin/tms_webhooks/delivery/{delivery.pk}/change/",
+        "event": f"/admin/tms_webhooks/event/{delivery.event_id}/change/",
+        "why": f"/admin/tms_webhooks/webhook/{narrow.pk}/why/?event={missed.public_id}",
+    }
+    for name, path in pages.items():
+        desk.open(path)
+        desk.pictures(f"life-{name}")
+    assert desk.complaints == []
+
+
+def test_a_bar_moves_by_itself_and_stands_still_when_the_job_is_done(desk, life):
+    page = desk.open(LIFE.format(life.pk))
+    assert page.get_attribute("progress", "value") == "3"
+    assert not page.is_visible("text=Look again")
+    job = Job.objects.get()
+
+    Job.objects.update(done=8)
+    page.wait_for_selector('progress[value="8"]')
+    job.finish(now=timezone.now())
+    page.wait_for_selector(".tms-job.tms-finished")
+
+    assert page.query_selector("[data-tms-refresh]") is None
+
+
+def test_the_dashboard_keeps_itself_up_to_date(desk, life):
+    page = desk.open(DASHBOARD)
+    assert "Nightly import" not in page.inner_text(".tms-dashboard")
+
+    subscribed(name="Nightly import", organization=life.organization, failures=2, failing_since=timezone.now())
+    page.wait_for_selector("text=Nightly import", timeout=15_000)
+
+    assert desk.complaints == []
+
+
+def test_a_curl_command_is_copied(desk, life):
+    desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = desk.open(f"/admin/tms_webhooks/delivery/{Delivery.objects.last().pk}/change/")
+    page.click("text=As a curl command")
+    page.click("[data-tms-copy]")
+    page.wait_for_selector("text=Copied")
+
+    assert page.evaluate("navigator.clipboard.readText()").startswith("curl --request POST ")
