@@ -46,7 +46,7 @@ SELECT e.id, w.id,
        {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s,
        CASE WHEN w.enabled THEN NULL ELSE %s END
 FROM {reached}
-WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL AND w.delay_seconds = %s AND w.id <> %s
+WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL {held_back} AND w.id <> %s
   AND {wanted}
 {suffix}
 """
@@ -88,12 +88,12 @@ class Plan(NamedTuple):
         if any(children for _delay, _audience, children in found) and parent_column() is not None:
             ways.append(None)
         is_narrowed = bool(read(ANY_NARROWED, condition=_condition()))
-        return cls({0, *(delay for delay, _audience, _children in found)}, ways, is_narrowed)
+        return cls({delay for delay, _audience, _children in found if delay}, ways, is_narrowed)
 
     def carry_out(self, groups: Mapping[Group, Sequence[int]], *, now: datetime) -> None:
         """Make the deliveries of these events, whose keys come by their groups."""
         hits = self._hits(groups) if self.is_narrowed else {}
-        for delay, way, (group, ids) in product(self.delays, self.ways, groups.items()):
+        for delay, way, (group, ids) in product((*self.delays, 0), self.ways, groups.items()):
             if hits.get((group, way)):
                 _insert(group, ids, way=way, delay=delay, now=now, wanted=_one_of(hits[group, way]))
             _insert(group, ids, way=way, delay=delay, now=now, wanted=self._by_name(group))
@@ -125,16 +125,21 @@ class Plan(NamedTuple):
 
 
 def _insert(group: Group, ids: Iterable[int], *, way: Way | None, delay: int, now: datetime, wanted: str) -> None:
+    """Make the deliveries to webhooks that hold the first attempt back by ``delay``; for 0, to all that got none yet.
+
+    The webhook whose delay somebody changes at this moment is one of those: it must not be left out.
+    """
     ops = database().ops
     statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
     times = [moment(now + timedelta(seconds=delay)), moment(now), moment(now)]
     patterns = event_names.patterns_for(group.event_type) if "%s" in wanted else []
     write(
         FAN_OUT,
-        [*statuses, *times, delay, group.spoken_of, *patterns],
+        [*statuses, *times, group.spoken_of, *patterns],
         insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
         suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
         live=str(Lane.LIVE.value),
+        held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
         wanted=wanted,
         **_reaching(ids, way),
     )

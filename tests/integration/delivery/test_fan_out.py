@@ -12,8 +12,9 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, Event, Subscription
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.outbox import fanout
+from tms_webhooks.outbox.addressees import Plan
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -246,3 +247,16 @@ def test_a_delay_is_of_the_webhook_whatever_the_others_wait(clock):
 
     due = dict(Delivery.objects.values_list("webhook_id", "due_at"))
     assert {pk: (moment - clock.now).total_seconds() for pk, moment in due.items()} == delays
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 30), (30, 0), (30, 60), (60, 30)])
+def test_a_webhook_whose_delay_is_changed_meanwhile_is_not_left_out(clock, monkeypatch, before, after):
+    webhook = subscribed(delay_seconds=before)
+    write_event(webhook.organization)
+    plan = Plan.of_today()
+    Webhook.objects.filter(pk=webhook.pk).update(delay_seconds=after)
+    monkeypatch.setattr(Plan, "of_today", lambda: plan)
+
+    fan_out(clock.now)
+
+    assert Delivery.objects.filter(webhook=webhook).count() == 1
