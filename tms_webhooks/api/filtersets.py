@@ -7,11 +7,13 @@ import uuid
 from typing import Any
 
 import django_filters
+from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
 
 from tms_webhooks import choices, event_names
+from tms_webhooks.api.serializers.fields import NotAMoment, moment_of
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -38,9 +40,23 @@ def truth_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
     )
 
 
-def moment_filter(field: str, lookup: str) -> filters.IsoDateTimeFilter:
-    """Return a filter by a moment, as 2026-11-24T15:04:05Z."""
-    return filters.IsoDateTimeFilter(field_name=field, lookup_expr=lookup)
+class MomentFormField(forms.CharField):
+    """A moment, as bodies have it."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return it; None where there is none."""
+        if value in self.empty_values:
+            return None
+        try:
+            return moment_of(value)
+        except NotAMoment as error:
+            raise ValidationError(str(error), code=error.code) from error
+
+
+class MomentFilter(filters.Filter):
+    """A filter by a moment."""
+
+    field_class = MomentFormField
 
 
 def require_pattern(value: str) -> None:
@@ -79,8 +95,8 @@ class DeliveryFilterSet(OfWebhookFilterSet):
     event = filters.CharFilter(
         method="by_event", validators=[RegexValidator(EVENT_ID, "Give an event's id, evt_ and 32 hexadecimal digits.")]
     )
-    created_after = moment_filter("created_at", "gte")
-    created_before = moment_filter("created_at", "lt")
+    created_after = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
     ordering = django_filters.OrderingFilter(fields=(("id", "created_at"),))
 
     def by_event_type(self, queryset: Any, name: str, value: str) -> Any:
@@ -107,6 +123,6 @@ class AuditFilterSet(OfWebhookFilterSet):
     action = filters.MultipleChoiceFilter(choices=choices.AuditAction.choices)
     actor_kind = filters.ChoiceFilter(choices=choices.ActorKind.choices)
     actor_id = filters.CharFilter(max_length=64)
-    after = moment_filter("at", "gte")
-    before = moment_filter("at", "lt")
+    after = MomentFilter("at", "gte")
+    before = MomentFilter("at", "lt")
     ordering = django_filters.OrderingFilter(fields=(("id", "at"),))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -187,3 +189,39 @@ def test_a_key_and_a_person_of_the_same_id_are_two_callers(acme, alice, post, mo
     assert post().status_code == 201
     assert "Idempotency-Replayed" not in post(by=client)
     assert Webhook.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite is in memory: there is one writer")
+def test_of_two_at_once_with_one_key_one_is_done(acme, alice):
+    start = threading.Barrier(2)
+    codes: list[int] = []
+
+    def write():
+        client = client_of(alice)
+        start.wait()
+        try:
+            response = client.post("/api/webhooks/", body_of(acme), format="json", headers={"Idempotency-Key": KEY})
+            codes.append(response.status_code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert Webhook.objects.count() == 1
+    assert sorted(codes) in ([201, 201], [201, 409])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_the_host_wraps_requests_in_transactions_a_refused_one_leaves_its_key_free(post, problem, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    problem(post(verb="TRACE"), "invalid-request")
+    assert not IdempotentRequest.objects.exists()
+
+    assert (post().status_code, post()["Idempotency-Replayed"]) == (201, "true")
+    assert Webhook.objects.count() == 1

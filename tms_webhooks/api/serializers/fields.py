@@ -16,6 +16,12 @@ else:
     _Field = serializers.Field
 
 
+MOMENT_FAULTS = {
+    "invalid": "It is no moment; write it as 2026-11-24T15:04:05Z.",
+    "zone": "It has no time zone; write it as 2026-11-24T15:04:05Z.",
+}
+
+
 def kind_of(value: object) -> str:
     """Return what a value is in JSON, in words."""
     if value is None:
@@ -129,12 +135,35 @@ class OneOfField(serializers.ChoiceField):
         return self.fail("invalid_choice", input=shown, names=", ".join(str(choice) for choice in self.choices))
 
 
+class NotAMoment(ValueError):
+    """What is no moment; ``code`` says why, as a key of `MOMENT_FAULTS`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(MOMENT_FAULTS[code])
+        self.code = code
+
+
+def moment_of(value: Any) -> datetime:
+    """Return the moment that a text means, in UTC; raise `NotAMoment` for one that means none."""
+    try:
+        moment = parse_datetime(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise NotAMoment("invalid")
+    if timezone.is_naive(moment):
+        raise NotAMoment("zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise NotAMoment("invalid") from error
+
+
 class MomentField(serializers.DateTimeField):
     """An instant in UTC, as ``2026-11-24T15:04:05.123456Z``; one with another offset is understood."""
 
     default_error_messages = {
-        "invalid": "It is no moment; write it as 2026-11-24T15:04:05Z.",
-        "zone": "It has no time zone; write it as 2026-11-24T15:04:05Z.",
+        **MOMENT_FAULTS,
         "null": "It is null; write a moment as 2026-11-24T15:04:05Z.",
         "required": "It is missing; write a moment as 2026-11-24T15:04:05Z.",
     }
@@ -142,17 +171,9 @@ class MomentField(serializers.DateTimeField):
     def to_internal_value(self, value: Any) -> datetime:
         """Return the moment."""
         try:
-            moment = parse_datetime(value) if isinstance(value, str) else None
-        except ValueError:
-            moment = None
-        if moment is None:
-            self.fail("invalid")
-        if timezone.is_naive(moment):
-            self.fail("zone")
-        try:
-            return moment.astimezone(UTC)
-        except OverflowError:
-            self.fail("invalid")
+            return moment_of(value)
+        except NotAMoment as error:
+            self.fail(error.code)
 
     def to_representation(self, value: Any) -> Any:
         """Return it in UTC."""
