@@ -49,7 +49,7 @@ class AccessPolicy:
 
     def scope(self, rows: Rows, request: Any, action: Action, *, path: str = "organization") -> Rows:
         """Keep the rows whose organization, found by ``path``, is one in which the caller may do ``action``."""
-        return rows.filter(**{f"{path}__in": self.organizations(request, action).order_by().values("pk")})
+        return within(rows, self.organizations(request, action), path=path)
 
 
 class SuperusersOnly(AccessPolicy):
@@ -73,6 +73,11 @@ def get_policy() -> AccessPolicy:
     if not isinstance(policy, type) or not issubclass(policy, AccessPolicy):
         raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which is no AccessPolicy.")
     return policy()
+
+
+def within(rows: Rows, organizations: models.QuerySet[Any], *, path: str = "organization") -> Rows:
+    """Keep the rows whose organization, found by ``path``, is one of these."""
+    return rows.filter(**{f"{path}__in": organizations.order_by().values("pk")})
 
 
 def _organizations() -> models.QuerySet[Any]:

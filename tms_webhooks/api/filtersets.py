@@ -23,14 +23,12 @@ EVENT_ID = re.compile(rf"{PUBLIC_PREFIX}[0-9a-f]{{32}}")
 
 def visible_organizations(request: Any) -> Any:
     """Return the organizations that the caller may view."""
-    view = request.parser_context["view"]
-    return view.policy.organizations(request, Action.VIEW)
+    return request.parser_context["view"].organizations(Action.VIEW)
 
 
 def visible_webhooks(request: Any) -> Any:
     """Return the webhooks that the caller may view, deleted ones included: their log stays."""
-    view = request.parser_context["view"]
-    return view.policy.scope(Webhook.objects.all(), request, Action.VIEW)
+    return request.parser_context["view"].scoped(Webhook.objects.all(), path="organization")
 
 
 def truth_filter(**kwargs: Any) -> filters.TypedChoiceFilter:

@@ -260,6 +260,10 @@ NEEDED = {
 }
 
 
+def test_every_change_takes_more_than_to_view():
+    assert {key for key in ROUTES if key[1] != "get"} < {key for keys in NEEDED.values() for key in keys}
+
+
 @pytest.mark.parametrize(
     ("action", "route", "method"), [(action, *key) for action, keys in NEEDED.items() for key in keys]
 )

@@ -32,8 +32,7 @@ class OrganizationField(_RelatedField):
 
     def get_queryset(self) -> Any:
         """Return the caller's organizations."""
-        view = self.context["view"]
-        return view.policy.organizations(view.request, Action.VIEW)
+        return self.context["view"].organizations(Action.VIEW)
 
     def fail(self, key: str, **kwargs: Any) -> Any:
         """Raise `UnknownReference` for what can't be found, in the same words whyever that is."""

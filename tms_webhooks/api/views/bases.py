@@ -10,11 +10,12 @@ from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
-from tms_webhooks.access import AccessPolicy, Rows, get_policy
+from tms_webhooks.access import AccessPolicy, Rows, get_policy, within
 from tms_webhooks.api import idempotency, problems
 from tms_webhooks.api.bodies import PlainJSONRenderer, PlainNegotiation, StrictJSONParser
 from tms_webhooks.api.filters import StrictFilterBackend, refuse_unknown_parameters
@@ -38,7 +39,7 @@ class ResourceViewSet(_GenericViewSet):
     """A resource of which every caller sees their own organizations' part, and of the rest not even that it is there.
 
     Set ``organization_path``, the way from a row to its organization, and ``needs``, what a caller must be allowed to do
-    for each action beside viewing. What an action writes, it writes in `commit`.
+    for each action beside viewing, if that is not what `needed` says. What an action writes, it writes in `commit`.
     """
 
     renderer_classes = (PlainJSONRenderer,)
@@ -64,6 +65,10 @@ class ResourceViewSet(_GenericViewSet):
     _claimed: IdempotentRequest | None = None
 
     @cached_property
+    def _allowed(self) -> dict[Action, models.QuerySet[Any]]:
+        return {}
+
+    @cached_property
     def policy(self) -> AccessPolicy:
         """The host's access policy."""
         return get_policy()
@@ -74,13 +79,29 @@ class ResourceViewSet(_GenericViewSet):
         caller, user = self.policy.caller(self.request), type(self.request.user)
         return digest_of(caller.kind, caller.id or "", f"{user.__module__}.{user.__qualname__}")
 
+    def organizations(self, action: Action) -> models.QuerySet[Any]:
+        """Return the organizations in which the caller may do ``action``: the policy is asked once a request."""
+        if action not in self._allowed:
+            self._allowed[action] = self.policy.organizations(self.request, action)
+        return self._allowed[action]
+
+    def allows(self, action: Action, organization: Any) -> bool:
+        """Return whether the caller may do ``action`` in the organization of this key."""
+        return self.organizations(action).filter(pk=organization).exists()
+
     def scoped(self, rows: Rows, action: Action = Action.VIEW, *, path: str | None = None) -> Rows:
         """Keep the rows of organizations in which the caller may do ``action``."""
-        return self.policy.scope(rows, self.request, action, path=path or self.organization_path)
+        return within(rows, self.organizations(action), path=path or self.organization_path)
+
+    @property
+    def needed(self) -> Action | None:
+        """What the action of this request takes beside viewing; one that changes something takes no less than managing."""
+        unsafe = Action.MANAGE if self.request.method not in SAFE_METHODS else None
+        return self.needs.get(str(self.action), unsafe)
 
     def require(self, action: Action | None, organization: Any) -> None:
         """Raise ``PermissionDenied`` unless the caller may do ``action`` in an organization that they may view."""
-        if action is not None and not self.policy.allows(self.request, action, organization):
+        if action is not None and not self.allows(action, organization):
             raise PermissionDenied(f"You may view this, and not {action.label.lower()} here.")
 
     def get_queryset(self) -> models.QuerySet[Any]:
@@ -90,7 +111,7 @@ class ResourceViewSet(_GenericViewSet):
     def get_object(self) -> Any:
         """Return the row of the address, with which the caller may do what they want to."""
         row = super().get_object()
-        self.require(self.needs.get(self.action), self.organization_of(row))
+        self.require(self.needed, self.organization_of(row))
         return row
 
     def organization_of(self, row: Any) -> Any:

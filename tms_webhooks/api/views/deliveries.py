@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
 from django.utils import timezone
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -45,7 +45,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replayin
 
     def may_see_payloads(self, organization: Any) -> bool:
         """Return whether the caller may see what was sent there, and what receivers answered."""
-        return self.policy.allows(self.request, Action.VIEW_PAYLOAD, organization)
+        return self.allows(Action.VIEW_PAYLOAD, organization)
 
     @action(detail=True, methods=["get"])
     def attempts(self, request: Any, pk: str) -> Response:
@@ -79,7 +79,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replayin
         except ReplayError as error:
             raise Conflict(str(error)) from error
         self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.pk}")
-        transaction.on_commit(bell.ring, robust=True)
+        transaction.on_commit(bell.ring, using=router.db_for_write(Delivery), robust=True)
         address = self.address_of("delivery-detail", pk=delivery.pk)
         data = self.get_serializer(self.get_object()).data
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": address})

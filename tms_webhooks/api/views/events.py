@@ -39,7 +39,7 @@ class EventViewSet(ResourceViewSet):
         """Return a page of events, and the cursor to read on from: also where there are no more yet."""
         try:
             page = feed.read(
-                self.policy.organizations(request, Action.VIEW),
+                self.organizations(Action.VIEW),
                 now=timezone.now(),
                 after=request.query_params.get("after", ""),
                 types=[name for value in request.query_params.getlist("type") for name in value.split(",")],
@@ -57,7 +57,7 @@ class EventViewSet(ResourceViewSet):
 
     def retrieve(self, request: Any, id: str) -> Response:  # noqa: A002 (the name in the address)
         """Return one event."""
-        organizations = self.policy.organizations(request, Action.VIEW).order_by().values("pk")
+        organizations = self.organizations(Action.VIEW).order_by().values("pk")
         uid = uuid.UUID(hex=id.removeprefix(PUBLIC_PREFIX))
         event = Event.objects.filter(feed.visible_to(organizations), uid=uid).first()
         if event is None:
@@ -85,6 +85,6 @@ class EventViewSet(ResourceViewSet):
     def _shows_payload(self, events: Sequence[Event]) -> Callable[[Event], bool]:
         """Return who may see what these events say, asked once for all of them."""
         keys = {key for event in events for key in (event.organization_id, event.learner_organization_id)} - {None}
-        allowed = self.policy.organizations(self.request, Action.VIEW_PAYLOAD).filter(pk__in=keys).order_by()
+        allowed = self.organizations(Action.VIEW_PAYLOAD).filter(pk__in=keys).order_by()
         open_to = set(allowed.values_list("pk", flat=True))
         return lambda event: not open_to.isdisjoint({event.organization_id, event.learner_organization_id})

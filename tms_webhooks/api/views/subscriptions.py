@@ -59,7 +59,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         webhook = rows.filter(pk=self.kwargs["webhook_id"]).first()
         if webhook is None:
             raise Http404
-        self.require(self.needs.get(str(self.action)), webhook.organization_id)
+        self.require(self.needed, webhook.organization_id)
         if lock:
             require_match(self.request, webhook)
         return webhook

@@ -95,7 +95,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         trial = _tried(webhook, asked["event_type"], asked.get("body"), actor=self.policy.caller(request))
         facts = {"event_type": asked["event_type"], "status_code": trial.result.status}
         self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{trial.delivery.pk}", changes=facts)
-        shows = self.policy.allows(request, Action.VIEW_PAYLOAD, webhook.organization_id)
+        shows = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
         return Response(trial_told(trial, asked["event_type"], shows_payloads=shows), headers=NO_STORE)
 
     @action(detail=True, methods=["get"])

@@ -35,7 +35,7 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         """Make a webhook with its subscriptions. The answer has its secret, which is never shown again."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        self.require(Action.MANAGE, serializer.validated_data["organization"])
+        self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
         require_reachable(serializer.validated_data["url"])
         return self.commit(lambda: self._create(serializer.validated_data))
 
