@@ -62,10 +62,10 @@ class WebhookList:
 class InlineChecks(InlineModelAdminChecks):
     """Django's checks of an inline."""
 
-    def check(self, admin_obj: Any, **kwargs: Any) -> list[Any]:
+    def check(self, inline_obj: Any, **kwargs: Any) -> list[Any]:  # type: ignore[override]
         """Leave an organization model that does not exist to the app's own check: Django would break off over it."""
         owner: Any = Webhook._meta.get_field("organization").remote_field
-        return [] if isinstance(owner.model, str) else super().check(admin_obj, **kwargs)
+        return [] if isinstance(owner.model, str) else super().check(inline_obj, **kwargs)
 
 
 class WebhookInline(TabularInline):
