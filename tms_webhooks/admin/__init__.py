@@ -5,7 +5,7 @@ A host puts `WebhookInline` on its own page of organizations.
 
 from __future__ import annotations
 
-from tms_webhooks.admin import deliveries, events, jobs, webhooks
+from tms_webhooks.admin import audit_log, deliveries, events, jobs, webhooks
 from tms_webhooks.admin.organizations import WebhookInline
 
-__all__ = ["WebhookInline", "deliveries", "events", "jobs", "webhooks"]
+__all__ = ["WebhookInline", "audit_log", "deliveries", "events", "jobs", "webhooks"]

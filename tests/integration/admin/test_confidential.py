@@ -10,7 +10,8 @@ from django.utils import timezone
 from tests.integration.admin.pages import form_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import webhooks
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
+from tms_webhooks.admin.actions import ACTS
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +46,24 @@ def pages() -> list[str]:
         found.append(url(model, "changelist"))
         for row in model.objects.all():
             found += [url(model, page, row.pk) for page in ("change", "history")]
-    return [*found, url(Webhook, "delete", Webhook.objects.get().pk)]
+    return [*found, url(Webhook, "delete", Webhook.objects.get().pk), *life()]
+
+
+def life() -> list[str]:
+    """Return what there is beside Django's own pages."""
+    key, event = Webhook.objects.get().pk, Event.objects.get()
+    acts = [reverse("admin:tms_webhooks_webhook_act", args=[key, act.slug]) for act in ACTS]
+    why = reverse("admin:tms_webhooks_webhook_why", args=[key])
+    return [
+        reverse("admin:tms_webhooks_dashboard"),
+        reverse("admin:tms_webhooks_webhook_overview", args=[key]),
+        reverse("admin:tms_webhooks_webhook_jobs", args=[key]),
+        reverse("admin:tms_webhooks_delivery_resend", args=[Delivery.objects.get().pk]),
+        f"{why}?event={event.public_id}",
+        url(AuditEntry, "changelist"),
+        url(AuditEntry, "change", AuditEntry.objects.get().pk),
+        *acts,
+    ]
 
 
 def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
@@ -58,7 +76,7 @@ def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
         assert response.status_code == 200, address
         page = response.content.decode()
         assert [text for text in forbidden if text in page] == [], address
-    assert len(addresses) == 15
+    assert len(addresses) == 15 + 7 + len(ACTS)
 
 
 def test_the_history_says_that_headers_changed_and_not_to_what(operator, webhook):

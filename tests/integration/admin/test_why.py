@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -112,3 +114,18 @@ def test_it_takes_the_permission_to_see_events(staff):
     webhook = subscribed()
 
     assert staff("view_webhook").get(why(webhook)).status_code == 403
+
+
+def test_it_takes_as_many_queries_for_many_deliveries_as_for_few(operator):
+    delivery = write_delivery(subscribed(), now=timezone.now())
+
+    def queries(number: int) -> int:
+        for _ in range(number):
+            write_delivery(delivery.webhook, now=timezone.now())
+        with CaptureQueriesContext(connection) as captured:
+            told(operator, delivery.webhook, delivery.event)
+        return len(captured)
+
+    queries(1)
+
+    assert queries(0) == queries(20) <= 15

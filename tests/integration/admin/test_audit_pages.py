@@ -1,0 +1,87 @@
+"""The audit log in the admin: what was done by whom, for those who may see the organization, and for nobody to change."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import UserFactory
+from tests.integration.admin.pages import shown_at, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import AuditAction
+from tms_webhooks.models import AuditEntry, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+def entry(webhook: Webhook, **values) -> AuditEntry:
+    actor = Actor("administrator", "7", "Ann Admin")
+    return AuditEntry.objects.record(
+        AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=timezone.now(), **values
+    )
+
+
+def listed(client: Client, **query: object) -> list[AuditEntry]:
+    return list(client.get(url(AuditEntry, "changelist"), query).context["cl"].result_list)
+
+
+def test_an_entry_says_who_did_what(operator):
+    row = entry(subscribed(name="CRM"), changes={"name": {"from": "A", "to": "<B>"}})
+
+    assert "Webhook changed Ann Admin (Administrator) CRM" in shown_at(operator, url(AuditEntry, "changelist"))
+    text = shown_at(operator, url(AuditEntry, "change", row.pk))
+    assert '"to": "<B>"' in text
+
+
+def test_it_is_filtered_by_webhook_and_reached_from_its_overview(operator):
+    one, other = subscribed(), subscribed()
+    wanted = entry(one)
+    entry(other)
+
+    overview = operator.get(reverse("admin:tms_webhooks_webhook_overview", args=[one.pk])).content.decode()
+    assert f"{url(AuditEntry, 'changelist')}?webhook__id__exact={one.pk}" in overview
+    assert listed(operator, webhook__id__exact=one.pk) == [wanted]
+
+
+def test_entries_of_others_are_neither_listed_nor_opened(operator):
+    ours, theirs = subscribed(), subscribed(name="theirs")
+    mine, other = entry(ours), entry(theirs)
+    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    alice = Client()
+    alice.force_login(user)
+
+    assert listed(alice) == [mine]
+    assert listed(alice, webhook__id__exact=theirs.pk) == []
+    assert alice.get(url(AuditEntry, "change", other.pk)).status_code == 302
+    assert set(listed(operator)) == {mine, other}
+
+
+def test_nobody_changes_or_deletes_an_entry(operator):
+    row = entry(subscribed())
+
+    assert operator.get(url(AuditEntry, "add")).status_code == 403
+    assert operator.post(url(AuditEntry, "change", row.pk), {}).status_code == 403
+    assert operator.post(url(AuditEntry, "delete", row.pk), {"post": "yes"}).status_code == 403
+    data = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    operator.post(url(AuditEntry, "changelist"), data)
+    assert AuditEntry.objects.get() == row
+
+
+def test_the_list_takes_as_many_queries_for_many_entries_as_for_few(operator):
+    def queries(number: int) -> int:
+        for _ in range(number):
+            entry(subscribed())
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(url(AuditEntry, "changelist"))
+        return len(captured)
+
+    queries(2)
+
+    assert queries(0) == queries(20) <= 12
