@@ -17,6 +17,7 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import told_states
 from tms_webhooks.outbox.record import record_change
+from tms_webhooks.outbox.transactions import has_outbox
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.registry import sources_of
@@ -92,6 +93,9 @@ def begin(sender: type[models.Model], instance: models.Model, *, using: str) -> 
     if not _under_way.depth:
         # Somebody calls Model.save_base itself: what is left here is of such a call that failed.
         _under_way.saves.clear()
+    if not has_outbox(using):
+        # What the host writes there, a copy or an archive, is told by nobody; a check says so where it is the main place.
+        return
     watched: list[Watched] = []
     asked: Asked = defaultdict(dict)
     for source in sources_of(sender):
@@ -119,7 +123,7 @@ def finish(instance: models.Model) -> None:
 def tell_deletion(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
     """Record that ``instance`` goes, while its row and all that it refers to are still there."""
     asked: Asked = defaultdict(dict)
-    for source in sources_of(sender):
+    for source in sources_of(sender) if has_outbox(using) else ():
         # The rows that an extending model has in its parents' tables are announced by signals of their own.
         if source.model._meta.concrete_model is sender._meta.concrete_model:
             if instance.pk in _under_way.deleted.get((source, using), ()):

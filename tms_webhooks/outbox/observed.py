@@ -12,6 +12,7 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox import told_states
 from tms_webhooks.outbox.batch import anybody_wants, record_changes
 from tms_webhooks.outbox.capture import NeverBreaking, Watched, saves_under_way
+from tms_webhooks.outbox.transactions import has_outbox
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.querysets import CHUNK, Rows
@@ -92,7 +93,7 @@ def listening(model: type[models.Model], *, using: str, deletions: bool = False)
     Those that are reconciled take note of what nobody wants, too.
     """
     asked: dict[Source, Collection[str]] = {}
-    for source in sources_of(model):
+    for source in sources_of(model) if has_outbox(using) else ():
         with NeverBreaking(source):
             event_types = source.deletion_types if deletions else source.event_types
             if event_types and source.own:

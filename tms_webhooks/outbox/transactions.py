@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
+
+from tms_webhooks.models import Event
+
+
+def has_outbox(using: str) -> bool:
+    """Say whether there is an outbox in a database: whether the host's routers let this app have its tables there."""
+    return bool(router.allow_migrate_model(using, Event))
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+"""The other host's models."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+
+from tms_webhooks.sources import WebhookManager
+
+
+class Keyed(models.Model):
+    """A row whose key is a UUID, and whose bulk operations are events."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    objects = WebhookManager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+
+
+class Tenant(models.Model):
+    """An organization by another name."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Member(AbstractBaseUser, Keyed):
+    """A user model that has little in common with Django's."""
+
+    email = models.EmailField(unique=True)
+    given_name = models.CharField(max_length=50)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="members")
+    locked = models.BooleanField(default=False)
+
+    USERNAME_FIELD = "email"
+
+    objects = WebhookManager()
+
+    class Meta(Keyed.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Topic(models.Model):
+    """A course by another name."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Meetup(Keyed):
+    """A class by another name, with its status in a word."""
+
+    class State(models.TextChoices):
+        PLANNED = "planned"
+        SURE = "sure"
+        OFF = "off"
+
+    topic = models.ForeignKey(Topic, on_delete=models.CASCADE, related_name="meetups")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="meetups")
+    lead = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    title = models.CharField(max_length=50)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PLANNED)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class OnsiteMeetup(Meetup):
+    """A row in a table of its own, beside its parent's."""
+
+    room = models.CharField(max_length=20)
+
+
+class PastMeetup(Meetup):
+    """A proxy."""
+
+    class Meta(Keyed.Meta):
+        proxy = True
+
+    def call_off(self) -> None:
+        """Cancel it after all."""
+        self.state = self.State.OFF
+        self.save()
+
+
+class Place(Keyed):
+    """An enrollment by another name."""
+
+    meetup = models.ForeignKey(Meetup, on_delete=models.CASCADE, related_name="places")
+    member = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="places")
+    state = models.CharField(max_length=10, default="requested")
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.meetup}"

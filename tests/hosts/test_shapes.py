@@ -1,0 +1,127 @@
+"""Keys, users, statuses and inheritance of another host: each change is told once, with the host's own keys."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.hosts.models import Meetup, Member, OnsiteMeetup, PastMeetup, Place, Topic
+from tms_webhooks import catalogue
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+CANCEL = {
+    "save": lambda meetup: (setattr(meetup, "state", "off"), meetup.save()),
+    "named fields": lambda meetup: (setattr(meetup, "state", "off"), meetup.save(update_fields=["state"])),
+    "update": lambda meetup: Meetup.objects.filter(pk=meetup.pk).update(state="off"),
+    "bulk_update": lambda meetup: (setattr(meetup, "state", "off"), Meetup.objects.bulk_update([meetup], ["state"])),
+    "update_or_create": lambda meetup: Meetup.objects.update_or_create(pk=meetup.pk, defaults={"state": "off"}),
+    "proxy": lambda _meetup: PastMeetup.objects.get().call_off(),
+    "update of a proxy": lambda meetup: PastMeetup.objects.update(state="off"),
+}
+
+
+@pytest.mark.parametrize("cancel", CANCEL.values(), ids=CANCEL)
+def test_a_status_in_a_word_is_told_once_as_the_training_systems(meetup, told, cancel):
+    cancel(meetup)
+
+    (event,) = told()
+    catalogue.get(event["type"]).validate(event)
+    assert (event["type"], event["data"]["status"]) == ("class.cancelled", {"code": 2, "name": "Cancelled"})
+    assert event["previous"] == {"status": {"code": 0, "name": "Scheduled"}}
+
+
+def test_keys_are_uuids_in_the_envelope_and_in_the_data(meetup, member, told):
+    meetup.lead = member
+    meetup.save()
+
+    (event,) = told()
+    assert event["data"]["id"] == str(meetup.pk)
+    assert event["organization"]["id"] == str(meetup.tenant_id)
+    assert event["data"]["instructor"]["id"] == str(member.pk)
+    assert event["data"]["course"]["id"] == str(meetup.topic_id)
+    assert (event["changed"], event["previous"]) == (["instructor.id"], {"instructor": {"id": None}})
+
+
+def test_a_row_that_extends_another_is_told_once(meetup, tenant, told):
+    onsite = OnsiteMeetup.objects.create(
+        tenant=tenant, topic=Topic.objects.create(name="Python"), title="Python", room="2.04"
+    )
+    onsite.title = "Python, evenings"
+    onsite.save()
+    onsite.room = "3.11"
+    onsite.save()
+    OnsiteMeetup.objects.update(state="sure")
+    key = str(onsite.pk)
+    onsite.delete()
+
+    assert [event["type"] for event in told()] == [
+        "class.scheduled",
+        "class.updated",
+        "class.guaranteed_to_run",
+        "class.deleted",
+    ]
+    assert {event["data"]["id"] for event in told()} == {key}
+
+
+def test_a_user_model_of_the_hosts_own(member, told):
+    member.given_name = "Alicia"
+    member.save()
+    member.set_password("s3cret")
+    member.save()
+    member.locked = True
+    member.save()
+    key = str(member.pk)
+    member.delete()
+
+    assert [event["type"] for event in told()] == [
+        "user.updated",
+        "user.updated",
+        "user.deactivated",
+        "user.deleted",
+    ]
+    assert told()[0]["previous"] == {"first_name": "Alice"}
+    assert {event["data"]["id"] for event in told()} == {key}
+
+
+def test_a_foreign_key_to_the_user_model_leads_to_the_learner(meetup, member, told):
+    place = Place.objects.create(meetup=meetup, member=member)
+    place.state = "enrolled"
+    place.save()
+
+    requested, enrolled = told()
+    assert (requested["type"], enrolled["type"]) == ("enrollment.requested", "enrollment.enrolled")
+    assert enrolled["data"]["user"]["id"] == str(member.pk)
+    assert (enrolled["data"]["user"]["first_name"], enrolled["data"]["class"]["name"]) == ("Alice", "Azure, mornings")
+
+
+def test_what_goes_by_a_cascade_is_told(meetup, told):
+    meetup.topic.delete()
+
+    assert [event["type"] for event in told()] == ["class.deleted"]
+
+
+def test_a_lead_who_goes_is_told_of_the_class_they_leave(meetup, member, told):
+    Meetup.objects.update(lead=member)
+    Event.objects.all().delete()
+    member.delete()
+
+    assert sorted(event["type"] for event in told()) == ["class.updated", "user.deleted"]
+
+
+def test_a_key_that_is_made_before_the_row_is_a_new_object(tenant, told):
+    key = uuid.uuid4()
+    Meetup(pk=key, tenant=tenant, topic=Topic.objects.create(name="Go"), title="Go").save()
+
+    (event,) = told()
+    assert (event["type"], event["data"]["id"], event["previous"]) == ("class.scheduled", str(key), {})
+
+
+def test_saving_without_a_change_tells_nothing(meetup, member, told):
+    meetup.save()
+    member.save()
+    Member.objects.update(locked=False)
+
+    assert told() == []

@@ -1,0 +1,61 @@
+"""A change made by a view is told once: with a transaction around each request, without, and asynchronously."""
+
+from __future__ import annotations
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connections
+from django.test import AsyncClient, Client
+
+from tests.hosts.models import Meetup
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"], transaction=True)
+
+
+@pytest.fixture(params=[False, True], ids=["autocommit", "ATOMIC_REQUESTS"])
+def atomic_requests(request, monkeypatch) -> bool:
+    monkeypatch.setitem(connections.settings["training"], "ATOMIC_REQUESTS", request.param)
+    return request.param
+
+
+def test_a_view_that_ends_well_is_told_once(meetup, told, atomic_requests):
+    assert Client().get("/rename/Renamed").status_code == 200
+
+    (event,) = told()
+    assert (event["type"], event["data"]["name"]) == ("class.updated", "Renamed")
+
+
+def test_a_view_that_fails_is_told_as_far_as_its_change_stands(meetup, told, atomic_requests):
+    assert Client(raise_request_exception=False).get("/rename/fail").status_code == 500
+
+    # With a transaction around the request both are gone, without both are there.
+    assert len(told()) == Meetup.objects.filter(title="fail").count() == (0 if atomic_requests else 1)
+
+
+@pytest.mark.parametrize("way", ["arename", "aupdate"])
+def test_an_asynchronous_view_is_told_once(meetup, told, way):
+    response = async_to_sync(AsyncClient().get)(f"/{way}/Renamed")
+
+    assert response.status_code == 200
+    (event,) = told()
+    assert (event["type"], event["data"]["name"]) == ("class.updated", "Renamed")
+
+
+def test_the_asynchronous_verbs_are_told_once_each(meetup, told):
+    async def change() -> None:
+        one = await Meetup.objects.acreate(tenant_id=meetup.tenant_id, topic_id=meetup.topic_id, title="New")
+        await Meetup.objects.abulk_create([Meetup(tenant_id=meetup.tenant_id, topic_id=meetup.topic_id, title="Bulk")])
+        one.state = "off"
+        await one.asave()
+        await one.adelete()
+        await Meetup.objects.filter(title="Bulk").adelete()
+
+    async_to_sync(change)()
+
+    assert [event["type"] for event in told()] == [
+        "class.scheduled",
+        "class.scheduled",
+        "class.cancelled",
+        "class.deleted",
+        "class.deleted",
+    ]

@@ -1,0 +1,32 @@
+"""Views that change a meetup: at once, in a transaction of the request, and asynchronously."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from tests.hosts.models import Meetup
+
+
+def rename(request: HttpRequest, title: str) -> HttpResponse:
+    meetup = Meetup.objects.get()
+    meetup.title = title
+    meetup.save()
+    if title == "fail":
+        raise ZeroDivisionError
+    return HttpResponse()
+
+
+async def arename(request: HttpRequest, title: str) -> HttpResponse:
+    meetup = await Meetup.objects.aget()
+    meetup.title = title
+    await meetup.asave()
+    return HttpResponse()
+
+
+async def aupdate(request: HttpRequest, title: str) -> HttpResponse:
+    await Meetup.objects.aupdate(title=title)
+    return HttpResponse()
+
+
+urlpatterns = [path("rename/<title>", rename), path("arename/<title>", arename), path("aupdate/<title>", aupdate)]

@@ -1,0 +1,27 @@
+"""What the other host tells webhooks."""
+
+from __future__ import annotations
+
+from tests.hosts import models
+from tms_webhooks import sources
+
+
+@sources.register(models.Member)
+class Members(sources.UserSource):
+    organization = "tenant"
+    fields = {"user_name": "", "first_name": "given_name", "disabled": "locked"}
+
+
+@sources.register(models.Meetup)
+class Meetups(sources.ClassSource):
+    organization = "tenant"
+    fields = {"status": "state", "name": "title", "course": "topic", "instructor": "lead"}
+    statuses = {"status": {"planned": "scheduled", "sure": "guaranteed to run", "off": 2}}
+
+
+@sources.register(models.Place)
+class Places(sources.EnrollmentSource):
+    organization = "meetup.tenant"
+    learner_organization = "member.tenant"
+    # Words that the training system itself uses need no dictionary.
+    fields = {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"}
