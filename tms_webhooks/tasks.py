@@ -18,7 +18,7 @@ from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job
-from tms_webhooks.outbox import feed
+from tms_webhooks.outbox import feed, paths
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import DRAIN
@@ -58,6 +58,7 @@ def sweep(**_future: Any) -> None:
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
     upkeep.settle(now)
+    paths.retell_left(now)
     health.warn_all(now)
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
 

@@ -7,6 +7,7 @@ from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.body import DeliveryBody
 from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.models.drain import DrainSlot
+from tms_webhooks.models.edited_path import EditedPath
 from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.feed import FeedEnds
 from tms_webhooks.models.first import FirstOccurrence
@@ -26,6 +27,7 @@ __all__ = [
     "DeliveryBody",
     "DeliveryTotal",
     "DrainSlot",
+    "EditedPath",
     "Event",
     "EventSequence",
     "FeedEnds",

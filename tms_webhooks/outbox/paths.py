@@ -6,28 +6,38 @@ Before it nobody knows what the path will be: to replace a course, Django takes 
 from __future__ import annotations
 
 import functools
+import json
+import logging
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
 from django.db import models, transaction
 from django.utils import timezone
 
-from tms_webhooks.models import Occurrence
+from tms_webhooks.models import EditedPath, Occurrence
 from tms_webhooks.outbox.batch import anybody_wants, record_told, wanted_by
 from tms_webhooks.outbox.capture import NeverBreaking
 from tms_webhooks.outbox.observed import chunks
 from tms_webhooks.outbox.record import home_of
 from tms_webhooks.outbox.transactions import atomic
+from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Told
 from tms_webhooks.sources.querysets import CHUNK
-from tms_webhooks.sources.row_sets import at_keys
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.row_sets import at_keys, database_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import read_rows
 from tms_webhooks.sources.tms import ComputedLearningPathSource
 from tms_webhooks.sources.tms.learning_path import COMPLETED
 
 Completion = tuple[Any, Told]
+
+# A process that edits a path looks at it right after its commit.
+LEFT = timedelta(minutes=1)
+
+logger = logging.getLogger(__name__)
 
 
 def relation_of(source: ComputedLearningPathSource) -> models.ManyToManyField[Any, Any] | None:
@@ -40,19 +50,39 @@ def relation_of(source: ComputedLearningPathSource) -> models.ManyToManyField[An
 
 
 def edited(source: ComputedLearningPathSource, path_keys: Sequence[Any], *, using: str) -> None:
-    """Look at these paths once the transaction is committed."""
+    """Look at these paths once the transaction is committed; where the process dies before, the sweep does."""
+    if not path_keys or not anybody_wants([COMPLETED], using=using):
+        return
+    now = timezone.now()
+    edits = [EditedPath(source=source.name, key=states.key_text(key), edited_at=now) for key in path_keys]
+    EditedPath.objects.using(using).bulk_create(edits)
     for path_key in path_keys:
         transaction.on_commit(functools.partial(retell, source, path_key, using=using), using=using, robust=True)
 
 
 def retell(source: ComputedLearningPathSource, path_key: Any, *, using: str) -> None:
     """Tell of everybody who has completed a path as it is now, and of whom that was never told."""
-    if not anybody_wants([COMPLETED], using=using):
-        return
+    edits = EditedPath.objects.using(using).filter(source=source.name, key=states.key_text(path_key))
     with NeverBreaking(source), atomic(using):
+        seen = list(edits.values_list("pk", flat=True))
         found = list(source.completions(path_key, using=using))
         for chunk in chunks(found, CHUNK):
             _tell(source, path_key, _untold(chunk, using=using), using=using)
+        EditedPath.objects.using(using).filter(pk__in=seen).delete()
+
+
+def retell_left(now: datetime) -> None:
+    """Look at the paths whose edits nobody has looked at by now, because a process died."""
+    sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.retold]
+    for source in sources:
+        using = database_of(source)
+        left = EditedPath.objects.using(using).filter(source=source.name, edited_at__lte=now - LEFT)
+        for key in dict.fromkeys(left.order_by("pk").values_list("key", flat=True)):
+            try:
+                path_model = apps.get_model(source.path_model)
+                retell(source, path_model._meta.pk.to_python(json.loads(key)), using=using)
+            except Exception:
+                logger.exception("Who has completed path %s could not be told; the next sweep tries again.", key)
 
 
 def _untold(completions: Sequence[Completion], *, using: str) -> list[Completion]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from example_project.training.factories import CourseAssignmentFactory, SubscriptionAssignmentFactory, UserFactory
 from example_project.training.models import LearningPath, LearningPathCourse
 from example_project.training.webhooks import LearningPaths
 from tests.integration.capture.test_learning_paths import World
-from tms_webhooks.models import Event, Subscription
+from tms_webhooks.models import EditedPath, Event, Subscription
+from tms_webhooks.outbox import paths
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+WORLD = "training.CourseAssignment:LearningPaths"
 
 
 @pytest.fixture
@@ -86,6 +92,53 @@ def test_an_edit_that_is_rolled_back_completes_nothing(world):
         raise ZeroDivisionError
 
     assert not Event.objects.exists()
+
+
+def test_an_edit_whose_process_died_is_looked_at_by_the_sweep(world, told, monkeypatch):
+    monkeypatch.setattr(paths, "retell", lambda *_args, **_options: None)
+    world.path.courses.remove(world.courses[1])
+    monkeypatch.undo()
+    assert not Event.objects.exists()
+
+    paths.retell_left(timezone.now())
+    assert not Event.objects.exists()
+    paths.retell_left(timezone.now() + paths.LEFT)
+    paths.retell_left(timezone.now() + paths.LEFT)
+
+    (event,) = told()
+    assert (event["type"], event["data"]["learning_path"]["id"]) == ("learning_path.completed", world.path.pk)
+    assert not EditedPath.objects.exists()
+
+
+def test_an_edit_that_was_looked_at_is_forgotten(world):
+    world.path.courses.remove(world.courses[1])
+
+    assert Event.objects.count() == 1
+    assert not EditedPath.objects.exists()
+
+
+def test_an_edit_that_was_made_while_somebody_looked_is_left_to_the_next(world, monkeypatch):
+    own = LearningPaths.completions
+
+    def meanwhile(self, *args, **options):
+        EditedPath.objects.create(source=self.name, key=str(world.path.pk), edited_at=timezone.now())
+        return own(self, *args, **options)
+
+    monkeypatch.setattr(LearningPaths, "completions", meanwhile)
+    world.path.courses.remove(world.courses[1])
+
+    assert EditedPath.objects.count() == 1
+
+
+def test_one_path_that_fails_holds_up_no_other(world, monkeypatch, caplog):
+    for key in ("no key", str(world.path.pk)):
+        EditedPath.objects.create(source=WORLD, key=json.dumps(key), edited_at=timezone.now())
+    LearningPathCourse.objects.filter(course=world.courses[1])._raw_delete("default")
+
+    paths.retell_left(timezone.now() + paths.LEFT)
+
+    assert Event.objects.count() == 1
+    assert "could not be told; the next sweep tries again" in caplog.text
 
 
 def test_where_nobody_listens_no_path_is_even_looked_at(world, monkeypatch):

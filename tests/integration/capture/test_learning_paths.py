@@ -18,6 +18,7 @@ from example_project.training.factories import (
     UserFactory,
 )
 from example_project.training.models import CourseAssignment, LearningPath
+from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event, Occurrence, Subscription
 from tms_webhooks.payloads.fields import instant
@@ -205,3 +206,37 @@ def test_courses_that_are_completed_at_once_complete_the_path_once(courses):
 
     assert errors == []
     assert Event.objects.get().type == "learning_path.completed"
+
+
+# What else happens to paths
+
+
+def test_a_course_that_is_added_later_takes_nothing_back_and_is_told_no_second_time(world, told):
+    world.complete(0)
+    world.complete(1)
+    late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
+    LearningPathCourseFactory(learning_path=world.path, course=late.course)
+    late.complete(at=world.now)
+
+    assert [event["data"]["course_count"] for event in told()] == [2]
+
+
+def test_a_course_that_is_added_in_time_is_waited_for(world, told):
+    world.complete(0)
+    late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
+    LearningPathCourseFactory(learning_path=world.path, course=late.course)
+    world.complete(1)
+    assert not Event.objects.exists()
+
+    late.complete(at=world.now)
+
+    assert [event["data"]["course_count"] for event in told()] == [3]
+
+
+def test_a_path_without_courses_is_completed_by_nobody(world, monkeypatch):
+    empty = LearningPathFactory(organization=world.learner.organization)
+    monkeypatch.setattr(LearningPaths, "paths_with", lambda *_args: LearningPath.objects.filter(pk=empty.pk))
+
+    world.complete(0)
+
+    assert not Event.objects.exists()

@@ -66,7 +66,8 @@ class ComputedLearningPathSource(LearningPathSource):
             # Two courses of one path, completed in two transactions at once: the second one has to see the first.
             Occurrence.objects.lock(f"{COMPLETED}:{key}", now=change.now, using=change.using)
             courses = set(getattr(path, self.path_courses).using(change.using).values_list("pk", flat=True))
-            if courses <= self._completed_courses(learner, using=change.using):
+            # A host's own `paths_with` may know of a path that has none.
+            if courses and courses <= self._completed_courses(learner, using=change.using):
                 yield Told(
                     COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=self._path_values(path, len(courses))
                 )
