@@ -18,7 +18,7 @@ from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-KEPT_HEADERS = ("Location", "ETag", "Cache-Control")
+KEPT_HEADERS = ("Location", "ETag")
 NEXT_TRY = 1
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -68,6 +68,13 @@ def test_a_field_that_the_system_sets_is_refused(refused):
         ("rate_limit_per_second", 10**400, "too_large", "It is too large; give a smaller number."),
         ("verb", "TRACE", "invalid_choice", "'TRACE' is none of them; choose one of POST, PUT, PATCH, GET, DELETE."),
         ("verb", 5, "invalid_choice", "A number is none of them; choose one of POST, PUT, PATCH, GET, DELETE."),
+        ("organization", None, "null", "It is null; name one of your organizations by its id."),
+        ("headers", None, "null", "It is null; give an object of header names and values, or leave it out."),
+        ("schedule", None, "null", "It is null; leave it out, or give a value."),
+        ("subscriptions", None, "null", "It is null; give a list, or leave it out."),
+        ("subscriptions", {}, "not_a_list", "It is no list; give one, such as []."),
+        ("subscriptions", [{"event_type": "*"}] * 201, "max_length", "It is too long; give at most 200."),
+        ("contacts", [5], "invalid", "It is a number; give a string."),
         ("contacts", "ops@example.com", "not_a_list", "It is no list; give a list of strings."),
         ("headers", "X-Key=1", "invalid", "It is a string; give an object of header names and values."),
         (
@@ -79,7 +86,8 @@ def test_a_field_that_the_system_sets_is_refused(refused):
     ],
 )
 def test_a_wrong_value_is_told_what_would_be_right(refused, field, value, code, detail):
-    assert refused(**{field: value}) == {f"#/{field}": (code, detail)}
+    place = f"{field}/0" if value == [5] else field
+    assert refused(**{field: value}) == {f"#/{place}": (code, detail)}
 
 
 def test_all_that_is_wrong_is_told_at_once(refused):

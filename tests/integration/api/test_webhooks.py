@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 URL = "https://receiver.example.com/hook"
 
 
-def body_of(organization, **fields):
+def body_of(organization, /, **fields):
     return {"organization": organization.pk, "name": "CRM", "url": URL, **fields}
 
 

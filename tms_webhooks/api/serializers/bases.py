@@ -13,6 +13,7 @@ from rest_framework.settings import api_settings
 
 from tms_webhooks.api.filters import unknown_name
 from tms_webhooks.api.serializers.fields import (
+    AnythingField,
     MomentField,
     NumberField,
     OneOfField,
@@ -85,6 +86,7 @@ class RowSerializer(Strict, _ModelSerializer):
         models.CharField: TextField,
         models.DateTimeField: MomentField,
         models.FloatField: NumberField,
+        models.JSONField: AnythingField,
         models.PositiveIntegerField: WholeNumberField,
         models.PositiveSmallIntegerField: WholeNumberField,
         models.TextField: TextField,

@@ -186,6 +186,38 @@ def moment_text(value: datetime) -> str:
     return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+class AnythingField(serializers.JSONField):
+    """Whatever JSON can hold; its model says what is right."""
+
+    default_error_messages = {
+        "null": "It is null; leave it out, or give a value.",
+        "required": "It is missing; give a value.",
+    }
+
+
+class ObjectField(serializers.DictField):
+    """An object."""
+
+    default_error_messages = {
+        "not_a_dict": "It is no object; give one, such as {{}}.",
+        "null": "It is null; give an object, or leave it out.",
+        "required": "It is missing; give an object.",
+    }
+
+
+class ListOfField(serializers.ListField):
+    """A list."""
+
+    default_error_messages = {
+        "not_a_list": "It is no list; give one, such as [].",
+        "null": "It is null; give a list, or leave it out.",
+        "required": "It is missing; give a list.",
+        "empty": "It is empty; give at least one.",
+        "min_length": "It is too short; give at least {min_length}.",
+        "max_length": "It is too long; give at most {max_length}.",
+    }
+
+
 class KeyField(_Field):
     """Our own key of a row, as an opaque string."""
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from tms_webhooks.api.serializers.fields import TextField, kind_of
+from tms_webhooks.api.serializers.fields import ListOfField, TextField, kind_of
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.validators import parse_headers
@@ -30,6 +30,7 @@ class HeadersField(_Field):
     # By the codes of `parse_headers`, which speaks of lines.
     default_error_messages = {
         "invalid": _("It is {kind}; give an object of header names and values."),
+        "null": _("It is null; give an object of header names and values, or leave it out."),
         "value": _("It is {kind}; give a string, or null to remove the header."),
         "masked": _("There is no such header to keep; give its value instead of the dots."),
         "header_name": _("It is no header name; use letters, digits and hyphens only."),
@@ -91,10 +92,10 @@ class HeadersField(_Field):
         return parsed
 
 
-class LinesField(serializers.ListField):
+class LinesField(ListOfField):
     """A list of strings that is kept as lines."""
 
-    default_error_messages = {"not_a_list": _("It is no list; give a list of strings.")}
+    default_error_messages = {"not_a_list": "It is no list; give a list of strings."}
     child = TextField(max_length=320)
 
     def to_representation(self, data: Any) -> list[str]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import StrictSerializer
-from tms_webhooks.api.serializers.fields import MomentField, OneOfField, TextField, TruthField, WholeNumberField
+from tms_webhooks.api.serializers.fields import (
+    ListOfField,
+    MomentField,
+    OneOfField,
+    TextField,
+    TruthField,
+    WholeNumberField,
+)
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 
@@ -46,5 +53,5 @@ class RangeSerializer(CancellationSerializer):
 class BulkReplaySerializer(RangeSerializer):
     """What to send again of several webhooks."""
 
-    webhooks = serializers.ListField(child=TextField(max_length=18), min_length=1, max_length=MOST_WEBHOOKS)
+    webhooks = ListOfField(child=TextField(max_length=18), min_length=1, max_length=MOST_WEBHOOKS)
     kind = OneOfField(choices=[kind.value for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED)])

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rest_framework import serializers
-
 from tms_webhooks.api.serializers.bases import StrictSerializer
-from tms_webhooks.api.serializers.fields import TextField, moment_text
+from tms_webhooks.api.serializers.fields import ObjectField, TextField, moment_text
 from tms_webhooks.delivery.trial import Trial
 from tms_webhooks.event_names import TEST
 
@@ -17,7 +15,7 @@ class TrialSerializer(StrictSerializer):
     """An event type, whose sample is sent, or a whole event that fits its schema."""
 
     event_type = TextField(required=False, default=TEST, max_length=100)
-    body: Any = serializers.DictField(required=False)
+    body: Any = ObjectField(required=False)
 
 
 def trial_told(trial: Trial, event_type: str, *, shows_payloads: bool) -> dict[str, Any]:

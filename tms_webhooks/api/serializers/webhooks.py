@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from tms_webhooks.api.problems import Fault, UnknownReference
 from tms_webhooks.api.serializers.bases import RowSerializer
-from tms_webhooks.api.serializers.fields import KeyField
+from tms_webhooks.api.serializers.fields import KeyField, ListOfField
 from tms_webhooks.api.serializers.lines import HeadersField, LinesField
 from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
 from tms_webhooks.choices import Action
@@ -29,6 +29,11 @@ STATES = ("enabled", "paused", "disabled")
 
 class OrganizationField(_RelatedField):
     """An organization by the host's own key: one that the caller may view, and no other one is there."""
+
+    default_error_messages = {
+        "null": "It is null; name one of your organizations by its id.",
+        "required": "It is missing; name one of your organizations by its id.",
+    }
 
     def get_queryset(self) -> Any:
         """Return the caller's organizations."""
@@ -52,7 +57,10 @@ class WebhookSerializer(RowSerializer):
     contacts = LinesField(required=False)
     state = serializers.SerializerMethodField()
     subscriptions: Any = serializers.ListSerializer(
-        child=SubscriptionSerializer(), required=False, max_length=MOST_SUBSCRIPTIONS
+        child=SubscriptionSerializer(),
+        required=False,
+        max_length=MOST_SUBSCRIPTIONS,
+        error_messages=ListOfField.default_error_messages,
     )
 
     read_only_remedies = {

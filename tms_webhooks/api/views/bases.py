@@ -176,9 +176,10 @@ class ResourceViewSet(_GenericViewSet):
         return super().handle_exception(exc)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep the answer of what was done outside a transaction of ours."""
+        """Keep the answer of what was done outside a transaction of ours, and let nobody on the way keep any."""
         if isinstance(response, Response):
             self._keep(response)
+            response.headers.setdefault("Cache-Control", "no-store")
         return super().finalize_response(request, response, *args, **kwargs)
 
     def get_authenticate_header(self, request: Any) -> Any:

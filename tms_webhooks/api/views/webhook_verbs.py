@@ -32,8 +32,6 @@ from tms_webhooks.delivery.trial import Trial, send_test
 from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType
 from tms_webhooks.models import Webhook
 
-NO_STORE = {"Cache-Control": "no-store"}
-
 
 class WebhookVerbs(Replaying, OneWebhookViewSet):
     """The verbs of a webhook, each at an address of its own below it."""
@@ -96,7 +94,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         facts = {"event_type": asked["event_type"], "status_code": trial.result.status}
         self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{trial.delivery.pk}", changes=facts)
         shows = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
-        return Response(trial_told(trial, asked["event_type"], shows_payloads=shows), headers=NO_STORE)
+        return Response(trial_told(trial, asked["event_type"], shows_payloads=shows))
 
     @action(detail=True, methods=["get"])
     def stats(self, request: Any, pk: str) -> Response:
@@ -128,7 +126,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         self.audit(
             AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}
         )
-        return Response({"secret": secret, "old_secret_signs_until": moment_text(now + overlap)}, headers=NO_STORE)
+        return Response({"secret": secret, "old_secret_signs_until": moment_text(now + overlap)})
 
     def _reveal(self) -> Response:
         webhook = self.get_object()
@@ -140,7 +138,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         if newest is None:
             raise Conflict("Its secret can't be decrypted any more; rotate it.")
         self.audit(AuditAction.SECRET_REVEALED, webhook)
-        return Response({"secret": newest}, headers=NO_STORE)
+        return Response({"secret": newest})
 
 
 def _tried(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> Trial:

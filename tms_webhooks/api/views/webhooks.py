@@ -70,7 +70,6 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         (secret,) = webhook.signing_secrets(now)
         response = self.answer(webhook, status.HTTP_201_CREATED, secret=secret)
         response["Location"] = self.address_of("webhook-detail", pk=webhook.pk)
-        response["Cache-Control"] = "no-store"
         return response
 
     def _update(self) -> Response:
