@@ -93,8 +93,24 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Training Management System",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tms_webhooks.api.schema.hooks.add_webhooks",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "DeliveryStatus": "tms_webhooks.choices.DeliveryStatus",
+        "JobStatus": "tms_webhooks.choices.JobStatus",
+    },
 }
 
 # Webhooks

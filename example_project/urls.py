@@ -12,5 +12,6 @@ admin.site.index_title = "Administration"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/", include("tms_webhooks.api.schema.urls")),
     path("api/", include("tms_webhooks.api.urls")),
 ]

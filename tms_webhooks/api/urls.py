@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
+from django.apps import apps
 from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
@@ -31,5 +34,8 @@ _OURS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset, _basenam
 
 urlpatterns = [
     *router.urls,
-    re_path(rf"^(?:{_OURS})/(?:.*/)?$", UnknownAddressView.as_view(), name="unknown-address"),
+    re_path(rf"^(?:{_OURS})/(?s:.*/)?\Z", UnknownAddressView.as_view(), name="unknown-address"),
 ]
+
+if apps.is_installed("drf_spectacular"):
+    import_module("tms_webhooks.api.schema.views")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import RowSerializer
-from tms_webhooks.api.serializers.fields import KeyField
+from tms_webhooks.api.serializers.fields import KeyField, OrganizationKeyField
 from tms_webhooks.models import AuditEntry
 
 
@@ -16,7 +14,7 @@ class AuditEntrySerializer(RowSerializer):
 
     id = KeyField()
     actor = serializers.SerializerMethodField()
-    organization: Any = serializers.ReadOnlyField(source="organization_id")
+    organization = OrganizationKeyField(source="organization_id")
     webhook = serializers.SerializerMethodField()
 
     class Meta:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import RowSerializer, StrictSerializer
-from tms_webhooks.api.serializers.fields import KeyField, MomentField
+from tms_webhooks.api.serializers.fields import KeyField, MomentField, OrganizationKeyField
 from tms_webhooks.choices import Lane
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody
 from tms_webhooks.payloads.formats import JSON
@@ -27,7 +25,7 @@ class DeliverySerializer(RowSerializer):
 
     id = KeyField()
     webhook = KeyField(source="webhook_id")
-    organization: Any = serializers.ReadOnlyField(source="webhook.organization_id")
+    organization = OrganizationKeyField(source="webhook.organization_id")
     event = EventOfDeliverySerializer(read_only=True)
     lane = serializers.SerializerMethodField()
 

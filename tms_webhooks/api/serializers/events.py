@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import StrictSerializer
-from tms_webhooks.api.serializers.fields import MomentField
+from tms_webhooks.api.serializers.fields import MomentField, OrganizationKeyField
 from tms_webhooks.models import Event
 
 PAYLOAD_STATES = ("kept", "pruned", "hidden", "failed")
@@ -32,7 +32,7 @@ class EventSerializer(StrictSerializer):
     type = serializers.CharField(read_only=True)
     version = serializers.IntegerField(read_only=True)
     occurred_at = MomentField(read_only=True)
-    organization: Any = serializers.ReadOnlyField(source="organization_id")
+    organization = OrganizationKeyField(source="organization_id")
     subject = SubjectSerializer(source="*", read_only=True)
     sequence = serializers.IntegerField(read_only=True)
     payload_state = serializers.SerializerMethodField()

@@ -227,3 +227,7 @@ class KeyField(_Field):
     def to_representation(self, value: Any) -> str:
         """Return it."""
         return str(value)
+
+
+class OrganizationKeyField(serializers.ReadOnlyField):
+    """The host's own key of an organization, as it is."""

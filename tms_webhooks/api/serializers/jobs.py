@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rest_framework import serializers
-
 from tms_webhooks.api.serializers.bases import RowSerializer
-from tms_webhooks.api.serializers.fields import KeyField
+from tms_webhooks.api.serializers.fields import KeyField, OrganizationKeyField
 from tms_webhooks.models import Job
 
 
@@ -16,7 +12,7 @@ class JobSerializer(RowSerializer):
 
     id = KeyField()
     webhook = KeyField(source="webhook_id")
-    organization: Any = serializers.ReadOnlyField(source="webhook.organization_id")
+    organization = OrganizationKeyField(source="webhook.organization_id")
 
     class Meta:
         model = Job

@@ -1,0 +1,152 @@
+"""The OpenAPI document: valid, whole, and the one that integrators have made their clients of.
+
+It lives as a golden file, with a line for each operation and schema. After a wanted change, write it anew and read the
+difference::
+
+    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/integration/api/test_contract.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
+from django.urls import reverse
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.integration.api.test_scope import routes
+from tms_webhooks import __version__, catalogue
+from tms_webhooks.api.problems import KINDS
+from tms_webhooks.api.schema.document import document
+from tms_webhooks.api.schema.operations import OPERATIONS
+
+pytestmark = pytest.mark.django_db
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "openapi.json"
+SPREAD = {"paths", "webhooks", "components", "schemas", "responses", "parameters"}
+METHODS = {"get", "post", "patch", "delete", "put"}
+
+
+def spread(name: str, value: Any, depth: int = 0) -> str:
+    """Return JSON with a line for each member of what is large."""
+    if name not in SPREAD and depth:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    lines = [f"{json.dumps(key)}:{spread(key, inner, depth + 1)}" for key, inner in value.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def operations() -> dict[str, Any]:
+    return {
+        operation["operationId"]: operation
+        for path in document()["paths"].values()
+        for method, operation in path.items()
+        if method in METHODS
+    }
+
+
+def test_it_is_the_golden_file():
+    # A release changes the number, and nothing that the document says.
+    info = {**document()["info"], "version": "0"}
+    text = spread("", {**document(), "info": info}) + "\n"
+    if os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN"):
+        GOLDEN.write_text(text, encoding="utf-8")
+
+    assert GOLDEN.read_text(encoding="utf-8") == text, "write it anew with TMS_WEBHOOKS_WRITE_GOLDEN=1, and read it"
+
+
+def test_it_is_valid_openapi_3_1():
+    assert (document()["openapi"], document()["info"]["version"]) == ("3.1.0", __version__)
+    OpenAPIV31SpecValidator(document()).validate()
+
+
+def test_every_route_is_in_it_and_nothing_else():
+    described = [
+        (path, method) for path, methods in document()["paths"].items() for method in methods if method in METHODS
+    ]
+
+    assert (
+        len(described)
+        == len(set(operations()))
+        == len(OPERATIONS)
+        == len([name for name, _ in routes() if name != "unknown-address"])
+    )
+    assert all(path.startswith("/api/") for path, _method in described)
+
+
+def test_every_operation_says_what_it_does_and_answers():
+    for name, operation in operations().items():
+        assert operation["summary"].endswith("."), name
+        assert any(code.startswith("2") for code in operation["responses"]), name
+        assert {"401", "403", "429", "503"} < set(operation["responses"]), name
+
+
+def test_every_kind_of_problem_is_told_of():
+    told = str(document()["components"]["responses"])
+    # No operation has a wrong method.
+    assert [kind.name for kind in KINDS.values() if kind.uri not in told and kind.status != 405] == []
+
+
+def test_writing_takes_keys_and_tags():
+    def headers(name: str) -> set[str]:
+        return {one["name"] for one in operations()[name].get("parameters", ()) if one["in"] == "header"}
+
+    assert headers("webhook_create") == {"Idempotency-Key"}
+    assert headers("webhook_partial_update") == {"If-Match"}
+    assert headers("webhook_enable") == {"Idempotency-Key", "If-Match"}
+    assert headers("webhook_list") == set()
+
+
+def test_a_body_names_all_that_can_be_set_and_no_more():
+    schemas = document()["components"]["schemas"]
+
+    assert schemas["WebhookRequest"]["additionalProperties"] is False
+    assert {"organization", "subscriptions", "enabled"} <= set(schemas["WebhookRequest"]["properties"])
+    assert {"organization", "subscriptions", "enabled"}.isdisjoint(
+        schemas["PatchedWebhookChangesRequest"]["properties"]
+    )
+    assert "secret" not in schemas["Webhook"]["properties"]
+
+
+def test_it_is_the_same_on_every_database():
+    assert re.findall(r'"(?:maximum|minimum)": -?\d{9,}', json.dumps(document())) == []
+
+
+def test_the_command_prints_it_with_the_webhooks(capsys):
+    call_command("spectacular", format="openapi-json", validate=True, fail_on_warn=True)
+
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["openapi"] == "3.1.0"
+    assert list(printed["webhooks"]) == [one.name for one in catalogue.all_types()]
+    assert printed["paths"] == document()["paths"]
+
+
+@pytest.mark.parametrize("name", ["openapi", "asyncapi"])
+def test_the_documents_are_served_to_everybody(client, name):
+    client.logout()
+    answer = client.get(reverse(f"tms_webhooks_schema:{name}"))
+
+    assert answer.status_code == 200
+    assert answer.json()[name].startswith("3.")
+
+
+def test_the_page_loads_nothing_from_elsewhere(client):
+    client.logout()
+    text = client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
+
+    assert re.findall(r"https?://|//[a-z]", text) == []
+    assert 'data-document="/api/openapi.json"' in text
+
+
+def test_what_the_page_loads_is_there(client):
+    text = client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
+
+    loaded = re.findall(r'(?:src|href)="/static/([^"]+)"', text)
+
+    assert len(loaded) == 4
+    assert [name for name in loaded if finders.find(name) is None] == []

@@ -1,0 +1,89 @@
+"""Whatever a request is, in form and out of it, it is answered as the OpenAPI document says, and never by a crash.
+
+Schemathesis makes the requests from the document: always the same ones, so that a failure comes again.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import schemathesis
+from django.core.wsgi import get_wsgi_application
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode, checks
+
+from example_project.training.models import ApiKey
+from tests.integration.api.test_scope import world
+from tms_webhooks.api.schema.document import document
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["world"]
+
+REQUESTS = 8
+"""For each operation, right ones and as many wrong ones."""
+
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+]
+
+api = schemathesis.openapi.from_dict(document())
+api.app = get_wsgi_application()
+OPERATIONS = {operation.ok().label: operation.ok() for operation in api.get_all_operations()}
+
+
+@pytest.fixture
+def key(world) -> str:
+    _key, clear = ApiKey.objects.create_key(name="Fuzz", organization=world.webhook.organization)
+    return clear
+
+
+@pytest.fixture
+def keys_of(world):
+    """Return, every other time, what is there in place of what was made up for the address."""
+    turns = itertools.count()
+    there = {
+        "webhooks": world.webhook.pk,
+        "subscriptions": world.subscription.pk,
+        "deliveries": world.delivery.pk,
+        "jobs": world.job.pk,
+        "audit": world.entry.pk,
+        "events": world.delivery.event.public_id,
+    }
+
+    def keys_of(path: str) -> dict[str, str]:
+        if next(turns) % 2:
+            return {}
+        found = {"webhook_id": str(world.webhook.pk), "name": "class.cancelled"}
+        nouns = [noun for noun in path.split("/") if noun in there]
+        return {**found, "id": str(there[nouns[-1]])} if nouns else found
+
+    return keys_of
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_a_request_is_answered_as_the_document_says(label, mode, key, keys_of):
+    @settings(
+        max_examples=REQUESTS,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(OPERATIONS[label].as_strategy(generation_mode=mode))
+    def ask(case):
+        known = keys_of(case.path)
+        case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
+
+        answer = case.call_and_validate(headers={"Authorization": f"Api-Key {key}"}, checks=CHECKS)
+
+        assert known or mode.is_positive or answer.status_code >= 400
+
+    ask()

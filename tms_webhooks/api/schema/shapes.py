@@ -1,0 +1,143 @@
+"""The JSON Schemas of what no serializer makes: problems, pages, and the answers of a few verbs."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from tms_webhooks.api.problems import KINDS, URN
+from tms_webhooks.choices import ErrorClass
+
+Schema: TypeAlias = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+KEY: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+EVENT_KEY: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+ADDRESS: Schema = {"type": "string", "format": "uri"}
+SECRET: Schema = {"type": "string", "pattern": "^whsec_"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return the same, or null."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def record(**properties: Schema) -> Schema:
+    """Return an object that has all of these."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+NUMBER = nullable({"type": "number"})
+
+FAULT: Schema = {
+    "type": "object",
+    "description": "One thing that is wrong with the request, and where.",
+    "properties": {
+        "pointer": {**TEXT, "description": "A JSON pointer into the body."},
+        "parameter": {**TEXT, "description": "The name of a query parameter."},
+        "header": {**TEXT, "description": "The name of a header."},
+        "code": {**TEXT, "description": "What kind of mistake it is, for programs."},
+        "detail": {**TEXT, "description": "What was wrong, and what would be right."},
+    },
+    "required": ["code", "detail"],
+}
+
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "What was wrong, as RFC 9457 has it.",
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "The kind of problem, which never changes its name.",
+            "examples": [URN + name for name in KINDS],
+        },
+        "title": TEXT,
+        "status": WHOLE,
+        "detail": TEXT,
+        "errors": {"type": "array", "items": FAULT},
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
+COUNT = record(dry_run={"const": True}, total={**WHOLE, "minimum": 0})
+
+ROTATION = record(secret=SECRET, old_secret_signs_until=MOMENT)
+
+REVELATION = record(secret=SECRET)
+
+WINDOW = record(
+    attempts=WHOLE,
+    success_rate=NUMBER,
+    p50_ms=nullable(WHOLE),
+    p95_ms=nullable(WHOLE),
+    complete={"type": "boolean"},
+)
+
+STATS = record(
+    state={"type": "string", "enum": ["enabled", "paused", "disabled"]},
+    failures=WHOLE,
+    backlog=WHOLE,
+    due_seconds=NUMBER,
+    statuses={"type": "object", "additionalProperties": WHOLE},
+    day=WINDOW,
+    month=WINDOW,
+    lag=record(deliveries=WHOLE, p50=NUMBER, p95=NUMBER),
+    as_of=MOMENT,
+)
+
+TRIAL = record(
+    success={"type": "boolean"},
+    status_code=nullable(WHOLE),
+    error_class={"type": "string", "enum": ["", *ErrorClass.values]},
+    message=TEXT,
+    started_at=MOMENT,
+    duration_ms=NUMBER,
+    timing_ms=record(dns=NUMBER, connect=NUMBER, tls=NUMBER, wait=NUMBER, read=NUMBER),
+    delivery=KEY,
+    event=EVENT_KEY,
+    event_type=TEXT,
+    request=record(method=TEXT, headers={"type": "object", "additionalProperties": TEXT}, body=nullable(TEXT)),
+    response_body=nullable(TEXT),
+    healed={"type": "boolean"},
+)
+
+EVENT_TYPE = record(
+    name=TEXT,
+    group=TEXT,
+    title=TEXT,
+    summary=TEXT,
+    version=WHOLE,
+    versions={"type": "array", "items": WHOLE},
+    deprecated={"type": "boolean"},
+    schema=ADDRESS,
+    example=ADDRESS,
+)
+
+EVENT_TYPES = record(next={"type": "null"}, previous={"type": "null"}, results={"type": "array", "items": EVENT_TYPE})
+
+OF_JSON_FIELDS: dict[str, Schema] = {
+    "filters": {"type": "object"},
+    "condition": {"type": ["object", "null"]},
+    "changes": {"type": "object"},
+}
+"""What is in the fields of rows that hold JSON, by name."""
+
+JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 2020-12."}
+
+SAMPLE: Schema = {"type": "object", "description": "A whole event that fits the schema."}
+
+
+def page_of(item: Schema) -> Schema:
+    """Return a page of a list."""
+    return record(next=nullable(ADDRESS), previous=nullable(ADDRESS), results={"type": "array", "items": item})
+
+
+def feed_of(item: Schema) -> Schema:
+    """Return a page of the catch-up feed."""
+    return record(
+        results={"type": "array", "items": item},
+        cursor={**TEXT, "description": "What to ask for next, as `after`: also where there are no more yet."},
+        has_more={"type": "boolean"},
+    )

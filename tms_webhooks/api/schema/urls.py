@@ -1,0 +1,36 @@
+"""Addresses of the documents and of a page that shows them: ``path("api/", include("tms_webhooks.api.schema.urls"))``.
+
+They are open to everybody: they say what there is, and nothing of anybody. ``drf_spectacular_sidecar`` has to be among the
+installed apps: the page loads nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.http import require_safe
+from django.views.generic import TemplateView
+
+from tms_webhooks.api.schema.document import document
+from tms_webhooks.documents import asyncapi_document
+
+app_name = "tms_webhooks_schema"
+
+
+@require_safe
+def openapi(_request: HttpRequest) -> JsonResponse:
+    """Return the OpenAPI document."""
+    return JsonResponse(document())
+
+
+@require_safe
+def asyncapi(_request: HttpRequest) -> JsonResponse:
+    """Return the AsyncAPI document."""
+    return JsonResponse(asyncapi_document())
+
+
+urlpatterns = [
+    path("openapi.json", openapi, name="openapi"),
+    path("asyncapi.json", asyncapi, name="asyncapi"),
+    path("docs/", TemplateView.as_view(template_name="tms_webhooks/documentation.html"), name="documentation"),
+]
