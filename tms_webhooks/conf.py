@@ -138,6 +138,11 @@ class AppSettings:
     )
 
     # The management API
+    API_URL = text(
+        "",
+        "Where receivers find the API, such as 'https://tms.example.com/api/webhooks': what is sent as ids only links to it. "
+        "Empty: without links.",
+    )
     API_BODY_LIMIT = whole(262_144, "The largest body of a request to the API, in bytes.", least=1024)
     API_PAGE_SIZE = whole(50, "How many rows a page of the API has where the caller asks for no number.", least=1)
     API_PAGE_LIMIT = whole(100, "How many rows a caller may ask for at once.", least=1)

@@ -62,6 +62,7 @@ def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> Shape:
         url=webhook.url,
         content=webhook.content if is_custom else "",
         content_type=named[0] if named and is_custom else "",
+        api_url=app_settings.API_URL,
     )
 
 

@@ -121,3 +121,30 @@ def test_of_an_event_type_that_is_gone_nothing_can_be_left_out():
 
     with pytest.raises(UnknownEventType):
         told(WITHOUT, event)
+
+
+@pytest.mark.parametrize("api_url", ["https://tms.example.com/api", "https://tms.example.com/api/"])
+def test_ids_alone_come_with_the_address_of_the_whole_event(api_url):
+    event = told(Shape(detail=PayloadDetail.THIN, api_url=api_url), catalogue.get("class.cancelled").example())
+
+    assert event["links"] == {"event": f"https://tms.example.com/api/events/{event['id']}/"}
+
+
+def test_without_an_api_or_with_more_than_ids_there_is_no_address():
+    example = catalogue.get("class.cancelled").example()
+
+    assert "links" not in told(THIN, example)
+    assert "links" not in told(Shape(detail=PayloadDetail.NO_PERSONAL, api_url="https://tms.example.com/api"), example)
+
+
+def test_an_event_that_is_too_large_comes_with_the_address_of_the_whole_one():
+    example = catalogue.get("class.cancelled").example()
+    address = f"https://tms.example.com/api/events/{example['id']}/"
+
+    def sent(**kwargs: Any) -> Any:
+        shape = Shape(api_url="https://tms.example.com/api", **kwargs)
+        return json.loads(render(shape, told(shape, example), limit=10).body)
+
+    assert sent()["links"] == {"event": address}
+    assert sent(format=PayloadFormat.CLOUDEVENTS)["data"]["links"] == {"event": address}
+    assert sent(format=PayloadFormat.SKILLABLE)["EventUrl"] == address

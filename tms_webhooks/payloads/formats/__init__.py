@@ -10,7 +10,7 @@ from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import cloudevents, custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url
-from tms_webhooks.payloads.formats.detail import reduced, truncated
+from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
 
 __all__ = ["JSON", "Rendered", "Shape", "fill_url", "render", "told"]
@@ -19,7 +19,10 @@ __all__ = ["JSON", "Rendered", "Shape", "fill_url", "render", "told"]
 def told(shape: Shape, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return a standard event in the version and the detail that a webhook is told, which every format begins with."""
     event = dict(event) if shape.version is None else convert_down(dict(event), shape.version)
-    return event if shape.detail == PayloadDetail.FULL else reduced(event, shape.detail)
+    if shape.detail == PayloadDetail.FULL:
+        return event
+    kept = reduced(event, shape.detail)
+    return linked(kept, shape.api_url) if shape.detail == PayloadDetail.THIN else kept
 
 
 def render(shape: Shape, event: Mapping[str, Any], *, limit: int) -> Rendered:
@@ -27,7 +30,7 @@ def render(shape: Shape, event: Mapping[str, Any], *, limit: int) -> Rendered:
     rendered = _FORMATS[shape.format](event, shape)
     if len(rendered.body.encode()) <= limit:
         return rendered
-    return _FORMATS[shape.format](truncated(event), shape)
+    return _FORMATS[shape.format](linked(truncated(event), shape.api_url), shape)
 
 
 def _standard(event: Mapping[str, Any], _shape: Shape) -> Rendered:

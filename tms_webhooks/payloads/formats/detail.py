@@ -43,6 +43,12 @@ def truncated(event: Mapping[str, Any]) -> dict[str, Any]:
     return {**reduced(event, PayloadDetail.THIN), "truncated": True}
 
 
+def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
+    """Return an event with the address of all of it, where there is an API to have one."""
+    address = f"{api_url.rstrip('/')}/events/{event['id']}/"
+    return {**event, "links": {"event": address}} if api_url else dict(event)
+
+
 def _pick(nested: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name in names:

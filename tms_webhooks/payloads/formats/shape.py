@@ -21,7 +21,10 @@ class Rendered(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Shape:
-    """What a webhook says of the form of its requests. ``content_type`` is the one among its headers, if it names one."""
+    """What a webhook says of the form of its requests. ``content_type`` is the one among its headers, if it names one.
+
+    ``api_url`` is where the receiver finds what it is not told.
+    """
 
     format: str = PayloadFormat.STANDARD
     detail: str = PayloadDetail.FULL
@@ -29,6 +32,7 @@ class Shape:
     url: str = ""
     content: str = ""
     content_type: str = ""
+    api_url: str = ""
 
     @property
     def is_plain(self) -> bool:

@@ -66,6 +66,8 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     for field in fields_of(event):
         if _belongs(data, field.name):
             values[api_name(noun, field.name, field.kind)] = _value(field.kind, value_at(data, field.name))
+    if "links" in event:
+        values["EventUrl"] = event["links"]["event"]
     if event.get("truncated"):
         values["Truncated"] = True
     return values
