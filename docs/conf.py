@@ -28,5 +28,4 @@ exclude_patterns = ["_ext"]
 
 html_theme = "furo"
 html_title = "tms_webhooks"
-html_static_path = ["_static"]
 html_copy_source = False
