@@ -59,7 +59,7 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
     for name, label in IDS.items():
         fields[name] = IdsField(label=label, help_text=_("Ids, with commas between them."), required=False)
     for name, label in STATUSES.items():
-        choices = _members(CRITERIA[name], event_types)
+        choices: Choices = [(int(member), member.label) for member in _members(CRITERIA[name], event_types)]
         if name == "status_from":
             choices.append((NONE, _("None: it did not change")))
         fields[name] = ChoicesField(label=label, choices=choices, coerce=_code, required=False)
@@ -74,23 +74,23 @@ def shown(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
     """Return the stored value of a filter as its field has it: statuses by their numbers, however they were written."""
     if name not in STATUSES or not isinstance(stored, list):
         return stored
-    numbers = {str(label).lower(): number for number, label in _members(CRITERIA[name], event_types)}
+    numbers = {status_name(member).lower(): int(member) for member in _members(CRITERIA[name], event_types)}
     return [
         NONE if value is None else numbers.get(value.lower(), value) if isinstance(value, str) else value
         for value in stored
     ]
 
 
-def _members(criterion: Any, event_types: Sequence[EventType]) -> Choices:
+def _members(criterion: Any, event_types: Sequence[EventType]) -> list[Any]:
     wanted = getattr(criterion, "field", "")
     members = {
-        member: status_name(member)
+        member: None
         for event_type in event_types
         for field in event_type.fields
         if field.name == wanted and field.choices is not None
         for member in field.choices
     }
-    return [(int(member), name) for member, name in members.items()]
+    return list(members)
 
 
 def _is_settled(name: str, event_types: Sequence[EventType]) -> bool:

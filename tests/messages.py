@@ -1,0 +1,97 @@
+"""The texts that can be translated, and the Spanish they have become.
+
+    python -m tests.messages
+
+writes the catalog anew: what is new without a translation, what is gone left out, and the compiled file that Django reads.
+It needs no gettext tools. Texts are found where `makemessages` finds them, and in the catalogue of events beside.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polib
+
+PACKAGE = Path(__file__).resolve().parents[1] / "tms_webhooks"
+CATALOG = PACKAGE / "locale" / "es" / "LC_MESSAGES" / "django.po"
+FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
+
+_TEXT = r"""(u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
+_IN_TEMPLATE = re.compile(rf"\b(?:gettext|ngettext|_)\({_TEXT}(?:,\s*{_TEXT})?")
+
+Message = tuple[str, str]
+"""A text and its plural, which is empty where there is none."""
+
+
+def messages() -> list[Message]:
+    """Return every text, each once, in the order of the alphabet, in which changes are easy to read."""
+    found = [
+        *(one for path in sorted(PACKAGE.rglob("*.py")) for one in _of_module(path)),
+        *(one for path in sorted(PACKAGE.rglob("templates/**/*.html")) for one in _of_template(path)),
+        *_of_catalogue(),
+    ]
+    # A text that stands somewhere with a plural has one.
+    return sorted(dict(sorted(found)).items())
+
+
+def _of_module(path: Path) -> Iterator[Message]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FUNCTIONS:
+            continue
+        texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        if texts:
+            yield texts[0], texts[1] if "ngettext" in node.func.id and len(texts) > 1 else ""
+
+
+def _of_template(path: Path) -> Iterator[Message]:
+    from django.utils.translation.template import templatize
+
+    for singular, plural in _IN_TEMPLATE.findall(templatize(path.read_text(encoding="utf-8"))):
+        yield ast.literal_eval(singular), ast.literal_eval(plural) if plural else ""
+
+
+def _of_catalogue() -> Iterator[Message]:
+    from tms_webhooks.catalogue.types import BUILT_IN
+
+    for event_type in BUILT_IN:
+        verb = event_type.name.rpartition(".")[2].replace("_", " ")
+        yield from ((text, "") for text in (event_type.noun.title, verb[:1].upper() + verb[1:], event_type.summary))
+
+
+def main() -> None:
+    """Write the catalog and its compiled form."""
+    old = {entry.msgid: entry for entry in polib.pofile(str(CATALOG))} if CATALOG.exists() else {}
+    new = polib.POFile(wrapwidth=120)
+    new.metadata = {
+        "Language": "es",
+        "MIME-Version": "1.0",
+        "Content-Type": "text/plain; charset=UTF-8",
+        "Content-Transfer-Encoding": "8bit",
+        "Plural-Forms": "nplurals=2; plural=(n != 1);",
+    }
+    for text, plural in messages():
+        known = old.get(text)
+        entry = polib.POEntry(msgid=text, msgid_plural=plural)
+        if plural:
+            entry.msgstr_plural = known.msgstr_plural if known and known.msgid_plural else {0: "", 1: ""}
+        else:
+            entry.msgstr = known.msgstr if known else ""
+        if "%(" in text or "%d" in text:
+            entry.flags.append("python-format")
+        new.append(entry)
+    new.save(str(CATALOG))
+    new.save_as_mofile(str(CATALOG.with_suffix(".mo")))
+    print(f"{len(new)} texts, {len(new.untranslated_entries())} without a translation")  # noqa: T201 (its answer)
+
+
+if __name__ == "__main__":
+    import os
+
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    django.setup()
+    main()
