@@ -44,6 +44,7 @@ class Route:
     cap: int = 1
     problem: DeliveryError | None = None
     shape: Shape = field(default_factory=Shape)
+    organization: str = ""
 
     def __repr__(self) -> str:
         return f"<Route of webhook {self.webhook_id}>"
@@ -66,6 +67,7 @@ class Parcel(NamedTuple):
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
+    chain: str = ""
 
     @property
     def webhook_id(self) -> int:
@@ -98,8 +100,9 @@ def pack(
             lane == Lane.BY_HAND,
             body.encode(),
             routes[webhook_id],
+            chain=chain,
         )
-        for pk, webhook_id, attempts, charged, lane, uid, body in lines
+        for pk, webhook_id, attempts, charged, lane, uid, body, chain in lines
     ]
     contents = _contents(lines, routes)
     return [_with(parcel, contents.get(parcel.delivery_id)) for parcel in parcels] if contents else parcels
@@ -138,6 +141,7 @@ def _route(webhook: Webhook, sealed: Sequence[Sealed], *, cap: int) -> Route:
         cap=cap,
         problem=problem,
         shape=shape_of(webhook, headers),
+        organization=str(webhook.organization_id),
     )
 
 

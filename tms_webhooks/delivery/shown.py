@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 
+from tms_webhooks import chains
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.parcels import Parcel, Route
 from tms_webhooks.delivery.send import request_of
@@ -20,6 +21,7 @@ from tms_webhooks.models import Delivery
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.validators import parse_headers
 
+SEALED = (SIGNATURE_HEADER, chains.HEADER)
 # Signs what nobody sends: the signature is masked, and only its place is wanted.
 NOBODY = "whsec_" + base64.b64encode(bytes(32)).decode()
 
@@ -95,6 +97,6 @@ def shown(delivery: Delivery, *, now: datetime) -> Shown:
     return Shown(
         request.method,
         request.url,
-        {name: MASK if name == SIGNATURE_HEADER else value for name, value in request.headers.items()},
+        {name: MASK if name in SEALED else value for name, value in request.headers.items()},
         request.body.decode("utf-8", "replace"),
     )

@@ -15,7 +15,7 @@ from tms_webhooks.models.writer import brief_write
 TICK = timedelta(microseconds=1)
 
 # The id as text: a million UUID objects a day that nobody looks into.
-COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body"
+COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body, e.chain"
 
 SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
 
@@ -45,7 +45,7 @@ SELECT {COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id ORDER BY d.lane, d
 
 
 class Taken(NamedTuple):
-    """One delivery that is held now: as it stands, and its event's id and body."""
+    """One delivery that is held now: as it stands, and its event's id, body and chain."""
 
     delivery_id: int
     webhook_id: int
@@ -54,6 +54,7 @@ class Taken(NamedTuple):
     lane: int
     uid: str
     body: str
+    chain: str = ""
 
 
 def take(

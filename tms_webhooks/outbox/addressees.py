@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models.constants import OnConflict
 
 from tms_webhooks import event_names
-from tms_webhooks.choices import Audience, DeliveryStatus, Lane
+from tms_webhooks.chains import Chain
+from tms_webhooks.choices import Audience, Lane
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Way, ways_of
 from tms_webhooks.models.statements import database, filled, moment, numbers, read, write
 from tms_webhooks.models.tree import parent_column
@@ -30,6 +32,15 @@ WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR includ
 NARROWED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
 ANY_NARROWED = f"SELECT 1 FROM {{subscription}} s WHERE {NARROWED} LIMIT 1"  # noqa: S608 (all of it is here)
 
+# What becomes of a delivery: it is due, or kept as skipped because its webhook is disabled; or it is held back.
+DUE = {
+    "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
+    "due_at": "CASE WHEN w.enabled THEN %(due_at)s ELSE NULL END",
+    "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
+    "error_class": "''",
+}
+HELD = {"status": "'skipped'", "due_at": "NULL", "finished_at": "%(now)s", "error_class": "'loop'"}
+
 ASKS = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {ASKS} {{all_of_them}})"  # noqa: S608
 
@@ -40,13 +51,10 @@ FAN_OUT = """
     created_at, finished_at
 )
 {lines}
-SELECT e.id, w.id,
-       CASE WHEN w.enabled THEN %s ELSE %s END,
-       CASE WHEN w.enabled THEN %s ELSE NULL END,
-       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, '', %s,
-       CASE WHEN w.enabled THEN NULL ELSE %s END
+SELECT e.id, w.id, {status}, {due_at},
+       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, {error_class}, %(now)s, {finished_at}
 FROM {reached}
-WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL {held_back} AND w.id <> %s
+WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL {held_back} AND w.id <> %(spoken_of)s
   AND {wanted}
 {suffix}
 """
@@ -54,17 +62,32 @@ WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL {held_back} AND w.id <> %
 CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %s AND {NARROWED} AND {ASKS}"""  # noqa: S608
+WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(spoken_of)s AND {NARROWED} AND {ASKS}"""  # noqa: S608
 
 Hits = Mapping[tuple["Group", "Way | None"], set[tuple[int, int]]]
 """The keys of events and of webhooks that want them, by their groups and by the ways they come."""
 
 
 class Group(NamedTuple):
-    """Events that are fanned out alike: of one type, and none of them to the webhook that they speak of."""
+    """Events that are fanned out alike: of one type, none of them to the webhook that they speak of.
+
+    ``chain`` is the chain that they are links of, if it has become too long.
+    """
 
     event_type: str
     spoken_of: int
+    chain: str = ""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What a statement about them has to be given: among others the patterns that mean their type, by `places`."""
+        patterns = event_names.patterns_for(self.event_type)
+        return {"spoken_of": self.spoken_of, **{f"pattern{number}": name for number, name in enumerate(patterns)}}
+
+    @property
+    def places(self) -> str:
+        """The places of these patterns in a statement."""
+        return ", ".join(f"%({name})s" for name in self.params if name.startswith("pattern"))
 
 
 class Plan(NamedTuple):
@@ -94,23 +117,19 @@ class Plan(NamedTuple):
         """Make the deliveries of these events, whose keys come by their groups."""
         hits = self._hits(groups) if self.is_narrowed else {}
         for delay, way, (group, ids) in product((*self.delays, 0), self.ways, groups.items()):
-            if hits.get((group, way)):
-                _insert(group, ids, way=way, delay=delay, now=now, wanted=_one_of(hits[group, way]))
-            _insert(group, ids, way=way, delay=delay, now=now, wanted=self._by_name(group))
+            for wanted in (_one_of(hits.get((group, way), ())), self._by_name(group)):
+                if wanted:
+                    _insert(group, ids, way=way, delay=delay, now=now, wanted=wanted)
 
     def _by_name(self, group: Group) -> str:
         all_of_them = f"AND NOT {NARROWED}".format(condition=_condition()) if self.is_narrowed else ""
-        return filled(BY_NAME, patterns=_places(group), all_of_them=all_of_them)
+        return filled(BY_NAME, patterns=group.places, all_of_them=all_of_them)
 
     def _hits(self, groups: Mapping[Group, Sequence[int]]) -> Hits:
         """Return what narrowed subscriptions want of these events. All are looked into at once, in their order."""
         rows = {
             (group, way): read(
-                CANDIDATES,
-                [group.spoken_of, *event_names.patterns_for(group.event_type)],
-                condition=_condition(),
-                patterns=_places(group),
-                **_reaching(ids, way),
+                CANDIDATES, group.params, condition=_condition(), patterns=group.places, **_reaching(ids, way)
             )
             for group, ids in groups.items()
             for way in self.ways
@@ -130,19 +149,28 @@ def _insert(group: Group, ids: Iterable[int], *, way: Way | None, delay: int, no
     The webhook whose delay somebody changes at this moment is one of those: it must not be left out.
     """
     ops = database().ops
-    statuses = [DeliveryStatus.PENDING.value, DeliveryStatus.SKIPPED.value]
-    times = [moment(now + timedelta(seconds=delay)), moment(now), moment(now)]
-    patterns = event_names.patterns_for(group.event_type) if "%s" in wanted else []
-    write(
-        FAN_OUT,
-        [*statuses, *times, group.spoken_of, *patterns],
-        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
-        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
-        live=str(Lane.LIVE.value),
-        held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
-        wanted=wanted,
-        **_reaching(ids, way),
-    )
+    params = {**group.params, **_barred(group), "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
+    barred = ", ".join(f"%({name})s" for name in _barred(group))
+    # Those who made a chain that is too long are not told by themselves; all others are.
+    for states, whose in ((DUE, "NOT IN"), (HELD, "IN")) if barred else ((DUE, ""),):
+        write(
+            FAN_OUT,
+            params,
+            insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
+            suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+            live=str(Lane.LIVE.value),
+            held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
+            wanted=f"{wanted} AND w.organization_id {whose} ({barred})" if whose else wanted,
+            **states,
+            **_reaching(ids, way),
+        )
+
+
+def _barred(group: Group) -> dict[str, Any]:
+    """Return the keys of the organizations that get no events of a chain that is too long, by names of parameters."""
+    key = Webhook._meta.get_field("organization").target_field
+    names = Chain.read(group.chain).organizations
+    return {f"barred{number}": key.get_db_prep_value(name, database()) for number, name in enumerate(names)}
 
 
 def _reaching(ids: Iterable[int], way: Way | None) -> dict[str, str]:
@@ -157,16 +185,12 @@ def _reaching(ids: Iterable[int], way: Way | None) -> dict[str, str]:
 
 
 def _one_of(pairs: Iterable[tuple[int, int]]) -> str:
-    """Return what keeps these pairs of an event and a webhook."""
+    """Return what keeps these pairs of an event and a webhook; nothing where there are none."""
     by_event: dict[int, list[int]] = defaultdict(list)
     for event, webhook in sorted(pairs):
         by_event[event].append(webhook)
     either = (f"(e.id = {event} AND w.id IN ({numbers(webhooks)}))" for event, webhooks in by_event.items())
-    return f"({' OR '.join(either)})"
-
-
-def _places(group: Group) -> str:
-    return ", ".join(["%s"] * len(event_names.patterns_for(group.event_type)))
+    return f"({' OR '.join(either)})" if by_event else ""
 
 
 def _condition() -> str:

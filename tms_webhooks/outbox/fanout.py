@@ -9,6 +9,7 @@ from datetime import datetime
 from time import monotonic
 
 from tms_webhooks import catalogue
+from tms_webhooks.chains import Chain
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
 from tms_webhooks.models.audience import spoken_of
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 _watched_until: dict[str, float] = {}
 
 
-TO_FAN_OUT = "SELECT id, type, subject_id FROM {event} WHERE fanned_out_at IS NULL ORDER BY id LIMIT %s"
+TO_FAN_OUT = "SELECT id, type, subject_id, chain FROM {event} WHERE fanned_out_at IS NULL ORDER BY id LIMIT %s"
 
 # By their keys, in MariaDB, too: on another index two workers lock what lies between their events, and wait for each other.
 LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"
@@ -46,9 +47,9 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
     with brief_write():
         ours = set(_locked([pk for pk, *_of in found]))
         groups: dict[Group, list[int]] = defaultdict(list)
-        for pk, event_type, subject_id in found:
+        for pk, *described in found:
             if pk in ours:
-                groups[Group(event_type, spoken_of=spoken_of(event_type, subject_id))].append(pk)
+                groups[_group(*described)].append(pk)
         plan.carry_out(groups, now=now)
         done = write(FANNED_OUT, [moment(now)], ids=numbers(ours), by_key=_by_key())
     _watch_schemas(groups)
@@ -67,9 +68,14 @@ def _by_key() -> str:
     return "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
 
 
+def _group(event_type: str, subject_id: str, chain: str) -> Group:
+    is_too_long = bool(chain) and Chain.read(chain).is_too_long
+    return Group(event_type, spoken_of(event_type, subject_id), chain if is_too_long else "")
+
+
 def _watch_schemas(groups: Mapping[Group, Sequence[int]]) -> None:
     """Log where payloads break their schema. One event of a type in a while is proof enough, and all are sent."""
-    for (event_type, _spoken_of), ids in groups.items():
+    for (event_type, *_others), ids in groups.items():
         if monotonic() < _watched_until.get(event_type, 0.0):
             continue
         _watched_until[event_type] = monotonic() + WATCH_PAUSE

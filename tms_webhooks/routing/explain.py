@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from tms_webhooks.chains import Chain
 from tms_webhooks.choices import Audience, Verdict
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
@@ -45,13 +46,13 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
 
     The sentences hold no values of the event. Whoever is shown them has to be one who may see the webhook.
     """
-    own = tuple(_of_webhook(webhook, event))
+    delivery = Delivery.objects.filter(webhook=webhook, event=event).first()
+    own = tuple(_of_webhook(webhook, event, came_too_late=delivery is None and _came_too_late(webhook, event)))
     by_subscription = [tuple(_of_subscription(one, webhook, event)) for one in webhook.subscriptions.order_by("pk")]
     wanted = any(_all_of(clauses) for clauses in by_subscription)
     asked = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
         asked = (_clause("subscription", False, _("The webhook subscribes to nothing.")),)
-    delivery = Delivery.objects.filter(webhook=webhook, event=event).first()
     return Explanation(_verdict(own, wanted=wanted), (*own, *asked), delivery)
 
 
@@ -65,17 +66,27 @@ def _all_of(clauses: tuple[Clause, ...]) -> bool:
     return all(clause.verdict is Verdict.YES for clause in clauses)
 
 
-def _of_webhook(webhook: Webhook, event: Event) -> Iterator[Clause]:
+def _came_too_late(webhook: Webhook, event: Event) -> bool:
+    return event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at
+
+
+def _of_webhook(webhook: Webhook, event: Event, *, came_too_late: bool) -> Iterator[Clause]:
     if event.error:
         yield _clause("payload", False, _("Its payload could not be built, so there is nothing to send."))
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
-    if event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at:
+    if came_too_late:
         sentence = _("The webhook was made after the event was handed out; a replay of what was missed sends it.")
         yield _clause("created", False, sentence)
     if spoken_of(event.type, event.subject_id) == webhook.pk:
         yield _clause("itself", False, _("It tells of this very webhook; such events go to the organization's others."))
     yield _of_audience(webhook, event)
+    if Chain.read(event.chain).ends_with(str(webhook.organization_id)):
+        sentence = _(
+            "It is one of a chain of %(depth)d events that receivers of this organization, too, have answered with "
+            "changes; it is kept as skipped, so that they don't go on for ever."
+        )
+        yield Clause("loop", Verdict.HELD, sentence % {"depth": event.chain_depth})
     if webhook.enabled:
         yield _clause("enabled", True, _("The webhook is enabled."))
     else:
