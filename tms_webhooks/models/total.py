@@ -22,6 +22,7 @@ MILLISECONDS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
 DURATIONS = tuple(f"took_{limit}" for limit in MILLISECONDS) + ("took_longer",)
 RESULTS = tuple(result.value for result in AttemptResult)
 COUNTS = RESULTS + DURATIONS
+NAMES = {result: result.value for result in AttemptResult}
 
 # What is counted is whole numbers, and stands in the statement itself.
 ADD = """
@@ -70,13 +71,17 @@ class Sum(NamedTuple):
 
 def summed(attempts: Iterable[Counted]) -> list[Sum]:
     """Return what attempts add to each row, in the order of the rows."""
-    counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
+    by_hour: dict[tuple[int, datetime], Counter[str]] = defaultdict(Counter)
     for one in attempts:
+        # Only what every attempt needs: the day is that of the hour.
+        row = by_hour[one.webhook_id, one.started_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)]
+        row[NAMES[one.result]] += 1
+        if one.duration_ms is not None:
+            row[DURATIONS[bisect_left(MILLISECONDS, one.duration_ms)]] += 1
+    counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
+    for (webhook_id, hour), row in by_hour.items():
         for span in TotalSpan:
-            row = counts[one.webhook_id, span, start_of(span, one.started_at)]
-            row[one.result.value] += 1
-            if one.duration_ms is not None:
-                row[DURATIONS[bisect_left(MILLISECONDS, one.duration_ms)]] += 1
+            counts[webhook_id, span, start_of(span, hour)].update(row)
     return [Sum(*key, counts[key]) for key in sorted(counts)]
 
 

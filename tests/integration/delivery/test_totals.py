@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from django.db import OperationalError, connection
@@ -205,3 +205,13 @@ def test_the_classes_of_duration_are_columns():
     assert len(DURATIONS) == len(MILLISECONDS) + 1
     assert columns >= set(COUNTS)
     assert not Delivery.objects.exists()
+
+
+def test_an_hour_is_one_of_utc_wherever_the_clock_is(clock):
+    webhook = subscribed()
+    delhi = timezone(timedelta(hours=5, minutes=30))
+    moment = datetime(2026, 11, 24, 5, 15, tzinfo=UTC)
+
+    DeliveryTotal.objects.add([Counted(webhook.pk, moment.astimezone(delhi), AttemptResult.DELIVERED, 1)])
+
+    assert DeliveryTotal.objects.get(span=TotalSpan.HOUR).starts_at == datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
