@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import IntegrityError, router, transaction
 from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.bodies import PlainJSONRenderer
-from tms_webhooks.api.problems import Fault, IdempotencyKeyReused, InvalidRequest, RequestInProgress
+from tms_webhooks.api.problems import Conflict, Fault, IdempotencyKeyReused, InvalidRequest, RequestInProgress
+from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
@@ -59,7 +60,6 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
             return rows.create(digest=digest, fingerprint=fingerprint, created_at=now)
     except IntegrityError:
         _refuse(rows.filter(digest=digest).first(), fingerprint)
-        return None
 
 
 def keep(claimed: IdempotentRequest, response: Response) -> None:
@@ -71,12 +71,15 @@ def keep(claimed: IdempotentRequest, response: Response) -> None:
     )
 
 
-def _refuse(known: IdempotentRequest | None, fingerprint: str) -> None:
+def _refuse(known: IdempotentRequest | None, fingerprint: str) -> NoReturn:
     if known is not None and known.fingerprint != fingerprint:
         raise IdempotencyKeyReused(f"This {HEADER} came with another request before; use a new one for each request.")
     if known is None or known.status_code is None:
         raise RequestInProgress("The first request with this key is under way.", retry_after=NEXT_TRY)
-    answer = reveal(known.answer)
+    try:
+        answer = reveal(known.answer)
+    except SecretError as error:
+        raise Conflict("The first request was done, and its answer can't be decrypted any more.") from error
     response = Response(
         json.loads(answer) if answer else None, status=known.status_code, headers={**known.headers, REPLAYED: "true"}
     )

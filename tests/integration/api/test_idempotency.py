@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -146,6 +147,15 @@ def test_a_key_that_is_none_is_refused(post, problem, key):
 
     assert fault["header"] == "Idempotency-Key"
     assert not Webhook.objects.exists()
+
+
+def test_an_answer_that_can_not_be_decrypted_is_a_conflict(post, problem, settings):
+    post()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+
+    problem(post(), "conflict")
+
+    assert Webhook.objects.count() == 1
 
 
 def test_without_a_key_every_request_is_a_new_one(client, acme):
