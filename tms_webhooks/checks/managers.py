@@ -18,7 +18,7 @@ def check_managers(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of the querysets of registered models, and of those that extend them, whose bulk operations tell nobody."""
     sources = tuple(dict.fromkeys(source.model for source in all_sources()))
     told = [model for model in apps.get_models() if issubclass(model, sources)]
-    return [problem for model in told for problem in (*_check_own(model), *_check_base(model))]
+    return [problem for model in told for problem in (*_check_own(model), *_check_base(model), *_check_database(model))]
 
 
 def _check_own(model: type[models.Model]) -> Iterator[CheckMessage]:
@@ -51,12 +51,34 @@ def _check_base(model: type[models.Model]) -> Iterator[CheckMessage]:
         )
 
 
+def _check_database(model: type[models.Model]) -> Iterator[CheckMessage]:
+    """Warn where the database deletes or changes rows by itself (DB_CASCADE and its like, of Django 6.1)."""
+    touched = [field.name for field in model._meta.local_fields if _is_changed_by_database(field)]
+    if touched:
+        yield message(
+            "W056",
+            f"The database itself deletes or changes rows of {model._meta.label} when what their {', '.join(touched)} "
+            "refers to is deleted: Django sends no signal for it, and nobody is told.",
+            hint="Use the on_delete that Django does itself, such as models.CASCADE. Or silence this, and let "
+            "reconcile = True find it within a day.",
+            obj=model,
+        )
+
+
+def _is_changed_by_database(field: Any) -> bool:
+    return field.remote_field is not None and getattr(field.remote_field, "on_delete", None) in _done_by_database()
+
+
+def _done_by_database() -> list[Any]:
+    return [getattr(models, name) for name in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT") if hasattr(models, name)]
+
+
 def _is_changed_by_django(field: Any) -> bool:
     if not (field.many_to_one or field.one_to_one) or field.remote_field.parent_link:
         return False
     added = field.many_to_one and not field.remote_field.hidden
     # SET_NULL, SET_DEFAULT and SET(…) update.
-    return added or field.remote_field.on_delete not in UNTOUCHED
+    return added or field.remote_field.on_delete not in (*UNTOUCHED, *_done_by_database())
 
 
 UNTOUCHED = (models.CASCADE, models.PROTECT, models.RESTRICT, models.DO_NOTHING)

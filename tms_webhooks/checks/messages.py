@@ -61,6 +61,8 @@ MEANINGS: Mapping[str, str] = {
     "I053": "No model is registered as a source.",
     "W054": "A manager of a registered model makes querysets whose bulk operations tell nobody.",
     "W055": "Django itself changes a registered model by a queryset that tells nobody.",
+    "W056": "The database itself deletes or changes rows of a registered model.",
+    "E057": "`assignment` of a source of activities leads to no registered model of course assignments.",
     # The environment
     "W060": "SQLite begins its transactions as readers.",
     "W061": "SQLite runs without write-ahead log.",

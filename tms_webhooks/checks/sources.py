@@ -9,17 +9,17 @@ from django.core.checks import CheckMessage
 from django.db import router
 
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.checks import events, fields, learning_paths, organizations, statuses
+from tms_webhooks.checks import activities, events, fields, learning_paths, organizations, statuses
 from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.deadlines import Deadline
+from tms_webhooks.sources.deadlines import Closing, Deadline
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rules import Rule
 
-CHECKS = (fields.check, organizations.check, statuses.check, events.check, learning_paths.check)
+CHECKS = (fields.check, organizations.check, statuses.check, events.check, learning_paths.check, activities.check)
 
 
 def check_sources(**_kwargs: Any) -> list[CheckMessage]:
@@ -70,6 +70,10 @@ def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
         yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path, or None."
     if source.deadline is not None and not isinstance(source.deadline, Deadline):
         yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Give it a Deadline, or None."
+    if not isinstance(source.closing, Closing):
+        yield f"closing is {shorten(source.closing)}, not a Closing.", 'Write closing = Closing(moments=("ended_at",)).'
+    if not isinstance(source.reconcile, bool):
+        yield f"reconcile is {shorten(source.reconcile)}, not True or False.", "Write reconcile = True."
     yield from _wrong_rules(source)
     yield from _wrong_mappings(source)
 

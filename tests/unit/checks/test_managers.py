@@ -83,3 +83,18 @@ def test_a_model_that_is_no_source_may_have_any_manager(declare: Declare, monkey
     add(monkeypatch, Workshop, Deaf(), "plain")
     declare(ClassSource, TrainingClass)
     assert check_managers() == []
+
+
+@pytest.mark.parametrize("name", ["DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT"])
+def test_what_the_database_does_by_itself_is_pointed_out(declare: Declare, monkeypatch, name: str) -> None:
+    by_database = getattr(models, name, object())
+    monkeypatch.setattr(models, name, by_database, raising=False)
+    monkeypatch.setattr(TrainingClass._meta.get_field("primary_classroom").remote_field, "on_delete", by_database)
+    declare(ClassSource, TrainingClass)
+
+    problem = only(check_managers(), "W056")
+
+    assert problem.obj is TrainingClass
+    assert "rows of training.TrainingClass when what their primary_classroom refers to is deleted" in problem.msg
+    assert "models.CASCADE" in str(problem.hint)
+    assert "reconcile = True" in str(problem.hint)

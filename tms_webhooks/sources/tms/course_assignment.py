@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
+from django.db import models
+
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
@@ -85,9 +87,21 @@ class ActivityProgressSource(CourseAssignmentSource):
         reference, _, _rest = name.partition(".")
         if reference == "activity" or not self.paths.keys().isdisjoint({name, reference}):
             return super().path_of(name)
-        model = follow(self.model, self.assignment)
+        if self.read_by is None:
+            return f"{self.assignment}.{'pk' if name == 'id' else name}"
+        path = self.read_by.path_of(name)
+        return f"{self.assignment}.{path}" if path else ""
+
+    @property
+    def assigned_model(self) -> type[models.Model] | None:
+        """The model behind ``assignment``; None where that is no path of foreign keys."""
+        return follow(self.model, self.assignment)
+
+    @property
+    def read_by(self) -> Source | None:
+        """The source that knows how to read an assignment, which must not ask this one again; None as a check tells."""
+        model = self.assigned_model
         for source in self._related.get(model, ()) if model else ():
-            if source.noun is self.noun:
-                path = source.path_of(name)
-                return f"{self.assignment}.{path}" if path else ""
-        return f"{self.assignment}.{'pk' if name == 'id' else name}"
+            if source.noun is self.noun and not isinstance(source, ActivityProgressSource):
+                return source
+        return None

@@ -1,0 +1,47 @@
+"""Activities by which a learner moves on tell of an assignment: it has to be found, and without going round in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from example_project.training.models import ActivityResult, CourseAssignment, User
+from tests.unit.checks.conftest import Say, ids, only
+from tms_webhooks.sources import ActivityProgressSource, CourseAssignmentSource, Source
+
+Declare = Callable[..., Source]
+
+
+@pytest.fixture
+def assignments(declare: Declare) -> Source:
+    return declare(CourseAssignmentSource, CourseAssignment)
+
+
+def test_an_assignment_that_is_registered_will_do(assignments: Source, say: Say) -> None:
+    assert say(ActivityProgressSource, ActivityResult) == []
+
+
+def test_one_that_is_not_is_told(say: Say) -> None:
+    message = only([one for one in say(ActivityProgressSource, ActivityResult) if one.id.endswith("E057")], "E057")
+    assert message.msg == (
+        "assignment is 'assignment', and training.CourseAssignment is registered for no CourseAssignmentSource."
+    )
+    assert "register their model with a CourseAssignmentSource" in str(message.hint)
+
+
+def test_a_mapping_that_goes_round_in_circles_is_told(say: Say) -> None:
+    said = say(ActivityProgressSource, User, assignment="manager", organization="organization")
+    (message,) = [one for one in said if one.id.endswith("E057")]
+    assert message.msg == "assignment is 'manager', which leads round to the same model."
+
+
+def test_two_that_read_each_other_are_told(declare: Declare, say: Say) -> None:
+    declare(ActivityProgressSource, User, assignment="manager", organization="organization")
+    assert ids(say(ActivityProgressSource, CourseAssignment, assignment="user")).count("E057") == 2
+
+
+def test_what_is_no_foreign_key_is_told(assignments: Source, say: Say) -> None:
+    said = say(ActivityProgressSource, ActivityResult, assignment="score")
+    (message,) = [one for one in said if one.id.endswith("E057")]
+    assert message.msg == "assignment is 'score', which is no foreign key of training.ActivityResult."
