@@ -13,7 +13,7 @@ from tms_webhooks.delivery.telling import tell
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, attempt, total
 from tms_webhooks.models.attempt import AttemptLine
 from tms_webhooks.models.delivery import DELIVERED
-from tms_webhooks.models.statements import database, filled, moment, numbers, write
+from tms_webhooks.models.statements import array, database, filled, moment, numbers, write, write_prepared
 from tms_webhooks.models.writer import brief_write
 
 # A webhook that has failed before is looked at one by one: it may have recovered, or not be worth a word.
@@ -96,12 +96,12 @@ def _write_at_once(results: Sequence[Result], *, token: str, now: datetime) -> b
     params = {
         "lines": attempt.json_of(_lines(results)),
         "totals": total.json_of(total.summed(counted(one, None) for one in results)),
-        "webhooks": sorted({one.parcel.webhook_id for one in results}),
-        "ids": [one.parcel.delivery_id for one in results],
+        "webhooks": array({one.parcel.webhook_id for one in results}),
+        "ids": array(one.parcel.delivery_id for one in results),
         "token": token,
         "now": now,
     }
-    return write(_statement(), params) == len(results)
+    return write_prepared(_statement(), params) == len(results)
 
 
 @cache

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from tms_webhooks.delivery.limits import tokens_of
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.models.statements import database, for_update, moment, numbers, read, write
-from tms_webhooks.models.writer import brief_write
+from tms_webhooks.models.statements import array, database, for_update, moment, numbers, read, read_prepared, write
+from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write
 
 TICK = timedelta(microseconds=1)
 
@@ -41,7 +41,7 @@ d AS (
     UPDATE {{delivery}} SET status = 'in_flight', lease = %(token)s, due_at = %(until)s
     WHERE id = ANY(ARRAY(SELECT id FROM found)) AND (due_at <= %(now)s) IS TRUE
     RETURNING id, webhook_id, event_id, attempts, charged, lane)
-SELECT {COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id ORDER BY d.lane, d.id"""  # noqa: S608 (names of ours)
+SELECT {COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_AT_ONCE}) AS n ORDER BY d.lane, d.id"""  # noqa: S608 (names of ours)
 
 
 class Taken(NamedTuple):
@@ -79,7 +79,7 @@ def take(
     limited = any(tokens_of(webhook, now) is not None for webhook in webhooks.values())
     if database().vendor == "postgresql" and not limited:
         return _take_at_once(found, seen_at, token=token, now=now, until=until, served_at=served_at)
-    with brief_write():
+    with brief_write(durable=False):
         rows = read(SERVED_AT, ids=numbers(webhooks), lock=for_update(skip_locked=True))
         ours = {pk for pk, served in rows if served == seen_at[pk]}
         write(SERVED, [moment(served_at)], ids=numbers(ours))
@@ -105,16 +105,16 @@ def _take_at_once(
     served_at: datetime,
 ) -> list[Taken]:
     params = {
-        "webhooks": list(seen_at),
-        "seen_at": list(seen_at.values()),
+        "webhooks": array(seen_at),
+        "seen_at": array(seen_at.values()),
         "served_at": served_at,
-        "ids": [pk for pk, _webhook_id in found],
-        "webhook_ids": [webhook_id for _pk, webhook_id in found],
+        "ids": array(pk for pk, _webhook_id in found),
+        "webhook_ids": array(webhook_id for _pk, webhook_id in found),
         "token": token,
         "now": now,
         "until": until,
     }
-    return [Taken(*row) for row in read(AT_ONCE, params)]
+    return [Taken(*row) for row in read_prepared(AT_ONCE, params)]
 
 
 def _spend(webhooks: Mapping[int, Webhook], taken: Mapping[int, int], *, now: datetime) -> None:

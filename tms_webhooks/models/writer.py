@@ -8,7 +8,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from django.db import transaction
 
-from tms_webhooks.models.statements import database
+from tms_webhooks.models.statements import database, read
+
+# Until the transaction ends, its commit does not wait for the disk. For PostgreSQL.
+NOT_AT_ONCE = "SELECT set_config('synchronous_commit', 'off', true)"
 
 Quiet = Callable[[], AbstractContextManager[None]]
 
@@ -23,8 +26,11 @@ _neighbours = _Neighbours()
 
 
 @contextmanager
-def brief_write() -> Iterator[None]:
+def brief_write(*, durable: bool = True) -> Iterator[None]:
     """Run the block in a transaction; read and reckon before it, and leave in it as few statements as can be.
+
+    One that need not be ``durable`` may be undone if the database's machine dies in the next second, as if it had never
+    been: for what is simply done again then.
 
     Where a database has one writer, as SQLite has, everybody else who saves something waits for the end. Each statement
     lets go of Python's lock, and with busy threads about takes ten times as long to get it back as to run: so those
@@ -33,6 +39,8 @@ def brief_write() -> Iterator[None]:
     connection = database()
     quiet = nullcontext if connection.features.has_select_for_update else _neighbours.quiet
     with quiet(), transaction.atomic(using=connection.alias):
+        if not durable and connection.vendor == "postgresql":
+            read(NOT_AT_ONCE)
         yield
 
 

@@ -44,7 +44,7 @@ def fan_out(now: datetime, *, limit: int = BATCH) -> int:
     if not found:
         return 0
     plan = Plan.of_today()
-    with brief_write():
+    with brief_write(durable=False):
         ours = set(_locked([pk for pk, *_of in found]))
         groups: dict[Group, list[int]] = defaultdict(list)
         for pk, *described in found:

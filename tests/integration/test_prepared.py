@@ -1,0 +1,121 @@
+"""What takes PostgreSQL longer to plan than to run is planned once; where somebody stands in between it is not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError, ProgrammingError, connection
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Wire
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.models import Delivery, prepared
+from tms_webhooks.models.statements import read_prepared
+from tms_webhooks.models.writer import brief_write
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="the others plan in no time"),
+]
+
+SQL = "SELECT COUNT(*) FROM {delivery} WHERE id = %(id)s"
+
+
+def prepared_ones() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM pg_prepared_statements")
+        return cursor.fetchone()[0]
+
+
+@pytest.fixture(autouse=True)
+def fresh_connection():
+    connection.close()
+    yield
+    connection.close()
+
+
+def test_a_statement_is_planned_once_for_a_connection():
+    for number in range(3):
+        assert read_prepared(SQL, {"id": number}) == [(0,)]
+
+    assert prepared_ones() == 1
+
+
+def test_the_connection_is_left_as_it_was():
+    connection.ensure_connection()
+    raw = connection.connection
+    before = raw.cursor_factory, raw.prepare_threshold
+
+    read_prepared(SQL, {"id": 1})
+    with pytest.raises(ProgrammingError):
+        read_prepared("SELECT nothing", {})
+
+    assert (raw.cursor_factory, raw.prepare_threshold) == before
+    assert Delivery.objects.count() == 0
+    assert prepared_ones() == 0
+
+
+def test_behind_a_pooler_nothing_is_prepared(monkeypatch):
+    monkeypatch.setattr(prepared, "_is_direct", lambda connection: False)
+
+    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+
+    assert prepared_ones() == 0
+
+
+def test_a_server_that_says_hello_itself_is_told_from_a_pooler(monkeypatch):
+    connection.ensure_connection()
+    assert prepared._is_direct(connection)
+
+    # As a pooler would have greeted us.
+    pooled = SimpleNamespace(prepare_threshold=None, info=SimpleNamespace(backend_pid=-1))
+    wrapper = SimpleNamespace(connection=pooled, cursor=connection.cursor)
+
+    assert not prepared._is_direct(wrapper)
+
+
+def test_a_host_that_wants_nothing_prepared_gets_nothing_prepared(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", None)
+
+    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+
+    assert prepared_ones() == 0
+
+
+def test_what_the_server_forgot_behind_our_back_is_prepared_again():
+    read_prepared(SQL, {"id": 1})
+    connection.connection.pgconn.exec_(b"DEALLOCATE ALL")
+
+    with pytest.raises((OperationalError, ProgrammingError)):
+        read_prepared(SQL, {"id": 1})
+
+    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+
+
+def test_claims_and_successes_are_prepared(clock):
+    webhook = subscribed(max_in_flight=2)
+    write_events(webhook.organization, 6)
+    fan_out(clock.now)
+    alice = Worker("alice", clock=clock, wire=Wire())
+
+    while alice.work():
+        pass
+
+    assert webhook.deliveries.filter(status="delivered").count() == 6
+    assert prepared_ones() == 2
+
+
+def test_what_is_simply_done_again_does_not_wait_for_the_disk_and_all_else_does():
+    def commits() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            return cursor.fetchone()[0]
+
+    usual = commits()
+    with brief_write(durable=False):
+        assert commits() == "off"
+    assert commits() == usual
+    with brief_write():
+        assert commits() == usual
