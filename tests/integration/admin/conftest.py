@@ -35,3 +35,14 @@ def staff() -> Callable[..., Client]:
         return client
 
     return staff
+
+
+@pytest.fixture
+def alice() -> Client:
+    """Staff of an organization of her own, which the client names, with every permission of ours."""
+    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    client = Client()
+    client.force_login(user)
+    client.organization = user.organization
+    return client

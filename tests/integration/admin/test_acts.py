@@ -5,13 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
-from example_project.training.factories import UserFactory
 from example_project.training.models import Organization, User
 from tests.integration.admin.pages import shown_at, text_of
 from tests.integration.admin.test_overview import overview
@@ -236,12 +233,8 @@ def test_those_who_may_only_look_are_offered_nothing_and_refused(staff, slug):
 
 
 @pytest.mark.parametrize("slug", SLUGS)
-def test_another_organizations_webhook_is_neither_seen_nor_touched(slug):
-    ours, theirs = subscribed(), subscribed(name="theirs", failures=1)
-    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
-    alice = Client()
-    alice.force_login(user)
+def test_another_organizations_webhook_is_neither_seen_nor_touched(alice, slug):
+    ours, theirs = subscribed(organization=alice.organization), subscribed(name="theirs", failures=1)
     before = Webhook.objects.values().get(pk=theirs.pk)
 
     assert alice.get(overview(ours)).status_code == 200

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from example_project.training.factories import UserFactory
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.actors import Actor
@@ -49,13 +47,9 @@ def test_it_is_filtered_by_webhook_and_reached_from_its_overview(operator):
     assert listed(operator, webhook__id__exact=one.pk) == [wanted]
 
 
-def test_entries_of_others_are_neither_listed_nor_opened(operator):
-    ours, theirs = subscribed(), subscribed(name="theirs")
+def test_entries_of_others_are_neither_listed_nor_opened(alice, operator):
+    ours, theirs = subscribed(organization=alice.organization), subscribed(name="theirs")
     mine, other = entry(ours), entry(theirs)
-    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
-    alice = Client()
-    alice.force_login(user)
 
     assert listed(alice) == [mine]
     assert listed(alice, webhook__id__exact=theirs.pk) == []

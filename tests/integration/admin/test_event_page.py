@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from example_project.training.factories import OrganizationFactory, UserFactory
+from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.admin.test_delivery_page import NobodySeesPayloads
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.models import Delivery, Event
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alice() -> Client:
-    """Staff of an organization of her own, with every permission."""
-    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
-    client = Client()
-    client.force_login(user)
-    client.organization = user.organization
-    return client
 
 
 def page(event: Event) -> str:

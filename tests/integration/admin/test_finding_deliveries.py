@@ -6,13 +6,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, UserFactory
+from example_project.training.factories import ClassEnrollmentFactory
 from tests.integration.admin.pages import text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.models import Delivery, Event
@@ -33,17 +32,6 @@ def delivery_of(webhook=None, *, at: datetime | None = None, **event) -> Deliver
     if event:
         Event.objects.filter(pk=delivery.event_id).update(**event)
     return delivery
-
-
-@pytest.fixture
-def alice() -> Client:
-    """Staff of an organization of her own, with every permission."""
-    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
-    client = Client()
-    client.force_login(user)
-    client.organization = user.organization
-    return client
 
 
 # Searching

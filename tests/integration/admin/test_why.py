@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -24,17 +22,6 @@ def why(webhook: Webhook) -> str:
 
 def told(client: Client, webhook: Webhook, event: Event) -> str:
     return shown_at(client, why(webhook), {"event": event.public_id})
-
-
-@pytest.fixture
-def alice() -> Client:
-    """Staff of an organization of her own, with every permission."""
-    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
-    client = Client()
-    client.force_login(user)
-    client.organization = user.organization
-    return client
 
 
 def test_an_event_that_nobody_subscribed_to_says_so(operator):
