@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from example_project.training.factories import OrganizationFactory, UserFactory
+from example_project.training.models import Organization
 from tms_webhooks.api.problems import KINDS
 from tms_webhooks.api.urls import router
 from tms_webhooks.choices import Action
@@ -56,6 +60,19 @@ def test_every_resource_is_described_with_its_methods():
         existing.setdefault(address.strip("^$"), set()).update(methods)
 
     assert documented() == existing
+
+
+@pytest.mark.django_db
+def test_the_example_of_a_policy_does_what_it_says():
+    (code,) = re.findall(r"```python\n(from tms_webhooks.access.*?)```", PAGE, re.DOTALL)
+    namespace: dict[str, Any] = {"Organization": Organization}
+    exec(code, namespace)
+    policy, user, other = namespace["OwnOrganization"](), UserFactory(), OrganizationFactory()
+    request = SimpleNamespace(user=user)
+
+    assert policy.allows(request, Action.MANAGE, user.organization)
+    assert not policy.allows(request, Action.REVEAL_SECRET, user.organization)
+    assert not policy.allows(request, Action.VIEW, other)
 
 
 @pytest.mark.parametrize("name", LISTS)
