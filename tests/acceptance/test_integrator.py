@@ -1,0 +1,77 @@
+"""The integrator's tutorial works as it stands: every line of it, from a new webhook to a new secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial" / "integrator.md"
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 150
+
+
+def free_ports(number: int) -> list[str]:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [str(server.getsockname()[1]) for server in servers]
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A folder that looks like a checkout with its environment, and keeps what the page writes."""
+    for name in ("manage.py", "example_project", "tms_webhooks"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    # The interpreter by its own name: a symbolic link to it would not find the packages.
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return tmp_path
+
+
+def test_every_line_of_the_page_works(checkout):
+    server, receiver = free_ports(2)
+    page = "\n".join(BLOCK.findall(TUTORIAL.read_text(encoding="utf-8")))
+    script = checkout / "tutorial.sh"
+    script.write_text("set -eux -o pipefail\n" + page.replace("8000", server).replace("9000", receiver))
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+
+    process = subprocess.Popen(
+        ["bash", str(script)],
+        cwd=checkout,
+        env={**environment, "TMS_DATABASE": f"sqlite:///{checkout}/tutorial.sqlite3", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Servers and workers have to go with it.
+        start_new_session=True,
+    )
+    try:
+        printed, _none = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        printed, _none = process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    assert process.returncode == 0, printed + log_of(checkout, "server") + log_of(checkout, "workers")
+    received = log_of(checkout, "received")
+    assert len(re.findall(r"class\.cancelled  evt_[0-9a-f]{32}  verified", received)) == 1, received
+    assert len(re.findall(r"webhook\.test  evt_[0-9a-f]{32}  verified", received)) == 3, received
+    assert len(re.findall(r"enrollment\.approved  evt_[0-9a-f]{32}  verified", received)) == 2, received
+    assert "There is no field 'secrets' here." in printed
+    assert "refused" not in received
+
+
+def log_of(checkout: Path, name: str) -> str:
+    return (checkout / f"{name}.log").read_text()
