@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from tms_webhooks.choices import ActorKind, DeliveryStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, Webhook
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.outbox.erased_states import forget_states
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.people import people_in
+from tms_webhooks.payloads.people import PERSON, people_in, spellings
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.snapshots import key_of, read_whole
 
-PERSON = "user"
 BATCH = 200
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ def erase(
             busy, called_off = _call_off(batch, now=now)
             _blank([pk for pk in batch if pk not in busy], now=now)
         events, cancelled, in_flight = events + len(batch) - len(busy), cancelled + called_off, in_flight + len(busy)
-    mentions = 0 if dry_run else _forget_mentions(key, names)
+    mentions = 0 if dry_run else _forget_mentions(key, names) + forget_states(key, now=now)
     if not dry_run:
         logger.info("erased events=%s cancelled=%s in_flight=%s", events, cancelled, in_flight)
     return Erased(events, cancelled, in_flight, mentions)
@@ -90,9 +89,8 @@ def _names(person: Any) -> set[str]:
 def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
     """Yield the keys of events that speak of a person and are not blank, in their order."""
     # Payloads have no blanks between name and value. That narrows it down; the payload itself decides.
-    spellings = {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}
     likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
-    for spelling in spellings:
+    for spelling in spellings(key):
         likely |= Q(body__contains=f'"id":{spelling}')
     rows = Event.objects.filter(likely).exclude(body="", error="", external_id="").order_by("pk")
     last = 0

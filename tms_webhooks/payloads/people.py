@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 MARKS = frozenset({"first_name", "last_name", "email"})
 """Beside an id, what shows that an object in a payload is a person: each noun writes people that way."""
+
+PERSON = "user"
+"""The noun whose objects are people."""
 
 
 def people_in(value: Any) -> Iterator[str]:
@@ -19,3 +23,8 @@ def people_in(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from people_in(inner)
+
+
+def spellings(key: str) -> set[str]:
+    """Return how JSON may write an id."""
+    return {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}

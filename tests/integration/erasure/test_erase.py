@@ -22,10 +22,12 @@ from tests.factories import WebhookFactory
 from tests.receiver import Answer
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, ToldState, Webhook
 from tms_webhooks.outbox.erasure import Erased, erase
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.people import people_in
+from tms_webhooks.reconcile import passes
+from tms_webhooks.sources.registry import all_sources
 
 pytestmark = pytest.mark.django_db
 
@@ -220,6 +222,30 @@ def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock):
         call_command("webhooks_erase", str(person.pk), "--patience", "0.01")
 
     assert ended.value.code == 1
+
+
+def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(told, person, clock, monkeypatch):
+    sources = [one for one in all_sources() if one.noun.name in {"user", "feedback", "enrollment"}]
+    for source in sources:
+        monkeypatch.setattr(source, "reconcile", True, raising=False)
+        passes.reconcile(source, now=clock.now)
+    colleague = UserFactory(organization=told, email="other@mail.example")
+    assert ToldState.objects.filter(state__contains=WROTE).exists()
+    # The host forgets the person by a script of its own.
+    with connection.cursor() as cursor:
+        blank = ", ".join(f"{name} = ''" for name in PRIVATE if name not in {"username", "external_id"})
+        cursor.execute(
+            f"UPDATE training_user SET {blank}, username = 'gone', external_id = NULL WHERE id = %s", [person.pk]
+        )
+        cursor.execute("DELETE FROM training_coursefeedback WHERE user_id = %s", [person.pk])
+
+    erase(person.pk, now=clock.now)
+
+    assert traces(everything()) == []
+    assert ToldState.objects.filter(state__contains=colleague.email).exists()
+    before = Event.objects.count()
+    assert sum(passes.reconcile(source, now=clock.now).events for source in sources) == 0
+    assert Event.objects.count() == before
 
 
 def test_people_are_found_wherever_a_payload_speaks_of_them():

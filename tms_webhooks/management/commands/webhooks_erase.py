@@ -25,7 +25,8 @@ class Command(BaseCommand):
 
     help = (
         "Blank everything that is stored of the events that speak of a person: payloads, rendered bodies, answers and "
-        "errors. That something was told, and when, is kept. Deliveries that wait for them are cancelled. Exit status 0: "
+        "errors. That something was told, and when, is kept. Deliveries that wait for them are cancelled. Erase the person "
+        "in your own tables first. Exit status 0: "
         "nothing is left. 1: some of it was being sent and could not be blanked yet, or a signal came; run it again."
     )
 
