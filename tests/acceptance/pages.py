@@ -1,0 +1,100 @@
+"""Following a page of the documentation to the letter: its blocks become files and commands in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PORT = "9000"
+"""The port that pages name; each follower listens on one that is free."""
+LISTENING = ("webhooks_listen", "receiver.py")
+COMMANDS = {".venv/bin/python": sys.executable, ".venv/bin/django-admin": f"{sys.executable} -m django"}
+INTERPRETER = re.compile("|".join(map(re.escape, COMMANDS)))
+INSTALLING = ("python3 -m venv", ".venv/bin/pip")
+
+
+class Follower:
+    """One folder, with the processes that a page has started in it. The interpreter is this one, with its packages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: list[subprocess.Popen[str]] = []
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port = str(server.getsockname()[1])
+        others = {"DJANGO_SETTINGS_MODULE", "TMS_DATABASE"}
+        kept = {name: value for name, value in os.environ.items() if name not in others and not name.startswith("COV_")}
+        self.environment = {**kept, "PYTHONPATH": str(folder)}
+
+    def follow(self, page: Path) -> list[str]:
+        """Write and run what a page says, and return the texts that it promises."""
+        promised = []
+        for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if language == "python":
+                self.write(code)
+            elif language == "sh":
+                for line in code.splitlines():
+                    self.run(line)
+            else:
+                promised.append(code)
+        return promised
+
+    def write(self, code: str) -> None:
+        """Write a block to the file that its first line names; settings are added at the end of theirs."""
+        first, _, rest = code.partition("\n")
+        assert first.startswith("# "), first
+        file = self.folder / first.removeprefix("# ")
+        before = file.read_text() + "\n" if file.name == "settings.py" else ""
+        file.write_text(before + rest.replace(PORT, self.port))
+
+    def run(self, line: str) -> None:
+        """Run a line of a shell; what listens goes on in the background."""
+        if line.startswith(INSTALLING):
+            return
+        if any(name in line for name in LISTENING):
+            self._listen(line.split()[1:])
+            return
+        # The interpreter by its own name: a symbolic link to it would not find the packages.
+        done = subprocess.run(
+            INTERPRETER.sub(lambda found: COMMANDS[found[0]], line),
+            shell=True,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        assert "WARNINGS" not in done.stdout + done.stderr, done.stdout + done.stderr
+
+    def heard(self) -> str:
+        """End what listens, and return what it has printed."""
+        (listener,) = self.running
+        listener.terminate()
+        printed, _errors = listener.communicate(timeout=20)
+        return printed
+
+    def close(self) -> None:
+        """End what is still running."""
+        for process in self.running:
+            process.kill()
+            process.communicate()
+
+    def _listen(self, arguments: list[str]) -> None:
+        port = ["--port", self.port] if "webhooks_listen" in arguments else []
+        process = subprocess.Popen(
+            [sys.executable, *arguments, *port],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.running.append(process)
+        assert process.stderr is not None
+        assert "Listening" in process.stderr.readline()

@@ -1,0 +1,42 @@
+"""The page on filters shows subscriptions that can be saved, and names every filter and comparison there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tms_webhooks.choices import ActorKind, Audience
+from tms_webhooks.filters.condition import COMPARISONS
+from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
+from tms_webhooks.filters.parsing import DEEPEST, MOST_PARTS
+from tms_webhooks.models import Subscription
+
+pytestmark = pytest.mark.django_db
+
+PAGE = (Path(__file__).parents[3] / "docs" / "howto" / "filters.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+CONDITIONS = [found for found in re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE) if "…" not in found]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_is_shown_can_be_saved(block):
+    Subscription(webhook=WebhookFactory(), **json.loads(block)).full_clean()
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_each_comparison_that_is_shown_means_something(condition):
+    (path,) = json.loads(condition)
+    event_type = "class.updated" if path == "changed" else "enrollment.*"
+
+    Subscription(webhook=WebhookFactory(), event_type=event_type, condition=json.loads(condition)).full_clean()
+
+
+def test_everything_there_is_has_its_place():
+    assert (len(BLOCKS), len(CONDITIONS)) == (3, 5)
+    for name in (*CRITERIA, FIRST_OCCURRENCE, *COMPARISONS, *ActorKind.values, *Audience.values):
+        assert f"`{name}`" in PAGE, name
+    assert (DEEPEST, MOST_PARTS) == (5, 50)
