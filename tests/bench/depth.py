@@ -33,7 +33,7 @@ def rows(number: str) -> dict[str, float]:
 
     now = timezone.now()
     world.make_webhooks(WEBHOOKS, _url())
-    events = _write_events(int(number) // WEBHOOKS, now)
+    events = write_events(int(number) // WEBHOOKS, now)
     middle = events[len(events) // 2]
     # The old ones first, as they come in life: a scan for what is due has to pass them all.
     world.write_deliveries("delivered", now, events=f"< {middle}")
@@ -55,7 +55,7 @@ def waiting(number: str) -> dict[str, float]:
     ]
     others = Webhook.objects.bulk_create(others)
     WebhookSecret.objects.bulk_create([WebhookSecret(webhook=one, value=new_secret()) for one in others])
-    _write_events(WAITING_EACH, now)
+    write_events(WAITING_EACH, now)
     world.write_deliveries("waiting", now, events="> 0", due_at=now + timedelta(hours=1))
     world.analyze()
     figures = {"idle_look_ms": place.middle(_idle_looks(now), 3)}
@@ -63,7 +63,7 @@ def waiting(number: str) -> dict[str, float]:
     return {**figures, "claim_ms": place.middle(_claims(now), 3)}
 
 
-def _write_events(count: int, now: datetime) -> list[int]:
+def write_events(count: int, now: datetime) -> list[int]:
     from tests.bench import world
     from tms_webhooks.models import Event, Webhook
 
