@@ -83,7 +83,7 @@ def told_before(source: Source, line: Line, raw: Mapping[str, Any]) -> dict[str,
 
 def key_text(key: Any) -> str:
     """Return an object's key as text that `key_value` reads."""
-    return json.dumps(key, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    return _as_json(key)
 
 
 def key_value(source: Source, text: str) -> Any:
@@ -97,7 +97,7 @@ def key_value(source: Source, text: str) -> Any:
 
 def _written(raw: Mapping[str, Any], wanted: Iterable[str]) -> str:
     values = {name: raw[name] for name in wanted if name in raw}
-    return json.dumps(values, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    return _as_json(values)
 
 
 def _plain(value: Any) -> Any:
@@ -112,6 +112,10 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(bytes(value)).decode()
     # The trouble with a value is no value: what can't be read is not compared.
     return None if isinstance(value, PayloadError) else str(value)
+
+
+# Made once: `json.dumps` would make one for each row.
+_as_json = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _read(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
