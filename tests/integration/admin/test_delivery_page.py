@@ -65,6 +65,7 @@ def tried(delivery: Delivery, **values) -> DeliveryAttempt:
         ({"status": "exhausted"}, "It was given up at"),
         ({"status": "failed"}, "trying again can't help"),
         ({"status": "skipped"}, "A replay sends it."),
+        ({"status": "skipped", "error_class": "loop"}, "It was held back to end a loop"),
         ({"status": "cancelled"}, "Somebody called it off."),
     ],
 )
