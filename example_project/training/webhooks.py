@@ -77,4 +77,5 @@ class Achievements(sources.AchievementSource):
 
 @sources.register(models.Voucher)
 class Vouchers(sources.VoucherSource):
+    learner_organization = "redeemed_by.organization"
     fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}

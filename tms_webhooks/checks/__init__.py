@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from tms_webhooks.checks import deploy, environment, managers, settings, sources
+from tms_webhooks.checks import deploy, environment, managers, organizations, settings, sources
 from tms_webhooks.checks.messages import MEANINGS
 
 TAG = "tms_webhooks"
@@ -21,6 +21,7 @@ CHECKS = (
     settings.check_times,
     settings.check_telemetry,
     settings.check_organization_model,
+    organizations.check_tree,
     environment.check_queue,
     environment.check_sqlite,
     environment.check_middleware,

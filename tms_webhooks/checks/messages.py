@@ -28,6 +28,7 @@ MEANINGS: Mapping[str, str] = {
     "W013": "`RETRY_DELAYS` goes on for longer than `DELIVERY_LIFETIME`.",
     "W014": "`TELEMETRY` lists something whose package is not installed.",
     "E015": "`ACCESS_POLICY` leads to no access policy.",
+    "E016": "`ORGANIZATION_PARENT` does not lead from an organization to its parent.",
     # The queue; raised by queues/django_q.py
     "E020": "django-q2 is the queue, but not installed.",
     "W021": "django-q2 would run a drain twice.",

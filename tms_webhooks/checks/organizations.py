@@ -1,8 +1,9 @@
-"""Checks of the way from an object to the organizations whose webhooks hear of it."""
+"""Checks of the way from an object to the organizations whose webhooks hear of it, and on to those above them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -11,7 +12,9 @@ from django.db import models
 
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import obstacle
+from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
+from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow
 
@@ -40,6 +43,30 @@ def check(source: Source) -> Iterator[CheckMessage]:
             hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None.{suggestion}",
             obj=source,
         )
+
+
+def check_tree(**_kwargs: Any) -> list[CheckMessage]:
+    """Find the field that leads to an organization's parent, where the host names one."""
+    organization, name = _organization_model(), usable("ORGANIZATION_PARENT")
+    if organization is None or not name:
+        return []
+    parents = [field.name for field in organization._meta.get_fields() if _is_parent(field, organization)]
+    if name in parents:
+        return []
+    return [
+        message(
+            "E016",
+            f"ORGANIZATION_PARENT is {name!r}, and no foreign key of that name leads from {organization._meta.label} "
+            "to its parent.",
+            hint="Name a foreign key of the organization model to itself, or leave it out: then no webhook can include "
+            f"child organizations.{did_you_mean(parents)}",
+        )
+    ]
+
+
+def _is_parent(field: Any, organization: type[models.Model]) -> bool:
+    target = field.related_model if field.many_to_one and field.concrete else None
+    return target is organization and bool(field.target_field.primary_key)
 
 
 def _organization_model() -> type[models.Model] | None:
