@@ -143,7 +143,7 @@ def test_the_headers_are_those_that_are_sent_and_their_values_are_masked(operato
     found = shown(delivery, now=clock.now)
 
     assert list(found.headers) == list(sent.headers)
-    secret = {"Authorization", "X-Team", "webhook-signature"}
+    secret = {"Authorization", "X-Team", "webhook-signature", "tms-chain"}
     assert {name for name, value in found.headers.items() if value == MASK} == secret
     assert {name: value for name, value in found.headers.items() if name not in secret} == {
         name: value for name, value in sent.headers.items() if name not in secret
