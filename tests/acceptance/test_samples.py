@@ -52,8 +52,10 @@ def test_the_one_in_python_verifies(secret):
 @pytest.fixture(scope="module")
 def node(tmp_path_factory) -> Path:
     """A folder in which node finds the public library."""
+    if not os.environ.get("CI"):
+        pytest.skip("fetches an npm package; set CI=true to run it")
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("There is no node here.")
+        pytest.skip("node and npm are not installed")
     folder = tmp_path_factory.mktemp("node")
     command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", ".", "standardwebhooks@1"]
     got = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from tms_webhooks.admin import samples
 from tms_webhooks.admin.audit import write_down
-from tms_webhooks.admin.scope import Scoped
+from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import SecretError
@@ -33,7 +33,7 @@ UNSEEN = "tms_webhooks_unseen_secrets"
 MOST_UNSEEN = 20
 
 
-class SecretPages(Scoped):
+class SecretPages(OverviewPages):
     """Adds the pages of the secret to the admin's pages of a webhook."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -49,7 +49,7 @@ class SecretPages(Scoped):
     @sensitive_variables()
     def secret_view(self, request: HttpRequest, key: int) -> HttpResponse:
         """Show a new secret to the person who made it, once; otherwise ask whether it is to be revealed, and do that."""
-        webhook = self._webhook_at(request, key)
+        webhook = self._found(request, key)
         is_new = request.method != "POST" and self._take_unseen(request, webhook)
         if is_new:
             return self._shown(request, webhook, is_new=True)
@@ -66,7 +66,7 @@ class SecretPages(Scoped):
     @method_decorator(never_cache)
     def rotate_view(self, request: HttpRequest, key: int) -> HttpResponse:
         """Ask whether the secret is to be replaced, and do it. Asked twice with one form, it is done once."""
-        webhook = self._webhook_at(request, key)
+        webhook = self._found(request, key)
         if not self.has_change_permission(request, webhook):
             raise PermissionDenied
         with transaction.atomic(using=router.db_for_write(Webhook)):
@@ -126,22 +126,12 @@ class SecretPages(Scoped):
 
     def _page(self, request: HttpRequest, webhook: Webhook, name: str, **context: Any) -> HttpResponse:
         whole = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": webhook,
-            "webhook": webhook,
+            **self._context(request, webhook),
+            "act": name,
             "may_change": self.has_change_permission(request, webhook),
             **context,
         }
         return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", whole)
-
-    def _webhook_at(self, request: HttpRequest, key: int) -> Webhook:
-        webhook: Webhook | None = self.get_object(request, str(key))
-        if webhook is None:
-            raise Http404
-        if not self.has_view_permission(request, webhook):
-            raise PermissionDenied
-        return webhook
 
     def _address(self, webhook: Webhook) -> str:
         return reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[webhook.pk])

@@ -22,7 +22,6 @@ from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.form_pages import FormPages
 from tms_webhooks.admin.forms.headers import known_headers
-from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import organizations
 from tms_webhooks.admin.standing import moment
@@ -43,7 +42,7 @@ MOST_IN_A_LIST = 500
 
 
 @admin.register(Webhook)
-class WebhookAdmin(OverviewPages, WhyPages, DashboardPages, FormPages, PreviewPages):
+class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
     """Webhooks of the organizations that the signed-in person may see."""
 
     list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")

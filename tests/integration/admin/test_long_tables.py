@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import bases
@@ -142,3 +143,13 @@ def test_who_looks_for_what_is_rare_is_told_how_far_back_was_looked(operator, mo
 
     (told,) = response.context["messages"]
     assert str(told).startswith("Only the newest 2 were looked through.")
+
+
+def test_the_form_takes_as_many_queries_for_many_organizations_as_for_few(operator):
+    OrganizationFactory()
+    operator.get(url(Webhook, "add"))
+    few = len(queries_of(operator, url(Webhook, "add")))
+
+    OrganizationFactory.create_batch(30)
+
+    assert len(queries_of(operator, url(Webhook, "add"))) == few <= 10

@@ -107,7 +107,13 @@
       code.replaceWith(button);
     }
     if (before) before.replaceWith(offered);
-    else row.append(offered);
+    else {
+      // Where Django puts its help, which differs from version to version.
+      const place = document.createElement("div");
+      place.className = "help";
+      place.append(offered);
+      (row.querySelector(".help")?.parentElement ?? row).append(place);
+    }
   }
 
   function put(token) {
