@@ -23,6 +23,8 @@ from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_
 from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
 
 ROOT = Path(__file__).parents[2]
+SOON = 8.0
+"""Seconds: many times what it takes, for a busy machine, and far from never."""
 PREPARE = """
 import sys
 import django
@@ -139,7 +141,7 @@ def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
 
     seconds, out, err = ended_by(process, number)
 
-    assert (process.returncode, seconds < 2.0) == (0, True), (seconds, err)
+    assert (process.returncode, seconds < SOON) == (0, True), (seconds, err)
     assert json.loads(out.splitlines()[-1]) == {"events": 3, "sent": 3, "delivered": 3}
     assert "Traceback" not in err
     assert world.deliveries() == [("delivered", "", 1)] * 3
@@ -154,7 +156,7 @@ def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
 
     seconds, out, err = ended_by(process, signal.SIGTERM)
 
-    assert (process.returncode, seconds < 2.0) == (0, True), (seconds, err)
+    assert (process.returncode, seconds < SOON) == (0, True), (seconds, err)
     assert len(receiver.received) == 2
     assert sorted(world.deliveries()) == [("delivered", "", 1)] * 2 + [("pending", "", 0)] * 4
     assert out.splitlines()[-1] == "6 events fanned out, 2 requests sent, 2 of them delivered."
@@ -171,7 +173,7 @@ def test_a_second_signal_ends_it_at_once(world, receiver):
 
     seconds, _out, _err = ended_by(process, signal.SIGTERM)
 
-    assert (process.returncode, seconds < 1.0) == (-signal.SIGTERM, True)
+    assert (process.returncode, seconds < 2.3) == (-signal.SIGTERM, True)
     ((status, lease, attempts),) = world.deliveries()
     # It comes due when the lease has run out.
     assert (status, lease != "", attempts) == ("in_flight", True, 0)
@@ -193,7 +195,7 @@ def test_it_ends_after_its_time(capsys):
 
     call_command("webhooks_drain", "--seconds", "0.3")
 
-    assert 0.3 <= time.monotonic() - start < 1.5
+    assert 0.3 <= time.monotonic() - start < 5.0
     assert capsys.readouterr().out == "0 events fanned out, 0 requests sent, 0 of them delivered.\n"
 
 

@@ -97,7 +97,7 @@ def test_waiting_aside_blocks_nobody_but_the_end_of_the_process():
     began = time.monotonic()
     wait_aside(finish)
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert not finished.is_set()
     (thread,) = [one for one in threading.enumerate() if one.name == "webhook-last-answers"]
     assert not thread.daemon

@@ -147,7 +147,7 @@ def test_whoever_is_no_successor_leaves_at_once_where_a_drain_is_at_work(link, q
 
     assert link(make=never) is None
 
-    assert time.monotonic() - started_at < 0.3
+    assert time.monotonic() - started_at < 3.0
     assert (queue.now, queue.later) == ([], [])
     assert DrainSlot.objects.get().owner == "predecessor"
 

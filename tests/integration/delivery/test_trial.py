@@ -137,8 +137,8 @@ def test_it_takes_no_longer_than_the_webhooks_timeout(receiver, webhook, test):
     told = test(webhook)
 
     assert told.result.outcome.error_class == ErrorClass.TIMEOUT
-    assert told.result.seconds < 2.0
-    assert told.result.timing.wait == pytest.approx(1.0, abs=0.3)
+    assert told.result.seconds < 2.5
+    assert told.result.timing.wait == pytest.approx(1.0, abs=0.8)
 
 
 @pytest.mark.parametrize("reason", [reason for reason in DisabledReason if reason != DisabledReason.ADMIN])

@@ -284,7 +284,7 @@ def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notify
 
     give_up(webhook)
 
-    assert time.monotonic() - begun_at < 2
+    assert time.monotonic() - begun_at < 5
     assert_written_down(webhook)
     assert sent == []
     answered.set()

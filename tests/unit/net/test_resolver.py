@@ -43,7 +43,7 @@ def test_a_lookup_that_hangs_is_given_up_in_time() -> None:
     started_at = time.monotonic()
     with pytest.raises(TimeoutError):
         addresses_of("example.com", 443, resolve=hang, seconds=0.1)
-    assert 0.1 <= time.monotonic() - started_at < 1.0
+    assert 0.1 <= time.monotonic() - started_at < 4.0
     over.set()
 
 
