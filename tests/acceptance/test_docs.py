@@ -22,6 +22,7 @@ PAGES = sorted(
     if not (path.parent.name == "reference" and path.stem in MADE_AT_BUILD)
     and path not in {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
 )
+MADE = {f"docs/reference/{name}.md" for name in MADE_AT_BUILD}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -79,3 +80,19 @@ def test_links_of_a_page_lead_somewhere(page):
         made = file.parent.name == "reference" and file.stem in MADE_AT_BUILD
         made = made or file in {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
         assert made or file.exists(), f"{named(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_that_a_page_names_are_there(page):
+    # A changelog speaks of what was.
+    if page.name == "CHANGELOG.md":
+        return
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    paths = re.findall(r"`((?:\.ci|docs|example_project|tests|tms_webhooks)/[\w./-]+)`", text)
+    if page.name == "package_layout.md":
+        rows = "\n".join(line for line in text.splitlines() if line.startswith("| "))
+        paths += [
+            f"tms_webhooks/{path}" for path in re.findall(r"`((?!tests/|docs/|example_project/)[\w/]+\.py)`", rows)
+        ]
+
+    assert [path for path in paths if not (ROOT / path).exists() and path not in MADE] == []

@@ -9,8 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from tests.integration.commands.terminal import Terminal
 from tests.integration.delivery.rows import subscribed
 from tests.integration.prune import rows
+from tms_webhooks.management.commands import webhooks_prune
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.prune import prune
 
@@ -52,3 +54,16 @@ def test_it_stops_after_a_batch_when_it_is_told_to(settings):
 
     assert pruned.payloads == 2
     assert Event.objects.exclude(body="").count() == 3
+
+
+def test_a_bar_shows_how_far_it_is(monkeypatch, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+    webhook = subscribed()
+    for _ in range(3):
+        rows.event(webhook, timedelta(days=40))
+    terminal = Terminal(is_terminal=True)
+    monkeypatch.setattr(webhooks_prune.sys, "stderr", terminal)
+
+    prune(rows.NOW, stop=webhooks_prune.shown(lambda: False, rows.NOW))
+
+    assert terminal.written.startswith(f"\r[{'.' * 30}] 0 of 3\r[{'#' * 20}{'.' * 10}] 2 of 3\r[{'#' * 30}] 3 of 3")

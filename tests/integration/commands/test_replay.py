@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from tests.integration.commands.terminal import Terminal
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.management.commands import webhooks_replay
@@ -136,23 +137,6 @@ def test_what_cant_be_done_is_told_and_nothing_begun(arguments, told):
         call_command("webhooks_replay", *(text.format(webhook=webhook.pk) for text in arguments))
 
     assert not Job.objects.exists()
-
-
-class Terminal:
-    """Keeps what is written to it."""
-
-    def __init__(self, *, is_terminal: bool) -> None:
-        self.written = ""
-        self.is_terminal = is_terminal
-
-    def isatty(self) -> bool:
-        return self.is_terminal
-
-    def write(self, text: str) -> None:
-        self.written += text
-
-    def flush(self) -> None:
-        pass
 
 
 def test_a_bar_is_drawn_on_a_terminal_alone():

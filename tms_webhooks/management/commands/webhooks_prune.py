@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
+from itertools import count
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from tms_webhooks.conf import app_settings
+from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox import prune as pruning
 
@@ -35,10 +41,22 @@ class Command(BaseCommand):
             pruned = pruning.prunable(now)
         else:
             with stop_on_signal() as stop:
-                pruned = pruning.prune(now, stop=stop.is_set)
+                pruned = pruning.prune(now, stop=shown(stop.is_set, now) if sys.stderr.isatty() else stop.is_set)
         facts = asdict(pruned)
         if as_json:
             self.stdout.write(json.dumps({"dry_run": dry_run, **facts}))
         else:
             counts = ", ".join(f"{count} {name}" for name, count in facts.items())
             self.stdout.write(f"{'It would prune' if dry_run else 'Pruned'} {counts}.")
+
+
+def shown(stop: Callable[[], bool], now: datetime) -> Callable[[], bool]:
+    """Return ``stop``, which is asked before each batch, with a bar drawn each time. A batch may be smaller than its limit."""
+    total = sum(asdict(pruning.prunable(now)).values())
+    progress, batches = Progress(sys.stderr, total=total), count()
+
+    def stop_and_show() -> bool:
+        progress.show(min(next(batches) * app_settings.PRUNE_BATCH, total))
+        return stop()
+
+    return stop_and_show
