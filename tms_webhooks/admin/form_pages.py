@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from tms_webhooks.admin.audit import write_down
@@ -126,15 +126,8 @@ class FormPages(SecretPages):
             changes = {**differences(None, webhook), "subscriptions": {"to": names}}
             write_down(request, AuditAction.WEBHOOK_CREATED, webhook, now=now, changes=changes)
             return
-        for action, subscription in _done(saved):
-            write_down(
-                request,
-                action,
-                webhook,
-                now=now,
-                target=f"subscription:{subscription.pk}",
-                changes=differences(None, subscription, fields=_TOLD),
-            )
+        for action, subscription, changes in _done(saved):
+            write_down(request, action, webhook, now=now, target=f"subscription:{subscription.pk}", changes=changes)
 
     def switch(self, request: HttpRequest, webhook: Webhook, *, on: bool) -> None:
         """Enable or disable a webhook, by its own verbs."""
@@ -155,8 +148,10 @@ class FormPages(SecretPages):
         if add:
             return message
         saved: Saved = form.saved_events
-        kinds = (("added", saved.added), ("changed", saved.changed), ("deleted", saved.deleted))
-        name = str(Subscription._meta.verbose_name)
+        changed = [after for _before, after in saved.changed]
+        kinds = (("added", saved.added), ("changed", changed), ("deleted", saved.deleted))
+        with translation.override(None):
+            name = str(Subscription._meta.verbose_name)  # translated when it is read
         return [
             *message,
             *(
@@ -184,8 +179,6 @@ class FormPages(SecretPages):
 
 
 _TOLD = ("event_type", "more_than_days", "less_than_days", "filters", "condition")
-
-
 # Django names the fields of what was changed.
 _FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 
@@ -197,9 +190,10 @@ def _key_of(request: HttpRequest) -> uuid.UUID | None:
         return None
 
 
-def _done(saved: Saved) -> list[tuple[AuditAction, models.Model]]:
-    return [
-        *((AuditAction.SUBSCRIPTION_CREATED, one) for one in saved.added),
-        *((AuditAction.SUBSCRIPTION_UPDATED, one) for one in saved.changed),
-        *((AuditAction.SUBSCRIPTION_DELETED, one) for one in saved.deleted),
-    ]
+def _done(saved: Saved) -> Iterator[tuple[AuditAction, Subscription, dict[str, Any]]]:
+    for one in saved.added:
+        yield AuditAction.SUBSCRIPTION_CREATED, one, differences(None, one, fields=_TOLD)
+    for before, after in saved.changed:
+        yield AuditAction.SUBSCRIPTION_UPDATED, after, differences(before, after, fields=_TOLD)
+    for one in saved.deleted:
+        yield AuditAction.SUBSCRIPTION_DELETED, one, {"event_type": one.event_type}

@@ -187,8 +187,54 @@ def test_what_became_of_the_events_is_told_by_history_and_audit_log(operator, sa
 
     history = text_of(operator.get(url(Webhook, "history", webhook.pk)))
     assert "Added subscription “user.updated”. Deleted subscription “class.*”." in history
-    entries = AuditEntry.objects.order_by("pk").values_list("action", "changes__event_type__to")
-    assert list(entries) == [("subscription.created", "user.updated"), ("subscription.deleted", "class.*")]
+    entries = AuditEntry.objects.order_by("pk").values_list("action", "changes__event_type")
+    assert list(entries) == [
+        ("subscription.created", {"from": None, "to": "user.updated"}),
+        ("subscription.deleted", "class.*"),
+    ]
+
+
+def test_the_audit_log_says_what_a_filter_was_before(save):
+    webhook = subscribed(events=["course_assignment.expiring"])
+    webhook.subscriptions.update(less_than_days=30)
+    row = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().pk}
+
+    save(webhook, {**row, "less_than_days": "7", "course": "301"})
+
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.changes) == (
+        "subscription.updated",
+        {"less_than_days": {"from": 30.0, "to": 7.0}, "filters": {"from": {}, "to": {"course": [301]}}},
+    )
+
+
+def test_ids_are_numbers_where_nothing_is_lost_by_it(save):
+    webhook = subscribed(events=[])
+
+    save(webhook, {"event_type": "enrollment.*", "course": "0, 7, 007, A-7, 1234567890123456789012"})
+
+    assert Subscription.objects.get().filters == {"course": [0, 7, "007", "A-7", "1234567890123456789012"]}
+
+
+def test_who_may_only_look_reads_what_is_asked_for(staff):
+    webhook = subscribed(events=["course_assignment.expiring"])
+    webhook.subscriptions.update(less_than_days=30, filters={"course": [301]}, condition={"data.id": 7})
+
+    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.pk)))
+
+    assert "Less than days: 30.0" in page
+    assert "Courses: 301" in page
+    assert '"data.id": 7' in page
+    assert "Save" not in page
+
+
+def test_a_form_with_everything_in_it_is_no_longer_than_django_takes(operator, settings):
+    OrganizationFactory()
+
+    page = operator.get(url(Webhook, "add")).content.decode()
+
+    boxes = page.count('type="checkbox"')
+    assert page.count('name="') - boxes < settings.DATA_UPLOAD_MAX_NUMBER_FIELDS * 0.7
 
 
 @pytest.mark.parametrize("total", ["", "nonsense", "-1"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +41,10 @@ class Group:
 
 @dataclass(slots=True)
 class Saved:
-    """What became of the subscriptions."""
+    """What became of the subscriptions; those that changed with how they were before."""
 
     added: list[Subscription] = field(default_factory=list)
-    changed: list[Subscription] = field(default_factory=list)
+    changed: list[tuple[Subscription, Subscription]] = field(default_factory=list)
     deleted: list[Subscription] = field(default_factory=list)
 
 
@@ -60,11 +61,14 @@ class EventRows:
     # Reading
 
     def _posted(self) -> Iterator[SubscriptionRow]:
-        by_key = {one.pk: one for one in self.known}
+        # The forms change these; what was stored is asked for later.
+        by_key = {one.pk: copy.copy(one) for one in self.known}
         seen: set[str] = set()
         for number in range(self._total()):
             prefix = f"{self.prefix}-{number}"
-            pattern = str(self.data.get(f"{prefix}-event_type", ""))
+            if f"{prefix}-event_type" not in self.data:
+                continue
+            pattern = str(self.data[f"{prefix}-event_type"])
             key = str(self.data.get(f"{prefix}-key", ""))
             # Each stored one for one row only. One that somebody else deleted in the meantime is made again.
             stored = by_key.pop(int(key), None) if key.isdecimal() and len(key) < 19 else None
@@ -136,7 +140,7 @@ class EventRows:
     def save(self, webhook: Webhook) -> Saved:
         """Write what is chosen, keeping the rows that stay, and delete the rest."""
         saved = Saved()
-        kept: set[int] = set()
+        before = {one.pk: one for one in self.known}
         for row in self.chosen:
             subscription = row.instance
             if subscription._state.adding:
@@ -144,13 +148,11 @@ class EventRows:
                 subscription.save()
                 saved.added.append(subscription)
                 continue
-            kept.add(subscription.pk)
+            stored = before.pop(subscription.pk)
             if row.has_changed():
                 subscription.save()
-                saved.changed.append(subscription)
-        for one in self.known:
-            if one.pk not in kept:
-                saved.deleted.append(one)
+                saved.changed.append((stored, subscription))
+        saved.deleted.extend(before.values())
         webhook.subscriptions.filter(pk__in=[one.pk for one in saved.deleted]).delete()
         return saved
 
@@ -158,8 +160,8 @@ class EventRows:
 
     @property
     def total(self) -> int:
-        """How many rows there are."""
-        return len(self.rows)
+        """How many rows to look for in what is posted."""
+        return 1 + max((int(row.prefix.rpartition("-")[2]) for row in self.rows if row.prefix), default=-1)
 
     @property
     def everything(self) -> list[SubscriptionRow]:
@@ -192,8 +194,3 @@ def patterns() -> Iterator[str]:
         if any(name.startswith(f"{noun}.") for name in names):
             yield f"{noun}.*"
         yield from names
-
-
-def told(subscriptions: Iterable[Subscription]) -> list[str]:
-    """Return what is asked for, as the history names it."""
-    return [one.event_type for one in subscriptions]

@@ -22,7 +22,7 @@ class IdsField(forms.CharField):
         """Return a list."""
         text = super().to_python(value) or ""
         parts = [part.strip() for part in text.replace("\n", ",").split(",")]
-        return [int(part) if part.isdecimal() and part.isascii() and len(part) < 19 else part for part in parts if part]
+        return [_id(part) for part in parts if part]
 
     def prepare_value(self, value: Any) -> Any:
         """Return what stands in the box."""
@@ -99,6 +99,12 @@ def _is_settled(name: str, event_types: Sequence[EventType]) -> bool:
         return False
     changes = "status" in event_types[0].sample_previous
     return changes if name == "status_to" else not changes
+
+
+def _id(text: str) -> int | str:
+    """Return a whole number where the text is one; not of 007, which another system may tell from 7."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < 19 and (text == "0" or text[0] != "0")
+    return int(text) if is_number else text
 
 
 def _code(value: str) -> int | None:
