@@ -19,6 +19,7 @@ from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.portable.document import DocumentError, Wanted
 from tms_webhooks.portable.form import subscription_fields
+from tms_webhooks.portable.references import missing
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -134,6 +135,9 @@ def _fill(webhook: Webhook, one: Wanted) -> None:
             _subscription(webhook, values).full_clean(exclude=["webhook"], validate_constraints=False)
         except ValidationError as error:
             raise ValidationError({f"subscriptions[{number}]": error.messages}) from error
+        lost = list(missing(values["filters"]))
+        if lost:
+            raise ValidationError({f"subscriptions[{number}]": lost})
 
 
 def _subscription(webhook: Webhook, values: Mapping[str, Any]) -> Subscription:

@@ -70,13 +70,18 @@ def second(lines: str) -> str:
             "  subscriptions: [{event: '*', more_than_days: 9, less_than_days: 3}]\n",
             "webhooks[1].subscriptions[0]: More than days is 9, and less than days is 3",
         ),
+        (
+            "  subscriptions: [{event: class.*, filters: {course: [987654], class: [9, 10]}}]\n",
+            "webhooks[1].subscriptions[0]: filters.course: there is none with the id 987654 here; is this document another",
+        ),
         ("  name: Good\n", "The document is no YAML in line 6: the key 'name' stands twice."),
     ],
 )
 def test_one_mistake_is_named_by_its_place(refused, lines, told):
-    (problem,) = refused(second(lines))
+    problem, *others = refused(second(lines))
 
     assert problem.startswith(told)
+    assert len(others) == lines.count("class: [9, 10]")
 
 
 @pytest.mark.parametrize(

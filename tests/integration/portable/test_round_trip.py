@@ -9,7 +9,7 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from example_project.training.factories import OrganizationFactory
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
@@ -189,6 +189,17 @@ def test_secrets_can_be_left_as_they_are(crm, exported, imported, monkeypatch):
 
     assert imported(text, "--keep-secrets") == "0 webhooks changed.\n"
     assert reveal(Webhook.objects.get().headers) == "Authorization=Basic hunter2\nX-Key=abc"
+
+
+def test_ids_in_filters_are_those_of_what_is_here(organization, imported):
+    training_class = TrainingClassFactory(organization=organization)
+    filters = {"course": [training_class.course_id], "class": [training_class.pk], "organization": [organization.pk]}
+    wanted = document(subscriptions=[{"event": "class.*", "filters": filters}])
+
+    imported(wanted)
+
+    assert Subscription.objects.get().filters == filters
+    assert imported(wanted) == "0 webhooks changed.\n"
 
 
 def test_a_disabled_webhook_is_left_so_unless_the_document_says_otherwise(crm, imported):
