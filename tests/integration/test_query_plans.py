@@ -120,7 +120,9 @@ def _sqlite_cursor() -> Iterator[Any]:
 
 def _for_driver(sql: str) -> str:
     """Return the statement as the driver wants it, as Django's own cursor makes it."""
-    return sql.replace("%s", "?").replace("%%", "%") if connection.vendor == "sqlite" else sql
+    if connection.vendor != "sqlite":
+        return sql
+    return re.sub(r"%\((\w+)\)s", r":\1", sql).replace("%s", "?").replace("%%", "%")
 
 
 @contextmanager

@@ -143,6 +143,10 @@ class Event(models.Model):
             models.Index(
                 fields=["fanned_out_at", "id"], name="tms_event_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
+            # pick.py: is an earlier one of the same object still to be fanned out?
+            models.Index(
+                fields=["subject_key"], name="tms_event_object_to_fan_out", condition=Q(fanned_out_at__isnull=True)
+            ),
             models.Index(fields=["occurred_at"], name="tms_event_by_age"),
             # The delivery log's search. Most objects of most systems have none.
             models.Index(fields=["external_id"], name="tms_event_of_external", condition=Q(external_id__gt="")),

@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
-from tests.integration.delivery.rows import body_of, subscribed, write_events
+from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
@@ -41,7 +41,7 @@ def test_ten_thousand_events_get_their_deliveries_in_batches(settings, clock):
 
 
 @pytest.mark.django_db
-def test_the_oldest_events_come_first(clock):
+def test_of_one_organization_the_oldest_events_come_first(clock):
     webhook = subscribed()
     write_events(webhook.organization, 5)
     oldest = list(Event.objects.order_by("pk").values_list("pk", flat=True)[:2])
@@ -49,6 +49,32 @@ def test_the_oldest_events_come_first(clock):
     assert fan_out(clock.now, limit=2) == 2
 
     assert sorted(Delivery.objects.values_list("event_id", flat=True)) == oldest
+
+
+@pytest.mark.django_db
+def test_ten_thousand_of_one_organization_don_t_hold_up_what_just_happened_in_another(clock):
+    busy, quiet = subscribed(), subscribed()
+    write_events(busy.organization, 600)
+    event = write_event(quiet.organization)
+    write_events(busy.organization, 300)
+
+    assert fan_out(clock.now, limit=200) == 200
+
+    assert quiet.deliveries.get().event == event
+    assert busy.deliveries.count() == 199
+
+
+@pytest.mark.django_db
+def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(clock):
+    first, second = subscribed(), subscribed()
+    for webhook in (first, second):
+        write_events(webhook.organization, 300)
+
+    assert fan_out(clock.now, limit=100) == 100
+    assert [webhook.deliveries.count() for webhook in (first, second)] == [50, 50]
+    assert sum(fan_out_all(clock.now)) == 500
+
+    assert [webhook.deliveries.count() for webhook in (first, second)] == [300, 300]
 
 
 def queries_for_a_batch(*, webhooks: int, events: int, now: datetime) -> int:
