@@ -6,10 +6,13 @@ Schemathesis makes the requests from the document: always the same ones, so that
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
 
@@ -35,6 +38,16 @@ CHECKS = [
 api = schemathesis.openapi.from_dict(document())
 api.app = get_wsgi_application()
 OPERATIONS = {operation.ok().label: operation.ok() for operation in api.get_all_operations()}
+
+
+@pytest.fixture(autouse=True)
+def one_connection() -> Iterator[None]:
+    """Keep the connection, with the test's transaction, from one request to the next, as Django's own client does."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
