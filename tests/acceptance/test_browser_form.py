@@ -30,7 +30,6 @@ def plain_desk(chromium, world, live_server):
 
 def test_what_is_chosen_is_counted_narrowed_and_previewed(desk):
     page = desk.open(ADD)
-    desk.pictures("form")
     assert page.inner_text("[data-tms-count]") == "No event chosen"
 
     page.fill("#tms-event-search", "expir")
