@@ -21,7 +21,7 @@ from tms_webhooks.outbox.batch import anybody_wants, record_told, wanted_by
 from tms_webhooks.outbox.capture import NeverBreaking
 from tms_webhooks.outbox.observed import chunks
 from tms_webhooks.outbox.record import home_of
-from tms_webhooks.outbox.transactions import atomic
+from tms_webhooks.outbox.transactions import atomic, has_outbox
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Told
 from tms_webhooks.sources.querysets import CHUNK
@@ -36,6 +36,8 @@ Completion = tuple[Any, Told]
 
 # A process that edits a path looks at it right after its commit.
 LEFT = timedelta(minutes=1)
+# What can't be told for so long is the host's mistake, which the log has told of again and again.
+GIVEN_UP = timedelta(days=1)
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def relation_of(source: ComputedLearningPathSource) -> models.ManyToManyField[An
 
 def edited(source: ComputedLearningPathSource, path_keys: Sequence[Any], *, using: str) -> None:
     """Look at these paths once the transaction is committed; where the process dies before, the sweep does."""
-    if not path_keys or not anybody_wants([COMPLETED], using=using):
+    if not (path_keys and has_outbox(using)) or not anybody_wants([COMPLETED], using=using):
         return
     now = timezone.now()
     edits = [EditedPath(source=source.name, key=states.key_text(key), edited_at=now) for key in path_keys]
@@ -76,7 +78,9 @@ def retell_left(now: datetime) -> None:
     sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.retold]
     for source in sources:
         using = database_of(source)
-        left = EditedPath.objects.using(using).filter(source=source.name, edited_at__lte=now - LEFT)
+        edits = EditedPath.objects.using(using).filter(source=source.name)
+        edits.filter(edited_at__lte=now - GIVEN_UP).delete()
+        left = edits.filter(edited_at__lte=now - LEFT)
         for key in dict.fromkeys(left.order_by("pk").values_list("key", flat=True)):
             try:
                 path_model = apps.get_model(source.path_model)

@@ -139,6 +139,9 @@ def test_one_path_that_fails_holds_up_no_other(world, monkeypatch, caplog):
 
     assert Event.objects.count() == 1
     assert "could not be told; the next sweep tries again" in caplog.text
+    assert EditedPath.objects.count() == 1
+    paths.retell_left(timezone.now() + paths.GIVEN_UP)
+    assert not EditedPath.objects.exists()
 
 
 def test_where_nobody_listens_no_path_is_even_looked_at(world, monkeypatch):

@@ -82,6 +82,13 @@ def test_a_subscription_that_is_cut_short_is_told_by_the_change_and_by_no_scan(o
     assert told("subscription.expired") == [("subscription.expired", one.pk)]
 
 
+def test_a_cancelled_subscription_that_is_cut_short_does_not_expire(organization):
+    one = expiring_at("subscription.expiring", organization, NOW + 50 * DAY, cancelled_at=NOW - DAY)
+    one.extend(expires_at=NOW.replace(year=2020))
+
+    assert told("subscription.expired") == []
+
+
 def test_a_voucher_that_ran_out_is_nobodys_event(organization):
     expiring_at("voucher.expiring", organization, NOW - HOUR)
 
