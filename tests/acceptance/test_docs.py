@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from tests.acceptance.once import ONCE
 from tms_webhooks import conf
+
+pytestmark = ONCE
 
 ROOT = Path(__file__).parents[2]
 MADE_AT_BUILD = {"checks", "commands", "events", "settings", "signals"}

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.acceptance.once import ONCE
+
+pytestmark = ONCE
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "test.md"
 

@@ -1,4 +1,4 @@
-"""The pytest plugin in somebody else's project: with pytest-django, without it, and where nobody asks for it."""
+"""The pytest plugin in a project without pytest-django, and where nobody asks for it; `test_howto_test` has it with that."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ def database():
 
 UNUSED = """
 import sys
+from tests.acceptance.once import ONCE
+
+pytestmark = ONCE
 
 def test_nothing_of_django_is_there():
     assert not [name for name in sys.modules if name.split(".")[0] in {"django", "rest_framework", "cryptography"}]
@@ -81,10 +84,6 @@ def project(tmp_path):
 
 
 HOST = {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
-
-
-def test_it_works_with_pytest_django(project):
-    assert "1 passed" in project("--nomigrations", "test_host.py", environment=HOST, test_host=TEST)
 
 
 def test_it_works_without_pytest_django(project):

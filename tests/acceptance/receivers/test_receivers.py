@@ -33,6 +33,9 @@ settings.configure(
     WEBHOOK_SECRET=os.environ["WEBHOOK_SECRET"],
 )
 from django.core.management import execute_from_command_line
+from tests.acceptance.once import ONCE
+
+pytestmark = ONCE
 execute_from_command_line(["manage.py", "migrate", "--run-syncdb", "-v", "0"])
 execute_from_command_line(["manage.py", "runserver", "--noreload", "127.0.0.1:" + os.environ["PORT"]])
 """
