@@ -131,7 +131,7 @@ def test_an_edit_that_was_made_while_somebody_looked_is_left_to_the_next(world, 
 
 
 def test_one_path_that_fails_holds_up_no_other(world, monkeypatch, caplog):
-    for key in ("no key", str(world.path.pk)):
+    for key in ("no key", world.path.pk):
         EditedPath.objects.create(source=WORLD, key=json.dumps(key), edited_at=timezone.now())
     LearningPathCourse.objects.filter(course=world.courses[1])._raw_delete("default")
 
