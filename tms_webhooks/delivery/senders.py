@@ -19,6 +19,8 @@ BUSY = 0.75
 BUSY_WAITING = 0.97
 WAITING = 0.005
 MEASURED_OVER = 0.01
+# To ask costs a little, for each thread: one that was busy is asked less often.
+BUSY_PAUSE = 0.1
 
 
 class Senders:
@@ -45,15 +47,20 @@ class Senders:
         self._most = most
         self._threads: list[threading.Thread] = []
         self._measured_at, self._asked_for = monotonic(), asked_for()
+        self._look_at = self._measured_at
 
     def grow(self) -> None:
         """Start threads if parcels are waiting for them: at most as many as there are. Cheap to call often."""
         few = len(self._threads) < FIRST
-        if len(self._threads) >= self._most or (not few and monotonic() - self._measured_at < MEASURED_OVER):
+        if len(self._threads) >= self._most or (not few and monotonic() < self._look_at):
             return
         short = self._lanes.short_of_hands
-        if not short or (not few and self._is_processor_busy()):
+        if not short:
             return
+        if not few and self._is_processor_busy():
+            self._look_at = monotonic() + BUSY_PAUSE
+            return
+        self._look_at = monotonic() + MEASURED_OVER
         wanted = min(short, max(FIRST, len(self._threads)), self._most - len(self._threads))
         for _ in range(wanted):
             name = f"webhook-sender-{len(self._threads)}"

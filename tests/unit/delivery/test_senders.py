@@ -117,6 +117,19 @@ def test_where_the_processor_is_the_limit_they_grow_no_further(pool, monkeypatch
     assert len(senders._threads) == FIRST
 
 
+def test_a_busy_processor_is_not_asked_all_the_time(pool, monkeypatch):
+    line = Line(is_open=False)
+    lanes, _mailbox, senders = pool(line)
+    lanes.offer(parcel(number) for number in range(40))
+    senders.grow()
+    asked = []
+    monkeypatch.setattr(senders, "_is_processor_busy", lambda: asked.append(1) or True)
+    for _ in range(20):
+        senders.grow()
+
+    assert len(asked) == 1
+
+
 def test_a_thread_that_could_not_be_started_is_not_waited_for(pool, monkeypatch):
     lanes, _mailbox, senders = pool(Line())
     lanes.offer(parcels(1))
