@@ -8,7 +8,7 @@ import json
 import platform
 from typing import Any
 
-NAMES = ("throughput", "latency", "producer", "fairness", "backlog", "memory", "bulk", "reconcile", "log")
+NAMES = ("throughput", "latency", "producer", "fairness", "backlog", "memory", "bulk", "reconcile", "log", "api")
 
 
 def main() -> None:

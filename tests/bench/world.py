@@ -61,16 +61,19 @@ def write_events(webhooks: Sequence[Webhook], count: int) -> list[Event]:
     )
 
 
-def write_deliveries(status: str, now: datetime, *, events: str, due_at: datetime | None = None) -> None:
+def write_deliveries(
+    status: str, now: datetime, *, events: str, due_at: datetime | None = None, tried: bool = True
+) -> None:
     """Write a delivery to every webhook of the events whose key is as ``events`` says (``> 7``), attempts and all.
 
-    Those without a ``due_at`` are finished.
+    Those without a ``due_at`` are finished; without ``tried`` they have no rows for their attempts.
     """
     attempts = "0" if status == "pending" else "1"
     if due_at is None:
         parts = {"due_at": "NULL", "finished_at": "%s"}
         _execute(DELIVERIES, [status, now, now], events=events, attempts=attempts, **parts)
-        _execute(ATTEMPTS, [True])
+        if tried:
+            _execute(ATTEMPTS, [True])
     else:
         parts = {"due_at": "%s", "finished_at": "NULL"}
         _execute(DELIVERIES, [status, due_at, now], events=events, attempts=attempts, **parts)

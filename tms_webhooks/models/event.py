@@ -17,6 +17,9 @@ from tms_webhooks.models.subscription import Subscription
 
 PUBLIC_PREFIX = "evt_"
 
+LEARNERS_ELSEWHERE = Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization"))
+"""Events of learners who learn at another organization than their own."""
+
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
     _BigIntegerField = models.BigIntegerField[int, int]
@@ -154,14 +157,14 @@ class Event(models.Model):
             models.Index(
                 fields=["learner_organization", "id"],
                 name="tms_event_of_learner",
-                condition=Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization")),
+                condition=LEARNERS_ELSEWHERE,
             ),
             models.Index(fields=["position", "id"], name="tms_event_in_feed"),
             models.Index(fields=["organization", "position"], name="tms_event_in_feed_of"),
             models.Index(
                 fields=["learner_organization", "position"],
                 name="tms_event_in_feed_by_learner",
-                condition=Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization")),
+                condition=LEARNERS_ELSEWHERE,
             ),
         ]
         constraints = [

@@ -22,6 +22,7 @@ from tms_webhooks import event_names
 from tms_webhooks.exceptions import CursorError, SecretError, UnknownEventType
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.models.encryption import decrypt, encrypt
+from tms_webhooks.models.event import LEARNERS_ELSEWHERE
 from tms_webhooks.models.keys import among
 
 BATCH = 1_000
@@ -116,16 +117,32 @@ def read(
     ends = FeedEnds.objects.current()
     start, owner = _place(after, organizations, keys, ends)
     chosen = (Event.objects.all() if events is None else events).filter(
-        visible_to(keys if len(keys) <= LISTED else organizations.order_by().values("pk")),
-        position__gt=start,
-        position__lte=ends.published,
+        position__gt=start, position__lte=ends.published
     )
     if names is not None:
         chosen = chosen.filter(type__in=names)
-    found = list(chosen.order_by("position")[: limit + 1])
+    if len(keys) > LISTED:
+        found = list(_first(chosen.filter(visible_to(organizations.order_by().values("pk"))), limit + 1))
+    else:
+        found = _gathered(chosen, keys, limit + 1)
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
     return Page(found[:limit], _cursor(last or ends.published, owner), has_more)
+
+
+def _first(chosen: QuerySet[Event], limit: int) -> QuerySet[Event]:
+    return chosen.order_by("position")[:limit]
+
+
+def _gathered(chosen: QuerySet[Event], keys: list[Any], limit: int) -> list[Event]:
+    """Return the first events of these organizations: of their own and their learners' the first each, put together.
+
+    With both conditions in one query a database reads everybody's events until it has enough, or sorts all that there are.
+    """
+    own = _first(chosen.filter(organization__in=keys), limit)
+    learners = _first(chosen.filter(LEARNERS_ELSEWHERE, learner_organization__in=keys), limit)
+    positions = {position or 0 for rows in (own, learners) for position in rows.values_list("position", flat=True)}
+    return list(Event.objects.filter(position__in=sorted(positions)[:limit]).order_by("position"))
 
 
 def visible_to(organizations: Any) -> Q:

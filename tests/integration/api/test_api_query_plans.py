@@ -1,0 +1,61 @@
+"""A page of deliveries and a page of the feed are read from indexes, in their order, whatever else is in the tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, explained, history, plans
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.outbox import feed
+
+pytestmark = [pytest.mark.django_db, plans]
+
+__all__ = ["history"]
+
+SORTS = ("USE TEMP B-TREE FOR ORDER BY", "Sort Key")
+
+
+@pytest.fixture
+def own(history, acme, clock) -> Webhook:
+    """One webhook of twelve is the caller's."""
+    webhook = history[5]
+    Event.objects.filter(organization=webhook.organization).update(organization=acme)
+    Webhook.objects.filter(pk=webhook.pk).update(organization=acme)
+    feed.publish_all(clock.now, seconds=10)
+    analyze()
+    return webhook
+
+
+def gathered(statements, table: str) -> list[str]:
+    """Return the plans that gather rows and sort them; others walk in the order of the page, and stop at its end."""
+    return [plan for _sql, plan in statements.of(table) if any(sort in plan for sort in SORTS)]
+
+
+def test_a_page_of_a_webhooks_deliveries_is_the_end_of_an_index(client, own):
+    with explained() as statements:
+        answer = client.get(f"/api/deliveries/?webhook={own.pk}&page_size=20")
+
+    assert len(answer.json()["results"]) == 20
+    assert statements.whole_scans(DELIVERIES) == []
+    assert gathered(statements, DELIVERIES) == []
+    assert statements.uses("tms_delivery_of_webhook") or statements.uses(f"{DELIVERIES}_pkey")
+
+
+def test_a_page_of_all_deliveries_is_read_in_its_order_and_no_further(client, own):
+    following = client.get("/api/deliveries/?page_size=20").json()["next"]
+
+    for address in ("/api/deliveries/?page_size=20", following):
+        with explained() as statements:
+            assert client.get(address).json()["results"]
+        assert gathered(statements, DELIVERIES) == [], address
+
+
+def test_a_page_of_the_feed_is_read_from_its_index(client, own):
+    first = client.get("/api/events/?page_size=20").json()
+
+    with explained() as statements:
+        answer = client.get("/api/events/", {"after": first["cursor"], "page_size": 20})
+
+    assert len(answer.json()["results"]) == 20
+    assert statements.whole_scans(EVENTS) == []
+    assert statements.uses("tms_event_in_feed")
