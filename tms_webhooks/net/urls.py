@@ -71,6 +71,15 @@ def split_url(url: str) -> SafeURL:
     return safe
 
 
+def same_receiver(url: str, other: str) -> bool:
+    """Return whether two URLs lead to one server: what one was trusted with, such as a header's value, the other may have."""
+    try:
+        ours, theirs = _parse(url), _parse(other)
+    except UnsafeURL:
+        return url == other
+    return (ours.scheme, ours.host, ours.port) == (theirs.scheme, theirs.host, theirs.port)
+
+
 def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     """Take a URL apart, or raise `UnsafeURL` (`BlockedAddress` if only its address is at fault).
 

@@ -129,3 +129,30 @@ def test_a_token_that_is_made_up_is_worth_nothing(operator, token):
     form = form_of(organization=OrganizationFactory().pk, headers="X-Key=••••", headers_kept=token)
 
     assert list(errors_at(operator.post(url(Webhook, "add"), form))) == ["headers"]
+
+
+@pytest.mark.parametrize("elsewhere", ["https://other.example.com/hook", "http://receiver.example.com/hook"])
+def test_a_value_does_not_go_unasked_where_the_url_leads_now(operator, settings, elsewhere):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http", "https"], "ALLOWED_PORTS": [80, 443]}
+    webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
+    change = url(Webhook, "change", webhook.pk)
+
+    response = operator.post(change, form_of(webhook, url=elsewhere, headers="Authorization=••••\nX-Key=2"))
+
+    assert errors_at(response)["headers"] == [
+        "Line 1: the URL leads to another receiver. Type the value of Authorization anew, or remove the line."
+    ]
+    assert Webhook.objects.get().url == "https://receiver.example.com/hook"
+    # What was typed is known, and dots stand for it.
+    again = {**carried_by(response), "headers": "Authorization=Basic mine\nX-Key=••••"}
+    operator.post(change, form_of(webhook, url=elsewhere, **again))
+    assert (Webhook.objects.get().url, stored()) == (elsewhere, "Authorization=Basic mine\nX-Key=2")
+
+
+def test_another_path_of_the_same_receiver_keeps_the_values(operator):
+    webhook = subscribed(headers="Authorization=Basic hunter2")
+    form = form_of(webhook, url="https://RECEIVER.example.com:443/new?v=2", headers="Authorization=••••")
+
+    operator.post(url(Webhook, "change", webhook.pk), form)
+
+    assert (Webhook.objects.get().url, stored()) == (form["url"], "Authorization=Basic hunter2")

@@ -200,3 +200,31 @@ def test_headers_that_stay_as_they_are_are_no_change(client, acme, headers):
 
     assert (response.status_code, response["ETag"]) == (200, before)
     assert not AuditEntry.objects.exists()
+
+
+def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(client, acme, problem):
+    webhook = WebhookFactory(organization=acme, url=URL, headers="Authorization=Basic hunter2\nX-Key=1")
+    address = f"/api/webhooks/{webhook.pk}/"
+    elsewhere = {"url": "https://other.example.com/hook"}
+
+    for headers in ({}, {"headers": {}}, {"headers": {"Authorization": "••••", "x-key": "2"}}):
+        data = problem(client.patch(address, {**elsewhere, **headers}, format="json"), "invalid-request")
+        assert "#/headers/Authorization" in [fault["pointer"] for fault in data["errors"]]
+        assert "hunter2" not in str(data)
+    webhook.refresh_from_db()
+    assert (webhook.url, reveal(webhook.headers)) == (URL, "Authorization=Basic hunter2\nX-Key=1")
+
+    headers = {"Authorization": "Basic hunter2", "X-Key": None}
+    assert client.patch(address, {**elsewhere, "headers": headers}, format="json").status_code == 200
+    webhook.refresh_from_db()
+    assert (webhook.url, reveal(webhook.headers)) == (elsewhere["url"], "Authorization=Basic hunter2")
+
+
+def test_another_path_of_the_same_receiver_keeps_the_header_values(client, acme):
+    webhook = WebhookFactory(organization=acme, url=URL, headers="Authorization=Basic hunter2")
+
+    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"url": f"{URL}/v2"}, format="json")
+
+    assert response.status_code == 200
+    webhook.refresh_from_db()
+    assert (webhook.url, reveal(webhook.headers)) == (f"{URL}/v2", "Authorization=Basic hunter2")

@@ -8,7 +8,7 @@ not be corrected.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django import forms
@@ -24,6 +24,9 @@ from tms_webhooks.validators import parse_headers
 SALT = "tms_webhooks.admin.headers"
 LONGEST_PAUSE = 86_400
 """Seconds after which a form that was sent back no longer knows what was typed into it."""
+
+UNKNOWN = _("Line %(line)d: no value is known of the header %(name)s. Type it in place of the dots.")
+ELSEWHERE = _("Line %(line)d: the URL leads to another receiver. Type the value of %(name)s anew, or remove the line.")
 
 
 class HeaderLinesField(forms.CharField):
@@ -49,12 +52,13 @@ def mask(headers: Mapping[str, str] | None) -> str:
     return MASK if headers is None else "\n".join(f"{name}={MASK}" for name in headers)
 
 
-def unmask(text: str, known: Mapping[str, str]) -> str:
+def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = ()) -> str:
     """Return header lines with the known values in place of dots; what is wrong with a line is left to the validators.
 
-    Raises `ValidationError` for dots in place of a value that is not known, and for dots that were typed into.
+    ``withheld`` are the names of those that must not go where the webhook leads now. Raises `ValidationError` for dots in place of a value that is not known, and for dots that were typed into.
     """
     values = {name.lower(): value for name, value in known.items()}
+    held_back = {name.lower() for name in withheld}
     lines: list[str] = []
     problems: list[ValidationError] = []
     for number, line in enumerate(_lines(text), start=1):
@@ -66,7 +70,7 @@ def unmask(text: str, known: Mapping[str, str]) -> str:
             problems.append(_problem(_("Line %(line)d: leave the dots as they are, or replace them all."), line=number))
         elif name.lower() not in values:
             lines.append("")
-            message = _("Line %(line)d: no value is known of the header %(name)s. Type it in place of the dots.")
+            message = ELSEWHERE if name.lower() in held_back else UNKNOWN
             problems.append(_problem(message, line=number, name=name))
         else:
             lines.append(f"{name}={values[name.lower()]}")

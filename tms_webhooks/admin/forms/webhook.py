@@ -18,6 +18,7 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
+from tms_webhooks.net.urls import same_receiver
 
 # Django's own classes are not generic at run time.
 if TYPE_CHECKING:
@@ -102,7 +103,11 @@ class WebhookForm(_WebhookForm):
         text: str = self.cleaned_data["headers"]
         if text.strip() == MASK and self.known_headers is None:
             return MASK  # what can't be read stays as it is
-        return headers.unmask(text, {**(self.known_headers or {}), **self._typed_before})
+        stored = self.known_headers or {}
+        if same_receiver(self.initial.get("url", ""), str(self["url"].value()).strip()):
+            return headers.unmask(text, {**stored, **self._typed_before})
+        # Whoever may change the URL may not know these values, and would get to know them.
+        return headers.unmask(text, self._typed_before, withheld=stored)
 
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key by which a form that is sent twice makes one webhook."""

@@ -41,7 +41,7 @@ class HeadersField(_Field):
 
     def to_representation(self, value: Any) -> dict[str, str]:
         """Return the names, with a mask for each value; nothing where they can't be decrypted."""
-        return dict.fromkeys(_stored(value), MASK)
+        return dict.fromkeys(stored_headers(value), MASK)
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the lines to store, or what is stored where nothing changes.
@@ -51,7 +51,7 @@ class HeadersField(_Field):
         if not isinstance(data, dict):
             self.fail("invalid", kind=kind_of(data))
         webhook = getattr(self.parent, "instance", None)
-        stored = {} if webhook is None else _stored(webhook.headers)
+        stored = {} if webhook is None else stored_headers(webhook.headers)
         headers = dict(stored)
         errors: dict[str, Any] = {}
         for name, value in data.items():
@@ -107,7 +107,8 @@ class LinesField(ListOfField):
         return "\n".join(super().to_internal_value(data))
 
 
-def _stored(lines: Any) -> dict[str, str]:
+def stored_headers(lines: Any) -> dict[str, str]:
+    """Return a webhook's headers; nothing where they can't be decrypted."""
     try:
         return parse_headers(reveal(lines), custom_body=True)
     except (SecretError, ValidationError):

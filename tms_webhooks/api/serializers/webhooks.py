@@ -12,11 +12,13 @@ from rest_framework import serializers
 from tms_webhooks.api.problems import Fault, UnknownReference
 from tms_webhooks.api.serializers.bases import RowSerializer
 from tms_webhooks.api.serializers.fields import KeyField, ListOfField
-from tms_webhooks.api.serializers.lines import HeadersField, LinesField
+from tms_webhooks.api.serializers.lines import HeadersField, LinesField, stored_headers
 from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import MASK
+from tms_webhooks.net.urls import same_receiver
 
 # Its class is generic for the type checker alone.
 if TYPE_CHECKING:
@@ -127,6 +129,8 @@ class WebhookSerializer(RowSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Check the webhook as it would be, content and URL against the events that it subscribes to."""
+        if isinstance(self.instance, Webhook):
+            self._refuse_headers_elsewhere(self.instance, attrs)
         values = dict(attrs)
         subscriptions = values.pop("subscriptions", None)
         if subscriptions is not None:
@@ -136,6 +140,18 @@ class WebhookSerializer(RowSerializer):
         row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
         self.validated_row(row, values)
         return attrs
+
+    def _refuse_headers_elsewhere(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
+        """Raise ``ValidationError`` where header values that the caller may not know would go to another receiver."""
+        if same_receiver(webhook.url, attrs.get("url", webhook.url)):
+            return
+        told = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
+        kept = [name for name in stored_headers(webhook.headers) if name.lower() not in told]
+        if kept:
+            message = "The URL leads to another receiver; give the header's value anew, or null to remove it."
+            raise serializers.ValidationError(
+                {"headers": {name: [serializers.ErrorDetail(message, code="new_receiver")] for name in kept}}
+            )
 
     _patterns: Iterable[str] = ()
 
