@@ -80,7 +80,9 @@ def form_of(
     fields["events-TOTAL"] = str(len(rows))
     for number, row in enumerate(rows):
         fields |= {
-            f"events-{number}-{name}": str(value) for name, value in {"chosen": "on", **row}.items() if value != ""
+            f"events-{number}-{name}": str(value)
+            for name, value in {"chosen": "on", **row}.items()
+            if value != "" or name == "event_type"
         }
     # A box that is not checked is not sent.
     return {name: value for name, value in fields.items() if not (name in ("enabled", "ordered") and not value)}

@@ -100,6 +100,8 @@ def test_a_request_without_authentication_is_the_system(training_class, actor):
 
 def test_who_it_is_is_asked_only_when_something_is_told(django_assert_num_queries):
     class Asked:
+        headers: dict[str, str] = {}
+
         @property
         def user(self):
             raise AssertionError
