@@ -81,6 +81,22 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     assert Subscription.objects.values_list("more_than_days", "less_than_days").get() == (3.0, 7.0)
 
 
+def test_what_is_not_chosen_is_sent_by_its_name_alone(desk):
+    page = desk.open(ADD)
+    page.click("summary:has-text('Course assignment')")
+    page.check(event("course_assignment.expiring"))
+    page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "7")
+
+    sent = page.evaluate("[...new FormData(document.getElementById('webhook_form')).keys()]")
+
+    rows = {}
+    for prefix, name in re.findall(r"(events-\d+)-(\w+)", " ".join(sent)):
+        rows.setdefault(prefix, set()).add(name)
+    (chosen,) = [names for names in rows.values() if "chosen" in names]
+    assert {"more_than_days", "less_than_days", "event_type"} <= chosen
+    assert all(names <= {"event_type", "key"} for names in rows.values() if names is not chosen)
+
+
 def test_it_can_be_filled_in_by_keyboard_alone(desk):
     page = desk.open(ADD)
 

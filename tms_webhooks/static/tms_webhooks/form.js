@@ -27,6 +27,15 @@
     }
   }
 
+  // What is not chosen is sent by its name alone: there is a limit to the number of fields that Django reads.
+
+  form.addEventListener("formdata", ({ formData }) => {
+    for (const row of rows) {
+      if (isChosen(row)) continue;
+      for (const { name, type } of row.querySelectorAll("[name]")) if (type !== "hidden") formData.delete(name);
+    }
+  });
+
   // Search.
 
   const search = document.getElementById("tms-event-search");
