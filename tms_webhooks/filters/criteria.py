@@ -16,7 +16,7 @@ from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.event_names import did_you_mean
-from tms_webhooks.filters.places import patterns_of, places_of
+from tms_webhooks.filters.places import patterns_of, places_of, shortened
 
 MOST_VALUES = 200
 LONGEST_TEXT = 255
@@ -50,7 +50,7 @@ class Criterion(ABC):
         """Yield what is wrong with single values."""
         for value in wanted:
             if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > LONGEST_TEXT:
-                yield _('%(value)s is no id; list ids, such as 301 or "AZ-104".') % {"value": _short(value)}
+                yield _('%(value)s is no id; list ids, such as 301 or "AZ-104".') % {"value": shortened(value)}
 
 
 class ById(Criterion):
@@ -155,7 +155,7 @@ def _problems(name: str, wanted: Any, event_types: Sequence[EventType]) -> Itera
     if name not in CRITERIA:
         known = [*CRITERIA, FIRST_OCCURRENCE]
         suggestion = did_you_mean(difflib.get_close_matches(str(name), known)) or f" {_('Use')} {', '.join(known)}."
-        yield _("There is no filter %(name)s.") % {"name": _short(name)} + suggestion
+        yield _("There is no filter %(name)s.") % {"name": shortened(name)} + suggestion
         return
     criterion = CRITERIA[name]
     if not isinstance(wanted, list) or not 0 < len(wanted) <= MOST_VALUES:
@@ -186,13 +186,8 @@ def patterns_having(criterion: Criterion) -> list[str]:
 
 
 def _no_such(value: Any, known: Sequence[str]) -> str:
-    return _("there is no %(value)s; choose from %(known)s.") % {"value": _short(value), "known": ", ".join(known)}
+    return _("there is no %(value)s; choose from %(known)s.") % {"value": shortened(value), "known": ", ".join(known)}
 
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
-
-
-def _short(value: Any) -> str:
-    text = str(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

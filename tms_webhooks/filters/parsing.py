@@ -14,7 +14,7 @@ from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.filters.condition import COMPARISONS, All, Either, Exists, Node, Not, OneOf, Range, comparable
-from tms_webhooks.filters.places import Place, having, nearest, patterns_of, places_of
+from tms_webhooks.filters.places import Place, having, nearest, patterns_of, places_of, shortened
 
 DEEPEST = 5
 MOST_PARTS = 50
@@ -94,10 +94,10 @@ class _Reader:
         elsewhere = having(path)
         if elsewhere:
             return _("%(path)s: these events have none. Events that have one: %(having)s.") % {
-                "path": _short(path),
+                "path": shortened(path),
                 "having": _some(elsewhere),
             }
-        message = _("%(path)s is no place in these events.") % {"path": _short(path)}
+        message = _("%(path)s is no place in these events.") % {"path": shortened(path)}
         return message + (did_you_mean(names) or _(" Paths begin with data, previous, changed or actor."))
 
     def _comparison(self, place: Place, value: Any) -> Node:
@@ -118,7 +118,7 @@ class _Reader:
                 _("%(path)s: %(names)s is no comparison. Use %(known)s.")
                 % {
                     "path": place.path,
-                    "names": _short(", ".join(map(str, unknown)) or "{}"),
+                    "names": shortened(", ".join(map(str, unknown)) or "{}"),
                     "known": ", ".join([*COMPARISONS, EXISTS]),
                 }
             )
@@ -155,7 +155,7 @@ class _Reader:
         elif place.allowed and value not in place.allowed:
             self._refuse(
                 _("%(path)s: there is no %(value)s. Choose from %(allowed)s.")
-                % {"path": place.path, "value": _short(value), "allowed": _some(list(map(str, place.allowed)), 20)}
+                % {"path": place.path, "value": shortened(value), "allowed": _some(list(map(str, place.allowed)), 20)}
             )
         return comparable(place.kind, value)
 
@@ -193,15 +193,10 @@ def _wrong_kind(place: Place, value: Any) -> str:
     text = _("text of at most %(most)d characters") % {"most": LONGEST_TEXT}
     return _("%(path)s: %(value)s can't stand there; write %(right)s.") % {
         "path": place.path,
-        "value": _short(value),
+        "value": shortened(value),
         "right": right.get(place.kind, text),
     }
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:
     return ", ".join([*names[:most], *(["…"] if len(names) > most else [])])
-
-
-def _short(value: Any) -> str:
-    text = str(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

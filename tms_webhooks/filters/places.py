@@ -74,3 +74,9 @@ def patterns_of(event_types: Iterable[EventType]) -> list[str]:
         pattern = f"{name.rpartition('.')[0]}.*"
         found[pattern if set(event_names.matching(pattern)) <= {*names} else name] = None
     return list(found)
+
+
+def shortened(value: Any) -> str:
+    """Return what somebody wrote, as far as a message quotes it."""
+    text = str(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
