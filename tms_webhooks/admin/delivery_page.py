@@ -9,27 +9,30 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from tms_webhooks.admin.charts import milliseconds
 from tms_webhooks.admin.standing import moment, why_disabled
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.delivery.shown import shown
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.net.timing import Timing
 
 MOST_ATTEMPTS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One attempt, and what came after it in words."""
+    """One attempt, and in words what came after it and where its time went."""
 
     attempt: DeliveryAttempt
     next: str
+    parts: str
 
 
 def facts(delivery: Delivery, *, now: datetime, payload: bool) -> dict[str, Any]:
     """Return what the template shows. Without ``payload`` there is nothing of what was sent and answered."""
     newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
     rows = list((newest if payload else newest.defer("response_body"))[: MOST_ATTEMPTS + 1])
-    attempts = [Told(one, after(one)) for one in rows[:MOST_ATTEMPTS]]
+    attempts = [Told(one, after(one), parts_of(one.parts)) for one in rows[:MOST_ATTEMPTS]]
     return {
         "now": now,
         "sentences": sentences(delivery, now=now),
@@ -92,6 +95,18 @@ def after(attempt: DeliveryAttempt) -> str:
     told = _("The next one came due %(delay)s later, %(reason)s.")
     reason = why[DelayReason(attempt.delay_reason)] if attempt.delay_reason in DelayReason.values else "–"
     return told % {"delay": duration(attempt.next_delay), "reason": reason}
+
+
+def parts_of(timing: Timing) -> str:
+    """Say where the time of an exchange went: "connecting 3 ms, waiting for the answer 110 ms"; nothing where none is known."""
+    parts = (
+        (_("finding the address"), timing.dns),
+        (_("connecting"), timing.connect),
+        (_("agreeing on encryption"), timing.tls),
+        (_("waiting for the answer"), timing.wait),
+        (_("reading it"), timing.read),
+    )
+    return ", ".join(f"{title} {milliseconds(round(part * 1000))}" for title, part in parts if part is not None)
 
 
 def duration(seconds: float) -> str:

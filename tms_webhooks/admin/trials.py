@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.charts import milliseconds
+from tms_webhooks.admin.delivery_page import parts_of
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery.shown import pretty
@@ -41,7 +41,7 @@ class TrialTold:
 
     trial: Trial
     took: str
-    parts: tuple[tuple[str, str], ...]
+    parts: str
     sent: str
 
 
@@ -56,18 +56,9 @@ def send(request: HttpRequest, webhook: Webhook, event_type: str, *, now: dateti
         target=f"delivery:{trial.delivery.pk}",
         changes={"event_type": event_type, "status_code": trial.result.status},
     )
-    names = {
-        "dns": _("finding the address"),
-        "connect": _("connecting"),
-        "tls": _("agreeing on encryption"),
-        "wait": _("waiting for the answer"),
-        "read": _("reading it"),
-    }
-    times = asdict(trial.result.timing)
-    parts = [(title, times[name]) for name, title in names.items() if times.get(name) is not None]
     return TrialTold(
         trial,
         milliseconds(round(trial.result.seconds * 1000)),
-        tuple((title, milliseconds(round(seconds * 1000))) for title, seconds in parts),
+        parts_of(trial.result.timing),
         pretty(trial.body.decode("utf-8", "replace")),
     )

@@ -32,6 +32,7 @@ def line_of(result: Result, decision: RetryDecision | None, *, late: bool) -> At
         response_body=result.body,
         next_delay=None if waits is None else waits.delay,
         delay_reason="" if waits is None else waits.reason.value,
+        timing=result.timing.as_text(),
     )
 
 

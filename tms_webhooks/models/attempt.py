@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.choices import DelayReason, ErrorClass
 from tms_webhooks.models import statements
 from tms_webhooks.models.delivery import Delivery
+from tms_webhooks.net.timing import Timing
 
 
 class AttemptLine(NamedTuple):
@@ -29,6 +30,7 @@ class AttemptLine(NamedTuple):
     response_body: str
     next_delay: float | None
     delay_reason: str
+    timing: str
 
 
 STARTED_AT = AttemptLine._fields.index("started_at")
@@ -97,6 +99,8 @@ class DeliveryAttempt(models.Model):
     delay_reason = models.CharField(
         _("delay reason"), max_length=20, choices=DelayReason.choices, blank=True, default=""
     )
+    # As `Timing.as_text` has it.
+    timing = models.CharField(_("timing"), max_length=60, blank=True, default="", db_default="")
 
     if TYPE_CHECKING:
         delivery_id: int
@@ -114,3 +118,8 @@ class DeliveryAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of delivery {self.delivery_id}"
+
+    @property
+    def parts(self) -> Timing:
+        """Where the time went; nothing is known of attempts from before that was kept."""
+        return Timing.of_text(self.timing)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NOTHING = "////"
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -22,6 +24,17 @@ class Timing:
     tls: float | None = None
     wait: float | None = None
     read: float | None = None
+
+    def as_text(self) -> str:
+        """Return the parts in whole milliseconds, to be kept: "2/11//118/0"; nothing where there are none."""
+        parts = (self.dns, self.connect, self.tls, self.wait, self.read)
+        text = "/".join(["" if part is None else str(round(part * 1000)) for part in parts])
+        return text if text != NOTHING else ""
+
+    @classmethod
+    def of_text(cls, text: str) -> Timing:
+        """Return what `as_text` has kept."""
+        return cls(*(int(part) / 1000 if part else None for part in (text or NOTHING).split("/")))
 
 
 class Marks:

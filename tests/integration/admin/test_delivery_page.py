@@ -282,3 +282,14 @@ def test_the_page_takes_as_many_queries_for_many_attempts_as_for_few(operator):
     queries(1)
 
     assert queries(0) == queries(30) <= 13
+
+
+def test_an_attempt_says_where_its_time_went(operator):
+    delivery = finished(attempts=2)
+    tried(delivery)
+    tried(delivery, number=2, timing="/3//1100/2")
+
+    text = shown_at(operator, page(delivery))
+
+    assert text.count("waiting for the answer") == 1
+    assert "connecting 3 ms, waiting for the answer 1.1 s, reading it 2 ms" in text

@@ -146,6 +146,7 @@ def test_each_attempt_is_told(client, finished):
         next_delay=5.0,
         delay_reason="schedule",
         response_body="broken",
+        timing="2/11//100/7",
     )
 
     (row,) = client.get(f"{LIST}{delivery.pk}/attempts/").json()["results"]
@@ -155,6 +156,7 @@ def test_each_attempt_is_told(client, finished):
         "charged": True,
         "started_at": "2026-11-24T15:00:00Z",
         "duration_ms": 120,
+        "timing_ms": {"dns": 2.0, "connect": 11.0, "tls": None, "wait": 100.0, "read": 7.0},
         "status_code": 500,
         "error_class": "http_status",
         "message": "HTTP 500",

@@ -152,3 +152,19 @@ def test_what_our_own_fault_stopped_is_kept_too(run, wire, settings):
     attempt = DeliveryAttempt.objects.get()
     assert (attempt.number, attempt.error_class) == (1, "body_too_large")
     assert "1025 bytes" in attempt.message
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_attempt_keeps_where_its_time_went(receiver, drain, status):
+    webhook = WebhookFactory(url=receiver.url, events=["*"])
+    write_event(webhook.organization)
+    receiver.answers.append(Answer(status=status, delay=0.05))
+
+    drain()
+
+    attempt = DeliveryAttempt.objects.get()
+    parts = attempt.parts
+    assert parts.tls is None
+    assert None not in (parts.dns, parts.connect, parts.read)
+    assert 0.05 <= parts.wait <= (attempt.duration_ms + 1) / 1000

@@ -90,3 +90,17 @@ def test_the_part_that_an_exchange_ended_in_counts_up_to_its_end(marks: dict[str
         setattr(exchange, name, moment)
 
     assert exchange.timing(9.0) == timing
+
+
+@pytest.mark.parametrize(
+    ("timing", "text"),
+    [
+        (Timing(0.002, 0.0114, None, 0.118, 0.0), "2/11//118/0"),
+        (Timing(wait=0.25, read=0.001), "///250/1"),
+        (Timing(dns=3.0), "3000////"),
+        (Timing(), ""),
+    ],
+)
+def test_it_is_kept_in_whole_milliseconds(timing: Timing, text: str) -> None:
+    assert timing.as_text() == text
+    assert Timing.of_text(text).as_text() == text

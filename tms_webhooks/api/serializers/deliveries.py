@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import RowSerializer, StrictSerializer
-from tms_webhooks.api.serializers.fields import KeyField, MomentField, OrganizationKeyField
+from tms_webhooks.api.serializers.fields import KeyField, MomentField, OrganizationKeyField, timing_told
 from tms_webhooks.choices import Lane
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody
 from tms_webhooks.payloads.formats import JSON
@@ -76,6 +76,7 @@ class AttemptSerializer(RowSerializer):
     """One HTTP call. ``number`` is null for one whose worker had lost the delivery to another."""
 
     response_body = serializers.SerializerMethodField()
+    timing_ms = serializers.SerializerMethodField()
 
     class Meta:
         model = DeliveryAttempt
@@ -84,6 +85,7 @@ class AttemptSerializer(RowSerializer):
             "charged",
             "started_at",
             "duration_ms",
+            "timing_ms",
             "status_code",
             "error_class",
             "message",
@@ -96,3 +98,7 @@ class AttemptSerializer(RowSerializer):
     def get_response_body(self, attempt: DeliveryAttempt) -> str | None:
         """Return what the receiver answered, to those who may see payloads."""
         return attempt.response_body if self.context["shows_payloads"] else None
+
+    def get_timing_ms(self, attempt: DeliveryAttempt) -> dict[str, float | None]:
+        """Return where the time went."""
+        return timing_told(attempt.parts)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
+
+from tms_webhooks.net.timing import Timing
 
 # Its classes are generic for the type checker alone.
 if TYPE_CHECKING:
@@ -184,6 +187,16 @@ def moment_text(value: datetime) -> str:
     """Return a moment as the API writes it."""
     aware = timezone.make_aware(value) if timezone.is_naive(value) else value
     return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return a duration as the API writes it."""
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def timing_told(timing: Timing) -> dict[str, float | None]:
+    """Return the parts of an exchange in milliseconds; null for what it had not, or what is not known of it."""
+    return {name: milliseconds(seconds) for name, seconds in asdict(timing).items()}
 
 
 class AnythingField(serializers.JSONField):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from tms_webhooks.api.serializers.bases import StrictSerializer
-from tms_webhooks.api.serializers.fields import ObjectField, TextField, moment_text
+from tms_webhooks.api.serializers.fields import ObjectField, TextField, milliseconds, moment_text, timing_told
 from tms_webhooks.delivery.trial import Trial
 from tms_webhooks.event_names import TEST
 
@@ -27,8 +26,8 @@ def trial_told(trial: Trial, event_type: str, *, shows_payloads: bool) -> dict[s
         "error_class": result.outcome.error_class or "",
         "message": result.outcome.message,
         "started_at": moment_text(result.started_at),
-        "duration_ms": _milliseconds(result.seconds),
-        "timing_ms": {part: _milliseconds(seconds) for part, seconds in asdict(result.timing).items()},
+        "duration_ms": milliseconds(result.seconds),
+        "timing_ms": timing_told(result.timing),
         "delivery": str(trial.delivery.pk),
         "event": trial.delivery.event.public_id,
         "event_type": event_type,
@@ -40,7 +39,3 @@ def trial_told(trial: Trial, event_type: str, *, shows_payloads: bool) -> dict[s
         "response_body": result.body if shows_payloads else None,
         "healed": trial.healed,
     }
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
