@@ -109,6 +109,9 @@ def test_a_search_reads_no_table_from_end_to_end(operator, term):
         if re.search(r"ORDER BY 1( DESC| ASC)? LIMIT 1$", sql):
             continue  # the newest and the oldest key
         with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                # Of so few rows it may find it quicker to read them all.
+                cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute(("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + sql)
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
         for scan in (f"Seq Scan on {tables[0]}", f"Seq Scan on {tables[1]}", f"SCAN {tables[0]}", f"SCAN {tables[1]}"):

@@ -99,7 +99,8 @@ def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
         counts = [one.finish().events for one in scans]
 
     assert sorted(counts) == [0, 1]
-    assert ScanCursor.objects.count() == 2
+    cursors = list(ScanCursor.objects.values_list("key", flat=True))
+    assert len(set(cursors)) == len(cursors) > 0
 
 
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])

@@ -18,8 +18,12 @@ KEYS = [Fernet.generate_key().decode()]
 
 
 @pytest.fixture
-def said(settings):
-    """Return what the deploy checks say of these settings, which have a key unless they say otherwise."""
+def said(settings, monkeypatch):
+    """Return what the deploy checks say of these settings, which have a key unless they say otherwise.
+
+    The database's clock is this machine's.
+    """
+    monkeypatch.setattr(deploy, "connections", defaultdict(lambda: Database(apart=0.0)))
 
     def said(**written: Any) -> list[CheckMessage]:
         settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, **written}
