@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, process_time
 
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.processor import asked_for
@@ -46,7 +46,7 @@ class Senders:
         self._mailbox = mailbox
         self._most = most
         self._threads: list[threading.Thread] = []
-        self._measured_at, self._asked_for = monotonic(), asked_for()
+        self._measured_at, self._asked_for, self._used = monotonic(), asked_for(), process_time()
         self._look_at = self._measured_at
 
     def grow(self) -> None:
@@ -58,7 +58,7 @@ class Senders:
         if not short:
             return
         if not few and self._is_processor_busy():
-            self._look_at = monotonic() + BUSY_PAUSE
+            self._look_at = monotonic() + (MEASURED_OVER if self._waits else BUSY_PAUSE)
             return
         self._look_at = monotonic() + MEASURED_OVER
         wanted = min(short, max(FIRST, len(self._threads)), self._most - len(self._threads))
@@ -69,15 +69,25 @@ class Senders:
             thread.start()
             self._threads.append(thread)
 
+    @property
+    def _waits(self) -> bool:
+        """Whether receivers take so long that threads mostly wait for them."""
+        return self._lanes.pace >= WAITING
+
     def _is_processor_busy(self) -> bool:
-        """Return whether this process has asked for most of one processor since the last time it was looked at."""
+        """Return whether this process has had most of one processor since the last time it was looked at.
+
+        With receivers that answer at once what it stood in line for counts, too: a busy neighbor leaves no spare time.
+        """
         elapsed = monotonic() - self._measured_at
         if elapsed < MEASURED_OVER:
             return True
-        before, self._asked_for = self._asked_for, asked_for()
+        asked_before, self._asked_for = self._asked_for, asked_for()
+        used_before, self._used = self._used, process_time()
         self._measured_at = monotonic()
-        share = (self._asked_for - before) / elapsed
-        return share > (BUSY if self._lanes.pace < WAITING else BUSY_WAITING)
+        if self._waits:
+            return self._used - used_before > BUSY_WAITING * elapsed
+        return self._asked_for - asked_before > BUSY * elapsed
 
     def stop(self) -> None:
         """Let the threads end when they have sent what they are sending."""
