@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.once import ONCE
+
+pytestmark = ONCE
+
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "integrator.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
