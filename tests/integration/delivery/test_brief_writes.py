@@ -58,6 +58,7 @@ def test_who_writes_in_another_thread_disturbs_nobody_here():
     def write() -> None:
         with brief_write():
             pass
+        connection.close()
 
     with among_neighbours(noise.quiet):
         thread = threading.Thread(target=write)
