@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 
 from django.db import Error as DatabaseTrouble
@@ -24,8 +23,9 @@ from django.utils import timezone
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
+from tms_webhooks.delivery.mailbox import Mailbox
 from tms_webhooks.delivery.results import give_back
-from tms_webhooks.delivery.send import Result, needs_a_look
+from tms_webhooks.delivery.send import needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
@@ -71,7 +71,7 @@ class Drain:
         self._fan_out = fan_out
         self._clock = clock
         self._client = client or Client(pool_size=app_settings.SENDER_THREADS)
-        self._mailbox: SimpleQueue[Result | None] = SimpleQueue()
+        self._mailbox = Mailbox()
         self._lanes = Lanes()
         self._senders = Senders(
             lanes=self._lanes,
@@ -87,7 +87,8 @@ class Drain:
         self._renewed_at = monotonic()
         self._looked_at = 0.0
         self._rung = False
-        self._ringing = False
+        # Whether there is more to be had at once: to be fanned out, and to be claimed.
+        self._more_events = self._more_due = False
         self._write_at = 0.0
 
     def run(
@@ -105,7 +106,7 @@ class Drain:
         are any to wait for, ``aside`` gets the waiting as a function, and may have another thread call it.
         """
         end = None if seconds is None else monotonic() + seconds
-        listener = None if until_idle else Listener(router.db_for_write(Delivery), self._wake)
+        listener = None if until_idle else Listener(router.db_for_write(Delivery), self._mailbox.ring)
         try:
             with among_neighbours(self._lanes.quiet):
                 self._work(listener, end=end, stop=stop, until_idle=until_idle)
@@ -137,6 +138,7 @@ class Drain:
 
     def _finish(self) -> None:
         """Wait for the last answers, and write them down."""
+        self._rung = self._more_events = self._more_due = False
         try:
             while self._open:
                 self._collect(wait=app_settings.DRAIN_POLL)
@@ -154,7 +156,7 @@ class Drain:
     def _open(self) -> int:
         """How many deliveries are in the worker's hands: waiting, under way, or come back and not written down."""
         # Counted, not the keys: one that was lost to another worker and claimed again is in hand twice.
-        return self._lanes.held + self._mailbox.qsize() + len(self._unwritten)
+        return self._lanes.held + len(self._mailbox) + len(self._unwritten)
 
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""
@@ -172,12 +174,6 @@ class Drain:
         self._renew()
         return bool(fanned or claimed)
 
-    def _wake(self) -> None:
-        # One ring in the mailbox is enough: results must not wait behind hundreds of them.
-        if not self._ringing:
-            self._ringing = True
-            self._mailbox.put(None)
-
     def _rest(self, listener: Listener | None, end: float | None) -> None:
         """Wait, with nothing in hand, until somebody rings, something comes due, or it is time to look again."""
         longest = app_settings.DRAIN_REST if listener is not None and listener.hears else app_settings.DRAIN_POLL
@@ -191,11 +187,8 @@ class Drain:
             longest = min(longest, (due_at - now).total_seconds())
         if end is not None:
             longest = min(longest, max(0.0, end - monotonic()))
-        try:
-            while self._mailbox.get(timeout=longest) is None:
-                self._ringing, longest = False, 0.0
-        except Empty:
-            pass
+        self._mailbox.wait(longest)
+        self._mailbox.was_rung()
 
     def _look_for_events(self) -> int:
         """Fan out what is new. While there is much to send and nobody rang, don't ask more often than an idle drain."""
@@ -203,44 +196,53 @@ class Drain:
         if self._open and not rung and monotonic() - self._looked_at < app_settings.DRAIN_POLL:
             return 0
         fanned = self._fan_out(self._clock())
-        self._looked_at = 0.0 if fanned else monotonic()
+        self._looked_at, self._more_events = 0.0 if fanned else monotonic(), fanned > 0
         return fanned
 
-    def _claim(self) -> int:
-        """Fill up what the senders have, once half of it is gone."""
+    @property
+    def _room(self) -> int:
+        """How many deliveries to claim: nothing, until half of what the senders may have is gone."""
         room = 2 * app_settings.CLAIM_BATCH - self._lanes.held
-        if room < app_settings.CLAIM_BATCH:
+        return room if room >= app_settings.CLAIM_BATCH else 0
+
+    def _claim(self) -> int:
+        """Fill up what the senders have."""
+        room = self._room
+        if not room:
             return 0
         now = self._clock()
         parcels = claim(token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite)
         self._hand.update(parcel.delivery_id for parcel in parcels)
         self._lanes.offer(parcels)
+        self._more_due = 2 * len(parcels) >= room
         return len(parcels)
 
     def _collect(self, *, wait: float) -> None:
         """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down.
 
         They are written together while they keep coming, and at once when they don't. A ring lets them wait a little:
-        new events go out first.
+        new events go out first. So does more to send, before the senders have nothing left.
         """
-        until = self._write_at if self._unwritten else monotonic() + wait
-        try:
-            while len(self._unwritten) < RESULTS_AT_ONCE and (self._unwritten or self._open):
-                pause = RESULTS_PAUSE if self._unwritten else wait
-                result = self._mailbox.get(timeout=max(0.0, min(pause, until - monotonic())))
-                self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
-                if result is None:
-                    self._ringing, self._rung = False, True
-                    if self._unwritten and monotonic() < until:
-                        return
-                    break
-                if not self._unwritten:
-                    until = self._write_at = monotonic() + RESULTS_LATEST
-                self._unwritten.add(result)
-        except Empty:
-            pass
+        if not self._unwritten:
+            self._mailbox.wait(wait)
+            self._write_at = monotonic() + RESULTS_LATEST
+        while self._take():
+            self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
+            if len(self._unwritten) >= RESULTS_AT_ONCE or monotonic() >= self._write_at:
+                break
+            if self._rung or (self._room and (self._more_events or self._more_due)):
+                return
+            self._mailbox.rest(RESULTS_PAUSE)
         if self._unwritten:
             self._write()
+
+    def _take(self) -> bool:
+        """Take what is in the mailbox; return whether that was anything."""
+        came = self._mailbox.take(RESULTS_AT_ONCE - len(self._unwritten))
+        for result in came:
+            self._unwritten.add(result)
+        self._rung = self._mailbox.was_rung() or self._rung
+        return bool(came or self._rung)
 
     def _write(self) -> None:
         try:

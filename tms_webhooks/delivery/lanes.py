@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LOOK_AHEAD = 0.1
 MOST_ROUNDS = 64
+WAITING = 0.005
+"""A request that takes so many seconds mostly waits for its receiver."""
 
 
 class Lane:
@@ -40,7 +42,8 @@ class Lanes:
         self._changed = threading.Condition(threading.Lock())
         self._idle = 0
         self._held = 0
-        self._pace = 0.0
+        self._pace: float | None = None
+        self._work = 0.0
         self._closed = False
         self._quiet = False
 
@@ -57,9 +60,14 @@ class Lanes:
             return max(0, sum(min(len(lane.parcels), lane.cap - lane.flying) for lane in lanes) - self._idle)
 
     @property
-    def pace(self) -> float:
-        """How long a request has taken of late, in seconds."""
-        return self._pace
+    def waits(self) -> bool:
+        """Whether requests have taken so long of late that threads mostly wait for receivers."""
+        return self._pace is not None and self._pace >= WAITING
+
+    @property
+    def threads_worth(self) -> int:
+        """How many threads one processor serves, by how long a request takes and how much of that it is at work."""
+        return int((self._pace or 0.0) / max(self._work, 1e-6))
 
     def appetite(self, webhook_id: int, cap: int) -> int:
         """Return how many deliveries of a webhook are worth holding: what it takes in the next moment at its pace.
@@ -102,14 +110,17 @@ class Lanes:
             self._list(webhook_id, lane)
             return parcel
 
-    def done(self, parcel: Parcel, seconds: float) -> None:
-        """Note that a parcel came back after so many seconds."""
+    def done(self, parcel: Parcel, seconds: float, work: float = 0.0) -> None:
+        """Note that a parcel came back after so many seconds, ``work`` of them of the processor's time."""
         with self._changed:
             lane = self._lanes[parcel.webhook_id]
             lane.flying -= 1
             lane.moved_at = monotonic()
             lane.pace = seconds if lane.pace is None else 0.7 * lane.pace + 0.3 * seconds
+            if self._pace is None:
+                self._pace, self._work = seconds, work
             self._pace = 0.9 * self._pace + 0.1 * seconds
+            self._work = 0.9 * self._work + 0.1 * work
             self._held -= 1
             self._list(parcel.webhook_id, lane)
 
@@ -148,9 +159,12 @@ class Lanes:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Hand out nothing inside the block: whoever asks waits, and what is under way goes on."""
+        """Hand out nothing inside the block: whoever asks waits, and what is under way goes on.
+
+        Threads that mostly wait for receivers are quiet as it is.
+        """
         with self._changed:
-            self._quiet = True
+            self._quiet = not self.waits
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tms_webhooks.choices import Lane
 from tms_webhooks.delivery.limits import Place
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.statements import database, moment, read
+from tms_webhooks.models.statements import database, moment, read, read_at_once
 
 # SQLite takes a union of 500 selects.
 SELECTS_AT_ONCE = 450
@@ -92,7 +92,7 @@ def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple
             NEXT_OF_ONE.format(webhook_id=webhook_id, lane=lane, most=most, in_turn=IN_TURN if in_turn else "")
             for webhook_id, lane, most, in_turn in some
         )
-        yield from read(sql, [moment(now), token] * len(some))
+        yield from read_at_once("id, webhook_id, lane", sql, [moment(now), token] * len(some))
 
 
 def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple[Any, ...]]:

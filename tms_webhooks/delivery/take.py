@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 from tms_webhooks.delivery.limits import tokens_of
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.statements import array, database, for_update, moment, numbers, read, read_prepared, write
-from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write
+from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write, undisturbed
 
 TICK = timedelta(microseconds=1)
 
 # The id as text: a million UUID objects a day that nobody looks into.
 COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body, e.chain"
-
 SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
 
 SERVED = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
@@ -92,7 +91,9 @@ def take(
 
 def held(ids: Iterable[int], *, token: str) -> list[Taken]:
     """Read those of these deliveries that the holder of ``token`` holds."""
-    return [Taken(*row) for row in read(HELD, [token], ids=numbers(ids))]
+    with undisturbed():
+        rows = read(HELD, [token], ids=numbers(ids))
+    return [Taken(*row) for row in rows]
 
 
 def _take_at_once(

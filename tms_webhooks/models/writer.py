@@ -32,21 +32,28 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
     One that need not be ``durable`` may be undone if the database's machine dies in the next second, as if it had never
     been: for what is simply done again then.
 
-    Where a database has one writer, as SQLite has, everybody else who saves something waits for the end. Each statement
-    lets go of Python's lock, and with busy threads about takes ten times as long to get it back as to run: so those
-    are asked to be quiet.
+    Where a database has one writer, as SQLite has, everybody else who saves something waits for the end: so it is
+    `undisturbed`.
     """
     connection = database()
-    quiet = nullcontext if connection.features.has_select_for_update else _neighbours.quiet
-    with quiet(), transaction.atomic(using=connection.alias):
+    with undisturbed(), transaction.atomic(using=connection.alias):
         if not durable and connection.vendor == "postgresql":
             read(NOT_AT_ONCE)
         yield
 
 
+def undisturbed() -> AbstractContextManager[None]:
+    """Keep the neighbours quiet inside the block, where the database works in this process.
+
+    There each statement and each row lets go of Python's lock, and with busy threads about it takes ten times as long
+    to get that back as to run.
+    """
+    return nullcontext() if database().features.has_select_for_update else _neighbours.quiet()
+
+
 @contextmanager
 def among_neighbours(quiet: Quiet) -> Iterator[None]:
-    """Have every `brief_write` that this thread makes in the block keep its neighbours quiet."""
+    """Have this thread keep its neighbours quiet wherever it is to be `undisturbed` in the block."""
     before = _neighbours.quiet
     _neighbours.quiet = quiet
     try:

@@ -263,16 +263,40 @@ def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drai
 
 def test_rings_by_the_hundred_do_not_keep_results_waiting(drain_with):
     write_events(subscribed(max_in_flight=20).organization, 40)
-    looks = []
+    turns = []
 
     def ring():
-        looks.append(drain._mailbox.qsize())
-        for _ in range(300 if len(looks) < 50 else 0):
-            drain._wake()
+        turns.append(1)
+        for _ in range(300 if len(turns) < 50 else 0):
+            drain._mailbox.ring()
 
     drain = drain_with(ring)
-    tally = drain.run(until_idle=True)
 
-    assert tally.delivered == 40
-    # The results of 40, and one ring.
-    assert max(looks) <= 41
+    assert drain.run(until_idle=True).delivered == 40
+    # Each turn hears of them once.
+    assert drain._mailbox._bell.qsize() <= len(turns)
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_results_are_written_down_after_more_is_claimed_where_there_is_more(drain_with, clock, more):
+    webhook = subscribed()
+    write_events(webhook.organization, 2)
+    drain = drain_with()
+    fan_out(clock())
+    drain._claim()
+    drain._senders.grow()
+    wait_until(lambda: len(drain._mailbox) == 2)
+
+    drain._more_due = more
+    drain._collect(wait=0.0)
+
+    assert len(drain._unwritten) == (2 if more else 0)
+    drain._finish()
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 2
+
+
+def wait_until(condition) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)

@@ -132,6 +132,15 @@ def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_aft
     assert sorted(taken) == [1, 2, 3]
 
 
+def test_threads_that_mostly_wait_for_receivers_need_not_be_quiet():
+    lanes = Lanes()
+    lanes.offer(parcels(2))
+    lanes.done(lanes.take(), 0.02, 0.001)
+
+    with lanes.quiet():
+        assert lanes.take() is not None
+
+
 def test_no_thread_sleeps_while_there_is_something_for_it():
     lanes, done = Lanes(), []
 

@@ -253,16 +253,35 @@ def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
     assert senders._is_processor_busy()
 
 
-def test_a_busy_processor_has_room_for_threads_that_mostly_wait_for_receivers(monkeypatch):
-    lanes = Lanes()
-    senders = Senders(lanes=lanes, client=Line(), clock=lambda: NOW, mailbox=SimpleQueue(), most=1)
-    monkeypatch.setattr(senders_module, "monotonic", lambda: 11.0)
-    monkeypatch.setattr(senders_module, "asked_for", lambda: 1.9)
-    senders._measured_at, senders._asked_for = 10.0, 1.0
-    assert senders._is_processor_busy()
+def slow(lanes: Lanes, seconds: float, work: float) -> None:
+    """Have a receiver take so long, and a thread so much of the processor."""
+    lanes.offer([parcel(99)])
+    lanes.done(lanes.take(), seconds, work)
 
-    lanes.offer([parcel(1)])
-    lanes.done(lanes.take(), 0.5)
-    senders._measured_at, senders._asked_for = 10.0, 1.0
 
-    assert not senders._is_processor_busy()
+@pytest.mark.parametrize(("seconds", "work", "worth"), [(0.02, 0.001, 19), (0.02, 0.0004, 40), (0.02, 0.02, FIRST)])
+def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_serves(pool, seconds, work, worth):
+    line = Line(is_open=False)
+    lanes, _mailbox, senders = pool(line)
+    slow(lanes, seconds, work)
+    lanes.offer(parcel(number) for number in range(40))
+    for _ in range(3):
+        senders.grow()
+
+    wait_for(lambda: line.sending == worth)
+    assert len(senders._threads) == worth
+
+
+def test_a_sender_starts_others_while_the_drain_is_in_the_database(pool):
+    class Slow(Line):
+        def send(self, request) -> Response:
+            time.sleep(0.01)
+            return super().send(request)
+
+    lanes, _mailbox, senders = pool(Slow())
+    lanes.offer(parcel(number % 30) for number in range(300))
+    senders.grow()
+
+    wait_for(lambda: lanes.held == 0)
+
+    assert len(senders._threads) > FIRST
