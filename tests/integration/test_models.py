@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from django.db.models import ProtectedError
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import new_event, subscribed, write_delivery, write_event
+from tests.threads import at_once, several
 from tms_webhooks.delivery import signing
 from tms_webhooks.models import (
     Delivery,
@@ -305,24 +305,15 @@ def test_a_slot_is_there_once():
         DrainSlot.objects.create(number=1, held_until=NOW)
 
 
+@several
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite is in memory: threads share one writer")
 def test_changes_of_one_object_at_the_same_moment_get_each_a_number():
-    numbers, start = [], threading.Barrier(4)
+    numbers = []
 
     def change() -> None:
-        try:
-            start.wait(10)
-            for _ in range(10):
-                with transaction.atomic():
-                    numbers.append(EventSequence.objects.advance("class", "7"))
-        finally:
-            connection.close()
+        for _ in range(10):
+            with transaction.atomic():
+                numbers.append(EventSequence.objects.advance("class", "7"))
 
-    threads = [threading.Thread(target=change) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-
+    assert at_once(*[change] * 4) == []
     assert sorted(numbers) == list(range(1, 41))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connection, transaction
 
+from tests.threads import Beside
 from tms_webhooks.queues import wakeup
 from tms_webhooks.queues.wakeup import Listener, Notifier, ring_here
 
@@ -56,9 +57,7 @@ def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_li
     dead.close()
 
     # In another thread, whose socket has another name.
-    thread = threading.Thread(target=listen, args=(lambda: None,))
-    thread.start()
-    thread.join(5)
+    Beside(lambda: listen(lambda: None)).finish()
 
     assert not (place / "another-1-1").exists()
     assert alive.exists()
@@ -89,9 +88,7 @@ def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder,
     listen(first.set)
     assert ring_here("default") is True
     assert first.wait(5)
-    thread = threading.Thread(target=lambda: listen(second.set))
-    thread.start()
-    thread.join(5)
+    Beside(lambda: listen(second.set)).finish()
 
     monkeypatch.setattr(wakeup, "LOOK_AGAIN", 0.0)
     first.clear()

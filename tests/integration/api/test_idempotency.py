@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ from rest_framework.test import APIClient
 from tests.factories import WebhookFactory
 from tests.integration.api.people import HousePolicy, client_of, member_of
 from tests.integration.api.test_webhooks import body_of
+from tests.threads import at_once, several
 from tms_webhooks.actors import Actor
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
@@ -201,26 +201,18 @@ def test_a_key_and_a_person_of_the_same_id_are_two_callers(acme, alice, post, mo
     assert Webhook.objects.count() == 2
 
 
+@several
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="the tests' SQLite is in memory: there is one writer")
 def test_of_two_at_once_with_one_key_one_is_done(acme, alice):
-    start = threading.Barrier(2)
     codes: list[int] = []
 
-    def write():
-        client = client_of(alice)
-        start.wait()
-        try:
-            response = client.post("/api/webhooks/", body_of(acme), format="json", headers={"Idempotency-Key": KEY})
-            codes.append(response.status_code)
-        finally:
-            connection.close()
+    def write(client):
+        headers = {"Idempotency-Key": KEY}
+        return lambda: codes.append(
+            client.post("/api/webhooks/", body_of(acme), format="json", headers=headers).status_code
+        )
 
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    assert at_once(write(client_of(alice)), write(client_of(alice))) == []
 
     assert Webhook.objects.count() == 1
     assert sorted(codes) in ([201, 201], [201, 409])

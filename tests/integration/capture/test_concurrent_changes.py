@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
@@ -16,6 +16,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.factories import WebhookFactory
+from tests.threads import at_once
 from tms_webhooks.models import Event
 
 pytestmark = [
@@ -27,27 +28,6 @@ pytestmark = [
 ]
 
 SECONDS = 10.0
-
-
-def at_once(*actions: Callable[[], object]) -> list[BaseException]:
-    """Run each action in a thread and a connection of its own; return what they raised."""
-    errors: list[BaseException] = []
-
-    def run(action: Callable[[], object]) -> None:
-        try:
-            action()
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
-    assert not any(thread.is_alive() for thread in threads)
-    return errors
 
 
 @pytest.fixture

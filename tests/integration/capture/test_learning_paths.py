@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from example_project.training.factories import (
@@ -20,6 +21,7 @@ from example_project.training.factories import (
 from example_project.training.models import CourseAssignment, LearningPath
 from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
+from tests.threads import at_once, several
 from tms_webhooks.models import Event, Occurrence, Subscription
 from tms_webhooks.payloads.fields import instant
 
@@ -178,33 +180,22 @@ def test_a_completion_that_is_rolled_back_may_be_told_later(world):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one transaction write at a time.")
+@several
 @pytest.mark.parametrize("courses", [2, 3])
 def test_courses_that_are_completed_at_once_complete_the_path_once(courses):
     world = World(courses=courses)
     barrier = threading.Barrier(courses)
-    errors: list[BaseException] = []
 
     def complete(key: int) -> None:
-        try:
-            with transaction.atomic():
-                mine = CourseAssignment.objects.get(pk=key)
-                barrier.wait(SECONDS)
-                mine.complete(at=world.now)
-                # Long enough for all to have come so far, were it not for the lock.
-                threading.Event().wait(0.3)
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
+        with transaction.atomic():
+            mine = CourseAssignment.objects.get(pk=key)
+            barrier.wait(SECONDS)
+            mine.complete(at=world.now)
+            # Long enough for all to have come so far, were it not for the lock.
+            threading.Event().wait(0.3)
 
-    threads = [threading.Thread(target=complete, args=(one.pk,)) for one in world.assignments]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
+    assert at_once(*[partial(complete, one.pk) for one in world.assignments]) == []
 
-    assert errors == []
     assert Event.objects.get().type == "learning_path.completed"
 
 

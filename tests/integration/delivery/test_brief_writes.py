@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 
 import pytest
 from django.db import connection
 
 from tests.integration.delivery.rows import subscribed, write_events
+from tests.threads import Beside
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.models.writer import among_neighbours, brief_write
 
@@ -58,12 +58,9 @@ def test_who_writes_in_another_thread_disturbs_nobody_here():
     def write() -> None:
         with brief_write():
             pass
-        connection.close()
 
     with among_neighbours(noise.quiet):
-        thread = threading.Thread(target=write)
-        thread.start()
-        thread.join(10)
+        Beside(write).finish()
 
     assert noise.heard == []
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from datetime import datetime
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
+from tests.threads import at_once, several
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
@@ -106,34 +106,20 @@ def test_nothing_to_do_costs_one_query(clock, django_assert_num_queries):
         assert fan_out(clock.now) == 0
 
 
+@several
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(
-    connection.vendor == "sqlite",
-    reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
-)
 def test_workers_at_the_same_time_make_no_duplicates_and_lose_none(clock):
     webhooks = [subscribed()]
     webhooks += [subscribed(organization=webhooks[0].organization) for _ in range(2)]
     write_events(webhooks[0].organization, 1_200)
-    start, done, errors = threading.Barrier(3), Counter(), []
+    done = []
 
-    def work(name: str) -> None:
-        try:
-            start.wait(10)
-            while Event.objects.filter(fanned_out_at=None).exists():
-                done[name] += fan_out(clock.now, limit=40)
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
+    def work() -> None:
+        while Event.objects.filter(fanned_out_at=None).exists():
+            done.append(fan_out(clock.now, limit=40))
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in ("alice", "bob", "charlie")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    assert at_once(work, work, work) == []
 
-    assert errors == []
-    assert sum(done.values()) == 1_200
+    assert sum(done) == 1_200
     pairs = Counter(Delivery.objects.values_list("event_id", "webhook_id"))
     assert (len(pairs), set(pairs.values())) == (3_600, {1})

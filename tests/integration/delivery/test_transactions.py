@@ -9,6 +9,7 @@ from django.db import connection, connections
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
+from tests.threads import close_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,7 +50,7 @@ def test_no_transaction_of_the_server_lasts_as_long_as_a_request(run):
             )
             others.extend(cursor.fetchall())
         # This thread's own; the drain's is another.
-        connection.close()
+        close_connections()
         return answer()
 
     wire = Wire(otherwise=slow)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -23,6 +21,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     told,
 )
+from tests.threads import Beside
 from tms_webhooks.expiry import scan
 from tms_webhooks.expiry.telling import tell_all
 from tms_webhooks.models import EventSequence, Occurrence, ScanCursor
@@ -31,27 +30,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time"),
 ]
-
-
-class Thread(threading.Thread):
-    """Runs a function on a database connection of its own, and keeps what it returns."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self.function = function
-        self.result: Any = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.result = self.function()
-        finally:
-            connection.close()
-
-    def finish(self) -> Any:
-        self.join(20)
-        assert not self.is_alive()
-        return self.result
 
 
 @contextmanager
@@ -77,7 +55,7 @@ def test_two_scans_at_once_tell_each_assignment_once(monkeypatch, event_type):
     later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
 
     with meeting_before_telling(monkeypatch, parties=2):
-        scans = [Thread(lambda: scan.scan_all(now=later)) for _ in range(2)]
+        scans = [Beside(lambda: scan.scan_all(now=later)) for _ in range(2)]
         scanned = sorted((one.finish() for one in scans), key=lambda one: one.finished)
 
     # The one that meets the other at its work leaves the rest to it.
@@ -95,7 +73,7 @@ def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
     assign(organization, expires_at=NOW + 5 * DAY)
 
     with meeting_before_telling(monkeypatch, parties=2):
-        scans = [Thread(lambda: scan.scan_all(now=NOW)) for _ in range(2)]
+        scans = [Beside(lambda: scan.scan_all(now=NOW)) for _ in range(2)]
         counts = [one.finish().events for one in scans]
 
     assert sorted(counts) == [0, 1]
@@ -112,7 +90,7 @@ def test_what_is_completed_while_the_scan_waits_for_it_is_not_told(event_type):
 
     with transaction.atomic():
         assignment.complete(at=NOW)
-        beside = Thread(lambda: scan_at(later))
+        beside = Beside(lambda: scan_at(later))
         # It sees the row as it was, and has to wait for the change to end.
         beside.join(0.5)
         assert beside.is_alive()
@@ -127,7 +105,7 @@ def test_what_changes_while_the_scan_waits_for_it_is_told_as_it_is_then():
 
     with transaction.atomic():
         assignment.start(at=NOW)
-        beside = Thread(lambda: scan_at(NOW))
+        beside = Beside(lambda: scan_at(NOW))
         beside.join(0.5)
         assert beside.is_alive()
 
@@ -152,7 +130,7 @@ def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypa
         return tell_all(source, deadline, found, now=now, **kwargs)
 
     monkeypatch.setattr(scan, "tell_all", wait_and_tell)
-    slow = Thread(lambda: scan_at(NOW + 2 * HOUR))
+    slow = Beside(lambda: scan_at(NOW + 2 * HOUR))
     assert slow_waits.wait(10)
     assert scan_at(NOW + 3 * HOUR) == 1
     slow_may_go_on.set()

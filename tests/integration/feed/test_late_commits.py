@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.integration.feed.rows import keys, loop, page, write
-from tests.threads import at_once, several
+from tests.threads import Beside, at_once, close_connections, several
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
@@ -48,7 +48,7 @@ class Transaction:
 
     def close(self) -> None:
         self.is_open = False
-        self._run(connections.close_all)
+        self._run(close_connections)
         self._pool.shutdown()
 
     def _run(self, call):
@@ -217,16 +217,13 @@ def test_writers_publishers_and_a_reader_at_once_lose_nothing_and_tell_nothing_t
             seen.extend(more)
             after = len(more)
 
-    reader = threading.Thread(target=lambda: [read_on(), connections.close_all()])
-    publisher = threading.Thread(target=lambda: [publish(), connections.close_all()])
-    for thread in (reader, publisher):
-        thread.start()
+    reader, publisher = Beside(read_on), Beside(publish)
     try:
         errors = at_once(*[write_slowly(seed) for seed in range(writers)])
     finally:
         done.set()
-        publisher.join(20)
-        reader.join(20)
+        publisher.finish()
+        reader.finish()
     seen += loop(acme)[0][len(seen) :]
 
     assert errors == []

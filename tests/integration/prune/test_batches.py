@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
+from tests.threads import Beside, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import Lane
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
@@ -120,27 +121,23 @@ def test_what_is_sent_again_while_it_is_being_pruned_stays(webhook, monkeypatch)
     assert DeliveryAttempt.objects.filter(delivery=again).count() == 2
 
 
+@several
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
 def test_what_somebody_works_on_is_left_to_the_next_run(webhook):
     held, free = delivery(webhook, 91 * DAY), delivery(webhook, 91 * DAY)
     may_end, holds = threading.Event(), threading.Event()
 
     def hold() -> None:
-        try:
-            with transaction.atomic():
-                Event.objects.select_for_update().get(pk=held.event_id)
-                holds.set()
-                assert may_end.wait(10)
-        finally:
-            connection.close()
+        with transaction.atomic():
+            Event.objects.select_for_update().get(pk=held.event_id)
+            holds.set()
+            assert may_end.wait(10)
 
-    holder = threading.Thread(target=hold, daemon=True)
-    holder.start()
+    holder = Beside(hold)
     assert holds.wait(10)
     first = prune(NOW)
     may_end.set()
-    holder.join(10)
+    holder.finish()
 
     assert (first.payloads, first.events) == (1, 1)
     assert not Event.objects.filter(pk=free.event_id).exists()
