@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+PATIENCE = 60.0
 
 several = pytest.mark.skipif(
     connection.vendor == "sqlite",
@@ -43,14 +46,14 @@ class Beside(threading.Thread):
         finally:
             close_connections()
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self) -> None:
         """Wait until it ends, which it has to do in time."""
-        self.join(seconds)
+        self.join(PATIENCE)
         assert not self.is_alive()
 
-    def finish(self, seconds: float = 60) -> Any:
+    def finish(self) -> Any:
         """Wait until it ends, and return what the call returned, or raise what it raised."""
-        self.wait(seconds)
+        self.wait()
         if self.error is not None:
             raise self.error
         return self._result
@@ -67,3 +70,37 @@ def at_once(*calls: Callable[[], object]) -> list[BaseException]:
     for thread in threads:
         thread.wait()
     return [thread.error for thread in threads if thread.error is not None]
+
+
+class Lingering:
+    """Keeps locks for longer: rests after each statement of a transaction, and notes what the database refused.
+
+    Whatever two transactions want in two orders they then hold in two orders, so that they meet in a circle. What is
+    refused is noted although whoever asked may try again.
+    """
+
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.refused: list[OperationalError] = []
+        self._seconds = seconds
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        try:
+            result = execute(sql, params, many, context)
+        except OperationalError as error:
+            self.refused.append(error)
+            raise
+        if context["connection"].in_atomic_block:
+            time.sleep(self._seconds)
+        return result
+
+    def at_once(self, *calls: Callable[[], object]) -> list[BaseException]:
+        """Run the calls as `at_once` does; return what they raised, after what the database refused."""
+
+        def lingering(call: Callable[[], object]) -> Callable[[], object]:
+            def run() -> None:
+                with connection.execute_wrapper(self):
+                    call()
+
+            return run
+
+        return [*at_once(*map(lingering, calls)), *self.refused]

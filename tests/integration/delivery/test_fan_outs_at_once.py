@@ -1,0 +1,64 @@
+"""Two workers fan out events that lie between each other's, over and over: neither stands in the other's way."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.threads import Lingering, several
+from tms_webhooks.choices import Audience
+from tms_webhooks.models import Delivery, Event
+from tms_webhooks.outbox import fanout
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = [pytest.mark.django_db(transaction=True), several]
+
+ROUNDS = 4
+EVENTS = 200
+
+
+@pytest.fixture
+def every_other(monkeypatch):
+    """Have a worker find every other event alone: what two that begin at the same moment come to, at its worst."""
+    found, mine = fanout._next, threading.local()
+    monkeypatch.setattr(
+        fanout, "_next", lambda limit: [row for row in found(2 * limit) if row[0] % 2 == mine.rest][:limit]
+    )
+
+    def every_other(rest: int, now: datetime, limit: int) -> Callable[[], None]:
+        def work() -> None:
+            mine.rest = rest
+            while fan_out(now, limit=limit):
+                pass
+
+        return work
+
+    return every_other
+
+
+@pytest.mark.parametrize("limit", [10, EVENTS // 2], ids=["some of them", "half of all"])
+def test_neither_waits_for_what_lies_between_its_own_events(clock, every_other, limit):
+    above = OrganizationFactory()
+    organization = OrganizationFactory(parent=above)
+    # Each way by which events come to webhooks is a statement of its own, which meets the rows of the ones before it;
+    # and by two ways at once they come to those above.
+    subscribed(organization=above, audience=Audience.BOTH, include_children=True, delay_seconds=30)
+    for values in ({"delay_seconds": 30}, {"audience": Audience.BOTH}, {"ordered": True}, {"delay_seconds": 60}):
+        subscribed(organization=organization, **values)
+    subscribed(organization=organization).subscriptions.update(condition={"data.name": "Zoë's class"})
+    lingering = Lingering(0.001)
+
+    for _ in range(ROUNDS):
+        write_events(organization, EVENTS)
+        Event.objects.filter(fanned_out_at=None).update(learner_organization=organization)
+        assert lingering.at_once(*[every_other(rest, clock.now, limit) for rest in (0, 1)]) == []
+
+    assert not Event.objects.filter(fanned_out_at=None).exists()
+    pairs = Counter(Delivery.objects.values_list("event_id", "webhook_id"))
+    assert (len(pairs), set(pairs.values())) == (6 * ROUNDS * EVENTS, {1})
