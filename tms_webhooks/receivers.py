@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.db import models, router, transaction
@@ -15,11 +15,14 @@ from tms_webhooks.outbox import bulk, capture, paths, relations
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.tms import ComputedLearningPathSource
+
+Receiver: TypeAlias = Callable[..., None]
 
 # Which sources each model is listened to for: a model that two sources share is let go with the last of them.
 _listening: dict[type[models.Model], set[Source]] = {}
-# The same of the tables between models and what they have behind many-to-many fields.
+# The same of the tables between models and what these have behind many-to-many fields.
 _relations: dict[type[models.Model], set[Source]] = {}
 
 
@@ -30,11 +33,14 @@ def connect(source: Source) -> None:
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
         querysets.capture(model, bulk)
-        if not hasattr(vars(model).get("save_base"), "tms_webhooks_undo"):
-            model.save_base = _in_transaction(model)  # type: ignore[method-assign]
-    for through in relations.throughs(source):
+        _wrap_save_base(model)
+    for through, field in relations.throughs(source).items():
         _relations.setdefault(through, set()).add(source)
         m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
+        _wrap_save_base(through)
+        for model, before, after in _ends_of_rows(through, field):
+            pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
+            post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
     if isinstance(source, ComputedLearningPathSource) and source.retold:
         _listen_to_paths(source)
     owner = _organization_model()
@@ -54,9 +60,7 @@ def disconnect(source: Source) -> None:
         querysets.release(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
-        undo = getattr(vars(model).get("save_base"), "tms_webhooks_undo", None)
-        if undo is not None:
-            undo()
+        _unwrap_save_base(model)
 
 
 def _disconnect_relations(source: Source) -> None:
@@ -64,11 +68,15 @@ def _disconnect_relations(source: Source) -> None:
         through: Any = field.remote_field.through
         m2m_changed.disconnect(sender=through, dispatch_uid=_path_uid(source))
         post_delete.disconnect(sender=through, dispatch_uid=_path_uid(source))
-    for through in [through for through, sources in _relations.items() if source in sources]:
-        _relations[through].discard(source)
-        if not _relations[through]:
+    for through, field in relations.throughs(source).items():
+        _relations.get(through, set()).discard(source)
+        if _relations.get(through) == set():
             del _relations[through]
             m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
+            _unwrap_save_base(through)
+            for model, _before, _after in _ends_of_rows(through, field):
+                pre_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
+                post_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
 
 
 def _listen_to_paths(source: ComputedLearningPathSource) -> None:
@@ -91,9 +99,11 @@ def _listen_to_paths(source: ComputedLearningPathSource) -> None:
 
 def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
     """Read what the database holds of ``instance``, and lock it. Fixtures (``raw``) tell nothing."""
-    if not raw:
-        with transaction.atomic(using=using, savepoint=False):
-            capture.begin(sender, instance, using=using)
+    if raw:
+        relations.note_loaded(instance)
+        return
+    with transaction.atomic(using=using, savepoint=False):
+        capture.begin(sender, instance, using=using)
 
 
 def after_save(instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
@@ -105,6 +115,7 @@ def after_save(instance: models.Model, *, raw: bool, using: str, **_kwargs: Any)
 
 def before_delete(sender: type[models.Model], instance: models.Model, *, using: str, **kwargs: Any) -> None:
     """Record a deletion. Django has begun a transaction."""
+    relations.note_going(sources_of(sender), instance, using=using)
     if _is_organization(kwargs.get("origin")):
         # Its webhooks go with it: there is nobody left to tell.
         return
@@ -125,18 +136,54 @@ def relation_changed(
     model: type[models.Model],
     pk_set: set[Any] | None,
     using: str,
+    raw: bool = False,  # noqa: FBT001, FBT002 (Django's, from version 6.1 on)
     **_kwargs: Any,
 ) -> None:
     """Record what the change of a many-to-many field means to the objects that have it. Django has begun a transaction."""
+    if raw or relations.is_loaded(instance):
+        return
     if action.startswith("post_"):
-        relations.finish(sender, using=using)
-    elif reverse:
-        relations.begin(sender, model, pk_set, behind=instance, using=using)
-    else:
-        relations.begin(sender, type(instance), [instance.pk], using=using)
+        relations.finish(sender, instance, using=using)
+        return
+    owner = model if reverse else type(instance)
+    sources = [source for source in _relations[sender] if issubclass(owner, source.model)]
+    of_others = relations.keys_of_others(pk_set, instance, using=using)
+    keys = of_others if reverse else relations.keys_of_instance(instance)
+    relations.begin(sender, instance, sources, keys, using=using)
 
 
 RECEIVERS = ((pre_save, before_save), (post_save, after_save), (pre_delete, before_delete))
+
+
+def _ends_of_rows(through: type[models.Model], field: Any) -> Iterator[tuple[type[models.Model], Receiver, Receiver]]:
+    """Yield whose deletion ends rows of a table between two models, with what is to be called before and after it.
+
+    Django tells of its own tables' rows by what is behind them alone.
+    """
+
+    def before(instance: models.Model, using: str, **_kwargs: Any) -> None:
+        if through._meta.auto_created:
+            keys = relations.keys_of_others(None, instance, using=using)
+        else:
+            keys = relations.keys_of_row(instance, using=using)
+        relations.begin(through, instance, _relations[through], keys, using=using)
+
+    def after(instance: models.Model, using: str, **_kwargs: Any) -> None:
+        relations.finish(through, instance, using=using)
+
+    for model in _family(field.remote_field.model) if through._meta.auto_created else [through]:
+        yield model, before, after
+
+
+def _wrap_save_base(model: type[models.Model]) -> None:
+    if not hasattr(vars(model).get("save_base"), "tms_webhooks_undo"):
+        model.save_base = _in_transaction(model)  # type: ignore[method-assign]
+
+
+def _unwrap_save_base(model: type[models.Model]) -> None:
+    undo = getattr(vars(model).get("save_base"), "tms_webhooks_undo", None)
+    if undo is not None and model not in _listening and model not in _relations:
+        undo()
 
 
 def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
@@ -152,7 +199,11 @@ def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
         using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
         using = using or router.db_for_write(type(self), instance=self)
         with capture.one_save(using), atomic(using):
-            save_base(self, *args, **kwargs)
+            if model not in _relations or kwargs.get("raw") or (args and args[0]):
+                save_base(self, *args, **kwargs)
+            else:
+                with relations.row_written(model, self, _relations[model], using=using):
+                    save_base(self, *args, **kwargs)
 
     def undo() -> None:
         if own is None:
@@ -180,6 +231,10 @@ def _organization_model() -> type[models.Model] | None:
 
 def _uid(model: type[models.Model]) -> str:
     return f"tms_webhooks:{model._meta.label}"
+
+
+def _row_uid(through: type[models.Model]) -> str:
+    return f"{_uid(through)}:rows"
 
 
 def _path_uid(source: Source) -> str:

@@ -112,6 +112,31 @@ class Seat(models.Model):
         return self.title
 
 
+class Talk(models.Model):
+    """A model with relations of both kinds that Django's own tables don't serve: by a table of the host's, and to itself."""
+
+    organization = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=100)
+    speakers = models.ManyToManyField("training.User", through="Speech", related_name="+")
+    kindred = models.ManyToManyField("self")
+
+    objects = WebhookManager()
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Speech(models.Model):
+    """Who speaks in a talk, and for how long."""
+
+    talk = models.ForeignKey(Talk, on_delete=models.CASCADE)
+    speaker = models.ForeignKey("training.User", on_delete=models.CASCADE, related_name="+")
+    minutes = models.IntegerField(default=30)
+
+    def __str__(self) -> str:
+        return f"{self.speaker} in {self.talk}"
+
+
 class DatedAssignment(models.Model):
     """A course assignment of a host with keys of its own, days without a time, and statuses in words."""
 

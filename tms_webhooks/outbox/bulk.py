@@ -18,6 +18,7 @@ from tms_webhooks.outbox.observed import Observed, chunks, listening
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.querysets import CHUNK, Conflict, Rows, spans
+from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import conflicting, exactly, key_name, locked_keys
 
 __all__ = ["atomic", "delete", "insert", "update", "wants_inserts"]
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 def update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
     """Have ``write`` update ``rows``, chunk by chunk, and tell of what changed; return how many rows it updated."""
     using = rows.db
-    sources = listening(rows.model, using=using)
+    sources = listening(sources_of(rows.model), using=using)
     if not sources:
         return write(rows)
     with atomic(using):
@@ -53,7 +54,7 @@ def _update(rows: Rows, write: Callable[[Rows], int], sources: Sequence[Source],
 
 def wants_inserts(rows: Rows) -> bool:
     """Return whether anybody wants to hear of new rows, or of those that they conflict with."""
-    if not listening(rows.model, using=rows.db):
+    if not listening(sources_of(rows.model), using=rows.db):
         return False
     if connections[rows.db].features.can_return_rows_from_bulk_insert:
         return True
@@ -64,7 +65,7 @@ def wants_inserts(rows: Rows) -> bool:
 def insert(rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: Conflict | None) -> None:
     """Have ``write`` insert ``objs``, and tell of the rows whose keys it returns: of new ones, and of changed ones."""
     using = rows.db
-    observed = [Observed(source, using=using) for source in listening(rows.model, using=using)]
+    observed = [Observed(source, using=using) for source in listening(sources_of(rows.model), using=using)]
     updated = conflict is not None and conflict.updates
     there = conflicting(rows.model, objs, conflict.unique, using=using) if conflict and updated else []
     for one in observed:
@@ -80,7 +81,7 @@ def delete(rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> t
     # The rows that an extending model has in its parents' tables are announced by signals of their own.
     sources = [
         source
-        for source in listening(model, using=using, deletions=True)
+        for source in listening(sources_of(model), using=using, deletions=True)
         if source.model._meta.concrete_model is model._meta.concrete_model
     ]
     if not sources or _is_organization(model):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db import models
 from django.utils import timezone
 
 from tms_webhooks.models import Event
@@ -16,7 +15,6 @@ from tms_webhooks.outbox.transactions import has_outbox
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.querysets import CHUNK, Rows
-from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import at_keys
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
@@ -27,7 +25,7 @@ Known = Mapping[str, Any]
 class Observed:
     """The objects of one source that an operation is about, from before it to after it.
 
-    ``also`` names what is compared beside the values of their own rows.
+    ``also`` names what the operation changes, where that stands beside their own rows.
     """
 
     def __init__(self, source: Source, *, using: str, also: Collection[str] = ()) -> None:
@@ -44,7 +42,7 @@ class Observed:
         with NeverBreaking(self.source):
             for chunk in chunks(keys, CHUNK):
                 self.under_way.update(saves_under_way(self.source, set(chunk), using=self.using))
-                names = {*self.source.own, *self.also}
+                names = self.also or self.source.own
                 self.before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self.failed = False
 
@@ -55,7 +53,7 @@ class Observed:
                 found = dict(read_rows(self.source, self._rows(chunk)))
                 # In the order in which a host gave what is new.
                 after = {key: found[key] for key in chunk if key in found} | found
-                states = {key: (self.before.get(key), raw) for key, raw in after.items()}
+                states = {key: (self._as_before(key, raw), raw) for key, raw in after.items()}
                 changed = {key: pair for key, pair in states.items() if _differ(*pair)}
                 told = self._record(changed)
                 told_states.keep_all(self.source, changed, using=self.using, beside=bool(self.also))
@@ -68,6 +66,13 @@ class Observed:
             saves_under_way(self.source, set(keys), using=self.using)
             self._record({key: (raw, None) for key, raw in read_rows(self.source, self._rows(keys))})
             told_states.forget(self.source, keys, using=self.using)
+
+    def _as_before(self, key: Any, after: Known) -> Known | None:
+        """Return what an object was: what the operation does not change is told by whatever changed it meanwhile."""
+        before = self.before.get(key)
+        if before is None or not self.also:
+            return before
+        return {**{name: after[name] for name in self.source.own}, **before}
 
     def _rows(self, keys: Sequence[Any]) -> Rows:
         return at_keys(self.source.model, keys, using=self.using)
@@ -87,13 +92,13 @@ def _differ(before: Known | None, after: Known) -> bool:
     return before is None or any(after[name] != value for name, value in before.items())
 
 
-def listening(model: type[models.Model], *, using: str, deletions: bool = False) -> list[Source]:
-    """Return the sources of a model that tell something which anybody wants, asked in one query for all.
+def listening(sources: Iterable[Source], *, using: str, deletions: bool = False) -> list[Source]:
+    """Return those of these sources that tell something which anybody wants, asked in one query for all.
 
     Those that are reconciled take note of what nobody wants, too.
     """
     asked: dict[Source, Collection[str]] = {}
-    for source in sources_of(model) if has_outbox(using) else ():
+    for source in sources if has_outbox(using) else ():
         with NeverBreaking(source):
             event_types = source.deletion_types if deletions else source.event_types
             if event_types and source.own:

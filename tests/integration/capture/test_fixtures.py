@@ -6,6 +6,7 @@ import pytest
 from django.core import serializers
 from django.core.management import call_command
 
+from example_project.training.factories import UserFactory
 from example_project.training.models import TrainingClass
 from tms_webhooks.models import Event
 
@@ -23,6 +24,20 @@ def test_a_fixture_tells_neither_of_new_rows_nor_of_changed_ones(training_class,
     call_command("loaddata", path, verbosity=0)
 
     assert list(TrainingClass.objects.order_by("pk").values_list("confirmation_status_id", flat=True)) == [2, 0]
+    assert not Event.objects.exists()
+
+
+def test_the_relations_of_a_fixture_tell_nothing_either(training_class, tmp_path):
+    alice = UserFactory()
+    training_class.instructors.add(alice)
+    path = tmp_path / "classes.json"
+    path.write_text(serializers.serialize("json", [training_class]))
+    training_class.instructors.clear()
+    Event.objects.all().delete()
+
+    call_command("loaddata", path, verbosity=0)
+
+    assert list(training_class.instructors.all()) == [alice]
     assert not Event.objects.exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.signals import m2m_changed
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import TrainingClassFactory, UserFactory
@@ -15,6 +16,8 @@ from tms_webhooks.outbox import relations
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
+
+THROUGH = TrainingClass.instructors.through
 
 
 @pytest.fixture
@@ -151,8 +154,15 @@ def test_a_source_that_is_let_go_tells_no_more(training_class, alice):
 
 
 def test_a_failed_change_leaves_no_old_values_to_the_next(training_class, alice, bob, told):
-    relations.begin(TrainingClass.instructors.through, TrainingClass, [training_class.pk], using="default")
-    TrainingClass.instructors.through.objects.create(trainingclass=training_class, user=bob)
+    def refuse(**_kwargs):
+        raise ZeroDivisionError
+
+    m2m_changed.connect(refuse, sender=THROUGH)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        training_class.instructors.add(alice)
+    m2m_changed.disconnect(refuse, sender=THROUGH)
+    # Nobody is told of it.
+    THROUGH.objects.bulk_create([THROUGH(trainingclass=training_class, user=bob)])
 
     training_class.instructors.add(alice)
 

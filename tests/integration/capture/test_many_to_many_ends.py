@@ -1,0 +1,89 @@
+"""What stands behind a many-to-many field is deleted: the objects that had it are told of, once each."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, transaction
+from django.db.models.signals import pre_delete
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import TrainingClassFactory, UserFactory
+from example_project.training.models import TrainingClass, User
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice():
+    return UserFactory(username="alice")
+
+
+@pytest.fixture
+def bob(alice):
+    return UserFactory(username="bob")
+
+
+def changes(told) -> list[tuple[str, int, dict, list]]:
+    return [
+        (event["type"], event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in told()
+    ]
+
+
+def test_an_instructor_who_goes_is_told_of_each_class(training_class, alice, bob, told):
+    other = TrainingClassFactory(organization=training_class.organization)
+    TrainingClassFactory(organization=training_class.organization)
+    training_class.instructors.set([alice, bob])
+    other.instructors.set([alice])
+    Event.objects.all().delete()
+
+    key = alice.pk
+    alice.delete()
+
+    assert changes(told) == [
+        ("class.updated", training_class.pk, {"instructor_ids": [key, bob.pk]}, [bob.pk]),
+        ("class.updated", other.pk, {"instructor_ids": [key]}, []),
+    ]
+
+
+def test_several_who_go_at_once_are_one_change_of_a_class(training_class, alice, bob, told):
+    training_class.instructors.set([alice, bob])
+    Event.objects.all().delete()
+
+    User.objects.filter(username__in=["alice", "bob"]).delete()
+
+    assert changes(told) == [("class.updated", training_class.pk, {"instructor_ids": [alice.pk, bob.pk]}, [])]
+
+
+def test_a_class_that_goes_is_not_changed_by_that(training_class, alice, told):
+    training_class.instructors.set([alice])
+    Event.objects.all().delete()
+
+    TrainingClass.objects.all().delete()
+
+    assert [(kind, ids) for kind, _key, _previous, ids in changes(told)] == [("class.deleted", [alice.pk])]
+
+
+def test_an_end_that_is_refused_leaves_no_old_values_to_the_next(training_class, alice, bob, told):
+    training_class.instructors.set([alice])
+    Event.objects.all().delete()
+
+    def refuse(**_kwargs):
+        raise ZeroDivisionError
+
+    pre_delete.connect(refuse, sender=User)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        alice.delete()
+    pre_delete.disconnect(refuse, sender=User)
+    training_class.instructors.add(bob)
+
+    assert changes(told) == [("class.updated", training_class.pk, {"instructor_ids": [alice.pk]}, [alice.pk, bob.pk])]
+
+
+def test_who_teaches_nothing_costs_one_query(training_class, alice):
+    with CaptureQueriesContext(connection) as captured:
+        alice.delete()
+
+    between = [query["sql"] for query in captured if "_instructors" in query["sql"]]
+    # The second one is Django's.
+    assert [sql.split()[0] for sql in between] == ["SELECT", "DELETE"]

@@ -1,0 +1,115 @@
+"""Receivers of the host's that change a many-to-many field once more while it changes: nothing is lost, nor told twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import transaction
+from django.db.models.signals import m2m_changed
+
+from example_project.training.factories import TrainingClassFactory, UserFactory
+from example_project.training.models import TrainingClass
+from example_project.training.webhooks import TrainingClasses
+from tms_webhooks import receivers
+from tms_webhooks.models import Event
+from tms_webhooks.sources.registry import sources_of
+
+pytestmark = pytest.mark.django_db
+
+THROUGH = TrainingClass.instructors.through
+Receiver = Callable[[TrainingClass], None]
+
+
+class Refused(Exception):
+    """What a test ends a savepoint with."""
+
+
+@pytest.fixture(params=["receivers of the app first", "receivers of the host first"])
+def after_an_addition(request):
+    """Call a receiver once, when instructors were added, before those of the app or after them."""
+    (source,) = (source for source in sources_of(TrainingClass) if isinstance(source, TrainingClasses))
+    connected = []
+
+    def connect(receiver: Receiver) -> None:
+        def once(instance, action, **_kwargs):
+            if action == "post_add" and connected[1:] == []:
+                connected.append(instance)
+                receiver(instance)
+
+        connected.append(once)
+        if request.param == "receivers of the host first":
+            receivers.disconnect(source)
+        m2m_changed.connect(once, sender=THROUGH)
+        receivers.connect(source)
+
+    yield connect
+    m2m_changed.disconnect(connected[0], sender=THROUGH)
+
+
+@pytest.fixture
+def alice():
+    return UserFactory(username="alice")
+
+
+@pytest.fixture
+def bob(alice):
+    return UserFactory(username="bob")
+
+
+def changes(told) -> list[tuple[int, dict, list]]:
+    return [(event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in told()]
+
+
+def test_another_class_is_told_as_well(training_class, alice, told, after_an_addition):
+    other = TrainingClassFactory(organization=training_class.organization)
+    Event.objects.all().delete()
+    after_an_addition(lambda _instance: other.instructors.add(alice))
+
+    training_class.instructors.add(alice)
+
+    expected = [(one.pk, {"instructor_ids": []}, [alice.pk]) for one in (training_class, other)]
+    assert sorted(changes(told), key=lambda change: change[0]) == expected
+
+
+def test_the_same_class_is_told_from_its_first_ids_to_its_last(training_class, alice, bob, told, after_an_addition):
+    after_an_addition(lambda instance: instance.instructors.add(bob))
+
+    training_class.instructors.add(alice)
+
+    steps = changes(told)
+    assert (steps[0][1], steps[-1][2]) == ({"instructor_ids": []}, [alice.pk, bob.pk])
+    # Each begins where the one before it ended.
+    assert [step[1]["instructor_ids"] for step in steps[1:]] == [step[2] for step in steps[:-1]]
+
+
+def test_what_is_taken_back_is_not_told(training_class, alice, bob, told, after_an_addition):
+    def add_and_take_back(instance):
+        try:
+            with transaction.atomic():
+                instance.instructors.add(bob)
+                raise Refused
+        except Refused:
+            pass
+
+    after_an_addition(add_and_take_back)
+
+    training_class.instructors.add(alice)
+
+    assert changes(told) == [(training_class.pk, {"instructor_ids": []}, [alice.pk])]
+
+
+def test_another_field_that_is_saved_meanwhile_is_told_once(training_class, alice, told, after_an_addition):
+    training_class.instructors.clear()
+
+    def save(instance):
+        instance.max_students = 3
+        instance.save()
+
+    before = training_class.max_students
+    after_an_addition(save)
+
+    training_class.instructors.add(alice)
+
+    told_of = [previous for _key, previous, _ids in changes(told)]
+    assert sorted(told_of, key=str) == [{"instructor_ids": []}, {"max_students": before}]

@@ -1,0 +1,141 @@
+"""Lists of ids behind a table that is a model of the host's, and behind a relation of a model to itself."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+from django.db import transaction
+from django.db.models.signals import post_save, pre_save
+
+from example_project.training.factories import UserFactory
+from tests.integration.capture.conftest import listening
+from tests.integration.capture.talks import EVENT_TYPES, TalkSource
+from tests.testapp.models import Speech, Talk
+from tms_webhooks import catalogue
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _listening():
+    with ExitStack() as stack:
+        for event_type in EVENT_TYPES:
+            stack.enter_context(catalogue.temporarily(event_type))
+        yield stack.enter_context(listening(TalkSource, Talk))
+
+
+@pytest.fixture
+def talk(organization):
+    return Talk.objects.create(organization=organization, title="Opening")
+
+
+@pytest.fixture
+def other(organization):
+    return Talk.objects.create(organization=organization, title="Closing")
+
+
+@pytest.fixture
+def alice():
+    return UserFactory(username="alice")
+
+
+def steps(told, name: str = "speaker_ids") -> list[tuple[int, list, list]]:
+    """Return of which talk each event is, the ids that it had, and those that it has."""
+    return [(event["data"]["id"], event["previous"][name], event["data"][name]) for event in told()]
+
+
+def test_a_row_that_is_saved_and_deleted_is_told(talk, alice, told):
+    speech = Speech.objects.create(talk=talk, speaker=alice)
+    speech.minutes = 45
+    speech.save()
+    speech.delete()
+
+    assert steps(told) == [(talk.pk, [], [alice.pk]), (talk.pk, [alice.pk], [])]
+
+
+def test_a_row_that_is_moved_is_told_of_both(talk, other, alice, told):
+    speech = Speech.objects.create(talk=talk, speaker=alice)
+    Event.objects.all().delete()
+    speech.talk = other
+    speech.save()
+
+    assert steps(told) == [(talk.pk, [alice.pk], []), (other.pk, [], [alice.pk])]
+
+
+def test_what_django_changes_in_the_hosts_table_is_told_once(talk, alice, told):
+    talk.speakers.add(alice, through_defaults={"minutes": 5})
+    talk.speakers.clear()
+
+    assert steps(told) == [(talk.pk, [], [alice.pk]), (talk.pk, [alice.pk], [])]
+
+
+def test_a_speaker_who_goes_is_told(talk, alice, told):
+    Speech.objects.create(talk=talk, speaker=alice)
+    Event.objects.filter(type="talk.changed").delete()
+    key = alice.pk
+    alice.delete()
+
+    assert [step for step in told() if step["type"] == "talk.changed"][0]["previous"] == {"speaker_ids": [key]}
+
+
+def test_the_rows_of_a_talk_that_goes_are_no_change_of_it(talk, alice, told):
+    Speech.objects.create(talk=talk, speaker=alice)
+    Event.objects.all().delete()
+    talk.delete()
+
+    (event,) = told()
+    assert (event["type"], event["data"]["speaker_ids"]) == ("talk.deleted", [alice.pk])
+
+
+@pytest.mark.parametrize("signal", [pre_save, post_save])
+def test_a_row_that_is_refused_leaves_no_old_values_to_the_next(talk, alice, told, signal):
+    def refuse(**_kwargs):
+        raise ZeroDivisionError
+
+    signal.connect(refuse, sender=Speech)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Speech.objects.create(talk=talk, speaker=alice)
+    signal.disconnect(refuse, sender=Speech)
+    assert not Event.objects.exists()
+
+    talk.speakers.add(alice)
+
+    assert steps(told) == [(talk.pk, [], [alice.pk])]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_and_its_event_commit_together(talk, alice, monkeypatch):
+    def crash(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tms_webhooks.outbox.relations.finish", crash)
+
+    with pytest.raises(KeyboardInterrupt):
+        Speech.objects.create(talk=talk, speaker=alice)
+
+    assert not Speech.objects.exists()
+    assert not Event.objects.exists()
+
+
+def test_a_relation_to_itself_is_told_of_the_one_that_it_is_changed_on(talk, other, told):
+    talk.kindred.add(other)
+    talk.kindred.clear()
+
+    assert steps(told, "kindred_ids") == [(talk.pk, [], [other.pk]), (talk.pk, [other.pk], [])]
+
+
+def test_the_end_of_one_is_told_of_those_that_had_it(talk, other, told):
+    talk.kindred.add(other)
+    Event.objects.all().delete()
+    key = talk.pk
+    talk.delete()
+
+    deleted, changed = told()
+    assert (deleted["type"], deleted["data"]["id"], deleted["data"]["kindred_ids"]) == ("talk.deleted", key, [other.pk])
+    assert (changed["type"], changed["data"]["id"], changed["previous"]) == (
+        "talk.changed",
+        other.pk,
+        {"kindred_ids": [key]},
+    )
