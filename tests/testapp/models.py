@@ -113,12 +113,13 @@ class Seat(models.Model):
 
 
 class Talk(models.Model):
-    """A model with relations of both kinds that Django's own tables don't serve: by a table of the host's, and to itself."""
+    """A model with relations by a table of the host's, to itself, and to what has texts as keys."""
 
     organization = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
     title = models.CharField(max_length=100)
     speakers = models.ManyToManyField("training.User", through="Speech", related_name="+")
     kindred = models.ManyToManyField("self")
+    prizes = models.ManyToManyField("Plaque", related_name="+")
 
     objects = WebhookManager()
 

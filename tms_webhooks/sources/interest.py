@@ -5,7 +5,6 @@ So the question costs no query of its own, and its answer is never out of date.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Func, OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Q, Subquery
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
@@ -23,6 +22,7 @@ from tms_webhooks.models.compiled import CompiledQuery
 from tms_webhooks.models.subscription import SubscriptionQuerySet
 from tms_webhooks.models.tree import parent_column
 from tms_webhooks.sources.base import LEARNERS, Source
+from tms_webhooks.sources.gathered import Gathered, gathered_values
 
 # As deep as the `with` blocks of `everything_wanted`; of the process and not of a thread, so that a test's server hears of it.
 _everything: list[bool] = []
@@ -102,24 +102,9 @@ def _gathered(wanting: SubscriptionQuerySet) -> Subquery:
     return Subquery(wanting.order_by().values(patterns=Gathered(F("event_type"))))
 
 
-class Gathered(Func):
-    """All values of a column in one: an array where the database has such a thing, JSON elsewhere."""
-
-    function = "JSON_ARRAYAGG"
-    output_field = models.TextField()
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        """Make it an array."""
-        return self.as_sql(compiler, connection, function="ARRAY_AGG", **context)
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        """Call it by SQLite's name."""
-        return self.as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **context)
-
-
 def patterns_in(gathered: Any) -> frozenset[str]:
     """Return the patterns that `subscribed` has found."""
-    return frozenset(json.loads(gathered) if isinstance(gathered, str) else gathered or ())
+    return frozenset(gathered_values(gathered))
 
 
 def patterns_of_anybody(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:

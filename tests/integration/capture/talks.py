@@ -16,6 +16,7 @@ TALK = Noun(
         Field("title", FieldKind.STRING, FieldPrivacy.BASIC),
         Field("speaker_ids", FieldKind.IDS, FieldPrivacy.ID),
         Field("kindred_ids", FieldKind.IDS, FieldPrivacy.ID),
+        Field("prize_ids", FieldKind.IDS, FieldPrivacy.ID),
         *references.organization("the organization that holds the talk"),
     ),
 )
@@ -27,5 +28,5 @@ EVENT_TYPES = tuple(
 
 class TalkSource(sources.Source):
     noun = TALK
-    fields = {"speaker_ids": "speakers", "kindred_ids": "kindred"}
+    fields = {"speaker_ids": "speakers", "kindred_ids": "kindred", "prize_ids": "prizes"}
     rules = (sources.Changed("talk.changed"), sources.Deleted("talk.deleted"))

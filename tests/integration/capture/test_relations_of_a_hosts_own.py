@@ -11,7 +11,7 @@ from django.db.models.signals import post_save, pre_save
 from example_project.training.factories import UserFactory
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.talks import EVENT_TYPES, TalkSource
-from tests.testapp.models import Speech, Talk
+from tests.testapp.models import Plaque, Speech, Talk
 from tms_webhooks import catalogue
 from tms_webhooks.models import Event
 
@@ -139,3 +139,10 @@ def test_the_end_of_one_is_told_of_those_that_had_it(talk, other, told):
         other.pk,
         {"kindred_ids": [key]},
     )
+
+
+def test_keys_are_whatever_texts_the_host_has(talk, organization, told):
+    codes = ["A, the first", 'B "quoted"', "Ü"]
+    talk.prizes.add(*(Plaque.objects.create(code=code, organization=organization, title="A prize") for code in codes))
+
+    assert steps(told, "prize_ids") == [(talk.pk, [], codes)]
