@@ -103,17 +103,15 @@ class Source:
 
     def tells(self, change: Change) -> Iterable[Told]:
         """Return the events that ``change`` means. The default asks the rules."""
-        for rule in self.rules:
-            event_type = rule.read(change)
-            if event_type is None:
-                continue
-            if self.deadline is None or event_type != self.deadline.expired:
+        expired = self.deadline.expired if self.deadline is not None else ""
+        named = [event_type for rule in self.rules if (event_type := rule.read(change)) is not None]
+        if expired and expired not in named and self._is_taken_up_too_late(change):
+            named.append(expired)
+        for event_type in named:
+            if event_type != expired:
                 yield Told(event_type)
             elif self.is_open(change.after):
-                # Once for each date, whether this change finds it first or a scan.
-                expires_at = change.after[self.deadline.field]
-                once = expired_key(event_type, subject_key(change.after["id"]), expires_at)
-                yield Told(event_type, once=once, deadline=expires_at)
+                yield self._expiry(change)
 
     def open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, as far as the database can tell."""
@@ -245,6 +243,23 @@ class Source:
             return []
         field: Any = parent._meta.pk if last == "pk" else parent._meta.get_field(last)
         return [value for value, _label in field.flatchoices]
+
+    def _is_taken_up_too_late(self, change: Change) -> bool:
+        """Say whether the object's date had passed before it came to matter again: then no scan finds it."""
+        at = self._deadline_of(change)
+        if change.created or change.deleted or at is None or at > change.now:
+            return False
+        return self.is_open(change.after) and not self.is_open({**change.after, **change.before})
+
+    def _expiry(self, change: Change) -> Told:
+        """Return that the object has expired: once for each date, whether a change finds it first or a scan."""
+        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change)
+        once = expired_key(event_type, subject_key(change.after["id"]), at) if at is not None else ""
+        return Told(event_type, once=once, deadline=at)
+
+    def _deadline_of(self, change: Change) -> datetime | None:
+        at = change.after.get(self.deadline.field) if self.deadline is not None else None
+        return at if isinstance(at, datetime) else None
 
     @cached_property
     def _statuses(self) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class Deadline:
     """A date field of a noun, and the events that time makes of it.
 
     ``expiring`` is told to each subscription whose days window the object enters, ``expired`` once when the date has
-    passed. An extension makes it another deadline: both may be told again. Without a name, that one is told nobody.
+    passed, or when what was closed then is open again. An extension makes it another deadline: both may be told again.
+    Without a name, that one is told nobody.
     """
 
     field: str

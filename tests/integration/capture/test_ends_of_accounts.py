@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from example_project.training.factories import ClassEnrollmentFactory, UserFactory
 from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
+from tms_webhooks.sources import Passed, UserSource
+from tms_webhooks.sources.deadlines import Deadline, expired_key
+from tms_webhooks.sources.rules import Change
 
 pytestmark = pytest.mark.django_db
 
@@ -92,3 +98,25 @@ def test_an_account_that_is_deleted_was_not_merged(alice, told):
     alice.delete()
 
     assert types(told) == ["user.deleted"]
+
+
+class ExpiringAccounts(UserSource):
+    """Accounts that end at a date. The example's users have one other date, which serves as that."""
+
+    fields = {"created_at": "", "closed_at": "date_joined"}
+    rules = (Passed("closed_at", "user.closed"),)
+    deadline = Deadline("closed_at", expiring="", expired="user.closed")
+
+
+def test_an_account_whose_end_is_moved_into_the_past_has_ended_once():
+    source = ExpiringAccounts(User, {})
+    now = timezone.now()
+    before, after = ({"id": 7, "closed_at": now + timedelta(days=days)} for days in (1, -1))
+
+    (told,) = source.tells(Change(before=before, after=after, changed=("closed_at",), now=now))
+
+    assert (told.once, told.deadline, told.forgetting) == (
+        expired_key("user.closed", "7", after["closed_at"]),
+        after["closed_at"],
+        True,
+    )

@@ -34,4 +34,6 @@ class UserSource(Source):
         """Leave out who it was where the account is closed by this change."""
         told = list(super().tells(change))
         forgetting = any(one.event_type == CLOSED for one in told)
-        return [Told(one.event_type, forgetting=forgetting) for one in told]
+        for one in told:
+            one.forgetting = forgetting
+        return told
