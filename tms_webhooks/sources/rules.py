@@ -67,34 +67,111 @@ class Rule(ABC):
         return self.fields
 
 
+class _OfOneEvent(Rule):
+    """A rule that names one event."""
+
+    event: str
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        return (self.event,)
+
+
+class _OfOneField(_OfOneEvent):
+    """A rule that looks at one field. ``optional`` says that most hosts lack it, and no check needs to tell."""
+
+    reads_deletions = False
+
+    field: str
+    optional: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def needs(self, event_type: str) -> tuple[str, ...]:
+        return () if self.optional else self.fields
+
+
 @dataclass(frozen=True)
-class Created(Rule):
+class Created(_OfOneEvent):
     """A new object is the event."""
 
     reads_deletions = False
 
     event: str
 
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.event,)
-
     def read(self, change: Change) -> str | None:
         return self.event if change.created else None
 
 
 @dataclass(frozen=True)
-class Deleted(Rule):
+class Deleted(_OfOneEvent):
     """The object's end is the event."""
 
     event: str
 
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.event,)
-
     def read(self, change: Change) -> str | None:
         return self.event if change.deleted else None
+
+
+@dataclass(frozen=True)
+class Changed(_OfOneEvent):
+    """Any of the object's own values changed, and none of ``unless``, which have a more telling event of their own."""
+
+    reads_deletions = False
+
+    event: str
+    unless: frozenset[str] = frozenset()
+
+    def read(self, change: Change) -> str | None:
+        if change.created or change.deleted or not change.changed or self.unless & set(change.changed):
+            return None
+        return self.event
+
+
+@dataclass(frozen=True)
+class Filled(_OfOneField):
+    """An empty field gets a value: ``started_at`` is set when a learner starts."""
+
+    field: str
+    event: str
+    optional: bool = False
+
+    def read(self, change: Change) -> str | None:
+        if change.deleted or change.after.get(self.field) is None:
+            return None
+        was_empty = change.created or (self.field in change.before and change.before[self.field] is None)
+        return self.event if was_empty else None
+
+
+@dataclass(frozen=True)
+class Moved(_OfOneField):
+    """A field of an object that was there gets another value; emptied it has none."""
+
+    field: str
+    event: str
+    optional: bool = False
+
+    def read(self, change: Change) -> str | None:
+        if change.created or change.deleted or self.field not in change.changed:
+            return None
+        return None if change.after.get(self.field) is None else self.event
+
+
+@dataclass(frozen=True)
+class Passed(_OfOneField):
+    """A date is moved from the future into the past. (That time itself passes it is found by a scan.)"""
+
+    field: str
+    event: str
+
+    def read(self, change: Change) -> str | None:
+        if change.deleted or self.field not in change.changed:
+            return None
+        before, after = change.before.get(self.field), change.after.get(self.field)
+        past = after is not None and after <= change.now
+        return self.event if past and (before is None or before > change.now) else None
 
 
 @dataclass(frozen=True)
@@ -118,108 +195,6 @@ class Entered(Rule):
         if change.deleted or not (change.created or self.field in change.changed):
             return None
         return self.events.get(change.after.get(self.field))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Filled(Rule):
-    """An empty field gets a value: ``started_at`` is set when a learner starts.
-
-    ``optional`` says that most hosts lack the field, and no check needs to tell.
-    """
-
-    reads_deletions = False
-
-    field: str
-    event: str
-    optional: bool = False
-
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.event,)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
-
-    def read(self, change: Change) -> str | None:
-        if change.deleted or change.after.get(self.field) is None:
-            return None
-        was_empty = change.created or (self.field in change.before and change.before[self.field] is None)
-        return self.event if was_empty else None
-
-    def needs(self, event_type: str) -> tuple[str, ...]:
-        return () if self.optional else self.fields
-
-
-@dataclass(frozen=True)
-class Moved(Rule):
-    """A field of an object that was there gets another value; emptied it has none. ``optional`` as in `Filled`."""
-
-    reads_deletions = False
-
-    field: str
-    event: str
-    optional: bool = False
-
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.event,)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
-
-    def read(self, change: Change) -> str | None:
-        if change.created or change.deleted or self.field not in change.changed:
-            return None
-        return None if change.after.get(self.field) is None else self.event
-
-    def needs(self, event_type: str) -> tuple[str, ...]:
-        return () if self.optional else self.fields
-
-
-@dataclass(frozen=True)
-class Passed(Rule):
-    """A date is moved from the future into the past. (That time itself passes it is found by a scan.)"""
-
-    reads_deletions = False
-
-    field: str
-    event: str
-
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.event,)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
-
-    def read(self, change: Change) -> str | None:
-        if change.deleted or self.field not in change.changed:
-            return None
-        before, after = change.before.get(self.field), change.after.get(self.field)
-        past = after is not None and after <= change.now
-        return self.event if past and (before is None or before > change.now) else None
-
-
-@dataclass(frozen=True)
-class Changed(Rule):
-    """Any of the object's own values changed, and none of ``unless``, which have a more telling event of their own."""
-
-    reads_deletions = False
-
-    event: str
-    unless: frozenset[str] = frozenset()
-
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.event,)
-
-    def read(self, change: Change) -> str | None:
-        if change.created or change.deleted or not change.changed or self.unless & set(change.changed):
-            return None
-        return self.event
 
 
 def event_types_of(rules: Iterable[Rule]) -> list[str]:
