@@ -1,6 +1,6 @@
 """The event types there are. A host adds its own with ``register(EventType(...))``.
 
-What a pattern means is said in `event_names`.
+Which names there are, and what a pattern means, is said in `event_names`.
 """
 
 from __future__ import annotations
@@ -48,13 +48,8 @@ def get(name: str) -> EventType:
     try:
         return _event_types[name]
     except KeyError:
-        suggestion = event_names.did_you_mean(nearest(name))
+        suggestion = event_names.did_you_mean(event_names.nearest(name))
         raise UnknownEventType(f'There is no event type "{name}".{suggestion}') from None
-
-
-def nearest(name: str) -> list[str]:
-    """Return up to three names of the catalogue that look like this one, the best first."""
-    return event_names.nearest(name)
 
 
 def all_types() -> list[EventType]:
@@ -73,13 +68,3 @@ def grouped() -> dict[str, list[EventType]]:
 def expand(pattern: str) -> list[EventType]:
     """Return the event types that a pattern means today; none for a pattern that is unknown or ill-formed."""
     return [_event_types[name] for name in event_names.matching(pattern)]
-
-
-def names_matching(pattern: str) -> list[str]:
-    """Return the names of the event types that a pattern means today."""
-    return event_names.matching(pattern)
-
-
-def is_pattern_known(pattern: str) -> bool:
-    """Say whether a pattern means any event type today."""
-    return event_names.is_pattern_known(pattern)

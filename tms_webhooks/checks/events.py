@@ -33,7 +33,7 @@ def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
             "E043",
             f"A rule names the event {name!r}, which is not in the catalogue.",
             hint="Correct it, or register an event type of this name."
-            + event_names.did_you_mean(catalogue.nearest(name)),
+            + event_names.did_you_mean(event_names.nearest(name)),
             obj=source,
         )
         return

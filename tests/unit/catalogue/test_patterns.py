@@ -9,12 +9,12 @@ from tms_webhooks import catalogue, event_names
 
 
 def test_an_exact_name_means_itself() -> None:
-    assert catalogue.names_matching("class.cancelled") == ["class.cancelled"]
+    assert event_names.matching("class.cancelled") == ["class.cancelled"]
     assert catalogue.expand("class.cancelled") == [catalogue.get("class.cancelled")]
 
 
 def test_a_noun_with_a_star_means_its_events_and_no_others() -> None:
-    assert catalogue.names_matching("class.*") == [
+    assert event_names.matching("class.*") == [
         "class.scheduled",
         "class.guaranteed_to_run",
         "class.cancelled",
@@ -35,7 +35,7 @@ def test_a_star_means_everything_that_happens_in_training() -> None:
 
 
 def test_what_is_told_of_webhooks_has_to_be_asked_for() -> None:
-    assert "webhook.disabled" in catalogue.names_matching("webhook.*")
+    assert "webhook.disabled" in event_names.matching("webhook.*")
     assert event_names.patterns_for("webhook.disabled") == ["webhook.disabled", "webhook.*"]
 
 
@@ -47,9 +47,7 @@ def test_the_patterns_for_a_name_run_from_narrow_to_wide() -> None:
 def test_the_patterns_for_a_name_are_those_that_match_it() -> None:
     names = [event_type.name for event_type in catalogue.all_types()]
     for pattern in {pattern for name in names for pattern in event_names.patterns_for(name)}:
-        assert catalogue.names_matching(pattern) == [
-            name for name in names if pattern in event_names.patterns_for(name)
-        ]
+        assert event_names.matching(pattern) == [name for name in names if pattern in event_names.patterns_for(name)]
 
 
 @pytest.mark.parametrize(
@@ -58,23 +56,23 @@ def test_the_patterns_for_a_name_are_those_that_match_it() -> None:
 )
 def test_an_unknown_or_ill_formed_pattern_means_nothing(pattern: str) -> None:
     assert catalogue.expand(pattern) == []
-    assert catalogue.names_matching(pattern) == []
-    assert not catalogue.is_pattern_known(pattern)
+    assert event_names.matching(pattern) == []
+    assert not event_names.is_pattern_known(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["class.cancelled", "class_feedback.*", "webhook.test", "*"])
 def test_a_pattern_that_means_something_is_known(pattern: str) -> None:
-    assert catalogue.is_pattern_known(pattern)
+    assert event_names.is_pattern_known(pattern)
 
 
 def test_a_pattern_takes_in_types_that_are_registered_later(make_event_type: MakeEventType) -> None:
     with catalogue.temporarily(make_event_type("class.photographed")):
-        assert "class.photographed" in catalogue.names_matching("class.*")
-    assert "class.photographed" not in catalogue.names_matching("class.*")
+        assert "class.photographed" in event_names.matching("class.*")
+    assert "class.photographed" not in event_names.matching("class.*")
 
 
 def test_a_noun_with_a_star_takes_in_names_of_more_segments(make_event_type: MakeEventType) -> None:
     with catalogue.temporarily(make_event_type("exam.oral.passed")):
-        assert catalogue.names_matching("exam.*") == ["exam.oral.passed"]
-        assert catalogue.names_matching("exam.oral.*") == ["exam.oral.passed"]
-        assert catalogue.names_matching("exam.o.*") == []
+        assert event_names.matching("exam.*") == ["exam.oral.passed"]
+        assert event_names.matching("exam.oral.*") == ["exam.oral.passed"]
+        assert event_names.matching("exam.o.*") == []
