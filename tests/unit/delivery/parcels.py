@@ -1,10 +1,11 @@
-"""Parcels without a database."""
+"""Parcels without a database, and a look at the lanes that hold them."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from itertools import count
 
+from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.parcels import Parcel, Route
 
 _keys = count(1)
@@ -29,3 +30,8 @@ def parcel(webhook_id: int = 1, *, cap: int = 1) -> Parcel:
 
 def parcels(number: int, webhook_id: int = 1, *, cap: int = 1) -> list[Parcel]:
     return [parcel(webhook_id, cap=cap) for _ in range(number)]
+
+
+def is_empty(lanes: Lanes) -> bool:
+    """Tell whether nobody would be given anything now."""
+    return not lanes._ready
