@@ -64,6 +64,8 @@ MEANINGS: Mapping[str, str] = {
     "W055": "Django itself changes a registered model by a queryset that tells nobody.",
     "W056": "The database itself deletes or changes rows of a registered model.",
     "E057": "`assignment` of a source of activities leads to no registered model of course assignments.",
+    "W058": "The rows of a registered model can be changed as those of one that is not.",
+    "W059": "Two models of one noun have the same ids.",
     # The environment
     "W060": "SQLite begins its transactions as readers.",
     "W061": "SQLite runs without write-ahead log.",

@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 from django.db import router
 
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.checks import activities, events, fields, learning_paths, organizations, statuses
+from tms_webhooks.checks import activities, events, fields, learning_paths, organizations, registered, statuses
 from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
@@ -19,7 +19,15 @@ from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rules import Rule
 
-CHECKS = (fields.check, organizations.check, statuses.check, events.check, learning_paths.check, activities.check)
+CHECKS = (
+    registered.check,
+    fields.check,
+    organizations.check,
+    statuses.check,
+    events.check,
+    learning_paths.check,
+    activities.check,
+)
 
 
 def check_sources(**_kwargs: Any) -> list[CheckMessage]:

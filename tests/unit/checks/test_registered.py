@@ -1,0 +1,55 @@
+"""Warnings of models whose rows change by another name, or are taken for those of another model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import models
+
+from tests.integration.capture.workshops import WORKSHOP
+from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Plaque, Talk, Ticket, Workshop
+from tests.unit.checks.conftest import ids, only
+from tms_webhooks.checks import registered
+from tms_webhooks.sources import Source
+
+Declare = Callable[..., Source]
+
+
+class OfWorkshops(Source):
+    noun = WORKSHOP
+
+
+def said(source: Source) -> list[Any]:
+    return list(registered.check(source))
+
+
+@pytest.mark.parametrize("model", [PastWorkshop, OnsiteWorkshop])
+def test_a_model_of_which_another_has_the_rows_is_warned_of(declare: Declare, model: type[models.Model]) -> None:
+    problem = only(said(declare(OfWorkshops, model)), "W058")
+
+    assert problem.msg == f"A row of {model._meta.label} that is changed as one of testapp.Workshop is told by nobody."
+    assert str(problem.hint).startswith("Register testapp.Workshop")
+
+
+def test_a_model_whose_parent_is_registered_for_the_noun_is_left_alone(declare: Declare) -> None:
+    declare(OfWorkshops, Workshop)
+    assert said(declare(OfWorkshops, OnsiteWorkshop)) == []
+
+
+def test_a_model_without_parents_is_left_alone(declare: Declare) -> None:
+    assert said(declare(OfWorkshops, Workshop)) == []
+
+
+def test_two_models_that_count_their_keys_are_told_apart_by_nobody(declare: Declare) -> None:
+    first, second = declare(OfWorkshops, Workshop), declare(OfWorkshops, Talk)
+
+    assert said(first) == []
+    assert only(said(second), "W059").msg.startswith("testapp.Talk and testapp.Workshop tell of the noun 'workshop'")
+
+
+@pytest.mark.parametrize(("model", "fields"), [(Ticket, {}), (Plaque, {}), (Talk, {"id": "title"}), (Talk, {"id": ""})])
+def test_keys_that_differ_are_left_alone(declare: Declare, model: type[models.Model], fields: dict[str, str]) -> None:
+    declare(OfWorkshops, Workshop)
+    assert ids(said(declare(OfWorkshops, model, fields=fields))) == []
