@@ -7,10 +7,13 @@ from types import SimpleNamespace
 import pytest
 from django.db import OperationalError, ProgrammingError, connection
 
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
-from tms_webhooks.models import Delivery, prepared
+from tms_webhooks.models import Delivery, Event, prepared
+from tms_webhooks.models.compiled import SHORT_LIVED
 from tms_webhooks.models.statements import read_prepared
 from tms_webhooks.models.writer import brief_write
 from tms_webhooks.outbox.fanout import fan_out
@@ -105,6 +108,49 @@ def test_claims_and_successes_are_prepared(clock):
 
     assert webhook.deliveries.filter(status="delivered").count() == 6
     assert prepared_ones() == 2
+
+
+def test_the_queries_of_a_save_are_prepared_once_a_connection_has_lived_for_a_while():
+    webhook = subscribed()
+    training_class = TrainingClassFactory.create(organization=webhook.organization)
+    connection.close()
+
+    training_class.save()
+    assert prepared_ones() == 0
+    save_often(training_class)
+
+    # What it was, what it is, and the event.
+    assert prepared_ones() == 3
+    assert Event.objects.filter(type="class.updated").count() == SHORT_LIVED
+
+
+def test_a_migration_of_the_hosts_while_its_saves_are_prepared_breaks_none():
+    webhook = subscribed()
+    training_class = TrainingClassFactory.create(organization=webhook.organization)
+    save_often(training_class)
+    table = TrainingClass._meta.db_table
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN max_students TYPE bigint")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN name TYPE varchar(300)")
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN added integer")
+
+        save_often(training_class, times=3)
+
+        assert Event.objects.filter(type="class.updated").count() == SHORT_LIVED + 3
+    finally:
+        with other.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} DROP COLUMN added")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN name TYPE varchar(150)")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN max_students TYPE integer")
+        other.close()
+
+
+def save_often(training_class: TrainingClass, times: int = SHORT_LIVED) -> None:
+    for _ in range(times):
+        training_class.max_students += 1
+        training_class.save()
 
 
 def test_what_is_simply_done_again_does_not_wait_for_the_disk_and_all_else_does():

@@ -1,16 +1,24 @@
 """Queries that are asked with every save: built by the ORM once, and run as the SQL that came out from then on.
 
-To build one takes the ORM several times as long as the database needs to answer it.
+To build one takes the ORM several times as long as the database needs to answer it. PostgreSQL takes as long again to
+plan it, so there it is also `prepared`, by a connection that lives long enough.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import connections, models
-from django.db.models.expressions import ColPairs, Expression
+from django.db.models.expressions import Col, ColPairs, Expression
+
+from tms_webhooks.models.prepared import prepared
+
+SHORT_LIVED = 20
+"""Queries of a connection before they are prepared: to prepare one costs more than to run it once."""
+WHOLE_NUMBERS = frozenset({"smallint", "integer"})
 
 
 class Parameter(Expression):
@@ -43,6 +51,8 @@ class CompiledQuery:
         # By name, because for SQLite Django looks for places without names letter by letter, each time.
         self._sql = sql.replace("%%", "%%%%") % tuple(f"%({name})s" for name in self._parameters)
         self._selected = [expression for expression, _sql, _alias in compiler.select]
+        if compiler.connection.vendor == "postgresql":
+            self._sql = _with_lasting_types(self._sql, list(_columns(self._selected)), compiler.connection)
         self._pairs = list(_pairs(self._selected))
         self._known = threading.local()
 
@@ -53,7 +63,7 @@ class CompiledQuery:
             name: one.take(values, connection) if isinstance(one, Parameter) else one
             for name, one in self._parameters.items()
         }
-        with connection.cursor() as cursor:
+        with prepared(connection, after=SHORT_LIVED) as cursor:
             cursor.execute(self._sql, parameters)
             rows = cursor.fetchall()
         return [self._as_python(row, connection) for row in rows]
@@ -78,6 +88,24 @@ class CompiledQuery:
             known.converters = [one for one in of_columns if one[2]]
         found: list[tuple[int, Expression, list[Any]]] = known.converters
         return found
+
+
+def _with_lasting_types(sql: str, columns: list[Expression], connection: Any) -> str:
+    """Return the query so that its columns keep their types when a migration changes those of the host's.
+
+    PostgreSQL refuses a plan from before, once, where the result would look different: that would be somebody's save.
+    """
+    names = [f"c{number}" for number in range(len(columns))]
+    casts = [name + _cast(column, connection) for name, column in zip(names, columns, strict=True)]
+    return f"SELECT {', '.join(casts)} FROM ({sql}) AS found ({', '.join(names)})"  # noqa: S608 (names of ours)
+
+
+def _cast(column: Expression, connection: Any) -> str:
+    """Return what makes a column of a table keep its type; what is worked out from columns is of our own making."""
+    kind = column.output_field.db_type(connection) if isinstance(column, Col) else None
+    if kind is None:
+        return ""
+    return "::bigint" if kind in WHOLE_NUMBERS else "::" + re.sub(r"\([^)]*\)", "", kind)
 
 
 def _columns(selected: list[Expression]) -> Iterator[Expression]:

@@ -85,7 +85,12 @@ class Event(models.Model):
     type = models.CharField(_("type"), max_length=100)
     version = models.PositiveSmallIntegerField(_("schema version"), default=1)
     organization = models.ForeignKey(
-        organization_model(), on_delete=models.CASCADE, related_name="+", verbose_name=_("organization")
+        organization_model(),
+        on_delete=models.CASCADE,
+        related_name="+",
+        # The index tms_event_in_feed_of begins with it.
+        db_index=False,
+        verbose_name=_("organization"),
     )
     # Empty where there is no learner. What counts is whose learner it was at that moment.
     learner_organization = models.ForeignKey(
@@ -127,6 +132,7 @@ class Event(models.Model):
         blank=True,
         related_name="+",
         db_constraint=False,
+        db_index=False,
         verbose_name=_("subscription"),
         help_text=_("Set where the event is for this subscription alone, as an expiry window is."),
     )

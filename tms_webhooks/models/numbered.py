@@ -8,7 +8,9 @@ from typing import Any
 
 from django.db import connections, models
 
+from tms_webhooks.models.compiled import SHORT_LIVED
 from tms_webhooks.models.event import Event, EventSequence
+from tms_webhooks.models.prepared import prepared
 
 # Fields whose values go to the driver as they are.
 PLAIN = (models.CharField, models.TextField, models.PositiveIntegerField, models.PositiveSmallIntegerField)
@@ -17,7 +19,7 @@ AT_ONCE = """
 WITH numbered AS ({counting})
 INSERT INTO {event} ({columns}, sequence, body)
 VALUES ({places}, (SELECT last FROM numbered), %(head)s || (SELECT last::text FROM numbered) || %(tail)s)
-RETURNING {key}, sequence"""
+RETURNING {key}::bigint, sequence::bigint"""
 
 AFTERWARDS = "INSERT INTO {event} ({columns}, sequence, body) VALUES ({places}, %(sequence)s, %(body)s) {returning}"
 
@@ -52,7 +54,7 @@ def number(event: Event, sequence: int, *, around: tuple[str, str] | None) -> No
 
 def _write_at_once(event: Event, around: tuple[str, str], *, using: str) -> None:
     values = {**_values(event, using=using), "head": around[0], "tail": around[1]}
-    with connections[using].cursor() as cursor:
+    with prepared(connections[using], after=SHORT_LIVED) as cursor:
         cursor.execute(_statement(AT_ONCE, using), values)
         event.pk, sequence = cursor.fetchone()
     number(event, sequence, around=around)

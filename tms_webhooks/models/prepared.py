@@ -12,16 +12,20 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 # By psycopg's connection: whether there is nobody in between who may hand it another server's process meanwhile.
 _direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+# And how often it could have been prepared for.
+_uses: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 @contextmanager
-def prepared(connection: BaseDatabaseWrapper) -> Iterator[Any]:
+def prepared(connection: BaseDatabaseWrapper, *, after: int = 0) -> Iterator[Any]:
     """Open a cursor whose statements are prepared, where this database and what lies before it allow that.
+
+    Not before the connection was used ``after`` times with such a count: one that lives for a moment gains nothing.
 
     Behind a pooler such as PgBouncer they are not, nor where the host's ``OPTIONS`` set ``prepare_threshold`` to None,
     nor while queries are logged, because Django finds no text of theirs.
     """
-    if not _can_prepare(connection):
+    if not _can_prepare(connection, after):
         with connection.cursor() as cursor:
             yield cursor
         return
@@ -42,13 +46,17 @@ def prepared(connection: BaseDatabaseWrapper) -> Iterator[Any]:
         raw.cursor_factory, raw.prepare_threshold = before
 
 
-def _can_prepare(connection: BaseDatabaseWrapper) -> bool:
+def _can_prepare(connection: BaseDatabaseWrapper, after: int) -> bool:
     if connection.vendor != "postgresql" or connection.settings_dict["OPTIONS"].get("prepare_threshold", 0) is None:
         return False
     if connection.queries_logged:
         return False
     connection.ensure_connection()
     raw: Any = connection.connection
+    uses = _uses.get(raw, 0) if after else 0
+    if uses < after:
+        _uses[raw] = uses + 1
+        return False
     if raw not in _direct:
         _direct[raw] = _is_direct(connection)
     return _direct[raw]
