@@ -83,12 +83,10 @@ class Drain:
         self._unwritten = Unwritten(token=self.token, clock=clock, dice=dice)
         # The keys of what is open here; what else the token holds is adrift.
         self._hand: set[int] = set()
-        self._adrift = False
+        self._adrift = self._rung = False
         self._renewed_at = monotonic()
         self._looked_at = 0.0
-        self._rung = False
-        # Whether there is more to be had at once: to be fanned out, and to be claimed.
-        self._more_events = self._more_due = False
+        self._more_events = self._more_due = False  # Whether there is more to be had at once.
         self._write_at = 0.0
 
     def run(

@@ -23,14 +23,15 @@ from tms_webhooks.models.statements import database, filled, moment, numbers, re
 from tms_webhooks.models.tree import parent_column
 from tms_webhooks.routing import narrowed
 
-# What webhooks want beyond the plain: a first attempt that is held back, or events of others than their organization.
-EXTRAS = """
-SELECT DISTINCT delay_seconds, audience, include_children FROM {webhook}
-WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR include_children)"""
-
 # Subscriptions that take only some of the events that they ask for.
 NARROWED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
-ANY_NARROWED = f"SELECT 1 FROM {{subscription}} s WHERE {NARROWED} LIMIT 1"  # noqa: S608 (all of it is here)
+
+# What webhooks want beyond the plain: a first attempt that is held back, or events of others than their organization;
+# and, in a row of its own, whether there are such subscriptions.
+EXTRAS = f"""
+SELECT DISTINCT delay_seconds, audience, CASE WHEN include_children THEN 1 ELSE 0 END, 0 FROM {{webhook}}
+WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR include_children)
+UNION ALL SELECT * FROM (SELECT 0 AS a, 'owner' AS b, 0 AS c, 1 AS d FROM {{subscription}} s WHERE {NARROWED} LIMIT 1) one"""  # noqa: S608 (all of it is here)
 
 # What becomes of a delivery: it is due, or kept as skipped because its webhook is disabled; or it is held back.
 DUE = {
@@ -110,14 +111,15 @@ class Plan(NamedTuple):
     @classmethod
     def of_today(cls) -> Plan:
         """Ask the webhooks and their subscriptions."""
-        found = read(EXTRAS)
+        found = read(EXTRAS, condition=_condition())
         ways: list[Way | None] = [OWNER]
-        if any(audience != Audience.OWNER.value for _delay, audience, _children in found):
+        if any(audience != Audience.OWNER.value for _delay, audience, *_others in found):
             ways.append(LEARNER)
-        if any(children for _delay, _audience, children in found) and parent_column() is not None:
+        if any(children for _delay, _audience, children, _narrowed in found) and parent_column() is not None:
             ways.append(None)
-        is_narrowed = bool(read(ANY_NARROWED, condition=_condition()))
-        return cls({delay for delay, _audience, _children in found if delay}, ways, is_narrowed)
+        # MariaDB makes decimals of them.
+        delays = {int(delay) for delay, *_others in found if delay}
+        return cls(delays, ways, any(narrowed for *_others, narrowed in found))
 
     def carry_out(self, groups: Mapping[Group, Sequence[int]], *, now: datetime) -> None:
         """Make the deliveries of these events, whose keys come by their groups."""

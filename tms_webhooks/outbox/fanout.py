@@ -14,12 +14,24 @@ from tms_webhooks.chains import Chain
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
 from tms_webhooks.models.audience import spoken_of
-from tms_webhooks.models.statements import database, for_update, moment, numbers, read, read_at_once, write
-from tms_webhooks.models.writer import brief_write
+from tms_webhooks.models.statements import (
+    array,
+    database,
+    for_update,
+    moment,
+    numbers,
+    read,
+    read_at_once,
+    read_prepared,
+    write,
+)
+from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write
 from tms_webhooks.outbox.addressees import Group, Plan
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 400
+BATCH_OF_ONE_WRITER = 200
+"""On SQLite everybody else who saves something waits while a batch is written."""
 WINDOW = 1_000
 """So many of the newest events are looked through for those of other organizations."""
 
@@ -47,29 +59,38 @@ LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at 
 
 FANNED_OUT = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
 
+# Both in one, for PostgreSQL; what follows in the transaction does not wait for the disk either.
+TAKEN = f"""
+WITH at_once AS MATERIALIZED ({NOT_AT_ONCE}),
+locked AS (
+    SELECT e.id FROM {{event}} e CROSS JOIN at_once
+    WHERE e.id = ANY(%(ids)s::bigint[]) AND e.fanned_out_at IS NULL ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)
+UPDATE {{event}} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING id"""  # noqa: S608 (names of ours)
 
-def fan_out(now: datetime, *, limit: int = BATCH) -> int:
-    """Make the deliveries of up to ``limit`` new events; return how many events that were.
+
+def fan_out(now: datetime, *, limit: int | None = None) -> int:
+    """Make the deliveries of up to ``limit`` new events, or as many as are a batch; return how many events that were.
 
     The oldest come first. Where one organization has more of them than that, what just happened in others gets half of
     the places: they need not wait for ten thousand of somebody else's. What is sent in order still is: see `pick.IN_TURN`.
     Events and deliveries change in one transaction, and a second worker at the same time takes other events, so none
     gets its deliveries twice.
     """
-    found = _next(limit)
+    found = _next(limit or (BATCH if database().features.has_select_for_update else BATCH_OF_ONE_WRITER))
     if not found:
         return 0
     plan = Plan.of_today()
-    with brief_write(durable=False):
-        ours = set(_locked([pk for pk, *_of in found]))
+    with brief_write():
+        ours = set(_taken([pk for pk, *_of in found], now))
         groups: dict[Group, list[int]] = defaultdict(list)
         for pk, *described in found:
             if pk in ours:
                 groups[_group(*described)].append(pk)
         plan.carry_out(groups, now=now)
-        done = write(FANNED_OUT, [moment(now)], ids=numbers(ours), by_key=_by_key())
+        if database().vendor != "postgresql":
+            write(FANNED_OUT, [moment(now)], ids=numbers(ours), by_key=_by_key())
     _watch_schemas(groups)
-    return done
+    return len(ours)
 
 
 def _next(limit: int) -> list[tuple[Any, ...]]:
@@ -81,11 +102,14 @@ def _next(limit: int) -> list[tuple[Any, ...]]:
     return oldest[: limit - len(others)] + others
 
 
-def _locked(ids: Collection[int]) -> Collection[int]:
+def _taken(ids: Collection[int], now: datetime) -> Collection[int]:
     """Keep those that no other worker is about to fan out. Where there is one writer it asks nobody."""
     if not database().features.has_select_for_update:
         return ids
-    rows = read(LOCKED, ids=numbers(ids), by_key=_by_key(), lock=for_update(skip_locked=True))
+    if database().vendor == "postgresql":
+        rows = read_prepared(TAKEN, {"ids": array(ids), "now": now})
+    else:
+        rows = read(LOCKED, ids=numbers(ids), by_key=_by_key(), lock=for_update(skip_locked=True))
     return [pk for (pk,) in rows]
 
 
