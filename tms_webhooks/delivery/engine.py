@@ -38,6 +38,7 @@ RESULTS_AT_ONCE = 256
 RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
+EVENTS_PAUSE = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,9 @@ class Drain:
         self._adrift = self._rung = False
         self._renewed_at = monotonic()
         self._looked_at = 0.0
-        self._more_events = self._more_due = False  # Whether there is more to be had at once.
         self._write_at = 0.0
+        # Whether there is more to be had at once; and more due than there is room for.
+        self._more_events = self._more_due = self._has_plenty = False
 
     def run(
         self,
@@ -117,10 +119,7 @@ class Drain:
         finally:
             if listener is not None:
                 listener.close()
-        if self._open:
-            aside(self._finish)
-        else:
-            self._end()
+        aside(self._finish) if self._open else self._end()
         return self.tally
 
     def _work(
@@ -189,12 +188,13 @@ class Drain:
         self._mailbox.was_rung()
 
     def _look_for_events(self) -> int:
-        """Fan out what is new. While there is much to send and nobody rang, don't ask more often than an idle drain."""
-        rung, self._rung = self._rung, False
-        if self._open and not rung and monotonic() - self._looked_at < app_settings.DRAIN_POLL:
+        """Fan out what is new: at once, but with plenty to send not each time, and not without a sign of it."""
+        self._more_events, self._rung = self._more_events or self._rung, False
+        pause = EVENTS_PAUSE * self._has_plenty if self._more_events else app_settings.DRAIN_POLL
+        if self._open and monotonic() - self._looked_at < pause:
             return 0
         fanned = self._fan_out(self._clock())
-        self._looked_at, self._more_events = 0.0 if fanned else monotonic(), fanned > 0
+        self._looked_at, self._more_events = monotonic(), fanned > 0
         return fanned
 
     @property
@@ -212,7 +212,7 @@ class Drain:
         parcels = claim(token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite)
         self._hand.update(parcel.delivery_id for parcel in parcels)
         self._lanes.offer(parcels)
-        self._more_due = 2 * len(parcels) >= room
+        self._more_due, self._has_plenty = 2 * len(parcels) >= room, len(parcels) == room
         return len(parcels)
 
     def _collect(self, *, wait: float) -> None:

@@ -16,6 +16,8 @@ LOOK_AHEAD = 0.1
 MOST_ROUNDS = 64
 WAITING = 0.005
 """A request that takes so many seconds mostly waits for its receiver."""
+SLOW = 0.015
+"""One that takes so many does so also where it stands in line for the processor."""
 
 
 class Lane:
@@ -161,10 +163,11 @@ class Lanes:
     def quiet(self) -> Iterator[None]:
         """Hand out nothing inside the block: whoever asks waits, and what is under way goes on.
 
-        Threads that mostly wait for receivers are quiet as it is.
+        Where all receivers take their time, threads mostly wait for them and are quiet as it is.
         """
         with self._changed:
-            self._quiet = not self.waits
+            at_work = [lane.pace for lane in self._lanes.values() if lane.parcels or lane.flying]
+            self._quiet = any(pace is None or pace < SLOW for pace in at_work)
         try:
             yield
         finally:
