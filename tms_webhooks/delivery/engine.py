@@ -188,13 +188,13 @@ class Drain:
         self._mailbox.was_rung()
 
     def _look_for_events(self) -> int:
-        """Fan out what is new: at once, but with plenty to send not each time, and not without a sign of it."""
+        """Fan out what is new where there is a sign of it; with plenty to send, not each time."""
         self._more_events, self._rung = self._more_events or self._rung, False
         pause = EVENTS_PAUSE * self._has_plenty if self._more_events else app_settings.DRAIN_POLL
         if self._open and monotonic() - self._looked_at < pause:
             return 0
         fanned = self._fan_out(self._clock())
-        self._looked_at, self._more_events = monotonic(), fanned > 0
+        self._looked_at, self._more_events = monotonic(), 2 * fanned >= app_settings.CLAIM_BATCH
         return fanned
 
     @property
