@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from django_filters import ModelChoiceFilter
+from django.core.exceptions import ValidationError
+from django_filters import ModelChoiceFilter, MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend
 
 from tms_webhooks.api.pagination import CURSOR, PAGE_SIZE
@@ -24,13 +25,17 @@ class StrictFilterBackend(DjangoFilterBackend):
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
+        faults = list(_not_given_once(filterset, request.query_params))
         if not filterset.is_valid():
             self._refuse_strangers(filterset)
-            faults = [
-                Fault("parameter", name, error.code or "invalid", " ".join(error.messages))
+            told = {fault.where for fault in faults}
+            faults += [
+                Fault("parameter", name, error.code or "invalid", _told(filterset.form.fields[name], error))
                 for name, errors in filterset.form.errors.as_data().items()
                 for error in errors
+                if name not in told
             ]
+        if faults:
             raise InvalidRequest("The filters are wrong.", faults=faults)
         return filterset.qs
 
@@ -43,6 +48,27 @@ class StrictFilterBackend(DjangoFilterBackend):
         ]
         if faults:
             raise UnknownReference("What to filter by is not there.", faults=faults)
+
+
+def _not_given_once(filterset: Any, parameters: Any) -> Iterator[Fault]:
+    """Yield a fault for each filter without a value, and for each with several of which but one would count.
+
+    Neither may mean "all": a script whose variable is empty would read the rows of everybody.
+    """
+    for name, one in filterset.filters.items():
+        values = parameters.getlist(name)
+        if "" in values:
+            yield Fault("parameter", name, "blank", "It is empty; give a value, or leave it out.")
+        elif len(values) > 1 and not isinstance(one, MultipleChoiceFilter):
+            yield Fault("parameter", name, "repeated", f"It is given {len(values)} times; give it once.")
+
+
+def _told(field: Any, error: ValidationError) -> str:
+    """Return what a form field finds wrong; of a closed list, with what would be right."""
+    if error.code != "invalid_choice" or not error.params:
+        return " ".join(error.messages)
+    names = ", ".join(str(value) for value, _label in field.choices if value)
+    return f"{str(error.params['value'])[:40]!r} is none of them; choose one of {names}."
 
 
 def refuse_unknown_parameters(request: Any, view: Any) -> None:

@@ -15,8 +15,10 @@ from tms_webhooks.api.problems import Fault, InvalidRequest, PreconditionFailed
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed
 
-_TAGS = re.compile(r'\s*(?:\*|"[\x21\x23-\x7e]*"(?:\s*,\s*"[\x21\x23-\x7e]*")*)\s*')
 _TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+# Weak ones, too: a proxy that compresses an answer makes its tag weak, and ours is one of a state, not of bytes.
+_ANY_TAG = rf"(?:W/)?{_TAG.pattern}"
+_TAGS = re.compile(rf"\s*(?:\*|{_ANY_TAG}(?:\s*,\s*{_ANY_TAG})*)\s*")
 
 
 def etag_of(webhook: Webhook) -> str:

@@ -192,7 +192,7 @@ class Unavailable(Problem):
     kind = "unavailable"
 
 
-def answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
+def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Return the response for an exception that a view raised; None for one that nobody foresaw."""
     problem = _translated(error)
     if problem is None:
@@ -204,7 +204,7 @@ def answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
         "type": "about:blank" if kind is None else kind.uri,
         "title": problem.default_detail if kind is None else kind.title,
         "status": problem.status_code,
-        "detail": _summary(problem, faults),
+        "detail": _summary(problem, faults) + _remedy(problem, context),
     }
     if faults:
         data["errors"] = [fault.as_json() for fault in faults[:MOST_FAULTS]]
@@ -270,3 +270,15 @@ def _summary(problem: exceptions.APIException, faults: Sequence[Fault]) -> str:
     return " ".join(f"{fault.where}: {fault.detail}" for fault in faults[:1]) + (
         f" And {len(faults) - 1} more." if len(faults) > 1 else ""
     )
+
+
+def _remedy(problem: exceptions.APIException, context: Mapping[str, Any]) -> str:
+    """Say what would be right where REST framework says only what was wrong."""
+    if isinstance(problem, exceptions.UnsupportedMediaType):
+        return " Send JSON, with Content-Type: application/json."
+    if isinstance(problem, exceptions.NotAcceptable):
+        return " Accept application/json."
+    if isinstance(problem, exceptions.MethodNotAllowed):
+        methods = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
+        return f" Use {', '.join(methods)}."
+    return ""

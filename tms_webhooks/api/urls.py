@@ -15,7 +15,7 @@ from tms_webhooks.api.views.event_types import EventTypeViewSet
 from tms_webhooks.api.views.events import EventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
-from tms_webhooks.api.views.unknown import UnknownAddressView
+from tms_webhooks.api.views.unknown import UnknownAddressView, add_slash
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 
 app_name = "tms_webhooks"
@@ -29,12 +29,13 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("audit", AuditViewSet, basename="audit")
 router.register("events", EventViewSet, basename="event")
 
-# Only what begins like ours, and ends with a slash: without one Django looks whether it would be right with it.
+# Only what begins like ours.
 _OURS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset, _basename in router.registry}))
 
 urlpatterns = [
     *router.urls,
     re_path(rf"^(?:{_OURS})/(?s:.*/)?\Z", UnknownAddressView.as_view(), name="unknown-address"),
+    re_path(rf"^(?:{_OURS})(?:/(?s:.*))?(?<!/)\Z", add_slash, name="without-slash"),
 ]
 
 if apps.is_installed("drf_spectacular"):

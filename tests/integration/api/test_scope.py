@@ -127,7 +127,8 @@ FILTERS = {
         ("audit-list", "webhook", lambda world: world.webhook.pk),
     ]
 }
-SAME_FOR_ALL = {"event-type-list", "event-type-detail", "event-type-schema", "event-type-example", "unknown-address"}
+NO_RESOURCE = {"unknown-address", "without-slash"}
+SAME_FOR_ALL = {"event-type-list", "event-type-detail", "event-type-schema", "event-type-example", *NO_RESOURCE}
 
 
 @pytest.fixture

@@ -117,6 +117,10 @@ class ResourceSchema(AutoSchema):
             if one.get("maximum", 0) >= SMALLEST_LIMIT_OF_DATABASES:
                 one.pop("maximum")
                 one.pop("format", None)
+            # A computed field is described by the docstring of its method.
+            noun = str(one.get("description", "")).removeprefix("Return ")
+            if noun:
+                one["description"] = noun[0].upper() + noun[1:]
         return schema
 
     def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:  # noqa: FBT001, FBT002

@@ -39,6 +39,8 @@ MOST_STRANGERS = 20
 class Strict(_Serializer):
     """Mixed into a serializer: a name that is no field of it, and one that only the system sets, is refused."""
 
+    default_error_messages = {"null": "It is null; give an object."}
+
     read_only_remedies: Mapping[str, str] = {}
     """What to do instead of setting a field that can't be set; by default to leave it out."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -92,11 +93,14 @@ class HeadersField(_Field):
         return parsed
 
 
-class LinesField(ListOfField):
-    """A list of strings that is kept as lines."""
+class ContactsField(ListOfField):
+    """A list of e-mail addresses that is kept as lines."""
 
     default_error_messages = {"not_a_list": "It is no list; give a list of strings."}
-    child = TextField(max_length=320)
+    child = TextField(
+        max_length=320,
+        validators=[EmailValidator("It is no e-mail address; write it as ops@example.com.", code="contact")],
+    )
 
     def to_representation(self, data: Any) -> list[str]:
         """Return the lines that hold something."""

@@ -12,9 +12,9 @@ from rest_framework import serializers
 from tms_webhooks.api.problems import Fault, UnknownReference
 from tms_webhooks.api.serializers.bases import RowSerializer
 from tms_webhooks.api.serializers.fields import KeyField, ListOfField
-from tms_webhooks.api.serializers.lines import HeadersField, LinesField, stored_headers
+from tms_webhooks.api.serializers.lines import ContactsField, HeadersField, stored_headers
 from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
-from tms_webhooks.choices import Action
+from tms_webhooks.choices import Action, PayloadFormat
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
@@ -41,6 +41,14 @@ class OrganizationField(_RelatedField):
         """Return the caller's organizations."""
         return self.context["view"].organizations(Action.VIEW)
 
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Return the organization; an empty text names none, and is not null."""
+        return self.fail("does_not_exist") if data == "" else super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the organization; a key is no fraction that a database would round."""
+        return self.fail("incorrect_type") if isinstance(data, float) else super().to_internal_value(data)
+
     def fail(self, key: str, **kwargs: Any) -> Any:
         """Raise `UnknownReference` for what can't be found, in the same words whyever that is."""
         if key in {"does_not_exist", "incorrect_type"}:
@@ -56,7 +64,7 @@ class WebhookSerializer(RowSerializer):
     id = KeyField()
     organization = OrganizationField(queryset=Webhook.objects.none())
     headers = HeadersField(required=False)
-    contacts = LinesField(required=False)
+    contacts = ContactsField(required=False)
     state = serializers.SerializerMethodField()
     subscriptions: Any = serializers.ListSerializer(
         child=SubscriptionSerializer(),
@@ -138,6 +146,7 @@ class WebhookSerializer(RowSerializer):
         elif isinstance(self.instance, Webhook):
             self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
         row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
+        self._refuse_content_type(values.get("format", row.format), values.get("headers", row.headers))
         self.validated_row(row, values)
         return attrs
 
@@ -149,9 +158,14 @@ class WebhookSerializer(RowSerializer):
         kept = [name for name in stored_headers(webhook.headers) if name.lower() not in told]
         if kept:
             message = "The URL leads to another receiver; give the header's value anew, or null to remove it."
-            raise serializers.ValidationError(
-                {"headers": {name: [serializers.ErrorDetail(message, code="new_receiver")] for name in kept}}
-            )
+            raise _wrong_headers(kept, message, code="new_receiver")
+
+    def _refuse_content_type(self, chosen: str, headers: Any) -> None:
+        """Raise ``ValidationError`` for a content type of a format that has its own, which the model tells by lines."""
+        named = [name for name in stored_headers(headers) if name.lower() == "content-type"]
+        if named and chosen != PayloadFormat.CUSTOM:
+            message = "Only the format custom takes a content type; remove the header by null, or choose that format."
+            raise _wrong_headers(named, message, code="header_content_type")
 
     _patterns: Iterable[str] = ()
 
@@ -160,3 +174,9 @@ class WebhookSerializer(RowSerializer):
         problems = rendering.problems_for(row, self._patterns)
         if problems is not None:
             raise problems
+
+
+def _wrong_headers(names: Iterable[str], message: str, *, code: str) -> serializers.ValidationError:
+    return serializers.ValidationError(
+        {"headers": {name: [serializers.ErrorDetail(message, code=code)] for name in names}}
+    )

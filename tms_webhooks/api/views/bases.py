@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
+from rest_framework import status
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
@@ -181,6 +182,10 @@ class ResourceViewSet(_GenericViewSet):
             self._keep(response)
             response.headers.setdefault("Cache-Control", "no-store")
         return super().finalize_response(request, response, *args, **kwargs)
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the methods that there are, in ``Allow``."""
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def get_authenticate_header(self, request: Any) -> Any:
         """Return the first challenge that there is: where sessions come first, which have none, keys have one still."""

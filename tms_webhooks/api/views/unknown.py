@@ -1,10 +1,13 @@
-"""Addresses below ours that lead nowhere."""
+"""Addresses below ours that lead nowhere, or lack their last slash."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from django.http import HttpRequest, HttpResponsePermanentRedirect
+from django.utils.http import escape_leading_slashes
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -33,3 +36,10 @@ class UnknownAddressView(APIView):
     def get_exception_handler(self) -> Callable[..., Response | None]:
         """Return ours."""
         return problems.answer
+
+
+@csrf_exempt
+def add_slash(request: HttpRequest) -> HttpResponsePermanentRedirect:
+    """Lead to the address with its last slash by 308, which keeps the method and the body; Django's own way loses both."""
+    address = escape_leading_slashes(request.get_full_path(force_append_slash=True))
+    return HttpResponsePermanentRedirect(address, preserve_request=True)

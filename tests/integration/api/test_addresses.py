@@ -1,0 +1,66 @@
+"""Addresses, methods and kinds of bodies: what there is not is told, with what there is."""
+
+from __future__ import annotations
+
+import pytest
+from rest_framework.test import APIClient
+
+from tests.integration.api.test_webhooks import body_of
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("method", ["get", "post", "options"])
+@pytest.mark.parametrize("address", ["webhooks/abc/", "webhooks/1/explode/", "jobs/9999999999999999999/", "audit/1/2/"])
+def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method, address):
+    problem(getattr(client, method)(f"/api/{address}"), "not-found")
+
+
+@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
+@pytest.mark.parametrize("append_slash", [True, False])
+def test_an_address_without_its_last_slash_is_led_to_the_right_one(method, append_slash, settings):
+    settings.APPEND_SLASH = append_slash
+    client = APIClient(enforce_csrf_checks=True)
+
+    response = getattr(client, method)("/api/webhooks/5?a=1")
+
+    # 308 and not 301: what is sent is sent again, by the same method.
+    assert (response.status_code, response["Location"]) == (308, "/api/webhooks/5/?a=1")
+
+
+def test_what_is_sent_without_the_last_slash_arrives(client, acme):
+    response = client.post("/api/webhooks", body_of(acme), format="json", follow=True)
+
+    assert response.status_code == 201
+    assert Webhook.objects.get().name == "CRM"
+
+
+def test_addresses_of_others_are_left_alone(client):
+    assert client.get("/api/elsewhere/").headers["Content-Type"].startswith("text/html")
+
+
+def test_a_method_that_there_is_not_is_refused_with_those_there_are(client, problem):
+    response = client.put("/api/webhooks/", {}, format="json")
+
+    assert problem(response, "method-not-allowed")["detail"] == 'Method "PUT" not allowed. Use GET, POST.'
+    assert response["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+def test_who_asks_which_methods_there_are_is_told(client):
+    response = client.options("/api/webhooks/")
+
+    assert (response.status_code, response["Allow"]) == (204, "GET, POST, HEAD, OPTIONS")
+
+
+def test_a_body_of_another_kind_is_refused(client, problem):
+    response = client.post("/api/webhooks/", "<webhook/>", content_type="text/xml")
+
+    data = problem(response, "unsupported-media-type")
+    assert data["detail"].endswith(' "text/xml" in request. Send JSON, with Content-Type: application/json.')
+
+
+def test_an_answer_of_another_kind_is_refused(client, problem):
+    data = problem(client.get("/api/webhooks/", HTTP_ACCEPT="text/html"), "not-acceptable")
+
+    assert data["detail"].endswith(" Accept application/json.")

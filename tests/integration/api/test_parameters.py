@@ -1,0 +1,51 @@
+"""What an address asks for: a parameter that there is not is refused, and so is one that means nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories import WebhookFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("query", ["?statsu=1", "?page_sizes=5"])
+def test_an_unknown_parameter_is_refused(client, problem, query):
+    data = problem(client.get(f"/api/webhooks/{query}"), "invalid-request")
+
+    (fault,) = data["errors"]
+    assert (fault["parameter"], fault["code"]) == (query[1:-2], "unknown")
+
+
+@pytest.mark.parametrize(
+    "query", ["?enabled=perhaps", "?ordering=url", "?format=xml", "?page_size=0", "?page_size=101", "?page_size=x"]
+)
+def test_a_parameter_that_means_nothing_is_refused(client, problem, query):
+    data = problem(client.get(f"/api/webhooks/{query}"), "invalid-request")
+
+    assert data["errors"][0]["parameter"] == query[1:].partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("jobs/?kind=replay", "'replay' is none of them; choose one of recover, replay_missed, cancel_pending."),
+        ("jobs/?status=", "It is empty; give a value, or leave it out."),
+        ("webhooks/?enabled=0", "'0' is none of them; choose one of true, false."),
+        ("webhooks/?ordering=url", "'url' is none of them; choose one of name, -name, created_at, -created_at."),
+        ("deliveries/?event_type=", "It is empty; give a value, or leave it out."),
+        ("deliveries/?webhook=", "It is empty; give a value, or leave it out."),
+        ("deliveries/?event=evt_1&event=evt_2", "It is given 2 times; give it once."),
+    ],
+)
+def test_a_filter_is_told_what_would_be_right(client, problem, query, told):
+    (fault,) = problem(client.get(f"/api/{query}"), "invalid-request")["errors"]
+
+    assert fault["detail"] == told
+
+
+def test_what_may_be_given_several_times_means_any_of_them(client, acme):
+    WebhookFactory(organization=acme)
+
+    assert client.get("/api/deliveries/?status=pending&status=waiting").status_code == 200
+    assert len(client.get(f"/api/webhooks/?organization={acme.pk}").json()["results"]) == 1
