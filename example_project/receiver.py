@@ -49,8 +49,8 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self, secrets: Mapping[str, str], *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on ``port``, or on a free one: see ``server_address``. Call ``serve_forever`` next."""
-        super().__init__((host, port), Handler)
         self._verifiers = {path: Webhook(secret) for path, secret in secrets.items()}
+        super().__init__((host, port), Handler)
         # In a real system: a table with a unique key, written in the transaction that does the work.
         self._handled: set[tuple[str, str]] = set()
         self._one_at_a_time = threading.Lock()
@@ -138,7 +138,14 @@ def main() -> None:
     options = parser.parse_args()
     if not options.secret:
         parser.error("give the webhook's secret by --secret or WEBHOOK_SECRET")
-    with Receiver({ANY_PATH: options.secret}, host=options.host, port=options.port) as receiver:
+    try:
+        receiver = Receiver({ANY_PATH: options.secret}, host=options.host, port=options.port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        parser.error(f"{options.host}:{options.port} can't be listened on: {reason}; choose another --port")
+    except ValueError:
+        parser.error("the secret is none: give it whole, whsec_ and what follows")
+    with receiver:
         sys.stdout.write(f"Listening on http://{options.host}:{receiver.server_address[1]}/ (stop with Ctrl-C)\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):

@@ -173,7 +173,7 @@ class AppSettings:
         expects="a list of at most 15 delays in seconds",
     )
     RETRY_JITTER = number(0.2, "Each delay is varied by up to this share, either way.")
-    RETRY_AFTER_LIMIT = number(86_400.0, "The longest Retry-After that is honoured.")
+    RETRY_AFTER_LIMIT = number(86_400.0, "The longest Retry-After that is obeyed.")
     TIMEOUT_PENALTY = number(60.0, "The shortest delay after an attempt that timed out.")
     DELIVERY_LIFETIME = number(7 * 86_400.0, "A delivery that is older than this is given up.", least=60.0)
 

@@ -35,14 +35,16 @@ def settings() -> Iterator[str]:
     yield "before the first migrate.\n"
     source = Path(conf.__file__).read_text(encoding="utf-8")
     declared = {setting.name: setting for setting in conf.declared()}
+    heading = ""
     for line in source[source.index("class AppSettings") :].splitlines():
-        heading = re.fullmatch(r"    # (.+)", line)
         named = re.match(r"    ([A-Z_]+)(?::[^=]+)? = ", line)
-        if heading:
-            yield f"## {heading[1]}\n"
+        if line.startswith("    # "):
+            # A comment that no setting follows is no heading.
+            heading = f"## {line.removeprefix('    # ')}\n\n"
         elif named and named[1] in declared:
             setting = declared[named[1]]
-            yield f"### {setting.name}\n"
+            yield f"{heading}### {setting.name}\n"
+            heading = ""
             yield f"{setting.__doc__}\n"
             yield f"Takes {setting.expects}. Default: `{setting.default!r}`.\n"
 
@@ -68,8 +70,8 @@ def _option(action: Any) -> str:
     values = action.metavar or ("|".join(map(str, action.choices)) if action.choices else "")
     if not action.option_strings:
         return f"`{values or action.dest}`".replace("|", "` or `")
-    takes = "" if action.nargs == 0 or not values else f" {values}"
-    return f"`{action.option_strings[-1]}{takes}`".replace("|", "` or `")
+    takes = "" if action.nargs == 0 else f" {values or action.dest.upper()}"
+    return f"`{'|'.join(action.option_strings)}{takes}`".replace("|", "` or `")
 
 
 def checks() -> Iterator[str]:

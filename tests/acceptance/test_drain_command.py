@@ -159,7 +159,7 @@ def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
     assert (process.returncode, seconds < SOON) == (0, True), (seconds, err)
     assert len(receiver.received) == 2
     assert sorted(world.deliveries()) == [("delivered", "", 1)] * 2 + [("pending", "", 0)] * 4
-    assert out.splitlines()[-1] == "6 events fanned out, 2 requests sent, 2 of them delivered."
+    assert out.splitlines()[-1] == "Events fanned out: 6. Requests sent: 2, delivered: 2."
 
 
 def test_a_second_signal_ends_it_at_once(world, receiver):
@@ -196,7 +196,7 @@ def test_it_ends_after_its_time(capsys):
     call_command("webhooks_drain", "--seconds", "0.3", "--no-timer")
 
     assert 0.3 <= time.monotonic() - start < 5.0
-    assert capsys.readouterr().out == "0 events fanned out, 0 requests sent, 0 of them delivered.\n"
+    assert capsys.readouterr().out == "Events fanned out: 0. Requests sent: 0, delivered: 0.\n"
 
 
 @pytest.mark.django_db

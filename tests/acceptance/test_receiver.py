@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import queue
+import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from example_project.receiver import ANY_PATH, LARGEST_BODY, Incoming, Receiver
+from example_project.receiver import ANY_PATH, LARGEST_BODY, Incoming, Receiver, main
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = {"id": "evt_1", "type": "class.cancelled", "data": {"name": "Zoë's class"}}
@@ -132,3 +133,20 @@ def test_what_could_not_be_handled_is_answered_with_500_and_handled_when_it_come
 def test_a_body_that_is_too_large_is_refused_unread(receiver):
     assert send(receiver, body=b"", content_length=str(LARGEST_BODY + 1)) == 413
     assert receiver.kept == []
+
+
+@pytest.mark.parametrize(
+    ("is_taken", "secret", "told"),
+    [
+        (True, SECRET, r"127\.0\.0\.1:\d+ can't be listened on: address already in use; choose another --port"),
+        (False, "whsec_x", "the secret is none: give it whole, whsec_ and what follows"),
+    ],
+)
+def test_what_it_can_not_begin_with_is_told_in_a_line(receiver, monkeypatch, capsys, is_taken, secret, told):
+    port = str(receiver.server_address[1]) if is_taken else "0"
+    monkeypatch.setattr(sys, "argv", ["receiver", "--port", port, "--secret", secret])
+
+    with pytest.raises(SystemExit, match="2"):
+        main()
+
+    assert re.search(told, capsys.readouterr().err)

@@ -63,7 +63,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(asdict(tally)))
         else:
             self.stdout.write(
-                f"{tally.events} events fanned out, {tally.sent} requests sent, {tally.delivered} of them delivered."
+                f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
             )
 
 

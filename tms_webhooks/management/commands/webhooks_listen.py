@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--host", default="127.0.0.1", help="where to listen; default: 127.0.0.1")
         parser.add_argument("--port", type=arguments.port, default=9000, help="default: 9000; 0: a free one")
         whose = parser.add_mutually_exclusive_group()
         whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")

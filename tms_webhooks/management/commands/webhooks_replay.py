@@ -46,8 +46,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("kind", nargs="?", choices=sorted(KINDS))
-        parser.add_argument("--webhook", type=int, metavar="ID")
+        parser.add_argument("kind", nargs="?", choices=sorted(KINDS), help="what to do with them")
+        parser.add_argument("--webhook", type=int, metavar="ID", help="whose deliveries")
         parser.add_argument("--delivery", type=int, metavar="ID", help="send this one again, instead of many")
         parser.add_argument("--since", type=arguments.moment, metavar="WHEN", help="2026-11-24T15:00:00Z, or 12h, 3d")
         parser.add_argument("--until", type=arguments.moment, metavar="WHEN", help="default: now")

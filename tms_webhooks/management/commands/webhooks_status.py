@@ -26,8 +26,8 @@ class Command(BaseCommand):
 
     help = (
         "Show what waits, how long deliveries take, and how the receivers answer, by webhook: attempts, their success and "
-        "duration in the last 24 hours and 30 days. The numbers are those of each webhook's last attempts, at most "
-        "1000, fewer where there are many webhooks; + marks a time range that has more."
+        "duration in the last 24 hours and 30 days. Those of 24 hours are of each webhook's last attempts, at most "
+        "1000, fewer where there are many webhooks; + marks a range that has more. Those of 30 days are of all attempts."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

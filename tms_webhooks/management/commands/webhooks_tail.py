@@ -31,10 +31,16 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--webhook", type=int, metavar="ID", help="one webhook only")
         which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
-        parser.add_argument("--lines", type=arguments.count, default=10, metavar="N", help="how many at first; 10")
+        parser.add_argument(
+            "--lines", type=arguments.count, default=10, metavar="N", help="how many at first; default: 10"
+        )
         parser.add_argument("--follow", action="store_true", help="go on with those that come")
         parser.add_argument(
-            "--interval", type=arguments.seconds, default=INTERVAL, metavar="SECONDS", help="how often to look; 1"
+            "--interval",
+            type=arguments.seconds,
+            default=INTERVAL,
+            metavar="SECONDS",
+            help="how often to look; default: 1",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object a line")
 

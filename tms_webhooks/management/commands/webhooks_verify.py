@@ -52,7 +52,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--at", type=moment, metavar="WHEN", help="when it came in; default: the moment at which it was signed"
         )
-        parser.add_argument("--tolerance", type=number_of_seconds, default=TOLERANCE, metavar="SECONDS")
+        parser.add_argument(
+            "--tolerance",
+            type=number_of_seconds,
+            default=TOLERANCE,
+            metavar="SECONDS",
+            help="how far from then the timestamp may be; default: 300",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(
