@@ -97,7 +97,7 @@ def test_what_the_server_forgot_behind_our_back_is_prepared_again():
     assert read_prepared(SQL, {"id": 1}) == [(0,)]
 
 
-def test_claims_and_successes_are_prepared(clock):
+def test_fan_outs_claims_and_successes_are_prepared(clock):
     webhook = subscribed(max_in_flight=2)
     write_events(webhook.organization, 6)
     fan_out(clock.now)
@@ -107,7 +107,7 @@ def test_claims_and_successes_are_prepared(clock):
         pass
 
     assert webhook.deliveries.filter(status="delivered").count() == 6
-    assert prepared_ones() == 2
+    assert prepared_ones() == 3
 
 
 def test_the_queries_of_a_save_are_prepared_once_a_connection_has_lived_for_a_while():
@@ -128,19 +128,21 @@ def test_a_migration_of_the_hosts_while_its_saves_are_prepared_breaks_none():
     webhook = subscribed()
     training_class = TrainingClassFactory.create(organization=webhook.organization)
     save_often(training_class)
-    table = TrainingClass._meta.db_table
+    table, between = TrainingClass._meta.db_table, TrainingClass.instructors.through._meta.db_table
     other = connection.copy()
     try:
         with other.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {table} ALTER COLUMN max_students TYPE bigint")
             cursor.execute(f"ALTER TABLE {table} ALTER COLUMN name TYPE varchar(300)")
             cursor.execute(f"ALTER TABLE {table} ADD COLUMN added integer")
+            cursor.execute(f"ALTER TABLE {between} ALTER COLUMN user_id TYPE integer")
 
         save_often(training_class, times=3)
 
         assert Event.objects.filter(type="class.updated").count() == SHORT_LIVED + 3
     finally:
         with other.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {between} ALTER COLUMN user_id TYPE bigint")
             cursor.execute(f"ALTER TABLE {table} DROP COLUMN added")
             cursor.execute(f"ALTER TABLE {table} ALTER COLUMN name TYPE varchar(150)")
             cursor.execute(f"ALTER TABLE {table} ALTER COLUMN max_students TYPE integer")

@@ -10,14 +10,15 @@ from django.db.models import Func
 
 
 class Gathered(Func):
-    """An array where the database has such a thing, JSON elsewhere: `gathered_values` reads both."""
+    """A JSON array, which `gathered_values` reads. A text, whatever the column's type is: see `CompiledQuery`."""
 
     function = "JSON_ARRAYAGG"
     output_field = models.TextField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        """Make it an array."""
-        return self.as_sql(compiler, connection, function="ARRAY_AGG", **context)
+        """Call it by PostgreSQL's name, and have it as text."""
+        template = "%(function)s(%(expressions)s)::text"
+        return self.as_sql(compiler, connection, function="JSON_AGG", template=template, **context)
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         """Call it by SQLite's name."""
@@ -26,5 +27,5 @@ class Gathered(Func):
 
 def gathered_values(gathered: Any) -> list[Any]:
     """Return the values in what the database's driver returned, in no order; none where there was no row."""
-    values: list[Any] = json.loads(gathered) if isinstance(gathered, str) else gathered or []
+    values: list[Any] = json.loads(gathered) if gathered else []
     return values
