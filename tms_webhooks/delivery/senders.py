@@ -65,7 +65,7 @@ class Senders:
         if not short:
             return
         wanted = min(short, self._worth() - many, self._most - many)
-        self._look_at = monotonic() + (MEASURED_OVER if wanted > 0 or self._lanes.waits else BUSY_PAUSE)
+        self._look_at = monotonic() + (MEASURED_OVER if wanted > 0 else BUSY_PAUSE)
         for number in range(many, many + wanted):
             thread = threading.Thread(target=self._work, name=f"webhook-sender-{number}", daemon=True)
             # Only a thread that could be started can be waited for.
@@ -77,8 +77,10 @@ class Senders:
         many = len(self._threads)
         if many < FIRST:
             return FIRST
-        if self._lanes.waits:
-            return int(BUSY_WAITING * self._lanes.threads_worth)
+        worth = int(BUSY_WAITING * self._lanes.threads_worth) if self._lanes.waits else 0
+        if worth > many:
+            return worth
+        # Of those that hang nothing is known yet: they hold threads, and no processor.
         return many if self._is_processor_busy() else 2 * many
 
     def _is_processor_busy(self) -> bool:

@@ -260,9 +260,12 @@ def slow(lanes: Lanes, seconds: float, work: float) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "work", "worth"), [(0.02, 0.001, 19), (0.02, 0.0004, 40), (0.02, 0.02, FIRST)])
-def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_serves(pool, seconds, work, worth):
+def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_serves(
+    pool, monkeypatch, seconds, work, worth
+):
     line = Line(is_open=False)
     lanes, _mailbox, senders = pool(line)
+    monkeypatch.setattr(senders, "_is_processor_busy", lambda: True)
     slow(lanes, seconds, work)
     lanes.offer(parcel(number) for number in range(40))
     for _ in range(3):
@@ -270,6 +273,17 @@ def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_se
 
     wait_for(lambda: line.sending == worth)
     assert len(senders._threads) == worth
+
+
+def test_receivers_that_hang_leave_threads_for_the_others(pool):
+    line = Line(is_open=False)
+    lanes, _mailbox, senders = pool(line)
+    slow(lanes, 0.02, 0.02)
+    lanes.offer(parcel(number) for number in range(20))
+    for _ in range(6):
+        senders.grow()
+
+    wait_for(lambda: line.sending == 20)
 
 
 def test_a_sender_starts_others_while_the_drain_is_in_the_database(pool):
