@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import deque
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._results: deque[Result] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        # Free while it rings. Not a `SimpleQueue`: in Python 3.11 a signal at the wrong moment has it wait for ever.
+        self._bell = threading.Lock()
+        self._bell.acquire()
         self._waits = False
         self._rung = False
 
@@ -28,6 +31,7 @@ class Mailbox:
 
     def was_rung(self) -> bool:
         """Return whether somebody rang since this was asked last."""
+        self._bell.acquire(blocking=False)  # First: who rings now may wake once too often, and never in vain.
         rung, self._rung = self._rung, False
         return rung
 
@@ -36,13 +40,13 @@ class Mailbox:
         self._results.append(result)
         if self._waits:
             self._waits = False
-            self._bell.put(None)
+            self._wake()
 
     def ring(self) -> None:
         """Wake the reader. Once is enough until it has noticed."""
         if not self._rung:
             self._rung = True
-            self._bell.put(None)
+            self._wake()
 
     def take(self, most: int) -> list[Result]:
         """Return up to ``most`` of the results that are there, oldest first."""
@@ -58,11 +62,9 @@ class Mailbox:
 
     def rest(self, seconds: float) -> None:
         """Let so many seconds pass, unless somebody rings or has rung."""
-        if self._rung or seconds <= 0:
-            return
-        try:
-            self._bell.get(timeout=seconds)
-            while True:
-                self._bell.get_nowait()
-        except Empty:
-            pass
+        if not self._rung and seconds > 0:
+            self._bell.acquire(timeout=seconds)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # It rings already.
+            self._bell.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -83,7 +84,32 @@ def test_a_hundred_rings_are_one():
     for _ in range(100):
         mailbox.ring()
 
-    assert mailbox._bell.qsize() == 1
+    mailbox.rest(LONG)
+    assert (mailbox.was_rung(), mailbox.was_rung()) == (True, False)
+    assert seconds_of(lambda: mailbox.rest(0.1)) >= 0.09
+
+
+@pytest.fixture
+def signals():
+    """A signal each half of a millisecond."""
+    before = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("signals")
+def test_signals_make_nobody_wait_longer():
+    mailbox = Mailbox()
+    rescue = threading.Timer(LONG / 2, mailbox.ring)
+    rescue.start()
+
+    for _ in range(200):
+        mailbox.rest(0.002)
+
+    rescue.cancel()
+    assert not mailbox.was_rung()
 
 
 def test_no_result_is_lost_between_many_threads():
