@@ -97,6 +97,26 @@ def test_what_is_not_chosen_is_sent_by_its_name_alone(desk):
     assert all(names <= {"event_type", "key"} for names in rows.values() if names is not chosen)
 
 
+def test_saved_as_it_was_opened_it_changes_nothing_in_spanish_either(desk, world, settings):
+    settings.LANGUAGE_CODE, settings.USE_THOUSAND_SEPARATOR = "es", True
+    webhook = WebhookFactory(
+        organization=world.tenants[0].organization,
+        rate_limit_per_second=1234.5,
+        contacts="ana@example.com\nluis@example.com",
+        events=["course_assignment.expiring", "class.*"],
+    )
+    webhook.subscriptions.filter(event_type="course_assignment.expiring").update(
+        id=1_234_567, more_than_days=0.5, less_than_days=30, filters={"course": [301, "A,7"], "actor_kind": ["api"]}
+    )
+    before = [list(rows.order_by("pk").values()) for rows in (Webhook.objects, webhook.subscriptions)]
+
+    desk.open(f"/admin/tms_webhooks/webhook/{webhook.pk}/change/")
+    desk.save()
+    desk.page.wait_for_selector(".messagelist .success")
+
+    assert [list(rows.order_by("pk").values()) for rows in (Webhook.objects, webhook.subscriptions)] == before
+
+
 def test_it_can_be_filled_in_by_keyboard_alone(desk):
     page = desk.open(ADD)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.events import Saved
+from tms_webhooks.admin.forms.texts import TextField
 from tms_webhooks.admin.scope import organizations
 from tms_webhooks.admin.secret_pages import SecretPages
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
@@ -28,6 +29,7 @@ class FormPages(SecretPages):
     """The pages on which a webhook is added and changed."""
 
     form = WebhookForm
+    formfield_overrides: ClassVar = {kind: {"form_class": TextField} for kind in (models.CharField, models.TextField)}
     save_on_top = True
     change_form_template = "admin/tms_webhooks/webhook/change_form.html"
 

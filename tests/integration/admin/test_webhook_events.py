@@ -216,15 +216,26 @@ def test_ids_are_numbers_where_nothing_is_lost_by_it(save):
     assert Subscription.objects.get().filters == {"course": [0, 7, "007", "A-7", "1234567890123456789012"]}
 
 
+def test_an_id_with_a_comma_stands_in_quotation_marks(save):
+    webhook = subscribed(events=[])
+
+    save(webhook, {"event_type": "enrollment.*", "course": '"A,7", 301, B"7", " C ", "D""", "", "E'})
+
+    assert Subscription.objects.get().filters == {"course": ["A,7", 301, 'B"7"', " C ", 'D"', '"E']}
+
+
 def test_who_may_only_look_reads_what_is_asked_for(staff):
-    webhook = subscribed(events=["course_assignment.expiring"])
-    webhook.subscriptions.update(less_than_days=30, filters={"course": [301]}, condition={"data.id": 7})
+    webhook = subscribed(events=["course_assignment.expiring", "enrollment.*"])
+    expiring, enrollments = webhook.subscriptions.order_by("pk")
+    expiring.less_than_days, expiring.filters, expiring.condition = 30, {"course": [301, "A,7"]}, {"data.id": 7}
+    enrollments.filters = {"status_from": [None, "waitlist"], "actor_kind": ["api"], "first_occurrence": True}
+    for one in (expiring, enrollments):
+        one.save()
 
     page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.pk)))
 
-    assert "Less than days: 30.0" in page
-    assert "Courses: 301" in page
-    assert '"data.id": 7' in page
+    assert 'Less than days: 30 Courses: 301, "A,7" Condition: { "data.id": 7 }' in page
+    assert "Status before: None: it did not change, Waitlist Caused by: API Only the first time for each object" in page
     assert "Save" not in page
 
 

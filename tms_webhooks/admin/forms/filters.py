@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.utils import formats
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.catalogue import EventType, status_name
@@ -14,19 +16,23 @@ from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
 
 Choices = list[tuple[Any, Any]]
 
+_PART = re.compile(r"""\s*(?:("(?:[^"]|"")*")(?=\s*(?:[,\n]|$))|([^,\n]+))""")
+_SPECIAL = re.compile(r'[,"\n]')
+
 
 class IdsField(forms.CharField):
-    """Ids with commas between them: whole numbers as numbers, everything else as text."""
+    """Ids with commas between them: whole numbers as numbers, everything else as text.
+
+    An id that a comma is part of, or a blank at its end, stands in quotation marks.
+    """
 
     def to_python(self, value: Any) -> Any:
         """Return a list."""
-        text = super().to_python(value) or ""
-        parts = [part.strip() for part in text.replace("\n", ",").split(",")]
-        return [_id(part) for part in parts if part]
+        return [_id(part) for part in _parts(super().to_python(value) or "")]
 
     def prepare_value(self, value: Any) -> Any:
         """Return what stands in the box."""
-        return ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else value
+        return ", ".join(_written(str(one)) for one in value) if isinstance(value, list | tuple) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the ids, not how they are written."""
@@ -72,13 +78,32 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
 
 def shown(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
     """Return the stored value of a filter as its field has it: statuses by their numbers, however they were written."""
-    if name not in STATUSES or not isinstance(stored, list):
+    if not isinstance(stored, list):
         return stored
+    if name not in STATUSES:
+        # What stands there twice is one check box.
+        return stored if name in IDS else list(dict.fromkeys(stored))
     numbers = {status_name(member).lower(): int(member) for member in _members(CRITERIA[name], event_types)}
-    return [
-        NONE if value is None else numbers.get(value.lower(), value) if isinstance(value, str) else value
-        for value in stored
-    ]
+    return list(
+        dict.fromkeys(
+            NONE if value is None else numbers.get(value.lower(), value) if isinstance(value, str) else value
+            for value in stored
+        )
+    )
+
+
+def in_words(field: forms.BoundField) -> str:
+    """Return what a filter is set to, as people read it; nothing where its label says it all."""
+    value: Any = field.value()
+    if value is True:
+        return ""
+    if isinstance(value, float):
+        return str(formats.localize(int(value) if value.is_integer() else value))
+    if isinstance(field.field, ChoicesField):
+        choices: Any = field.field.choices
+        labels = {key: str(label) for key, label in choices}
+        return ", ".join(labels.get(one, str(one)) for one in value)
+    return str(value)
 
 
 def _members(criterion: Any, event_types: Sequence[EventType]) -> list[Any]:
@@ -99,6 +124,18 @@ def _is_settled(name: str, event_types: Sequence[EventType]) -> bool:
         return False
     changes = "status" in event_types[0].sample_previous
     return changes if name == "status_to" else not changes
+
+
+def _parts(text: str) -> Iterator[str]:
+    for quoted, plain in _PART.findall(text):
+        part = quoted[1:-1].replace('""', '"') if quoted else plain.strip()
+        if part:
+            yield part
+
+
+def _written(text: str) -> str:
+    is_plain = text == text.strip() and not _SPECIAL.search(text)
+    return text if is_plain else '"{}"'.format(text.replace('"', '""'))
 
 
 def _id(text: str) -> int | str:

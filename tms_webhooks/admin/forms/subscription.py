@@ -94,6 +94,12 @@ class SubscriptionRow(_SubscriptionForm):
         return [self[name] for name in self.filter_fields]
 
     @property
+    def told(self) -> list[tuple[str, str]]:
+        """What the event is narrowed to, for those who may only look: (label, value in words)."""
+        fields = [*self.days, *self.narrowing, self["condition"]]
+        return [(field.label, filters.in_words(field)) for field in fields if field.value() not in EMPTY]
+
+    @property
     def label(self) -> str:
         """The event's name for people: "Guaranteed to run"."""
         if self.pattern == "*":

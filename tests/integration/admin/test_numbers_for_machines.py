@@ -1,0 +1,107 @@
+"""What a page says to machines (values, addresses, sizes) is the same in every language, however it writes numbers for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from django.db.models import Model
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from example_project.training.models import Organization
+from tests.factories import WebhookFactory
+from tests.integration.admin.pages import url
+from tests.integration.delivery.rows import new_event
+from tms_webhooks.admin.actions import ACTS
+from tms_webhooks.choices import AttemptResult
+from tms_webhooks.models import (
+    AuditEntry,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryTotal,
+    Event,
+    Job,
+    Subscription,
+    Webhook,
+)
+from tms_webhooks.models.total import Counted
+
+pytestmark = pytest.mark.django_db
+
+KEY = 1_234_567
+READ_BY_MACHINES = {"action", "for", "height", "href", "id", "max", "name", "viewbox", "width", "x", "x1", "x2", "y"}
+WITH_A_VALUE = {"option", "progress"}
+BOXES = {"checkbox", "datetime-local", "hidden", "number"}
+OF_THE_MOMENT = {"csrfmiddlewaretoken", "form_key"}
+
+
+class Machine(HTMLParser):
+    """Reads what is not meant for people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        names = {name for name in values if name in READ_BY_MACHINES or name in ("data-tms-every", "data-tms-refresh")}
+        if tag in WITH_A_VALUE or (values.get("type") in BOXES and values.get("name") not in OF_THE_MOMENT):
+            names.add("value")
+        self.found += [(tag, name, values.get(name)) for name in sorted(names)]
+
+
+def read(page: bytes) -> Counter[tuple[str, str, str | None]]:
+    """Return what machines read of a page, in no order: a menu is sorted by its names."""
+    machine = Machine()
+    machine.feed(page.decode())
+    return Counter(machine.found)
+
+
+@pytest.fixture
+def addresses() -> list[str]:
+    """Every page there is of rows with long numbers."""
+    now = timezone.now()
+    OrganizationFactory(pk=KEY + 1)
+    organization = OrganizationFactory(pk=KEY)
+    webhook = WebhookFactory(pk=KEY, organization=organization, failures=4321, failing_since=now)
+    Subscription.objects.create(pk=KEY, webhook=webhook, event_type="course_assignment.expiring", less_than_days=1234.5)
+    event = new_event(organization)
+    event.pk, event.fanned_out_at = KEY, now
+    event.save()
+    kept = {"event": event, "webhook": webhook, "created_at": now, "status": "exhausted"}
+    delivery = Delivery.objects.create(pk=KEY, attempts=1234, **kept)
+    DeliveryAttempt.objects.create(delivery=delivery, number=1234, started_at=now, duration_ms=5678)
+    DeliveryTotal.objects.add([Counted(webhook.pk, now, AttemptResult.DELIVERED, 40)] * 3)
+    job = Job.objects.create(
+        pk=KEY, kind="recover", webhook=webhook, total=4321, done=1234, status="running", created_at=now
+    )
+    entry = AuditEntry.objects.create(pk=KEY, webhook=webhook, organization=organization, at=now)
+    return [*_pages(webhook, [delivery, event, job, entry]), url(Organization, "change", organization.pk)]
+
+
+def _pages(webhook: Webhook, others: list[Model]) -> Iterator[str]:
+    for row in (webhook, *others):
+        yield from (url(type(row), "changelist"), url(type(row), "change", row.pk))
+    for page in ("overview", "jobs", "secret", "rotate", "why"):
+        yield reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.pk])
+    yield reverse("admin:tms_webhooks_webhook_why", args=[webhook.pk]) + f"?event={Event.objects.get().public_id}"
+    for act in ACTS:
+        yield reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, act.slug]) + "?since=2026-01-31T12:30"
+    yield reverse("admin:tms_webhooks_delivery_resend", args=[KEY])
+    yield reverse("admin:tms_webhooks_dashboard") + f"?organization={KEY}"
+    yield url(Delivery, "changelist") + "?since=2026-01-31T12:30&until=2126-01-31T12:30"
+
+
+def test_they_do_not_depend_on_the_language(operator, addresses, settings):
+    for address in addresses:
+        settings.LANGUAGE_CODE, settings.USE_THOUSAND_SEPARATOR = "en", False
+        expected = read(operator.get(address).content)
+        settings.LANGUAGE_CODE, settings.USE_THOUSAND_SEPARATOR = "es", True
+        response = operator.get(address)
+
+        assert response.status_code == 200, address
+        assert read(response.content) - expected == Counter(), address

@@ -1,0 +1,134 @@
+"""Whoever opens the form of a webhook and saves it as it is changes nothing, in whatever language they read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.admin.models import LogEntry
+from django.utils import formats, translation
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.admin.browsing import untouched
+from tests.integration.admin.pages import url
+from tms_webhooks.admin.forms.events import patterns
+from tms_webhooks.admin.forms.filters import FIRST_OCCURRENCE, NONE
+from tms_webhooks.admin.forms.subscription import SubscriptionRow
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
+
+pytestmark = pytest.mark.django_db
+
+FIRST_KEY = 1_234_567
+CARRIED = {"headers_kept", "form_key", "seen"}
+# Each is another value than a new webhook has, and one that is easily written otherwise.
+FILLED_IN: dict[str, Any] = {
+    "include_children": True,
+    "audience": "both",
+    "name": " Señales, «HR» & 1.000,5 ",
+    "enabled": False,
+    "verb": "PUT",
+    "url": "https://hr.example.com/{id}?a=1,5&b=%2F",
+    "headers": "X-Key=1,000.5\nX-Other=\u00e9",
+    "delay_seconds": 12_345,
+    "timeout_seconds": 29,
+    "ordered": True,
+    "max_in_flight": 77,
+    "rate_limit_per_second": 1234.5,
+    "format": "custom",
+    "payload": "thin",
+    "content": '\n{\n  "type": "{type}"\n}\n',
+    "payload_version": 1,
+    "max_retries": 7,
+    "schedule": [0.5, 1000, 86_400],
+    "error_action": "notify",
+    "contacts": "ana@example.com\n\nluis@example.com\n",
+}
+IDS = [301, "A-7", 'B,"7"', " C", 12_345]
+
+
+def languages() -> list[str]:
+    """Return a language for each way in which Django writes numbers."""
+    ways = {}
+    for code, _name in django_settings.LANGUAGES:
+        with translation.override(code):
+            names = ("DECIMAL_SEPARATOR", "THOUSAND_SEPARATOR", "NUMBER_GROUPING")
+            ways.setdefault(tuple(formats.get_format(name, use_l10n=True) for name in names), code)
+    return list(dict.fromkeys(["en", "es", *ways.values()]))
+
+
+@pytest.fixture
+def webhook() -> Webhook:
+    """A webhook with something in every field, that asks for every event there is, each narrowed by all it can be."""
+    webhook = Webhook(organization=OrganizationFactory(), **FILLED_IN)
+    webhook.full_clean()
+    webhook.save()
+    for number, pattern in enumerate(patterns()):
+        row = SubscriptionRow(instance=Subscription(event_type=pattern), pattern=pattern)
+        asked = Subscription(
+            pk=FIRST_KEY + number,
+            webhook=webhook,
+            event_type=pattern,
+            filters={name: _wanted(name, row.fields[name]) for name in row.filter_fields},
+            condition={"data.id": [12_345, "1.000,5", "«\n»"]},
+            **({"more_than_days": 0.5, "less_than_days": 1234.5} if row.days else {}),
+        )
+        asked.full_clean()
+        asked.save()
+    return webhook
+
+
+def _wanted(name: str, field: Any) -> Any:
+    if name == FIRST_OCCURRENCE:
+        return True
+    if not hasattr(field, "choices"):
+        return IDS
+    # One of each: Django reads a thousand fields of a form.
+    last = field.choices[-1][0]
+    return [None if last == NONE else last] * 2
+
+
+def everything(webhook: Webhook) -> list[dict[str, Any]]:
+    """Return all that is stored of a webhook, and what was written down of it."""
+    tables = (Webhook.objects.filter(pk=webhook.pk), webhook.subscriptions, AuditEntry.objects)
+    return [dict(row) for table in tables for row in table.order_by("pk").values()]
+
+
+@pytest.mark.parametrize("thousands", [False, True], ids=["plain", "thousands"])
+@pytest.mark.parametrize("language", languages())
+def test_nothing_changes(operator, webhook, settings, language, thousands):
+    settings.LANGUAGE_CODE = language
+    settings.USE_THOUSAND_SEPARATOR = thousands
+    address = url(Webhook, "change", webhook.pk)
+    before = everything(webhook)
+
+    form = untouched(operator.get(address).content.decode(), form="webhook_form")
+    response = operator.post(address, form)
+
+    assert response.status_code == 302, response.context["errors"]
+    assert everything(webhook) == before
+    assert "No fields changed" in LogEntry.objects.get().get_change_message() or language != "en"
+
+
+def test_what_is_changed_beside_it_changes_nothing_else(operator, webhook, settings):
+    settings.LANGUAGE_CODE = "es"
+    address = url(Webhook, "change", webhook.pk)
+    before = dict(webhook.subscriptions.values_list("event_type", "filters"))
+
+    form = untouched(operator.get(address).content.decode(), form="webhook_form")
+    form = {name: value for name, value in form.items() if not name.endswith(FIRST_OCCURRENCE)}
+    assert operator.post(address, form).status_code == 302
+
+    for event_type, stored in webhook.subscriptions.values_list("event_type", "filters"):
+        rest = {name: list(dict.fromkeys(value)) for name, value in before[event_type].items() if value is not True}
+        assert stored == rest
+
+
+def test_every_field_of_the_form_has_something_in_it(operator, webhook):
+    form = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form
+    fresh = Webhook()
+
+    assert set(form.fields) == {*FILLED_IN, *CARRIED}
+    assert [name for name, value in FILLED_IN.items() if value == getattr(fresh, name)] == []
+    for row in form.events.rows:
+        assert [name for name in row.fields if row[name].value() in (None, "", [], False)] == []
