@@ -26,6 +26,7 @@ from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 
@@ -70,7 +71,9 @@ class SecretPages(OverviewPages):
         if not self.has_change_permission(request, webhook):
             raise PermissionDenied
         with transaction.atomic(using=router.db_for_write(Webhook)):
-            current = webhook.secrets.select_for_update().filter(expires_at__isnull=True).values_list("pk", flat=True)
+            # Its row first, and then those that belong to it, as everybody does who changes them.
+            health.hold([webhook.pk])
+            current = webhook.secrets.filter(expires_at__isnull=True).values_list("pk", flat=True)
             before = str(current.first() or "")
             if request.method == "POST" and request.POST.get("before", "") == before:
                 self._rotate(request, webhook)

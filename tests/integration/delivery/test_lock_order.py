@@ -1,0 +1,265 @@
+"""Whoever locks several webhooks, or a webhook and what belongs to it, does it in one order: nobody meets in a circle.
+
+Each of them rests after every statement, so that what two want in two orders they would hold in two orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+from django.test import Client
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.integration.admin.pages import url
+from tests.integration.delivery.rows import subscribed, write_delivery, write_events
+from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.worker import Worker
+from tests.threads import Lingering, several
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import DeliveryStatus, ErrorAction
+from tms_webhooks.delivery import upkeep
+from tms_webhooks.delivery.parcels import pack
+from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.take import held
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.portable.apply import synchronize
+
+pytestmark = [pytest.mark.django_db(transaction=True), several]
+
+GONE = answer(410)
+BROKEN = answer(500)
+WEEK = timedelta(days=7)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def lingering() -> Lingering:
+    return Lingering(0.01)
+
+
+@pytest.fixture
+def pair() -> list[Webhook]:
+    """Two webhooks of one organization, by their keys, which their names contradict. A third hears what becomes of them."""
+    organization = OrganizationFactory(external_id="ACME")
+    first, second = (subscribed(f"/{name}", organization=organization, name=name) for name in ("B", "A"))
+    subscribed("/watch", organization=organization, name="C", events=["webhook.*"])
+    return [first, second]
+
+
+@pytest.fixture
+def of_pair(pair) -> Callable[..., set]:
+    """Return what these fields of the two hold."""
+    return lambda *fields: set(Webhook.objects.filter(pk__in=[one.pk for one in pair]).values_list(*fields))
+
+
+@pytest.fixture
+def drain(clock) -> Callable[..., Callable[[], None]]:
+    """Make what writes down, as a worker of this name, an answer from each of these webhooks, some times over."""
+
+    def drain(name: str, webhooks: list[Webhook], says=BROKEN, *, times: int = 1) -> Callable[[], None]:
+        worker = Worker(name, clock=clock, wire=Wire(otherwise=says))
+        batches = [[_answered(worker, webhook) for webhook in webhooks] for _ in range(times)]
+
+        def write() -> None:
+            for results in batches:
+                worker.write(*results)
+
+        return write
+
+    return drain
+
+
+def _answered(worker: Worker, webhook: Webhook) -> Result:
+    now, lease = worker.clock.now, {"lease": worker.token, "due_at": worker.lease_end}
+    delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
+    (parcel,) = pack(held([delivery.pk], token=worker.token), now=now, webhooks={webhook.pk: webhook}, caps={})
+    return worker.send(parcel)
+
+
+@pytest.fixture
+def admin(monkeypatch) -> Callable[..., Callable[[], None]]:
+    """Make what has an admin do something to webhooks, in the order of the list; a request is one transaction there."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+
+    def admin(action: str, webhooks: list[Webhook], *, order: str = "1") -> Callable[[], None]:
+        client = superuser()
+        data = {"action": action, "_selected_action": [webhook.pk for webhook in webhooks], "post": "yes"}
+
+        def choose() -> None:
+            assert client.post(f"{url(Webhook, 'changelist')}?o={order}", data).status_code == 302
+
+        return choose
+
+    return admin
+
+
+def superuser() -> Client:
+    client = Client()
+    client.force_login(UserFactory(organization=None, is_staff=True, is_superuser=True))
+    return client
+
+
+@pytest.fixture
+def waiting(clock) -> Callable[..., None]:
+    """Write deliveries that wait for these webhooks, in turn."""
+
+    def waiting(webhooks: list[Webhook], number: int = 3, **values) -> None:
+        for _ in range(number):
+            for webhook in webhooks:
+                write_delivery(webhook, now=clock.now, status=DeliveryStatus.WAITING, attempts=1, **values)
+
+    return waiting
+
+
+def test_two_drains_judge_the_same_webhooks_in_opposite_order(pair, of_pair, drain, lingering):
+    alice, bob = drain("alice", pair, times=3), drain("bob", pair[::-1], times=3)
+
+    assert lingering.at_once(alice, bob) == []
+
+    assert of_pair("failures") == {(6,)}
+    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.WAITING, 1)}
+
+
+def test_two_drains_disable_the_same_webhooks_in_opposite_order(pair, of_pair, drain, waiting, lingering):
+    waiting(pair)
+    alice, bob = drain("alice", pair, GONE), drain("bob", pair[::-1], GONE)
+
+    assert lingering.at_once(alice, bob) == []
+
+    assert of_pair("enabled", "disabled_reason", "failures") == {(False, "gone", 2)}
+    assert not Delivery.objects.open().exists()
+    assert Event.objects.filter(type="webhook.disabled").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("action", "became"),
+    [("disable_selected", (False, "admin")), ("delete_selected", (True, ""))],
+    ids=["disables", "deletes"],
+)
+def test_drains_judge_what_an_admin_stops(pair, of_pair, drain, admin, waiting, lingering, clock, action, became):
+    waiting(pair)
+    drains = [drain("alice", pair, times=6), drain("bob", pair[::-1], times=6)]
+
+    assert lingering.at_once(*drains, admin(action, pair)) == []
+
+    assert of_pair("enabled", "disabled_reason", "failures") == {(*became, 12)}
+    assert not Webhook.objects.enabled().filter(pk__in=[webhook.pk for webhook in pair]).exists()
+    upkeep.settle(clock.now)
+    assert not Delivery.objects.open().exists()
+
+
+@pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])
+def test_two_admins_see_the_same_webhooks_in_opposite_order(pair, of_pair, admin, lingering, action, enabled):
+    Webhook.objects.update(failures=3, pauses=2, paused_until=None)
+
+    assert lingering.at_once(admin(action, pair), admin(action, pair, order="-1")) == []
+
+    assert of_pair("enabled") == {(enabled,)}
+
+
+def test_a_document_changes_what_a_drain_judges(pair, of_pair, drain, lingering, clock):
+    text = "version: 1\nwebhooks:\n" + "".join(
+        f"- {{organization: ACME, name: {webhook.name}, url: {webhook.url}, enabled: false}}\n"
+        for webhook in pair[::-1]
+    )
+
+    def put() -> None:
+        synchronize(text, environ={}, actor=Actor("system"), now=clock.now, keep_secrets=True)
+
+    assert lingering.at_once(drain("alice", pair, times=2), drain("bob", pair[::-1], times=2), put) == []
+
+    assert of_pair("enabled", "disabled_reason", "failures") == {(False, "admin", 4)}
+
+
+def test_events_are_fanned_out_while_all_webhooks_change(pair, of_pair, admin, lingering, clock):
+    write_events(pair[0].organization, 40)
+
+    def hold_back() -> None:
+        Webhook.objects.order_by("-pk").update(delay_seconds=30)
+
+    def hand_out() -> None:
+        while fan_out(clock.now, limit=10):
+            pass
+
+    assert lingering.at_once(hand_out, hand_out, hold_back, admin("disable_selected", pair)) == []
+
+    hand_out()
+    assert of_pair("enabled", "delay_seconds") == {(False, 30)}
+    assert [webhook.deliveries.filter(event__type="class.cancelled").count() for webhook in pair] == [40, 40]
+    upkeep.settle(clock.now)
+    assert not Delivery.objects.filter(webhook__in=pair).open().exists()
+
+
+@pytest.mark.parametrize("action", ErrorAction.values)
+def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
+    pair, of_pair, drain, waiting, lingering, clock, action
+):
+    Webhook.objects.update(error_action=action)
+    waiting(pair, created_at=clock.now - WEEK - SECOND)
+
+    errors = lingering.at_once(lambda: upkeep.give_up_old(clock.now), drain("alice", pair, GONE))
+
+    assert errors == []
+    assert of_pair("enabled", "failures") == {(False, 1)}
+    assert not Delivery.objects.filter(webhook__in=pair).open().exists()
+
+
+def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, monkeypatch):
+    monkeypatch.setattr(upkeep, "BATCH", 3)
+    waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
+
+    def sweep() -> None:
+        upkeep.give_up_old(clock.now)
+
+    assert lingering.at_once(sweep, sweep) == []
+
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
+    assert Event.objects.filter(type="webhook.exhausted").count() == Delivery.objects.count() == 12
+
+
+def test_what_is_too_old_is_given_up_or_claimed(pair, waiting, lingering, clock):
+    Webhook.objects.update(error_action=ErrorAction.NOTIFY)
+    waiting(pair, created_at=clock.now - WEEK - SECOND)
+    worker, taken = Worker("alice", clock=clock, wire=Wire()), []
+
+    errors = lingering.at_once(lambda: upkeep.give_up_old(clock.now), lambda: taken.extend(worker.claim()))
+
+    assert errors == []
+    assert Delivery.objects.filter(status=DeliveryStatus.EXHAUSTED).count() + len(taken) == 6
+
+
+def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting, lingering, clock):
+    Webhook.objects.update(enabled=False)
+    waiting(pair)
+    for webhook in pair:
+        write_delivery(webhook, now=clock.now, status=DeliveryStatus.IN_FLIGHT, lease="dead", due_at=clock.now)
+
+    def settle() -> None:
+        upkeep.settle(clock.now)
+
+    assert lingering.at_once(settle, settle, drain("alice", pair)) == []
+
+    settle()
+    assert not Delivery.objects.open().exists()
+
+
+def test_a_secret_is_replaced_on_its_page_and_elsewhere(pair, lingering):
+    webhook, client = pair[0], superuser()
+    address = f"{url(Webhook, 'changelist')}{webhook.pk}/secret/rotate/"
+
+    def on_the_page() -> None:
+        for _ in range(5):
+            newest = webhook.secrets.get(expires_at=None).pk
+            assert client.post(address, {"before": str(newest)}).status_code == 302
+
+    def elsewhere() -> None:
+        for _ in range(5):
+            webhook.rotate_secret()
+
+    assert lingering.at_once(on_the_page, elsewhere) == []
+
+    assert webhook.secrets.filter(expires_at=None).count() == 1
