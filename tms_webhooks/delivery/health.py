@@ -85,6 +85,8 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
 def enable(webhook: Webhook, *, now: datetime) -> None:
     """Enable a webhook and forget its failures. What it missed stays skipped until somebody replays it."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
+        hold([webhook.pk])
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
         was_ill = not webhook.enabled or webhook.pauses > 0
         webhook.heal(now=now)
         if was_ill:

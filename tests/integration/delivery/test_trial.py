@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
 
 from tests.factories import WebhookFactory
 from tests.receiver import Answer
+from tests.threads import Lingering, at_once, several
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Lane
@@ -210,3 +212,40 @@ def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, mo
     test(webhook)
 
     assert due == [0]
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clock, monkeypatch):
+    Webhook.objects.update(pauses=2, failures=5, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    looked, done, refresh = threading.Event(), threading.Event(), Webhook.refresh_from_db
+
+    def look(self, *args, **kwargs):
+        refresh(self, *args, **kwargs)
+        looked.set()
+        done.wait(0.5)  # Time enough for the other, unless it has to wait for us.
+
+    def disable():
+        assert looked.wait(10)
+        health.disable(Webhook.objects.get(), reason=DisabledReason.ADMIN, now=clock())
+        done.set()
+
+    monkeypatch.setattr(Webhook, "refresh_from_db", look)
+    errors = at_once(lambda: test(webhook), disable)
+    monkeypatch.undo()
+
+    assert errors == []
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, "admin")
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_tests_at_once_tell_once_that_it_has_recovered(webhook, test, clock):
+    other = WebhookFactory(organization=webhook.organization, events=["webhook.*"])
+    Webhook.objects.exclude(pk=other.pk).update(pauses=2, failures=5, failing_since=clock(), paused_until=clock())
+
+    errors = Lingering(0.01).at_once(*[lambda: test(Webhook.objects.get(pk=webhook.pk)) for _ in range(3)])
+
+    assert errors == []
+    assert Event.objects.filter(type="webhook.recovered").count() == 1
