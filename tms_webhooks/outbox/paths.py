@@ -5,10 +5,9 @@ Before it nobody knows what the path will be: to replace a course, Django takes 
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,7 +58,12 @@ def edited(source: ComputedLearningPathSource, path_keys: Sequence[Any], *, usin
     edits = [EditedPath(source=source.name, key=states.key_text(key), edited_at=now) for key in path_keys]
     EditedPath.objects.using(using).bulk_create(edits)
     for path_key in path_keys:
-        transaction.on_commit(functools.partial(retell, source, path_key, using=using), using=using, robust=True)
+        transaction.on_commit(_later(source, path_key, using=using), using=using, robust=True)
+
+
+def _later(source: ComputedLearningPathSource, path_key: Any, *, using: str) -> Callable[[], None]:
+    # A function, and no partial: if it fails, Django logs its name, which partials have none of, and fails over that.
+    return lambda: retell(source, path_key, using=using)
 
 
 def retell(source: ComputedLearningPathSource, path_key: Any, *, using: str) -> None:

@@ -20,7 +20,7 @@ from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.outbox.observed import Observed, listening
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.related_keys import RelatedKeys
-from tms_webhooks.sources.snapshots import key_of
+from tms_webhooks.sources.snapshots import as_key, key_of
 
 Model: TypeAlias = type[models.Model]
 # Which objects of a source a change of one of its fields is about.
@@ -88,7 +88,10 @@ def begin(through: Model, cause: models.Model, sources: Iterable[Source], keys: 
     """
     _under_way.forget_what_is_over()
     fields = {source: throughs(source)[through] for source in sources if through in throughs(source)}
-    found = {source: {*keys(source, field)} - {None} for source, field in fields.items()}
+    found = {
+        source: {as_key(source.model, key) for key in keys(source, field) if key is not None}
+        for source, field in fields.items()
+    }
     if not any(found.values()):
         return
     change = _Change(through, cause, _Scope.of(using), [])

@@ -9,6 +9,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import connections, models, transaction
 from django.db.models import Exists
 
@@ -62,8 +63,20 @@ def key_of(source: Source, instance: models.Model) -> Any:
         # A row that extends one that exists names it by the link alone.
         link = instance._meta.get_ancestor_link(source.model)
         key = getattr(instance, link.attname) if link is not None else None
-    unset = (isinstance(key, tuple) and None in key) or hasattr(key, "resolve_expression")
-    return None if unset else key
+    unset = key is None or (isinstance(key, tuple) and None in key) or hasattr(key, "resolve_expression")
+    return None if unset else as_key(source.model, key)
+
+
+def as_key(model: type[models.Model], key: Any) -> Any:
+    """Return a key of ``model`` as its rows have it, where a host gave it as the text that came with a request."""
+    parts = model._meta.pk_fields
+    try:
+        if isinstance(key, tuple):
+            return tuple(part.to_python(value) for part, value in zip(parts, key, strict=True))
+        return parts[0].to_python(key)
+    except (ValidationError, ValueError):
+        # Django has its own words for what is no key.
+        return key
 
 
 def read_before(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from example_project.training.factories import CourseAssignmentFactory, SubscriptionAssignmentFactory, UserFactory
@@ -56,6 +56,23 @@ def test_a_course_that_is_replaced_by_another_completes_nothing(world):
     world.path.courses.set([world.courses[0], other])
 
     assert not Event.objects.exists()
+
+
+def test_a_host_hears_nothing_of_what_goes_wrong_after_its_commit(world, told, monkeypatch, caplog):
+    def break_off(*_args, **_kwargs):
+        raise OperationalError("the connection was lost")
+
+    hosts_own = []
+    with monkeypatch.context() as patch, transaction.atomic():
+        patch.setattr(paths, "_untold", break_off)
+        world.path.courses.remove(world.courses[1])
+        transaction.on_commit(lambda: hosts_own.append("called"))
+
+    assert hosts_own == ["called"]
+    assert "the connection was lost" in caplog.text
+    assert told() == []
+    paths.retell_left(timezone.now() + paths.LEFT)
+    assert [event["type"] for event in told()] == ["learning_path.completed"]
 
 
 def test_each_learner_is_told_once(world, told):
