@@ -22,19 +22,19 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
         transaction that notes another event of the same object waits for this one.
         """
         rows = self.using(router.db_for_write(self.model))
-        rows.bulk_create(
-            [
-                self.model(
-                    subscription_id=subscription_id,
-                    event_type=event.type,
-                    subject_type=event.subject_type,
-                    subject_id=event.subject_id,
-                    event_id=event.pk,
-                )
-                for subscription_id, event in candidates
-            ],
-            ignore_conflicts=True,
-        )
+        notes = [
+            self.model(
+                subscription_id=subscription_id,
+                event_type=event.type,
+                subject_type=event.subject_type,
+                subject_id=event.subject_id,
+                event_id=event.pk,
+            )
+            for subscription_id, event in candidates
+        ]
+        # In the order of the objects, of each in that of its events: or two of these could wait for each other.
+        notes.sort(key=lambda note: (note.subscription_id, note.event_type, note.subject_type, note.subject_id))
+        rows.bulk_create(notes, ignore_conflicts=True)
         asked = {(subscription_id, event.pk) for subscription_id, event in candidates}
         noted = rows.filter(event_id__in={event.pk for _subscription, event in candidates})
         return asked & set(noted.values_list("subscription_id", "event_id"))

@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from example_project.training.factories import OrganizationFactory
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import new_event, subscribed, write_events
 from tests.threads import Lingering, several
 from tms_webhooks.choices import Audience
 from tms_webhooks.models import Delivery, Event
@@ -62,3 +62,21 @@ def test_neither_waits_for_what_lies_between_its_own_events(clock, every_other, 
     assert not Event.objects.filter(fanned_out_at=None).exists()
     pairs = Counter(Delivery.objects.values_list("event_id", "webhook_id"))
     assert (len(pairs), set(pairs.values())) == (6 * ROUNDS * EVENTS, {1})
+
+
+def test_neither_waits_for_what_the_other_found_to_be_the_first_of_its_kind(clock, every_other):
+    organization = OrganizationFactory()
+    subscribed(organization=organization).subscriptions.update(filters={"first_occurrence": True})
+    lingering = Lingering(0.001)
+
+    for number in range(ROUNDS):
+        # One worker gets events of the same objects as the other, in the opposite order.
+        objects = [f"{number}-{place}" for place in range(EVENTS)]
+        events = [new_event(organization) for _ in range(2 * EVENTS)]
+        for rest, in_order in enumerate((objects, objects[::-1])):
+            for event, subject_id in zip(events[rest::2], in_order, strict=True):
+                event.subject_id, event.sequence = subject_id, rest + 1
+        Event.objects.bulk_create(events)
+        assert lingering.at_once(*[every_other(rest, clock.now, EVENTS) for rest in (0, 1)]) == []
+
+    assert Delivery.objects.count() == ROUNDS * EVENTS
