@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
@@ -30,7 +31,8 @@ def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> 
 
     The same as `record_change` of one after the other. The events that are returned don't know their keys.
     """
-    return record_told(source, changes, [*_tell(source, changes, using=using)], using=using)
+    told = sorted(_tell(source, changes, using=using), key=itemgetter(0))
+    return record_told(source, changes, told, using=using)
 
 
 def record_told(
@@ -75,7 +77,8 @@ def _tell(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[
     homes = {number: home_of(change.values) for number, change in enumerate(changes) if _is_one(change)}
     places = {home for home in homes.values() if home is not None}
     wanted = wanted_by(places, source.event_types, using=using) if places else {}
-    for number, home in homes.items():
+    # What sources lock to tell they lock in one order, or two transactions could wait for each other.
+    for number, home in sorted(homes.items(), key=lambda one: source.turn(changes[one[0]])):
         types = wanted.get(home) if home is not None else None
         if types:
             told: list[Told] = []

@@ -113,6 +113,10 @@ class Source:
             elif self.is_open(change.after):
                 yield self._expiry(change)
 
+    def turn(self, change: Change) -> str:
+        """Return by what the changes of many objects are asked in turn: for a `tells` that locks rows to know."""
+        return ""
+
     def open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, as far as the database can tell."""
         return self.closing.open_rows(self)

@@ -21,7 +21,7 @@ from example_project.training.factories import (
 from example_project.training.models import CourseAssignment, LearningPath
 from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
-from tests.threads import at_once, several
+from tests.threads import Lingering, at_once, several
 from tms_webhooks.models import Event, Occurrence, Subscription
 from tms_webhooks.payloads.fields import instant
 
@@ -197,6 +197,27 @@ def test_courses_that_are_completed_at_once_complete_the_path_once(courses):
     assert at_once(*[partial(complete, one.pk) for one in world.assignments]) == []
 
     assert Event.objects.get().type == "learning_path.completed"
+
+
+@pytest.mark.django_db(transaction=True)
+@several
+def test_two_courses_that_many_complete_at_once_wait_for_each_other_in_one_order():
+    world = World()
+    bob = UserFactory(organization=world.learner.organization)
+    SubscriptionAssignmentFactory(profile=world.profile, user=bob)
+    first, second = world.courses
+    # By their keys, the learners of the one course stand in the other order than those of the other.
+    CourseAssignment.objects.filter(course=first).delete()
+    for learner in (bob, world.learner):
+        CourseAssignmentFactory(course=first, user=learner)
+    CourseAssignmentFactory(course=second, user=bob)
+
+    def complete(course) -> None:
+        CourseAssignment.objects.filter(course=course).update(completed_at=world.now)
+
+    assert Lingering().at_once(partial(complete, first), partial(complete, second)) == []
+
+    assert Event.objects.filter(type="learning_path.completed").count() == 2
 
 
 # What else happens to paths

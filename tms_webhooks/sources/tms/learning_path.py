@@ -72,6 +72,10 @@ class ComputedLearningPathSource(LearningPathSource):
                     COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=self._path_values(path, len(courses))
                 )
 
+    def turn(self, change: Change) -> str:
+        """Return the learner, whose paths are locked one after the other."""
+        return str(change.after.get("user.id"))
+
     def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
         """Return the paths that ``course`` (its key) may complete for ``learner``: all that are enabled and have it."""
         model = apps.get_model(self.path_model)
