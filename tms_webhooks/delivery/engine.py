@@ -167,7 +167,7 @@ class Drain:
         self.tally.events += fanned
         self._senders.grow()
         if self._open:
-            self._collect(wait=0.0 if fanned else app_settings.DRAIN_POLL)
+            self._collect(wait=0.0 if self._more_events else app_settings.DRAIN_POLL)
         self._renew()
         return bool(fanned or claimed)
 

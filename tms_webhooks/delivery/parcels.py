@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 
 from tms_webhooks.choices import ErrorClass, Lane
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.rendering import Content, Line, contents_of, shape_of
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.delivery.take import Taken
 from tms_webhooks.exceptions import DeliveryError, SecretError
-from tms_webhooks.models import Webhook, WebhookSecret
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.payloads.formats import JSON, Shape
@@ -78,19 +78,15 @@ class Parcel(NamedTuple):
         return f"<Parcel {self.event_id} delivery {self.delivery_id} webhook {self.webhook_id} attempt {self.number}>"
 
 
-def pack(
-    lines: Sequence[Taken], *, now: datetime, webhooks: Mapping[int, Webhook], caps: Mapping[int, int]
-) -> list[Parcel]:
+def pack(lines: Sequence[Taken], *, candidates: Mapping[int, Candidate], caps: Mapping[int, int]) -> list[Parcel]:
     """Make up what was taken, which is for some of these webhooks.
 
-    That takes one query where all of them get an event for the first time and as it is stored, and otherwise one or
-    two more.
+    That takes no query where all of them get an event for the first time and as it is stored, and otherwise one or two.
     """
     if not lines:
         return []
     wanted = {line.webhook_id for line in lines}
-    secrets = WebhookSecret.objects.signing(wanted, now=now)
-    routes = {pk: _route(webhooks[pk], secrets.get(pk, ()), cap=caps.get(pk, 1)) for pk in wanted}
+    routes = {pk: _route(candidates[pk], cap=caps.get(pk, 1)) for pk in wanted}
     parcels = [
         Parcel(
             pk,
@@ -125,8 +121,9 @@ def _contents(lines: Sequence[Taken], routes: Mapping[int, Route]) -> Mapping[in
     return contents_of(odd_lines, shapes, blocked=blocked)
 
 
-def _route(webhook: Webhook, sealed: Sequence[Sealed], *, cap: int) -> Route:
-    headers, secrets, problem = _private_parts(webhook, sealed)
+def _route(candidate: Candidate, *, cap: int) -> Route:
+    webhook = candidate.webhook
+    headers, secrets, problem = _private_parts(webhook, candidate.sealed)
     # Its content type goes with the body.
     others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     return Route(

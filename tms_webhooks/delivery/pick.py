@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tms_webhooks.choices import Lane
 from tms_webhooks.delivery.limits import Place
@@ -38,6 +39,14 @@ NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
     ORDER BY due_at, id LIMIT {most}) u"""
 
 
+class Due(NamedTuple):
+    """A delivery that is due."""
+
+    pk: int
+    webhook_id: int
+    lane: int
+
+
 class Want(NamedTuple):
     """At most so many deliveries of one lane of a webhook; only those in turn, where it is ordered."""
 
@@ -48,24 +57,43 @@ class Want(NamedTuple):
 
 
 def next_of_each(
-    webhooks: Sequence[Webhook], *, places: Mapping[int, Place], now: datetime, token: str, limit: int
+    webhooks: Sequence[Webhook],
+    all_due: Iterable[Due] | None,
+    *,
+    places: Mapping[int, Place],
+    now: datetime,
+    token: str,
+    limit: int,
 ) -> list[tuple[int, int]]:
     """Return (delivery, webhook) of what goes next, the first of each webhook before the second of any.
 
-    What is replayed goes one at a time, and only where less that is live is due than there is place for.
+    What is replayed goes one at a time, and only where less that is live is due than there is place for. ``all_due`` is
+    all that is due, where that is known; what is in turn has to be asked for all the same.
     """
-    rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
     # More than a fair share of each is read in vain where all have plenty.
     share = max(1, -(-2 * limit // max(1, len(webhooks))))
-    for pk, webhook_id, lane in _read(list(_wants(webhooks, places, now, most=share)), now=now, token=token):
-        rows[webhook_id].append((lane, pk))
+    wants = list(_wants(webhooks, places, now, most=share))
+    if all_due is None or any(want.in_turn for want in wants):
+        all_due = _read(wants, now=now, token=token)
+    rows: dict[int, list[Due]] = defaultdict(list)
+    for line in _only(all_due, wants):
+        rows[line.webhook_id].append(line)
     in_turns = [
-        (turn, pk, webhook_id)
+        (turn, line.pk, webhook_id)
         for webhook_id, found in rows.items()
         # By the lane alone: within it they come as they are due.
-        for turn, (_lane, pk) in enumerate(sorted(found, key=lambda row: row[0])[: places[webhook_id].free])
+        for turn, line in enumerate(sorted(found, key=lambda line: line.lane)[: places[webhook_id].free])
     ]
     return [(pk, webhook_id) for _turn, pk, webhook_id in sorted(in_turns)[:limit]]
+
+
+def _only(lines: Iterable[Due], wants: Iterable[Want]) -> Iterator[Due]:
+    """Keep no more of each lane of a webhook than is wanted."""
+    left = Counter({(want.webhook_id, want.lane): want.most for want in wants})
+    for line in lines:
+        left[line.webhook_id, line.lane] -= 1
+        if left[line.webhook_id, line.lane] >= 0:
+            yield line
 
 
 def _wants(webhooks: Iterable[Webhook], places: Mapping[int, Place], now: datetime, *, most: int) -> Iterable[Want]:
@@ -80,8 +108,8 @@ def _wants(webhooks: Iterable[Webhook], places: Mapping[int, Place], now: dateti
                 yield Want(webhook.pk, lane.value, min(free, most), in_turn=webhook.ordered and lane != Lane.BY_HAND)
 
 
-def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple[Any, ...]]:
-    """Read (delivery, webhook, lane) of the longest due: one range of the index ``tms_delivery_claim`` for each."""
+def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
+    """Read the longest due: one range of the index ``tms_delivery_claim`` for each; maybe more than is wanted."""
     if database().vendor == "postgresql":
         for in_turn in (False, True):
             yield from _loop([want for want in wants if want.in_turn is in_turn], now=now, token=token)
@@ -92,10 +120,10 @@ def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple
             NEXT_OF_ONE.format(webhook_id=webhook_id, lane=lane, most=most, in_turn=IN_TURN if in_turn else "")
             for webhook_id, lane, most, in_turn in some
         )
-        yield from read_at_once("id, webhook_id, lane", sql, [moment(now), token] * len(some))
+        yield from itertools.starmap(Due, read_at_once("id, webhook_id, lane", sql, [moment(now), token] * len(some)))
 
 
-def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple[Any, ...]]:
+def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
     if not wants:
         return
     sql = NEXT_OF_ALL.format(
@@ -104,8 +132,4 @@ def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterable[tuple
         most=max(want.most for want in wants),
         in_turn=IN_TURN if wants[0].in_turn else "",
     )
-    left = Counter({(want.webhook_id, want.lane): want.most for want in wants})
-    for pk, webhook_id, lane in read(sql, [moment(now), token]):
-        left[webhook_id, lane] -= 1
-        if left[webhook_id, lane] >= 0:
-            yield pk, webhook_id, lane
+    yield from itertools.starmap(Due, read(sql, [moment(now), token]))

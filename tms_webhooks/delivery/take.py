@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.limits import tokens_of
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.statements import array, database, for_update, moment, numbers, read, read_prepared, write
@@ -59,18 +60,18 @@ class Taken(NamedTuple):
 def take(
     found: Sequence[tuple[int, int]],
     *,
-    webhooks: Mapping[int, Any],
+    candidates: Mapping[int, Candidate],
     token: str,
     now: datetime,
     until: datetime,
 ) -> list[Taken]:
     """Lease the deliveries in ``found``, (delivery, webhook) each, to the holder of ``token``; return those it holds.
 
-    ``webhooks`` are all that were asked, also those of which nothing was found: they must not come first again. Their
-    ``seen_at`` is when they were served last, in the database's own words, when what is under way was counted: one that
-    another worker has served since, or serves now, is left to it, or both could fill its cap.
+    ``candidates`` are all that were asked, also those of which nothing was found: they must not come first again. One
+    that another worker has served since it was seen, or serves now, is left to it, or both could fill its cap.
     """
-    seen_at = {pk: webhook.seen_at for pk, webhook in webhooks.items()}
+    seen_at = {pk: candidate.seen_at for pk, candidate in candidates.items()}
+    webhooks = {pk: candidate.webhook for pk, candidate in candidates.items()}
     # Later than ever before, also where the clock was set back: it tells that somebody was here.
     served_at = max(
         [now, *(webhook.served_at + TICK for webhook in webhooks.values() if webhook.served_at is not None)]

@@ -18,6 +18,7 @@ from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, results, signing
+from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.parcels import Parcel, pack
 from tms_webhooks.delivery.send import Result, send
 from tms_webhooks.delivery.take import Taken
@@ -106,7 +107,8 @@ def _prepared(
             created_at=now,
         )
         line = Taken(delivery.pk, webhook.pk, 0, 0, Lane.BY_HAND, str(event.uid), event.body)
-        (parcel,) = pack([line], now=now, webhooks={webhook.pk: webhook}, caps={})
+        candidate = Candidate(webhook, sealed=webhook.sealed_secrets(now))
+        (parcel,) = pack([line], candidates={webhook.pk: candidate}, caps={})
     return parcel, delivery
 
 

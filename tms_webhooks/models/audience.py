@@ -96,9 +96,9 @@ def comes_to(listener: Listener, *, using: str) -> Q:
     return reached
 
 
-# For statements: the webhooks ``w`` to which an event ``e`` comes, by one way or from above.
-BY = {
-    way: f"{{event}} e JOIN {{webhook}} w ON w.organization_id = e.{way.column} AND w.audience <> '{way.closed_to.value}'"
+# For statements: from an event ``e`` to the webhooks ``w`` to which it comes by one way, or from above.
+TO = {
+    way: f"JOIN {{webhook}} w ON w.organization_id = e.{way.column} AND w.audience <> '{way.closed_to.value}'"
     for way in WAYS
 }
 
@@ -122,7 +122,7 @@ def ways_of(ids: str, *, way: Way | None) -> dict[str, str]:
     """Return the parts of a statement that lead from events, by their keys, to webhooks; None is the way from below."""
     return {
         "lines": filled(LINES, ids=ids, **tree.names(database().alias)) if way is None else "",
-        "reached": filled(FROM_BELOW if way is None else BY[way]),
+        "reached": filled(FROM_BELOW if way is None else f"{{event}} e {TO[way]}"),
     }
 
 

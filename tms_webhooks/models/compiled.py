@@ -82,7 +82,7 @@ class CompiledQuery:
         if getattr(known, "connection", None) is not connection:
             known.connection = connection
             of_columns = [
-                (index, column, _converters(column, connection))
+                (index, column, converters_of(column, connection))
                 for index, column in enumerate(_columns(self._selected))
             ]
             known.converters = [one for one in of_columns if one[2]]
@@ -124,5 +124,6 @@ def _pairs(selected: list[Expression]) -> Iterator[slice]:
             yield slice(index, index + len(expression))
 
 
-def _converters(column: Expression, connection: Any) -> list[Any]:
+def converters_of(column: Expression, connection: Any) -> list[Any]:
+    """Return what makes a value of this column, as the driver gives it, one for Python: to be called one after the other."""
     return [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]

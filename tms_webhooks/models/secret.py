@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.models import statements
-from tms_webhooks.models.encryption import EncryptedTextField, Sealed
+from tms_webhooks.models.encryption import EncryptedTextField
 from tms_webhooks.models.webhook import Webhook
 
-SIGNING = """
-SELECT webhook_id, value FROM {webhooksecret}
-WHERE webhook_id IN ({ids}) AND (expires_at IS NULL OR expires_at > %s) ORDER BY id DESC"""
 
+class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
+    """Secrets by whether they sign."""
 
-class WebhookSecretManager(models.Manager["WebhookSecret"]):
-    """Finds the secrets that sign."""
-
-    def signing(self, webhooks: Iterable[int], *, now: datetime) -> Mapping[int, Sequence[Sealed]]:
-        """Return the secrets that sign at ``now`` by the keys of these webhooks, each webhook's newest first."""
-        found: dict[int, list[Sealed]] = defaultdict(list)
-        for webhook_id, token in statements.read(SIGNING, [statements.moment(now)], ids=statements.numbers(webhooks)):
-            found[webhook_id].append(Sealed(token))
-        return found
+    def signing(self, now: datetime) -> WebhookSecretQuerySet:
+        """Keep those that sign at ``now``, the newest first."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
 
 
 class WebhookSecret(models.Model):
@@ -38,7 +28,7 @@ class WebhookSecret(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
 
-    objects = WebhookSecretManager()
+    objects = WebhookSecretQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("webhook secret")

@@ -59,10 +59,10 @@ def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str
         return int(cursor.rowcount)
 
 
-def read_prepared(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def read_prepared(sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
     """Run a query as `read` does, planned once where that can be done: one whose text is always the same."""
     with prepared(database()) as cursor:
-        cursor.execute(filled(sql), params)
+        cursor.execute(filled(sql, **parts), params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 

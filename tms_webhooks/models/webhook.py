@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, signals, validators
 from tms_webhooks.conf import app_settings
+from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.scope import Scoped
 from tms_webhooks.models.shape import Shaped
@@ -203,8 +204,12 @@ class Webhook(Scoped, Shaped):
 
         Raises `SecretError` where one of them can't be decrypted.
         """
+        return [value.reveal() for value in self.sealed_secrets(now)]
+
+    def sealed_secrets(self, now: datetime) -> list[Sealed]:
+        """Return the secrets that sign at ``now``, newest first, as they are stored."""
         rows: Any = self.secrets
-        return [value.reveal() for value in rows.signing([self.pk], now=now).get(self.pk, ())]
+        return list(rows.signing(now).values_list("value", flat=True))
 
     def rotate_secret(
         self, *, now: datetime | None = None, overlap: timedelta | None = None, secret: str | None = None

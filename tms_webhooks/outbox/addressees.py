@@ -19,7 +19,7 @@ from tms_webhooks.chains import Chain
 from tms_webhooks.choices import Audience, Lane
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Way, ways_of
-from tms_webhooks.models.statements import database, filled, moment, numbers, read, write
+from tms_webhooks.models.statements import database, filled, moment, numbers, read, read_prepared, write
 from tms_webhooks.models.tree import parent_column
 from tms_webhooks.routing import narrowed
 
@@ -45,20 +45,20 @@ HELD = {"status": "'skipped'", "due_at": "NULL", "finished_at": "%(now)s", "erro
 ASKS = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {ASKS} {{all_of_them}})"  # noqa: S608
 
+COLUMNS = """event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
+    created_at, finished_at"""
+ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Lane.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0,
+    {{error_class}}, %(now)s, {{finished_at}}"""
+
 # One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
-FAN_OUT = """
-{insert} {delivery} (
-    event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
-    created_at, finished_at
-)
-{lines}
-SELECT {distinct} e.id, w.id, {status}, {due_at},
-       {live}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0, {error_class}, %(now)s, {finished_at}
-FROM {reached}
-WHERE e.id IN ({ids}) {still} AND w.deleted_at IS NULL {held_back} AND w.id <> %(spoken_of)s
-  AND {wanted} {not_yet}
-{suffix}
-"""
+FAN_OUT = f"""
+{{insert}} {{delivery}} ({COLUMNS})
+{{lines}}
+SELECT {{distinct}} {ROW} FROM {{reached}}
+WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL {{held_back}} AND w.id <> %(spoken_of)s
+  AND {{wanted}} {{not_yet}}
+{{suffix}}
+"""  # noqa: S608 (all of it is here)
 
 # For MariaDB: where an insert finds its row there, it locks what lies before it, and other workers' rows belong there.
 ONCE = {
@@ -111,7 +111,7 @@ class Plan(NamedTuple):
     @classmethod
     def of_today(cls) -> Plan:
         """Ask the webhooks and their subscriptions."""
-        found = read(EXTRAS, condition=_condition())
+        found = read_prepared(EXTRAS, {}, condition=_condition())
         ways: list[Way | None] = [OWNER]
         if any(audience != Audience.OWNER.value for _delay, audience, *_others in found):
             ways.append(LEARNER)
@@ -183,7 +183,6 @@ def _insert(
             params,
             insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
             suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
-            live=str(Lane.LIVE.value),
             held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
             wanted=f"{wanted} AND w.organization_id {whose} ({barred})" if whose else wanted,
             **once,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -25,7 +25,8 @@ from tms_webhooks.models.statements import (
     read_prepared,
     write,
 )
-from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write
+from tms_webhooks.models.writer import brief_write
+from tms_webhooks.outbox import at_once
 from tms_webhooks.outbox.addressees import Group, Plan
 from tms_webhooks.payloads.envelope import from_text
 
@@ -39,6 +40,8 @@ WATCH_PAUSE = 10.0
 
 logger = logging.getLogger(__name__)
 _watched_until: dict[str, float] = {}
+
+Groups = Mapping[Group, Sequence[int]]
 
 
 # All in the order of the index tms_event_to_fan_out, that nothing else serves: PostgreSQL may take the few that it
@@ -59,13 +62,8 @@ LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at 
 
 FANNED_OUT = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
 
-# Both in one, for PostgreSQL; what follows in the transaction does not wait for the disk either.
-TAKEN = f"""
-WITH at_once AS MATERIALIZED ({NOT_AT_ONCE}),
-locked AS (
-    SELECT e.id FROM {{event}} e CROSS JOIN at_once
-    WHERE e.id = ANY(%(ids)s::bigint[]) AND e.fanned_out_at IS NULL ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)
-UPDATE {{event}} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING id"""  # noqa: S608 (names of ours)
+# Both in one, for PostgreSQL.
+TAKEN = f"{at_once.LOCKED} {at_once.MARKED} id"
 
 
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
@@ -79,18 +77,34 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     found = _next(limit or (BATCH if database().features.has_select_for_update else BATCH_OF_ONE_WRITER))
     if not found:
         return 0
-    plan = Plan.of_today()
+    plan, groups = Plan.of_today(), _groups(found)
+    ours = _carry_out(plan, groups, now)
+    _watch_schemas(_of(groups, ours))
+    return len(ours)
+
+
+def _carry_out(plan: Plan, groups: Groups, now: datetime) -> set[int]:
+    if at_once.is_enough(plan, groups):
+        return at_once.fan_out(groups, now=now)
     with brief_write():
-        ours = set(_taken([pk for pk, *_of in found], now))
-        groups: dict[Group, list[int]] = defaultdict(list)
-        for pk, *described in found:
-            if pk in ours:
-                groups[_group(*described)].append(pk)
-        plan.carry_out(groups, now=now)
+        ours = set(_taken([pk for ids in groups.values() for pk in ids], now))
+        plan.carry_out(_of(groups, ours), now=now)
         if database().vendor != "postgresql":
             write(FANNED_OUT, [moment(now)], ids=numbers(ours), by_key=_by_key())
-    _watch_schemas(groups)
-    return len(ours)
+    return ours
+
+
+def _groups(found: Iterable[tuple[Any, ...]]) -> Groups:
+    groups: dict[Group, list[int]] = defaultdict(list)
+    for pk, *described in found:
+        groups[_group(*described)].append(pk)
+    return groups
+
+
+def _of(groups: Groups, ours: Collection[int]) -> Groups:
+    """Keep those of the events that are ours."""
+    kept = {group: [pk for pk in ids if pk in ours] for group, ids in groups.items()}
+    return {group: ids for group, ids in kept.items() if ids}
 
 
 def _next(limit: int) -> list[tuple[Any, ...]]:
@@ -122,7 +136,7 @@ def _group(event_type: str, subject_id: str, chain: str) -> Group:
     return Group(event_type, spoken_of(event_type, subject_id), chain if is_too_long else "")
 
 
-def _watch_schemas(groups: Mapping[Group, Sequence[int]]) -> None:
+def _watch_schemas(groups: Groups) -> None:
     """Log where payloads break their schema. One event of a type in a while is proof enough, and all are sent."""
     for (event_type, *_others), ids in groups.items():
         if monotonic() < _watched_until.get(event_type, 0.0):

@@ -273,8 +273,6 @@ def test_rings_by_the_hundred_do_not_keep_results_waiting(drain_with):
     drain = drain_with(ring)
 
     assert drain.run(until_idle=True).delivered == 40
-    # Each turn hears of them once.
-    assert drain._mailbox._bell.qsize() <= len(turns)
 
 
 @pytest.mark.parametrize("more", [False, True])
