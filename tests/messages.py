@@ -17,13 +17,13 @@ import polib
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tms_webhooks"
 CATALOG = PACKAGE / "locale" / "es" / "LC_MESSAGES" / "django.po"
-FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
+FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
 
 _TEXT = r"""(u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
-_IN_TEMPLATE = re.compile(rf"\b(?:gettext|ngettext|_)\({_TEXT}(?:,\s*{_TEXT})?")
+_IN_TEMPLATE = re.compile(rf"\b(gettext|ngettext|pgettext|_)\({_TEXT}(?:,\s*{_TEXT})?")
 
-Message = tuple[str, str]
-"""A text and its plural, which is empty where there is none."""
+Message = tuple[str, str, str]
+"""A text, its context and its plural, which are empty where there is none."""
 
 
 def messages() -> list[Message]:
@@ -34,7 +34,8 @@ def messages() -> list[Message]:
         *_of_catalogue(),
     ]
     # A text that stands somewhere with a plural has one.
-    return sorted(dict(sorted(found)).items())
+    plurals = {(text, context): plural for text, context, plural in sorted(found)}
+    return sorted((text, context, plural) for (text, context), plural in plurals.items())
 
 
 def _of_module(path: Path) -> Iterator[Message]:
@@ -42,15 +43,22 @@ def _of_module(path: Path) -> Iterator[Message]:
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FUNCTIONS:
             continue
         texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-        if texts:
-            yield texts[0], texts[1] if "ngettext" in node.func.id and len(texts) > 1 else ""
+        # Of what is put together only when it is shown there is no more than the context.
+        if len(texts) > node.func.id.startswith("pgettext"):
+            yield _message(node.func.id, *texts)
 
 
 def _of_template(path: Path) -> Iterator[Message]:
     from django.utils.translation.template import templatize
 
-    for singular, plural in _IN_TEMPLATE.findall(templatize(path.read_text(encoding="utf-8"))):
-        yield ast.literal_eval(singular), ast.literal_eval(plural) if plural else ""
+    for function, *texts in _IN_TEMPLATE.findall(templatize(path.read_text(encoding="utf-8"))):
+        yield _message(function, *(ast.literal_eval(text) for text in texts if text))
+
+
+def _message(function: str, first: str, second: str = "", *_others: str) -> Message:
+    if function.startswith("pgettext"):
+        return second, first, ""
+    return first, "", second if function.startswith("ngettext") else ""
 
 
 def _of_catalogue() -> Iterator[Message]:
@@ -58,12 +66,15 @@ def _of_catalogue() -> Iterator[Message]:
 
     for event_type in BUILT_IN:
         verb = event_type.name.rpartition(".")[2].replace("_", " ")
-        yield from ((text, "") for text in (event_type.noun.title, verb[:1].upper() + verb[1:], event_type.summary))
+        yield (verb[:1].upper() + verb[1:], "event", "")
+        yield from ((text, "", "") for text in (event_type.noun.title, event_type.summary))
 
 
 def main() -> None:
     """Write the catalog and its compiled form."""
-    old = {entry.msgid: entry for entry in polib.pofile(str(CATALOG))} if CATALOG.exists() else {}
+    old = (
+        {(entry.msgid, entry.msgctxt or ""): entry for entry in polib.pofile(str(CATALOG))} if CATALOG.exists() else {}
+    )
     new = polib.POFile(wrapwidth=120)
     new.metadata = {
         "Language": "es",
@@ -72,9 +83,9 @@ def main() -> None:
         "Content-Transfer-Encoding": "8bit",
         "Plural-Forms": "nplurals=2; plural=(n != 1);",
     }
-    for text, plural in messages():
-        known = old.get(text)
-        entry = polib.POEntry(msgid=text, msgid_plural=plural)
+    for text, context, plural in messages():
+        known = old.get((text, context))
+        entry = polib.POEntry(msgid=text, msgctxt=context or None, msgid_plural=plural)
         if plural:
             entry.msgstr_plural = known.msgstr_plural if known and known.msgid_plural else {0: "", 1: ""}
         else:

@@ -14,29 +14,31 @@ from tms_webhooks.catalogue import get, status_value
 from tms_webhooks.choices import ClassStatus, DeliveryStatus
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[.\d]*\w|%%|\{\w*\}|(?<!&)#")
-WRITTEN = {entry.msgid: entry for entry in polib.pofile(str(CATALOG))}
+WRITTEN = {(entry.msgid, entry.msgctxt or ""): entry for entry in polib.pofile(str(CATALOG))}
 TEXTS = messages()
+DJANGOS_OWN = {"No, take me back", "View"}
+"""What the admin says itself, in the same places."""
 REMEDY = "run python -m tests.messages, translate what is new in the .po file, and run it again"
 
 
-def translations_of(text: str) -> list[str]:
-    entry = WRITTEN[text]
+def translations_of(text: str, context: str = "") -> list[str]:
+    entry = WRITTEN[text, context]
     return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
 
 
 def test_every_text_is_in_the_catalog_and_nothing_else_is():
-    assert {text for text, _plural in TEXTS} == set(WRITTEN), REMEDY
+    assert {(text, context) for text, context, _plural in TEXTS} == set(WRITTEN), REMEDY
 
 
 def test_no_text_lacks_a_translation():
-    lacking = [text for text in WRITTEN if not all(translations_of(text))]
+    lacking = [one for one in WRITTEN if not all(translations_of(*one))]
 
     assert lacking == [], REMEDY
 
 
-@pytest.mark.parametrize("text", [text for text in WRITTEN if PLACEHOLDER.search(text)])
+@pytest.mark.parametrize("text", [text for text, context in WRITTEN if PLACEHOLDER.search(text)])
 def test_a_translation_has_the_placeholders_of_its_text(text):
-    entry = WRITTEN[text]
+    entry = WRITTEN[text, ""]
     wanted = sorted(PLACEHOLDER.findall(entry.msgid_plural or text))
     if "{tokens}" in text:
         wanted = sorted("{marcadores}" if one == "{tokens}" else one for one in wanted)
@@ -46,8 +48,8 @@ def test_a_translation_has_the_placeholders_of_its_text(text):
 
 
 def test_blanks_and_lines_at_the_ends_are_kept():
-    for text in WRITTEN:
-        for translated in translations_of(text):
+    for text, context in WRITTEN:
+        for translated in translations_of(text, context):
             assert (translated[0].isspace(), translated[-1].isspace()) == (text[0].isspace(), text[-1].isspace()), text
 
 
@@ -55,12 +57,22 @@ def test_the_compiled_catalog_is_the_written_one():
     with CATALOG.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
 
-    for text, entry in WRITTEN.items():
+    for (text, context), entry in WRITTEN.items():
         if entry.msgid_plural:
             got = [compiled.ngettext(text, entry.msgid_plural, number) for number in (1, 2)]
         else:
-            got = [compiled.gettext(text)]
-        assert got == translations_of(text), REMEDY
+            got = [compiled.pgettext(context, text) if context else compiled.gettext(text)]
+        assert got == translations_of(text, context), REMEDY
+
+
+def test_no_app_that_is_installed_before_ours_has_another_translation_of_a_text():
+    """Theirs would be shown in its place: such a text gets a context."""
+    with translation.override("es"):
+        taken = {
+            text for text, context in WRITTEN if not context and translation.gettext(text) not in translations_of(text)
+        }
+
+    assert taken == DJANGOS_OWN
 
 
 def test_people_read_it_and_payloads_stay_as_they_are():

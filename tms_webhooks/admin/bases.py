@@ -15,6 +15,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -118,6 +119,11 @@ class LogAdmin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     what_can_be_found: Any = ""
+
+    @property
+    def search_help_text(self) -> Any:  # type: ignore[override]
+        """What can be found, below the box."""
+        return gettext("Search for %(what)s.") % {"what": self.what_can_be_found} if self.what_can_be_found else ""
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
         """Return what is meant by a search term, by an index; None where nothing is."""

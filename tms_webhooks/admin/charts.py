@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from tms_webhooks.admin.numbers import rounded
 from tms_webhooks.delivery.totals import Bar
 
 HEIGHT = 100.0
@@ -134,7 +135,7 @@ def milliseconds(value: int | None) -> str:
     """Return a duration for people: in ms below a second, in s above."""
     if value is None:
         return "–"
-    return _("%(count)d ms") % {"count": value} if value < 1000 else _("%(count).3g s") % {"count": value / 1000}
+    return _("%(count)d ms") % {"count": value} if value < 1000 else _("%(count)s s") % {"count": rounded(value / 1000)}
 
 
 def _height(value: int | None) -> float:

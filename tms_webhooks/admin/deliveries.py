@@ -66,7 +66,6 @@ class DeliveryAdmin(Scoped, LogAdmin):
     what_can_be_found = _(
         "an event's id, evt_…; an object, such as enrollment:42; its id or external id; a delivery's number"
     )
-    search_help_text = what_can_be_found
     actions = ("resend_selected",)
 
     class Media:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.charts import milliseconds
+from tms_webhooks.admin.numbers import rounded
 from tms_webhooks.admin.standing import moment, why_disabled
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.delivery.shown import shown
@@ -118,6 +119,6 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return _("%(count)d min") % {"count": round(seconds / 60)}
     if seconds < timedelta(days=2).total_seconds():
-        return _("%(count).3g h") % {"count": seconds / 3600}
+        return _("%(count)s h") % {"count": rounded(seconds / 3600)}
     days = round(seconds / 86_400)
     return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.admin.bases import LogAdmin, event_uid
 from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import Scoped, allows, organizations
-from tms_webhooks.choices import Action
+from tms_webhooks.choices import Action, ActorKind
 from tms_webhooks.delivery.shown import pretty
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
@@ -40,7 +40,6 @@ class EventAdmin(Scoped, LogAdmin):
     list_filter = (TypeFilter,)
     search_fields = ("uid",)
     what_can_be_found = _("an event's id, evt_…; an object, such as enrollment:42; or an external id")
-    search_help_text = what_can_be_found
 
     class Media:
         css = {"all": ("tms_webhooks/life.css",)}
@@ -93,6 +92,7 @@ class EventAdmin(Scoped, LogAdmin):
             "opts": self.opts,
             "original": event,
             "event": event,
+            "actor": _actor(event),
             "title": f"{event.type} {event.subject_type}:{event.subject_id}",
             "deliveries": shown if request.user.has_perm("tms_webhooks.view_delivery") else None,
             "others": others.order_by("name", "pk")[:MOST_WEBHOOKS] if _sees_webhooks(request) else [],
@@ -118,3 +118,8 @@ class EventAdmin(Scoped, LogAdmin):
 
 def _sees_webhooks(request: HttpRequest) -> bool:
     return request.user.has_perm("tms_webhooks.view_webhook")
+
+
+def _actor(event: Event) -> str:
+    kinds: dict[str, Any] = dict(ActorKind.choices)
+    return f"{kinds.get(event.actor_kind, event.actor_kind)} {event.actor_id}".strip()

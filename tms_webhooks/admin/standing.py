@@ -7,8 +7,9 @@ from datetime import datetime
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
+from tms_webhooks.admin.numbers import written
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.health import percent_to_disabling
@@ -27,7 +28,7 @@ class Standing:
 def standing(webhook: Webhook, *, now: datetime) -> Standing:
     """Return how a webhook does."""
     if not webhook.enabled:
-        return Standing("disabled", _("Disabled"), _why_disabled(webhook))
+        return Standing("disabled", pgettext("webhook", "Disabled"), _why_disabled(webhook))
     if not webhook.is_awake(now):
         probe = _("One request goes out at %(moment)s, to see whether it answers again; what waits until then is kept.")
         sentences = (_failing(webhook), probe % {"moment": moment(webhook.paused_until)}, *_outlook(webhook, now))
@@ -35,7 +36,7 @@ def standing(webhook: Webhook, *, now: datetime) -> Standing:
     if webhook.failures:
         return Standing("failing", _("Failing"), (_failing(webhook), *_outlook(webhook, now)))
     if webhook.succeeded_at is None:
-        return Standing("new", _("Enabled"), (_("Nothing has been delivered to it yet."),))
+        return Standing("new", pgettext("webhook", "Enabled"), (_("Nothing has been delivered to it yet."),))
     told = _("It took the last delivery at %(moment)s.") % {"moment": moment(webhook.succeeded_at)}
     return Standing("well", _("Healthy"), (told,))
 
@@ -86,7 +87,7 @@ def _outlook(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     )
     values = {
         "failures": app_settings.DISABLE_AFTER_FAILURES,
-        "days": f"{app_settings.DISABLE_AFTER_DAYS:g}",
+        "days": written(app_settings.DISABLE_AFTER_DAYS),
         "percent": percent,
     }
     return (told % values,) if webhook.failing_since else ()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.dashboard import DashboardPages
@@ -255,5 +255,5 @@ def state_of(webhook: Webhook) -> str:
     if not webhook.enabled:
         return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
     if webhook.is_awake(timezone.now()):
-        return str(_("Enabled"))
+        return pgettext("webhook", "Enabled")
     return _("Paused until %(moment)s") % {"moment": moment(webhook.paused_until)}

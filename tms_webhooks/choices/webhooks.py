@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class FieldPrivacy(models.TextChoices):
@@ -91,7 +92,7 @@ class DisabledReason(models.TextChoices):
 class ErrorAction(models.TextChoices):
     """What to do when a delivery is given up."""
 
-    LOG = "log", _("Log")
+    LOG = "log", pgettext_lazy("error action", "Log")
     """Nothing more than the delivery log."""
     NOTIFY = "notify", _("Send notification")
     """E-mail the contacts, once until the webhook works again."""

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import router, transaction
 from django.db.models import Exists, OuterRef, QuerySet
-from django.utils import timezone
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Lane
@@ -31,22 +32,27 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     """
     refuse_resend(delivery)
     if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.BY_HAND):
-        raise ReplayError(f"Delivery {delivery.pk} was taken up by somebody else in the meantime.")
+        raise ReplayError(_("Delivery %(key)s was taken up by somebody else in the meantime.") % {"key": delivery.pk})
 
 
 def refuse_resend(delivery: Delivery) -> None:
     """Raise `ReplayError` where a delivery can't be sent once more: what a dry run asks."""
     if delivery.due_at is not None:
         raise ReplayError(
-            f"Delivery {delivery.pk} is {delivery.status}; wait until it is finished, or cancel it first."
+            _("Delivery %(key)s is %(status)s; wait until it is finished, or cancel it first.")
+            % {"key": delivery.pk, "status": delivery.get_status_display().lower()}
         )
     if not delivery.event.body:
         raise ReplayError(
-            f"Delivery {delivery.pk}: its payload is no longer kept (KEEP_PAYLOADS_DAYS is "
-            f"{app_settings.KEEP_PAYLOADS_DAYS}); it can't be sent again."
+            _(
+                "Delivery %(key)s: its payload is no longer kept (KEEP_PAYLOADS_DAYS is %(days)s); it can't be sent again."
+            )
+            % {"key": delivery.pk, "days": app_settings.KEEP_PAYLOADS_DAYS}
         )
     if delivery.webhook.deleted_at is not None:
-        raise ReplayError(f"Delivery {delivery.pk}: its webhook was deleted; there is nobody to send it to.")
+        raise ReplayError(
+            _("Delivery %(key)s: its webhook was deleted; there is nobody to send it to.") % {"key": delivery.pk}
+        )
 
 
 def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Event]:
@@ -164,16 +170,19 @@ def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: d
 def _refusal(kind: JobKind, webhook: Webhook) -> str:
     """Return why there can be no such job for the webhook as it is now; nothing where there can."""
     if webhook.deleted_at is not None:
-        return f"Webhook {webhook.pk} was deleted; nothing more is sent to it."
+        return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
-        return f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+        return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {"key": webhook.pk}
     return ""
 
 
 def _busy(kind: JobKind, webhook: Webhook) -> str:
     """Return why there can be no second job of this kind for the webhook; nothing where there is none."""
     if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
-        return f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
+        return _("A job of the kind %(kind)s is under way for webhook %(key)s; wait for it to end.") % {
+            "kind": kind.value,
+            "key": webhook.pk,
+        }
     return ""
 
 
@@ -183,24 +192,28 @@ def _range(
     """Return the range, which ends now at the latest; raise `ReplayError` where there can't be such a one."""
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and timezone.is_naive(moment):
-            raise ReplayError(f"{name} has no time zone; give one, as in 2026-11-24T15:00:00Z.", field=name)
+            raise ReplayError(
+                _("%(name)s has no time zone; give one, as in 2026-11-24T15:00:00Z.") % {"name": name}, field=name
+            )
     until = min(until or now, now)
     longest = timedelta(days=app_settings.RECOVER_DAYS)
     if since is None:
         if kind == JobKind.RECOVER:
             raise ReplayError(
-                f"since is missing; a recovery takes a time range of at most {longest.days} days.", field="since"
+                _("since is missing; a recovery takes a time range of at most %(days)d days.") % {"days": longest.days},
+                field="since",
             )
         return None, until
     if since >= until:
         raise ReplayError(
-            f"since is {since:%Y-%m-%d %H:%M}, not before until, {until:%Y-%m-%d %H:%M}; give an earlier one.",
+            _("since is %(since)s, not before until, %(until)s; give an earlier one.")
+            % {"since": f"{since:%Y-%m-%d %H:%M}", "until": f"{until:%Y-%m-%d %H:%M}"},
             field="since",
         )
     if kind == JobKind.RECOVER and until - since > longest:
         raise ReplayError(
-            f"since is {(until - since) / timedelta(days=1):.1f} days before until; "
-            f"the longest range is {longest.days} days.",
+            _("since is %(days)s days before until; the longest range is %(longest)d days.")
+            % {"days": formats.number_format((until - since) / timedelta(days=1), 1), "longest": longest.days},
             field="since",
         )
     return since, until

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from tms_webhooks import chains
 from tms_webhooks.delivery import rendering
@@ -71,11 +72,11 @@ def shown(delivery: Delivery, *, now: datetime) -> Shown:
     webhook, event = delivery.webhook, delivery.event
     bare = Shown(webhook.verb, webhook.url)
     if not event.body:
-        return replace(bare, problem=event.error or "the payload is no longer kept")
+        return replace(bare, problem=event.error or _("the payload is no longer kept"))
     try:
         headers = parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
-        return replace(bare, problem="the headers can't be read; enter them anew")
+        return replace(bare, problem=_("the headers can't be read; enter them anew"))
     line = rendering.Line(delivery.pk, webhook.pk, delivery.attempts, event.body)
     content = rendering.preview(line, rendering.shape_of(webhook, headers))
     others = {name: MASK for name in headers if name.lower() != "content-type"}

@@ -15,8 +15,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.event_names import did_you_mean
-from tms_webhooks.filters.places import patterns_of, places_of, shortened
+from tms_webhooks.filters.places import patterns_of, places_of, shortened, suggested
 
 MOST_VALUES = 200
 LONGEST_TEXT = 255
@@ -154,7 +153,7 @@ def _problems(name: str, wanted: Any, event_types: Sequence[EventType]) -> Itera
         return
     if name not in CRITERIA:
         known = [*CRITERIA, FIRST_OCCURRENCE]
-        suggestion = did_you_mean(difflib.get_close_matches(str(name), known)) or f" {_('Use')} {', '.join(known)}."
+        suggestion = suggested(difflib.get_close_matches(str(name), known)) or f" {_('Use')} {', '.join(known)}."
         yield _("There is no filter %(name)s.") % {"name": shortened(name)} + suggestion
         return
     criterion = CRITERIA[name]

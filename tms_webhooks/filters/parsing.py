@@ -12,9 +12,8 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.filters.condition import COMPARISONS, All, Either, Exists, Node, Not, OneOf, Range, comparable
-from tms_webhooks.filters.places import Place, having, nearest, patterns_of, places_of, shortened
+from tms_webhooks.filters.places import Place, having, nearest, patterns_of, places_of, shortened, suggested
 
 DEEPEST = 5
 MOST_PARTS = 50
@@ -98,7 +97,7 @@ class _Reader:
                 "having": _some(elsewhere),
             }
         message = _("%(path)s is no place in these events.") % {"path": shortened(path)}
-        return message + (did_you_mean(names) or _(" Paths begin with data, previous, changed or actor."))
+        return message + (suggested(names) or _(" Paths begin with data, previous, changed or actor."))
 
     def _comparison(self, place: Place, value: Any) -> Node:
         if isinstance(value, Mapping):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import EventType, Field, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
@@ -80,3 +82,9 @@ def shortened(value: Any) -> str:
     """Return what somebody wrote, as far as a message quotes it."""
     text = str(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
+
+
+def suggested(candidates: Sequence[str]) -> str:
+    """Return the question with a blank before it, or nothing where there are no candidates: for the people at a form."""
+    quoted = [f'"{candidate}"' for candidate in candidates]
+    return _(" Did you mean %(names)s?") % {"names": _(" or ").join(quoted)} if quoted else ""

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit log',
+                'verbose_name_plural': 'audit entries',
                 'ordering': ('-pk',),
                 'indexes': [models.Index(fields=['organization', 'id'], name='tms_audit_of_organization'), models.Index(fields=['webhook', 'id'], name='tms_audit_of_webhook')],
             },

@@ -80,7 +80,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name = _("audit entry")
-        verbose_name_plural = _("audit log")
+        verbose_name_plural = _("audit entries")
         ordering = ("-pk",)
         indexes = [
             models.Index(fields=["organization", "id"], name="tms_audit_of_organization"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import JobKind, JobStatus
@@ -56,7 +57,8 @@ class Job(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.done} of {self.total}"
+        done = gettext("%(done)d of %(total)d") % {"done": self.done, "total": self.total}
+        return f"{self.get_kind_display()} {done}"
 
     def _unfinished(self) -> JobQuerySet:
         return type(self).objects.unfinished().filter(pk=self.pk)

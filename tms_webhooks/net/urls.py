@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import idna
+from django.utils.translation import gettext as _
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
@@ -60,13 +61,13 @@ def split_url(url: str) -> SafeURL:
     schemes, ports = app_settings.ALLOWED_SCHEMES, app_settings.ALLOWED_PORTS
     if safe.scheme not in schemes:
         raise _refused(
-            f"the scheme '{safe.scheme}' is not allowed",
-            f"use {_listed(schemes)}, or have it added to {SETTING_NAME}['ALLOWED_SCHEMES']",
+            _("the scheme '%(scheme)s' is not allowed") % {"scheme": safe.scheme},
+            _addition(schemes, "ALLOWED_SCHEMES"),
         )
     if safe.port not in ports:
         raise _refused(
-            f"the port {safe.port} is not allowed",
-            f"use {_listed(ports)}, or have it added to {SETTING_NAME}['ALLOWED_PORTS']",
+            _("the port %(port)d is not allowed") % {"port": safe.port},
+            _addition(ports, "ALLOWED_PORTS"),
         )
     return safe
 
@@ -109,8 +110,11 @@ def vet(host: str, addresses: Sequence[str]) -> None:
     networks = allowed_networks()
     if not all(is_allowed(address, allowed_networks=networks) for address in addresses):
         raise BlockedAddress(
-            f"URL: the host '{host}' leads to an address that webhooks may not call; use a public one, "
-            f"or have it added to {SETTING_NAME}['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+            _(
+                "URL: the host '%(host)s' leads to an address that webhooks may not call; use a public one, or have it "
+                "added to %(setting)s['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+            )
+            % {"host": host, "setting": SETTING_NAME}
         )
 
 
@@ -156,7 +160,9 @@ def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
     try:
         return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT)
     except OSError as error:
-        raise _refused(f"the host '{safe.host}' has no address", "check its spelling, or try again later") from error
+        raise _refused(
+            _("the host '%(host)s' has no address") % {"host": safe.host}, _("check its spelling, or try again later")
+        ) from error
 
 
 @lru_cache(maxsize=1024)
@@ -164,11 +170,11 @@ def _parse(url: str) -> SafeURL:
     _check_characters(url)
     shape = _SHAPE.fullmatch(url)
     if shape is None:
-        raise _refused("it is not whole", "write it like 'https://example.com/hook'")
+        raise _refused(_("it is not whole"), _("write it like 'https://example.com/hook'"))
     scheme, authority, path, query = shape.groups()
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
-        raise _refused(f"the scheme '{scheme}' is not HTTP", "begin with 'https://'")
+        raise _refused(_("the scheme '%(scheme)s' is not HTTP") % {"scheme": scheme}, _("begin with 'https://'"))
     host, port = _split_authority(authority, DEFAULT_PORTS[scheme])
     netloc = f"[{host}]" if ":" in host else host
     if port != DEFAULT_PORTS[scheme]:
@@ -188,25 +194,31 @@ def _check_characters(url: str) -> None:
         # C: control, format and surrogate characters; Z: every kind of blank.
         if unicodedata.category(character)[0] in "CZ":
             raise _refused(
-                f"it has a blank or control character (U+{ord(character):04X}, number {position})",
-                "remove it, or write it percent-encoded",
+                _("it has a blank or control character (U+%(code)04X, number %(position)d)")
+                % {"code": ord(character), "position": position},
+                _("remove it, or write it percent-encoded"),
             )
     if "\\" in url:
-        raise _refused("it has a backslash", "use '/', or write it as '%5C'")
+        raise _refused(_("it has a backslash"), _("use '/', or write it as '%5C'"))
     if "#" in url:
-        raise _refused("it has a fragment ('#')", "remove '#' and what follows; servers never see it")
+        raise _refused(_("it has a fragment ('#')"), _("remove '#' and what follows; servers never see it"))
 
 
 def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
     if "{" in authority:
-        raise _refused("it has a token in its host or port", "use tokens in the path and the query only")
+        raise _refused(_("it has a token in its host or port"), _("use tokens in the path and the query only"))
     if "@" in authority:
         # The part itself may be a password, so the message doesn't repeat it.
-        raise _refused("it has a user name or password ('@')", "remove it, and use a header or the signature instead")
+        raise _refused(
+            _("it has a user name or password ('@')"), _("remove it, and use a header or the signature instead")
+        )
     if authority.startswith("["):
         host, bracket, rest = authority[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise _refused(f"'{authority}' is no IPv6 address and port", "write it like '[2001:db8::1]:443'")
+            raise _refused(
+                _("'%(text)s' is no IPv6 address and port") % {"text": authority},
+                _("write it like '[2001:db8::1]:443'"),
+            )
         return _ipv6(host), _port(rest[1:]) if rest else default_port
     name, colon, port = authority.partition(":")
     return _host(name), _port(port) if colon else default_port
@@ -214,7 +226,10 @@ def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
 
 def _port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65_536:
-        raise _refused(f"'{text}' is no port", "write a number from 1 to 65535 after the colon, or leave out both")
+        raise _refused(
+            _("'%(text)s' is no port") % {"text": text},
+            _("write a number from 1 to 65535 after the colon, or leave out both"),
+        )
     return int(text)
 
 
@@ -224,18 +239,23 @@ def _ipv6(text: str) -> str:
     except ValueError:
         address = None
     if address is None or address.scope_id is not None:
-        raise _refused(f"'[{text}]' is no IPv6 address", "write it like '[2001:db8::1]', without a zone")
+        raise _refused(
+            _("'[%(text)s]' is no IPv6 address") % {"text": text}, _("write it like '[2001:db8::1]', without a zone")
+        )
     return str(address)
 
 
 def _host(text: str) -> str:
     """Return a host name or IPv4 address in ASCII and lower case, or raise `UnsafeURL`."""
     if not text:
-        raise _refused("it has no host", "write it like 'https://example.com/hook'")
+        raise _refused(_("it has no host"), _("write it like 'https://example.com/hook'"))
     name = text.lower() if text.isascii() or len(text) > LONGEST_HOST else _to_ascii(text)
     labels = name.split(".")
     if len(name) > LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _refused(f"'{text}' is no host name", "use letters, digits and hyphens, with single dots between")
+        raise _refused(
+            _("'%(text)s' is no host name") % {"text": text},
+            _("use letters, digits and hyphens, with single dots between"),
+        )
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         return _ipv4(name)
     return name
@@ -246,7 +266,8 @@ def _to_ascii(text: str) -> str:
         return idna.encode(text, uts46=True).decode("ascii")
     except UnicodeError as error:
         raise _refused(
-            f"'{text}' is no international host name", "check its spelling, or write it as 'xn--…'"
+            _("'%(text)s' is no international host name") % {"text": text},
+            _("check its spelling, or write it as 'xn--…'"),
         ) from error
 
 
@@ -255,7 +276,8 @@ def _ipv4(text: str) -> str:
         return str(IPv4Address(text))
     except ValueError as error:
         raise _refused(
-            f"'{text}' is no plain IPv4 address", "write four decimal numbers without leading zeros"
+            _("'%(text)s' is no plain IPv4 address") % {"text": text},
+            _("write four decimal numbers without leading zeros"),
         ) from error
 
 
@@ -263,5 +285,9 @@ def _refused(part: str, remedy: str) -> UnsafeURL:
     return UnsafeURL(f"URL: {part}; {remedy}.")
 
 
-def _listed(values: Sequence[Any]) -> str:
-    return " or ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
+def _addition(allowed: Sequence[Any], setting: str) -> str:
+    listed = _(" or ").join(f"'{value}'" if isinstance(value, str) else str(value) for value in allowed)
+    return _("use %(allowed)s, or have it added to %(setting)s") % {
+        "allowed": listed,
+        "setting": f"{SETTING_NAME}['{setting}']",
+    }

@@ -26,7 +26,7 @@ def test_an_event_is_shown_with_its_payload(operator):
     text = shown_at(operator, url(Event, "change", event.pk))
 
     assert '"name": "Zoë\'s class"' in text
-    for expected in (event.public_id, "class.cancelled", f"class:{event.subject_id}", "system"):
+    for expected in (event.public_id, "class.cancelled", f"class:{event.subject_id}", "Actor System"):
         assert expected in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,9 @@ from django.utils import translation
 
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.choices import AttemptResult
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Webhook
+from tms_webhooks.models.total import Counted
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +42,9 @@ def test_the_form_asks_in_spanish(operator):
         "1 evento elegido",
         "Se suspendió una clase: su estado pasó a Cancelada.",
         "Asignación de curso",
-        "Más de días",
+        "Más de (días)",
+        "Creación course_assignment.created",
+        "Activado",
         "Cabeceras HTTP",
         "Cuando falla",
         "Rotarlo…",
@@ -53,7 +58,10 @@ def test_the_form_asks_in_spanish(operator):
 def test_mistakes_are_told_in_spanish(operator):
     webhook = subscribed()
 
-    form = form_of(webhook, headers="no equals sign", schedule="soon")
+    row = {"event_type": "enrollment.*", "condition": '{"data.grad": 7}'}
+    form = form_of(
+        webhook, subscriptions=[row], headers="no equals sign", schedule="soon", url="https://crm.example.com:81/"
+    )
     response = operator.post(url(Webhook, "change", webhook.pk), form, headers=SPANISH)
 
     assert errors_at(response) == {
@@ -62,7 +70,48 @@ def test_mistakes_are_told_in_spanish(operator):
             "Calendario de reintentos: no hay ninguno llamado 'soon'. Elija uno de standard, skillable, none, o indique "
             "esperas en segundos."
         ],
+        "url": ["URL: el puerto 81 no está permitido; use 443, o haga que lo añadan a TMS_WEBHOOKS['ALLOWED_PORTS']."],
+        "events-0-condition": [
+            'data.grad no es ningún lugar de estos eventos. ¿Quiso decir "data.grade" o "data.id" o "data.retake"?'
+        ],
+        "__all__": ["Hay que corregir 1 evento."],
     }
+
+
+def test_what_can_t_be_done_is_told_in_spanish(operator, clock):
+    webhook = subscribed()
+    waiting = write_delivery(webhook, now=clock.now)
+
+    recover = reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, "recover"])
+    page = spanish_at(operator, f"{recover}?since=2026-01-01T00:00&until=2026-01-31T12:00")
+    resend = reverse("admin:tms_webhooks_delivery_resend", args=[waiting.pk])
+    refused = text_of(operator.post(resend, headers=SPANISH, follow=True))
+
+    assert "«Desde» está 30,5 días antes de «Hasta»; el intervalo más largo es de 14 días." in page
+    assert f"La entrega {waiting.pk} está pendiente; espere a que termine, o cancélela primero." in refused
+
+
+def test_numbers_and_names_are_written_in_spanish(operator, clock):
+    webhook = subscribed()
+    delivery = write_delivery(webhook, now=clock.now, attempts=1)
+    DeliveryAttempt.objects.create(
+        delivery=delivery,
+        number=1,
+        started_at=clock.now,
+        duration_ms=1,
+        error_class="timeout",
+        next_delay=5400.0,
+        delay_reason="schedule",
+    )
+    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, 1_500)] * 3)
+
+    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk]))
+    page = spanish_at(operator, url(Delivery, "change", delivery.pk))
+
+    assert re.search(r"El 95 % de las respuestas en \d,\d+ s", overview)
+    assert "El siguiente tocó 1,5 h después" in page
+    assert f"Entregas › Entrega {delivery.pk} " in page
+    assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
 
 
 def test_the_pages_around_it_are_spanish_too(operator, clock):
@@ -70,6 +119,7 @@ def test_the_pages_around_it_are_spanish_too(operator, clock):
     delivery = write_delivery(webhook, now=clock.now)
 
     assert "Pendiente" in spanish_at(operator, url(Delivery, "changelist"))
+    assert "Busque el id de un evento, evt_…" in spanish_at(operator, url(Event, "changelist"))
     assert "La petición" in spanish_at(operator, url(Delivery, "change", delivery.pk))
     assert "Últimas 24 horas" in spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk]))
     secret = spanish_at(operator, reverse("admin:tms_webhooks_webhook_secret", args=[webhook.pk]))

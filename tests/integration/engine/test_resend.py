@@ -176,15 +176,17 @@ def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, c
 # What can't be sent again
 
 
-@pytest.mark.parametrize("status", ["pending", "waiting", "in_flight"])
-def test_what_is_on_its_way_is_refused(clock, status):
+@pytest.mark.parametrize(
+    ("status", "told"), [("pending", "pending"), ("waiting", "waiting"), ("in_flight", "in flight")]
+)
+def test_what_is_on_its_way_is_refused(clock, status, told):
     lease = "somebody" if status == "in_flight" else ""
     delivery = write_delivery(subscribed(), now=clock.now, status=status, lease=lease)
 
     with pytest.raises(ReplayError) as refused:
         replay.resend(delivery, now=clock.now)
 
-    assert str(refused.value) == f"Delivery {delivery.pk} is {status}; wait until it is finished, or cancel it first."
+    assert str(refused.value) == f"Delivery {delivery.pk} is {told}; wait until it is finished, or cancel it first."
     assert Delivery.objects.get().lane == Lane.LIVE
 
 

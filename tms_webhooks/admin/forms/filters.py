@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
-from django.utils import formats
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.admin.numbers import written
 from tms_webhooks.catalogue import EventType, status_name
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
@@ -98,7 +98,7 @@ def in_words(field: forms.BoundField) -> str:
     if value is True:
         return ""
     if isinstance(value, float):
-        return str(formats.localize(int(value) if value.is_integer() else value))
+        return written(value)
     if isinstance(field.field, ChoicesField):
         choices: Any = field.field.choices
         labels = {key: str(label) for key, label in choices}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.functional import cached_property
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import filters
@@ -107,7 +107,7 @@ class SubscriptionRow(_SubscriptionForm):
         if self.pattern.endswith(".*"):
             return gettext("All of this group")
         verb = self.pattern.rpartition(".")[2].replace("_", " ")
-        return gettext(verb[:1].upper() + verb[1:])
+        return pgettext("event", verb[:1].upper() + verb[1:])
 
     @property
     def summary(self) -> str:

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
+from django.utils.translation import gettext as _
+
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.payloads.formats import skillable, template
@@ -34,14 +36,19 @@ def fill_url(url: str, event: Mapping[str, Any]) -> str:
     """Return a URL with the values of an event. Raises `UnsafeURL` where they would lead to another place than meant."""
     beginning = _BEGINNING.match(url)
     if beginning is None or template.has_tokens(beginning.group()):
-        raise UnsafeURL("URL: a token stands in its scheme, host or port; use tokens in the path and the query only.")
+        raise UnsafeURL(
+            _("URL: a token stands in its scheme, host or port; use tokens in the path and the query only.")
+        )
     filled = template.fill(template.parse(url, Place.URL), values_of(event))
     if _dots(filled) > _dots(url):
         raise UnsafeURL(
-            "URL: with its tokens filled in a part of the path is '.' or '..'; put something beside the token."
+            _("URL: with its tokens filled in a part of the path is '.' or '..'; put something beside the token.")
         )
     if len(filled) > LONGEST_URL:
-        raise UnsafeURL(f"URL: with its tokens filled in it has {len(filled)} characters; {LONGEST_URL} is the limit.")
+        raise UnsafeURL(
+            _("URL: with its tokens filled in it has %(length)d characters; %(limit)d is the limit.")
+            % {"length": len(filled), "limit": LONGEST_URL}
+        )
     return filled
 
 
