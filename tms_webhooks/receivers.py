@@ -10,7 +10,8 @@ from django.apps import apps
 from django.db import models, router, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from tms_webhooks.models import Event
+from tms_webhooks.delivery import health
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox import bulk, capture, paths, relations
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.sources import querysets
@@ -46,6 +47,7 @@ def connect(source: Source) -> None:
     owner = _organization_model()
     if owner is not None:
         pre_delete.connect(before_organization_delete, sender=owner, dispatch_uid=f"{_uid(owner)}:owner")
+    pre_delete.connect(before_webhook_delete, sender=Webhook, dispatch_uid=_uid(Webhook))
 
 
 def disconnect(source: Source) -> None:
@@ -126,6 +128,14 @@ def before_delete(sender: type[models.Model], instance: models.Model, *, using: 
 def before_organization_delete(instance: models.Model, *, using: str, **_kwargs: Any) -> None:
     """Let the organization's newest events go with it: Django has collected what refers to it before they were there."""
     Event.objects.using(using).to_fan_out().filter(organization_id=instance.pk).delete()
+
+
+def before_webhook_delete(instance: Webhook, **_kwargs: Any) -> None:
+    """Hold a webhook that goes, with its organization say, before what belongs to it: Django deletes it last.
+
+    Django tells of all that go before it deletes the first, in the order of their keys.
+    """
+    health.hold([instance.pk])
 
 
 def relation_changed(

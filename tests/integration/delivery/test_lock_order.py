@@ -194,6 +194,20 @@ def test_events_are_fanned_out_while_all_webhooks_change(pair, of_pair, admin, l
     assert not Delivery.objects.filter(webhook__in=pair).open().exists()
 
 
+@pytest.mark.parametrize("says", [BROKEN, GONE], ids=["judges", "disables"])
+def test_an_organization_goes_while_a_drain_works_for_its_webhooks(pair, drain, waiting, lingering, clock, says):
+    waiting(pair, 6)
+    claiming = Worker("bob", clock=clock, wire=Wire())
+
+    def claim() -> None:
+        for _ in range(6):
+            claiming.claim(2)
+
+    assert lingering.at_once(pair[0].organization.delete, drain("alice", pair, says, times=4), claim) == []
+
+    assert not Webhook.objects.exists()
+
+
 @pytest.mark.parametrize("action", ErrorAction.values)
 def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
     pair, of_pair, drain, waiting, lingering, clock, action
