@@ -10,7 +10,6 @@ from django.apps import apps
 from django.db import models, router, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from tms_webhooks.delivery import health
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox import bulk, capture, paths, relations
 from tms_webhooks.outbox.transactions import atomic
@@ -135,7 +134,7 @@ def before_webhook_delete(instance: Webhook, **_kwargs: Any) -> None:
 
     Django tells of all that go before it deletes the first, in the order of their keys.
     """
-    health.hold([instance.pk])
+    Webhook.objects.hold([instance.pk])
 
 
 def relation_changed(

@@ -26,7 +26,6 @@ from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 
@@ -72,7 +71,7 @@ class SecretPages(OverviewPages):
             raise PermissionDenied
         with transaction.atomic(using=router.db_for_write(Webhook)):
             # Its row first, and then those that belong to it, as everybody does who changes them.
-            health.hold([webhook.pk])
+            Webhook.objects.hold([webhook.pk])
             current = webhook.secrets.filter(expires_at__isnull=True).values_list("pk", flat=True)
             before = str(current.first() or "")
             if request.method == "POST" and request.POST.get("before", "") == before:

@@ -191,7 +191,7 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
         write_down(request, AuditAction.WEBHOOK_DELETED, obj, now=now)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-        """Delete those that are selected, in the same way, and in the order of `health.hold`."""
+        """Delete those that are selected, in the same way, and in the order of `Webhook.objects.hold`."""
         for webhook in queryset.order_by("pk"):
             self.delete_model(request, webhook)
 
@@ -237,7 +237,7 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
 
     def _switch_all(self, request: HttpRequest, webhooks: QuerySet[Webhook], *, on: bool) -> int:
         """Switch those of the organizations that this person manages; return how many."""
-        # In the order of `health.hold`: the whole request may be one transaction.
+        # In the order of `Webhook.objects.hold`: the whole request may be one transaction.
         mine = [webhook for webhook in webhooks.order_by("pk") if self.has_change_permission(request, webhook)]
         for webhook in mine:
             self.switch(request, webhook, on=on)

@@ -14,27 +14,19 @@ from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.models.statements import database, for_update, moment, numbers, read, write
+from tms_webhooks.models.statements import moment, numbers, read, write
 
 FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
 
 # Failures of our own making, such as a blocked address, are not counted and yet notified of.
 LOOKED_AT = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids})"
 
-HELD = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
-
 SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 
+# What whoever judges does first.
+hold = Webhook.objects.hold
+
 logger = logging.getLogger(__name__)
-
-
-def hold(webhooks: Iterable[int]) -> None:
-    """Lock these webhooks until the transaction ends, before anything else is: as a claim does, and in one order.
-
-    Or two workers could each hold what the other waits for.
-    """
-    if database().features.has_select_for_update:
-        read(HELD, ids=numbers(sorted(set(webhooks))), lock=for_update())
 
 
 def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]:

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import alarm, health
+from tms_webhooks.delivery import alarm
 from tms_webhooks.models import Delivery, Event, Webhook
 
 BATCH = 200
@@ -44,7 +44,7 @@ def give_up_old(now: datetime) -> int:
 def _settle_one(webhook: Webhook, now: datetime) -> int:
     rows = Delivery.objects.filter(webhook=webhook)
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        health.hold([webhook.pk])
+        Webhook.objects.hold([webhook.pk])
         rows.lapse(now=now)
         return rows.skip(now=now) if webhook.deleted_at is None else rows.cancel(now=now)
 
@@ -59,7 +59,7 @@ def _give_up_batch(now: datetime) -> int:
         return 0
     with transaction.atomic(using=router.db_for_write(Delivery)):
         # They may have to be disabled, too.
-        health.hold(found.values())
+        Webhook.objects.hold(found.values())
         locked = old.among(found).order_by("due_at").select_for_update(skip_locked=True)
         rows = list(locked.values_list("pk", "webhook_id", "event_id"))
         Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)

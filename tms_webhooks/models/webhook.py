@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.scope import Scoped
 from tms_webhooks.models.shape import Shaped
+from tms_webhooks.models.statements import database, for_update, numbers, read
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
+
+HELD = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
@@ -43,6 +47,14 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def awake(self, now: datetime) -> WebhookQuerySet:
         """Keep those that get requests now: enabled, and not paused after failures."""
         return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
+
+    def hold(self, keys: Iterable[int]) -> None:
+        """Lock these webhooks until the transaction ends: in one order, and before anything that belongs to them.
+
+        Or two transactions could each hold what the other waits for.
+        """
+        if database().features.has_select_for_update:
+            read(HELD, ids=numbers(sorted(set(keys))), lock=for_update())
 
 
 class Webhook(Scoped, Shaped):

@@ -118,6 +118,7 @@ def _call_off(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
     # Locked, so that nobody makes deliveries of them meanwhile.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
+    Webhook.objects.hold(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
     deliveries.lapse(now=now)
     cancelled = deliveries.cancel(now=now)
     return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
@@ -138,8 +139,14 @@ def _forget_mentions(key: str, names: Collection[str]) -> int:
     named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=people).exclude(actor_label="")
     count = named.update(actor_label="")
     count += Job.objects.filter(requested_by__in=names).update(requested_by="")
-    for name in names:
-        for webhook in Webhook.objects.filter(contacts__icontains=name):
+    return count + sum(map(_forget_contact, names))
+
+
+def _forget_contact(name: str) -> int:
+    count = 0
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        # Locked: a list that somebody is changing just now must not be put back.
+        for webhook in Webhook.objects.select_for_update().filter(contacts__icontains=name).order_by("pk"):
             lines = [line for line in webhook.contacts.splitlines() if line.strip().lower() != name.lower()]
             if len(lines) != len(webhook.contacts.splitlines()):
                 Webhook.objects.filter(pk=webhook.pk).update(contacts="\n".join(lines))

@@ -21,9 +21,6 @@ from tests.threads import Lingering, several
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DeliveryStatus, ErrorAction
 from tms_webhooks.delivery import upkeep
-from tms_webhooks.delivery.parcels import pack
-from tms_webhooks.delivery.send import Result
-from tms_webhooks.delivery.take import held
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.portable.apply import synchronize
@@ -62,7 +59,7 @@ def drain(clock) -> Callable[..., Callable[[], None]]:
 
     def drain(name: str, webhooks: list[Webhook], says=BROKEN, *, times: int = 1) -> Callable[[], None]:
         worker = Worker(name, clock=clock, wire=Wire(otherwise=says))
-        batches = [[_answered(worker, webhook) for webhook in webhooks] for _ in range(times)]
+        batches = [[worker.answered(webhook) for webhook in webhooks] for _ in range(times)]
 
         def write() -> None:
             for results in batches:
@@ -71,13 +68,6 @@ def drain(clock) -> Callable[..., Callable[[], None]]:
         return write
 
     return drain
-
-
-def _answered(worker: Worker, webhook: Webhook) -> Result:
-    now, lease = worker.clock.now, {"lease": worker.token, "due_at": worker.lease_end}
-    delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
-    (parcel,) = pack(held([delivery.pk], token=worker.token), now=now, webhooks={webhook.pk: webhook}, caps={})
-    return worker.send(parcel)
 
 
 @pytest.fixture

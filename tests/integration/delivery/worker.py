@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tests.conftest import Clock
+from tests.integration.delivery.rows import write_delivery
 from tests.integration.delivery.wire import Wire
+from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.claim import Parcel, claim
+from tms_webhooks.delivery.parcels import pack
 from tms_webhooks.delivery.send import Result, send
+from tms_webhooks.delivery.take import held
 from tms_webhooks.delivery.unwritten import Unwritten
-from tms_webhooks.models import Delivery
+from tms_webhooks.models import Delivery, Webhook
 
 LEASE = timedelta(seconds=30)
 
@@ -31,6 +35,13 @@ class Worker:
 
     def send(self, parcel: Parcel) -> Result:
         return send(parcel, client=self.wire, clock=self.clock)
+
+    def answered(self, webhook: Webhook) -> Result:
+        """Hold one new delivery to a webhook, and return what came of sending it."""
+        now, lease = self.clock.now, {"lease": self.token, "due_at": self.lease_end}
+        delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
+        (parcel,) = pack(held([delivery.pk], token=self.token), now=now, webhooks={webhook.pk: webhook}, caps={})
+        return self.send(parcel)
 
     def write(self, *results: Result) -> None:
         unwritten = Unwritten(token=self.token, clock=self.clock, dice=lambda: 0.5)
