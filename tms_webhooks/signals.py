@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, models, router, transaction
+from django.db import models, router, transaction
 from django.dispatch import Signal
 
 logger = logging.getLogger(__name__)
@@ -14,15 +16,25 @@ logger = logging.getLogger(__name__)
 class TransactionSignal(Signal):
     """A signal that tells of a change from inside the transaction of that change."""
 
+    first: Callable[..., None] | None = None
+    """What the app itself makes of it. Called before the receivers, whose mistakes are not to take it back."""
+
     def tell(self, sender: type[models.Model], *, using: str | None = None, **facts: Any) -> None:
         """Send it in a savepoint: a receiver whose query fails must not end the transaction of what it is told."""
-        if not self.has_listeners(sender):
-            return
+        using = using or router.db_for_write(sender)
+        if self.first is not None:
+            self._call(sender, self.first, using=using, facts=facts)
+        if self.has_listeners(sender):
+            self._call(sender, partial(self.send_robust, sender), using=using, facts=facts)
+
+    def _call(
+        self, sender: type[models.Model], call: Callable[..., object], *, using: str, facts: Mapping[str, Any]
+    ) -> None:
         try:
-            with transaction.atomic(using=using or router.db_for_write(sender)):
-                self.send_robust(sender, **facts)
-        except DatabaseError:
-            logger.exception("A receiver of a signal about a %s broke its savepoint.", sender.__name__)
+            with transaction.atomic(using=using):
+                call(**facts)
+        except Exception:
+            logger.exception("A receiver of a signal about a %s failed, or broke its savepoint.", sender.__name__)
 
 
 event_recorded = TransactionSignal()

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.dispatch import Signal
-
 from tms_webhooks import event_names, signals
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.emission import emit
+from tms_webhooks.signals import TransactionSignal
 
 
 def connect() -> None:
     """Turn the signals about webhooks into events. Idempotent."""
     for signal, receiver in _RECEIVERS.items():
-        signal.connect(receiver, sender=Webhook, dispatch_uid=f"tms_webhooks:{receiver.__name__}")
+        signal.first = receiver
 
 
 def disconnect() -> None:
     """Undo `connect`."""
-    for signal, receiver in _RECEIVERS.items():
-        signal.disconnect(sender=Webhook, dispatch_uid=f"tms_webhooks:{receiver.__name__}")
+    for signal in _RECEIVERS:
+        signal.first = None
 
 
 def tell_failing(*, webhook: Webhook, percent: int, **_kwargs: Any) -> None:
@@ -57,7 +56,7 @@ def _emit(name: str, webhook: Webhook, /, **facts: Any) -> None:
     emit(name, webhook, data=data, organization=webhook.organization)
 
 
-_RECEIVERS: dict[Signal, Callable[..., None]] = {
+_RECEIVERS: dict[TransactionSignal, Callable[..., None]] = {
     signals.webhook_failing: tell_failing,
     signals.webhook_disabled: tell_disabled,
     signals.webhook_recovered: tell_recovered,

@@ -258,6 +258,8 @@ def test_a_receiver_that_breaks_does_not_keep_results_from_being_written(wire, r
     webhook.refresh_from_db()
     assert webhook.disabled_reason == "gone"
     assert len(wire.to("/hook")) == 1
+    told = {event["type"] for event in map(json.loads, (request.body for request in wire.to("/watcher")))}
+    assert told == {"webhook.disabled", "webhook.exhausted"}
 
 
 def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written(wire, run, monkeypatch, caplog):
