@@ -8,6 +8,7 @@ from tests.conftest import Clock
 from tests.integration.delivery.rows import write_delivery
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.claim import Parcel, claim
 from tms_webhooks.delivery.parcels import pack
 from tms_webhooks.delivery.send import Result, send
@@ -40,7 +41,8 @@ class Worker:
         """Hold one new delivery to a webhook, and return what came of sending it."""
         now, lease = self.clock.now, {"lease": self.token, "due_at": self.lease_end}
         delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
-        (parcel,) = pack(held([delivery.pk], token=self.token), now=now, webhooks={webhook.pk: webhook}, caps={})
+        candidate = Candidate(webhook, sealed=webhook.sealed_secrets(now))
+        (parcel,) = pack(held([delivery.pk], token=self.token), candidates={webhook.pk: candidate}, caps={})
         return self.send(parcel)
 
     def write(self, *results: Result) -> None:
