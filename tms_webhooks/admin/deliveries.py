@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin, messages
@@ -180,7 +181,8 @@ class DeliveryAdmin(Scoped, LogAdmin):
 
     def _resend(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
         count, refusals, now = 0, [], timezone.now()
-        for delivery in deliveries:
+        # In the order of `Webhook.objects.hold`: the whole request may be one transaction.
+        for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
                 with transaction.atomic(using=router.db_for_write(Delivery)):
                     replay.resend(delivery, now=now)

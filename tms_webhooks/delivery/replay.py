@@ -31,6 +31,8 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     for a delivery that is still on its way, and for one whose payload was pruned.
     """
     refuse_resend(delivery)
+    # Who writes that down refers to the webhook, and a drain that disables it wants the delivery.
+    Webhook.objects.hold([delivery.webhook_id])
     if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.BY_HAND):
         raise ReplayError(_("Delivery %(key)s was taken up by somebody else in the meantime.") % {"key": delivery.pk})
 

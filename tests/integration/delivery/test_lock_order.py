@@ -19,7 +19,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import Lingering, several
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import DeliveryStatus, ErrorAction
+from tms_webhooks.choices import DeliveryStatus, ErrorAction, Lane
 from tms_webhooks.delivery import upkeep
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -72,15 +72,16 @@ def drain(clock) -> Callable[..., Callable[[], None]]:
 
 @pytest.fixture
 def admin(monkeypatch) -> Callable[..., Callable[[], None]]:
-    """Make what has an admin do something to webhooks, in the order of the list; a request is one transaction there."""
+    """Make what has an admin do something to rows, in the order of the list; a request is one transaction there."""
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
 
-    def admin(action: str, webhooks: list[Webhook], *, order: str = "1") -> Callable[[], None]:
-        client = superuser()
-        data = {"action": action, "_selected_action": [webhook.pk for webhook in webhooks], "post": "yes"}
+    def admin(action: str, rows: list, *, order: str = "1") -> Callable[[], None]:
+        client, address = superuser(), f"{url(type(rows[0]), 'changelist')}?o={order}"
+        sure = {"post": "yes", "confirmed": "yes"}
+        data = {"action": action, "_selected_action": [row.pk for row in rows], **sure}
 
         def choose() -> None:
-            assert client.post(f"{url(Webhook, 'changelist')}?o={order}", data).status_code == 302
+            assert client.post(address, data).status_code == 302
 
         return choose
 
@@ -140,6 +141,18 @@ def test_drains_judge_what_an_admin_stops(pair, of_pair, drain, admin, waiting, 
     assert not Webhook.objects.enabled().filter(pk__in=[webhook.pk for webhook in pair]).exists()
     upkeep.settle(clock.now)
     assert not Delivery.objects.open().exists()
+
+
+def test_an_admin_sends_again_what_drains_disable(pair, drain, waiting, admin, lingering, clock):
+    waiting(pair)
+    for webhook in pair * 2:
+        write_delivery(webhook, now=clock.now, status="exhausted", due_at=None)
+    finished = list(Delivery.objects.filter(due_at=None))
+    drains = [drain("alice", pair, GONE, times=4), drain("bob", pair[::-1], GONE, times=4)]
+
+    assert lingering.at_once(*drains, admin("resend_selected", finished), admin("resend_selected", finished)) == []
+
+    assert set(Delivery.objects.open().values_list("pk", "lane")) == {(one.pk, Lane.BY_HAND) for one in finished}
 
 
 @pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])

@@ -7,6 +7,8 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 
 from tests.testapp.models import Workshop
+from tms_webhooks import receivers
+from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
 
@@ -36,11 +38,16 @@ def test_a_receiver_that_updates_the_object_is_told_in_its_turn(workshops, told,
     assert [event["previous"] for event in told() if event["data"]["id"] == other.pk] == [{"seats": 1}]
 
 
-def test_a_receiver_that_deletes_the_object_by_a_queryset_is_told_until_its_end(workshops, told):
+@pytest.mark.parametrize("hosts_first", [True, False])
+def test_a_receiver_that_deletes_the_object_by_a_queryset_is_told_until_its_end(workshops, told, hosts_first):
     def delete(instance, **_kwargs):
         Workshop.objects.filter(pk=instance.pk).delete()
 
+    (source,) = sources_of(Workshop)
+    if hosts_first:
+        receivers.disconnect(source)
     post_save.connect(delete, sender=Workshop)
+    receivers.connect(source)
     try:
         workshops[0].title = "Renamed"
         workshops[0].save()
