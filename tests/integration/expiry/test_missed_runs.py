@@ -101,3 +101,14 @@ def test_a_change_that_was_being_committed_when_the_last_scan_ran_is_not_lost():
 
     assert scan_at(NOW + 5 * HOUR) == 1
     assert told() == [("expired", assignment.pk)]
+
+
+def test_where_the_clock_was_set_back_a_scan_looks_at_what_falls_due_now():
+    organization = organization_told(EXPIRED, EXPIRING)
+    scan_at(NOW + DAY)
+    past = assign(organization, expires_at=NOW - INSTANT)
+    near = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
+
+    assert scan_at(NOW) == 2
+    assert sorted(told()) == [("expired", past.pk), ("expiring", near.pk)]
+    assert scan_at(NOW + DAY) == 0
