@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from example_project.training.choices import AssignmentStatus
 from example_project.training.models import CourseAssignment
@@ -176,6 +176,23 @@ def test_the_database_leaves_out_what_it_can_tell_so_that_nobody_reads_it(organi
     kept = assign(organization, expires_at=NOW, **still_open)
 
     rows = CourseAssignment.objects.filter(declaration(CourseAssignment, {}).open_rows())
+
+    assert list(rows) == [kept]
+
+
+class OneStatusMore(sources.CourseAssignmentSource):
+    """The host admits a status that means nothing in training."""
+
+    def host_choices(self, name):
+        return [*super().host_choices(name), 77]
+
+
+def test_a_status_that_means_nothing_closes_nothing(organization):
+    kept = assign(organization, expires_at=NOW)
+    QuerySet(CourseAssignment).filter(pk=kept.pk).update(assignment_status=77)
+    assign(organization, expires_at=NOW, assignment_status=AssignmentStatus.CANCELLED)
+
+    rows = CourseAssignment.objects.filter(OneStatusMore(CourseAssignment, {}).open_rows())
 
     assert list(rows) == [kept]
 
