@@ -55,8 +55,11 @@ def test_a_status_that_was_left_is_the_one_before_a_change_of_it():
 
 def test_where_there_was_no_other_status_before_null_is_wanted():
     born = {"changed": [], "previous": {}}
+    unset = {"changed": ["status"], "previous": {"status": None}}
 
     assert is_met("status_from", [None], **born)
+    assert is_met("status_from", [None], **unset)
+    assert not is_met("status_from", [20], **unset)
     assert is_met("status_from", [None, 20])
     assert not is_met("status_from", [20], **born)
     assert not is_met("status_from", [None])
