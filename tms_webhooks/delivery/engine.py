@@ -24,6 +24,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.mailbox import Mailbox
+from tms_webhooks.delivery.pace import Look, Pace
 from tms_webhooks.delivery.results import give_back
 from tms_webhooks.delivery.send import needs_a_look
 from tms_webhooks.delivery.senders import Senders
@@ -38,7 +39,6 @@ RESULTS_AT_ONCE = 256
 RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
-EVENTS_PAUSE = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +86,8 @@ class Drain:
         self._hand: set[int] = set()
         self._adrift = self._rung = False
         self._renewed_at = monotonic()
-        self._looked_at = 0.0
         self._write_at = 0.0
-        # Whether there is more to be had at once; and more due than there is room for.
-        self._more_events = self._more_due = self._has_plenty = False
+        self._pace = Pace()
 
     def run(
         self,
@@ -106,6 +104,7 @@ class Drain:
         are any to wait for, ``aside`` gets the waiting as a function, and may have another thread call it.
         """
         end = None if seconds is None else monotonic() + seconds
+        self._pace.is_thorough = until_idle
         listener = None if until_idle else Listener(router.db_for_write(Delivery), self._mailbox.ring)
         try:
             with among_neighbours(self._lanes.quiet):
@@ -135,7 +134,8 @@ class Drain:
 
     def _finish(self) -> None:
         """Wait for the last answers, and write them down."""
-        self._rung = self._more_events = self._more_due = False
+        self._rung = False
+        self._pace.is_ending()
         try:
             while self._open:
                 self._collect(wait=app_settings.DRAIN_POLL)
@@ -167,7 +167,7 @@ class Drain:
         self.tally.events += fanned
         self._senders.grow()
         if self._open:
-            self._collect(wait=0.0 if self._more_events else app_settings.DRAIN_POLL)
+            self._collect(wait=0.0 if self._pace.more_events else app_settings.DRAIN_POLL)
         self._renew()
         return bool(fanned or claimed)
 
@@ -184,17 +184,16 @@ class Drain:
             longest = min(longest, (due_at - now).total_seconds())
         if end is not None:
             longest = min(longest, max(0.0, end - monotonic()))
-        self._mailbox.wait(longest)
+        self._mailbox.wait(min(longest, self._pace.rest))
         self._mailbox.was_rung()
 
     def _look_for_events(self) -> int:
         """Fan out what is new where there is a sign of it; with plenty to send, not each time."""
-        self._more_events, self._rung = self._more_events or self._rung, False
-        pause = EVENTS_PAUSE * self._has_plenty if self._more_events else app_settings.DRAIN_POLL
-        if self._open and monotonic() - self._looked_at < pause:
+        self._pace.more_events, self._rung = self._pace.more_events or self._rung, False
+        if not self._pace.looks_for_events(is_idle=not self._open):
             return 0
         fanned = self._fan_out(self._clock())
-        self._looked_at, self._more_events = monotonic(), 2 * fanned >= app_settings.CLAIM_BATCH
+        self._pace.found_events(fanned)
         return fanned
 
     @property
@@ -206,13 +205,21 @@ class Drain:
     def _claim(self) -> int:
         """Fill up what the senders have."""
         room = self._room
-        if not room:
+        look = self._pace.look() if room else Look.NOTHING
+        if look is Look.NOTHING:
             return 0
         now = self._clock()
-        parcels = claim(token=self.token, now=now, until=self._lease_end(now), room=room, appetite=self._lanes.appetite)
+        parcels, held_up, is_all = claim(
+            token=self.token,
+            now=now,
+            until=self._lease_end(now),
+            room=room,
+            appetite=self._lanes.appetite,
+            only_new=look is Look.NEW,
+        )
         self._hand.update(parcel.delivery_id for parcel in parcels)
         self._lanes.offer(parcels)
-        self._more_due, self._has_plenty = 2 * len(parcels) >= room, len(parcels) == room
+        self._pace.claimed(len(parcels), held_up, is_all=is_all, room=room)
         return len(parcels)
 
     def _collect(self, *, wait: float) -> None:
@@ -228,7 +235,7 @@ class Drain:
             self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
             if len(self._unwritten) >= RESULTS_AT_ONCE or monotonic() >= self._write_at:
                 break
-            if self._rung or (self._room and (self._more_events or self._more_due)):
+            if self._rung or (self._room and (self._pace.more_events or self._pace.more_due)):
                 return
             self._mailbox.rest(RESULTS_PAUSE)
         if self._unwritten:
@@ -249,6 +256,7 @@ class Drain:
             self._recover()
             return
         self._hand.difference_update(result.parcel.delivery_id for result in results)
+        self._pace.wrote(result.parcel.webhook_id for result in results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
         # What is held for webhooks that were paused or disabled.

@@ -65,7 +65,7 @@ def next_of_each(
     token: str,
     limit: int,
 ) -> list[tuple[int, int]]:
-    """Return (delivery, webhook) of what goes next, the first of each webhook before the second of any.
+    """Return (delivery, webhook) of what goes next, the first of each webhook, as they come, before the second of any.
 
     What is replayed goes one at a time, and only where less that is live is due than there is place for. ``all_due`` is
     all that is due, where that is known; what is in turn has to be asked for all the same.
@@ -79,12 +79,12 @@ def next_of_each(
     for line in _only(all_due, wants):
         rows[line.webhook_id].append(line)
     in_turns = [
-        (turn, line.pk, webhook_id)
-        for webhook_id, found in rows.items()
+        (turn, rank, line.pk, webhook.pk)
+        for rank, webhook in enumerate(webhooks)
         # By the lane alone: within it they come as they are due.
-        for turn, line in enumerate(sorted(found, key=lambda line: line.lane)[: places[webhook_id].free])
+        for turn, line in enumerate(sorted(rows[webhook.pk], key=lambda line: line.lane)[: places[webhook.pk].free])
     ]
-    return [(pk, webhook_id) for _turn, pk, webhook_id in sorted(in_turns)[:limit]]
+    return [(pk, webhook_id) for _turn, _rank, pk, webhook_id in sorted(in_turns)[:limit]]
 
 
 def _only(lines: Iterable[Due], wants: Iterable[Want]) -> Iterator[Due]:

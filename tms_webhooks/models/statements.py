@@ -40,7 +40,9 @@ def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str)
     return found
 
 
-def read_at_once(columns: str, sql: str, params: Sequence[Any] = (), **parts: str) -> list[tuple[Any, ...]]:
+def read_at_once(
+    columns: str, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str
+) -> list[tuple[Any, ...]]:
     """Run a query for rows of numbers and texts as `read` does. ``columns`` are all that it has, by their names.
 
     With each row SQLite's driver lets go of Python's lock, and busy threads are slow to give it back: there all come

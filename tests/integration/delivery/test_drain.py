@@ -285,7 +285,7 @@ def test_results_are_written_down_after_more_is_claimed_where_there_is_more(drai
     drain._senders.grow()
     wait_until(lambda: len(drain._mailbox) == 2)
 
-    drain._more_due = more
+    drain._pace.more_due = more
     drain._collect(wait=0.0)
 
     assert len(drain._unwritten) == (2 if more else 0)

@@ -32,7 +32,7 @@ class Worker:
         return self.clock.now + LEASE
 
     def claim(self, room: int = 64) -> list[Parcel]:
-        return claim(token=self.token, now=self.clock.now, until=self.lease_end, room=room)
+        return claim(token=self.token, now=self.clock.now, until=self.lease_end, room=room).parcels
 
     def send(self, parcel: Parcel) -> Result:
         return send(parcel, client=self.wire, clock=self.clock)

@@ -1,0 +1,97 @@
+"""While a receiver is down much is due that can't be sent: what is new for others is found all the same, and at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.worker import LEASE
+from tms_webhooks.delivery.claim import FEW_NEW, claim
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+MANY = 2 * FEW_NEW
+
+
+@pytest.fixture
+def due(clock):
+    """Make so many deliveries due for a webhook, a second after those before them."""
+
+    def due(webhook, count):
+        clock.advance(seconds=1)
+        write_events(webhook.organization, count)
+        fan_out(clock.now)
+
+    return due
+
+
+@pytest.fixture
+def new(clock):
+    """Claim what is new, and return the keys of its webhooks."""
+
+    def new(room=64):
+        claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, room=room, only_new=True)
+        return [parcel.webhook_id for parcel in claimed.parcels]
+
+    return new
+
+
+@pytest.fixture
+def paused(clock):
+    return subscribed(paused_until=clock.now + timedelta(hours=1), failures=4)
+
+
+def test_what_is_new_is_found_beyond_all_that_waits_for_a_paused_webhook(paused, due, new):
+    healthy = subscribed()
+    due(paused, MANY)
+    due(healthy, 1)
+
+    assert new() == [healthy.pk]
+
+
+def test_a_webhook_whose_older_deliveries_wait_gets_none_before_them(paused, due, new):
+    busy, healthy = subscribed(max_in_flight=100), subscribed()
+    due(busy, 1)
+    due(paused, MANY)
+    due(busy, 1)
+    due(healthy, 1)
+
+    assert new() == [healthy.pk]
+
+
+def test_of_many_that_came_due_in_one_moment_none_is_taken_before_the_others(paused, due, new):
+    busy = subscribed(max_in_flight=100)
+    due(paused, MANY)
+    due(busy, FEW_NEW + 1)
+
+    assert new() == []
+
+
+def test_where_little_is_due_all_of_it_is_new(due, new):
+    first, second = subscribed(max_in_flight=1), subscribed(max_in_flight=1)
+    due(first, 2)
+    due(second, 2)
+
+    assert sorted(new()) == [first.pk, second.pk]
+
+
+def test_what_a_worker_holds_whose_lease_ran_out_is_new_to_others_alone(due, new, clock):
+    webhook = subscribed()
+    due(webhook, 1)
+    assert new() == [webhook.pk]
+
+    clock.advance(seconds=LEASE.total_seconds() + 1)
+    assert new() == []
+    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, room=1, only_new=True).parcels) == 1
+
+
+def test_an_ordered_webhook_gets_what_is_in_turn(paused, due, new):
+    ordered = subscribed(ordered=True)
+    due(paused, MANY)
+    due(ordered, 2)
+
+    assert new() == [ordered.pk]
+    assert new() == []

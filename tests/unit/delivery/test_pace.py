@@ -1,0 +1,110 @@
+"""At how much of what is due a drain looks, and when."""
+
+from __future__ import annotations
+
+import pytest
+
+from tms_webhooks.delivery.pace import EVENTS_PAUSE, EVERYTHING_PAUSE, FEW_EVENTS, Look, Pace
+
+ROOM = 512
+HEALTHY, BUSY = 1, 2
+
+
+class Seconds:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def seconds():
+    return Seconds()
+
+
+@pytest.fixture
+def pace(seconds):
+    """One whose last look found more than could be sent, for the busy webhook among others."""
+    pace = Pace(clock=seconds)
+    assert pace.look() is Look.EVERYTHING
+    pace.claimed(3, {BUSY}, is_all=False, room=ROOM)
+    return pace
+
+
+def test_where_little_is_due_each_look_is_at_everything(seconds):
+    pace = Pace(clock=seconds)
+    pace.look()
+    pace.claimed(0, (), is_all=True, room=ROOM)
+    assert pace.look() is Look.EVERYTHING
+
+
+def test_where_much_waits_in_vain_a_few_new_events_have_only_what_is_new_looked_at(pace):
+    assert pace.look() is Look.NOTHING
+
+    pace.found_events(1)
+    assert pace.look() is Look.NEW
+
+    pace.claimed(1, (), is_all=True, room=ROOM)
+    assert pace.look() is Look.NOTHING
+
+
+def test_everything_is_looked_at_again_soon(pace, seconds):
+    pace.found_events(1)
+    seconds.now += 2 * EVERYTHING_PAUSE
+    assert pace.look() is Look.EVERYTHING
+
+
+def test_many_new_events_have_everything_looked_at(pace):
+    pace.found_events(FEW_EVENTS + 1)
+    assert pace.look() is Look.EVERYTHING
+
+
+@pytest.mark.parametrize(("webhook", "look"), [(HEALTHY, Look.NOTHING), (BUSY, Look.EVERYTHING)])
+def test_a_result_makes_room_for_more_of_a_webhook_that_had_none(pace, webhook, look):
+    pace.wrote([webhook])
+    assert pace.look() is look
+
+
+def test_what_is_new_may_find_no_room_either(pace):
+    pace.found_events(1)
+    pace.look()
+    pace.claimed(0, {HEALTHY}, is_all=True, room=ROOM)
+    pace.wrote([HEALTHY])
+    assert pace.look() is Look.EVERYTHING
+
+
+def test_while_there_is_more_than_was_taken_everything_is_looked_at(pace, seconds):
+    seconds.now += 2 * EVERYTHING_PAUSE
+    pace.look()
+    pace.claimed(ROOM, (), is_all=False, room=ROOM)
+    assert pace.look() is Look.EVERYTHING
+
+
+def test_who_must_know_that_nothing_is_left_looks_at_everything(pace):
+    pace.is_thorough = True
+    assert pace.look() is Look.EVERYTHING
+
+
+def test_nobody_rests_long_on_a_look_that_was_not_at_everything(pace, seconds):
+    assert pace.look() is Look.NOTHING
+    assert pace.rest == EVERYTHING_PAUSE
+
+    seconds.now += 2 * EVERYTHING_PAUSE
+    pace.look()
+    assert pace.rest == float("inf")
+
+
+def test_with_plenty_to_send_new_events_wait_a_little(pace, seconds):
+    seconds.now += 2 * EVERYTHING_PAUSE
+    pace.look()
+    pace.claimed(ROOM, (), is_all=False, room=ROOM)
+    pace.found_events(1)
+    pace.more_events = True
+    assert not pace.looks_for_events(is_idle=False)
+    assert pace.looks_for_events(is_idle=True)
+
+    seconds.now += 2 * EVENTS_PAUSE
+    assert pace.looks_for_events(is_idle=False)
