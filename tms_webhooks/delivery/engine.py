@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic, sleep
 
 from django.db import Error as DatabaseTrouble
@@ -23,9 +23,9 @@ from django.utils import timezone
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
+from tms_webhooks.delivery.leases import Leases
 from tms_webhooks.delivery.mailbox import Mailbox
 from tms_webhooks.delivery.pace import Look, Pace
-from tms_webhooks.delivery.results import give_back
 from tms_webhooks.delivery.send import needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
@@ -82,10 +82,8 @@ class Drain:
             most=app_settings.SENDER_THREADS,
         )
         self._unwritten = Unwritten(token=self.token, clock=clock, dice=dice)
-        # The keys of what is open here; what else the token holds is adrift.
-        self._hand: set[int] = set()
-        self._adrift = self._rung = False
-        self._renewed_at = monotonic()
+        self._leases = Leases(token=self.token, clock=clock)
+        self._rung = False
         self._write_at = 0.0
         self._pace = Pace()
 
@@ -139,7 +137,7 @@ class Drain:
         try:
             while self._open:
                 self._collect(wait=app_settings.DRAIN_POLL)
-                self._renew()
+                self._attempt(self._leases.renew)
         finally:
             self._end()
 
@@ -147,7 +145,8 @@ class Drain:
         self._lanes.withdraw()
         self._senders.stop()
         self._client.close()
-        self._let_go()
+        # If that fails, they run out by themselves.
+        self._attempt(self._leases.let_go)
 
     @property
     def _open(self) -> int:
@@ -158,17 +157,17 @@ class Drain:
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""
         try:
-            self._take_back()
+            self._leases.take_back()
             fanned, claimed = self._look_for_events(), self._claim()
         except DatabaseTrouble:
-            self._adrift = True
+            self._leases.lose_count()
             self._recover()
             return True
         self.tally.events += fanned
         self._senders.grow()
         if self._open:
             self._collect(wait=0.0 if self._pace.more_events else app_settings.DRAIN_POLL)
-        self._renew()
+            self._attempt(self._leases.renew)
         return bool(fanned or claimed)
 
     def _rest(self, listener: Listener | None, end: float | None) -> None:
@@ -212,12 +211,12 @@ class Drain:
         parcels, held_up, is_all = claim(
             token=self.token,
             now=now,
-            until=self._lease_end(now),
+            until=self._leases.end(now),
             room=room,
             appetite=self._lanes.appetite,
             only_new=look is Look.NEW,
         )
-        self._hand.update(parcel.delivery_id for parcel in parcels)
+        self._leases.add(parcel.delivery_id for parcel in parcels)
         self._lanes.offer(parcels)
         self._pace.claimed(len(parcels), held_up, is_all=is_all, room=room)
         return len(parcels)
@@ -255,7 +254,7 @@ class Drain:
         except DatabaseTrouble:
             self._recover()
             return
-        self._hand.difference_update(result.parcel.delivery_id for result in results)
+        self._leases.drop(result.parcel.delivery_id for result in results)
         self._pace.wrote(result.parcel.webhook_id for result in results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
@@ -264,43 +263,14 @@ class Drain:
         self._lanes.resume(result.parcel.webhook_id for result in results if needs_a_look(result))
 
     def _give_back(self, unsent: Collection[int]) -> None:
-        """Return deliveries that were claimed and not sent. If that fails, it is done with the next turn."""
-        self._hand.difference_update(unsent)
+        self._attempt(lambda: self._leases.give_back(unsent))
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Do what can be done again later, if the database refuses it now."""
         try:
-            give_back(unsent, token=self.token, now=self._clock())
-        except DatabaseTrouble:
-            self._adrift = True
-            self._recover()
-
-    def _take_back(self) -> None:
-        """Let go of what the database says is held here and is not, as after a claim that was cut short.
-
-        It would not run out by itself: leases are renewed as long as the worker lives.
-        """
-        if self._adrift:
-            Delivery.objects.exclude(pk__in=self._hand).release(token=self.token, now=self._clock())
-            self._adrift = False
-
-    def _renew(self) -> None:
-        if monotonic() - self._renewed_at < app_settings.HEARTBEAT:
-            return
-        try:
-            if self._open:
-                Delivery.objects.all().renew(token=self.token, until=self._lease_end(self._clock()))
+            step()
         except DatabaseTrouble:
             self._recover()
-            return
-        self._renewed_at = monotonic()
-
-    def _let_go(self) -> None:
-        """Give back every lease. If that fails, they run out by themselves."""
-        try:
-            Delivery.objects.all().release(token=self.token, now=self._clock())
-        except DatabaseTrouble:
-            self._recover()
-
-    def _lease_end(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=app_settings.LEASE)
 
     def _recover(self) -> None:
         logger.exception("The database refused a step of the drain; trying again.")  # noqa: LOG004 (called where it is caught)
