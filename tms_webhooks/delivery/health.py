@@ -23,8 +23,6 @@ LOOKED_AT = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE i
 
 SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 
-# What whoever judges does first.
-hold = Webhook.objects.hold
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +75,7 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
 def enable(webhook: Webhook, *, now: datetime) -> None:
     """Enable a webhook and forget its failures. What it missed stays skipped until somebody replays it."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        hold([webhook.pk])
+        Webhook.objects.hold([webhook.pk])
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
         was_ill = not webhook.enabled or webhook.pauses > 0
         webhook.heal(now=now)
