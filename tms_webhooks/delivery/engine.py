@@ -166,7 +166,7 @@ class Drain:
         self.tally.events += fanned
         self._senders.grow()
         if self._open:
-            self._collect(wait=0.0 if self._pace.more_events else app_settings.DRAIN_POLL)
+            self._collect(wait=0.0 if fanned and self._pace.more_events else app_settings.DRAIN_POLL)
             self._attempt(self._leases.renew)
         return bool(fanned or claimed)
 
