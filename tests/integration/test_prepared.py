@@ -107,8 +107,8 @@ def test_fan_outs_claims_and_successes_are_prepared(clock):
         pass
 
     assert webhook.deliveries.filter(status="delivered").count() == 6
-    # What to reckon with today, the fan-out, the webhooks, the claim, and the successes.
-    assert prepared_ones() == 5
+    # New events, what to reckon with, the fan-out, what is due, its webhooks, the claim, and the successes.
+    assert prepared_ones() == 7
 
 
 def test_the_queries_of_a_save_are_prepared_once_a_connection_has_lived_for_a_while():

@@ -31,11 +31,11 @@ IN_TURN = f"""
 NEXT_OF_ALL = """
 SELECT d.id, d.webhook_id, d.lane FROM (VALUES {wants}) AS w (id, lane) CROSS JOIN LATERAL (
     SELECT id, webhook_id, lane FROM {{delivery}} d
-    WHERE webhook_id = w.id AND lane = w.lane AND due_at <= %s AND lease <> %s{in_turn} ORDER BY due_at, id LIMIT {most}) d"""
+    WHERE webhook_id = w.id AND lane = w.lane AND due_at <= %(now)s AND lease <> %(token)s{in_turn} ORDER BY due_at, id LIMIT {most}) d"""
 
 NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
     SELECT id, webhook_id, lane FROM {{delivery}} d
-    WHERE webhook_id = {webhook_id} AND lane = {lane} AND due_at <= %s AND lease <> %s{in_turn}
+    WHERE webhook_id = {webhook_id} AND lane = {lane} AND due_at <= %(now)s AND lease <> %(token)s{in_turn}
     ORDER BY due_at, id LIMIT {most}) u"""
 
 
@@ -120,7 +120,9 @@ def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
             NEXT_OF_ONE.format(webhook_id=webhook_id, lane=lane, most=most, in_turn=IN_TURN if in_turn else "")
             for webhook_id, lane, most, in_turn in some
         )
-        yield from itertools.starmap(Due, read_at_once("id, webhook_id, lane", sql, [moment(now), token] * len(some)))
+        yield from itertools.starmap(
+            Due, read_at_once("id, webhook_id, lane", sql, {"now": moment(now), "token": token})
+        )
 
 
 def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
@@ -132,4 +134,4 @@ def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
         most=max(want.most for want in wants),
         in_turn=IN_TURN if wants[0].in_turn else "",
     )
-    yield from itertools.starmap(Due, read(sql, [moment(now), token]))
+    yield from itertools.starmap(Due, read(sql, {"now": moment(now), "token": token}))

@@ -40,16 +40,14 @@ def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str)
     return found
 
 
-def read_at_once(
-    columns: str, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str
-) -> list[tuple[Any, ...]]:
-    """Run a query for rows of numbers and texts as `read` does. ``columns`` are all that it has, by their names.
+def read_at_once(columns: str, sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
+    """Run a query for rows of numbers and texts as `read_prepared` does. ``columns`` are all that it has, by their names.
 
     With each row SQLite's driver lets go of Python's lock, and busy threads are slow to give it back: there all come
     as one.
     """
     if database().vendor != "sqlite":
-        return read(sql, params, **parts)
+        return read_prepared(sql, params, **parts)
     ((rows,),) = read(f"SELECT json_group_array(json_array({columns})) FROM ({sql})", params, **parts)  # noqa: S608 (names of ours)
     return [tuple(row) for row in json.loads(rows)]
 

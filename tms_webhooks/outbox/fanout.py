@@ -47,7 +47,7 @@ Groups = Mapping[Group, Sequence[int]]
 # All in the order of the index tms_event_to_fan_out, that nothing else serves: PostgreSQL may take the few that it
 # expects for a reason to read all that there are, or all that ever were.
 TO_FAN_OUT = """
-SELECT id, type, subject_id, chain FROM {event} WHERE fanned_out_at IS NULL ORDER BY fanned_out_at, id LIMIT %s"""
+SELECT id, type, subject_id, chain FROM {event} WHERE fanned_out_at IS NULL ORDER BY fanned_out_at, id LIMIT %(limit)s"""
 
 # Where there are more than one batch takes: the first of the newest that are of other organizations than the oldest.
 OF_NEIGHBOURS = """
@@ -109,7 +109,7 @@ def _of(groups: Groups, ours: Collection[int]) -> Groups:
 
 def _next(limit: int) -> list[tuple[Any, ...]]:
     """Return what `Group` needs to know of the events to take next, each after its key."""
-    oldest = read_at_once("id, type, subject_id, chain", TO_FAN_OUT, [limit])
+    oldest = read_at_once("id, type, subject_id, chain", TO_FAN_OUT, {"limit": limit})
     if len(oldest) < limit or limit < 2:
         return oldest
     others = read(OF_NEIGHBOURS, [WINDOW, limit // 2], ids=numbers(pk for pk, *_of in oldest))
