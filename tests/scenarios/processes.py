@@ -106,9 +106,9 @@ class Processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def drain(self, *, seconds: float = PATIENCE) -> AbstractContextManager[subprocess.Popen[str]]:
+    def drain(self, *options: str, seconds: float = PATIENCE) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start a drain; if it still runs at the end of the block, it is killed."""
-        return self.start("django", "webhooks_drain", "--json", "--seconds", str(seconds))
+        return self.start("django", "webhooks_drain", "--json", "--seconds", str(seconds), *options)
 
     def cluster(self) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start a django-q2 cluster; it is killed at the end of the block."""
