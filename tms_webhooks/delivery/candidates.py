@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from tms_webhooks.delivery.limits import LIMITING, Appetite, Flying, Place, place_of
-from tms_webhooks.delivery.pick import NOTHING_EARLIER
+from tms_webhooks.delivery.pick import IS_DUE, NOTHING_EARLIER
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.instances import columns_of, instances
+from tms_webhooks.models.secret import SIGNS
 from tms_webhooks.models.statements import array, database, filled, moment, numbers, read, read_prepared
 
 # The time is compared by a truth value, or PostgreSQL may read the index of all that is due later: what is in flight is
@@ -26,8 +27,7 @@ SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
 ) w {secrets}"""
 
 # A row for each secret that signs.
-SECRETS = """LEFT JOIN {webhooksecret} s ON s.webhook_id = w.id AND (s.expires_at IS NULL OR s.expires_at > %(now)s)
-ORDER BY w.id, s.id DESC"""
+SECRETS = f"LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS} ORDER BY w.id, s.id DESC"
 
 LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
 
@@ -36,14 +36,14 @@ LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w
 WITH_WORK = f"""
 w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
   w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %(now)s) AND CASE WHEN w.ordered THEN
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane IN (1, 2) AND {{due}}
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane IN (1, 2) AND {IS_DUE}
       AND {NOTHING_EARLIER})
   ELSE
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane = 1 AND {{due}})
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane = 1 AND {IS_DUE})
     OR COALESCE(f.replays, 0) = 0 AND
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane = 2 AND {{due}})
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane = 2 AND {IS_DUE})
   END
-  OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane = 0 AND {{due}}))
+  OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.lane = 0 AND {IS_DUE}))
 ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
 LIMIT %(limit)s"""  # noqa: S608 (names of ours)
 
@@ -95,7 +95,6 @@ def _with_work(
         WITH_WORK,
         among="" if among is None else f"AND w.id IN ({numbers(among)})",
         full=numbers(full),
-        due="d.due_at <= %(now)s AND d.lease <> %(token)s",
         # Left to itself, MariaDB reads the whole table.
         by_claim="FORCE INDEX (tms_delivery_claim)" if database().vendor == "mysql" else "",
     )
@@ -111,7 +110,7 @@ def places_of(candidates: Iterable[Candidate], now: datetime, *, appetite: Appet
     return {one.webhook.pk: place_of(one.webhook, now, flying=one.flying, appetite=appetite) for one in candidates}
 
 
-def _candidates(rows: Iterable[Sequence[Any]], *, names: Sequence[str] = ()) -> list[Candidate]:
+def _candidates(rows: Iterable[Sequence[Any]], *, names: tuple[str, ...] = ()) -> list[Candidate]:
     found: dict[int, Candidate] = {}
     for webhook, (seen_at, held, mine, replays, token) in instances(Webhook, rows, names=names):
         sealed = () if token is None else (Sealed(token),)

@@ -11,7 +11,7 @@ from tms_webhooks.choices import Lane
 from tms_webhooks.delivery.candidates import Candidate, places_of, these, with_work
 from tms_webhooks.delivery.limits import Appetite
 from tms_webhooks.delivery.parcels import Parcel, pack
-from tms_webhooks.delivery.pick import Due, next_of_each
+from tms_webhooks.delivery.pick import IS_DUE, Due, next_of_each
 from tms_webhooks.delivery.take import take
 from tms_webhooks.models import Delivery
 from tms_webhooks.models.statements import moment, read_at_once
@@ -23,19 +23,16 @@ FEW = 64
 FEW_NEW = 32
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
-# Its own rows that have run out are still in the worker's hands: claiming them again would send them twice.
-IS_DUE = "due_at <= %(now)s AND lease <> %(token)s"
-
 # Sorted by key afterwards: PostgreSQL would read all that came due in the same moment.
 OLDEST = f"""
 SELECT id, webhook_id, lane FROM (
-    SELECT id, webhook_id, lane, due_at FROM {{delivery}} WHERE {IS_DUE} ORDER BY due_at LIMIT {FEW}) due
+    SELECT id, webhook_id, lane, due_at FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at LIMIT {FEW}) due
 ORDER BY due_at, id"""  # noqa: S608 (all of it is here)
 
 # The newest, without those of webhooks that have older ones, too. Read one by one: to join them PostgreSQL may read all.
 NEWEST = f"""
 WITH newest AS (
-    SELECT id, webhook_id, lane, due_at FROM {{delivery}} WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {FEW_NEW})
+    SELECT id, webhook_id, lane, due_at FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {FEW_NEW})
 SELECT id, webhook_id, lane FROM newest n WHERE (
     SELECT o.id FROM {{delivery}} o WHERE o.webhook_id = n.webhook_id AND o.lane = n.lane AND o.lease <> %(token)s
         AND o.due_at <= (SELECT MIN(due_at) FROM newest HAVING COUNT(*) = {FEW_NEW}) LIMIT 1) IS NULL
@@ -76,7 +73,7 @@ def claim(
     if not due:
         return Claim([])
     all_due = due if only_new or len(due) < FEW else None
-    candidates = _with_work(all_due, now, token=token, limit=room, appetite=appetite)
+    candidates = _sendable(all_due, now, token=token, limit=room, appetite=appetite)
     places = places_of(candidates, now, appetite=appetite)
     chosen = {one.webhook.pk: one for one in candidates if places[one.webhook.pk].free > 0}
     if not chosen:
@@ -101,7 +98,7 @@ def _due(sql: str, *, token: str, now: datetime) -> list[Due]:
     return [Due(*row) for row in read_at_once("id, webhook_id, lane", sql, {"now": moment(now), "token": token})]
 
 
-def _with_work(
+def _sendable(
     all_due: Iterable[Due] | None, now: datetime, *, token: str, limit: int, appetite: Appetite
 ) -> list[Candidate]:
     """Return the webhooks that something can be sent to now, the least recently served first."""

@@ -23,7 +23,6 @@ LOOKED_AT = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE i
 
 SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from time import monotonic
 
+from django.db import Error
+
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.results import give_back
 from tms_webhooks.models import Delivery
@@ -43,9 +45,11 @@ class Leases:
     def give_back(self, unsent: Collection[int]) -> None:
         """Return deliveries that were claimed and not sent. If that fails, `take_back` does it."""
         self.drop(unsent)
-        was_adrift, self._is_adrift = self._is_adrift, True
-        give_back(unsent, token=self.token, now=self._clock())
-        self._is_adrift = was_adrift
+        try:
+            give_back(unsent, token=self.token, now=self._clock())
+        except Error:
+            self.lose_count()
+            raise
 
     def take_back(self) -> None:
         """Let go of what is not in the hand, if there may be such.

@@ -16,6 +16,9 @@ from tms_webhooks.models.statements import database, moment, read, read_at_once
 # SQLite takes a union of 500 selects.
 SELECTS_AT_ONCE = 450
 
+# A worker's own rows that have run out are still in its hands: claiming them again would send them twice.
+IS_DUE = "d.due_at <= %(now)s AND d.lease <> %(token)s"
+
 NOTHING_EARLIER = """NOT EXISTS (
         SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
         AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"""
@@ -31,11 +34,11 @@ IN_TURN = f"""
 NEXT_OF_ALL = """
 SELECT d.id, d.webhook_id, d.lane FROM (VALUES {wants}) AS w (id, lane) CROSS JOIN LATERAL (
     SELECT id, webhook_id, lane FROM {{delivery}} d
-    WHERE webhook_id = w.id AND lane = w.lane AND due_at <= %(now)s AND lease <> %(token)s{in_turn} ORDER BY due_at, id LIMIT {most}) d"""
+    WHERE webhook_id = w.id AND lane = w.lane AND {is_due}{in_turn} ORDER BY due_at, id LIMIT {most}) d"""
 
 NEXT_OF_ONE = """SELECT id, webhook_id, lane FROM (
     SELECT id, webhook_id, lane FROM {{delivery}} d
-    WHERE webhook_id = {webhook_id} AND lane = {lane} AND due_at <= %(now)s AND lease <> %(token)s{in_turn}
+    WHERE webhook_id = {webhook_id} AND lane = {lane} AND {is_due}{in_turn}
     ORDER BY due_at, id LIMIT {most}) u"""
 
 
@@ -117,7 +120,9 @@ def _read(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
     for start in range(0, len(wants), SELECTS_AT_ONCE):
         some = wants[start : start + SELECTS_AT_ONCE]
         sql = " UNION ALL ".join(
-            NEXT_OF_ONE.format(webhook_id=webhook_id, lane=lane, most=most, in_turn=IN_TURN if in_turn else "")
+            NEXT_OF_ONE.format(
+                webhook_id=webhook_id, lane=lane, most=most, is_due=IS_DUE, in_turn=IN_TURN if in_turn else ""
+            )
             for webhook_id, lane, most, in_turn in some
         )
         yield from itertools.starmap(
@@ -132,6 +137,7 @@ def _loop(wants: Sequence[Want], *, now: datetime, token: str) -> Iterator[Due]:
         wants=", ".join(f"({want.webhook_id}, {want.lane})" for want in wants),
         # The same for all: PostgreSQL takes a limit that differs for a reason to compile the query.
         most=max(want.most for want in wants),
+        is_due=IS_DUE,
         in_turn=IN_TURN if wants[0].in_turn else "",
     )
     yield from itertools.starmap(Due, read(sql, {"now": moment(now), "token": token}))

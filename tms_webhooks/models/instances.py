@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
@@ -16,27 +18,25 @@ from tms_webhooks.models.compiled import converters_of
 from tms_webhooks.models.statements import database
 
 M = TypeVar("M", bound=Model)
+Names = tuple[str, ...]
 Conversions = list[tuple[int, Any, list[Any]]]
 
-# By the connection, which takes part in them, and the fields.
-_known: WeakKeyDictionary[BaseDatabaseWrapper, dict[tuple[Field[Any, Any], ...], Conversions]] = WeakKeyDictionary()
+# By the connection, which takes part in them.
+_known: WeakKeyDictionary[BaseDatabaseWrapper, dict[tuple[type[Model], Names], Conversions]] = WeakKeyDictionary()
 
 
-def columns_of(model: type[Model], table: str, names: Collection[str] = ()) -> str:
+def columns_of(model: type[Model], table: str, names: Names = ()) -> str:
     """Return what a statement selects for `instances`: the columns of these fields, or of all, of a model's table."""
-    quote = database().ops.quote_name
-    return ", ".join(f"{table}.{quote(str(field.column))}" for field in _fields(model, names))
+    return _columns(model, table, names, database().alias)
 
 
-def instances(
-    model: type[M], rows: Iterable[Sequence[Any]], *, names: Collection[str] = ()
-) -> Iterator[tuple[M, Sequence[Any]]]:
+def instances(model: type[M], rows: Iterable[Sequence[Any]], *, names: Names = ()) -> Iterator[tuple[M, Sequence[Any]]]:
     """Yield an instance for each row, which begins with the columns that `columns_of` names for the same fields.
 
     Beside it comes what the row has beyond these, as the driver gives it.
     """
     connection, fields = database(), _fields(model, names)
-    attributes, conversions = [field.attname for field in fields], _conversions(fields, connection)
+    attributes, conversions = [field.attname for field in fields], _conversions(model, names, connection)
     for row in rows:
         values = list(row[: len(fields)])
         for index, column, converters in conversions:
@@ -45,14 +45,21 @@ def instances(
         yield model.from_db(connection.alias, attributes, values), row[len(fields) :]
 
 
-def _fields(model: type[Model], names: Collection[str]) -> tuple[Field[Any, Any], ...]:
+@cache
+def _fields(model: type[Model], names: Names) -> tuple[Field[Any, Any], ...]:
     return tuple(field for field in model._meta.concrete_fields if not names or field.attname in names)
 
 
-def _conversions(fields: tuple[Field[Any, Any], ...], connection: BaseDatabaseWrapper) -> Conversions:
+@cache
+def _columns(model: type[Model], table: str, names: Names, alias: str) -> str:
+    quote = connections[alias].ops.quote_name
+    return ", ".join(f"{table}.{quote(str(field.column))}" for field in _fields(model, names))
+
+
+def _conversions(model: type[Model], names: Names, connection: BaseDatabaseWrapper) -> Conversions:
     known = _known.setdefault(connection, {})
-    if fields not in known:
-        columns = [field.get_col(field.model._meta.db_table) for field in fields]
+    if (model, names) not in known:
+        columns = [field.get_col(model._meta.db_table) for field in _fields(model, names)]
         found = [(index, column, converters_of(column, connection)) for index, column in enumerate(columns)]
-        known[fields] = [one for one in found if one[2]]
-    return known[fields]
+        known[model, names] = [one for one in found if one[2]]
+    return known[model, names]

@@ -11,6 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.models.encryption import EncryptedTextField
 from tms_webhooks.models.webhook import Webhook
 
+# What `WebhookSecretQuerySet.signing` says, for statements by hand.
+SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
+
 
 class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
     """Secrets by whether they sign."""

@@ -79,18 +79,20 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
         return 0
     plan, groups = Plan.of_today(), _groups(found)
     ours = _carry_out(plan, groups, now)
-    _watch_schemas(_of(groups, ours))
-    return len(ours)
+    _watch_schemas(ours)
+    return sum(map(len, ours.values()))
 
 
-def _carry_out(plan: Plan, groups: Groups, now: datetime) -> set[int]:
+def _carry_out(plan: Plan, groups: Groups, now: datetime) -> Groups:
+    """Make the deliveries, and return those of the events that no other worker had."""
     if at_once.is_enough(plan, groups):
-        return at_once.fan_out(groups, now=now)
+        return _of(groups, at_once.fan_out(groups, now=now))
     with brief_write():
-        ours = set(_taken([pk for ids in groups.values() for pk in ids], now))
-        plan.carry_out(_of(groups, ours), now=now)
+        taken = set(_taken([pk for ids in groups.values() for pk in ids], now))
+        ours = _of(groups, taken)
+        plan.carry_out(ours, now=now)
         if database().vendor != "postgresql":
-            write(FANNED_OUT, [moment(now)], ids=numbers(ours), by_key=_by_key())
+            write(FANNED_OUT, [moment(now)], ids=numbers(taken), by_key=_by_key())
     return ours
 
 
