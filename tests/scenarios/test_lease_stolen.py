@@ -24,8 +24,8 @@ RETRY_LATER = {"RETRY_DELAYS": [3600], "RETRY_JITTER": 0}
 
 
 def states(tables):
-    """All that a result may change: the deliveries, and how the webhooks fare."""
-    deliveries = Delivery.objects.using(tables.using).order_by("pk")
+    """All that a result may change: the deliveries, in the order of their webhooks, and how the webhooks fare."""
+    deliveries = Delivery.objects.using(tables.using).order_by("webhook")
     webhooks = Webhook.objects.using(tables.using).order_by("pk")
     columns = ("webhook__url", "status", "attempts", "charged", "lease", "due_at", "finished_at", "error_class")
     return list(deliveries.values_list(*columns)), list(webhooks.values_list("failures", "enabled", "paused_until"))
@@ -60,7 +60,7 @@ def test_a_worker_that_wakes_up_late_writes_down_a_late_attempt_and_changes_noth
         ("second", "waiting", 1),
     ]
     assert [failures for failures, *_ in webhooks] == [0, 1]
-    first, second = Delivery.objects.using(tables.using).order_by("pk").values_list("pk", flat=True)
+    first, second = Delivery.objects.using(tables.using).order_by("webhook").values_list("pk", flat=True)
     log = DeliveryAttempt.objects.using(tables.using).values_list(
         "delivery", "number", "status_code", "charged", "next_delay"
     )
