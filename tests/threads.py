@@ -17,6 +17,7 @@ several = pytest.mark.skipif(
     connection.vendor == "sqlite",
     reason="the tests' SQLite is in memory, where there is one writer, waiting for nobody",
 )
+one_writer = pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have as many writers as connections")
 
 
 def close_connections() -> None:

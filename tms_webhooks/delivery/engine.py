@@ -30,12 +30,13 @@ from tms_webhooks.delivery.send import needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
-from tms_webhooks.models.writer import among_neighbours
+from tms_webhooks.models.writer import among_neighbours, has_one_writer
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
 
 # Results are written down when there are so many, when the first has waited so long, or when no more come for a moment.
 RESULTS_AT_ONCE = 256
+RESULTS_OF_ONE_WRITER = 96
 RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
@@ -85,6 +86,7 @@ class Drain:
         self._leases = Leases(token=self.token, clock=clock)
         self._rung = False
         self._write_at = 0.0
+        self._results_at_once = RESULTS_OF_ONE_WRITER if has_one_writer() else RESULTS_AT_ONCE
         self._pace = Pace()
 
     def run(
@@ -224,15 +226,16 @@ class Drain:
     def _collect(self, *, wait: float) -> None:
         """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down.
 
-        They are written together while they keep coming, and at once when they don't. A ring lets them wait a little:
-        new events go out first. So does more to send, before the senders have nothing left.
+        They are written together while they keep coming, and at once when they don't; with plenty to send, more of them
+        come. A ring lets them wait a little: new events go out first. So does more to send, before the senders have
+        nothing left.
         """
         if not self._unwritten:
             self._mailbox.wait(wait)
             self._write_at = monotonic() + RESULTS_LATEST
-        while self._take():
+        while self._take() or (self._unwritten and self._pace.has_plenty and self._lanes.held):
             self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
-            if len(self._unwritten) >= RESULTS_AT_ONCE or monotonic() >= self._write_at:
+            if len(self._unwritten) >= self._results_at_once or monotonic() >= self._write_at:
                 break
             if self._rung or (self._room and (self._pace.more_events or self._pace.more_due)):
                 return
@@ -242,7 +245,7 @@ class Drain:
 
     def _take(self) -> bool:
         """Take what is in the mailbox; return whether that was anything."""
-        came = self._mailbox.take(RESULTS_AT_ONCE - len(self._unwritten))
+        came = self._mailbox.take(self._results_at_once - len(self._unwritten))
         for result in came:
             self._unwritten.add(result)
         self._rung = self._mailbox.was_rung() or self._rung

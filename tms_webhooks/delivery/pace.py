@@ -31,9 +31,9 @@ class Pace:
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self.is_thorough = False
-        self.more_events = self.more_due = False
+        self.more_events = self.more_due = self.has_plenty = False
         self._clock = clock
-        self._has_plenty = self._is_new = False
+        self._is_new = False
         self._is_deep, self._made_room = False, True
         self._held_up: set[int] = set()
         self._events_at = self._everything_at = float("-inf")
@@ -46,12 +46,13 @@ class Pace:
 
     def looks_for_events(self, *, is_idle: bool) -> bool:
         """Return whether to look for new events where there may be some: not each time, with plenty to send."""
-        pause = EVENTS_PAUSE * self._has_plenty if self.more_events else app_settings.DRAIN_POLL
+        pause = EVENTS_PAUSE * self.has_plenty if self.more_events else app_settings.DRAIN_POLL
         return is_idle or self._clock() - self._events_at >= pause
 
     def found_events(self, count: int) -> None:
         """Note how many new events got their deliveries."""
-        self._events_at, self.more_events = self._clock(), 2 * count >= app_settings.CLAIM_BATCH
+        # However few: a batch may be one event, where that goes to many webhooks.
+        self._events_at, self.more_events = self._clock(), count > 0
         self._is_new = self._is_new or count > 0
         self._made_room = self._made_room or count > FEW_EVENTS
 
@@ -72,7 +73,7 @@ class Pace:
             return
         self._everything_at, self._made_room, self._is_deep = self._clock(), False, not is_all
         self._held_up = set(held_up)
-        self.more_due, self._has_plenty = 2 * count >= room, count == room
+        self.more_due, self.has_plenty = 2 * count >= room, count == room
 
     def wrote(self, webhook_ids: Iterable[int]) -> None:
         """Note that results of these webhooks were written down: there is room for more of theirs."""
@@ -80,4 +81,4 @@ class Pace:
 
     def is_ending(self) -> None:
         """Note that nothing is looked for any more."""
-        self.more_events = self.more_due = False
+        self.more_events = self.more_due = self.has_plenty = False

@@ -56,8 +56,10 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
         rows = summed(attempts)
         if not rows:
             return lambda: None
-        params = [statements.moment(row.starts_at) for row in rows]
-        return partial(statements.write, addition_of(f"VALUES {', '.join(map(_values, rows))}"), params)
+        moments = {moment: statements.moment(moment) for moment in {row.starts_at for row in rows}}
+        counted = [name for name in COUNTS if any(name in row.counts for row in rows)]
+        statement = addition_of(f"VALUES {', '.join(map(_values, rows))}", counted)
+        return partial(statements.write, statement, [moments[row.starts_at] for row in rows])
 
 
 class Sum(NamedTuple):
@@ -71,22 +73,29 @@ class Sum(NamedTuple):
 
 def summed(attempts: Iterable[Counted]) -> list[Sum]:
     """Return what attempts add to each row, in the order of the rows."""
-    by_hour: dict[tuple[int, datetime], Counter[str]] = defaultdict(Counter)
-    for one in attempts:
-        # Only what every attempt needs: the day is that of the hour.
-        row = by_hour[one.webhook_id, one.started_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)]
-        row[NAMES[one.result]] += 1
-        if one.duration_ms is not None:
-            row[DURATIONS[bisect_left(MILLISECONDS, one.duration_ms)]] += 1
+    # Only what every attempt needs: what is the same is counted first, and the day is that of the hour.
+    alike = Counter(
+        (
+            one.webhook_id,
+            one.started_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0),
+            one.result,
+            -1 if one.duration_ms is None else bisect_left(MILLISECONDS, one.duration_ms),
+        )
+        for one in attempts
+    )
     counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
-    for (webhook_id, hour), row in by_hour.items():
+    for (webhook_id, hour, result, duration), number in alike.items():
+        added = {NAMES[result]: number} | ({} if duration < 0 else {DURATIONS[duration]: number})
         for span in TotalSpan:
-            counts[webhook_id, span, start_of(span, hour)].update(row)
+            counts[webhook_id, span, start_of(span, hour)].update(added)
     return [Sum(*key, counts[key]) for key in sorted(counts)]
 
 
-def addition_of(rows: str) -> str:
-    """Return the statement that adds these rows, which are values or a query, to the totals."""
+def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
+    """Return the statement that adds these rows, which are values or a query, to the totals.
+
+    ``counted`` are the counts that are not zero in all of them.
+    """
     in_mysql = statements.database().vendor == "mysql"
     table = statements.filled("{deliverytotal}")
     added = "{0} = {0} + VALUES({0})" if in_mysql else f"{{0}} = {table}.{{0}} + excluded.{{0}}"
@@ -95,7 +104,7 @@ def addition_of(rows: str) -> str:
         columns=", ".join(COUNTS),
         rows=rows,
         conflict=SAME_IN_MYSQL if in_mysql else SAME,
-        sums=", ".join(added.format(name) for name in COUNTS),
+        sums=", ".join(added.format(name) for name in counted),
     )
 
 

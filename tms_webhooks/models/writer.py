@@ -42,13 +42,18 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
         yield
 
 
+def has_one_writer() -> bool:
+    """Return whether the database has one writer, for whom all others wait."""
+    return not database().features.has_select_for_update
+
+
 def undisturbed() -> AbstractContextManager[None]:
     """Keep the neighbours quiet inside the block, where the database works in this process.
 
     There each statement and each row lets go of Python's lock, and with busy threads about it takes ten times as long
     to get that back as to run.
     """
-    return nullcontext() if database().features.has_select_for_update else _neighbours.quiet()
+    return _neighbours.quiet() if has_one_writer() else nullcontext()
 
 
 @contextmanager

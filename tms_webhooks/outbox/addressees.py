@@ -6,7 +6,7 @@ read and looked into, and the deliveries of those that are wanted are made by th
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import product
@@ -19,8 +19,9 @@ from tms_webhooks.chains import Chain
 from tms_webhooks.choices import Audience, Lane
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Way, ways_of
-from tms_webhooks.models.statements import database, filled, moment, numbers, read, read_prepared, write
+from tms_webhooks.models.statements import database, filled, moment, numbers, read, read_at_once, read_prepared, write
 from tms_webhooks.models.tree import parent_column
+from tms_webhooks.models.writer import has_one_writer
 from tms_webhooks.routing import narrowed
 
 # Subscriptions that take only some of the events that they ask for.
@@ -71,6 +72,9 @@ CANDIDATES = f"""
 SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
 WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(spoken_of)s AND {NARROWED} AND {ASKS}"""  # noqa: S608
 
+REACH = """
+{lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached} WHERE e.id IN ({ids}) AND w.deleted_at IS NULL GROUP BY e.id"""
+
 Hits = Mapping[tuple["Group", "Way | None"], set[tuple[int, int]]]
 """The keys of events and of webhooks that want them, by their groups and by the ways they come."""
 
@@ -120,6 +124,14 @@ class Plan(NamedTuple):
         # MariaDB makes decimals of them.
         delays = {int(delay) for delay, *_others in found if delay}
         return cls(delays, ways, any(narrowed for *_others, narrowed in found))
+
+    def reach(self, ids: Iterable[int]) -> Mapping[int, int]:
+        """Return how many webhooks these events come to, whatever these want of them; a webhook counts for each way."""
+        reach: Counter[int] = Counter()
+        keys = numbers(ids)
+        for way in self.ways:
+            reach.update(dict(read_at_once("id, webhooks", REACH, {}, ids=keys, **ways_of(keys, way=way))))
+        return reach
 
     def carry_out(self, groups: Mapping[Group, Sequence[int]], *, now: datetime) -> None:
         """Make the deliveries of these events, whose keys come by their groups."""
@@ -204,7 +216,7 @@ def _reaching(ids: Iterable[int], way: Way | None) -> dict[str, str]:
     return {
         "ids": keys,
         # Those that are locked are known not to be.
-        "still": "" if database().features.has_select_for_update else "AND e.fanned_out_at IS NULL",
+        "still": "AND e.fanned_out_at IS NULL" if has_one_writer() else "",
         **ways_of(keys, way=way),
     }
 

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate, zip_longest
 from time import monotonic
 from typing import Any
 
@@ -25,15 +26,16 @@ from tms_webhooks.models.statements import (
     read_prepared,
     write,
 )
-from tms_webhooks.models.writer import brief_write
+from tms_webhooks.models.writer import brief_write, has_one_writer
 from tms_webhooks.outbox import at_once
 from tms_webhooks.outbox.addressees import Group, Plan
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 400
-BATCH_OF_ONE_WRITER = 200
-"""On SQLite everybody else who saves something waits while a batch is written."""
-WINDOW = 1_000
+BATCH_OF_ONE_WRITER = 150
+DELIVERIES_OF_ONE_WRITER = 300
+"""On SQLite everybody else who saves something waits while a batch is written: of so many events, or so many deliveries."""
+WINDOW = 500
 """So many of the newest events are looked through for those of other organizations."""
 
 WATCH_PAUSE = 10.0
@@ -47,15 +49,16 @@ Groups = Mapping[Group, Sequence[int]]
 # All in the order of the index tms_event_to_fan_out, that nothing else serves: PostgreSQL may take the few that it
 # expects for a reason to read all that there are, or all that ever were.
 TO_FAN_OUT = """
-SELECT id, type, subject_id, chain FROM {event} WHERE fanned_out_at IS NULL ORDER BY fanned_out_at, id LIMIT %(limit)s"""
+SELECT id, type, subject_id, chain, organization_id FROM {event} WHERE fanned_out_at IS NULL
+ORDER BY fanned_out_at, id LIMIT %(limit)s"""
 
 # Where there are more than one batch takes: the first of the newest that are of other organizations than the oldest.
 OF_NEIGHBOURS = """
-SELECT id, type, subject_id, chain FROM (
+SELECT * FROM (
     SELECT id, type, subject_id, chain, organization_id FROM {event} WHERE fanned_out_at IS NULL
     ORDER BY fanned_out_at DESC, id DESC LIMIT %s
 ) newest
-WHERE organization_id NOT IN (SELECT organization_id FROM {event} WHERE id IN ({ids})) ORDER BY id LIMIT %s"""
+WHERE organization_id NOT IN ({known}) ORDER BY id LIMIT %s"""
 
 # By their keys, in MariaDB, too: on another index two workers lock what lies between their events, and wait for each other.
 LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"
@@ -74,11 +77,13 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     Events and deliveries change in one transaction, and a second worker at the same time takes other events, so none
     gets its deliveries twice.
     """
-    found = _next(limit or (BATCH if database().features.has_select_for_update else BATCH_OF_ONE_WRITER))
+    found = _next(limit or (BATCH_OF_ONE_WRITER if has_one_writer() else BATCH))
     if not found:
         return 0
-    plan, groups = Plan.of_today(), _groups(found)
-    ours = _carry_out(plan, groups, now)
+    plan = Plan.of_today()
+    if has_one_writer():
+        found = _as_many_as_fit(found, plan)
+    ours = _carry_out(plan, _groups(found), now)
     _watch_schemas(ours)
     return sum(map(len, ours.values()))
 
@@ -98,7 +103,7 @@ def _carry_out(plan: Plan, groups: Groups, now: datetime) -> Groups:
 
 def _groups(found: Iterable[tuple[Any, ...]]) -> Groups:
     groups: dict[Group, list[int]] = defaultdict(list)
-    for pk, *described in found:
+    for pk, *described, _organization in found:
         groups[_group(*described)].append(pk)
     return groups
 
@@ -110,17 +115,28 @@ def _of(groups: Groups, ours: Collection[int]) -> Groups:
 
 
 def _next(limit: int) -> list[tuple[Any, ...]]:
-    """Return what `Group` needs to know of the events to take next, each after its key."""
-    oldest = read_at_once("id, type, subject_id, chain", TO_FAN_OUT, {"limit": limit})
+    """Return the events to take next: the key of each, what `Group` needs to know of it, and its organization."""
+    oldest = read_at_once("id, type, subject_id, chain, organization_id", TO_FAN_OUT, {"limit": limit})
     if len(oldest) < limit or limit < 2:
         return oldest
-    others = read(OF_NEIGHBOURS, [WINDOW, limit // 2], ids=numbers(pk for pk, *_of in oldest))
-    return oldest[: limit - len(others)] + others
+    known = list({organization for *_of, organization in oldest})
+    others = read(OF_NEIGHBOURS, [WINDOW, *known, limit // 2], known=", ".join(["%s"] * len(known)))
+    # They take turns, so that it is fair also where not all of them fit.
+    turns = zip_longest(oldest[: limit - len(others)], others)
+    return [one for turn in turns for one in turn if one is not None]
+
+
+def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: Plan) -> list[tuple[Any, ...]]:
+    """Keep the first of these events, as many as have no more deliveries than are to be written at once; one at least."""
+    reach = plan.reach(pk for pk, *_of in found)
+    totals = accumulate(reach.get(pk, 0) for pk, *_of in found)
+    fitting = sum(1 for total in totals if total <= DELIVERIES_OF_ONE_WRITER)
+    return list(found[: max(1, fitting)])
 
 
 def _taken(ids: Collection[int], now: datetime) -> Collection[int]:
     """Keep those that no other worker is about to fan out. Where there is one writer it asks nobody."""
-    if not database().features.has_select_for_update:
+    if has_one_writer():
         return ids
     if database().vendor == "postgresql":
         rows = read_prepared(TAKEN, {"ids": array(ids), "now": now})

@@ -8,13 +8,11 @@ import pytest
 from django.db import connection
 
 from tests.integration.delivery.rows import subscribed, write_events
-from tests.threads import Beside
+from tests.threads import Beside, one_writer
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.models.writer import among_neighbours, brief_write
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-one_writer = pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have as many writers as connections")
 
 
 class Noise:

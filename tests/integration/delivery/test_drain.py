@@ -12,7 +12,9 @@ from example_project.training.factories import TrainingClassFactory
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery import engine
 from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.ring import bell
@@ -101,6 +103,28 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
 
     assert len(wire.requests) == 1
     assert len(looks) < 10
+
+
+def test_with_plenty_to_send_results_are_written_down_together(settings, drain_with, monkeypatch):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 4, "SENDER_THREADS": 1}
+    monkeypatch.setattr(engine, "RESULTS_LATEST", 60.0)
+    written, write = [], Unwritten.write
+
+    def noted(unwritten):
+        written.append(len(unwritten))
+        return write(unwritten)
+
+    def after_a_while(request):
+        time.sleep(3 * engine.RESULTS_PAUSE)
+        return answer()
+
+    monkeypatch.setattr(Unwritten, "write", noted)
+    write_events(subscribed(max_in_flight=8).organization, 40)
+
+    drain_with(wire=Wire(otherwise=after_a_while)).run(until_idle=True)
+
+    assert sum(written) == 40
+    assert len(written) < 15
 
 
 def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):

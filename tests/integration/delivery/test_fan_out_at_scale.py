@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
-from tests.threads import at_once, several
+from tests.threads import at_once, one_writer, several
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
@@ -77,6 +77,47 @@ def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(cloc
     assert [webhook.deliveries.count() for webhook in (first, second)] == [300, 300]
 
 
+@one_writer
+@pytest.mark.django_db
+def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that_it_makes(clock, monkeypatch):
+    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 10)
+    wide = subscribed()
+    for _ in range(3):
+        subscribed(organization=wide.organization)
+    write_events(wide.organization, 5)
+
+    assert fan_out_all(clock.now) == [2, 2, 1]
+
+    assert Delivery.objects.count() == 4 * 5
+
+
+@one_writer
+@pytest.mark.django_db
+def test_an_event_with_more_deliveries_than_are_made_at_once_gets_them_all_the_same(clock, monkeypatch):
+    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 1)
+    wide, narrow = subscribed(), subscribed()
+    subscribed(organization=wide.organization)
+    write_events(wide.organization, 2)
+    write_event(narrow.organization)
+
+    assert fan_out_all(clock.now) == [1, 1, 1]
+
+    assert Delivery.objects.count() == 5
+
+
+@one_writer
+@pytest.mark.django_db
+def test_a_batch_that_is_cut_short_is_of_several_organizations_all_the_same(clock, monkeypatch):
+    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 2)
+    busy, quiet = subscribed(), subscribed()
+    write_events(busy.organization, 30)
+    write_event(quiet.organization)
+
+    assert fan_out(clock.now, limit=20) == 2
+
+    assert [webhook.deliveries.count() for webhook in (busy, quiet)] == [1, 1]
+
+
 def queries_for_a_batch(*, webhooks: int, events: int, now: datetime) -> int:
     organization = OrganizationFactory()
     for _ in range(webhooks):
@@ -93,7 +134,7 @@ def test_the_number_of_queries_depends_neither_on_webhooks_nor_on_events(clock, 
     # A body that is looked into every now and then is a query, too.
     monkeypatch.setattr(fanout, "_watch_schemas", lambda groups: None)
     few = queries_for_a_batch(webhooks=1, events=1, now=clock.now)
-    many = queries_for_a_batch(webhooks=60, events=50, now=clock.now)
+    many = queries_for_a_batch(webhooks=5, events=50, now=clock.now)
 
     assert many == few <= 12
 

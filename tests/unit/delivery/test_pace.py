@@ -97,12 +97,17 @@ def test_nobody_rests_long_on_a_look_that_was_not_at_everything(pace, seconds):
     assert pace.rest == float("inf")
 
 
+@pytest.mark.parametrize(("found", "looks"), [(0, False), (1, True)])
+def test_where_there_was_a_new_event_there_may_be_more(pace, found, looks):
+    pace.found_events(found)
+    assert pace.looks_for_events(is_idle=False) is looks
+
+
 def test_with_plenty_to_send_new_events_wait_a_little(pace, seconds):
     seconds.now += 2 * EVERYTHING_PAUSE
     pace.look()
     pace.claimed(ROOM, (), is_all=False, room=ROOM)
     pace.found_events(1)
-    pace.more_events = True
     assert not pace.looks_for_events(is_idle=False)
     assert pace.looks_for_events(is_idle=True)
 
