@@ -33,7 +33,7 @@ class Pace:
         self.is_thorough = False
         self.more_events = self.more_due = self.has_plenty = False
         self._clock = clock
-        self._is_new = False
+        self._is_new = self._is_put_off = False
         self._is_deep, self._made_room = False, True
         self._held_up: set[int] = set()
         self._events_at = self._everything_at = float("-inf")
@@ -46,23 +46,26 @@ class Pace:
 
     def looks_for_events(self, *, is_idle: bool) -> bool:
         """Return whether to look for new events where there may be some: not each time, with plenty to send."""
-        pause = EVENTS_PAUSE * self.has_plenty if self.more_events else app_settings.DRAIN_POLL
+        # A batch may be one event, where that goes to many webhooks: then much was due.
+        may_be_more = self.more_events or self.more_due
+        pause = EVENTS_PAUSE * self.has_plenty if may_be_more else app_settings.DRAIN_POLL
         return is_idle or self._clock() - self._events_at >= pause
 
     def found_events(self, count: int) -> None:
         """Note how many new events got their deliveries."""
-        # However few: a batch may be one event, where that goes to many webhooks.
-        self._events_at, self.more_events = self._clock(), count > 0
+        self._events_at, self.more_events = self._clock(), count > FEW_EVENTS
         self._is_new = self._is_new or count > 0
         self._made_room = self._made_room or count > FEW_EVENTS
 
     def look(self) -> Look:
-        """Return how much of what is due to look at now."""
+        """Return how much of what is due to look at now. Where it is time for everything, what is new still comes first."""
         is_time = self._clock() - self._everything_at >= EVERYTHING_PAUSE
-        if not self._is_deep or self.is_thorough or self.more_due or self._made_room or is_time:
+        must = not self._is_deep or self.is_thorough or self.more_due or self._made_room
+        if must or (is_time and (self._is_put_off or not self._is_new)):
             self._last = Look.EVERYTHING
         else:
             self._last = Look.NEW if self._is_new else Look.NOTHING
+            self._is_put_off = is_time
         return self._last
 
     def claimed(self, count: int, held_up: Collection[int], *, is_all: bool, room: int) -> None:
@@ -71,9 +74,10 @@ class Pace:
         if self._last is Look.NEW:
             self._held_up.update(held_up)
             return
-        self._everything_at, self._made_room, self._is_deep = self._clock(), False, not is_all
+        self._everything_at, self._is_put_off = self._clock(), False
+        self._made_room, self._is_deep = False, not is_all
         self._held_up = set(held_up)
-        self.more_due, self.has_plenty = 2 * count >= room, count == room
+        self.more_due, self.has_plenty = 4 * count >= room, count == room
 
     def wrote(self, webhook_ids: Iterable[int]) -> None:
         """Note that results of these webhooks were written down: there is room for more of theirs."""

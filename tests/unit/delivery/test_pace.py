@@ -52,9 +52,20 @@ def test_where_much_waits_in_vain_a_few_new_events_have_only_what_is_new_looked_
 
 
 def test_everything_is_looked_at_again_soon(pace, seconds):
-    pace.found_events(1)
     seconds.now += 2 * EVERYTHING_PAUSE
     assert pace.look() is Look.EVERYTHING
+
+
+def test_then_what_is_new_comes_first_but_not_time_after_time(pace, seconds):
+    seconds.now += 2 * EVERYTHING_PAUSE
+    looks = []
+    for _ in range(4):
+        pace.found_events(1)
+        looks.append(pace.look())
+        pace.claimed(1, (), is_all=False, room=ROOM)
+        seconds.now += 2 * EVERYTHING_PAUSE
+
+    assert looks == [Look.NEW, Look.EVERYTHING, Look.NEW, Look.EVERYTHING]
 
 
 def test_many_new_events_have_everything_looked_at(pace):
@@ -97,9 +108,12 @@ def test_nobody_rests_long_on_a_look_that_was_not_at_everything(pace, seconds):
     assert pace.rest == float("inf")
 
 
-@pytest.mark.parametrize(("found", "looks"), [(0, False), (1, True)])
-def test_where_there_was_a_new_event_there_may_be_more(pace, found, looks):
-    pace.found_events(found)
+@pytest.mark.parametrize(("events", "due", "looks"), [(1, 1, False), (FEW_EVENTS + 1, 1, True), (1, ROOM // 2, True)])
+def test_where_there_were_many_new_events_or_deliveries_there_may_be_more(seconds, events, due, looks):
+    pace = Pace(clock=seconds)
+    pace.found_events(events)
+    pace.look()
+    pace.claimed(due, (), is_all=True, room=ROOM)
     assert pace.looks_for_events(is_idle=False) is looks
 
 
