@@ -217,6 +217,20 @@ def test_fanning_out_finds_new_events_by_their_index(history, clock):
 
 
 @plans
+def test_of_many_new_events_that_the_database_knows_nothing_of_only_a_batch_is_read(clock):
+    begin_with_fresh_tables()
+    write_events(subscribed().organization, 3_000, body="{}")
+
+    with explained() as statements:
+        assert fan_out(clock.now, limit=100) == 100
+
+    ((_sql, plan),) = [(sql, plan) for sql, plan in statements.of(EVENTS) if "NOT IN" in sql and "newest" in sql]
+    assert "tms_event_to_fan_out" in plan
+    assert not re.search("Sort|B-TREE FOR ORDER", plan)
+    assert not any("tms_event_object_to_fan_out" in plan for sql, plan in statements.plans if "LOCKED" in sql)
+
+
+@plans
 def test_fanning_out_nothing_is_one_look_into_an_index(history, clock):
     with explained() as statements:
         assert fan_out(clock.now) == 0

@@ -66,7 +66,8 @@ def _is_direct(connection: Any) -> bool:
     """Return whether the server's process is the one that said hello: a pooler says hello in its own name."""
     if not hasattr(connection.connection, "prepare_threshold"):  # psycopg 2
         return False
-    with connection.cursor() as cursor:
+    # Not a query of the host's: who counts or logs those does not see it.
+    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
     return bool(pid == connection.connection.info.backend_pid)

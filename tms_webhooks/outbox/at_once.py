@@ -20,7 +20,7 @@ LOCKED = f"""
 WITH at_once AS MATERIALIZED ({NOT_AT_ONCE}),
 locked AS (
     SELECT e.id FROM {{event}} e CROSS JOIN at_once
-    WHERE e.id = ANY(%(ids)s::bigint[]) AND e.fanned_out_at IS NULL ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)"""  # noqa: S608 (names of ours)
+    WHERE e.id = ANY(%(ids)s::bigint[]) AND (e.fanned_out_at IS NULL) IS TRUE ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)"""  # noqa: S608 (names of ours)
 
 MARKED = "UPDATE {event} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING"
 
