@@ -73,8 +73,9 @@ def test_a_server_that_says_hello_itself_is_told_from_a_pooler(monkeypatch):
     assert prepared._is_direct(connection)
 
     # As a pooler would have greeted us.
-    pooled = SimpleNamespace(prepare_threshold=None, info=SimpleNamespace(backend_pid=-1))
-    wrapper = SimpleNamespace(connection=pooled, cursor=connection.cursor)
+    raw = connection.connection
+    pooled = SimpleNamespace(prepare_threshold=None, info=SimpleNamespace(backend_pid=-1), cursor=raw.cursor)
+    wrapper = SimpleNamespace(connection=pooled, wrap_database_errors=connection.wrap_database_errors)
 
     assert not prepared._is_direct(wrapper)
 
