@@ -30,13 +30,15 @@ from tms_webhooks.delivery.send import needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
-from tms_webhooks.models.writer import among_neighbours, has_one_writer
+from tms_webhooks.models.writer import among_neighbours, others_write
 from tms_webhooks.net.client import Client
 from tms_webhooks.queues.wakeup import Listener
 
 # Results are written down when there are so many, when the first has waited so long, or when no more come for a moment.
 RESULTS_AT_ONCE = 256
-RESULTS_OF_ONE_WRITER = 96
+# Where others wait for the one writer: so many of them, and so many deliveries claimed, are written at a time.
+RESULTS_BESIDE_OTHERS = 96
+CLAIMED_BESIDE_OTHERS = 128
 RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
 WRITE_PAUSE = 0.2
@@ -86,7 +88,7 @@ class Drain:
         self._leases = Leases(token=self.token, clock=clock)
         self._rung = False
         self._write_at = 0.0
-        self._results_at_once = RESULTS_OF_ONE_WRITER if has_one_writer() else RESULTS_AT_ONCE
+        self._is_brief = False
         self._pace = Pace()
 
     def run(
@@ -159,6 +161,7 @@ class Drain:
     def _turn(self) -> bool:
         """Do everything once; return whether there was anything new to do."""
         try:
+            self._is_brief = others_write()
             self._leases.take_back()
             fanned, claimed = self._look_for_events(), self._claim()
         except DatabaseTrouble:
@@ -201,7 +204,9 @@ class Drain:
     def _room(self) -> int:
         """How many deliveries to claim: nothing, until half of what the senders may have is gone."""
         room = 2 * app_settings.CLAIM_BATCH - self._lanes.held
-        return room if room >= app_settings.CLAIM_BATCH else 0
+        if room < app_settings.CLAIM_BATCH:
+            return 0
+        return min(room, CLAIMED_BESIDE_OTHERS) if self._is_brief else room
 
     def _claim(self) -> int:
         """Fill up what the senders have."""
@@ -230,12 +235,13 @@ class Drain:
         come. A ring lets them wait a little: new events go out first. So does more to send, before the senders have
         nothing left.
         """
+        most = RESULTS_BESIDE_OTHERS if self._is_brief else RESULTS_AT_ONCE
         if not self._unwritten:
             self._mailbox.wait(wait)
             self._write_at = monotonic() + RESULTS_LATEST
-        while self._take() or (self._unwritten and self._pace.has_plenty and self._lanes.held):
+        while self._take(most) or (self._unwritten and self._pace.has_plenty and self._lanes.held):
             self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
-            if len(self._unwritten) >= self._results_at_once or monotonic() >= self._write_at:
+            if len(self._unwritten) >= most or monotonic() >= self._write_at:
                 break
             if self._rung or (self._room and (self._pace.more_events or self._pace.more_due)):
                 return
@@ -243,9 +249,9 @@ class Drain:
         if self._unwritten:
             self._write()
 
-    def _take(self) -> bool:
-        """Take what is in the mailbox; return whether that was anything."""
-        came = self._mailbox.take(self._results_at_once - len(self._unwritten))
+    def _take(self, most: int) -> bool:
+        """Take what is in the mailbox, so that no more than ``most`` are unwritten; return whether that was anything."""
+        came = self._mailbox.take(most - len(self._unwritten))
         for result in came:
             self._unwritten.add(result)
         self._rung = self._mailbox.was_rung() or self._rung

@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import monotonic
+from weakref import WeakKeyDictionary
 
 from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tms_webhooks.models.statements import database, read
 
 # Until the transaction ends, its commit does not wait for the disk. For PostgreSQL.
 NOT_AT_ONCE = "SELECT set_config('synchronous_commit', 'off', true)"
+
+LATELY = 1.0
+"""For so many seconds after others have written they are expected to write again."""
 
 Quiet = Callable[[], AbstractContextManager[None]]
 
@@ -23,6 +29,8 @@ class _Neighbours(threading.local):
 
 
 _neighbours = _Neighbours()
+# By connection: the database's version for it, and until when others are expected to write.
+_versions: WeakKeyDictionary[BaseDatabaseWrapper, tuple[int, float]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -45,6 +53,25 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
 def has_one_writer() -> bool:
     """Return whether the database has one writer, for whom all others wait."""
     return not database().features.has_select_for_update
+
+
+def others_write() -> bool:
+    """Return whether others write, too, and wait for the one writer. They do where they have done so of late.
+
+    SQLite has a new version for a connection whenever another one has committed something.
+    """
+    if not has_one_writer():
+        return False
+    connection = database()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        # Not a query of the host's: who counts or logs those does not see it.
+        version: int = connection.connection.execute("PRAGMA data_version").fetchone()[0]
+    before, until = _versions.get(connection, (version, 0.0))
+    if version != before:
+        until = monotonic() + LATELY
+    _versions[connection] = version, until
+    return monotonic() < until
 
 
 def undisturbed() -> AbstractContextManager[None]:

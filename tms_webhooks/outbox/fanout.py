@@ -29,14 +29,15 @@ from tms_webhooks.models.statements import (
     read_prepared,
     write,
 )
-from tms_webhooks.models.writer import brief_write, has_one_writer
+from tms_webhooks.models.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.outbox import at_once
 from tms_webhooks.outbox.addressees import Group, Plan
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 400
-BATCH_OF_ONE_WRITER = 150
-DELIVERIES_OF_ONE_WRITER = 300
+BATCH_BESIDE_OTHERS = 150
+DELIVERIES_OF_ONE_WRITER = 2_000
+DELIVERIES_BESIDE_OTHERS = 300
 """On SQLite everybody else who saves something waits while a batch is written: of so many events, or so many deliveries."""
 WINDOW = 500
 """So many of the newest events are looked through for those of other organizations."""
@@ -80,12 +81,13 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     Events and deliveries change in one transaction, and a second worker at the same time takes other events, so none
     gets its deliveries twice.
     """
-    found = _next(limit or (BATCH_OF_ONE_WRITER if has_one_writer() else BATCH))
+    is_brief = others_write()
+    found = _next(limit or (BATCH_BESIDE_OTHERS if is_brief else BATCH))
     if not found:
         return 0
     plan = Plan.of_today()
     if has_one_writer():
-        found = _as_many_as_fit(found, plan)
+        found = _as_many_as_fit(found, plan, most=DELIVERIES_BESIDE_OTHERS if is_brief else DELIVERIES_OF_ONE_WRITER)
     ours = _carry_out(plan, _groups(found), now)
     _watch_schemas(ours)
     return sum(map(len, ours.values()))
@@ -142,11 +144,11 @@ def _in_order_of_index() -> Iterator[None]:
         yield
 
 
-def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: Plan) -> list[tuple[Any, ...]]:
-    """Keep the first of these events, as many as have no more deliveries than are to be written at once; one at least."""
+def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: Plan, *, most: int) -> list[tuple[Any, ...]]:
+    """Keep the first of these events, as many as have no more deliveries than ``most``; one at least."""
     reach = plan.reach(pk for pk, *_of in found)
     totals = accumulate(reach.get(pk, 0) for pk, *_of in found)
-    fitting = sum(1 for total in totals if total <= DELIVERIES_OF_ONE_WRITER)
+    fitting = sum(1 for total in totals if total <= most)
     return list(found[: max(1, fitting)])
 
 

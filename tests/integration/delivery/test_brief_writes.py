@@ -6,10 +6,14 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.threads import Beside, one_writer
+from tms_webhooks.delivery import engine
 from tms_webhooks.delivery.lanes import Lanes
+from tms_webhooks.delivery.unwritten import Unwritten
+from tms_webhooks.models import writer
 from tms_webhooks.models.writer import among_neighbours, brief_write
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,6 +65,76 @@ def test_who_writes_in_another_thread_disturbs_nobody_here():
         Beside(write).finish()
 
     assert noise.heard == []
+
+
+@pytest.fixture
+def two_connections(tmp_path):
+    """Two connections to one file."""
+    wrappers = [connection.copy(), connection.copy()]
+    for wrapper in wrappers:
+        wrapper.settings_dict = {**wrapper.settings_dict, "NAME": str(tmp_path / "shared.sqlite3")}
+    with wrappers[0].cursor() as cursor:
+        cursor.execute("CREATE TABLE note (text)")
+    yield wrappers
+    for wrapper in wrappers:
+        BaseDatabaseWrapper.close(wrapper)
+
+
+def write_note(wrapper: BaseDatabaseWrapper) -> None:
+    with wrapper.cursor() as cursor:
+        cursor.execute("INSERT INTO note VALUES ('here I was')")
+
+
+@one_writer
+def test_others_write_where_another_connection_has_written_of_late(two_connections, monkeypatch):
+    ours, theirs = two_connections
+    now = [100.0]
+    monkeypatch.setattr(writer, "database", lambda: ours)
+    monkeypatch.setattr(writer, "monotonic", lambda: now[0])
+    assert not writer.others_write()
+
+    write_note(ours)
+    assert not writer.others_write()
+
+    write_note(theirs)
+    assert writer.others_write()
+    now[0] += writer.LATELY / 2
+    assert writer.others_write()
+    now[0] += writer.LATELY
+    assert not writer.others_write()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
+def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert not writer.others_write()
+
+
+def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(settings, monkeypatch, run):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 20}
+    monkeypatch.setattr(engine, "others_write", lambda: True)
+    monkeypatch.setattr(engine, "CLAIMED_BESIDE_OTHERS", 7)
+    monkeypatch.setattr(engine, "RESULTS_BESIDE_OTHERS", 3)
+    claimed, written, claim, write = [], [], engine.claim, Unwritten.write
+
+    def noted_claim(**asked):
+        found = claim(**asked)
+        claimed.append(len(found.parcels))
+        return found
+
+    def noted_write(unwritten):
+        written.append(len(unwritten))
+        return write(unwritten)
+
+    monkeypatch.setattr(engine, "claim", noted_claim)
+    monkeypatch.setattr(Unwritten, "write", noted_write)
+    write_events(subscribed(max_in_flight=32).organization, 50)
+
+    run()
+
+    assert sum(claimed) == sum(written) == 50
+    assert max(claimed) <= 7
+    assert max(written) <= 3
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")

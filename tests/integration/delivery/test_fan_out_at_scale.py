@@ -78,9 +78,13 @@ def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(cloc
 
 
 @one_writer
+@pytest.mark.parametrize(("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_BESIDE_OTHERS")])
 @pytest.mark.django_db
-def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that_it_makes(clock, monkeypatch):
-    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 10)
+def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that_it_makes(
+    clock, monkeypatch, others, limit
+):
+    monkeypatch.setattr(fanout, limit, 10)
+    monkeypatch.setattr(fanout, "others_write", lambda: others)
     wide = subscribed()
     for _ in range(3):
         subscribed(organization=wide.organization)
