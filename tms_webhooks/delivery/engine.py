@@ -231,15 +231,14 @@ class Drain:
     def _collect(self, *, wait: float) -> None:
         """Take the results that have come, waiting up to ``wait`` for the first of them, and write them down.
 
-        They are written together while they keep coming, and at once when they don't; with plenty to send, more of them
-        come. A ring lets them wait a little: new events go out first. So does more to send, before the senders have
-        nothing left.
+        They are written together while they keep coming, and at once when they don't. A ring lets them wait a little:
+        new events go out first. So does more to send, before the senders have nothing left.
         """
         most = RESULTS_BESIDE_OTHERS if self._is_brief else RESULTS_AT_ONCE
         if not self._unwritten:
             self._mailbox.wait(wait)
             self._write_at = monotonic() + RESULTS_LATEST
-        while self._take(most) or (self._unwritten and self._pace.has_plenty and self._lanes.held):
+        while self._take(most) or self._more_will_come:
             self._senders.grow()  # Not with each turn alone: it may take as long as receivers do.
             if len(self._unwritten) >= most or monotonic() >= self._write_at:
                 break
@@ -248,6 +247,12 @@ class Drain:
             self._mailbox.rest(RESULTS_PAUSE)
         if self._unwritten:
             self._write()
+
+    @property
+    def _more_will_come(self) -> bool:
+        """Whether results can wait for others, with plenty to send, and nothing waits for one of these."""
+        waiting = self._unwritten and not self._unwritten.holds_up
+        return bool(waiting and self._pace.has_plenty and self._lanes.held)
 
     def _take(self, most: int) -> bool:
         """Take what is in the mailbox, so that no more than ``most`` are unwritten; return whether that was anything."""

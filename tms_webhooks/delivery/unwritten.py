@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from tms_webhooks.delivery.results import record
-from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.delivery.successes import write_successes
 
 # What may be otherwise in a moment: the database is away, or somebody else holds a lock.
@@ -31,6 +31,8 @@ class Unwritten:
         self._dice = dice
         self._results: list[Result] = []
         self._one_by_one = False
+        self.holds_up = False
+        """Whether a webhook gets no more before one of them is written down."""
 
     def __len__(self) -> int:
         return len(self._results)
@@ -38,6 +40,7 @@ class Unwritten:
     def add(self, result: Result) -> None:
         """Keep one more."""
         self._results.append(result)
+        self.holds_up = self.holds_up or needs_a_look(result)
 
     def write(self) -> tuple[Sequence[Result], Collection[int]]:
         """Write down what there is; return the results that are done with, and the webhooks not to send to now.
@@ -76,3 +79,4 @@ class Unwritten:
         gone = set(map(id, batch))
         self._results = [result for result in self._results if id(result) not in gone]
         self._one_by_one = self._one_by_one and bool(self._results)
+        self.holds_up = any(map(needs_a_look, self._results))

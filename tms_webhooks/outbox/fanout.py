@@ -50,8 +50,8 @@ _watched_until: dict[str, float] = {}
 Groups = Mapping[Group, Sequence[int]]
 
 
-# All in the order of the index tms_event_to_fan_out, that nothing else serves: PostgreSQL may take the few that it
-# expects for a reason to read all that there are, or all that ever were.
+# All in the order of the index tms_event_to_fan_out: PostgreSQL may take the few that it expects for a reason to read
+# all that there are, or all that ever were.
 TO_FAN_OUT = """
 SELECT id, type, subject_id, chain, organization_id FROM {event} WHERE fanned_out_at IS NULL
 ORDER BY fanned_out_at, id LIMIT %(limit)s"""

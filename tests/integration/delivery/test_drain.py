@@ -105,7 +105,9 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
     assert len(looks) < 10
 
 
-def test_with_plenty_to_send_results_are_written_down_together(settings, drain_with, monkeypatch):
+@pytest.fixture
+def written(settings, monkeypatch):
+    """The sizes of the writes of a drain that has plenty to send, and lets results wait for long."""
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 4, "SENDER_THREADS": 1}
     monkeypatch.setattr(engine, "RESULTS_LATEST", 60.0)
     written, write = [], Unwritten.write
@@ -114,17 +116,30 @@ def test_with_plenty_to_send_results_are_written_down_together(settings, drain_w
         written.append(len(unwritten))
         return write(unwritten)
 
-    def after_a_while(request):
-        time.sleep(3 * engine.RESULTS_PAUSE)
-        return answer()
-
     monkeypatch.setattr(Unwritten, "write", noted)
     write_events(subscribed(max_in_flight=8).organization, 40)
+    return written
 
+
+def after_a_while(request):
+    time.sleep(3 * engine.RESULTS_PAUSE)
+    return answer()
+
+
+def test_with_plenty_to_send_results_are_written_down_together(drain_with, written):
     drain_with(wire=Wire(otherwise=after_a_while)).run(until_idle=True)
 
     assert sum(written) == 40
     assert len(written) < 15
+
+
+def test_a_failure_is_written_down_at_once_for_its_webhook_gets_no_more_before(drain_with, written):
+    began_at = time.monotonic()
+
+    tally = drain_with(wire=Wire(after_a_while, answer(500), otherwise=after_a_while)).run(until_idle=True)
+
+    assert (tally.sent, tally.delivered) == (40, 39)
+    assert time.monotonic() - began_at < engine.RESULTS_LATEST / 2
 
 
 def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):
