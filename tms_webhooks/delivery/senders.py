@@ -18,8 +18,9 @@ FIRST = 2
 BUSY = 0.75
 BUSY_WAITING = 0.97
 MEASURED_OVER = 0.01
-# To ask costs a little, for each thread: one that was busy is asked less often.
+# To ask costs a little, for each thread: of many that were busy it is asked less often. Two that hang must not be all for long.
 BUSY_PAUSE = 0.1
+BUSY_PAUSE_EACH = 0.005
 
 
 class Senders:
@@ -65,7 +66,7 @@ class Senders:
         if not short:
             return
         wanted = min(short, self._worth() - many, self._most - many)
-        self._look_at = monotonic() + (MEASURED_OVER if wanted > 0 else BUSY_PAUSE)
+        self._look_at = monotonic() + (MEASURED_OVER if wanted > 0 else min(BUSY_PAUSE, BUSY_PAUSE_EACH * many))
         for number in range(many, many + wanted):
             thread = threading.Thread(target=self._work, name=f"webhook-sender-{number}", daemon=True)
             # Only a thread that could be started can be waited for.

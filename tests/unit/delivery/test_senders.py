@@ -12,7 +12,7 @@ import pytest
 from tests.unit.delivery.parcels import parcel, parcels
 from tms_webhooks.delivery import senders as senders_module
 from tms_webhooks.delivery.lanes import Lanes
-from tms_webhooks.delivery.senders import FIRST, Senders, needs_a_look
+from tms_webhooks.delivery.senders import BUSY_PAUSE, BUSY_PAUSE_EACH, FIRST, Senders, needs_a_look
 from tms_webhooks.net.client import Response
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -117,17 +117,23 @@ def test_where_the_processor_is_the_limit_they_grow_no_further(pool, monkeypatch
     assert len(senders._threads) == FIRST
 
 
-def test_a_busy_processor_is_not_asked_all_the_time(pool, monkeypatch):
+@pytest.mark.parametrize(("many", "pause"), [(FIRST, FIRST * BUSY_PAUSE_EACH), (32, BUSY_PAUSE)])
+def test_a_busy_processor_is_asked_again_later_and_soon_where_few_threads_may_all_hang(pool, monkeypatch, many, pause):
     line = Line(is_open=False)
     lanes, _mailbox, senders = pool(line)
     lanes.offer(parcel(number) for number in range(40))
-    senders.grow()
-    asked = []
-    monkeypatch.setattr(senders, "_is_processor_busy", lambda: asked.append(1) or True)
-    for _ in range(20):
+    while len(senders._threads) < many:
+        senders.grow()
+    now, asked = [time.monotonic() + 1.0], []
+    monkeypatch.setattr(senders_module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(senders, "_is_processor_busy", lambda: asked.append(now[0]) or True)
+    begun_at = now[0]
+    for share in (0.0, 0.9, 1.1):
+        now[0] = begun_at + share * pause
+        senders.grow()
         senders.grow()
 
-    assert len(asked) == 1
+    assert asked == [begun_at, now[0]]
 
 
 def test_a_thread_that_could_not_be_started_is_not_waited_for(pool, monkeypatch):
