@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
@@ -26,7 +26,7 @@ from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.leases import Leases
 from tms_webhooks.delivery.mailbox import Mailbox
 from tms_webhooks.delivery.pace import Look, Pace
-from tms_webhooks.delivery.send import needs_a_look
+from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery
@@ -245,8 +245,7 @@ class Drain:
             if self._rung or (self._room and (self._pace.more_events or self._pace.more_due)):
                 return
             self._mailbox.rest(RESULTS_PAUSE)
-        if self._unwritten:
-            self._write()
+        self._write()
 
     @property
     def _more_will_come(self) -> bool:
@@ -263,11 +262,16 @@ class Drain:
         return bool(came or self._rung)
 
     def _write(self) -> None:
-        try:
-            results, stopped = self._unwritten.write()
-        except DatabaseTrouble:
-            self._recover()
-            return
+        """Write down all that there is, in as many parts as it takes: nothing waits for a part of what comes next."""
+        while self._unwritten:
+            try:
+                results, stopped = self._unwritten.write()
+            except DatabaseTrouble:
+                self._recover()
+                return
+            self._wrote(results, stopped)
+
+    def _wrote(self, results: Sequence[Result], stopped: Collection[int]) -> None:
         self._leases.drop(result.parcel.delivery_id for result in results)
         self._pace.wrote(result.parcel.webhook_id for result in results)
         self.tally.sent += len(results)

@@ -73,7 +73,8 @@ SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id
 WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(spoken_of)s AND {NARROWED} AND {ASKS}"""  # noqa: S608
 
 REACH = """
-{lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached} WHERE e.id IN ({ids}) AND w.deleted_at IS NULL GROUP BY e.id"""
+{lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached}
+WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
 
 Hits = Mapping[tuple["Group", "Way | None"], set[tuple[int, int]]]
 """The keys of events and of webhooks that want them, by their groups and by the ways they come."""
@@ -125,12 +126,13 @@ class Plan(NamedTuple):
         delays = {int(delay) for delay, *_others in found if delay}
         return cls(delays, ways, any(narrowed for *_others, narrowed in found))
 
-    def reach(self, ids: Iterable[int]) -> Mapping[int, int]:
-        """Return how many webhooks these events come to, whatever these want of them; a webhook counts for each way."""
+    def reach(self, groups: Mapping[Group, Sequence[int]]) -> Mapping[int, int]:
+        """Return how many webhooks ask for these events by name, by their keys; a webhook counts for each way."""
         reach: Counter[int] = Counter()
-        keys = numbers(ids)
-        for way in self.ways:
-            reach.update(dict(read_at_once("id, webhooks", REACH, {}, ids=keys, **ways_of(keys, way=way))))
+        for way, (group, ids) in product(self.ways, groups.items()):
+            wanted, keys = filled(BY_NAME, patterns=group.places, all_of_them=""), numbers(ids)
+            parts = {"ids": keys, "wanted": wanted, **ways_of(keys, way=way)}
+            reach.update(dict(read_at_once("id, webhooks", REACH, group.params, **parts)))
         return reach
 
     def carry_out(self, groups: Mapping[Group, Sequence[int]], *, now: datetime) -> None:

@@ -64,6 +64,9 @@ SELECT * FROM (
 ) newest
 WHERE organization_id NOT IN ({known})"""
 
+# Until the transaction ends.
+SORTING = "SELECT set_config('enable_sort', %s, true)"
+
 # By their keys, in MariaDB, too: on another index two workers lock what lies between their events, and wait for each other.
 LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"
 
@@ -136,20 +139,36 @@ def _next(limit: int) -> list[tuple[Any, ...]]:
 @contextmanager
 def _in_order_of_index() -> Iterator[None]:
     """Keep PostgreSQL from sorting all that waits, where it expects that to be a few: it learns of many a minute later."""
-    if database().vendor != "postgresql":
+    connection = database()
+    if connection.vendor != "postgresql":
         yield
         return
-    with transaction.atomic(using=database().alias):
-        read("SELECT set_config('enable_sort', 'off', true)")
+    is_inside = connection.in_atomic_block
+    with transaction.atomic(using=connection.alias):
+        read(SORTING, ["off"])
         yield
+        if is_inside:
+            read(SORTING, ["on"])
 
 
 def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: Plan, *, most: int) -> list[tuple[Any, ...]]:
-    """Keep the first of these events, as many as have no more deliveries than ``most``; one at least."""
-    reach = plan.reach(pk for pk, *_of in found)
-    totals = accumulate(reach.get(pk, 0) for pk, *_of in found)
+    """Keep the first of these events, as many as have no more deliveries than ``most``.
+
+    One at least, and one of a neighbour. Those of one type and organization are taken to go to as many webhooks.
+    """
+    first: dict[tuple[Any, Any], tuple[Any, ...]] = {}
+    for line in found:
+        first.setdefault(_kind(line), line)
+    reach = plan.reach(_groups(first.values()))
+    totals = accumulate(reach.get(first[_kind(line)][0], 0) for line in found)
     fitting = sum(1 for total in totals if total <= most)
-    return list(found[: max(1, fitting)])
+    least = len({organization for *_of, organization in found[:2]})
+    return list(found[: max(least, fitting)])
+
+
+def _kind(line: tuple[Any, ...]) -> tuple[Any, Any]:
+    _pk, event_type, *_of, organization = line
+    return event_type, organization
 
 
 def _taken(ids: Collection[int], now: datetime) -> Collection[int]:

@@ -142,6 +142,25 @@ def test_a_failure_is_written_down_at_once_for_its_webhook_gets_no_more_before(d
     assert time.monotonic() - began_at < engine.RESULTS_LATEST / 2
 
 
+def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_it(drain_with, written, monkeypatch):
+    write_events(subscribed("/other").organization, 3)
+    left, write = [], Drain._write
+
+    def noted(drain):
+        write(drain)
+        left.append(len(drain._unwritten))
+
+    monkeypatch.setattr(Drain, "_write", noted)
+
+    def respond(request):
+        return answer(500) if request.url.endswith("/other") else after_a_while(request)
+
+    tally = drain_with(wire=Wire(otherwise=respond)).run(until_idle=True)
+
+    assert (tally.sent, tally.delivered) == (43, 40)
+    assert set(left) == {0}
+
+
 def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)

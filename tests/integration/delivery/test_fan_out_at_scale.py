@@ -104,15 +104,16 @@ def test_an_event_with_more_deliveries_than_are_made_at_once_gets_them_all_the_s
     write_events(wide.organization, 2)
     write_event(narrow.organization)
 
-    assert fan_out_all(clock.now) == [1, 1, 1]
+    assert fan_out_all(clock.now) == [1, 2]
 
     assert Delivery.objects.count() == 5
 
 
 @one_writer
+@pytest.mark.parametrize("most", [1, 2])
 @pytest.mark.django_db
-def test_a_batch_that_is_cut_short_is_of_several_organizations_all_the_same(clock, monkeypatch):
-    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 2)
+def test_a_batch_that_is_cut_short_is_of_several_organizations_all_the_same(clock, monkeypatch, most):
+    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", most)
     busy, quiet = subscribed(), subscribed()
     write_events(busy.organization, 30)
     write_event(quiet.organization)
@@ -120,6 +121,18 @@ def test_a_batch_that_is_cut_short_is_of_several_organizations_all_the_same(cloc
     assert fan_out(clock.now, limit=20) == 2
 
     assert [webhook.deliveries.count() for webhook in (busy, quiet)] == [1, 1]
+
+
+@one_writer
+@pytest.mark.django_db
+def test_webhooks_that_don_t_ask_for_an_event_cut_no_batch_short(clock, monkeypatch):
+    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 10)
+    webhook = subscribed(events=["class.cancelled"])
+    for _ in range(9):
+        subscribed(organization=webhook.organization, events=["class.created"])
+    write_events(webhook.organization, 10)
+
+    assert fan_out(clock.now) == 10
 
 
 def queries_for_a_batch(*, webhooks: int, events: int, now: datetime) -> int:
