@@ -159,11 +159,18 @@ def test_a_listener_whose_connection_is_cut_listens_again(folder, listen):
 
 
 @on_postgres
-def test_notifications_are_never_sent_inside_a_transaction_and_not_too_often(folder, django_assert_num_queries):
+def test_notifications_are_never_sent_inside_a_transaction_and_not_too_often(
+    folder, monkeypatch, django_assert_num_queries
+):
+    now = [100.0]
+    monkeypatch.setattr(wakeup, "monotonic", lambda: now[0])
     notifier = Notifier()
 
     with transaction.atomic(), django_assert_num_queries(0):
         notifier.notify("default")
     with django_assert_num_queries(1):
         notifier.notify("default")
+        notifier.notify("default")
+    now[0] += 2 * wakeup.NOTIFY_PAUSE
+    with django_assert_num_queries(1):
         notifier.notify("default")
