@@ -39,7 +39,7 @@ def _transport(port: int, count: int, threads: int) -> Callable[[], int]:
     from django.utils import timezone
 
     from tests.bench.world import BODY
-    from tms_webhooks.delivery.parcels import Parcel, Route
+    from tms_webhooks.delivery.outgoing import Parcel, Route
     from tms_webhooks.delivery.send import send
     from tms_webhooks.models.webhook import new_secret
     from tms_webhooks.net.client import Client

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from tms_webhooks.choices import Lane
 from tms_webhooks.delivery.candidates import Candidate, places_of, these, with_work
 from tms_webhooks.delivery.limits import Appetite
-from tms_webhooks.delivery.parcels import Parcel, pack
+from tms_webhooks.delivery.outgoing import Parcel
+from tms_webhooks.delivery.parcels import pack
 from tms_webhooks.delivery.pick import IS_DUE, Due, next_of_each
 from tms_webhooks.delivery.take import take
 from tms_webhooks.models import Delivery

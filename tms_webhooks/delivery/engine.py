@@ -25,8 +25,8 @@ from tms_webhooks.delivery.claim import claim, next_due_at
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.leases import Leases
 from tms_webhooks.delivery.mailbox import Mailbox
+from tms_webhooks.delivery.outgoing import Result, needs_a_look
 from tms_webhooks.delivery.pace import Look, Pace
-from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.delivery.senders import Senders
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery

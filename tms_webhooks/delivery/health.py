@@ -12,7 +12,7 @@ from django.db import router, transaction
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.send import Result, needs_a_look
+from tms_webhooks.delivery.outgoing import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.statements import moment, numbers, read, write
 

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tms_webhooks.delivery.parcels import Parcel
+    from tms_webhooks.delivery.outgoing import Parcel
 
 LOOK_AHEAD = 0.1
 MOST_ROUNDS = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
+from tms_webhooks.delivery.outgoing import Result
 from tms_webhooks.delivery.retry import RetryDecision
-from tms_webhooks.delivery.send import Result
 from tms_webhooks.models.attempt import AttemptLine
 from tms_webhooks.models.total import Counted
 

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tms_webhooks.delivery.send import Result
+    from tms_webhooks.delivery.outgoing import Result
 
 
 class Mailbox:

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tms_webhooks.delivery.parcels import Parcel
+from tms_webhooks.delivery.outgoing import Parcel
 
 if TYPE_CHECKING:
-    from tms_webhooks.delivery.send import Result
+    from tms_webhooks.delivery.outgoing import Result
 
 logger = logging.getLogger(__name__)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 
 from tms_webhooks.choices import ErrorClass, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.candidates import Candidate
+from tms_webhooks.delivery.outgoing import Parcel, Route
 from tms_webhooks.delivery.rendering import Content, Line, contents_of, shape_of
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.delivery.take import Taken
@@ -18,64 +17,10 @@ from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.payloads.formats import JSON, Shape
 from tms_webhooks.validators import parse_headers
 
 MOST_BYTES = 4
 """That a character takes in UTF-8."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Route:
-    """What all parcels of one webhook share: today's URL, headers and secrets.
-
-    ``cap`` is how many this worker may send at once. ``problem`` says why nothing can be sent at all; secrets and
-    headers are empty then. ``repr`` shows neither.
-    """
-
-    webhook_id: int
-    verb: str
-    url: str
-    headers: Mapping[str, str]
-    secrets: Sequence[str]
-    timeout: float
-    schedule: Any
-    max_retries: int | None
-    cap: int = 1
-    problem: DeliveryError | None = None
-    shape: Shape = field(default_factory=Shape)
-    organization: str = ""
-
-    def __repr__(self) -> str:
-        return f"<Route of webhook {self.webhook_id}>"
-
-
-class Parcel(NamedTuple):
-    """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
-
-    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health. Without a ``url`` it
-    goes to that of its route; ``problem`` says why it can't be sent.
-    """
-
-    delivery_id: int
-    event_id: str
-    number: int
-    charged: int
-    single: bool
-    body: bytes
-    route: Route
-    content_type: str = JSON
-    url: str | None = None
-    problem: DeliveryError | None = None
-    chain: str = ""
-
-    @property
-    def webhook_id(self) -> int:
-        """Whom it goes to."""
-        return self.route.webhook_id
-
-    def __repr__(self) -> str:
-        return f"<Parcel {self.event_id} delivery {self.delivery_id} webhook {self.webhook_id} attempt {self.number}>"
 
 
 def pack(lines: Sequence[Taken], *, candidates: Mapping[int, Candidate], caps: Mapping[int, int]) -> list[Parcel]:

@@ -16,9 +16,8 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import alarm, health, retry
 from tms_webhooks.delivery.limits import wait_for_token
 from tms_webhooks.delivery.log_lines import counted, final_status, line_of
-from tms_webhooks.delivery.parcels import Parcel
+from tms_webhooks.delivery.outgoing import Parcel, Result
 from tms_webhooks.delivery.retry import RetryDecision
-from tms_webhooks.delivery.send import Result
 from tms_webhooks.delivery.telling import tell
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook
 from tms_webhooks.models.statements import for_update, numbers, read

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
 
@@ -12,8 +11,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import observers, outcome, signing
 from tms_webhooks.delivery.observers import Observation
-from tms_webhooks.delivery.outcome import Outcome
-from tms_webhooks.delivery.parcels import Parcel
+from tms_webhooks.delivery.outgoing import Parcel, Result
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.client import Client, Request
 from tms_webhooks.net.timing import Timing
@@ -21,28 +19,6 @@ from tms_webhooks.net.timing import Timing
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
 ATTEMPT_HEADER = "tms-attempt"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of sending one parcel."""
-
-    parcel: Parcel
-    started_at: datetime
-    seconds: float
-    outcome: Outcome
-    status: int | None = None
-    body: str = ""
-    timing: Timing = field(default_factory=Timing)
-
-    def without_texts(self) -> Result:
-        """Return the same without what the receiver wrote, for a database that can't keep that."""
-        return replace(self, body="", outcome=replace(self.outcome, message="not kept: the database refused it"))
-
-
-def needs_a_look(result: Result) -> bool:
-    """Return whether a result may keep its webhook from getting more: a failure, or a word to stop."""
-    return not result.outcome.success or result.outcome.disable is not None
 
 
 def send(parcel: Parcel, *, client: Client, clock: Callable[[], datetime]) -> Result:

@@ -9,8 +9,9 @@ from time import monotonic, thread_time
 
 from tms_webhooks.delivery.lanes import Lanes
 from tms_webhooks.delivery.mailbox import Mailbox
+from tms_webhooks.delivery.outgoing import needs_a_look
 from tms_webhooks.delivery.processor import asked_for
-from tms_webhooks.delivery.send import needs_a_look, send
+from tms_webhooks.delivery.send import send
 from tms_webhooks.net.client import Client
 
 FIRST = 2

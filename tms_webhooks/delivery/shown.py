@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import chains
 from tms_webhooks.delivery import rendering
-from tms_webhooks.delivery.parcels import Parcel, Route
+from tms_webhooks.delivery.outgoing import Parcel, Route
 from tms_webhooks.delivery.send import request_of
 from tms_webhooks.delivery.signing import SIGNATURE_HEADER
 from tms_webhooks.exceptions import DeliveryError, SecretError

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 
 from tms_webhooks.delivery.log_lines import counted, line_of
-from tms_webhooks.delivery.send import Result, needs_a_look
+from tms_webhooks.delivery.outgoing import Result, needs_a_look
 from tms_webhooks.delivery.telling import tell
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, attempt, total
 from tms_webhooks.models.attempt import AttemptLine

@@ -8,9 +8,8 @@ from typing import Any
 
 from tms_webhooks import signals
 from tms_webhooks.delivery.log_lines import final_status
-from tms_webhooks.delivery.parcels import Parcel
+from tms_webhooks.delivery.outgoing import Parcel, Result
 from tms_webhooks.delivery.retry import RetryDecision
-from tms_webhooks.delivery.send import Result
 from tms_webhooks.models import Delivery
 
 logger = logging.getLogger(__name__)

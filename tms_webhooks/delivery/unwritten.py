@@ -8,8 +8,8 @@ from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
+from tms_webhooks.delivery.outgoing import Result, needs_a_look
 from tms_webhooks.delivery.results import record
-from tms_webhooks.delivery.send import Result, needs_a_look
 from tms_webhooks.delivery.successes import write_successes
 
 # What may be otherwise in a moment: the database is away, or somebody else holds a lock.

@@ -14,8 +14,7 @@ from tms_webhooks import signals
 from tms_webhooks.actors import current_actor
 from tms_webhooks.models import Event, Subscription, batches, numbered
 from tms_webhooks.models.audience import Home, Listener, heard_at
-from tms_webhooks.outbox.capture import NeverBreaking
-from tms_webhooks.outbox.record import LISTENING, Entry, compose, entry_of, home_of
+from tms_webhooks.outbox.record import LISTENING, Entry, NeverBreaking, compose, entry_of, home_of
 from tms_webhooks.outbox.ring import ring_on_commit
 from tms_webhooks.sources.interest import meant, patterns_of_anybody
 from tms_webhooks.sources.rules import Change

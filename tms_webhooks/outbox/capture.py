@@ -13,10 +13,9 @@ from typing import Any, TypeAlias
 from django.db import Error, connections, models, transaction
 from django.utils import timezone
 
-from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import told_states
-from tms_webhooks.outbox.record import record_change
+from tms_webhooks.outbox.record import NeverBreaking, record_change
 from tms_webhooks.outbox.transactions import has_outbox
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -163,29 +162,6 @@ def saves_under_way(source: Source, keys: Collection[Any], *, using: str) -> dic
                 _tell(watched)
                 found[key] = watched
     return found
-
-
-class NeverBreaking:
-    """Logs what the host's declaration of a source gets wrong, so that it can't break the host's write.
-
-    Errors of the database pass: the transaction is broken by then, and the change and its event go together.
-    Under DEBUG and in tests everything passes. (A class, because it is entered with every save.)
-    """
-
-    __slots__ = ("source",)
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, Error) or strict_payloads():
-            return False
-        label = self.source.model._meta.label
-        logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
-        return True
 
 
 def _ask(asked: Asked, source: Source, event_types: tuple[str, ...]) -> None:

@@ -10,7 +10,8 @@ from django.utils import timezone
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import told_states
 from tms_webhooks.outbox.batch import anybody_wants, record_changes
-from tms_webhooks.outbox.capture import NeverBreaking, Watched, saves_under_way
+from tms_webhooks.outbox.capture import Watched, saves_under_way
+from tms_webhooks.outbox.record import NeverBreaking
 from tms_webhooks.outbox.transactions import has_outbox
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff

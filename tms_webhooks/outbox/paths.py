@@ -17,9 +17,8 @@ from django.utils import timezone
 
 from tms_webhooks.models import EditedPath, Occurrence
 from tms_webhooks.outbox.batch import anybody_wants, record_told, wanted_by
-from tms_webhooks.outbox.capture import NeverBreaking
 from tms_webhooks.outbox.observed import chunks
-from tms_webhooks.outbox.record import home_of
+from tms_webhooks.outbox.record import NeverBreaking, home_of
 from tms_webhooks.outbox.transactions import atomic, has_outbox
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Told

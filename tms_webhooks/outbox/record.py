@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from django.db import Error
 from django.db.models import Q
 
 from tms_webhooks import catalogue, signals
@@ -53,6 +54,29 @@ class Entry:
     now: datetime
     strict: bool
     subscription_id: int | None = None
+
+
+class NeverBreaking:
+    """Logs what the host's declaration of a source gets wrong, so that it can't break the host's write.
+
+    Errors of the database pass: the transaction is broken by then, and the change and its event go together.
+    Under DEBUG and in tests everything passes. (A class, because it is entered with every save.)
+    """
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, Error) or strict_payloads():
+            return False
+        label = self.source.model._meta.label
+        logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
+        return True
 
 
 def record_change(source: Source, change: Change, *, using: str, wanted: Collection[str] | None = None) -> list[Event]:

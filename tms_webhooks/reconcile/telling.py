@@ -13,7 +13,7 @@ from django.db import transaction
 from tms_webhooks.models import ToldState
 from tms_webhooks.models.told_state import Line
 from tms_webhooks.outbox.batch import record_changes
-from tms_webhooks.outbox.capture import NeverBreaking
+from tms_webhooks.outbox.record import NeverBreaking
 from tms_webhooks.outbox.transactions import atomic
 from tms_webhooks.reconcile.differences import missing
 from tms_webhooks.sources import states

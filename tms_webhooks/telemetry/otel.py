@@ -15,8 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from tms_webhooks import __version__
 from tms_webhooks.delivery.observers import observers
-from tms_webhooks.delivery.parcels import Parcel
-from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.outgoing import Parcel, Result
 
 HEADER = "traceparent"
 

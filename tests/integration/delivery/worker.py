@@ -10,8 +10,9 @@ from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.claim import Parcel, claim
+from tms_webhooks.delivery.outgoing import Result
 from tms_webhooks.delivery.parcels import pack
-from tms_webhooks.delivery.send import Result, send
+from tms_webhooks.delivery.send import send
 from tms_webhooks.delivery.take import held
 from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery, Webhook

@@ -10,8 +10,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer, verify
 from tms_webhooks.delivery.observers import observers
-from tms_webhooks.delivery.parcels import Parcel
-from tms_webhooks.delivery.send import Result
+from tms_webhooks.delivery.outgoing import Parcel, Result
 from tms_webhooks.models import Delivery
 from tms_webhooks.models.encryption import reveal
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from itertools import count
 
 from tms_webhooks.delivery.lanes import Lanes
-from tms_webhooks.delivery.parcels import Parcel, Route
+from tms_webhooks.delivery.outgoing import Parcel, Route
 
 _keys = count(1)
 
