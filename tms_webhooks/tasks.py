@@ -12,9 +12,10 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health, replay, upkeep
+from tms_webhooks.delivery import health, replay
 from tms_webhooks.delivery.chain import run_link, wait_aside
 from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.delivery.upkeep import give_up_old, settle
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job
@@ -57,7 +58,7 @@ def sweep(**_future: Any) -> None:
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
-    upkeep.settle(now)
+    settle(now)
     paths.retell_left(now)
     health.warn_all(now)
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
@@ -122,7 +123,7 @@ def scan_expiring(**_future: Any) -> int:
 def prune(**_future: Any) -> None:
     """Give up what is too old, and forget what was kept long enough."""
     now = timezone.now()
-    upkeep.give_up_old(now)
+    give_up_old(now)
     pruning.prune(now)
 
 

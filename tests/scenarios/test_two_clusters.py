@@ -53,8 +53,8 @@ class Cluster:
         """Whether one of its drains is in the first half of its time: its successor waits in the database still."""
         self.processes.assert_alive()
         soon = timezone.now() + chain.GRACE + timedelta(seconds=BUDGET / 2)
-        slots = DrainSlot.objects.using(tables.using).filter(held_until__gt=soon).exclude(owner="")
-        return any(self.processes.has(int(owner.split(":")[1])) for owner in slots.values_list("owner", flat=True))
+        held = DrainSlot.objects.using(tables.using).filter(held_until__gt=soon).exclude(owner="")
+        return any(self.processes.has(int(owner.split(":")[1])) for owner in held.values_list("owner", flat=True))
 
 
 @pytest.fixture

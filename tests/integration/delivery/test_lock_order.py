@@ -229,10 +229,10 @@ def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, mon
     monkeypatch.setattr(upkeep, "BATCH", 3)
     waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
 
-    def sweep() -> None:
+    def give_up() -> None:
         upkeep.give_up_old(clock.now)
 
-    assert lingering.at_once(sweep, sweep) == []
+    assert lingering.at_once(give_up, give_up) == []
 
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
     assert Event.objects.filter(type="webhook.exhausted").count() == Delivery.objects.count() == 12

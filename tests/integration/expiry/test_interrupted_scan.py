@@ -40,13 +40,13 @@ def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     def arrange(number: int, error: BaseException) -> None:
         calls = count(1)
 
-        def record(*args, **kwargs):
+        def record_or_fail(*args, **kwargs):
             event = record_told(*args, **kwargs)
             if next(calls) == number:
                 raise error
             return event
 
-        monkeypatch.setattr(telling, "record_told", record)
+        monkeypatch.setattr(telling, "record_told", record_or_fail)
 
     return arrange
 
