@@ -38,6 +38,19 @@ class Route:
         return f"<Route of webhook {self.webhook_id}>"
 
 
+class Taken(NamedTuple):
+    """One delivery that is held now: as it stands, and its event's id, body and chain."""
+
+    delivery_id: int
+    webhook_id: int
+    attempts: int
+    charged: int
+    lane: int
+    uid: str
+    body: str
+    chain: str = ""
+
+
 class Parcel(NamedTuple):
     """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
 

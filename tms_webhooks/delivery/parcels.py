@@ -9,10 +9,9 @@ from django.core.exceptions import ValidationError
 from tms_webhooks.choices import ErrorClass, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.candidates import Candidate
-from tms_webhooks.delivery.outgoing import Parcel, Route
+from tms_webhooks.delivery.outgoing import Parcel, Route, Taken
 from tms_webhooks.delivery.rendering import Content, Line, contents_of, shape_of
 from tms_webhooks.delivery.signing import secret_key
-from tms_webhooks.delivery.take import Taken
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal

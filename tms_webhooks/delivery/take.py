@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.limits import tokens_of
+from tms_webhooks.delivery.outgoing import Taken
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.statements import array, database, for_update, moment, numbers, read, read_prepared, write
 from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write, undisturbed
@@ -42,19 +43,6 @@ d AS (
     WHERE id = ANY(ARRAY(SELECT id FROM found)) AND (due_at <= %(now)s) IS TRUE
     RETURNING id, webhook_id, event_id, attempts, charged, lane)
 SELECT {COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_AT_ONCE}) AS n ORDER BY d.lane, d.id"""  # noqa: S608 (names of ours)
-
-
-class Taken(NamedTuple):
-    """One delivery that is held now: as it stands, and its event's id, body and chain."""
-
-    delivery_id: int
-    webhook_id: int
-    attempts: int
-    charged: int
-    lane: int
-    uid: str
-    body: str
-    chain: str = ""
 
 
 def take(

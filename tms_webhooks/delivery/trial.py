@@ -19,10 +19,9 @@ from tms_webhooks.choices import DeliveryStatus, DisabledReason, Lane
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, results, signing
 from tms_webhooks.delivery.candidates import Candidate
-from tms_webhooks.delivery.outgoing import Parcel, Result
+from tms_webhooks.delivery.outgoing import Parcel, Result, Taken
 from tms_webhooks.delivery.parcels import pack
 from tms_webhooks.delivery.send import send
-from tms_webhooks.delivery.take import Taken
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Delivery, Event, EventSequence, Webhook
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
