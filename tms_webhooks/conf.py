@@ -85,7 +85,7 @@ def whole(default: int, doc: str, *, least: int = 0) -> Setting[int]:
         default,
         doc,
         valid=lambda value: _is_whole(value) and value >= least,
-        expects=f"a whole number of at least {least}",
+        expects=f"a whole number of at least {least:,}",
     )
 
 

@@ -46,7 +46,14 @@ def settings() -> Iterator[str]:
             yield f"{heading}### {setting.name}\n"
             heading = ""
             yield f"{setting.__doc__}\n"
-            yield f"Type: {setting.expects}. Default: `{setting.default!r}`.\n"
+            yield f"Type: {setting.expects}. Default: `{_literal(setting.default)}`.\n"
+
+
+def _literal(value: Any) -> str:
+    """Return a default as Python source, with underscores in large numbers."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    return f"{value:_}" if type(value) in (int, float) else repr(value)
 
 
 def commands() -> Iterator[str]:
