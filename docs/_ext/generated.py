@@ -59,8 +59,8 @@ def _literal(value: Any) -> str:
 def commands() -> Iterator[str]:
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
-    yield "`python manage.py <command> --help` shows the same text. Exit status 2 means that the arguments are invalid and the"
-    yield "command did not start.\n"
+    yield "`python manage.py <command> --help` shows the same text. Each command exits with status 2 if its arguments are"
+    yield "invalid.\n"
     for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
         command = load_command_class("tms_webhooks", name)
         parser = command.create_parser("manage.py", name)
