@@ -22,7 +22,7 @@ version = release = tms_webhooks.__version__
 extensions = ["myst_parser", "generated"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-# A changelog and a contributor's guide begin where their file does.
+# The pages of the repository's root have heading levels of their own.
 suppress_warnings = ["myst.header"]
 exclude_patterns = ["_ext"]
 

@@ -1,10 +1,10 @@
-"""Every setting of the app, read from ``settings.TMS_WEBHOOKS`` at the moment it is used.
+"""Settings of the app, read from ``settings.TMS_WEBHOOKS`` each time they are used.
 
-A host project writes only what it changes::
+A host project writes only the settings that it changes::
 
     TMS_WEBHOOKS = {"ENCRYPTION_KEYS": [env("WEBHOOK_KEY")], "MAX_IN_FLIGHT": 4}
 
-and the app reads ``conf.app_settings.MAX_IN_FLIGHT``. Times are seconds unless the name says otherwise.
+The app reads ``conf.app_settings.MAX_IN_FLIGHT``. Times are in seconds unless the name says otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SETTING_NAME = "TMS_WEBHOOKS"
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
 
 TELEMETRY_PACKAGES: Mapping[str, str] = {"prometheus": "prometheus_client", "otel": "opentelemetry.trace"}
-"""What each entry of the setting TELEMETRY has to be able to import; the names are those of the extras."""
+"""Module that each entry of the setting TELEMETRY imports. The keys are the names of the extras."""
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def _is_whole(value: object) -> bool:
 
 
 class Setting(Generic[T]):
-    """One setting: its default, the test a host's value must pass, and that test in words."""
+    """One setting: its default, a validator of the host's value, and a description of valid values."""
 
     name: str
 
@@ -65,12 +65,12 @@ class Setting(Generic[T]):
 
 
 def user_settings() -> Mapping[str, Any]:
-    """Return what the host wrote in ``settings.TMS_WEBHOOKS``, unvalidated."""
+    """Return the host's ``settings.TMS_WEBHOOKS``, not validated."""
     return getattr(django_settings, SETTING_NAME, {})
 
 
 def number(default: float, doc: str, *, least: float = 0.0) -> Setting[float]:
-    """Make a setting that holds a number of at least ``least``."""
+    """Return a setting that holds a number of at least ``least``."""
     return Setting(
         default,
         doc,
@@ -80,22 +80,22 @@ def number(default: float, doc: str, *, least: float = 0.0) -> Setting[float]:
 
 
 def whole(default: int, doc: str, *, least: int = 0) -> Setting[int]:
-    """Make a setting that holds a whole number of at least ``least``."""
+    """Return a setting that holds a whole number of at least ``least``."""
     return Setting(
         default,
         doc,
         valid=lambda value: _is_whole(value) and value >= least,
-        expects=f"a whole number of at least {least}",
+        expects=f"a whole number of at least {least:,}",
     )
 
 
 def strings(default: tuple[str, ...], doc: str) -> Setting[tuple[str, ...]]:
-    """Make a setting that holds a list of strings."""
+    """Return a setting that holds a list of strings."""
     return Setting(default, doc, valid=_list_of(_is_string), expects="a list of strings")
 
 
 def text(default: str, doc: str) -> Setting[str]:
-    """Make a setting that holds one string."""
+    """Return a setting that holds one string."""
     return Setting(default, doc, valid=_is_string, expects="a string")
 
 
@@ -105,119 +105,125 @@ class AppSettings:
     # Organizations
     ORGANIZATION_PARENT = text(
         "",
-        "The field of the organization model that leads to an organization's parent, such as 'parent'. "
-        "Empty: organizations form no tree, and no webhook can include child organizations.",
+        "Name of the organization model's foreign key to the parent organization, such as 'parent'. "
+        "Empty: organizations have no parents, and no webhook can include child organizations.",
     )
 
     # Secrets and payloads
     ENCRYPTION_KEYS = strings(
         (),
-        "Fernet keys for secrets and header values, newest first; the first encrypts, all decrypt. "
-        "Empty: one key is derived from SECRET_KEY (fine for development, a deploy check warns).",
+        "Fernet keys for secrets and header values, newest first. The first key encrypts; each key decrypts. "
+        "Empty: one key is derived from SECRET_KEY. This is fine for development; a deploy check warns.",
     )
-    SECRET_OVERLAP = number(86_400.0, "How long a rotated secret goes on signing beside the new one.")
-    SECRET_OVERLAP_LIMIT = number(7 * 86_400.0, "The longest overlap a rotation may ask for.")
-    OLD_SECRETS_LIMIT = whole(3, "How many old secrets of a webhook may sign at once.")
+    SECRET_OVERLAP = number(86_400.0, "Time for which a rotated secret signs together with the new one.")
+    SECRET_OVERLAP_LIMIT = number(7 * 86_400.0, "Longest overlap that a rotation may request.")
+    OLD_SECRETS_LIMIT = whole(3, "Number of old secrets of a webhook that may sign at the same time.")
     STRICT_PAYLOADS: Setting[bool | None] = Setting(
         None,
-        "Raise when a payload can't be built or breaks its schema (True) or log and go on (False). "
-        "None: raise under DEBUG and in Django's test environment.",
+        "True: raise an error when a payload can't be built or breaks its schema. False: log it and continue. "
+        "None: raise under DEBUG and in Django's test environment only.",
         valid=lambda value: value is None or isinstance(value, bool),
         expects="True, False or None",
     )
     BODY_LIMIT = whole(
         262_144,
-        "The largest request body, in bytes; a larger event is sent in its thin form: ids, marked as truncated.",
+        "Largest request body, in bytes. A larger event is sent as ids only and marked as truncated.",
         least=1024,
     )
 
-    # Who may do what
+    # Access
     ACCESS_POLICY = text(
         "tms_webhooks.access.SuperusersOnly",
-        "Dotted path of the class that says who may do what with whose webhooks, in the API and in the admin.",
+        "Dotted path of the access policy class. It decides which organizations a caller may act on, in the API and the admin.",
     )
 
     # The management API
     API_URL = text(
         "",
-        "Where receivers find the API, such as 'https://tms.example.com/api/webhooks': what is sent as ids only links to it. "
-        "Empty: without links.",
+        "Public URL of the API, such as 'https://tms.example.com/api/webhooks'. Payloads with ids only link to it. "
+        "Empty: payloads have no links.",
     )
-    API_BODY_LIMIT = whole(262_144, "The largest body of a request to the API, in bytes.", least=1024)
-    API_PAGE_SIZE = whole(50, "How many rows a page of the API has where the caller asks for no number.", least=1)
-    API_PAGE_LIMIT = whole(100, "How many rows a caller may ask for at once.", least=1)
-    IDEMPOTENCY_HOURS = number(24.0, "For how long an answer is kept for its `Idempotency-Key`.", least=1.0)
+    API_BODY_LIMIT = whole(262_144, "Largest body of a request to the API, in bytes.", least=1024)
+    API_PAGE_SIZE = whole(50, "Rows on a page of the API if the caller gives no `page_size`.", least=1)
+    API_PAGE_LIMIT = whole(100, "Largest `page_size` that a caller may request.", least=1)
+    IDEMPOTENCY_HOURS = number(24.0, "Hours for which the answer to an `Idempotency-Key` is kept.", least=1.0)
 
-    # Where requests may go
-    ALLOWED_SCHEMES = strings(("https",), "URL schemes a webhook may use.")
+    # Allowed targets
+    ALLOWED_SCHEMES = strings(("https",), "URL schemes that webhooks may use.")
     ALLOWED_PORTS: Setting[tuple[int, ...]] = Setting(
         (443,),
-        "Ports a webhook may use.",
+        "Ports that webhooks may use.",
         valid=_list_of(lambda port: _is_whole(port) and 0 < port < 65_536),  # type: ignore[operator]
         expects="a list of port numbers",
     )
-    ALLOWED_HOSTS = strings((), "Host names and addresses exempt from the address check, for private receivers.")
-    ALLOWED_CIDRS = strings((), "Networks exempt from the address check, such as '10.20.0.0/16'.")
+    ALLOWED_HOSTS = strings((), "Host names and addresses that skip the address check, for private receivers.")
+    ALLOWED_CIDRS = strings((), "Networks that skip the address check, such as '10.20.0.0/16'.")
 
     # One HTTP exchange
-    CONNECT_TIMEOUT = number(3.0, "Longest wait for a connection.", least=0.1)
-    READ_TIMEOUT = number(15.0, "Longest wait for one read from the receiver.", least=0.1)
-    DEADLINE = number(20.0, "Wall-clock limit of a whole exchange where the webhook names none.", least=0.1)
-    RESPONSE_LIMIT = whole(16_384, "How many bytes of a response are read and stored.")
+    CONNECT_TIMEOUT = number(3.0, "Longest time to connect.", least=0.1)
+    READ_TIMEOUT = number(15.0, "Longest time for one read from the receiver.", least=0.1)
+    DEADLINE = number(20.0, "Time limit of a whole exchange for webhooks that set no timeout.", least=0.1)
+    RESPONSE_LIMIT = whole(16_384, "Bytes of a response that are read and stored.")
 
-    # Retrying
+    # Retries
     RETRY_DELAYS: Setting[tuple[float, ...]] = Setting(
         (5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
-        "Delays before the retries of the `standard` schedule: 11 attempts over 75.6 hours.",
+        "Delays before the retries of the `standard` schedule. The default makes 11 attempts over 75.6 hours.",
         valid=_list_of(lambda delay: _is_number(delay) and delay >= 0),  # type: ignore[operator]
         expects="a list of at most 15 delays in seconds",
     )
-    RETRY_JITTER = number(0.2, "Each delay is varied by up to this share, either way.")
-    RETRY_AFTER_LIMIT = number(86_400.0, "The longest Retry-After that is obeyed.")
-    TIMEOUT_PENALTY = number(60.0, "The shortest delay after an attempt that timed out.")
-    DELIVERY_LIFETIME = number(7 * 86_400.0, "A delivery that is older than this is given up.", least=60.0)
+    RETRY_JITTER = number(0.2, "Random variation of each delay: 0.2 means ±20 %.")
+    RETRY_AFTER_LIMIT = number(86_400.0, "Longest Retry-After that is obeyed.")
+    TIMEOUT_PENALTY = number(60.0, "Shortest delay after an attempt that timed out.")
+    DELIVERY_LIFETIME = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)
 
-    # The engine
-    QUEUE = text("tms_webhooks.queues.django_q.DjangoQQueue", "Dotted path of the queue class that rings the workers.")
-    LEASE = number(30.0, "How long a worker holds a delivery without a sign of life.", least=1.0)
-    HEARTBEAT = number(10.0, "How often a worker renews its leases.", least=0.1)
+    # Workers
+    QUEUE = text("tms_webhooks.queues.django_q.DjangoQQueue", "Dotted path of the queue class that wakes the workers.")
+    LEASE = number(
+        30.0, "Time after which another worker may claim a delivery whose worker sent no heartbeat.", least=1.0
+    )
+    HEARTBEAT = number(10.0, "Interval at which a worker renews its leases.", least=0.1)
     MAX_IN_FLIGHT = whole(
-        2, "Concurrent requests per webhook, over all workers, where the webhook names no number.", least=1
+        2, "Concurrent requests per webhook over all workers, for webhooks that set no limit.", least=1
     )
-    SENDER_THREADS = whole(64, "Most concurrent requests of one worker.", least=1)
-    CLAIM_BATCH = whole(256, "How many deliveries a busy worker claims at a time.", least=1)
-    DRAINS = whole(1, "How many drains run at once, over all machines; each takes a django-q2 worker.", least=1)
-    DRAIN_BUDGET = number(8.0, "How long one drain task runs before it hands over to its successor.", least=0.5)
-    DRAIN_POLL = number(
-        0.02, "How often a drain looks for new events while it works, or where nothing can wake it.", least=0.001
+    SENDER_THREADS = whole(64, "Largest number of concurrent requests of one worker.", least=1)
+    CLAIM_BATCH = whole(256, "Deliveries that a busy worker claims at a time.", least=1)
+    DRAINS = whole(
+        1, "Number of concurrent drains over all machines. Each drain occupies one django-q2 worker.", least=1
     )
-    DRAIN_REST = number(
-        0.5, "How often an idle drain that can be woken looks for work that nobody rang for.", least=0.001
-    )
-    EXPIRY_MINUTES = whole(5, "Minutes between two scans for expiry windows.", least=1)
+    DRAIN_BUDGET = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
+    DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)
+    DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
+    EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans.", least=1)
 
-    # The health of a webhook
-    PAUSE_AFTER = whole(4, "Consecutive failed attempts after which a webhook backs off.", least=1)
-    PAUSE_FIRST = number(60.0, "The first pause; each further one is twice as long.", least=1.0)
-    PAUSE_LONGEST = number(86_400.0, "The longest pause.", least=1.0)
-    DISABLE_AFTER_FAILURES = whole(15, "A webhook is disabled after so many consecutive failed attempts ...", least=1)
-    DISABLE_AFTER_DAYS = number(5.0, "... and only after so many days without a success.")
+    # Webhook health
+    PAUSE_AFTER = whole(4, "Consecutive failed attempts after which a webhook pauses.", least=1)
+    PAUSE_FIRST = number(60.0, "First pause. Each further pause is twice as long.", least=1.0)
+    PAUSE_LONGEST = number(86_400.0, "Longest pause.", least=1.0)
+    DISABLE_AFTER_FAILURES = whole(
+        15,
+        "Consecutive failed attempts after which a webhook is disabled. `DISABLE_AFTER_DAYS` must be reached too.",
+        least=1,
+    )
+    DISABLE_AFTER_DAYS = number(
+        5.0, "Days without a success after which a webhook is disabled. `DISABLE_AFTER_FAILURES` must be reached too."
+    )
     WARN_AT_PERCENT: Setting[tuple[int, ...]] = Setting(
         (50, 70, 90),
-        "How far on the way to being disabled `webhook.failing` is told.",
+        "Percentages of the way to being disabled at which `webhook.failing` is emitted.",
         valid=_list_of(lambda share: _is_whole(share) and 0 < share < 100),  # type: ignore[operator]
         expects="a list of whole numbers from 1 to 99",
     )
     CONTACTS = text(
         "",
-        "Dotted path of a function from an organization to its e-mail addresses, for webhooks that name none themselves.",
+        "Dotted path of a function that returns an organization's e-mail addresses, for webhooks without contacts.",
     )
-    RECOVER_DAYS = whole(14, "The longest time range of a recovery, in days.", least=1)
+    RECOVER_DAYS = whole(14, "Longest time range of a recovery, in days.", least=1)
 
-    # Measuring
+    # Metrics
     TELEMETRY: Setting[tuple[str, ...]] = Setting(
         (),
-        "What to measure for: 'prometheus' and 'otel' (OpenTelemetry); pip install 'tms-webhooks[prometheus,otel]'.",
+        "Metrics and traces to export: 'prometheus' and 'otel' (OpenTelemetry). Install 'tms-webhooks[prometheus,otel]'.",
         valid=_list_of(lambda name: isinstance(name, str) and name in TELEMETRY_PACKAGES),
         expects="a list of 'prometheus' and 'otel'",
     )
@@ -229,13 +235,13 @@ class AppSettings:
     CHAIN_LIFETIME = number(86_400.0, "How long a receiver may take to pass the header tms-chain on.", least=60.0)
 
     # Keeping and forgetting
-    KEEP_PAYLOADS_DAYS = whole(30, "Days a payload is kept.", least=1)
-    KEEP_ATTEMPTS_DAYS = whole(90, "Days attempts and their events are kept.", least=1)
-    PRUNE_BATCH = whole(1_000, "Rows removed in one transaction when pruning.", least=1)
+    KEEP_PAYLOADS_DAYS = whole(30, "Days for which payloads are kept.", least=1)
+    KEEP_ATTEMPTS_DAYS = whole(90, "Days for which attempts and their events are kept.", least=1)
+    PRUNE_BATCH = whole(1_000, "Rows that pruning removes in one transaction.", least=1)
 
 
 def declared() -> Iterator[Setting[Any]]:
-    """Yield every setting there is, in the order of their groups."""
+    """Yield all settings, in the order of their groups."""
     for value in vars(AppSettings).values():
         if isinstance(value, Setting):
             yield value
@@ -245,8 +251,8 @@ app_settings = AppSettings()
 
 
 def strict_payloads() -> bool:
-    """Return whether a payload that is wrong raises, as in tests and under DEBUG, or is logged."""
+    """Return True if an invalid payload raises an error, False if it is logged."""
     if app_settings.STRICT_PAYLOADS is not None:
         return app_settings.STRICT_PAYLOADS
-    # Django's own mark of a test run: setup_test_environment() makes the outbox.
+    # setup_test_environment() of Django sets mail.outbox.
     return django_settings.DEBUG or hasattr(mail, "outbox")

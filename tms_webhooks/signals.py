@@ -1,4 +1,4 @@
-"""Signals that the app sends. Receivers get keyword arguments only; what they raise is logged and swallowed."""
+"""Signals of the app. Receivers get keyword arguments only. Errors of receivers are logged and not raised."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ event_recorded = TransactionSignal()
 """An event was written to the outbox, in the host's own transaction. Sent with ``event``."""
 
 attempt_recorded = Signal()
-"""An attempt was made and written down. Sent with ``delivery_id``, ``event_id``, ``webhook_id``, ``number``,
-``started_at``, ``seconds`` (how long it took), ``status_code`` (None without an answer), ``error_class`` (empty after
-success) and ``next_delay`` (seconds to the next one; None where there is none). Late ones, of a worker that had lost its
-lease, are not told."""
+"""An attempt was recorded. Sent with ``delivery_id``, ``event_id``, ``webhook_id``, ``number``,
+``started_at``, ``seconds`` (its duration), ``status_code`` (None without an answer), ``error_class`` (empty after
+success) and ``next_delay`` (seconds to the next attempt, or None). It is not sent for late attempts of a worker that lost
+its lease."""
 
 delivery_finished = Signal()
 """A delivery reached a final state. Sent with ``delivery_id``, ``event_id``, ``webhook_id`` and ``status``."""
@@ -56,7 +56,7 @@ webhook_disabled = TransactionSignal()
 """A webhook was disabled. Sent with ``webhook``, ``reason`` and ``now``."""
 
 webhook_recovered = TransactionSignal()
-"""A webhook that had been paused works again, or was enabled again. Sent with ``webhook`` and ``now``."""
+"""A paused webhook had a success, or a webhook was enabled again. Sent with ``webhook`` and ``now``."""
 
 webhook_exhausted = TransactionSignal()
 """A delivery was given up. Sent with ``webhook``, ``event_id``, ``event_type``, ``message`` and ``now``."""

@@ -1,6 +1,6 @@
-"""Reference pages that are made of the code at each build, so that they can't drift from it.
+"""Generate the reference pages from the code at each build, so that they match it.
 
-They are written beside the other pages and ignored by git.
+The pages are written to the folders of the other pages, and git ignores them.
 """
 
 from __future__ import annotations
@@ -27,33 +27,40 @@ OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)\)")
 
 
 def settings() -> Iterator[str]:
-    """Yield the page on the settings, in the groups of conf.py."""
+    """Yield the lines of the page on settings, in the groups of conf.py."""
     yield "# Settings\n"
-    yield f"A host writes what it changes into the dictionary `{conf.SETTING_NAME}`; `manage.py check` names what is wrong"
-    yield "with it. Times are seconds unless the name says otherwise.\n"
-    yield f"`{conf.ORGANIZATION_MODEL_SETTING}` stands by itself: the host's organization model as `app_label.ModelName`,"
-    yield "before the first migrate.\n"
+    yield f"Write the settings that you change into the dictionary `{conf.SETTING_NAME}`. `manage.py check` reports mistakes"
+    yield "in it. Times are in seconds unless the name says otherwise.\n"
+    yield f"`{conf.ORGANIZATION_MODEL_SETTING}` is a setting of its own: your organization model as `app_label.ModelName`."
+    yield "Set it before the first migrate.\n"
     source = Path(conf.__file__).read_text(encoding="utf-8")
     declared = {setting.name: setting for setting in conf.declared()}
     heading = ""
     for line in source[source.index("class AppSettings") :].splitlines():
         named = re.match(r"    ([A-Z_]+)(?::[^=]+)? = ", line)
         if line.startswith("    # "):
-            # A comment that no setting follows is no heading.
+            # A comment is a heading only if a setting follows.
             heading = f"## {line.removeprefix('    # ')}\n\n"
         elif named and named[1] in declared:
             setting = declared[named[1]]
             yield f"{heading}### {setting.name}\n"
             heading = ""
             yield f"{setting.__doc__}\n"
-            yield f"Takes {setting.expects}. Default: `{setting.default!r}`.\n"
+            yield f"Type: {setting.expects}. Default: `{_literal(setting.default)}`.\n"
+
+
+def _literal(value: Any) -> str:
+    """Return a default as Python source, with underscores in large numbers."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    return f"{value:_}" if type(value) in (int, float) else repr(value)
 
 
 def commands() -> Iterator[str]:
-    """Yield the page on the management commands: what argparse says of each."""
+    """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
-    yield "`python manage.py <command> --help` says the same. Exit status 2 is what argparse itself uses: the command could"
-    yield "not begin with what it was given.\n"
+    yield "`python manage.py <command> --help` shows the same text. Each command exits with status 2 if its arguments are"
+    yield "invalid.\n"
     for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
         command = load_command_class("tms_webhooks", name)
         parser = command.create_parser("manage.py", name)
@@ -75,17 +82,17 @@ def _option(action: Any) -> str:
 
 
 def checks() -> Iterator[str]:
-    """Yield the page on the system checks."""
+    """Yield the lines of the page on system checks."""
     yield "# System checks\n"
-    yield "What `manage.py check` can say, each with a hint at the remedy. Those from 70 on run with `--deploy`, where the"
-    yield "system faces the internet.\n"
-    yield "| Id | | Meaning |\n|---|---|---|"
+    yield "`manage.py check` reports these messages, each with a hint. Checks with numbers from 70 run only with `--deploy`,"
+    yield "for production.\n"
+    yield "| Id | Level | Meaning |\n|---|---|---|"
     for number, meaning in MEANINGS.items():
         yield f"| `{PREFIX}.{number}` | {KINDS[number[0]]} | {meaning} |"
 
 
 def signal_page() -> Iterator[str]:
-    """Yield the page on the signals, in the words of signals.py."""
+    """Yield the lines of the page on signals, from the docstrings of signals.py."""
     yield "# Signals\n"
     yield f"{signals.__doc__}\n"
     source = Path(signals.__file__).read_text(encoding="utf-8")
@@ -95,9 +102,10 @@ def signal_page() -> Iterator[str]:
 
 
 def events() -> Iterator[str]:
-    """Yield the page on the events."""
+    """Yield the lines of the page on events."""
     yield to_markdown(catalogue.all_types())
-    yield "`manage.py webhooks_catalogue --format json-schema` prints the schemas, `openapi` and `asyncapi` the same for tools."
+    yield "`manage.py webhooks_catalogue --format json-schema` prints the schemas. The formats `openapi` and `asyncapi` print them"
+    yield "as API documents."
 
 
 PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
@@ -110,7 +118,7 @@ PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
 
 
 def root_page(name: str) -> str:
-    """Return a page of the repository's root, with its links as they are here."""
+    """Return a page of the repository's root, with links that work in the documentation."""
     text = (DOCS.parent / name).read_text(encoding="utf-8")
     for target, page in ROOT_PAGES.items():
         text = text.replace(f"]({target})", f"]({page}.md)")
@@ -125,8 +133,8 @@ ROOT_PAGES: Mapping[str, str] = {
 
 
 def write(_app: Sphinx | None = None) -> None:
-    """Write the pages that differ from what is there."""
-    # argparse breaks lines at the width of the terminal.
+    """Write the pages whose text changed."""
+    # argparse wraps lines at the width of the terminal.
     os.environ["COLUMNS"] = "120"
     pages = {f"reference/{name}.md": "\n".join(page()) + "\n" for name, page in PAGES.items()}
     pages |= {f"{page}.md": root_page(name) for name, page in ROOT_PAGES.items()}
@@ -136,14 +144,14 @@ def write(_app: Sphinx | None = None) -> None:
             file.write_text(text, encoding="utf-8")
 
 
-def name_outsiders(_app: Sphinx, page: str, content: list[str]) -> None:
-    """Turn links to files that are no pages, such as modules, into their paths: the site has no such pages."""
+def replace_outside_links(_app: Sphinx, page: str, content: list[str]) -> None:
+    """Replace links to files outside the documentation, such as modules, by their paths."""
     here = (DOCS / page).parent
 
     def named(link: re.Match[str]) -> str:
         target = (here / link[2]).resolve()
         if not target.exists():
-            raise FileNotFoundError(f"{page}: there is no {link[2]}")
+            raise FileNotFoundError(f"{page} links to {link[2]}, which does not exist.")
         if target.is_relative_to(DOCS):
             return link[0]
         path = f"`{target.relative_to(DOCS.parent)}`"
@@ -153,7 +161,7 @@ def name_outsiders(_app: Sphinx, page: str, content: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect both to the build."""
+    """Connect both functions to the build."""
     app.connect("builder-inited", write)
-    app.connect("source-read", name_outsiders)
+    app.connect("source-read", replace_outside_links)
     return {"parallel_read_safe": True}

@@ -79,7 +79,7 @@ def test_what_was_told_before_is_not_captured():
     assert list(events) == []
 
 
-def test_a_failed_assertion_says_what_was_told_and_what_differs():
+def test_a_failed_assertion_shows_the_events_and_the_differences():
     training_class = TrainingClassFactory()
     with capture_events() as events:
         training_class.cancel()
@@ -88,17 +88,17 @@ def test_a_failed_assertion_says_what_was_told_and_what_differs():
         assert_event(events, "class.cancelled", data={"status.name": "Completed", "colour": 1}, changed=["name"])
 
     assert str(failed.value).splitlines() == [
-        "class.cancelled was to be told 1 times like this, and was 0 times.",
-        "Told: class.cancelled.",
+        "class.cancelled: expected 1 event like this, got 0.",
+        "Captured events: class.cancelled.",
         "  class.cancelled 1: data.status.name is 'Cancelled', not 'Completed'",
         "  class.cancelled 1: data.colour is missing, not 1",
         "  class.cancelled 1: changed is ['status'], not ['name']",
     ]
-    with pytest.raises(AssertionError, match=re.escape("class.completed was to be told 1 times like this, and was 0")):
+    with pytest.raises(AssertionError, match=re.escape("class.completed: expected 1 event like this, got 0.")):
         assert_event(events, "class.completed")
-    with pytest.raises(AssertionError, match="to be told 2 times like this, and was 1"):
+    with pytest.raises(AssertionError, match="expected 2 events like this, got 1"):
         assert_event(events, "class.cancelled", times=2)
-    with pytest.raises(AssertionError, match="class.cancelled was not to be told"):
+    with pytest.raises(AssertionError, match="Expected no class.cancelled, got class.cancelled"):
         assert_no_event(events, "class.cancelled")
     assert_no_event(events, "class.completed")
 

@@ -1,4 +1,4 @@
-"""The catalogue for people: every event with its fields and a sample."""
+"""The catalogue as a Markdown page: each event with its fields and a sample."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, status_name
 
-TABLE = ("| Field | Type | Privacy | |", "|---|---|---|---|")
+TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
 
 
 def to_markdown(event_types: Sequence[EventType]) -> str:
-    """Return a page on these event types, noun by noun."""
+    """Return a Markdown page on these event types, grouped by noun."""
     by_noun: dict[str, list[EventType]] = {}
     for event_type in event_types:
         by_noun.setdefault(event_type.noun.name, []).append(event_type)
@@ -23,12 +23,12 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 
 
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
-    yield f"{len(event_types)} event types. A webhook subscribes to one, to all of a noun as `class.*`, or to `*`."
+    yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all (`*`)."
     yield ""
-    yield "Each is sent in the same envelope: `id`, `type`, `timestamp`, `version`, `organization`, `sequence`, `actor`,"
-    yield "`data` (the fields below), `changed` (their names) and `previous` (their old values). A field that the training"
-    yield "system does not have is null. *Privacy* says which fields a webhook gets that asks for less than everything:"
-    yield "`personal` ones are left out without personal fields, and only `id` ones stay with ids only."
+    yield "All events have the same envelope: `id`, `type`, `timestamp`, `version`, `organization`, `sequence`, `actor`,"
+    yield "`data` (the fields below), `changed` (names of changed fields) and `previous` (their old values). Fields that the"
+    yield "training system lacks are null. *Privacy* decides which fields a webhook gets: the payload `no_personal` has no"
+    yield "`personal` fields, and the payload `thin` has `id` fields only."
     yield ""
 
 

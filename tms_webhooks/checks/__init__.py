@@ -1,7 +1,6 @@
-"""System checks: what a host can set up wrongly is told by ``manage.py check``, with the remedy.
+"""System checks: ``manage.py check`` reports a wrong configuration, with the remedy.
 
-One function a concern; every id and its meaning stands in `messages.MEANINGS`. Checks that matter only where the
-system faces the internet run with ``check --deploy``.
+`messages.MEANINGS` lists each id with its meaning. Checks that matter only in production run with ``check --deploy``.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ __all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]
 
 
 def register_all() -> None:
-    """Register every check of the app. Idempotent."""
+    """Register all checks of the app. Idempotent."""
     for check in CHECKS:
         register(check, TAG)
     for check in DEPLOY_CHECKS:

@@ -1,4 +1,4 @@
-"""Checks of the rows by which a learner moves on in an assigned course."""
+"""Checks of sources that record a learner's progress in an assigned course."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tms_webhooks.sources.tms import ActivityProgressSource
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield what keeps a source of activities from reading the assignment that it tells of."""
+    """Yield problems with the path from an activity to its course assignment."""
     if not isinstance(source, ActivityProgressSource) or source.read_by is not None:
         return
     model = source.assigned_model
     if model is None:
-        problem = f"which is no foreign key of {source.model._meta.label}"
+        problem = f"which is not a foreign key of {source.model._meta.label}"
     elif model is source.model:
-        problem = "which leads round to the same model"
+        problem = "which leads back to the same model"
     else:
-        problem = f"and {model._meta.label} is registered for no CourseAssignmentSource"
+        problem = f"but {model._meta.label} is not registered with a CourseAssignmentSource"
     yield message(
         "E057",
         f"assignment is {source.assignment!r}, {problem}.",

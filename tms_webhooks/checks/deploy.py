@@ -1,4 +1,4 @@
-"""Checks for where the system faces the internet; they run with ``check --deploy``."""
+"""Checks for production; they run with ``check --deploy``."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tms_webhooks.models import Event
 from tms_webhooks.net import urls
 
 MOST_SECONDS_APART = 30.0
-"""A tenth of what receivers' libraries allow."""
+"""A tenth of the difference that receivers' libraries allow."""
 
 
 def check_encryption_keys(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn where the stored secrets stand or fall with ``SECRET_KEY``."""
+    """Warn if the stored secrets depend on ``SECRET_KEY``."""
     if usable("ENCRYPTION_KEYS"):
         return []
     return [
         message(
             "W070",
-            f"{SETTING_NAME}['ENCRYPTION_KEYS'] is empty: secrets are encrypted with a key derived from SECRET_KEY, and "
-            "unreadable once that changes.",
-            hint="Make a key with cryptography.fernet.Fernet.generate_key().decode(), keep it outside the code, and put "
-            "it into the list. What is encrypted already stays readable if "
-            "tms_webhooks.models.encryption.derived_key(SECRET_KEY) follows it there.",
+            f"{SETTING_NAME}['ENCRYPTION_KEYS'] is empty: secrets are encrypted with a key derived from SECRET_KEY. "
+            "They can't be decrypted after SECRET_KEY changes.",
+            hint="Generate a key with cryptography.fernet.Fernet.generate_key().decode(), store it outside the code, and add "
+            "it to the list. To keep existing secrets readable, list "
+            "tms_webhooks.models.encryption.derived_key(SECRET_KEY) after it.",
         )
     ]
 
 
 def check_targets(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of what opens the way to places where webhooks must not go."""
+    """Warn of settings that let webhooks reach unsafe targets."""
     return [*_check_schemes(), *_check_networks(), *_check_hosts()]
 
 
@@ -46,8 +46,8 @@ def _check_schemes() -> Iterator[CheckMessage]:
     if "http" in usable("ALLOWED_SCHEMES"):
         yield message(
             "W071",
-            f"{SETTING_NAME}['ALLOWED_SCHEMES'] holds 'http': payloads and header values travel in the clear.",
-            hint="Leave only 'https'.",
+            f"{SETTING_NAME}['ALLOWED_SCHEMES'] contains 'http': payloads and header values are sent unencrypted.",
+            hint="Allow only 'https'.",
         )
 
 
@@ -60,9 +60,9 @@ def _check_networks() -> Iterator[CheckMessage]:
         if network.prefixlen == 0:
             yield message(
                 "W072",
-                f"{SETTING_NAME}['ALLOWED_CIDRS'] holds '{network}': any webhook can reach your internal network and "
-                "your cloud's metadata.",
-                hint="Name only the networks that your receivers are in, such as '10.20.0.0/16'.",
+                f"{SETTING_NAME}['ALLOWED_CIDRS'] contains '{network}': any webhook can reach your internal network "
+                "and your cloud's metadata service.",
+                hint="List only the networks of your receivers, such as '10.20.0.0/16'.",
             )
 
 
@@ -72,27 +72,27 @@ def _check_hosts() -> Iterator[CheckMessage]:
         yield message(
             "I073",
             f"{SETTING_NAME}['ALLOWED_HOSTS'] exempts {', '.join(hosts)} from the address check.",
-            hint="Make sure that every organization may call them; remove those that nobody needs.",
+            hint="Make sure that every organization may call these hosts. Remove the others.",
         )
 
 
 def check_strictness(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn where a mistake in a payload costs the host its own change, as it should in tests alone."""
+    """Warn if an invalid payload makes the host's save fail in production."""
     wanted = usable("STRICT_PAYLOADS")
     if not (settings.DEBUG if wanted is None else wanted):
         return []
-    why = "DEBUG is on" if wanted is None else f"{SETTING_NAME}['STRICT_PAYLOADS'] is True"
+    reason = "DEBUG is on" if wanted is None else f"{SETTING_NAME}['STRICT_PAYLOADS'] is True"
     return [
         message(
             "W074",
-            f"{why}: a payload that breaks its schema raises in the middle of the host's save, instead of being logged.",
-            hint="Turn DEBUG off and leave STRICT_PAYLOADS out: payloads are strict in tests and under DEBUG.",
+            f"{reason}: a payload that breaks its schema raises an error in the host's save() instead of being logged.",
+            hint="Turn DEBUG off and remove STRICT_PAYLOADS: by default payloads are strict in tests and under DEBUG only.",
         )
     ]
 
 
 def check_clock(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn where this machine's clock is off: receivers refuse a signature that is minutes old, or not yet made."""
+    """Warn if this machine's clock differs from the database's: receivers refuse timestamps that are minutes off."""
     connection = connections[router.db_for_write(Event)]
     if connection.vendor == "sqlite":
         return []
@@ -105,15 +105,15 @@ def check_clock(**_kwargs: Any) -> list[CheckMessage]:
     return [
         message(
             "W075",
-            f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's: "
-            "receivers refuse requests whose timestamp is minutes away from their own time.",
+            f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's. "
+            "Receivers refuse requests whose timestamp differs from their own time by minutes.",
             hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
         )
     ]
 
 
 def _seconds_ahead(connection: Any) -> float:
-    """Return by how much this machine's clock is ahead of the database's."""
+    """Return the seconds by which this machine's clock is ahead of the database's."""
     sql = (
         "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
         if connection.vendor == "postgresql"

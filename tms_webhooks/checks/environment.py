@@ -1,4 +1,4 @@
-"""Checks of what surrounds the app: the queue, the database, the middleware."""
+"""Checks of the app's environment: the queue, the database, the middleware, the time zone."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SQLITE_OPTIONS = (
 
 
 def check_queue(**_kwargs: Any) -> list[CheckMessage]:
-    """Find the queue, and ask it what is wrong with its own settings."""
-    # A queue reads other settings too; a wrong one has been told of.
+    """Check that the queue can be created, and run the queue's own checks."""
+    # The queue reads other settings too; another check reports invalid ones.
     if not all(is_usable(setting.name) for setting in declared()):
         return []
     try:
@@ -40,7 +40,7 @@ def check_queue(**_kwargs: Any) -> list[CheckMessage]:
     except ConfigurationError as error:
         problem = str(error)
     except TypeError as error:
-        problem = f"{SETTING_NAME}['QUEUE'] is {usable('QUEUE')!r}, of which no queue can be made ({error})."
+        problem = f"{SETTING_NAME}['QUEUE'] is {usable('QUEUE')!r}, which can't be created ({error})."
     else:
         return queue.check()
     return [
@@ -53,7 +53,7 @@ def check_queue(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of the settings under which SQLite refuses or delays the writes of a host while webhooks are sent."""
+    """Warn of SQLite settings that refuse or delay the host's writes while webhooks are sent."""
     aliases = {router.db_for_write(Event), *(router.db_for_write(source.model) for source in all_sources())}
     messages: list[CheckMessage] = []
     for alias in sorted(aliases):
@@ -72,27 +72,27 @@ def _sqlite_traps(alias: str, database: Mapping[str, Any]) -> Iterator[CheckMess
         yield message(
             "W060",
             f"DATABASES[{alias!r}]['OPTIONS']['transaction_mode'] is {mode!r}: a transaction that reads before it "
-            'writes fails with "database is locked" whenever another one wrote in between.',
+            'writes fails with "database is locked" if another transaction wrote in between.',
             hint=hint,
         )
     if not _has_write_ahead_log(database):
         yield message(
             "W061",
-            f"DATABASES[{alias!r}]['OPTIONS']['init_command'] does not switch to the write-ahead log: readers and "
-            "the worker's writes wait for each other.",
+            f"DATABASES[{alias!r}]['OPTIONS']['init_command'] does not enable the write-ahead log: readers and "
+            "the worker's writes block each other.",
             hint=hint,
         )
     if timeout < SHORTEST_TIMEOUT:
         yield message(
             "W062",
-            f"DATABASES[{alias!r}]['OPTIONS']['timeout'] is {timeout:g} s: a write that waits longer for the worker's "
+            f"DATABASES[{alias!r}]['OPTIONS']['timeout'] is {timeout:g} s: a write that waits longer for the worker "
             'fails with "database is locked".',
             hint=hint,
         )
 
 
 def _has_write_ahead_log(database: Mapping[str, Any]) -> bool:
-    """Say whether the connection switches to the log, or the file says by itself that it is written that way."""
+    """Return True if the connection enables the write-ahead log, or the database file already uses it."""
     if re.search(r"journal_mode\s*=\s*'?wal", str(database["OPTIONS"].get("init_command")), re.IGNORECASE):
         return True
     try:
@@ -103,27 +103,27 @@ def _has_write_ahead_log(database: Mapping[str, Any]) -> bool:
 
 
 def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of a middleware order that hides the user."""
+    """Warn if ActorMiddleware runs before the user is known."""
     order = list(settings.MIDDLEWARE)
     if ACTOR not in order or AUTHENTICATION not in order or order.index(ACTOR) > order.index(AUTHENTICATION):
         return []
     return [
         message(
             "W063",
-            f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: what is changed in between is told as the system's.",
+            f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: changes made in between are recorded with the actor 'system'.",
             hint=f"Move {ACTOR} below {AUTHENTICATION}.",
         )
     ]
 
 
 def check_time_zones(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn where moments have no time zone: payloads give every time in UTC."""
+    """Warn if times have no time zone: payloads give each time in UTC."""
     if settings.USE_TZ:
         return []
     return [
         message(
             "W064",
-            f"USE_TZ is False: times without a time zone are sent as if they were UTC, and not {settings.TIME_ZONE}.",
+            f"USE_TZ is False: times without a time zone are sent as UTC, not as {settings.TIME_ZONE}.",
             hint="Set USE_TZ = True.",
         )
     ]

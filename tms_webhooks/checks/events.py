@@ -1,4 +1,4 @@
-"""Checks of the rules: do their events exist, and can they ever happen?"""
+"""Checks of the rules: their events exist in the catalogue, and can happen."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from django.db import models
 from django.db.models.expressions import OrderBy
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.checks.fields import available, reference_of, refused, told
+from tms_webhooks.checks.fields import available, declared_events, reference_of, refused
 from tms_webhooks.checks.messages import message
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import sources_of
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the events of one source."""
-    for name in dict.fromkeys(name for name, _waits in told(source)):
+    """Yield problems with the events of one source."""
+    for name in dict.fromkeys(name for name, _waits in declared_events(source)):
         yield from _check_name(source, name)
     yield from _check_watched(source)
-    yield from _check_never_told(source)
-    yield from _check_told_twice(source)
+    yield from _check_impossible(source)
+    yield from _check_duplicates(source)
     yield from _check_index(source)
 
 
@@ -32,7 +32,7 @@ def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
         yield message(
             "E043",
             f"A rule names the event {name!r}, which is not in the catalogue.",
-            hint="Correct it, or register an event type of this name."
+            hint="Correct the name, or register an event type with this name."
             + event_names.did_you_mean(event_names.nearest(name)),
             obj=source,
         )
@@ -41,14 +41,14 @@ def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
     if noun.name != source.noun.name:
         yield message(
             "E044",
-            f"A rule names the event {name!r} of the noun {noun.name!r}, and the source is one of {source.noun.name!r}.",
+            f"A rule names the event {name!r} of the noun {noun.name!r}, but the source has the noun {source.noun.name!r}.",
             hint=f"Use a source class for {noun.name!r}, or register an event type for {source.noun.name!r}.",
             obj=source,
         )
 
 
 def _check_watched(source: Source) -> Iterator[CheckMessage]:
-    """Refuse rules, and a deadline, whose field can't be seen changing."""
+    """Refuse rules and deadlines on a field whose changes can't be detected."""
     fields = [field.name for field in source.all_fields]
     watched = [name for rule in source.rules for name in rule.fields]
     if source.deadline is not None:
@@ -59,57 +59,57 @@ def _check_watched(source: Source) -> Iterator[CheckMessage]:
         if name not in fields:
             yield message(
                 "E045",
-                f"A rule watches {name!r}, which is no field of the noun {source.noun.name!r}.",
-                hint="Correct it; where `derived` makes the value, name it in `supplies`."
+                f"A rule watches {name!r}, which is not a field of the noun {source.noun.name!r}.",
+                hint="Correct the name. If `derived` makes the value, list it in `supplies`."
                 + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
                 obj=source,
             )
         elif name in source.mapped and name not in source.own:
             yield message(
                 "E037",
-                f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it is no "
-                f"change of {source.model._meta.label}'s own row, and can't be seen.",
+                f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does "
+                f"not change a row of {source.model._meta.label}, and can't be detected.",
                 hint="Map it to a column of the model itself, register the model that has the column, or make the value "
-                "in `derived` and name it in `supplies`.",
+                "in `derived` and list it in `supplies`.",
                 obj=source,
             )
 
 
-def _check_never_told(source: Source) -> Iterator[CheckMessage]:
-    """Warn of events that can't happen, once for each field whose lack is to blame."""
-    # Other messages tell of these.
+def _check_impossible(source: Source) -> Iterator[CheckMessage]:
+    """Warn of events that can't happen, once for each missing field."""
+    # Other messages report these.
     known = {field.name for field in source.all_fields if not field.required}
     wrong = refused(source)
-    for missing, names in _never_told(source).items():
+    for missing, names in _impossible(source).items():
         if missing in known and not wrong & {missing, reference_of(missing)}:
             yield message(
                 "W047",
-                f"Never told, because {source.model._meta.label} has no {missing!r}: {', '.join(names)}.",
-                hint=f'Map it: fields = {{"{missing}": "…"}}; or leave the events out of `rules` and `deadline`.',
+                f"Never emitted, because {source.model._meta.label} has no {missing!r}: {', '.join(names)}.",
+                hint=f'Map it: fields = {{"{missing}": "…"}}; or remove the events from `rules` and `deadline`.',
                 obj=source,
             )
 
 
-def _never_told(source: Source) -> dict[str, list[str]]:
+def _impossible(source: Source) -> dict[str, list[str]]:
     """Return the fields that are missing, each with the events that can't happen without it."""
     have = available(source)
     missing: dict[str, list[str]] = {}
-    for name, waits in told(source):
+    for name, waits in declared_events(source):
         for wait in waits:
             if wait not in have and name not in missing.setdefault(wait, []):
                 missing[wait].append(name)
     return missing
 
 
-def _check_told_twice(source: Source) -> Iterator[CheckMessage]:
+def _check_duplicates(source: Source) -> Iterator[CheckMessage]:
     others = sources_of(source.model)
     for other in others[: others.index(source)]:
         both = [name for name in source.event_types if name in other.event_types]
         if both:
             yield message(
                 "W048",
-                f"{', '.join(both)} would be told twice: by this source and by {other!r}.",
-                hint="Register the model once, or take the events out of the `rules` of one of the two.",
+                f"{', '.join(both)} would be emitted twice: by this source and by {other!r}.",
+                hint="Register the model once, or remove the events from the `rules` of one source.",
                 obj=source,
             )
 
@@ -122,14 +122,14 @@ def _check_index(source: Source) -> Iterator[CheckMessage]:
     if not _is_indexed(field):
         yield message(
             "W049",
-            f"{field.model._meta.label}.{field.name} has no index: each scan for what expires reads the whole table.",
+            f"{field.model._meta.label}.{field.name} has no index: each expiry scan reads the whole table.",
             hint=f'Add models.Index(fields=["{field.name}"], name="…") to Meta.indexes, and a migration.',
             obj=source,
         )
 
 
 def _is_indexed(field: Any) -> bool:
-    """Say whether an index of the field's table begins with it."""
+    """Return True if an index of the field's table begins with the field."""
     meta = field.model._meta
     firsts = [_first(index) for index in meta.indexes]
     firsts += [constraint.fields[0] for constraint in meta.total_unique_constraints]
@@ -143,5 +143,5 @@ def _first(index: models.Index) -> str:
     expression: Any = index.expressions[0]
     while isinstance(expression, OrderBy):
         expression = expression.expression
-    # Only F() has one: an index on a function of the column serves no range of it.
+    # Only F() has a name: an index on a function of the column can't serve a range of it.
     return str(getattr(expression, "name", ""))

@@ -1,4 +1,4 @@
-"""Checks of learning paths whose completion is worked out from their courses."""
+"""Checks of learning paths whose completion is computed from their courses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the names by which a source finds the path of a course."""
+    """Yield problems with the names by which a source finds the learning path of a course."""
     if not isinstance(source, ComputedLearningPathSource):
         return
     name = getattr(source, "path_model", None)
@@ -28,7 +28,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
         nearest = difflib.get_close_matches(str(name), [model._meta.label for model in apps.get_models()])
         yield message(
             "E050",
-            f"path_model is {name!r}, which names no model.",
+            f"path_model is {name!r}, which is not a model.",
             hint="Write path_model = 'app_label.ModelName' with your model of learning paths." + did_you_mean(nearest),
             obj=source,
         )
@@ -36,7 +36,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
     for attribute, problem in _problems(source, path_model):
         yield message(
             "E051",
-            f"{attribute} is {getattr(source, attribute)!r}, and {problem}.",
+            f"{attribute} is {getattr(source, attribute)!r}, but {problem}.",
             hint=_remedy(attribute, source, path_model),
             obj=source,
         )
@@ -48,7 +48,7 @@ def _problems(source: ComputedLearningPathSource, path_model: type[models.Model]
     if courses is None or not (courses.many_to_many or courses.one_to_many):
         yield "path_courses", f"{label} has no such relation to many courses"
     elif courses.related_model is not (course := follow(source.model, source.path_of("course"))) and course is not None:
-        yield "path_courses", f"behind it is {courses.related_model._meta.label}, not {course._meta.label}"
+        yield "path_courses", f"it leads to {courses.related_model._meta.label}, not to {course._meta.label}"
     if source.path_enabled and field_of(path_model, source.path_enabled) is None:
         yield "path_enabled", f"{label} has no such field"
 
@@ -61,4 +61,4 @@ def _remedy(attribute: str, source: ComputedLearningPathSource, path_model: type
     nearest = did_you_mean(difflib.get_close_matches(str(getattr(source, attribute)), names))
     if many:
         return f"Name the relation from the path to its courses.{nearest}"
-    return f'Name the field that says whether the path is in use, or "" where there is none.{nearest}'
+    return f'Name the field that says whether the path is in use, or write "" if there is none.{nearest}'

@@ -1,4 +1,4 @@
-"""Checks of the managers of registered models: what their querysets change has to be seen."""
+"""Checks of the managers of registered models: bulk operations must emit events."""
 
 from __future__ import annotations
 
@@ -15,52 +15,54 @@ from tms_webhooks.sources.registry import all_sources
 
 
 def check_managers(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of the querysets of registered models, and of those that extend them, whose bulk operations tell nobody."""
+    """Warn of registered models, and models that extend them, whose bulk operations emit no events."""
     sources = tuple(dict.fromkeys(source.model for source in all_sources()))
-    told = [model for model in apps.get_models() if issubclass(model, sources)]
-    return [problem for model in told for problem in (*_check_own(model), *_check_base(model), *_check_database(model))]
+    captured = [model for model in apps.get_models() if issubclass(model, sources)]
+    return [
+        problem for model in captured for problem in (*_check_own(model), *_check_base(model), *_check_database(model))
+    ]
 
 
 def _check_own(model: type[models.Model]) -> Iterator[CheckMessage]:
     for manager in model._meta.managers:
-        # What stands on a registered parent is told of there.
-        if not _tells(manager) and not any(_has(base, manager) for base in model.__mro__[1:]):
+        # A manager of a registered parent is reported there.
+        if not _emits_events(manager) and not any(_has(base, manager) for base in model.__mro__[1:]):
             yield message(
                 "W054",
                 f"{model._meta.label}.{manager.name} makes querysets whose update(), bulk_update(), bulk_create() and "
-                "delete() tell nobody: Django sends no signal for them.",
+                "delete() emit no events: Django sends no signals for them.",
                 hint="Write objects = WebhookManager(), or have the manager's own queryset extend WebhookQuerySet; both "
-                "are in tms_webhooks.sources. Or silence this, and emit() what such a change means.",
+                "are in tms_webhooks.sources. Or silence this check, and call emit() for such changes.",
                 obj=model,
             )
 
 
 def _check_base(model: type[models.Model]) -> Iterator[CheckMessage]:
-    """Warn where Django itself would change rows by a queryset that tells nobody.
+    """Warn if Django itself changes rows by a queryset that emits no events.
 
-    It does so where a target of SET_NULL goes, and in ``add()`` of the many objects that refer to one.
+    Django does so when the target of SET_NULL is deleted, and in ``add()`` on the reverse side of a foreign key.
     """
     changed = [field.name for field in model._meta.local_fields if _is_changed_by_django(field)]
-    if changed and not _tells(model._base_manager):
+    if changed and not _emits_events(model._base_manager):
         yield message(
             "W055",
-            f"Nobody is told where Django itself changes {', '.join(changed)} of {model._meta.label}: where what it refers "
-            "to is deleted, or add() is called on the other side.",
-            hint='Write base_manager_name = "objects" into its Meta, where objects is a WebhookManager that hides no rows.',
+            f"No event is emitted when Django itself changes {', '.join(changed)} of {model._meta.label}: when the referenced "
+            "object is deleted, or add() is called on the other side.",
+            hint='Set base_manager_name = "objects" in its Meta. `objects` must be a WebhookManager that hides no rows.',
             obj=model,
         )
 
 
 def _check_database(model: type[models.Model]) -> Iterator[CheckMessage]:
-    """Warn where the database deletes or changes rows by itself (DB_CASCADE and its like, of Django 6.1)."""
+    """Warn if the database itself deletes or changes rows (such as DB_CASCADE of Django 6.1)."""
     touched = [field.name for field in model._meta.local_fields if _is_changed_by_database(field)]
     if touched:
         yield message(
             "W056",
-            f"The database itself deletes or changes rows of {model._meta.label} when what their {', '.join(touched)} "
-            "refers to is deleted: Django sends no signal for it, and nobody is told.",
-            hint="Use the on_delete that Django does itself, such as models.CASCADE. Or silence this, and let "
-            "reconcile = True find it within a day.",
+            f"The database itself deletes or changes rows of {model._meta.label} when the target of {', '.join(touched)} "
+            "is deleted: Django sends no signal for it, and no event is emitted.",
+            hint="Use an on_delete that Django itself performs, such as models.CASCADE. Or silence this check, and set "
+            "reconcile = True on the source to detect these changes once a day.",
             obj=model,
         )
 
@@ -84,7 +86,7 @@ def _is_changed_by_django(field: Any) -> bool:
 UNTOUCHED = (models.CASCADE, models.PROTECT, models.RESTRICT, models.DO_NOTHING)
 
 
-def _tells(manager: models.Manager[Any]) -> bool:
+def _emits_events(manager: models.Manager[Any]) -> bool:
     return isinstance(manager.get_queryset(), WebhookQuerySet)
 
 

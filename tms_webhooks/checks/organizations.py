@@ -1,4 +1,4 @@
-"""Checks of the way from an object to the organizations whose webhooks hear of it, and on to those above them."""
+"""Checks of the paths from an object to its organizations, and from an organization to its parent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tms_webhooks.sources.mapping import follow
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the organization and the learner's organization of one source."""
+    """Yield problems with the organization paths of one source."""
     organization = _organization_model()
     if organization is None:
         return
@@ -28,7 +28,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
     if problem:
         yield message(
             "E035",
-            f"organization is {source.organization!r}, and {problem}.",
+            f"organization is {source.organization!r}, but {problem}.",
             hint=f"Write the path from {source.model._meta.label} to {organization._meta.label}, such as "
             f'organization = "user.organization".{suggestion}',
             obj=source,
@@ -39,14 +39,14 @@ def check(source: Source) -> Iterator[CheckMessage]:
     if problem:
         yield message(
             "E036",
-            f"learner_organization is {source.learner_organization!r}, and {problem}.",
+            f"learner_organization is {source.learner_organization!r}, but {problem}.",
             hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None.{suggestion}",
             obj=source,
         )
 
 
 def check_tree(**_kwargs: Any) -> list[CheckMessage]:
-    """Find the field that leads to an organization's parent, where the host names one."""
+    """Check that ORGANIZATION_PARENT, if set, names the foreign key to the parent organization."""
     organization, name = _organization_model(), usable("ORGANIZATION_PARENT")
     if organization is None or not name:
         return []
@@ -56,10 +56,9 @@ def check_tree(**_kwargs: Any) -> list[CheckMessage]:
     return [
         message(
             "E016",
-            f"ORGANIZATION_PARENT is {name!r}, and no foreign key of that name leads from {organization._meta.label} "
-            "to its parent.",
-            hint="Name a foreign key of the organization model to itself, or leave it out: then no webhook can include "
-            f"child organizations.{did_you_mean(parents)}",
+            f"ORGANIZATION_PARENT is {name!r}, which is not a foreign key of {organization._meta.label} to itself.",
+            hint="Name a foreign key of the organization model to itself, or remove the setting. Without it, no webhook can "
+            f"include child organizations.{did_you_mean(parents)}",
         )
     ]
 
@@ -73,25 +72,25 @@ def _organization_model() -> type[models.Model] | None:
     try:
         return apps.get_model(str(getattr(settings, ORGANIZATION_MODEL_SETTING, None)))
     except (LookupError, ValueError):
-        return None  # settings.check_organization_model tells
+        return None  # settings.check_organization_model reports it
 
 
 def _problem_with_owner(source: Source, organization: type[models.Model]) -> tuple[str, str]:
     mapped = source.mapped.get("organization.id")
     problem, suggestion = "", ""
-    # A host may name the column of the key by itself.
+    # A host may map the key column directly.
     if "organization.id" not in source.paths or mapped is None:
         problem, suggestion = _problem_with(source.organization, source.model, organization)
     scanned = source.deadline is not None and source.deadline.field in source.own
     if not problem and scanned and (mapped is None or mapped.lookup is None):
-        problem = "no query can follow it, as the expiry scan has to"
+        problem = "the expiry scan can't follow it in a query"
     return problem, suggestion
 
 
 def _problem_with(path: str, model: type[models.Model], organization: type[models.Model]) -> tuple[str, str]:
-    """Return in words why ``path`` does not lead to an organization, and the nearest names.
+    """Return why ``path`` does not lead to an organization, and a suggestion of near names.
 
-    Nothing where it does, or where only a value could tell.
+    Both are empty if it does, or if only a value could show it.
     """
     found = obstacle(model, f"{path}.pk")
     if found is not None:
@@ -99,4 +98,4 @@ def _problem_with(path: str, model: type[models.Model], organization: type[model
     target = follow(model, path)
     if target is None or target._meta.concrete_model is organization._meta.concrete_model:
         return "", ""
-    return f"that is a {target._meta.label}", ""
+    return f"it leads to {target._meta.label}", ""

@@ -1,4 +1,4 @@
-"""Where an attribute path that a host wrote comes to an end too early."""
+"""Find the part of a host's attribute path that can't be followed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Trouble(Enum):
     MISSING = auto()
     """The model has no attribute of this name."""
     MANY = auto()
-    """The attribute is not one object but many."""
+    """The attribute leads to many objects."""
     COLUMN = auto()
-    """The attribute is a plain column, and the path goes on behind it."""
+    """The attribute is a plain column, but the path continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """The part of a path that can't be followed, and the model that it was looked for on."""
+    """The part of a path that can't be followed, and the model that lacks it."""
 
     model: type[models.Model]
     part: str
@@ -36,23 +36,23 @@ class Obstacle:
     def __str__(self) -> str:
         words = {
             Trouble.MISSING: "has no attribute",
-            Trouble.MANY: "has many objects behind",
+            Trouble.MANY: "has many objects in",
             Trouble.COLUMN: "has only a plain column",
         }
         return f"{self.model._meta.label} {words[self.trouble]} {self.part!r}"
 
     @property
     def suggestion(self) -> str:
-        """The question after the nearest attributes, where there are any."""
+        """A "Did you mean" question with the nearest attributes, or an empty string."""
         if self.trouble is not Trouble.MISSING:
             return ""
         return did_you_mean(difflib.get_close_matches(self.part, attributes_of(self.model)))
 
 
 def obstacle(model: type[models.Model], path: str) -> Obstacle | None:
-    """Return what keeps ``path`` from being followed from ``model``; None where nothing does.
+    """Return the obstacle that keeps ``path`` from being followed from ``model``, or None.
 
-    What lies behind a property only a value can tell, so nothing is said of that.
+    The check ends at a property: only a value can show what it returns.
     """
     current: type[models.Model] = model
     *way, last = path.split(".")
@@ -71,7 +71,7 @@ def obstacle(model: type[models.Model], path: str) -> Obstacle | None:
 
 
 def field_of(model: type[models.Model], name: str) -> Any:
-    """Return the field or relation of this name, None where there is none. ``pk`` is the primary key."""
+    """Return the field or relation of this name, or None. ``pk`` is the primary key."""
     try:
         return model._meta.pk if name == "pk" else model._meta.get_field(name)
     except FieldDoesNotExist:
@@ -79,7 +79,7 @@ def field_of(model: type[models.Model], name: str) -> Any:
 
 
 def attributes_of(model: type[models.Model]) -> list[str]:
-    """Return the names that a path may go by: columns, relations to one object, properties."""
+    """Return the names that a path may use: columns, relations to one object, properties."""
     fields = [field for field in model._meta.get_fields() if not (field.one_to_many or field.many_to_many)]
     properties = [name for base in model.__mro__ for name, value in vars(base).items() if isinstance(value, property)]
     return [*(field.name for field in fields), *(name for name in properties if name != "pk")]
@@ -89,7 +89,7 @@ def _trouble(model: type[models.Model], name: str, field: Any) -> Trouble | None
     attribute = getattr(model, name, None)
     if field is not None and (field.one_to_many or field.many_to_many):
         return Trouble.MANY
-    # By its accessor a relation may have another name than in queries.
+    # The accessor of a relation may have another name than its query name.
     if isinstance(attribute, ReverseManyToOneDescriptor | models.Manager):
         return Trouble.MANY
     return Trouble.MISSING if field is None and not hasattr(model, name) else None

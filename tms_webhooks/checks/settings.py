@@ -32,24 +32,24 @@ from tms_webhooks.net import urls
 
 
 def is_usable(name: str) -> bool:
-    """Return whether the value of a setting is of the right kind; `check_names_and_values` tells where it isn't."""
+    """Return True if a setting has a valid value; `check_names_and_values` reports invalid ones."""
     setting = vars(AppSettings)[name]
     return isinstance(user_settings(), Mapping) and setting.valid(user_settings().get(name, setting.default))
 
 
 def usable(name: str) -> Any:
-    """Return the value of a setting, or its default where the host's value is of the wrong kind."""
+    """Return the value of a setting, or its default if the host's value is invalid."""
     return getattr(app_settings, name) if is_usable(name) else vars(AppSettings)[name].default
 
 
 def check_names_and_values(**_kwargs: Any) -> list[CheckMessage]:
-    """Refuse what is no dictionary, names that are no settings, and values of the wrong kind."""
+    """Refuse a value that is not a dictionary, unknown names, and values of the wrong kind."""
     if not isinstance(user_settings(), Mapping):
         return [
             message(
                 "E001",
                 f"{SETTING_NAME} is {shorten(user_settings())}, not a dictionary.",
-                hint=f'Write {SETTING_NAME} = {{"MAX_IN_FLIGHT": 4}}, for example, or leave it out.',
+                hint=f'Write {SETTING_NAME} = {{"MAX_IN_FLIGHT": 4}}, for example, or remove the setting.',
             )
         ]
     known = {setting.name: setting for setting in declared()}
@@ -61,7 +61,7 @@ def check_names_and_values(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_stray_settings(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of settings that were meant for this app and that nobody reads."""
+    """Warn of misspelled or misplaced settings of this app."""
     known = {setting.name for setting in declared()}
     messages = []
     for name in dir(django_settings):
@@ -72,44 +72,42 @@ def check_stray_settings(**_kwargs: Any) -> list[CheckMessage]:
             remedy = f'Write {SETTING_NAME} = {{"{inner}": …}} instead.'
         else:
             remedy = f"Rename it: the app reads {SETTING_NAME} and {ORGANIZATION_MODEL_SETTING}."
-        messages.append(message("W011", f"The setting {name} is read by nobody.", hint=remedy))
+        messages.append(message("W011", f"The app does not read the setting {name}.", hint=remedy))
     return messages
 
 
 def check_formats(**_kwargs: Any) -> list[CheckMessage]:
-    """Refuse delays, keys, networks and hosts that are strings or numbers, but the wrong ones."""
+    """Refuse delays, keys, networks and hosts of the right type with an invalid value."""
     return [
         *_check_delays(),
-        *_refusal("ENCRYPTION_KEYS", "E005", lambda: encrypt(""), hint="Leave out the key, or make a new one."),
+        *_refusal("ENCRYPTION_KEYS", "E005", lambda: encrypt(""), hint="Remove the key, or generate a new one."),
         *_refusal(
             "ALLOWED_CIDRS",
             "E006",
             urls.allowed_networks,
             hint="Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'.",
         ),
-        *_refusal("ALLOWED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct the entry or remove it."),
+        *_refusal("ALLOWED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct or remove the entry."),
     ]
 
 
 def check_access_policy(**_kwargs: Any) -> list[CheckMessage]:
-    """Find the class that says who may do what."""
-    hint = (
-        "Name a subclass of tms_webhooks.access.AccessPolicy, or leave it out: then superusers alone may do anything."
-    )
+    """Check that ACCESS_POLICY names an access policy."""
+    hint = "Name a subclass of tms_webhooks.access.AccessPolicy, or remove the setting. By default only superusers have access."
     return [*_refusal("ACCESS_POLICY", "E015", get_policy, hint=hint)]
 
 
 def check_times(**_kwargs: Any) -> list[CheckMessage]:
-    """Compare times that only make sense together."""
+    """Compare times that depend on each other."""
     return [*_check_overlap(), *_check_heartbeat(), *_check_lifetime()]
 
 
 def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of measurements that nobody makes, because a package is missing."""
+    """Warn of entries of TELEMETRY whose package is not installed."""
     return [
         message(
             "W014",
-            f"{SETTING_NAME}['TELEMETRY'] lists {name!r}, and {TELEMETRY_PACKAGES[name]} is not installed.",
+            f"{SETTING_NAME}['TELEMETRY'] lists {name!r}, but {TELEMETRY_PACKAGES[name]} is not installed.",
             hint=f"Install it with pip install 'tms-webhooks[{name}]', or remove the entry.",
         )
         for name in usable("TELEMETRY")
@@ -118,7 +116,7 @@ def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_organization_model(**_kwargs: Any) -> list[CheckMessage]:
-    """Say in plain words what Django's own checks report of each foreign key."""
+    """Check that the organization model exists, with one message instead of one per foreign key."""
     name = getattr(django_settings, ORGANIZATION_MODEL_SETTING, None)
     try:
         apps.get_model(str(name))
@@ -128,8 +126,8 @@ def check_organization_model(**_kwargs: Any) -> list[CheckMessage]:
         return [
             message(
                 "E009",
-                f"{ORGANIZATION_MODEL_SETTING} is {name!r}, and there is no such model.",
-                hint="Name your organization model as 'app_label.ModelName', and have its app in INSTALLED_APPS."
+                f"{ORGANIZATION_MODEL_SETTING} is {name!r}, which is not a model.",
+                hint="Name your organization model as 'app_label.ModelName', and add its app to INSTALLED_APPS."
                 + nearest,
             )
         ]
@@ -140,7 +138,7 @@ def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ImportError:
-        # Of the package that it is in.
+        # The parent package is missing.
         return False
 
 
@@ -148,18 +146,18 @@ def _unknown(name: object, known: Iterable[str]) -> CheckMessage:
     nearest = did_you_mean(difflib.get_close_matches(str(name).upper(), known))
     return message(
         "E002",
-        f"{SETTING_NAME}[{name!r}] is no setting of this app.",
-        hint=f"Remove it or correct its name.{nearest}",
+        f"Unknown setting: {SETTING_NAME}[{name!r}].",
+        hint=f"Remove it or correct the name.{nearest}",
     )
 
 
 def _wrong_value(setting: Setting[Any], value: object) -> CheckMessage:
-    # A key that was written as a string instead of a list of them must not end up in a log.
+    # A key written as a string instead of a list must not appear in a log.
     shown = f"a {type(value).__name__}" if setting.name == "ENCRYPTION_KEYS" else shorten(value)
     return message(
         "E003",
         f"{SETTING_NAME}[{setting.name!r}] is {shown}, not {setting.expects}.",
-        hint=f"Give {setting.expects}, or leave it out for the default: {setting.default!r}.",
+        hint=f"Use {setting.expects}, or remove the setting to use the default: {setting.default!r}.",
     )
 
 
@@ -170,12 +168,12 @@ def _check_delays() -> Iterator[CheckMessage]:
         yield message(
             "E004",
             f"{SETTING_NAME}['RETRY_DELAYS']: {' '.join(error.messages)}",
-            hint=f"Give at most {validators.DELAYS_LIMIT} delays of 0 to {validators.LONGEST_DELAY} seconds.",
+            hint=f"Use at most {validators.DELAYS_LIMIT} delays of 0 to {validators.LONGEST_DELAY} seconds.",
         )
 
 
 def _refusal(name: str, number: str, reader: Callable[[], object], *, hint: str) -> Iterator[CheckMessage]:
-    """Yield what the reader of a setting says of it, in the reader's own words."""
+    """Yield the error that reading a setting raises."""
     if not is_usable(name):
         return
     try:
@@ -189,9 +187,9 @@ def _check_overlap() -> Iterator[CheckMessage]:
     if overlap > limit:
         yield message(
             "E010",
-            f"{SETTING_NAME}['SECRET_OVERLAP'] is {overlap:g}, above SECRET_OVERLAP_LIMIT, which is {limit:g}: "
-            "no secret could be rotated.",
-            hint="Lower the one or raise the other.",
+            f"{SETTING_NAME}['SECRET_OVERLAP'] is {overlap:g} s, above SECRET_OVERLAP_LIMIT ({limit:g} s): "
+            "no secret can be rotated.",
+            hint="Lower SECRET_OVERLAP or raise SECRET_OVERLAP_LIMIT.",
         )
 
 
@@ -200,8 +198,8 @@ def _check_heartbeat() -> Iterator[CheckMessage]:
     if heartbeat > lease / 2:
         yield message(
             "W012",
-            f"{SETTING_NAME}['HEARTBEAT'] is {heartbeat:g}, more than half of LEASE, which is {lease:g}: one late "
-            "heartbeat, and another worker sends the same deliveries again.",
+            f"{SETTING_NAME}['HEARTBEAT'] is {heartbeat:g} s, more than half of LEASE ({lease:g} s): after one late "
+            "heartbeat, another worker sends the same deliveries again.",
             hint=f"Set HEARTBEAT to {lease / 3:g} or less, or raise LEASE.",
         )
 
@@ -211,7 +209,7 @@ def _check_lifetime() -> Iterator[CheckMessage]:
     if total > lifetime:
         yield message(
             "W013",
-            f"{SETTING_NAME}['RETRY_DELAYS'] adds up to {total:g} s, and DELIVERY_LIFETIME is {lifetime:g} s: the last "
+            f"{SETTING_NAME}['RETRY_DELAYS'] adds up to {total:g} s, but DELIVERY_LIFETIME is {lifetime:g} s: the last "
             "retries are never made.",
             hint=f"Shorten the delays, or set DELIVERY_LIFETIME above {total:g}.",
         )

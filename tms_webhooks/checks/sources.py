@@ -1,4 +1,4 @@
-"""Checks of what a host declares in its ``webhooks.py``: the order in which the others look at each source."""
+"""Checks of the sources that a host declares in ``webhooks.py``, in their order."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ CHECKS = (
 
 
 def check_sources(**_kwargs: Any) -> list[CheckMessage]:
-    """Look at every source: first at the form of all, for one asks another how it names things."""
+    """Check all sources. Check the form of each first, because other checks read several sources."""
     sources = all_sources()
     if not sources:
         return [
             message(
                 "I053",
-                "No model is registered as a source: only `emit` makes events.",
-                hint="Register your models in a module `webhooks.py` of one of your apps, which has to be in "
-                "INSTALLED_APPS.",
+                "No model is registered as a source: only `emit` creates events.",
+                hint="Register your models in the module `webhooks.py` of an app in INSTALLED_APPS.",
             )
         ]
     malformed = [problem for source in sources for problem in _check_form(source)]
@@ -47,15 +46,15 @@ def check_sources(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_databases(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of models whose changes can't commit together with their events."""
+    """Warn of models in another database than their events."""
     outbox = router.db_for_write(Event)
     aliases = {source.model: router.db_for_write(source.model) for source in all_sources()}
     return [
         message(
             "W052",
-            f"{model._meta.label} is written to the database {alias!r}, and events to {outbox!r}: a change and its "
+            f"{model._meta.label} is written to the database {alias!r}, but events to {outbox!r}: a change and its "
             "event can't commit together.",
-            hint=f"Let your router send tms_webhooks to {alias!r} too, or leave this model out and call `emit`.",
+            hint=f"Let your router send tms_webhooks to {alias!r} too, or unregister this model and call `emit`.",
             obj=model,
         )
         for model, alias in aliases.items()
@@ -69,15 +68,15 @@ def _check_form(source: Source) -> Iterator[CheckMessage]:
 
 
 def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong and its remedy. Nothing is taken for granted of ``source``: a host wrote it."""
+    """Yield pairs of a problem and its remedy. Assume nothing about ``source``: a host wrote it."""
     if not isinstance(source.noun, Noun):
-        yield f"noun is {shorten(source.noun)}, not a Noun.", "Give it a Noun, or use a class for a known noun."
+        yield f"noun is {shorten(source.noun)}, not a Noun.", "Set a Noun, or extend the source class of a known noun."
     if not source.organization or not isinstance(source.organization, str):
         yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
     if source.learner_organization is not None and not isinstance(source.learner_organization, str):
-        yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path, or None."
+        yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
     if source.deadline is not None and not isinstance(source.deadline, Deadline):
-        yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Give it a Deadline, or None."
+        yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Set a Deadline or None."
     if not isinstance(source.closing, Closing):
         yield f"closing is {shorten(source.closing)}, not a Closing.", 'Write closing = Closing(moments=("ended_at",)).'
     if not isinstance(source.reconcile, bool):
@@ -96,7 +95,7 @@ def _wrong_rules(source: Any) -> Iterator[tuple[str, str]]:
         except (AttributeError, TypeError):
             sound = False
         if not sound:
-            yield f"the rule {shorten(rule)} names no events.", 'Write their names, as in Created("noun.created").'
+            yield f"the rule {shorten(rule)} names no events.", 'Name its events, as in Created("noun.created").'
 
 
 def _wrong_mappings(source: Any) -> Iterator[tuple[str, str]]:
@@ -110,5 +109,5 @@ def _wrong_mappings(source: Any) -> Iterator[tuple[str, str]]:
             yield f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
     for name, mapping in mappings.items():
         if not isinstance(mapping, Mapping):
-            remedy = "Give a dictionary from the model's values to numbers or names."
+            remedy = "Write a dictionary from the model's values to status numbers or names."
             yield f"statuses[{name!r}] is {shorten(mapping)}, not a dictionary.", remedy

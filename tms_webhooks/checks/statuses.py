@@ -1,4 +1,4 @@
-"""Checks of the way from the host's own status values to the training system's."""
+"""Checks of the mapping from the host's status values to the statuses of the catalogue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tms_webhooks.sources.statuses import read_status
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield what is wrong with the statuses of one source."""
+    """Yield problems with the statuses of one source."""
     fields = {field.name: field for field in source.all_fields if field.choices is not None}
     mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
     for name, mapping in mappings.items():
@@ -38,17 +38,19 @@ def _check_mapping(source: Source, field: Field, mapping: Mapping[Any, Any]) -> 
         if not _is_readable(value, field, mapping):
             yield message(
                 "E041",
-                f"statuses[{field.name!r}][{value!r}] is {meaning!r}, which is no {_listed(field)[0]}.",
+                f"statuses[{field.name!r}][{value!r}] is {meaning!r}, which is not a {_listed(field)[0]}.",
                 hint=f"Write one of {_listed(field)[1]}.",
                 obj=source,
             )
 
 
 def _no_status(source: Source, name: str, known: list[str]) -> CheckMessage:
-    remedy = f"Remove it; statuses of this noun are {', '.join(known)}." if known else "Remove it; this noun has none."
+    remedy = (
+        f"Remove it. The statuses of this noun are {', '.join(known)}." if known else "Remove it. This noun has none."
+    )
     return message(
         "E040",
-        f"statuses[{name!r}] is no status of the noun {source.noun.name!r}.",
+        f"statuses[{name!r}] is not a status of the noun {source.noun.name!r}.",
         hint=remedy + did_you_mean(difflib.get_close_matches(name, known)),
         obj=source,
     )
@@ -61,8 +63,7 @@ def _check_host_values(source: Source, field: Field, mapping: Mapping[Any, Any] 
         listed = ", ".join(map(repr, unknown))
         yield message(
             "E042",
-            f"{source.mapped[field.name].path!r} may be {listed}, and `statuses` does not say which "
-            f"{_listed(field)[0]} that is.",
+            f"{source.mapped[field.name].path!r} may be {listed}, but `statuses` has no matching {_listed(field)[0]}.",
             hint=f'Write statuses = {{"{field.name}": {{{unknown[0]!r}: …}}}} with one of {_listed(field)[1]}.',
             obj=source,
         )
@@ -78,9 +79,9 @@ def _check_entered(source: Source, fields: Mapping[str, Field]) -> Iterator[Chec
             if value not in numbers:
                 yield message(
                     "E046",
-                    f"A rule tells {event_type} when {field.name!r} becomes {value!r}, which is no "
+                    f"A rule emits {event_type} when {field.name!r} becomes {value!r}, which is not a "
                     f"{_listed(field)[0]}.",
-                    hint=f"Write the number of one of {_listed(field)[1]}.",
+                    hint=f"Use the number of one of {_listed(field)[1]}.",
                     obj=source,
                 )
 
@@ -100,6 +101,6 @@ def _choices(field: Field) -> type[IntegerChoices]:
 
 
 def _listed(field: Field) -> tuple[str, str]:
-    """Return the name of a closed list, and its members in words."""
+    """Return the name of the choices class, and its members as text."""
     choices = _choices(field)
     return choices.__name__, ", ".join(f"{member.value} {member.name}" for member in choices)

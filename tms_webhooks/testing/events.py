@@ -114,7 +114,7 @@ def assert_no_event(events: Iterable[CapturedEvent], event_type: str | None = No
     types = [event.type for event in events]
     found = [name for name in types if event_type in (None, name)]
     if found:
-        raise AssertionError(f"{event_type or 'Nothing'} was not to be told, and there is: {', '.join(found)}.")
+        raise AssertionError(f"Expected no {event_type or 'events'}, got {', '.join(found)}.")
 
 
 def _differences(
@@ -148,8 +148,8 @@ def _at(values: Any, name: str) -> Any:
 def _report(
     event_type: str, told: Sequence[CapturedEvent], wrong: Sequence[Sequence[str]], *, found: int, times: int
 ) -> Iterator[str]:
-    yield f"{event_type} was to be told {times} times like this, and was {found} times."
-    yield f"Told: {', '.join(event.type for event in told) or 'nothing'}."
+    yield f"{event_type}: expected {times} {'event' if times == 1 else 'events'} like this, got {found}."
+    yield f"Captured events: {', '.join(event.type for event in told) or 'none'}."
     for number, differences in enumerate(wrong, start=1):
         for difference in differences:
             yield f"  {event_type} {number}: {difference}"

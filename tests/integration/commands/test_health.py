@@ -158,7 +158,10 @@ def test_the_help_says_what_the_exit_status_means(capsys):
         call_command("webhooks_health", "--help")
 
     text = " ".join(capsys.readouterr().out.split())
-    assert "Exit status 0: all is well. 1: something is late, or will be. 2: something is late and nobody" in text
+    assert (
+        "Exit status 0: all is well. 1: something is late, or will be. 2: something is late and no worker delivers"
+        in text
+    )
 
 
 # With django-q2, which keeps drains at work

@@ -25,7 +25,7 @@ def test_an_assignment_that_is_registered_will_do(assignments: Source, say: Say)
 def test_one_that_is_not_is_told(say: Say) -> None:
     message = only([one for one in say(ActivityProgressSource, ActivityResult) if one.id.endswith("E057")], "E057")
     assert message.msg == (
-        "assignment is 'assignment', and training.CourseAssignment is registered for no CourseAssignmentSource."
+        "assignment is 'assignment', but training.CourseAssignment is not registered with a CourseAssignmentSource."
     )
     assert "register their model with a CourseAssignmentSource" in str(message.hint)
 
@@ -33,7 +33,7 @@ def test_one_that_is_not_is_told(say: Say) -> None:
 def test_a_mapping_that_goes_round_in_circles_is_told(say: Say) -> None:
     said = say(ActivityProgressSource, User, assignment="manager", organization="organization")
     (message,) = [one for one in said if one.id.endswith("E057")]
-    assert message.msg == "assignment is 'manager', which leads round to the same model."
+    assert message.msg == "assignment is 'manager', which leads back to the same model."
 
 
 def test_two_that_read_each_other_are_told(declare: Declare, say: Say) -> None:
@@ -44,4 +44,4 @@ def test_two_that_read_each_other_are_told(declare: Declare, say: Say) -> None:
 def test_what_is_no_foreign_key_is_told(assignments: Source, say: Say) -> None:
     said = say(ActivityProgressSource, ActivityResult, assignment="score")
     (message,) = [one for one in said if one.id.endswith("E057")]
-    assert message.msg == "assignment is 'score', which is no foreign key of training.ActivityResult."
+    assert message.msg == "assignment is 'score', which is not a foreign key of training.ActivityResult."

@@ -55,7 +55,7 @@ def test_a_deferred_transaction_is_a_trap(said_of) -> None:
     message = only(said_of({**SQLITE_OPTIONS, "transaction_mode": "DEFERRED"}), "W060")
     assert message.msg == (
         "DATABASES['default']['OPTIONS']['transaction_mode'] is 'DEFERRED': a transaction that reads before it writes "
-        'fails with "database is locked" whenever another one wrote in between.'
+        'fails with "database is locked" if another transaction wrote in between.'
     )
 
 
@@ -106,7 +106,9 @@ def test_a_model_in_another_database_than_the_outbox_is_pointed_out(say: Say, mo
     message = only(check_databases(), "W052")
     assert message.obj is User
     assert message.msg == (
-        "training.User is written to the database 'people', and events to 'default': a change and its event can't "
+        "training.User is written to the database 'people', but events to 'default': a change and its event can't "
         "commit together."
     )
-    assert message.hint == "Let your router send tms_webhooks to 'people' too, or leave this model out and call `emit`."
+    assert (
+        message.hint == "Let your router send tms_webhooks to 'people' too, or unregister this model and call `emit`."
+    )

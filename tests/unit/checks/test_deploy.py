@@ -42,15 +42,15 @@ def test_the_defaults_are_safe_but_for_the_key(said) -> None:
 def test_unencrypted_http_is_pointed_out(said) -> None:
     message = only(said(ALLOWED_SCHEMES=["https", "http"]), "W071")
     assert (message.msg, message.hint) == (
-        "TMS_WEBHOOKS['ALLOWED_SCHEMES'] holds 'http': payloads and header values travel in the clear.",
-        "Leave only 'https'.",
+        "TMS_WEBHOOKS['ALLOWED_SCHEMES'] contains 'http': payloads and header values are sent unencrypted.",
+        "Allow only 'https'.",
     )
 
 
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_an_exemption_of_the_whole_internet_is_pointed_out(said, network: str) -> None:
     message = only(said(ALLOWED_CIDRS=["10.20.0.0/16", network]), "W072")
-    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS'] holds '{network}'")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS'] contains '{network}'")
 
 
 def test_exempt_hosts_are_listed(said) -> None:

@@ -40,7 +40,7 @@ def queue_at(settings, path: str) -> None:
         ("tms_webhooks.queues.base.Kyu", 'which can\'t be imported (Module "tms_webhooks.queues.base" does not define'),
         ("nonsense", "which can't be imported (nonsense doesn't look like a module path)"),
         ("tms_webhooks.models.Webhook", "name a subclass of tms_webhooks.queues.Queue."),
-        ("tests.unit.checks.test_environment.HalfQueue", "of which no queue can be made"),
+        ("tests.unit.checks.test_environment.HalfQueue", "which can't be created"),
     ],
 )
 def test_a_path_that_leads_to_no_queue_is_refused(settings, path: str, text: str) -> None:
@@ -67,7 +67,7 @@ def test_the_actor_is_looked_for_after_the_user_is_known(settings) -> None:
     message = only(check_middleware(), "W063")
     assert (
         message.msg
-        == f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: what is changed in between is told as the system's."
+        == f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: changes made in between are recorded with the actor 'system'."
     )
     assert message.hint == f"Move {ACTOR} below {AUTHENTICATION}."
 
@@ -90,7 +90,5 @@ def test_times_without_a_zone_are_pointed_out(settings) -> None:
     assert check_time_zones() == []
     settings.USE_TZ = False
     message = only(check_time_zones(), "W064")
-    assert message.msg == (
-        "USE_TZ is False: times without a time zone are sent as if they were UTC, and not Europe/Amsterdam."
-    )
+    assert message.msg == ("USE_TZ is False: times without a time zone are sent as UTC, not as Europe/Amsterdam.")
     assert message.hint == "Set USE_TZ = True."

@@ -32,7 +32,7 @@ def test_an_event_that_nobody_knows_is_told_the_nearest(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields=STATUS, rules=(Created("class.canceled"),)), "E043")
     assert message.msg == "A rule names the event 'class.canceled', which is not in the catalogue."
     assert str(message.hint).startswith(
-        'Correct it, or register an event type of this name. Did you mean "class.cancelled"'
+        'Correct the name, or register an event type with this name. Did you mean "class.cancelled"'
     )
 
 
@@ -48,7 +48,9 @@ def test_the_events_of_a_deadline_are_looked_at_too(say: Say) -> None:
 
 def test_an_event_of_another_noun_is_refused(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields=STATUS, rules=(Created("user.created"),)), "E044")
-    assert message.msg == "A rule names the event 'user.created' of the noun 'user', and the source is one of 'class'."
+    assert (
+        message.msg == "A rule names the event 'user.created' of the noun 'user', but the source has the noun 'class'."
+    )
 
 
 # What they watch
@@ -57,7 +59,7 @@ def test_an_event_of_another_noun_is_refused(say: Say) -> None:
 def test_a_rule_can_not_watch_what_the_noun_lacks(say: Say) -> None:
     rules = (Filled("redeemed", "voucher.redeemed"),)
     message = only(say(VoucherSource, Voucher, fields=VOUCHER, rules=rules), "E045")
-    assert message.msg == "A rule watches 'redeemed', which is no field of the noun 'voucher'."
+    assert message.msg == "A rule watches 'redeemed', which is not a field of the noun 'voucher'."
     assert str(message.hint).endswith('Did you mean "redeemed_at"?')
 
 
@@ -75,8 +77,8 @@ def test_a_rule_can_not_watch_what_is_in_another_row(say: Say, monkeypatch: pyte
     monkeypatch.setattr(Voucher, "is_redeemed", property(lambda self: self.redeemed_at), raising=False)
     message = only(say(VoucherSource, Voucher, fields={**VOUCHER, "redeemed_at": path}), "E037")
     assert message.msg == (
-        f"A rule watches 'redeemed_at', which is read by the path {path!r}: a change of it is no change of "
-        "training.Voucher's own row, and can't be seen."
+        f"A rule watches 'redeemed_at', which is read by the path {path!r}: a change of it does not change a row of "
+        "training.Voucher, and can't be detected."
     )
 
 
@@ -94,11 +96,11 @@ def test_events_that_wait_for_a_missing_field_are_named_together(say: Say) -> No
     fields = {"status": "enrollment_status_id"}
     message = only(say(EnrollmentSource, ClassEnrollment, fields=fields), "W047")
     assert message.msg == (
-        "Never told, because training.ClassEnrollment has no 'completion_status': enrollment.attending, "
+        "Never emitted, because training.ClassEnrollment has no 'completion_status': enrollment.attending, "
         "enrollment.completed, enrollment.incomplete, enrollment.no_show, enrollment.failed."
     )
     assert message.hint == (
-        'Map it: fields = {"completion_status": "…"}; or leave the events out of `rules` and `deadline`.'
+        'Map it: fields = {"completion_status": "…"}; or remove the events from `rules` and `deadline`.'
     )
 
 
@@ -106,14 +108,14 @@ def test_a_missing_date_silences_its_event_and_no_other(say: Say) -> None:
     messages = say(CourseAssignmentSource, CourseAssignment, fields={"started_at": ""})
     message = only(messages, "W047")
     assert message.msg == (
-        "Never told, because training.CourseAssignment has no 'started_at': course_assignment.started."
+        "Never emitted, because training.CourseAssignment has no 'started_at': course_assignment.started."
     )
 
 
 def test_a_missing_deadline_silences_both_of_its_events(say: Say) -> None:
     message = only(say(CourseAssignmentSource, CourseAssignment, fields={"expires_at": ""}), "W047")
     assert message.msg == (
-        "Never told, because training.CourseAssignment has no 'expires_at': course_assignment.expired, "
+        "Never emitted, because training.CourseAssignment has no 'expires_at': course_assignment.expired, "
         "course_assignment.expiring."
     )
 
@@ -136,7 +138,7 @@ def test_two_sources_of_one_model_must_not_tell_the_same(say: Say) -> None:
     messages = say(UserSource, User, fields={"user_name": "email"})
     assert ids(messages) == ["W048"]
     assert messages[0].msg == (
-        "user.created would be told twice: by this source and by <HostUserSource of training.User>."
+        "user.created would be emitted twice: by this source and by <HostUserSource of training.User>."
     )
 
 
@@ -155,9 +157,7 @@ def unindexed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_date_without_an_index_is_pointed_out(say: Say, unindexed: None) -> None:
     message = only(say(CourseAssignmentSource, CourseAssignment), "W049")
-    assert message.msg == (
-        "training.CourseAssignment.expires_at has no index: each scan for what expires reads the whole table."
-    )
+    assert message.msg == ("training.CourseAssignment.expires_at has no index: each expiry scan reads the whole table.")
     assert message.hint == ('Add models.Index(fields=["expires_at"], name="…") to Meta.indexes, and a migration.')
 
 

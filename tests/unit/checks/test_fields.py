@@ -33,7 +33,7 @@ ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion
 
 def test_a_name_that_is_no_field_is_told_the_nearest(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "start": "start_at"}), "E031")
-    assert message.msg == "fields['start'] is no field of the noun 'class'."
+    assert message.msg == "fields['start'] is not a field of the noun 'class'."
     assert str(message.hint).startswith("Write one of id, external_id, name, ")
     assert str(message.hint).endswith('Did you mean "start_at" or "status"?')
 
@@ -54,7 +54,7 @@ def test_the_organization_is_named_in_the_class_and_not_in_fields(say: Say) -> N
 
 def test_a_path_that_leads_nowhere_is_told_where_it_ends(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "course.nome"}), "E032")
-    assert message.msg == "fields['name'] is 'course.nome', and training.Course has no attribute 'nome'."
+    assert message.msg == "fields['name'] is 'course.nome', but training.Course has no attribute 'nome'."
     assert message.hint == (
         'Correct the path, which begins at training.TrainingClass, or write "" to leave the field out. '
         'Did you mean "name"?'
@@ -64,19 +64,19 @@ def test_a_path_that_leads_nowhere_is_told_where_it_ends(say: Say) -> None:
 def test_the_first_step_of_a_path_is_looked_at_too(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={"status": "confirmation_status"}), "E032")
     assert message.msg == (
-        "fields['status'] is 'confirmation_status', and training.TrainingClass has no attribute 'confirmation_status'."
+        "fields['status'] is 'confirmation_status', but training.TrainingClass has no attribute 'confirmation_status'."
     )
     assert str(message.hint).endswith('Did you mean "confirmation_status_id"?')
 
 
 def test_a_path_that_goes_on_behind_a_plain_column_is_refused(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "name.title"}), "E032")
-    assert message.msg == "fields['name'] is 'name.title', and training.TrainingClass has only a plain column 'name'."
+    assert message.msg == "fields['name'] is 'name.title', but training.TrainingClass has only a plain column 'name'."
 
 
 def test_a_reference_has_to_lead_to_an_object(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "instructor": "name"}), "E032")
-    assert message.msg == "fields['instructor'] is 'name', and training.TrainingClass has only a plain column 'name'."
+    assert message.msg == "fields['instructor'] is 'name', but training.TrainingClass has only a plain column 'name'."
 
 
 @pytest.mark.parametrize(
@@ -92,22 +92,22 @@ def test_columns_properties_and_empty_paths_can_be_followed(
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("enrollments.user.name", "training.TrainingClass has many objects behind 'enrollments'"),
-        ("course.subscription_profiles", "training.Course has many objects behind 'subscription_profiles'"),
-        ("course.learning_paths.name", "training.Course has many objects behind 'learning_paths'"),
-        ("objects", "training.TrainingClass has many objects behind 'objects'"),
+        ("enrollments.user.name", "training.TrainingClass has many objects in 'enrollments'"),
+        ("course.subscription_profiles", "training.Course has many objects in 'subscription_profiles'"),
+        ("course.learning_paths.name", "training.Course has many objects in 'learning_paths'"),
+        ("objects", "training.TrainingClass has many objects in 'objects'"),
     ],
 )
 def test_a_path_through_many_objects_is_refused(say: Say, path: str, problem: str) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": path}), "E033")
-    assert message.msg == f"fields['name'] is {path!r}, and {problem}."
+    assert message.msg == f"fields['name'] is {path!r}, but {problem}."
     assert str(message.hint).startswith("Name a property of ")
 
 
 @pytest.mark.parametrize("path", ["logentry", "logentry_set"])
 def test_many_objects_may_have_two_names(say: Say, path: str) -> None:
     message = only(say(UserSource, User, fields={"title": path}), "E033")
-    assert message.msg == f"fields['title'] is {path!r}, and training.User has many objects behind {path!r}."
+    assert message.msg == f"fields['title'] is {path!r}, but training.User has many objects in {path!r}."
 
 
 def test_only_what_can_be_followed_is_suggested(say: Say) -> None:
@@ -129,16 +129,16 @@ def test_what_the_apps_own_classes_assume_may_be_missing(say: Say) -> None:
 def test_a_required_field_has_to_be_found(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass), "E034")
     assert (
-        message.msg == "'status' is needed by the noun 'class', and 'status' leads nowhere from training.TrainingClass."
+        message.msg == "'status' is needed by the noun 'class', but 'status' leads nowhere from training.TrainingClass."
     )
     assert message.hint == (
-        'Name the attribute: fields = {"status": "…"}. Where `derived` makes the value, name it in `supplies`.'
+        'Name the attribute: fields = {"status": "…"}. If `derived` makes the value, list it in `supplies`.'
     )
 
 
 def test_a_required_field_can_not_be_left_out(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={"status": ""}), "E034")
-    assert message.msg == "'status' is needed by the noun 'class', and it is left out."
+    assert message.msg == "'status' is needed by the noun 'class', but it is left out."
 
 
 def test_a_field_that_derived_makes_is_not_missing(say: Say) -> None:
@@ -149,7 +149,7 @@ def test_a_field_that_derived_makes_is_not_missing(say: Say) -> None:
 def test_a_required_reference_is_named_by_its_key(say: Say) -> None:
     fields = {**ENROLLMENT, "class": ""}
     message = only(say(EnrollmentSource, ClassEnrollment, fields=fields), "E034")
-    assert message.msg == "'class.id' is needed by the noun 'enrollment', and it is left out."
+    assert message.msg == "'class.id' is needed by the noun 'enrollment', but it is left out."
     assert str(message.hint).startswith('Name the attribute: fields = {"class": "…"}.')
 
 
@@ -160,19 +160,21 @@ def test_a_wrong_path_is_not_told_a_second_time_as_missing(say: Say) -> None:
 def test_an_event_that_can_happen_needs_its_own_fields(say: Say) -> None:
     fields = {"course": "", "class": "class_enrollment.training_class"}
     message = only(say(FeedbackSource, CourseFeedback, fields=fields), "E034")
-    assert message.msg == "'course.id' is needed by course_feedback.created, and it is left out."
+    assert message.msg == "'course.id' is needed by course_feedback.created, but it is left out."
 
 
 def test_an_event_that_can_not_happen_needs_nothing(say: Say) -> None:
     messages = say(FeedbackSource, CourseFeedback, fields={"class": ""})
     assert ids(messages) == ["W047"]
-    assert messages[0].msg == "Never told, because training.CourseFeedback has no 'class.id': class_feedback.created."
+    assert (
+        messages[0].msg == "Never emitted, because training.CourseFeedback has no 'class.id': class_feedback.created."
+    )
 
 
 def test_the_completion_of_an_assignment_follows_from_its_dates(say: Say) -> None:
     messages = say(CourseAssignmentSource, CourseAssignment, fields={"completion_status": "", "started_at": ""})
     told = {(number, message.msg) for number, message in zip(ids(messages), messages, strict=True)}
-    needed = "'completion_status' is needed by course_assignment.expired, and it is left out."
+    needed = "'completion_status' is needed by course_assignment.expired, but it is left out."
     assert ("E034", needed) in told
 
 

@@ -16,7 +16,7 @@ STATUS = {"status": "confirmation_status_id"}
 
 def test_no_source_at_all_is_worth_a_word(no_sources: None) -> None:
     message = only(check_sources(), "I053")
-    assert message.msg == "No model is registered as a source: only `emit` makes events."
+    assert message.msg == "No model is registered as a source: only `emit` creates events."
 
 
 def test_a_sound_source_is_passed_in_silence(say: Say) -> None:

@@ -15,13 +15,13 @@ PATH = {"path_model": "training.LearningPath"}
 
 def test_a_computed_learning_path_names_its_model(say: Say) -> None:
     message = only(say(ComputedLearningPathSource, CourseAssignment), "E050")
-    assert message.msg == "path_model is None, which names no model."
+    assert message.msg == "path_model is None, which is not a model."
     assert message.hint == "Write path_model = 'app_label.ModelName' with your model of learning paths."
 
 
 def test_a_model_that_does_not_exist_is_told_the_nearest(say: Say) -> None:
     message = only(say(ComputedLearningPathSource, CourseAssignment, path_model="training.LearningPaths"), "E050")
-    assert message.msg == "path_model is 'training.LearningPaths', which names no model."
+    assert message.msg == "path_model is 'training.LearningPaths', which is not a model."
     assert 'Did you mean "training.LearningPath"' in str(message.hint)
 
 
@@ -30,23 +30,23 @@ def test_a_model_that_does_not_exist_is_told_the_nearest(say: Say) -> None:
     [
         (
             {"path_courses": "course"},
-            "path_courses is 'course', and training.LearningPath has no such relation to many courses.",
+            "path_courses is 'course', but training.LearningPath has no such relation to many courses.",
             'Name the relation from the path to its courses. Did you mean "courses"?',
         ),
         (
             {"path_courses": "organization"},
-            "path_courses is 'organization', and training.LearningPath has no such relation to many courses.",
+            "path_courses is 'organization', but training.LearningPath has no such relation to many courses.",
             "Name the relation from the path to its courses.",
         ),
         (
             {"path_courses": "subscription_profiles"},
-            "path_courses is 'subscription_profiles', and behind it is training.SubscriptionProfile, not training.Course.",
+            "path_courses is 'subscription_profiles', but it leads to training.SubscriptionProfile, not to training.Course.",
             'Name the relation from the path to its courses. Did you mean "subscription_profiles"?',
         ),
         (
             {"path_enabled": "is_enabled"},
-            "path_enabled is 'is_enabled', and training.LearningPath has no such field.",
-            'Name the field that says whether the path is in use, or "" where there is none. Did you mean "enabled"?',
+            "path_enabled is 'is_enabled', but training.LearningPath has no such field.",
+            'Name the field that says whether the path is in use, or write "" if there is none. Did you mean "enabled"?',
         ),
     ],
 )
@@ -62,4 +62,4 @@ def test_right_names_are_passed(say: Say, enabled: str) -> None:
 
 def test_the_course_of_the_assignment_has_to_be_found(say: Say) -> None:
     message = only(say(ComputedLearningPathSource, CourseAssignment, **PATH, fields={"course": ""}), "E034")
-    assert message.msg == "'course.id' is needed by the noun 'learning_path', and it is left out."
+    assert message.msg == "'course.id' is needed by the noun 'learning_path', but it is left out."

@@ -95,6 +95,6 @@ def test_what_the_database_does_by_itself_is_pointed_out(declare: Declare, monke
     problem = only(check_managers(), "W056")
 
     assert problem.obj is TrainingClass
-    assert "rows of training.TrainingClass when what their primary_classroom refers to is deleted" in problem.msg
+    assert "rows of training.TrainingClass when the target of primary_classroom is deleted" in problem.msg
     assert "models.CASCADE" in str(problem.hint)
     assert "reconcile = True" in str(problem.hint)

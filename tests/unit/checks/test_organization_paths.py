@@ -23,14 +23,14 @@ ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion
     [
         ("organisation", "training.TrainingClass has no attribute 'organisation'"),
         ("course.organisation", "training.Course has no attribute 'organisation'"),
-        ("course", "that is a training.Course"),
+        ("course", "it leads to training.Course"),
         ("name", "training.TrainingClass has only a plain column 'name'"),
-        ("primary_instructor.managed_organizations", "training.User has many objects behind 'managed_organizations'"),
+        ("primary_instructor.managed_organizations", "training.User has many objects in 'managed_organizations'"),
     ],
 )
 def test_the_path_has_to_lead_to_an_organization(say: Say, path: str, problem: str) -> None:
     message = only(say(ClassSource, TrainingClass, fields=STATUS, organization=path), "E035")
-    assert message.msg == f"organization is {path!r}, and {problem}."
+    assert message.msg == f"organization is {path!r}, but {problem}."
     assert str(message.hint).startswith(
         'Write the path from training.TrainingClass to training.Organization, such as organization = "user.organization".'
     )
@@ -59,19 +59,19 @@ def test_a_property_may_lead_to_the_organization(say: Say, monkeypatch: pytest.M
 def test_a_scan_for_what_expires_can_not_follow_a_property(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CourseAssignment, "owner", property(lambda self: self.user.organization), raising=False)
     message = only(say(CourseAssignmentSource, CourseAssignment, organization="owner"), "E035")
-    assert message.msg == "organization is 'owner', and no query can follow it, as the expiry scan has to."
+    assert message.msg == "organization is 'owner', but the expiry scan can't follow it in a query."
 
 
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
         ("user.organisation", "training.User has no attribute 'organisation'"),
-        ("user.company", "that is a training.Company"),
+        ("user.company", "it leads to training.Company"),
     ],
 )
 def test_the_learners_organization_has_to_be_one(say: Say, path: str, problem: str) -> None:
     message = only(say(EnrollmentSource, ClassEnrollment, fields=ENROLLMENT, learner_organization=path), "E036")
-    assert message.msg == f"learner_organization is {path!r}, and {problem}."
+    assert message.msg == f"learner_organization is {path!r}, but {problem}."
     assert "or learner_organization = None." in str(message.hint)
 
 

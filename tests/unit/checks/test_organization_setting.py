@@ -54,7 +54,7 @@ def test_a_model_that_does_not_exist_is_told_beside_what_django_says() -> None:
 def test_the_nearest_models_are_suggested(settings, value: str) -> None:
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = value
     message = only(check_organization_model(), "E009")
-    assert message.msg == f"TMS_WEBHOOKS_ORGANIZATION_MODEL is {value!r}, and there is no such model."
+    assert message.msg == f"TMS_WEBHOOKS_ORGANIZATION_MODEL is {value!r}, which is not a model."
     assert str(message.hint).startswith("Name your organization model as 'app_label.ModelName'")
 
 

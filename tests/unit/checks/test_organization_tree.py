@@ -24,7 +24,7 @@ def test_anything_else_is_refused_with_the_fields_that_could_be_meant(settings, 
     found = only(messages(settings, name), "E016")
 
     assert found.msg == (
-        f"ORGANIZATION_PARENT is {name!r}, and no foreign key of that name leads from training.Organization to its parent."
+        f"ORGANIZATION_PARENT is {name!r}, which is not a foreign key of training.Organization to itself."
     )
     assert str(found.hint).endswith('Did you mean "parent"?')
 

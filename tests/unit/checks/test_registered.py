@@ -29,7 +29,7 @@ def said(source: Source) -> list[Any]:
 def test_a_model_of_which_another_has_the_rows_is_warned_of(declare: Declare, model: type[models.Model]) -> None:
     problem = only(said(declare(OfWorkshops, model)), "W058")
 
-    assert problem.msg == f"A row of {model._meta.label} that is changed as one of testapp.Workshop is told by nobody."
+    assert problem.msg == f"A row of {model._meta.label} that is changed through testapp.Workshop emits no event."
     assert str(problem.hint).startswith("Register testapp.Workshop")
 
 
@@ -46,7 +46,7 @@ def test_two_models_that_count_their_keys_are_told_apart_by_nobody(declare: Decl
     first, second = declare(OfWorkshops, Workshop), declare(OfWorkshops, Talk)
 
     assert said(first) == []
-    assert only(said(second), "W059").msg.startswith("testapp.Talk and testapp.Workshop tell of the noun 'workshop'")
+    assert only(said(second), "W059").msg.startswith("testapp.Talk and testapp.Workshop both have the noun 'workshop'")
 
 
 @pytest.mark.parametrize(("model", "fields"), [(Ticket, {}), (Plaque, {}), (Talk, {"id": "title"}), (Talk, {"id": ""})])

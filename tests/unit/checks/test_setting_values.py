@@ -30,7 +30,7 @@ def test_what_is_no_dictionary_is_refused(settings, value: Any) -> None:
     settings.TMS_WEBHOOKS = value
     message = only(said(), "E001")
     assert message.msg == f"TMS_WEBHOOKS is {value!r}, not a dictionary."
-    assert message.hint == 'Write TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 4}, for example, or leave it out.'
+    assert message.hint == 'Write TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 4}, for example, or remove the setting.'
 
 
 def test_no_settings_at_all_are_fine(settings) -> None:
@@ -41,16 +41,16 @@ def test_no_settings_at_all_are_fine(settings) -> None:
 def test_an_unknown_name_is_told_the_nearest(settings) -> None:
     settings.TMS_WEBHOOKS = {"encryption_key": []}
     message = only(said(), "E002")
-    assert message.msg == "TMS_WEBHOOKS['encryption_key'] is no setting of this app."
-    assert message.hint == 'Remove it or correct its name. Did you mean "ENCRYPTION_KEYS"?'
+    assert message.msg == "Unknown setting: TMS_WEBHOOKS['encryption_key']."
+    assert message.hint == 'Remove it or correct the name. Did you mean "ENCRYPTION_KEYS"?'
 
 
 def test_an_unknown_name_like_no_other_is_told_nothing(settings) -> None:
     settings.TMS_WEBHOOKS = {3: 4}
     message = only(said(), "E002")
     assert (message.msg, message.hint) == (
-        "TMS_WEBHOOKS[3] is no setting of this app.",
-        "Remove it or correct its name.",
+        "Unknown setting: TMS_WEBHOOKS[3].",
+        "Remove it or correct the name.",
     )
 
 
@@ -58,7 +58,7 @@ def test_a_wrong_value_is_shown_beside_what_is_expected(settings) -> None:
     settings.TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 0}
     message = only(said(), "E003")
     assert message.msg == "TMS_WEBHOOKS['MAX_IN_FLIGHT'] is 0, not a whole number of at least 1."
-    assert message.hint == "Give a whole number of at least 1, or leave it out for the default: 2."
+    assert message.hint == "Use a whole number of at least 1, or remove the setting to use the default: 2."
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in declared()])
@@ -85,7 +85,7 @@ def test_too_many_retry_delays_are_refused(settings) -> None:
     settings.TMS_WEBHOOKS = {"RETRY_DELAYS": [1] * 16}
     message = only(said(), "E004")
     assert message.msg == "TMS_WEBHOOKS['RETRY_DELAYS']: Retry schedule: 16 delays are too many. List at most 15."
-    assert message.hint == "Give at most 15 delays of 0 to 604800 seconds."
+    assert message.hint == "Use at most 15 delays of 0 to 604800 seconds."
 
 
 def test_a_malformed_key_is_named_by_its_place_and_not_shown(settings) -> None:
@@ -118,14 +118,14 @@ def test_an_overlap_above_its_limit_is_refused(settings) -> None:
     settings.TMS_WEBHOOKS = {"SECRET_OVERLAP": 3600, "SECRET_OVERLAP_LIMIT": 60}
     message = only(said(), "E010")
     assert message.msg == (
-        "TMS_WEBHOOKS['SECRET_OVERLAP'] is 3600, above SECRET_OVERLAP_LIMIT, which is 60: no secret could be rotated."
+        "TMS_WEBHOOKS['SECRET_OVERLAP'] is 3600 s, above SECRET_OVERLAP_LIMIT (60 s): no secret can be rotated."
     )
 
 
 def test_a_setting_that_stands_outside_the_dictionary_is_told_where_it_belongs(settings) -> None:
     settings.TMS_WEBHOOKS_ENCRYPTION_KEYS = ["key"]
     message = only(said(), "W011")
-    assert message.msg == "The setting TMS_WEBHOOKS_ENCRYPTION_KEYS is read by nobody."
+    assert message.msg == "The app does not read the setting TMS_WEBHOOKS_ENCRYPTION_KEYS."
     assert message.hint == 'Write TMS_WEBHOOKS = {"ENCRYPTION_KEYS": …} instead.'
 
 
@@ -145,7 +145,7 @@ def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None
     settings.TMS_WEBHOOKS = {"RETRY_DELAYS": [3000, 700], "DELIVERY_LIFETIME": 3600}
     message = only(said(), "W013")
     assert message.msg == (
-        "TMS_WEBHOOKS['RETRY_DELAYS'] adds up to 3700 s, and DELIVERY_LIFETIME is 3600 s: the last retries are never made."
+        "TMS_WEBHOOKS['RETRY_DELAYS'] adds up to 3700 s, but DELIVERY_LIFETIME is 3600 s: the last retries are never made."
     )
     assert message.hint == "Shorten the delays, or set DELIVERY_LIFETIME above 3700."
 
@@ -164,5 +164,5 @@ def test_a_path_that_leads_to_no_access_policy_is_refused(settings, path: str, p
     message = only(said(), "E015")
     assert message.msg == f"TMS_WEBHOOKS['ACCESS_POLICY'] is {path!r}, {problem}."
     assert message.hint == (
-        "Name a subclass of tms_webhooks.access.AccessPolicy, or leave it out: then superusers alone may do anything."
+        "Name a subclass of tms_webhooks.access.AccessPolicy, or remove the setting. By default only superusers have access."
     )

@@ -19,20 +19,20 @@ LEVELS = {"beginner": "Tentative", "intermediate": 0, "advanced": ClassStatus.CO
 
 def test_statuses_of_a_name_that_is_no_status_are_refused(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields=STATUS, statuses={"statuss": {}}), "E040")
-    assert message.msg == "statuses['statuss'] is no status of the noun 'class'."
-    assert message.hint == ('Remove it; statuses of this noun are status, delivery_type. Did you mean "status"?')
+    assert message.msg == "statuses['statuss'] is not a status of the noun 'class'."
+    assert message.hint == ('Remove it. The statuses of this noun are status, delivery_type. Did you mean "status"?')
 
 
 def test_a_noun_without_statuses_says_so(say: Say) -> None:
     message = only(say(UserSource, User, statuses={"disabled": {1: True}}), "E040")
-    assert message.hint == "Remove it; this noun has none."
+    assert message.hint == "Remove it. This noun has none."
 
 
 @pytest.mark.parametrize("meaning", [8, "Postponed", None, True])
 def test_a_meaning_that_is_no_status_is_refused(say: Say, meaning: Any) -> None:
     statuses = {"status": {**LEVELS, "beginner": meaning}}
     message = only(say(ClassSource, LearningPath, fields=LEVEL, statuses=statuses), "E041")
-    assert message.msg == f"statuses['status']['beginner'] is {meaning!r}, which is no ClassStatus."
+    assert message.msg == f"statuses['status']['beginner'] is {meaning!r}, which is not a ClassStatus."
     assert str(message.hint).startswith("Write one of 0 SCHEDULED, 1 GUARANTEED_TO_RUN, 2 CANCELLED, ")
 
 
@@ -44,7 +44,7 @@ def test_values_that_mean_nothing_are_named(say: Say) -> None:
     values = [value for value, _label in LearningPath._meta.get_field("audience_level").flatchoices]
     message = only(say(ClassSource, LearningPath, fields=LEVEL), "E042")
     assert message.msg == (
-        f"'audience_level' may be {', '.join(map(repr, values))}, and `statuses` does not say which ClassStatus that is."
+        f"'audience_level' may be {', '.join(map(repr, values))}, but `statuses` has no matching ClassStatus."
     )
     assert str(message.hint).startswith(
         f'Write statuses = {{"status": {{{values[0]!r}: …}}}} with one of 0 SCHEDULED, '
@@ -54,7 +54,7 @@ def test_values_that_mean_nothing_are_named(say: Say) -> None:
 def test_values_that_the_dictionary_forgot_are_named(say: Say) -> None:
     statuses = {"status": {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6}}
     message = only(say(ClassSource, TrainingClass, fields=STATUS, statuses=statuses), "E042")
-    assert message.msg.startswith("'confirmation_status_id' may be 7, and `statuses` does not say which ClassStatus ")
+    assert message.msg.startswith("'confirmation_status_id' may be 7, but `statuses` has no matching ClassStatus.")
 
 
 def test_values_behind_a_relation_are_looked_at_too(say: Say) -> None:
@@ -71,10 +71,10 @@ def test_a_field_without_choices_is_passed(say: Say, path: str) -> None:
 def test_a_rule_for_a_status_that_does_not_exist_is_refused(say: Say) -> None:
     rules = (Entered("status", {2: "class.cancelled", 9: "class.updated"}),)
     message = only(say(ClassSource, TrainingClass, fields=STATUS, rules=rules), "E046")
-    assert message.msg == "A rule tells class.updated when 'status' becomes 9, which is no ClassStatus."
+    assert message.msg == "A rule emits class.updated when 'status' becomes 9, which is not a ClassStatus."
 
 
 def test_a_rule_for_the_hosts_own_word_is_refused(say: Say) -> None:
     rules = (Entered("status", {"Cancelled": "class.cancelled"}),)
     message = only(say(ClassSource, TrainingClass, fields=STATUS, rules=rules), "E046")
-    assert message.msg == "A rule tells class.cancelled when 'status' becomes 'Cancelled', which is no ClassStatus."
+    assert message.msg == "A rule emits class.cancelled when 'status' becomes 'Cancelled', which is not a ClassStatus."

@@ -28,7 +28,7 @@ def test_what_is_installed_needs_no_word(settings) -> None:
 def test_a_missing_package_is_named_with_its_extra(settings) -> None:
     settings.TMS_WEBHOOKS = {"TELEMETRY": ["otel"]}
     message = only(check_telemetry(), "W014")
-    assert message.msg == "TMS_WEBHOOKS['TELEMETRY'] lists 'otel', and opentelemetry.trace is not installed."
+    assert message.msg == "TMS_WEBHOOKS['TELEMETRY'] lists 'otel', but opentelemetry.trace is not installed."
     assert message.hint == "Install it with pip install 'tms-webhooks[otel]', or remove the entry."
 
 

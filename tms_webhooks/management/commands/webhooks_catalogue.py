@@ -22,9 +22,9 @@ class Command(BaseCommand):
     """Print the document, or write it to a file."""
 
     help = (
-        "Write what webhooks are told: as Markdown for people; as JSON Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3 "
-        "for machines. The events are those of this installation, its own ones included. Exit status 0: written. 2: it "
-        "can't be."
+        "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
+        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. Exit status 0: written. 2: it could not "
+        "be written."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             "--event",
             default="*",
             metavar="PATTERN",
-            help="one event, or all of a noun as class.*; markdown and json-schema",
+            help="one event type, or all of a noun (class.*); for markdown and json-schema",
         )
         parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
 

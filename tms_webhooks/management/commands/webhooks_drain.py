@@ -29,27 +29,25 @@ class Command(BaseCommand):
     """Run one drain in the foreground."""
 
     help = (
-        "Deliver webhooks in the foreground, until SIGTERM or SIGINT: then no more is begun, what is in flight is "
-        "finished and written down, and the rest is given back. A second signal ends it at once; what it held comes due "
-        "when its leases run out. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts: run as many as you "
-        "like, on any number of machines, also beside django-q2. Without django-q2, name "
-        "tms_webhooks.queues.immediate.SilentQueue in TMS_WEBHOOKS['QUEUE'], or tasks pile up that nobody takes: the drain "
-        "then also does what a queue would do regularly, which is jobs, expiry scans, pruning and the sweep."
+        "Deliver webhooks in the foreground until SIGTERM or SIGINT. Then the drain starts no more requests, "
+        "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
+        "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
+        "you can run several on any number of machines, also together with django-q2. Without django-q2, set "
+        "TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.immediate.SilentQueue. The drain then also runs jobs, "
+        "expiry scans, pruning and the sweep."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--seconds", type=number_of_seconds, help="end after so many seconds")
-        parser.add_argument("--until-idle", action="store_true", help="end as soon as nothing is due")
+        parser.add_argument("--seconds", type=number_of_seconds, help="end after this time")
+        parser.add_argument("--until-idle", action="store_true", help="end when nothing is due")
         parser.add_argument(
             "--timer",
             action=BooleanOptionalAction,
-            help="do what a queue would do regularly, or don't; by default where the queue keeps no drains, and never "
-            "with --until-idle",
+            help="run jobs, expiry scans, pruning and the sweep; default: if the queue starts no drains, and never with "
+            "--until-idle",
         )
-        parser.add_argument(
-            "--json", action="store_true", dest="as_json", help="print what was done as one JSON object"
-        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print the results as one JSON object")
 
     def handle(
         self, *, seconds: float | None, until_idle: bool, timer: bool | None, as_json: bool, **_options: Any

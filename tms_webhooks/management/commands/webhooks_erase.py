@@ -24,25 +24,25 @@ class Command(BaseCommand):
     """Erase in batches, until nothing is left, or a signal or the end of patience comes."""
 
     help = (
-        "Blank everything that is stored of the events that speak of a person: payloads, rendered bodies, answers and "
-        "errors. That something was told, and when, is kept. Deliveries that wait for them are cancelled. Erase the person "
-        "in your own tables first. Exit status 0: "
-        "nothing is left. 1: some of it was being sent and could not be blanked yet, or a signal came; run it again."
+        "Blank the stored data of events about a person: payloads, rendered bodies, answers and errors. The "
+        "metadata of the events is kept, and their queued deliveries are cancelled. Erase the person in your "
+        "own tables first. Exit status 0: all is erased. 1: some deliveries were in flight, or a signal "
+        "stopped the command; run it again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("person", help="the id that payloads give the person, as in data.user.id")
+        parser.add_argument("person", help="the person's id in payloads, such as data.user.id")
         parser.add_argument(
-            "--name", action="append", default=[], metavar="NAME", help="a user name or e-mail address to forget too"
+            "--name", action="append", default=[], metavar="NAME", help="a user name or e-mail address to erase too"
         )
-        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="count only, and change nothing")
         parser.add_argument(
             "--patience",
             type=arguments.seconds,
             default=PATIENCE,
             metavar="SECONDS",
-            help=f"how long to wait for what is being sent; default: {PATIENCE:g}",
+            help=f"longest wait for deliveries in flight; default: {PATIENCE:g}",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 

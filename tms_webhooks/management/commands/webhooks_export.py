@@ -16,8 +16,9 @@ class Command(BaseCommand):
     """Write the document to a file or to standard output."""
 
     help = (
-        "Write webhooks with their subscriptions as YAML. Secrets and header values are not in it: {env: NAME} names the "
-        "environment variable that is to hold one when webhooks_import reads it. Exit status 0: written. 2: it can't be."
+        "Write webhooks with their subscriptions as YAML. The document has no secrets and header values: "
+        "{env: NAME} names the environment variable from which webhooks_import reads a value. Exit status 0: "
+        "written. 2: it could not be written."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

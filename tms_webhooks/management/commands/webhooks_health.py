@@ -25,9 +25,9 @@ class Command(BaseCommand):
     """Tell by the exit status, and in words."""
 
     help = (
-        "Tell whether webhooks are delivered. Exit status 0: all is well. 1: something is late, or will be. "
-        "2: something is late and nobody delivers, also where a cluster is alive and hangs; or the database does not "
-        "answer. What a webhook holds back itself, paused after failures or waiting for its turn, is never late."
+        "Check that webhooks are delivered. Exit status 0: all is well. 1: something is late, or will be. 2: "
+        "something is late and no worker delivers, also if a cluster runs but hangs; or the database does not "
+        "answer. Deliveries of a paused or ordered webhook that must wait are not late."
     )
     # A monitor calls it every minute: what the checks say was said at the start of the workers.
     requires_system_checks: list[str] = []
@@ -39,9 +39,9 @@ class Command(BaseCommand):
             type=number_of_seconds,
             default=MAX_LAG,
             metavar="SECONDS",
-            help=f"for how long something may be due before it is late; default: {MAX_LAG:g}",
+            help=f"time after which a due delivery is late; default: {MAX_LAG:g}",
         )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print all facts as one JSON object")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print all figures as one JSON object")
 
     def handle(self, *, max_lag: float, as_json: bool, **_options: Any) -> None:
         """Judge, say it, and exit with the level."""

@@ -22,20 +22,21 @@ class Command(BaseCommand):
     """Import all of a document, or nothing."""
 
     help = (
-        "Make webhooks and their subscriptions what a YAML document says, as webhooks_export writes one: all of it in one "
-        "transaction, or nothing. A second run changes nothing. Exit status 0: done; with --diff: nothing would change. "
-        "1: with --diff, something would. 2: the document is wrong, each problem is told, and nothing was changed."
+        "Create and change webhooks and their subscriptions as a YAML document describes them, such as one of "
+        "webhooks_export. The import is one transaction, and a second run changes nothing. Exit status 0: "
+        "done; with --diff, no changes. 1: with --diff, there are changes. 2: the document has mistakes, "
+        "which are listed, and nothing changed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("file", help="the document; - reads it from standard input")
+        parser.add_argument("file", help="the document; - for standard input")
         parser.add_argument(
-            "--prune", action="store_true", help="delete the organizations' webhooks that it does not name"
+            "--prune", action="store_true", help="delete webhooks of its organizations that it does not list"
         )
-        parser.add_argument("--keep-secrets", action="store_true", help="leave secrets and headers as they are")
-        parser.add_argument("--diff", action="store_true", help="show what would change, and change nothing")
-        parser.add_argument("--dry-run", action="store_true", help="the same, with exit status 0")
+        parser.add_argument("--keep-secrets", action="store_true", help="keep secrets and headers")
+        parser.add_argument("--diff", action="store_true", help="show the changes, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="like --diff, with exit status 0")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(

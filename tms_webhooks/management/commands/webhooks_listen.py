@@ -28,16 +28,17 @@ class Command(BaseCommand):
     """Listen until SIGTERM or SIGINT."""
 
     help = (
-        "Receive webhooks on this machine: verify them, print a line for each, and fail on purpose where that is asked "
-        "for. It ends with SIGTERM, SIGINT or after --requests. Exit status 0: it ended as it was told. 1: a request did "
-        "not verify. 2: it could not begin. Webhooks reach it only where TMS_WEBHOOKS allows the host, the port and http."
+        "Receive webhooks on this machine, verify them and print a line for each. It can fail on purpose. It "
+        "ends after SIGTERM, SIGINT or --requests. Exit status 0: it ended as requested. 1: a request did not "
+        "verify. 2: it could not start. Webhooks reach it only if TMS_WEBHOOKS allows the host, the port and "
+        "http."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--host", default="127.0.0.1", help="where to listen; default: 127.0.0.1")
-        parser.add_argument("--port", type=arguments.port, default=9000, help="default: 9000; 0: a free one")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
+        parser.add_argument("--port", type=arguments.port, default=9000, help="default: 9000; 0: a free port")
         whose = parser.add_mutually_exclusive_group()
         whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
         whose.add_argument(
@@ -45,18 +46,24 @@ class Command(BaseCommand):
             type=arguments.variable,
             default="WEBHOOK_SECRET",
             metavar="NAME",
-            help="the environment variable that holds the secret; default: WEBHOOK_SECRET",
+            help="the environment variable with the secret; default: WEBHOOK_SECRET",
         )
-        parser.add_argument("--fail-first", type=arguments.count, default=0, metavar="N", help="fail N times an event")
-        parser.add_argument("--fail-share", type=arguments.share, default=0.0, metavar="SHARE", help="fail by chance")
+        parser.add_argument("--fail-first", type=arguments.count, default=0, metavar="N", help="fail N times per event")
         parser.add_argument(
-            "--fail-with", type=arguments.status, default=503, metavar="STATUS", help="how to fail; default: 503"
+            "--fail-share",
+            type=arguments.share,
+            default=0.0,
+            metavar="SHARE",
+            help="fail this share of requests at random",
         )
-        parser.add_argument("--delay", type=arguments.seconds, default=0.0, metavar="SECONDS", help="answer so late")
-        parser.add_argument("--requests", type=arguments.count, default=0, metavar="N", help="end after so many")
-        parser.add_argument("--save", type=Path, metavar="FOLDER", help="write each request to a file there")
-        parser.add_argument("--body", action="store_true", help="print the bodies too: they may hold personal data")
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object a line")
+        parser.add_argument(
+            "--fail-with", type=arguments.status, default=503, metavar="STATUS", help="status of failures; default: 503"
+        )
+        parser.add_argument("--delay", type=arguments.seconds, default=0.0, metavar="SECONDS", help="delay each answer")
+        parser.add_argument("--requests", type=arguments.count, default=0, metavar="N", help="end after N requests")
+        parser.add_argument("--save", type=Path, metavar="FOLDER", help="write each request to a file in this folder")
+        parser.add_argument("--body", action="store_true", help="print the bodies too; they may contain personal data")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object per line")
 
     def handle(self, *, host: str, port: int, requests: int, save: Path | None, **options: Any) -> None:
         """Listen, and say at the end how it went."""

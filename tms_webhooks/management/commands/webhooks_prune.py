@@ -24,14 +24,15 @@ class Command(BaseCommand):
     """Prune in batches, until nothing is left or a signal comes."""
 
     help = (
-        "Blank payloads and delete attempts, events and marks that are older than the settings KEEP_PAYLOADS_DAYS and "
-        "KEEP_ATTEMPTS_DAYS, in small transactions. A scheduled task does the same every hour. After SIGTERM or SIGINT it "
-        "ends with the batch it is at; the next run goes on. Exit status 0: done, or stopped."
+        "Blank payloads and delete attempts, events and marks that are older than KEEP_PAYLOADS_DAYS and "
+        "KEEP_ATTEMPTS_DAYS, in small transactions. A scheduled task does the same every hour. After SIGTERM "
+        "or SIGINT it ends with the present batch, and the next run continues. Exit status 0: done, or "
+        "stopped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="count only, and change nothing")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, dry_run: bool, as_json: bool, **_options: Any) -> None:

@@ -26,19 +26,19 @@ class Command(BaseCommand):
     """Compare the rows of reconciled sources with what was told of them."""
 
     help = (
-        "Compare each source that says reconcile = True with what was last told of its objects, and record the events of "
-        'what was changed unseen, with the actor kind "reconcile". The first pass over a source only takes down how things '
-        "are. After SIGTERM or SIGINT it ends with the batch it is at; the next run goes on from there. A scheduled task "
-        "does the same once a day. Exit status 0: done, or stopped. 1: a source failed, as the log tells. 2: nothing was "
-        "begun."
+        "Compare the objects of each source with reconcile = True with their last recorded state. Record "
+        "events for out-of-band changes, with the actor kind 'reconcile'. The first pass over a source only "
+        "records the present state. After SIGTERM or SIGINT it ends with the present batch, and the next run "
+        "continues there. A scheduled task does the same once a day. Exit status 0: done, or stopped. 1: a "
+        "source failed; see the log. 2: nothing was started."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument(
-            "--source", action="append", metavar="APP.MODEL", default=[], help="only this model; may be given again"
+            "--source", action="append", metavar="APP.MODEL", default=[], help="only this model; repeatable"
         )
-        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="count only, and change nothing")
         parser.add_argument(
             "--batch", type=arguments.size, default=passes.BATCH, metavar="N", help="objects read at a time"
         )

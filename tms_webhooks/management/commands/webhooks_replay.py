@@ -38,21 +38,27 @@ class Command(BaseCommand):
     """Start a job, or resend one delivery."""
 
     help = (
-        "Send again what failed in a time range (failed), or what was never tried because the webhook was disabled or new "
-        "(missed); or call off what waits (cancel). Workers do it, behind live traffic; --wait shows how far they are. "
-        "With --delivery one delivery is sent again at once. Exit status 0: done or begun. 1: the job failed, or the "
-        "waiting was broken off while it goes on. 2: it can't be done, and nothing was begun."
+        "Send failed deliveries of a time range again (failed), send events that were never tried because the "
+        "webhook was disabled or new (missed), or cancel queued deliveries (cancel). Workers do it with a "
+        "lower priority than live events; --wait shows the progress. --delivery sends one delivery again "
+        "immediately. Exit status 0: done or started. 1: the job failed, or the wait ended before the job. 2: "
+        "an argument is invalid, and nothing was started."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("kind", nargs="?", choices=sorted(KINDS), help="what to do with them")
-        parser.add_argument("--webhook", type=int, metavar="ID", help="whose deliveries")
-        parser.add_argument("--delivery", type=int, metavar="ID", help="send this one again, instead of many")
-        parser.add_argument("--since", type=arguments.moment, metavar="WHEN", help="2026-11-24T15:00:00Z, or 12h, 3d")
+        parser.add_argument("kind", nargs="?", choices=sorted(KINDS), help="the kind of job")
+        parser.add_argument("--webhook", type=int, metavar="ID", help="the webhook of the deliveries")
+        parser.add_argument("--delivery", type=int, metavar="ID", help="send only this delivery again")
+        parser.add_argument(
+            "--since",
+            type=arguments.moment,
+            metavar="WHEN",
+            help="a time such as 2026-11-24T15:00:00Z, or an age such as 12h or 3d",
+        )
         parser.add_argument("--until", type=arguments.moment, metavar="WHEN", help="default: now")
-        parser.add_argument("--dry-run", action="store_true", help="say how many it would be, and change nothing")
-        parser.add_argument("--wait", action="store_true", help="wait until workers have done it")
+        parser.add_argument("--dry-run", action="store_true", help="count only, and change nothing")
+        parser.add_argument("--wait", action="store_true", help="wait until the job is done")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, kind: str | None, webhook: int | None, delivery: int | None, **options: Any) -> None:

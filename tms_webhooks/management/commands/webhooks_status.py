@@ -25,9 +25,10 @@ class Command(BaseCommand):
     """Print the numbers as a table or as JSON."""
 
     help = (
-        "Show what waits, how long deliveries take, and how the receivers answer, by webhook: attempts, their success and "
-        "duration in the last 24 hours and 30 days. Those of 24 hours are of each webhook's last attempts, at most "
-        "1000, fewer where there are many webhooks; + marks a range that has more. Those of 30 days are of all attempts."
+        "Show the backlog, the lag of deliveries, and the attempts of each webhook with their success rate "
+        "and duration in the last 24 hours and 30 days. The figures of 24 hours use each webhook's last "
+        "attempts, at most 1,000, fewer with many webhooks; + marks a range with more attempts. The figures "
+        "of 30 days use all attempts."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -21,8 +21,8 @@ class Command(BaseCommand):
     """Print the newest attempts, and go on until SIGTERM or SIGINT."""
 
     help = (
-        "Print the newest attempts, a line each, and with --follow those that come, until SIGTERM or SIGINT. Bodies, "
-        "headers and answers are not printed. Exit status 0: it ended as it was told. 2: it could not begin."
+        "Print the newest attempts, one per line, and with --follow later ones until SIGTERM or SIGINT. It "
+        "prints no bodies, headers and answers. Exit status 0: it ended as requested. 2: it could not start."
     )
     requires_system_checks: list[str] = []
 
@@ -32,17 +32,17 @@ class Command(BaseCommand):
         which.add_argument("--webhook", type=int, metavar="ID", help="one webhook only")
         which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
         parser.add_argument(
-            "--lines", type=arguments.count, default=10, metavar="N", help="how many at first; default: 10"
+            "--lines", type=arguments.count, default=10, metavar="N", help="number of attempts at first; default: 10"
         )
-        parser.add_argument("--follow", action="store_true", help="go on with those that come")
+        parser.add_argument("--follow", action="store_true", help="continue with later attempts")
         parser.add_argument(
             "--interval",
             type=arguments.seconds,
             default=INTERVAL,
             metavar="SECONDS",
-            help="how often to look; default: 1",
+            help="polling interval; default: 1",
         )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object a line")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object per line")
 
     def handle(
         self,

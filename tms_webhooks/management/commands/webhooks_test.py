@@ -23,16 +23,18 @@ class Command(BaseCommand):
     """Send one request, by the way of all others."""
 
     help = (
-        "Send the sample of an event to a webhook now, also to one that is paused or disabled, and tell what the receiver "
-        "said and where the time went. A success heals a webhook, unless a person disabled it. Exit status 0: the receiver "
-        "took it. 1: it did not. 2: there is no such webhook or event."
+        "Send the sample of an event to a webhook now, even if the webhook is paused or disabled. Print the "
+        "receiver's answer and the time of each part. A success enables a webhook that failures disabled. "
+        "Exit status 0: the receiver accepted it. 1: it did not. 2: there is no such webhook or event."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("webhook", type=int, help="the webhook's id")
-        parser.add_argument("--event", default=TEST, metavar="NAME", help=f"whose sample to send; default: {TEST}")
-        parser.add_argument("--dry-run", action="store_true", help="say where it would go, and send nothing")
+        parser.add_argument(
+            "--event", default=TEST, metavar="NAME", help=f"the type whose sample is sent; default: {TEST}"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="print the target, and send nothing")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, webhook: int, event: str, dry_run: bool, as_json: bool, **_options: Any) -> None:

@@ -31,15 +31,16 @@ class Command(BaseCommand):
     """Tell by the exit status, and in words."""
 
     help = (
-        "Say whether the signature of a captured request is right, and if not, why: a changed body, a rotated secret, a "
-        "clock that is off. The file holds the request's header lines, an empty line and the very bytes of the body, as "
-        "webhooks_listen --save writes it. Exit status 0: it is right. 1: it is not. 2: it can't be told."
+        "Check the signature of a captured request, and explain a wrong one: a changed body, a rotated "
+        "secret, or a wrong clock. The file has the request's header lines, an empty line and the exact bytes "
+        "of the body, as written by webhooks_listen --save. Exit status 0: the signature is right. 1: it is "
+        "wrong. 2: it can't be checked."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("file", help="the captured request; - reads it from standard input")
+        parser.add_argument("file", help="the captured request; - for standard input")
         whose = parser.add_mutually_exclusive_group()
         whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
         whose.add_argument(
@@ -47,17 +48,17 @@ class Command(BaseCommand):
             type=variable,
             default="WEBHOOK_SECRET",
             metavar="NAME",
-            help="the environment variable that holds the secret; default: WEBHOOK_SECRET",
+            help="the environment variable with the secret; default: WEBHOOK_SECRET",
         )
         parser.add_argument(
-            "--at", type=moment, metavar="WHEN", help="when it came in; default: the moment at which it was signed"
+            "--at", type=moment, metavar="WHEN", help="arrival time; default: the time of the signature"
         )
         parser.add_argument(
             "--tolerance",
             type=number_of_seconds,
             default=TOLERANCE,
             metavar="SECONDS",
-            help="how far from then the timestamp may be; default: 300",
+            help="allowed difference of the timestamp; default: 300",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
