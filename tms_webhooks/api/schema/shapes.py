@@ -12,6 +12,7 @@ Schema: TypeAlias = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 KEY: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+ORGANIZATION_KEY: Schema = {"type": ["integer", "string"], "description": "The organization's id."}
 EVENT_KEY: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 ADDRESS: Schema = {"type": "string", "format": "uri"}
@@ -26,6 +27,11 @@ def nullable(schema: Schema) -> Schema:
 def record(**properties: Schema) -> Schema:
     """Return an object that has all of these."""
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def reference(name: str) -> Schema:
+    """Return a reference to the component of a serializer, by its class name without `Serializer`."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 NUMBER = nullable({"type": "number"})
@@ -115,8 +121,6 @@ EVENT_TYPE = record(
     example=ADDRESS,
 )
 
-EVENT_TYPES = record(next={"type": "null"}, previous={"type": "null"}, results={"type": "array", "items": EVENT_TYPE})
-
 OF_JSON_FIELDS: dict[str, Schema] = {
     "filters": {"type": "object"},
     "condition": {"type": ["object", "null"]},
@@ -128,16 +132,23 @@ JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 20
 
 SAMPLE: Schema = {"type": "object", "description": "A whole event that fits the schema."}
 
+CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), REVELATION]}
 
-def page_of(item: Schema) -> Schema:
-    """Return a page of a list."""
-    return record(next=nullable(ADDRESS), previous=nullable(ADDRESS), results={"type": "array", "items": item})
+JOBS = record(jobs={"type": "array", "items": reference("Job")}, total=WHOLE)
 
 
-def feed_of(item: Schema) -> Schema:
-    """Return a page of the catch-up feed."""
+def page_of(items: Schema) -> Schema:
+    """Return the schema of a page of a list."""
+    return record(next=nullable(ADDRESS), previous=nullable(ADDRESS), results=items)
+
+
+def feed_of(items: Schema) -> Schema:
+    """Return the schema of a page of the catch-up feed."""
     return record(
-        results={"type": "array", "items": item},
-        cursor={**TEXT, "description": "What to ask for next, as `after`: also where there are no more yet."},
+        results=items,
+        cursor={
+            **TEXT,
+            "description": "The value of `after` for the next request, even when there are no more events yet.",
+        },
         has_more={"type": "boolean"},
     )
