@@ -103,6 +103,16 @@ def test_writing_takes_keys_and_tags():
     assert headers("webhook_list") == set()
 
 
+def test_a_list_names_its_filters_and_its_pages():
+    def queries(name: str) -> set[str]:
+        return {one["name"] for one in operations()[name].get("parameters", ()) if one["in"] == "query"}
+
+    assert queries("webhook_list") == {"cursor", "enabled", "format", "name", "ordering", "organization", "page_size"}
+    assert queries("delivery_attempts") == {"cursor", "page_size"}
+    assert queries("event_list") == {"after", "page_size", "type", "undelivered_to"}
+    assert queries("event_type_list") == {"group"}
+
+
 def test_a_body_names_all_that_can_be_set_and_no_more():
     schemas = document()["components"]["schemas"]
 

@@ -1,4 +1,7 @@
-"""The schemas of our own fields, and of the one serializer without any. Extensions register themselves when they are imported."""
+"""The schemas of our own fields, and of the serializer that has none.
+
+Defining an extension registers it, so importing this module is enough.
+"""
 
 from __future__ import annotations
 

@@ -32,8 +32,7 @@ RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"ty
 class ResourceSchema(AutoSchema):
     """Describes our actions, and adds to each the problems that it can return.
 
-    What is peculiar to an action is in its ``extend_schema``. The docstring of the action gives the summary and the
-    description.
+    An action describes its body, responses and parameters with ``extend_schema``, and itself with its docstring.
     """
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
@@ -115,7 +114,7 @@ class ResourceSchema(AutoSchema):
 
 
 def _allow_blank_choices(serializer: Any) -> None:
-    """Let read-only choices be empty where the model allows it: Django REST framework leaves that out, as it has no use for it."""
+    """Allow empty read-only choices where the model does: Django REST framework sets this only for writable fields."""
     model = getattr(getattr(serializer, "Meta", None), "model", None)
     blank = {column.name for column in model._meta.concrete_fields if column.blank} if model else set()
     for field in serializer.fields.values():
@@ -124,7 +123,7 @@ def _allow_blank_choices(serializer: Any) -> None:
 
 
 def _correct(schema: shapes.Schema, serializer: Any, direction: Any) -> None:
-    """Correct the schema of a serializer: unknown names are refused, and limits of the database are not the API's."""
+    """Correct the schema of a serializer: it refuses unknown names, and has no limits that depend on the database."""
     if direction == "request" and isinstance(serializer, Strict):
         schema["additionalProperties"] = False
     for name, value in schema.get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what no serializer makes: problems, pages, and the answers of a few verbs."""
+"""The JSON Schemas of responses that no serializer makes: problems, pages, and the results of a few actions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SECRET: Schema = {"type": "string", "pattern": "^whsec_"}
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return the same, or null."""
+    """Return a schema that also allows null."""
     return {**schema, "type": [schema["type"], "null"]}
 
 
 def record(**properties: Schema) -> Schema:
-    """Return an object that has all of these."""
+    """Return the schema of an object in which all these properties are required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -38,25 +38,25 @@ NUMBER = nullable({"type": "number"})
 
 FAULT: Schema = {
     "type": "object",
-    "description": "One thing that is wrong with the request, and where.",
+    "description": "One mistake in the request, and its place.",
     "properties": {
         "pointer": {**TEXT, "description": "A JSON pointer into the body."},
         "parameter": {**TEXT, "description": "The name of a query parameter."},
         "header": {**TEXT, "description": "The name of a header."},
-        "code": {**TEXT, "description": "What kind of mistake it is, for programs."},
-        "detail": {**TEXT, "description": "What was wrong, and what would be right."},
+        "code": {**TEXT, "description": "The kind of mistake, for programs."},
+        "detail": {**TEXT, "description": "The mistake, and how to correct it."},
     },
     "required": ["code", "detail"],
 }
 
 PROBLEM: Schema = {
     "type": "object",
-    "description": "What was wrong, as RFC 9457 has it.",
+    "description": "The problem with the request, in the form of RFC 9457.",
     "properties": {
         "type": {
             "type": "string",
             "format": "uri",
-            "description": "The kind of problem, which never changes its name.",
+            "description": "The kind of problem, a stable identifier.",
             "examples": [URN + name for name in KINDS],
         },
         "title": TEXT,
@@ -126,11 +126,11 @@ OF_JSON_FIELDS: dict[str, Schema] = {
     "condition": {"type": ["object", "null"]},
     "changes": {"type": "object"},
 }
-"""What is in the fields of rows that hold JSON, by name."""
+"""The schemas of fields that hold JSON, by the name of the field."""
 
 JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 2020-12."}
 
-SAMPLE: Schema = {"type": "object", "description": "A whole event that fits the schema."}
+SAMPLE: Schema = {"type": "object", "description": "A complete event that is valid by the schema."}
 
 CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), REVELATION]}
 

@@ -10,7 +10,8 @@ from django.apps import apps
 
 __all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema", "extend_schema_field"]
 
-Described = TypeVar("Described")
+Action = TypeVar("Action", bound=Callable[..., Any])
+Field = TypeVar("Field")
 
 if apps.is_installed("drf_spectacular"):
     from drf_spectacular import utils
@@ -24,11 +25,20 @@ else:
     OpenApiParameter = ResolvedComponent = SimpleNamespace
 
 
-def extend_schema(**described: Any) -> Callable[[Described], Described]:
+def extend_schema(**described: Any) -> Callable[[Action], Action]:
     """Return a decorator that describes an action, or does nothing."""
-    return utils.extend_schema(**described) if utils else lambda action: action
+    if utils is None:
+        return lambda action: action
+    from tms_webhooks.api.schema.resources import ResourceSchema  # which imports this module
+
+    def decorate(action: Action) -> Action:
+        # By default drf-spectacular extends the schema class of the host.
+        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
+        return utils.extend_schema(**described)(action)
+
+    return decorate
 
 
-def extend_schema_field(schema: dict[str, Any]) -> Callable[[Described], Described]:
+def extend_schema_field(schema: dict[str, Any]) -> Callable[[Field], Field]:
     """Return a decorator that describes a filter, or does nothing."""
     return utils.extend_schema_field(schema) if utils else lambda field: field
