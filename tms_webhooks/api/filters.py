@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django_filters import ModelChoiceFilter, MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend
 
-from tms_webhooks.api.pagination import CURSOR, PAGE_SIZE
 from tms_webhooks.api.problems import Fault, InvalidRequest, UnknownReference
 from tms_webhooks.event_names import did_you_mean
 
@@ -93,8 +92,8 @@ def unknown_name(name: str, known: Iterable[str], *, what: str) -> str:
 
 def _known_parameters(view: Any) -> Collection[str]:
     own: set[str] = set(view.parameters.get(view.action, ()))
-    if (view.action == "list" and view.pagination_class is not None) or view.action in view.paged:
-        own |= {CURSOR, PAGE_SIZE}
+    if view.action == "list" or view.action in view.paged:
+        own |= {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
     if view.action == "list" and view.filterset_class is not None:
         own |= set(view.filterset_class.base_filters)
     return own

@@ -13,6 +13,8 @@ from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
 
 from tms_webhooks import choices, event_names
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import NotAMoment, moment_of
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
@@ -33,9 +35,15 @@ def visible_webhooks(request: Any) -> Any:
 
 def truth_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
     """Return a filter by true or false. django-filter's own takes everything else for no filter."""
-    return filters.TypedChoiceFilter(
-        choices=(("true", "true"), ("false", "false")), coerce=lambda value: value == "true", **kwargs
-    )
+    choices = (("true", "true"), ("false", "false"))
+    one = filters.TypedChoiceFilter(choices=choices, coerce=lambda value: value == "true", **kwargs)
+    return extend_schema_field({"type": "boolean"})(one)
+
+
+def organization_filter(**kwargs: Any) -> filters.ModelChoiceFilter:
+    """Return a filter by an organization that the caller may view."""
+    one = filters.ModelChoiceFilter(queryset=visible_organizations, **kwargs)  # type: ignore[arg-type]
+    return extend_schema_field(shapes.ORGANIZATION_KEY)(one)
 
 
 class MomentFormField(forms.CharField):
@@ -67,7 +75,7 @@ def require_pattern(value: str) -> None:
 class WebhookFilterSet(filters.FilterSet):
     """Webhooks by whose they are and what they want."""
 
-    organization = filters.ModelChoiceFilter(queryset=visible_organizations)  # type: ignore[arg-type]
+    organization = organization_filter()
     enabled = truth_filter()
     name = filters.CharFilter(lookup_expr="icontains")
     format = filters.ChoiceFilter(choices=choices.PayloadFormat.choices)
@@ -77,21 +85,23 @@ class WebhookFilterSet(filters.FilterSet):
 class OfWebhookFilterSet(filters.FilterSet):
     """Rows of webhooks, by the webhook and by whose it is."""
 
-    webhook = filters.ModelChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
+    webhook = extend_schema_field(shapes.KEY)(
+        filters.ModelChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
+    )
 
 
 class DeliveryFilterSet(OfWebhookFilterSet):
     """Deliveries by whose they are, where they stand and what they tell."""
 
-    organization = filters.ModelChoiceFilter(
-        field_name="webhook__organization",
-        queryset=visible_organizations,  # type: ignore[arg-type]
-    )
+    organization = organization_filter(field_name="webhook__organization")
     status = filters.MultipleChoiceFilter(choices=choices.DeliveryStatus.choices)
     error_class = filters.ChoiceFilter(choices=choices.ErrorClass.choices)
     event_type = filters.CharFilter(method="by_event_type", validators=[require_pattern])
-    event = filters.CharFilter(
-        method="by_event", validators=[RegexValidator(EVENT_ID, "Give an event's id, evt_ and 32 hexadecimal digits.")]
+    event = extend_schema_field(shapes.EVENT_KEY)(
+        filters.CharFilter(
+            method="by_event",
+            validators=[RegexValidator(EVENT_ID, "Give an event's id, evt_ and 32 hexadecimal digits.")],
+        )
     )
     created_after = MomentFilter("created_at", "gte")
     created_before = MomentFilter("created_at", "lt")
@@ -117,7 +127,7 @@ class JobFilterSet(OfWebhookFilterSet):
 class AuditFilterSet(OfWebhookFilterSet):
     """Entries of the audit log by whose they are, who did it, and what."""
 
-    organization = filters.ModelChoiceFilter(queryset=visible_organizations)  # type: ignore[arg-type]
+    organization = organization_filter()
     action = filters.MultipleChoiceFilter(choices=choices.AuditAction.choices)
     actor_kind = filters.ChoiceFilter(choices=choices.ActorKind.choices)
     actor_id = filters.CharFilter(max_length=64)

@@ -39,4 +39,4 @@ urlpatterns = [
 ]
 
 if apps.is_installed("drf_spectacular"):
-    import_module("tms_webhooks.api.schema.views")
+    import_module("tms_webhooks.api.schema.fields")

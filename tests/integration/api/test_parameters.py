@@ -17,6 +17,12 @@ def test_an_unknown_parameter_is_refused(client, problem, query):
     assert (fault["parameter"], fault["code"]) == (query[1:-2], "unknown")
 
 
+def test_a_list_without_pages_refuses_a_cursor(client, problem):
+    (fault,) = problem(client.get("/api/event-types/?cursor=x"), "invalid-request")["errors"]
+
+    assert fault["detail"] == "There is no parameter 'cursor' here. There are group."
+
+
 @pytest.mark.parametrize(
     "query", ["?enabled=perhaps", "?ordering=url", "?format=xml", "?page_size=0", "?page_size=101", "?page_size=x"]
 )

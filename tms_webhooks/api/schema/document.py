@@ -1,4 +1,4 @@
-"""The document of this API alone, at the addresses that the host gave it."""
+"""The document of this API alone, with the addresses that the host chose."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tms_webhooks import __version__
 SETTINGS: dict[str, Any] = {
     "TITLE": "Webhooks",
     "DESCRIPTION": (
-        "Manage an organization's webhooks, and see what was sent. Errors are problem details (RFC 9457); lists are read page "
-        "by page, by the addresses in `next`; a field or parameter that there is not is refused by name."
+        "Manage an organization's webhooks and read its delivery log. Errors are problem details (RFC 9457). Lists come in "
+        "pages; `next` is the address of the next page. A request with an unknown field or parameter is refused."
     ),
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
@@ -32,12 +32,12 @@ SETTINGS: dict[str, Any] = {
     },
 }
 
-# The settings of drf-spectacular are those of the process.
+# patched_settings() changes the settings of the whole process.
 _lock = Lock()
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document. It is made once in a process, in English; leave it as it is."""
+    """Return the OpenAPI document, in English. Each call returns the same object: do not change it."""
     with _lock:
         return _document()
 

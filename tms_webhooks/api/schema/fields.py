@@ -1,12 +1,15 @@
-"""How drf-spectacular sees our fields."""
+"""The schemas of our own fields, and of the serializer that has none.
+
+Defining an extension registers it, so importing this module is enough.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 
-from tms_webhooks.api.schema.shapes import KEY, Schema
+from tms_webhooks.api.schema.shapes import KEY, ORGANIZATION_KEY, Schema
 
 PREFIX = "tms_webhooks.api.serializers"
 
@@ -28,11 +31,11 @@ class OrganizationKeyExtension(OpenApiSerializerFieldExtension):
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
         """Return the schema."""
-        return {"type": ["integer", "string"], "description": "The organization's id."}
+        return ORGANIZATION_KEY
 
 
 class OrganizationFieldExtension(OrganizationKeyExtension):
-    """The same, where it can be set."""
+    """The same key as a field that can be set."""
 
     target_class = f"{PREFIX}.webhooks.OrganizationField"
 
@@ -43,6 +46,16 @@ class HeadersFieldExtension(OpenApiSerializerFieldExtension):
     target_class = f"{PREFIX}.lines.HeadersField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        """Return the schema; in an answer each value is a mask."""
+        """Return the schema; in a response each value is a mask."""
         value = {"type": ["string", "null"]} if direction == "request" else {"type": "string"}
         return {"type": "object", "additionalProperties": value}
+
+
+class NothingExtension(OpenApiSerializerExtension):
+    """An empty body, which drf-spectacular would leave out."""
+
+    target_class = f"{PREFIX}.requests.NothingSerializer"
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
+        """Return the schema."""
+        return {"type": "object", "description": "No body, or an empty one.", "additionalProperties": False}

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what no serializer makes: problems, pages, and the answers of a few verbs."""
+"""The JSON Schemas of responses that no serializer makes: problems, pages, and the results of a few actions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ Schema: TypeAlias = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 KEY: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+ORGANIZATION_KEY: Schema = {"type": ["integer", "string"], "description": "The organization's id."}
 EVENT_KEY: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 ADDRESS: Schema = {"type": "string", "format": "uri"}
@@ -19,38 +20,43 @@ SECRET: Schema = {"type": "string", "pattern": "^whsec_"}
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return the same, or null."""
+    """Return a schema that also allows null."""
     return {**schema, "type": [schema["type"], "null"]}
 
 
 def record(**properties: Schema) -> Schema:
-    """Return an object that has all of these."""
+    """Return the schema of an object in which all these properties are required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def reference(name: str) -> Schema:
+    """Return a reference to the component of a serializer, by its class name without `Serializer`."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 NUMBER = nullable({"type": "number"})
 
 FAULT: Schema = {
     "type": "object",
-    "description": "One thing that is wrong with the request, and where.",
+    "description": "One mistake in the request, and its place.",
     "properties": {
         "pointer": {**TEXT, "description": "A JSON pointer into the body."},
         "parameter": {**TEXT, "description": "The name of a query parameter."},
         "header": {**TEXT, "description": "The name of a header."},
-        "code": {**TEXT, "description": "What kind of mistake it is, for programs."},
-        "detail": {**TEXT, "description": "What was wrong, and what would be right."},
+        "code": {**TEXT, "description": "The kind of mistake, for programs."},
+        "detail": {**TEXT, "description": "The mistake, and how to correct it."},
     },
     "required": ["code", "detail"],
 }
 
 PROBLEM: Schema = {
     "type": "object",
-    "description": "What was wrong, as RFC 9457 has it.",
+    "description": "The problem with the request, in the form of RFC 9457.",
     "properties": {
         "type": {
             "type": "string",
             "format": "uri",
-            "description": "The kind of problem, which never changes its name.",
+            "description": "The kind of problem, a stable identifier.",
             "examples": [URN + name for name in KINDS],
         },
         "title": TEXT,
@@ -115,29 +121,34 @@ EVENT_TYPE = record(
     example=ADDRESS,
 )
 
-EVENT_TYPES = record(next={"type": "null"}, previous={"type": "null"}, results={"type": "array", "items": EVENT_TYPE})
-
 OF_JSON_FIELDS: dict[str, Schema] = {
     "filters": {"type": "object"},
     "condition": {"type": ["object", "null"]},
     "changes": {"type": "object"},
 }
-"""What is in the fields of rows that hold JSON, by name."""
+"""The schemas of fields that hold JSON, by the name of the field."""
 
 JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 2020-12."}
 
-SAMPLE: Schema = {"type": "object", "description": "A whole event that fits the schema."}
+SAMPLE: Schema = {"type": "object", "description": "A complete event that is valid by the schema."}
+
+CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), REVELATION]}
+
+JOBS = record(jobs={"type": "array", "items": reference("Job")}, total=WHOLE)
 
 
-def page_of(item: Schema) -> Schema:
-    """Return a page of a list."""
-    return record(next=nullable(ADDRESS), previous=nullable(ADDRESS), results={"type": "array", "items": item})
+def page_of(items: Schema) -> Schema:
+    """Return the schema of a page of a list."""
+    return record(next=nullable(ADDRESS), previous=nullable(ADDRESS), results=items)
 
 
-def feed_of(item: Schema) -> Schema:
-    """Return a page of the catch-up feed."""
+def feed_of(items: Schema) -> Schema:
+    """Return the schema of a page of the catch-up feed."""
     return record(
-        results={"type": "array", "items": item},
-        cursor={**TEXT, "description": "What to ask for next, as `after`: also where there are no more yet."},
+        results=items,
+        cursor={
+            **TEXT,
+            "description": "The value of `after` for the next request, even when there are no more events yet.",
+        },
         has_more={"type": "boolean"},
     )

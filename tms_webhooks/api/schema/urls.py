@@ -1,7 +1,7 @@
 """Addresses of the documents and of a page that shows them: ``path("api/", include("tms_webhooks.api.schema.urls"))``.
 
-They are open to everybody: they say what there is, and nothing of anybody. ``drf_spectacular_sidecar`` has to be among the
-installed apps: the page loads nothing from elsewhere.
+They need no authentication: they hold no data of an organization. The page loads its files from ``drf_spectacular_sidecar``,
+which must be among the installed apps, and none from other servers.
 """
 
 from __future__ import annotations

@@ -180,3 +180,11 @@ def _wrong_headers(names: Iterable[str], message: str, *, code: str) -> serializ
     return serializers.ValidationError(
         {"headers": {name: [serializers.ErrorDetail(message, code=code)] for name in names}}
     )
+
+
+class WebhookChangesSerializer(WebhookSerializer):
+    """The fields of an existing webhook that can be changed."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """Leave out the fields that are set once."""
+        return {name: field for name, field in super().get_fields().items() if name not in self.Meta.set_once}

@@ -13,6 +13,7 @@ from tms_webhooks.models import AuditEntry
 class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     """What was done in the caller's organizations, the newest first."""
 
+    heading = "Audit log"
     queryset = AuditEntry.objects.all()
     serializer_class = AuditEntrySerializer
     filterset_class = AuditFilterSet

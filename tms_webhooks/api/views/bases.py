@@ -22,6 +22,7 @@ from tms_webhooks.api.bodies import PlainJSONRenderer, PlainNegotiation, StrictJ
 from tms_webhooks.api.filters import StrictFilterBackend, refuse_unknown_parameters
 from tms_webhooks.api.pagination import BoundCursorPagination
 from tms_webhooks.api.permissions import HasAccess
+from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
@@ -53,11 +54,14 @@ class ResourceViewSet(_GenericViewSet):
     metadata_class = None
     versioning_class = None
     lookup_value_regex = KEY
+    schema = ResourceSchema()
 
+    heading: ClassVar[str]
+    """The heading of these actions in the OpenAPI document."""
     organization_path: ClassVar[str] = "organization"
     needs: ClassVar[Mapping[str, Action]] = {}
     parameters: ClassVar[Mapping[str, Collection[str]]] = {}
-    """The query parameters of actions, but those of lists and filters."""
+    """The query parameters of actions, except those of pages and filters."""
     paged: ClassVar[Collection[str]] = ()
     """The actions that answer with pages, but for ``list``."""
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)

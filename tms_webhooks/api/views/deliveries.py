@@ -13,6 +13,9 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import DeliveryFilterSet, visible_webhooks
 from tms_webhooks.api.problems import Conflict, Fault, UnknownReference
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.parameters import LOCATION
+from tms_webhooks.api.schema.shim import extend_schema
 from tms_webhooks.api.serializers.deliveries import AttemptSerializer, DeliverySerializer, WholeDeliverySerializer
 from tms_webhooks.api.serializers.jobs import JobSerializer
 from tms_webhooks.api.serializers.requests import BulkReplaySerializer, NothingSerializer
@@ -27,6 +30,7 @@ from tms_webhooks.outbox.ring import bell
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replaying):
     """Deliveries, the newest first, those of deleted webhooks included."""
 
+    heading = "Deliveries"
     queryset = Delivery.objects.select_related("event", "webhook").defer("event__error", "webhook__headers")
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet
@@ -50,6 +54,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replayin
         """Return whether the caller may see what was sent there, and what receivers answered."""
         return self.allows(Action.VIEW_PAYLOAD, organization)
 
+    @extend_schema(responses=AttemptSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"])
     def attempts(self, request: Any, pk: str) -> Response:
         """Return the HTTP calls of one delivery, the first one first."""
@@ -59,12 +64,18 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replayin
         context = {**self.get_serializer_context(), "shows_payloads": shows}
         return self.get_paginated_response(AttemptSerializer(page, many=True, context=context).data)
 
+    @extend_schema(request=NothingSerializer, responses={202: WholeDeliverySerializer}, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def resend(self, request: Any, pk: str) -> Response:
         """Send it once more, now, with the same event id."""
         self.read(NothingSerializer)
         return self.commit(self._resend)
 
+    @extend_schema(
+        request=BulkReplaySerializer,
+        responses={202: shapes.JOBS, 200: shapes.COUNT},
+        parameters=[LOCATION],
+    )
     @action(detail=False, methods=["post"], url_path="bulk-replay")
     def bulk_replay(self, request: Any) -> Response:
         """Send again what failed, or was missed, of several webhooks: a job for each, all of them or none."""

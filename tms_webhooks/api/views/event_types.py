@@ -7,7 +7,11 @@ from typing import Any
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
+from tms_webhooks.api.pagination import SinglePagination
 from tms_webhooks.api.problems import Fault, InvalidRequest, UnknownReference
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.parameters import EVENT_TYPE, GROUP, VERSION
+from tms_webhooks.api.schema.shim import extend_schema
 from tms_webhooks.api.views.bases import ResourceViewSet
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at, missing_step, schema_at
@@ -17,10 +21,13 @@ from tms_webhooks.exceptions import UnknownEventType
 class EventTypeViewSet(ResourceViewSet):
     """Event types. They are the same for every caller, and no rows."""
 
+    heading = "Event types"
+    pagination_class = SinglePagination
     lookup_url_kwarg = "name"
     lookup_value_regex = "[A-Za-z0-9_.]{1,100}"
     parameters = {"list": ("group",), "json_schema": ("version",), "example": ("version",)}
 
+    @extend_schema(responses={200: shapes.EVENT_TYPE}, parameters=[GROUP], filters=False)
     def list(self, request: Any) -> Response:
         """Return all of them, or those of one group."""
         group = request.query_params.get("group")
@@ -29,13 +36,14 @@ class EventTypeViewSet(ResourceViewSet):
             detail = f"There is no such group; there are {', '.join(groups)}."
             raise InvalidRequest("The filters are wrong.", faults=[Fault("parameter", "group", "unknown", detail)])
         chosen = registry.all_types() if group is None else groups[group]
-        results = [self._told(event_type) for event_type in chosen]
-        return Response({"next": None, "previous": None, "results": results})
+        return self.get_paginated_response([self._told(event_type) for event_type in chosen])
 
+    @extend_schema(responses={200: shapes.EVENT_TYPE}, parameters=[EVENT_TYPE])
     def retrieve(self, request: Any, name: str) -> Response:
         """Return one of them."""
         return Response(self._told(_found(name)))
 
+    @extend_schema(responses={200: shapes.JSON_SCHEMA}, parameters=[EVENT_TYPE, VERSION])
     # Not `schema`, which is where Django REST framework keeps something else.
     @action(detail=True, methods=["get"], url_path="schema", url_name="schema")
     def json_schema(self, request: Any, name: str) -> Response:
@@ -43,6 +51,7 @@ class EventTypeViewSet(ResourceViewSet):
         event_type = _found(name)
         return Response(schema_at(event_type, self._version(event_type)))
 
+    @extend_schema(responses={200: shapes.SAMPLE}, parameters=[EVENT_TYPE, VERSION])
     @action(detail=True, methods=["get"])
     def example(self, request: Any, name: str) -> Response:
         """Return a whole event that fits the schema, in the newest version or the one that is asked for."""

@@ -10,8 +10,10 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import visible_webhooks
-from tms_webhooks.api.pagination import PAGE_SIZE, BoundCursorPagination
+from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.problems import Fault, InvalidCursor, InvalidRequest, UnknownReference
+from tms_webhooks.api.schema.parameters import TYPES, UNDELIVERED_TO
+from tms_webhooks.api.schema.shim import extend_schema
 from tms_webhooks.api.serializers.events import EventSerializer
 from tms_webhooks.api.views.bases import ResourceViewSet
 from tms_webhooks.choices import Action
@@ -27,14 +29,15 @@ LONGEST_KEY = 18
 class EventViewSet(ResourceViewSet):
     """Events of the caller's organizations, and of their learners elsewhere."""
 
+    heading = "Catching up"
     queryset = Event.objects.all()
     serializer_class = EventSerializer
-    # It has cursors of its own, which never end.
-    pagination_class = None
+    pagination_class = FeedPagination
     lookup_url_kwarg = "id"
     lookup_value_regex = f"{PUBLIC_PREFIX}[0-9a-f]{{32}}"
-    parameters = {"list": ("after", "type", "undelivered_to", PAGE_SIZE)}
+    parameters = {"list": ("type", "undelivered_to")}
 
+    @extend_schema(parameters=[TYPES, UNDELIVERED_TO])
     def list(self, request: Any) -> Response:
         """Return a page of events, and the cursor to read on from: also where there are no more yet."""
         try:
@@ -44,7 +47,7 @@ class EventViewSet(ResourceViewSet):
                 after=request.query_params.get("after", ""),
                 types=[name for value in request.query_params.getlist("type") for name in value.split(",")],
                 events=self._undelivered(),
-                limit=BoundCursorPagination().get_page_size(request),
+                limit=FeedPagination().get_page_size(request),
             )
         except CursorError as error:
             fault = Fault("parameter", "after", error.code, str(error))

@@ -12,12 +12,16 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import JobFilterSet
 from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.serializers.jobs import JobSerializer
 from tms_webhooks.api.views.bases import ResourceViewSet
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Job, Webhook
+
+JOB_OR_COUNT: Mapping[int, Any] = {202: JobSerializer, 200: shapes.COUNT}
+"""The responses of an action that starts a job, or only counts."""
 
 
 class Replaying(ResourceViewSet):
@@ -59,6 +63,7 @@ class Replaying(ResourceViewSet):
 class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     """Jobs, the newest first."""
 
+    heading = "Jobs"
     queryset = Job.objects.select_related("webhook").defer("webhook__headers")
     serializer_class = JobSerializer
     filterset_class = JobFilterSet

@@ -11,6 +11,8 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
+from tms_webhooks.api.schema.shim import extend_schema
 from tms_webhooks.api.serializers.bases import as_detail
 from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
 from tms_webhooks.api.views.bases import ResourceViewSet
@@ -23,6 +25,7 @@ from tms_webhooks.models.audit import differences
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     """Subscriptions below their webhook. Each change of one is a change of the webhook, with its entity tag."""
 
+    heading = "Subscriptions"
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
     serializer_class = SubscriptionSerializer
     organization_path = "webhook__organization"
@@ -38,15 +41,18 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         self._webhook()
         return super().list(request)
 
+    @extend_schema(parameters=[IF_MATCH, ETAG, LOCATION])
     def create(self, request: Any, webhook_id: str) -> Response:
         """Subscribe the webhook to more."""
         self._webhook()
         return self.commit(self._create)
 
+    @extend_schema(parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, webhook_id: str, pk: str) -> Response:
         """Change what is named, and leave alone what is not."""
         return self.commit(self._update)
 
+    @extend_schema(parameters=[IF_MATCH])
     def destroy(self, request: Any, webhook_id: str, pk: str) -> Response:
         """Unsubscribe the webhook from it. What waits for it goes out still."""
         return self.commit(self._delete)

@@ -14,6 +14,9 @@ from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
+from tms_webhooks.api.schema.shim import extend_schema
 from tms_webhooks.api.serializers.fields import moment_text
 from tms_webhooks.api.serializers.requests import (
     CancellationSerializer,
@@ -22,7 +25,7 @@ from tms_webhooks.api.serializers.requests import (
     RotationSerializer,
 )
 from tms_webhooks.api.serializers.trials import TrialSerializer, trial_told
-from tms_webhooks.api.views.jobs import Replaying
+from tms_webhooks.api.views.jobs import JOB_OR_COUNT, Replaying
 from tms_webhooks.api.views.one_webhook import OneWebhookViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
@@ -47,44 +50,52 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         "cancel_pending": Action.REPLAY,
     }
 
+    @extend_schema(request=NothingSerializer, parameters=[IF_MATCH, ETAG])
     @action(detail=True, methods=["post"])
     def enable(self, request: Any, pk: str) -> Response:
         """Enable it, and forget its failures. What it missed stays skipped until it is replayed."""
         self.read(NothingSerializer)
         return self.commit(self._enable)
 
+    @extend_schema(request=NothingSerializer, parameters=[IF_MATCH, ETAG])
     @action(detail=True, methods=["post"])
     def disable(self, request: Any, pk: str) -> Response:
         """Send it nothing more. What waits and what happens from now on is kept as skipped."""
         self.read(NothingSerializer)
         return self.commit(self._disable)
 
+    @extend_schema(request=RotationSerializer, responses={200: shapes.ROTATION}, parameters=[IF_MATCH])
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Any, pk: str) -> Response:
         """Give it a new secret, which is in the answer and nowhere else; the old one goes on signing for a while."""
         seconds = self.read(RotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP))
         return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
 
+    @extend_schema(responses={200: shapes.REVELATION, 409: shapes.PROBLEM})
     @action(detail=True, methods=["get"])
     def secret(self, request: Any, pk: str) -> Response:
         """Show its secret again. That this was done, and by whom, is in the audit log."""
         return self.commit(self._reveal)
 
+    @extend_schema(request=RangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def recover(self, request: Any, pk: str) -> Response:
         """Send again what failed in a range of time, as a job."""
         return self.replay(JobKind.RECOVER, self.get_object(), self.read(RangeSerializer))
 
+    @extend_schema(request=RangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="replay-missed")
     def replay_missed(self, request: Any, pk: str) -> Response:
         """Send what it asks for today and was never sent, as a job."""
         return self.replay(JobKind.REPLAY_MISSED, self.get_object(), self.read(RangeSerializer))
 
+    @extend_schema(request=CancellationSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="cancel-pending")
     def cancel_pending(self, request: Any, pk: str) -> Response:
         """Call off what waits for it, as a job."""
         return self.replay(JobKind.CANCEL_PENDING, self.get_object(), self.read(CancellationSerializer))
 
+    @extend_schema(request=TrialSerializer, responses={200: shapes.TRIAL})
     @action(detail=True, methods=["post"])
     def test(self, request: Any, pk: str) -> Response:
         """Send it a test now, and answer with what came of it. In the log it is a delivery like any other."""
@@ -96,6 +107,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         shows = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
         return Response(trial_told(trial, asked["event_type"], shows_payloads=shows))
 
+    @extend_schema(responses={200: shapes.STATS})
     @action(detail=True, methods=["get"])
     def stats(self, request: Any, pk: str) -> Response:
         """Return how its deliveries fare."""

@@ -12,6 +12,10 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import WebhookFilterSet
 from tms_webhooks.api.reach import require_reachable
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
+from tms_webhooks.api.schema.shim import extend_schema
+from tms_webhooks.api.serializers.webhooks import WebhookChangesSerializer
 from tms_webhooks.api.views.webhook_verbs import WebhookVerbs
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.delivery import health
@@ -22,6 +26,7 @@ from tms_webhooks.models.audit import differences
 class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
     """Webhooks. A deleted one is not there, though its log is."""
 
+    heading = "Webhooks"
     filterset_class = WebhookFilterSet
     ordering = ("name", "pk")
     needs = {
@@ -31,6 +36,7 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         "destroy": Action.MANAGE,
     }
 
+    @extend_schema(responses={201: shapes.CREATED_WEBHOOK}, parameters=[ETAG, LOCATION])
     def create(self, request: Any) -> Response:
         """Make a webhook with its subscriptions. The answer has its secret, which is never shown again."""
         serializer = self.get_serializer(data=request.data)
@@ -39,10 +45,12 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         require_reachable(serializer.validated_data["url"])
         return self.commit(lambda: self._create(serializer.validated_data))
 
+    @extend_schema(parameters=[ETAG])
     def retrieve(self, request: Any, pk: str) -> Response:
         """Return one webhook."""
         return self.answer(self.get_object())
 
+    @extend_schema(request=WebhookChangesSerializer, parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change what is named, and leave alone what is not."""
         webhook = self.get_object()
@@ -50,6 +58,7 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
             require_reachable(request.data.get("url"))
         return self.commit(self._update)
 
+    @extend_schema(parameters=[IF_MATCH])
     def destroy(self, request: Any, pk: str) -> Response:
         """Delete a webhook, and call off what waits for it. Its deliveries stay in the log."""
         return self.commit(self._delete)

@@ -1,0 +1,76 @@
+"""The API works without drf-spectacular, and its document is the same whatever schema class the host has for its own views."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tms_webhooks.api.schema.document import document
+from tms_webhooks.api.schema.resources import ResourceSchema
+from tms_webhooks.api.urls import router
+
+ROOT = Path(__file__).parents[3]
+
+WITHOUT = """
+import sys
+sys.modules["drf_spectacular"] = None
+from tests import settings
+settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if not app.startswith("drf_spectacular")]
+settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [], "UNAUTHENTICATED_USER": None}
+settings.ROOT_URLCONF = "tms_webhooks.api.urls"
+import django
+django.setup()
+from django.test import Client
+from tms_webhooks.api.urls import router
+assert [name for name in sys.modules if name.startswith("drf_spectacular.")] == []
+answer = Client(headers={"host": "localhost"}).get("/event-types/")
+print(answer.status_code, answer.json()["type"])
+print(*sorted({url.name for url in router.urls}))
+"""
+
+OTHER_SCHEMA_CLASS = """
+from tests import settings
+settings.REST_FRAMEWORK["DEFAULT_SCHEMA_CLASS"] = "rest_framework.schemas.openapi.AutoSchema"
+import django
+django.setup()
+import json
+from tms_webhooks.api.schema.document import document
+print(json.dumps(document()))
+"""
+
+
+def output_of(script: str) -> str:
+    """Run a script in a process of its own."""
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def test_every_route_is_there_without_drf_spectacular():
+    answer, names = output_of(WITHOUT).splitlines()
+
+    assert answer == "403 urn:tms-webhooks:problem:forbidden"
+    assert names.split() == sorted({url.name for url in router.urls})
+
+
+def test_the_schema_class_of_the_host_does_not_change_the_document():
+    assert json.loads(output_of(OTHER_SCHEMA_CLASS)) == document()
+
+
+def test_no_private_method_of_drf_spectacular_is_overridden():
+    inherited = {name for base in ResourceSchema.__mro__[1:] for name in vars(base)}
+
+    assert [
+        name for name in vars(ResourceSchema) if name.startswith("_") and name in inherited - {"__module__", "__doc__"}
+    ] == []

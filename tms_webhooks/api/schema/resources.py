@@ -1,0 +1,139 @@
+"""The part of the document that all actions share: names, problems, and the details of serializers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from rest_framework.serializers import ChoiceField, JSONField
+
+from tms_webhooks.api.problems import CONTENT_TYPE, KINDS
+from tms_webhooks.api.schema import parameters, shapes
+from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent
+from tms_webhooks.api.serializers.bases import Strict
+
+OF_ALL_REQUESTS = {
+    "invalid-request",
+    "not-authenticated",
+    "forbidden",
+    "not-acceptable",
+    "too-many-requests",
+    "unavailable",
+}
+OF_BODIES = {"malformed-body", "body-too-large", "unsupported-media-type", "not-found"}
+OF_POSTS = {"request-in-progress", "idempotency-key-reused"}
+
+SMALLEST_LIMIT_OF_DATABASES = 32_767  # of small integers, on PostgreSQL
+
+RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+
+
+class ResourceSchema(AutoSchema):
+    """Describes our actions, and adds to each the problems that it can return.
+
+    An action describes its body, responses and parameters with ``extend_schema``, and itself with its docstring.
+    """
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the operation with a reference for each problem."""
+        operation = super().get_operation(*args, **kwargs)
+        responses = operation["responses"]
+        expected = {KINDS[name].status for name in self._problems(has_body="requestBody" in operation)}
+        declared = {int(code) for code in responses if code >= "400"}
+        for status in sorted(expected | declared):
+            responses[str(status)] = self._problem(status)
+        return operation
+
+    def get_operation_id(self) -> str:
+        """Return the name of the method in generated clients."""
+        return f"{self.view.basename}_{self.view.action}".replace("-", "_")
+
+    def get_tags(self) -> list[str]:
+        """Return the heading under which the action is listed."""
+        return [self.view.heading]
+
+    def get_summary(self) -> str:
+        """Return the first sentence of the action's docstring."""
+        return self._sentences()[0]
+
+    def get_description(self) -> str:
+        """Return the other sentences of the action's docstring."""
+        return self._sentences()[1]
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return the parameters that do not depend on the action."""
+        return [parameters.KEY_OF_REQUEST] if self.method == "POST" else []
+
+    def resolve_serializer(self, serializer: Any, direction: Any, **kwargs: Any) -> Any:
+        """Return the component of a serializer, corrected where drf-spectacular cannot know better."""
+        serializer = serializer() if inspect.isclass(serializer) else serializer
+        _allow_blank_choices(serializer)
+        component = super().resolve_serializer(serializer, direction, **kwargs)
+        if component.schema:
+            _correct(component.schema, serializer, direction)
+        return component
+
+    def _sentences(self) -> tuple[str, str]:
+        text = inspect.getdoc(getattr(self.view, self.view.action)) or self._default_text()
+        first, _dot, rest = " ".join(text.split()).partition(". ")
+        return f"{first.rstrip('.')}.", rest
+
+    def _default_text(self) -> str:
+        """Return the text for an action that Django REST framework provides."""
+        return "Return one of them." if self.view.action == "retrieve" else str(inspect.getdoc(type(self.view)))
+
+    def _problems(self, *, has_body: bool) -> Iterator[str]:
+        yield from OF_ALL_REQUESTS
+        if "{" in self.path or self.view.action == "list":
+            yield "not-found"
+        if has_body:
+            yield from OF_BODIES
+        if self.method == "POST":
+            yield from OF_POSTS
+        if parameters.IF_MATCH in self.get_override_parameters():
+            yield "precondition-failed"
+
+    def _problem(self, status: int) -> dict[str, Any]:
+        problem = ResolvedComponent("Problem", ResolvedComponent.SCHEMA, shapes.PROBLEM, object="Problem")
+        self.registry.register_on_missing(problem)
+        kinds = [kind for kind in KINDS.values() if kind.status == status]
+        response = ResolvedComponent(
+            f"Problem{status}",
+            "responses",
+            {
+                "description": "\n".join(f"- `{kind.uri}`: {kind.meaning}" for kind in kinds),
+                "content": {CONTENT_TYPE: {"schema": problem.ref}},
+                **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
+            },
+            object=f"Problem{status}",
+        )
+        self.registry.register_on_missing(response)
+        ref: dict[str, Any] = response.ref
+        return ref
+
+
+def _allow_blank_choices(serializer: Any) -> None:
+    """Allow empty read-only choices where the model does: Django REST framework sets this only for writable fields."""
+    model = getattr(getattr(serializer, "Meta", None), "model", None)
+    blank = {column.name for column in model._meta.concrete_fields if column.blank} if model else set()
+    for field in serializer.fields.values():
+        if isinstance(field, ChoiceField) and field.read_only and field.source in blank:
+            field.allow_blank = True
+
+
+def _correct(schema: shapes.Schema, serializer: Any, direction: Any) -> None:
+    """Correct the schema of a serializer: it refuses unknown names, and has no limits that depend on the database."""
+    if direction == "request" and isinstance(serializer, Strict):
+        schema["additionalProperties"] = False
+    for name, value in schema.get("properties", {}).items():
+        if isinstance(serializer.fields[name], JSONField) and name in shapes.OF_JSON_FIELDS:
+            value.pop("oneOf", None)  # anything or null
+            value |= shapes.OF_JSON_FIELDS[name]
+        if value.get("maximum", 0) >= SMALLEST_LIMIT_OF_DATABASES:
+            value.pop("maximum")
+            value.pop("format", None)
+        # A computed field is described by the docstring of its method.
+        noun = str(value.get("description", "")).removeprefix("Return ")
+        if noun:
+            value["description"] = noun[0].upper() + noun[1:]

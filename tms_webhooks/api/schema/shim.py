@@ -1,0 +1,44 @@
+"""The names of drf-spectacular that the API uses, with stand-ins for a host that does not have it among its apps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from django.apps import apps
+
+__all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema", "extend_schema_field"]
+
+Action = TypeVar("Action", bound=Callable[..., Any])
+Field = TypeVar("Field")
+
+if apps.is_installed("drf_spectacular"):
+    from drf_spectacular import utils
+    from drf_spectacular.openapi import AutoSchema
+    from drf_spectacular.plumbing import ResolvedComponent
+    from drf_spectacular.utils import OpenApiParameter
+else:
+    from rest_framework.schemas import DefaultSchema as AutoSchema
+
+    utils = None
+    OpenApiParameter = ResolvedComponent = SimpleNamespace
+
+
+def extend_schema(**described: Any) -> Callable[[Action], Action]:
+    """Return a decorator that describes an action, or does nothing."""
+    if utils is None:
+        return lambda action: action
+    from tms_webhooks.api.schema.resources import ResourceSchema  # which imports this module
+
+    def decorate(action: Action) -> Action:
+        # By default drf-spectacular extends the schema class of the host.
+        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
+        return utils.extend_schema(**described)(action)
+
+    return decorate
+
+
+def extend_schema_field(schema: dict[str, Any]) -> Callable[[Field], Field]:
+    """Return a decorator that describes a filter, or does nothing."""
+    return utils.extend_schema_field(schema) if utils else lambda field: field
