@@ -44,7 +44,6 @@ class Route:
     cap: int = 1
     problem: DeliveryError | None = None
     shape: Shape = field(default_factory=Shape)
-    organization: str = ""
 
     def __repr__(self) -> str:
         return f"<Route of webhook {self.webhook_id}>"
@@ -67,7 +66,6 @@ class Parcel(NamedTuple):
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
-    chain: str = ""
 
     @property
     def webhook_id(self) -> int:
@@ -96,9 +94,8 @@ def pack(lines: Sequence[Taken], *, candidates: Mapping[int, Candidate], caps: M
             lane == Lane.BY_HAND,
             body.encode(),
             routes[webhook_id],
-            chain=chain,
         )
-        for pk, webhook_id, attempts, charged, lane, uid, body, chain in lines
+        for pk, webhook_id, attempts, charged, lane, uid, body in lines
     ]
     contents = _contents(lines, routes)
     return [_with(parcel, contents.get(parcel.delivery_id)) for parcel in parcels] if contents else parcels
@@ -138,7 +135,6 @@ def _route(candidate: Candidate, *, cap: int) -> Route:
         cap=cap,
         problem=problem,
         shape=shape_of(webhook, headers),
-        organization=str(webhook.organization_id),
     )
 
 

@@ -16,7 +16,7 @@ from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write, undisturbed
 TICK = timedelta(microseconds=1)
 
 # The id as text: a million UUID objects a day that nobody looks into.
-COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body, e.chain"
+COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body"
 SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
 
 SERVED = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
@@ -45,7 +45,7 @@ SELECT {COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_A
 
 
 class Taken(NamedTuple):
-    """One delivery that is held now: as it stands, and its event's id, body and chain."""
+    """One delivery that is held now: as it stands, and its event's id and body."""
 
     delivery_id: int
     webhook_id: int
@@ -54,7 +54,6 @@ class Taken(NamedTuple):
     lane: int
     uid: str
     body: str
-    chain: str = ""
 
 
 def take(
