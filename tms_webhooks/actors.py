@@ -12,7 +12,6 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponseBase
 
-from tms_webhooks import chains
 from tms_webhooks.choices import ActorKind
 
 
@@ -51,7 +50,7 @@ def actor_context(kind: str, id: object = None) -> Iterator[Actor]:  # noqa: A00
 
 
 class ActorMiddleware:
-    """Attribute the changes of a request to its user, and to the chain of events that it answers. Place it after Django's AuthenticationMiddleware."""
+    """Attribute the changes of a request to its user. Place it after Django's AuthenticationMiddleware."""
 
     sync_capable = True
     async_capable = True
@@ -79,9 +78,7 @@ class ActorMiddleware:
 def _caused_by(request: HttpRequest) -> Iterator[None]:
     token = _current.set(lambda: actor_of(request))
     try:
-        # Also where there is none: what a request changes is no link of the chain of the one before it.
-        with chains.chain_context(request.headers.get(chains.HEADER, "")):
-            yield
+        yield
     finally:
         _current.reset(token)
 

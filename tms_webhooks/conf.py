@@ -228,12 +228,6 @@ class AppSettings:
         expects="a list of 'prometheus' and 'otel'",
     )
 
-    # Loops
-    CHAIN_LIMIT = whole(
-        5, "After so many events, each by way of a receiver that changed something, a chain is not sent on.", least=1
-    )
-    CHAIN_LIFETIME = number(86_400.0, "How long a receiver may take to pass the header tms-chain on.", least=60.0)
-
     # Keeping and forgetting
     KEEP_PAYLOADS_DAYS = whole(30, "Days for which payloads are kept.", least=1)
     KEEP_ATTEMPTS_DAYS = whole(90, "Days for which attempts and their events are kept.", least=1)

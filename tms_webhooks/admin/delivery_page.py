@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from tms_webhooks.admin.charts import milliseconds
 from tms_webhooks.admin.numbers import rounded
 from tms_webhooks.admin.standing import moment, why_disabled
-from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.choices import DelayReason, DeliveryStatus
 from tms_webhooks.delivery.shown import shown
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.net.timing import Timing
@@ -58,10 +58,6 @@ def sentences(delivery: Delivery, *, now: datetime) -> list[str]:
         DeliveryStatus.CANCELLED: _("Somebody called it off."),
     }
     found = [told[DeliveryStatus(delivery.status)]]
-    if delivery.status == DeliveryStatus.SKIPPED and delivery.error_class == ErrorClass.LOOP:
-        return [
-            _("It was held back to end a loop: receivers answer each other's events with changes. No replay sends it.")
-        ]
     if delivery.due_at is None or delivery.status == DeliveryStatus.IN_FLIGHT:
         return found
     if webhook.deleted_at is not None:

@@ -54,8 +54,6 @@ class ErrorClass(models.TextChoices):
     """A secret or header value can't be decrypted."""
     RENDER_FAILED = "render_failed", _("Body not rendered")
     """The event can't be written in the webhook's format."""
-    LOOP = "loop", _("Loop")
-    """Held back: the webhook's own receiver is part of a chain of events that went on for too long."""
     OTHER = "other", _("Other")
     """Anything else; the attempt's message tells."""
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from tms_webhooks import event_names
-from tms_webhooks.choices import DeliveryStatus, ErrorClass, Lane
+from tms_webhooks.choices import DeliveryStatus, Lane
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.audience import comes_to
 from tms_webhooks.models.keys import among
@@ -49,7 +49,7 @@ def count(events: QuerySet[Event], webhook: Webhook) -> int:
 def deliver(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
     """Make due again what was skipped of these events, and make the deliveries of those that are wanted and had none."""
     rows = Delivery.objects.filter(webhook=webhook, event__in=event_ids)
-    rows.filter(status=DeliveryStatus.SKIPPED).exclude(error_class=ErrorClass.LOOP).reopen(now=now, lane=Lane.REPLAY)
+    rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, lane=Lane.REPLAY)
     own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
     new = dict(Event.objects.filter(~Exists(own), among(event_ids)).order_by("pk").values_list("pk", "subject_key"))
     Delivery.objects.bulk_create(
@@ -69,8 +69,7 @@ def deliver(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> Non
 
 
 def _was_skipped(own: QuerySet[Delivery]) -> Exists:
-    # What was held back to end a loop would begin it anew.
-    return Exists(own.filter(status=DeliveryStatus.SKIPPED).exclude(error_class=ErrorClass.LOOP))
+    return Exists(own.filter(status=DeliveryStatus.SKIPPED))
 
 
 def _in_turn(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[Collection[int]]:

@@ -32,14 +32,13 @@ class Route:
     cap: int = 1
     problem: DeliveryError | None = None
     shape: Shape = field(default_factory=Shape)
-    organization: str = ""
 
     def __repr__(self) -> str:
         return f"<Route of webhook {self.webhook_id}>"
 
 
 class Taken(NamedTuple):
-    """One delivery that is held now: as it stands, and its event's id, body and chain."""
+    """One delivery that is held now: as it stands, and its event's id and body."""
 
     delivery_id: int
     webhook_id: int
@@ -48,7 +47,6 @@ class Taken(NamedTuple):
     lane: int
     uid: str
     body: str
-    chain: str = ""
 
 
 class Parcel(NamedTuple):
@@ -68,7 +66,6 @@ class Parcel(NamedTuple):
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
-    chain: str = ""
 
     @property
     def webhook_id(self) -> int:

@@ -40,9 +40,8 @@ def pack(lines: Sequence[Taken], *, candidates: Mapping[int, Candidate], caps: M
             lane == Lane.BY_HAND,
             body.encode(),
             routes[webhook_id],
-            chain=chain,
         )
-        for pk, webhook_id, attempts, charged, lane, uid, body, chain in lines
+        for pk, webhook_id, attempts, charged, lane, uid, body in lines
     ]
     contents = _contents(lines, routes)
     return [_with(parcel, contents.get(parcel.delivery_id)) for parcel in parcels] if contents else parcels
@@ -82,7 +81,6 @@ def _route(candidate: Candidate, *, cap: int) -> Route:
         cap=cap,
         problem=problem,
         shape=shape_of(webhook, headers),
-        organization=str(webhook.organization_id),
     )
 
 

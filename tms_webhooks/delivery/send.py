@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import monotonic
 
-from tms_webhooks import __version__, chains
+from tms_webhooks import __version__
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import observers, outcome, signing
@@ -73,7 +73,6 @@ def request_of(parcel: Parcel, now: datetime, watching: Sequence[Observation] = 
         "user-agent": USER_AGENT,
         DELIVERY_HEADER: str(parcel.delivery_id),
         ATTEMPT_HEADER: str(parcel.number),
-        chains.HEADER: chains.seal(chains.Chain.read(parcel.chain).by(route.organization), now=now),
         **signed,
     }
     return Request(

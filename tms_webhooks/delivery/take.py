@@ -17,7 +17,7 @@ from tms_webhooks.models.writer import NOT_AT_ONCE, brief_write, undisturbed
 TICK = timedelta(microseconds=1)
 
 # The id as text: a million UUID objects a day that nobody looks into.
-COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body, e.chain"
+COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.lane, CAST(e.uid AS CHAR(36)), e.body"
 SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
 
 SERVED = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"

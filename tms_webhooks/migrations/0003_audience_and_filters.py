@@ -16,16 +16,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='event',
-            name='chain',
-            field=models.TextField(blank=True, default='', editable=False, verbose_name='chain'),
-        ),
-        migrations.AddField(
-            model_name='event',
-            name='chain_depth',
-            field=models.PositiveSmallIntegerField(default=0, editable=False, verbose_name='chain depth'),
-        ),
-        migrations.AddField(
-            model_name='event',
             name='learner_organization',
             field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=organization_model(), verbose_name='learner organization'),
         ),

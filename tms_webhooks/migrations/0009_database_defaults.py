@@ -16,16 +16,6 @@ class Migration(migrations.Migration):
             field=models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='external id'),
         ),
         migrations.AlterField(
-            model_name='event',
-            name='chain',
-            field=models.TextField(blank=True, db_default='', default='', editable=False, verbose_name='chain'),
-        ),
-        migrations.AlterField(
-            model_name='event',
-            name='chain_depth',
-            field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False, verbose_name='chain depth'),
-        ),
-        migrations.AlterField(
             model_name='subscription',
             name='filters',
             field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.', verbose_name='filters'),

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tms_webhooks', '0013_loops'),
+        ('tms_webhooks', '0012_edited_paths'),
     ]
 
     operations = [

@@ -115,9 +115,6 @@ class Event(models.Model):
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")
-    # How many events led to this one, each by way of a receiver that changed something; and by way of whose.
-    chain_depth = models.PositiveSmallIntegerField(_("chain depth"), default=0, db_default=0, editable=False)
-    chain = models.TextField(_("chain"), blank=True, default="", db_default="", editable=False)
     occurred_at = models.DateTimeField(_("occurred at"))
     body = models.TextField(_("body"), blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")

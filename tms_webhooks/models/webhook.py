@@ -22,11 +22,6 @@ from tms_webhooks.models.scope import Scoped
 from tms_webhooks.models.shape import Shaped
 from tms_webhooks.models.statements import database, for_update, numbers, read
 
-if TYPE_CHECKING:
-    from django_stubs_ext.db.models.manager import RelatedManager
-
-    from tms_webhooks.models.secret import WebhookSecret
-
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
 
@@ -162,7 +157,6 @@ class Webhook(Scoped, Shaped):
 
     if TYPE_CHECKING:
         organization_id: Any
-        secrets: RelatedManager[WebhookSecret]
 
     objects = WebhookQuerySet.as_manager()
 

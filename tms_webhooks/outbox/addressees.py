@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 from django.db.models.constants import OnConflict
 
 from tms_webhooks import event_names
-from tms_webhooks.chains import Chain
 from tms_webhooks.choices import Audience, Lane
-from tms_webhooks.models import Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Way, ways_of
 from tms_webhooks.models.statements import database, filled, moment, numbers, read, read_at_once, read_prepared, write
 from tms_webhooks.models.tree import parent_column
@@ -34,14 +32,12 @@ SELECT DISTINCT delay_seconds, audience, CASE WHEN include_children THEN 1 ELSE 
 WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR include_children)
 UNION ALL SELECT * FROM (SELECT 0 AS a, 'owner' AS b, 0 AS c, 1 AS d FROM {{subscription}} s WHERE {NARROWED} LIMIT 1) one"""  # noqa: S608 (all of it is here)
 
-# What becomes of a delivery: it is due, or kept as skipped because its webhook is disabled; or it is held back.
+# The state of a new delivery: due, or kept as skipped because its webhook is disabled.
 DUE = {
     "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
     "due_at": "CASE WHEN w.enabled THEN %(due_at)s ELSE NULL END",
     "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
-    "error_class": "''",
 }
-HELD = {"status": "'skipped'", "due_at": "NULL", "finished_at": "%(now)s", "error_class": "'loop'"}
 
 ASKS = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {ASKS} {{all_of_them}})"  # noqa: S608
@@ -49,7 +45,7 @@ BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id A
 COLUMNS = """event_id, webhook_id, status, due_at, lane, order_key, lease, attempts, charged, error_class,
     created_at, finished_at"""
 ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Lane.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0,
-    {{error_class}}, %(now)s, {{finished_at}}"""
+    '', %(now)s, {{finished_at}}"""
 
 # One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
 FAN_OUT = f"""
@@ -81,14 +77,10 @@ Hits = Mapping[tuple["Group", "Way | None"], set[tuple[int, int]]]
 
 
 class Group(NamedTuple):
-    """Events that are fanned out alike: of one type, none of them to the webhook that they speak of.
-
-    ``chain`` is the chain that they are links of, if it has become too long.
-    """
+    """Events that are fanned out alike: of one type, none of them to the webhook that they speak of."""
 
     event_type: str
     spoken_of: int
-    chain: str = ""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -188,28 +180,18 @@ def _insert(
     The webhook whose delay somebody changes at this moment is one of those: it must not be left out.
     """
     ops = database().ops
-    params = {**group.params, **_barred(group), "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
-    barred = ", ".join(f"%({name})s" for name in _barred(group))
-    # Those who made a chain that is too long are not told by themselves; all others are.
-    for states, whose in ((DUE, "NOT IN"), (HELD, "IN")) if barred else ((DUE, ""),):
-        write(
-            FAN_OUT,
-            params,
-            insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
-            suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
-            held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
-            wanted=f"{wanted} AND w.organization_id {whose} ({barred})" if whose else wanted,
-            **once,
-            **states,
-            **_reaching(ids, way),
-        )
-
-
-def _barred(group: Group) -> dict[str, Any]:
-    """Return the keys of the organizations that get no events of a chain that is too long, by names of parameters."""
-    key = Webhook._meta.get_field("organization").target_field
-    names = Chain.read(group.chain).organizations
-    return {f"barred{number}": key.get_db_prep_value(name, database()) for number, name in enumerate(names)}
+    params = {**group.params, "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
+    write(
+        FAN_OUT,
+        params,
+        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
+        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
+        wanted=wanted,
+        **once,
+        **DUE,
+        **_reaching(ids, way),
+    )
 
 
 def _reaching(ids: Iterable[int], way: Way | None) -> dict[str, str]:

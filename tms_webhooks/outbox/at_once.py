@@ -5,7 +5,7 @@ For what is usual: webhooks that get events of their own organization, and all o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,10 +43,9 @@ made AS (
 SELECT id FROM e"""  # noqa: S608 (names of ours)
 
 
-def is_enough(plan: Plan, groups: Collection[Group]) -> bool:
-    """Say whether that statement is all that these events take."""
-    is_plain = plan.ways == [OWNER] and not plan.is_narrowed and not any(group.chain for group in groups)
-    return is_plain and database().vendor == "postgresql"
+def is_enough(plan: Plan) -> bool:
+    """Say whether that statement is all that the events take under this plan."""
+    return plan.ways == [OWNER] and not plan.is_narrowed and database().vendor == "postgresql"
 
 
 def fan_out(groups: Mapping[Group, Sequence[int]], *, now: datetime) -> set[int]:

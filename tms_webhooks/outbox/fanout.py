@@ -14,7 +14,6 @@ from typing import Any
 from django.db import transaction
 
 from tms_webhooks import catalogue
-from tms_webhooks.chains import Chain
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
 from tms_webhooks.models.audience import spoken_of
@@ -53,13 +52,13 @@ Groups = Mapping[Group, Sequence[int]]
 # All in the order of the index tms_event_to_fan_out: PostgreSQL may take the few that it expects for a reason to read
 # all that there are, or all that ever were.
 TO_FAN_OUT = """
-SELECT id, type, subject_id, chain, organization_id FROM {event} WHERE fanned_out_at IS NULL
+SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
 ORDER BY fanned_out_at, id LIMIT %(limit)s"""
 
 # Where there are more than one batch takes: the first of the newest that are of other organizations than the oldest.
 OF_NEIGHBOURS = """
 SELECT * FROM (
-    SELECT id, type, subject_id, chain, organization_id FROM {event} WHERE fanned_out_at IS NULL
+    SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
     ORDER BY fanned_out_at DESC, id DESC LIMIT %s
 ) newest
 WHERE organization_id NOT IN ({known})"""
@@ -98,7 +97,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
 
 def _carry_out(plan: Plan, groups: Groups, now: datetime) -> Groups:
     """Make the deliveries, and return those of the events that no other worker had."""
-    if at_once.is_enough(plan, groups):
+    if at_once.is_enough(plan):
         return _of(groups, at_once.fan_out(groups, now=now))
     with brief_write():
         taken = set(_taken([pk for ids in groups.values() for pk in ids], now))
@@ -111,8 +110,8 @@ def _carry_out(plan: Plan, groups: Groups, now: datetime) -> Groups:
 
 def _groups(found: Iterable[tuple[Any, ...]]) -> Groups:
     groups: dict[Group, list[int]] = defaultdict(list)
-    for pk, *described, _organization in found:
-        groups[_group(*described)].append(pk)
+    for pk, event_type, subject_id, _organization in found:
+        groups[Group(event_type, spoken_of(event_type, subject_id))].append(pk)
     return groups
 
 
@@ -124,7 +123,7 @@ def _of(groups: Groups, ours: Collection[int]) -> Groups:
 
 def _next(limit: int) -> list[tuple[Any, ...]]:
     """Return the events to take next: the key of each, what `Group` needs to know of it, and its organization."""
-    oldest = read_at_once("id, type, subject_id, chain, organization_id", TO_FAN_OUT, {"limit": limit})
+    oldest = read_at_once("id, type, subject_id, organization_id", TO_FAN_OUT, {"limit": limit})
     if len(oldest) < limit or limit < 2:
         return oldest
     known = list({organization for *_of, organization in oldest})
@@ -184,11 +183,6 @@ def _taken(ids: Collection[int], now: datetime) -> Collection[int]:
 
 def _by_key() -> str:
     return "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
-
-
-def _group(event_type: str, subject_id: str, chain: str) -> Group:
-    is_too_long = bool(chain) and Chain.read(chain).is_too_long
-    return Group(event_type, spoken_of(event_type, subject_id), chain if is_too_long else "")
 
 
 def _watch_schemas(groups: Groups) -> None:

@@ -14,7 +14,6 @@ from django.db.models import Q
 
 from tms_webhooks import catalogue, signals
 from tms_webhooks.actors import Actor, current_actor
-from tms_webhooks.chains import current_chain
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence, Subscription, Webhook, numbered
@@ -170,7 +169,6 @@ def write(entry: Entry, *, using: str) -> Event:
 def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | None]:
     """Make the row of an event that has no number yet; return it with what stands in its body before and after that."""
     subject_type, subject_id = entry.subject
-    chain = current_chain()
     event = numbered.new_event(
         type=entry.event_type.name,
         version=entry.event_type.version,
@@ -181,8 +179,6 @@ def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | Non
         external_id=_external_id(entry.facts),
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
-        chain_depth=chain.depth,
-        chain=str(chain),
         occurred_at=entry.now,
         subscription_id=entry.subscription_id,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from tms_webhooks.chains import Chain
 from tms_webhooks.choices import Audience, Verdict
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
@@ -81,12 +80,6 @@ def _of_webhook(webhook: Webhook, event: Event, *, came_too_late: bool) -> Itera
     if spoken_of(event.type, event.subject_id) == webhook.pk:
         yield _clause("itself", False, _("It tells of this very webhook; such events go to the organization's others."))
     yield _of_audience(webhook, event)
-    if Chain.read(event.chain).ends_with(str(webhook.organization_id)):
-        sentence = _(
-            "It is one of a chain of %(depth)d events that receivers of this organization, too, have answered with "
-            "changes; it is kept as skipped, so that they don't go on for ever."
-        )
-        yield Clause("loop", Verdict.HELD, sentence % {"depth": event.chain_depth})
     if webhook.enabled:
         yield _clause("enabled", True, _("The webhook is enabled."))
     else:

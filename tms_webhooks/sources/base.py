@@ -119,7 +119,14 @@ class Source:
 
     def open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, as far as the database can tell."""
-        return self.closing.open_rows(self)
+        rows = Q()
+        for name in self.closing.moments:
+            if name in self.own:
+                rows &= Q(**{f"{self.own[name].lookup}__isnull": True})
+        for name, member in self.closing.statuses:
+            if name in self.own and name not in self.supplies():
+                rows &= ~Q(**{f"{self.own[name].lookup}__in": self._host_values(name, member)})
+        return rows
 
     def is_open(self, values: Mapping[str, Any]) -> bool:
         """Return the same of one object, by its canonical values."""
@@ -247,6 +254,11 @@ class Source:
             return []
         field: Any = parent._meta.pk if last == "pk" else parent._meta.get_field(last)
         return [value for value, _label in field.flatchoices]
+
+    def _host_values(self, name: str, member: models.IntegerChoices) -> list[Any]:
+        """Return the host's own values for a status. A value without a mapping is not one of them."""
+        values = self.status_mapping(name) or self.host_choices(name) or [member.value]
+        return [value for value in values if self._status_or_error(name, value) == member]
 
     def _is_taken_up_too_late(self, change: Change) -> bool:
         """Say whether the object's date had passed before it came to matter again: then no scan finds it."""

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
-from django.db.models import IntegerChoices, Q
-
-from tms_webhooks.exceptions import PayloadError
-
-if TYPE_CHECKING:
-    from tms_webhooks.sources.base import Source
+from django.db.models import IntegerChoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +36,6 @@ class Closing:
         """Return whether an object's deadline still matters, by its canonical values."""
         dated = any(values.get(name) is not None for name in self.moments)
         return not dated and all(values.get(name) != member for name, member in self.statuses)
-
-    def open_rows(self, source: Source) -> Q:
-        """Return the same as a filter of the host's model, as far as its own rows tell."""
-        rows = Q()
-        for name in self.moments:
-            if name in source.own:
-                rows &= Q(**{f"{source.own[name].lookup}__isnull": True})
-        for name, member in self.statuses:
-            if name in source.own and name not in source.supplies():
-                rows &= ~Q(**{f"{source.own[name].lookup}__in": _host_values(source, name, member)})
-        return rows
-
-
-def _host_values(source: Source, name: str, member: IntegerChoices) -> list[Any]:
-    """Return the host's own values for a status."""
-    values = source.status_mapping(name) or source.host_choices(name) or [member.value]
-    return [value for value in values if _means(source, name, value, member)]
-
-
-def _means(source: Source, name: str, value: Any, member: IntegerChoices) -> bool:
-    try:
-        return source.status(name, value) == member
-    except PayloadError:
-        # A value that means nothing does not mean this.
-        return False
 
 
 def as_moment(value: Any) -> Any:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import body_of, new_event
-from tms_webhooks.chains import Chain
 from tms_webhooks.choices import DeliveryStatus, Verdict
 from tms_webhooks.models import Delivery, Event, Subscription
 from tms_webhooks.outbox.fanout import fan_out
@@ -65,7 +64,6 @@ events = st.lists(
             "learner": st.sampled_from([None, *PLACES]),
             "subject": st.integers(1, 2),
             "bound": st.sampled_from([None, None, None, 0, 1]),
-            "chain": st.sampled_from(["", "", "", "own", "top"]),
             "broken": st.sampled_from([False, False, False, False, True]),
         }
     ),
@@ -94,9 +92,6 @@ def build(places, described_webhooks, described_events):
             event.subject_type, event.subject_id = "webhook", str(made[0].pk)
         if described["bound"] is not None and all_subscriptions:
             event.subscription = all_subscriptions[described["bound"] % len(all_subscriptions)]
-        if described["chain"]:
-            chain = Chain(6, (str(places[described["chain"]].pk),))
-            event.chain_depth, event.chain = chain.depth, str(chain)
         event.save()
     return made
 
