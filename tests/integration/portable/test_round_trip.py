@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -203,7 +204,7 @@ def test_ids_in_filters_are_those_of_what_is_here(organization, imported):
 
 
 def test_a_disabled_webhook_is_left_so_unless_the_document_says_otherwise(crm, imported):
-    crm.disable(reason=DisabledReason.FAILING, now=NOW)
+    lifecycle.disable(crm, reason=DisabledReason.FAILING, now=NOW)
     same = document(url=crm.url, payload=crm.payload, schedule=[5, 60], max_retries=2)
     imported(same, "--keep-secrets")
     assert not Webhook.objects.get().enabled
