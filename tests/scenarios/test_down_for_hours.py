@@ -14,7 +14,7 @@ from tests.receiver import Received, Receiver
 from tests.scenarios.timeline import Intermittent, Timeline
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus
 from tms_webhooks.conf import AppSettings
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -145,7 +145,7 @@ def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
     timeline.live_until(timeline.at(days=6.5))
     assert down.received == []
 
-    health.enable(webhook, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
     assert replay.affected(JobKind.REPLAY_MISSED, webhook, since=None, until=None).count() == 43
     job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
     while replay.work_on(job, now=clock.now):

@@ -15,11 +15,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from tms_webhooks.access import get_policy
 from tms_webhooks.admin import trials
 from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.trials import TrialForm, TrialTold
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Webhook
 
@@ -82,18 +83,14 @@ class RangeForm(forms.Form):
 def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
     if request.method != "POST":
         return Answer()
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        health.enable(webhook, now=now)
-        write_down(request, AuditAction.WEBHOOK_ENABLED, webhook, now=now)
+    lifecycle.enable(webhook, actor=get_policy().caller(request), now=now)
     return Answer("Enabled.", _("It is enabled. What it missed stays skipped until somebody replays it."))
 
 
 def _disable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
     if request.method != "POST":
         return Answer()
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        health.disable(webhook, reason=DisabledReason.ADMIN, now=now)
-        write_down(request, AuditAction.WEBHOOK_DISABLED, webhook, now=now)
+    lifecycle.disable(webhook, actor=get_policy().caller(request), reason=DisabledReason.ADMIN, now=now)
     return Answer("Disabled.", _("It is disabled. What waited for it is kept as skipped."))
 
 

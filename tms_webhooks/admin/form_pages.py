@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import write_down
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.events import Saved
@@ -20,7 +21,7 @@ from tms_webhooks.admin.forms.texts import TextField
 from tms_webhooks.admin.scope import organizations
 from tms_webhooks.admin.secret_pages import SecretPages
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 
@@ -103,9 +104,7 @@ class FormPages(SecretPages):
         now = timezone.now()
         if not change:
             obj.form_key = form.cleaned_data.get("form_key")
-            if not obj.enabled:
-                obj.disabled_reason, obj.disabled_at = DisabledReason.ADMIN, now
-            obj.save()
+            lifecycle.add(obj, now=now)
             self.remember_unseen(request, obj)
             return
         changed = [name for name in form.changed_data if name != "enabled"]
@@ -115,8 +114,7 @@ class FormPages(SecretPages):
             changes = differences(before, obj, fields=changed)
             write_down(request, AuditAction.WEBHOOK_UPDATED, obj, now=now, changes=changes)
         if "enabled" in form.changed_data:
-            wanted, obj.enabled = obj.enabled, form.initial["enabled"]
-            self.switch(request, obj, on=wanted)
+            self.switch(request, obj, on=form.cleaned_data["enabled"])
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Write the events, too."""
@@ -133,14 +131,11 @@ class FormPages(SecretPages):
 
     def switch(self, request: HttpRequest, webhook: Webhook, *, on: bool) -> None:
         """Enable or disable a webhook, by its own verbs."""
-        now = timezone.now()
-        with transaction.atomic(using=router.db_for_write(Webhook)):
-            if on:
-                health.enable(webhook, now=now)
-                write_down(request, AuditAction.WEBHOOK_ENABLED, webhook, now=now)
-            else:
-                health.disable(webhook, reason=DisabledReason.ADMIN, now=now)
-                write_down(request, AuditAction.WEBHOOK_DISABLED, webhook, now=now)
+        actor, now = get_policy().caller(request), timezone.now()
+        if on:
+            lifecycle.enable(webhook, actor=actor, now=now)
+        else:
+            lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
 
     # Telling
 

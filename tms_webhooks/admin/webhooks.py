@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext
 
-from tms_webhooks.admin.audit import write_down
+from tms_webhooks.access import get_policy
 from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.form_pages import FormPages
 from tms_webhooks.admin.forms.headers import known_headers
@@ -26,9 +26,9 @@ from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import organizations
 from tms_webhooks.admin.standing import moment
 from tms_webhooks.admin.why import WhyPages
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
@@ -186,9 +186,7 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Delete it, and call off what waits; its log stays."""
-        now = timezone.now()
-        health.delete(obj, now=now)
-        write_down(request, AuditAction.WEBHOOK_DELETED, obj, now=now)
+        lifecycle.delete(obj, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Delete those that are selected, in the same way, and in the order of `Webhook.objects.hold`."""

@@ -46,9 +46,9 @@ class AuditAction(models.TextChoices):
     WEBHOOK_DELETED = "webhook.deleted", _("Webhook deleted")
     """A webhook was deleted; its log stays."""
     WEBHOOK_ENABLED = "webhook.enabled", _("Webhook enabled")
-    """A person enabled a webhook."""
+    """A user or a successful test send enabled a webhook."""
     WEBHOOK_DISABLED = "webhook.disabled", _("Webhook disabled")
-    """A person disabled a webhook."""
+    """A user or the engine disabled a webhook; the entry names the reason."""
     WEBHOOK_TESTED = "webhook.tested", _("Webhook tested")
     """A test was sent."""
     SECRET_ROTATED = "secret.rotated", _("Secret rotated")

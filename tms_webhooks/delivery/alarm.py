@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Delivery, Webhook
 
 # How long deliveries wait, in seconds, for a mail server that does not answer.
@@ -113,7 +113,7 @@ def _asks_for_mail(webhook: Webhook, now: datetime) -> bool:
 def _disable(webhooks: set[Webhook], *, now: datetime) -> set[int]:
     to_disable = [webhook for webhook in webhooks if webhook.error_action == ErrorAction.DISABLE]
     for webhook in to_disable:
-        health.disable(webhook, reason=DisabledReason.FAILING, now=now)
+        lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     return {webhook.pk for webhook in to_disable}
 
 

@@ -12,6 +12,7 @@ from django.db import router, transaction
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.outgoing import Result, needs_a_look
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.statements import moment, numbers, read, write
@@ -45,16 +46,6 @@ def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]
     return {webhook.pk: until for webhook in unwell if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
 
 
-def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime) -> None:
-    """Disable a webhook, and keep what waits for it as skipped deliveries, for a later replay."""
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        if not webhook.disable(reason=reason, now=now):
-            return
-        skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
-        logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
-        signals.webhook_disabled.tell(Webhook, webhook=webhook, reason=reason, now=now)
-
-
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
     """Disable those of these webhooks whose last deliveries, as many as pause one, were all refused a blocked address.
 
@@ -66,28 +57,9 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
         finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status=DeliveryStatus.SKIPPED)
         errors = list(finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER])
         if len(errors) == app_settings.PAUSE_AFTER and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
-            disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
+            lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
             disabled.add(webhook.pk)
     return disabled
-
-
-def enable(webhook: Webhook, *, now: datetime) -> None:
-    """Enable a webhook and forget its failures. What it missed stays skipped until somebody replays it."""
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        Webhook.objects.hold([webhook.pk])
-        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
-        was_ill = not webhook.enabled or webhook.pauses > 0
-        webhook.heal(now=now)
-        if was_ill:
-            _tell_recovered(webhook, now)
-
-
-def delete(webhook: Webhook, *, now: datetime) -> None:
-    """Delete a webhook, and call off what waits for it. Its row stays, and what is under way is finished."""
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        if webhook.delete_softly(now=now):
-            cancelled = Delivery.objects.filter(webhook=webhook).cancel(now=now)
-            logger.info("deleted webhook=%s cancelled=%s", webhook.pk, cancelled)
 
 
 def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
@@ -121,9 +93,9 @@ def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> da
         return now
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested is not None:
-        disable(webhook, reason=DisabledReason(requested), now=now)
+        lifecycle.disable(webhook, reason=DisabledReason(requested), now=now)
     elif percent_to_disabling(webhook, now) >= 100:
-        disable(webhook, reason=DisabledReason.FAILING, now=now)
+        lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:
         _warn(webhook, now)
         return webhook.paused_until
@@ -135,7 +107,7 @@ def _note_success(webhook: Webhook, now: datetime) -> None:
     webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
     webhook.paused_until, webhook.pauses, webhook.warned_percent, webhook.notified_at = None, 0, 0, None
     if was_paused:
-        _tell_recovered(webhook, now)
+        lifecycle.report_recovered(webhook, now=now)
 
 
 def _note_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> None:
@@ -159,8 +131,3 @@ def _warn(webhook: Webhook, now: datetime) -> None:
         webhook.warned_percent = reached
         logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
         signals.webhook_failing.tell(Webhook, webhook=webhook, percent=reached, now=now)
-
-
-def _tell_recovered(webhook: Webhook, now: datetime) -> None:
-    logger.info("recovered webhook=%s", webhook.pk)
-    signals.webhook_recovered.tell(Webhook, webhook=webhook, now=now)

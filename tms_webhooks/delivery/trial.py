@@ -17,7 +17,7 @@ from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Lane
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health, results, signing
+from tms_webhooks.delivery import lifecycle, results, signing
 from tms_webhooks.delivery.candidates import Candidate
 from tms_webhooks.delivery.outgoing import Parcel, Result, Taken
 from tms_webhooks.delivery.parcels import pack
@@ -80,7 +80,7 @@ def send_test(
             door.close()
     results.record([result], token=token, now=clock(), random=random)
     delivery.refresh_from_db()
-    healed = result.outcome.success and _heal(webhook, now=clock())
+    healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
     return Trial(delivery, result, _signed(parcel, result), parcel.body, healed)
 
 
@@ -141,7 +141,7 @@ def _sample(kind: EventType, webhook: Webhook) -> dict[str, Any]:
     return sample
 
 
-def _heal(webhook: Webhook, *, now: datetime) -> bool:
+def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause; what a person disabled a person enables."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
         # Held, or a person could disable it between the question and the answer, and it would be enabled again.
@@ -150,7 +150,7 @@ def _heal(webhook: Webhook, *, now: datetime) -> bool:
         by_a_person = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
         if by_a_person or (webhook.enabled and not webhook.pauses):
             return False
-        health.enable(webhook, now=now)
+        lifecycle.enable(webhook, actor=actor, now=now)
     return True
 
 

@@ -242,43 +242,6 @@ class Webhook(Scoped, Shaped):
             signals.webhook_secret_rotated.tell(Webhook, using=self._state.db, webhook=self, now=now)
         return secret
 
-    def disable(self, *, reason: str, now: datetime) -> bool:
-        """Stop sending to this webhook; return whether it was enabled until now."""
-        changed = (
-            type(self)
-            .objects.filter(pk=self.pk, enabled=True)
-            .update(enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now)
-        )
-        if changed:
-            self.enabled, self.disabled_reason, self.disabled_at = False, reason, now
-        return bool(changed)
-
-    def delete_softly(self, *, now: datetime) -> bool:
-        """Delete the webhook but for its row, of which the delivery log speaks; return whether it was there until now."""
-        rows = type(self).objects.existing().filter(pk=self.pk)
-        deleted = bool(rows.update(deleted_at=now, updated_at=now))
-        if deleted:
-            self.deleted_at = now
-        return deleted
-
-    def heal(self, *, now: datetime) -> None:
-        """Forget the failures: the receiver works, or somebody says so. Enables a webhook that was disabled."""
-        healthy: dict[str, Any] = {
-            "enabled": True,
-            "disabled_reason": "",
-            "disabled_at": None,
-            "failures": 0,
-            "failing_since": None,
-            "paused_until": None,
-            "pauses": 0,
-            "warned_percent": 0,
-            "notified_at": None,
-            "updated_at": now,
-        }
-        type(self).objects.filter(pk=self.pk).update(**healthy)
-        for name, value in healthy.items():
-            setattr(self, name, value)
-
 
 def new_secret() -> str:
     """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, as Standard Webhooks has it."""

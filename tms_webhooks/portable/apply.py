@@ -9,6 +9,7 @@ from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.portable.document import Reader
@@ -46,30 +47,30 @@ def synchronize(
 def _make(change: Change, *, actor: Actor, now: datetime) -> None:
     webhook = change.webhook
     if change.action == AuditAction.WEBHOOK_DELETED:
-        webhook.delete_softly(now=now)
-    elif change.action == AuditAction.WEBHOOK_CREATED:
-        webhook.save()
+        lifecycle.delete(webhook, actor=actor, now=now)
+        return
+    if change.action == AuditAction.WEBHOOK_CREATED:
+        lifecycle.add(webhook, now=now)
         if change.secret is not None:
             webhook.secrets.update(value=change.secret)
     else:
         webhook.save(update_fields=[*webhook_fields(), "headers", "updated_at"])
         if change.secret is not None:
             webhook.rotate_secret(now=now, secret=change.secret)
-    if change.enabled is True:
-        webhook.heal(now=now)
-    elif change.enabled is False:
-        webhook.disable(reason=DisabledReason.ADMIN, now=now)
     for one in change.removed:
         one.delete()
     for one in change.added:
         one.save()
-    AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=_audited(change))
+    if changed := _audited(change):
+        AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=changed)
+    if change.enabled is True:
+        lifecycle.enable(webhook, actor=actor, now=now)
+    elif change.enabled is False:
+        lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
 
 
 def _audited(change: Change) -> Mapping[str, object]:
     told = dict(change.fields)
-    if change.enabled is not None:
-        told["enabled"] = {"from": not change.enabled, "to": change.enabled}
     if change.secret is not None:
         told["secret"] = MASK
     for name, rows in (("subscribed", change.added), ("unsubscribed", change.removed)):

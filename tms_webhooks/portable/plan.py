@@ -83,14 +83,13 @@ def changes(wanted: Sequence[Wanted], existing: Sequence[Webhook], *, prune: boo
 
 
 def _create(one: Wanted) -> Change:
-    webhook = Webhook(organization_id=one.organization, headers=one.headers or "")
+    webhook = Webhook(organization_id=one.organization, headers=one.headers or "", enabled=one.enabled is not False)
     _fill(webhook, one)
     return Change(
         AuditAction.WEBHOOK_CREATED,
         one.label,
         webhook,
         fields=differences(None, webhook),
-        enabled=False if one.enabled is False else None,
         secret=one.secret,
         added=[_subscription(webhook, values) for values in one.subscriptions],
     )

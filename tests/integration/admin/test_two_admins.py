@@ -11,6 +11,8 @@ from django.test import Client
 from example_project.training.factories import UserFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -110,7 +112,7 @@ def test_what_a_worker_writes_is_no_change_of_anybodys(operator, webhook):
 
 def test_one_that_a_worker_disabled_meanwhile_is_not_enabled_by_accident(operator, webhook, clock):
     seen = seen_at(operator, webhook)
-    webhook.disable(reason="failing", now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=clock.now)
 
     response = save(operator, webhook, name="Our CRM", enabled="on", seen=seen)
 

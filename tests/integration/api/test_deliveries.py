@@ -10,6 +10,7 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
 from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -128,7 +129,7 @@ def test_a_filter_that_means_nothing_is_refused(client, problem, query):
 
 def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
     delivery = finished()
-    webhook.delete_softly(now=timezone.now())
+    lifecycle.delete(webhook, now=timezone.now())
 
     assert ids(client.get(f"{LIST}?webhook={webhook.pk}")) == [delivery.pk]
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook, WebhookSecret
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,10 @@ def test_it_is_disabled_and_enabled_again(do, webhook):
     enabled = do("enable").json()
     assert (enabled["enabled"], enabled["state"], enabled["disabled_reason"]) == (True, "enabled", "")
     target = f"webhook:{webhook.pk}"
-    assert written_down() == [("webhook.disabled", target, {}), ("webhook.enabled", target, {})]
+    assert written_down() == [
+        ("webhook.disabled", target, {"disabled_reason": {"to": "admin"}}),
+        ("webhook.enabled", target, {}),
+    ]
 
 
 def test_a_webhook_that_is_paused_says_so(client, webhook):
@@ -166,7 +169,7 @@ def test_a_range_that_can_not_be_is_refused(do, problem, body, pointer, detail, 
 
 
 def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, clock):
-    health.disable(webhook, reason=DisabledReason.FAILING, now=clock())
+    lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=clock())
 
     data = problem(do("replay-missed"), "conflict")
 

@@ -13,7 +13,7 @@ from tests.threads import Lingering, at_once, several
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Lane
-from tms_webhooks.delivery import health, replay, trial
+from tms_webhooks.delivery import lifecycle, replay, trial
 from tms_webhooks.delivery.trial import send_test
 from tms_webhooks.exceptions import PayloadError, UnknownEventType
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -145,7 +145,7 @@ def test_it_takes_no_longer_than_the_webhooks_timeout(receiver, webhook, test):
 
 @pytest.mark.parametrize("reason", [reason for reason in DisabledReason if reason != DisabledReason.ADMIN])
 def test_a_good_test_enables_what_was_disabled_by_failures(webhook, test, clock, reason):
-    health.disable(webhook, reason=reason, now=clock())
+    lifecycle.disable(webhook, reason=reason, now=clock())
 
     assert test(webhook).healed
 
@@ -164,7 +164,7 @@ def test_a_good_test_ends_a_pause(webhook, test, clock):
 
 
 def test_what_a_person_disabled_a_test_does_not_enable(receiver, webhook, test, clock):
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock())
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock())
 
     assert not test(webhook).healed
 
@@ -173,7 +173,7 @@ def test_what_a_person_disabled_a_test_does_not_enable(receiver, webhook, test, 
 
 
 def test_a_bad_test_enables_nothing(receiver, webhook, test, clock):
-    health.disable(webhook, reason=DisabledReason.FAILING, now=clock())
+    lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=clock())
     receiver.answers.append(Answer(status=500))
 
     assert not test(webhook).healed
@@ -227,7 +227,7 @@ def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clo
 
     def disable():
         assert looked.wait(10)
-        health.disable(Webhook.objects.get(), reason=DisabledReason.ADMIN, now=clock())
+        lifecycle.disable(Webhook.objects.get(), reason=DisabledReason.ADMIN, now=clock())
         done.set()
 
     monkeypatch.setattr(Webhook, "refresh_from_db", look)

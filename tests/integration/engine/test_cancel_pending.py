@@ -10,7 +10,7 @@ from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed
 from tests.integration.delivery.wire import answer
 from tests.integration.engine.jobs import HOUR, count, statuses
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -81,7 +81,7 @@ def test_a_range_cancels_a_part(do, backlog, clock):
 def test_what_waits_for_a_disabled_webhook_can_be_cancelled(do, run, finished, clock):
     webhook = subscribed()
     (delivery,) = finished(webhook, "exhausted")
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     replay.resend(delivery, now=clock.now)
 
     assert do(JobKind.CANCEL_PENDING, webhook).done == 1

@@ -9,9 +9,9 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind
-from tms_webhooks.delivery import health, replay, upkeep
+from tms_webhooks.delivery import health, lifecycle, replay, upkeep
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def test_deleting_cancels_what_waits_and_keeps_the_log(run, wire, clock, backlog
     run()
     webhook.refresh_from_db()
 
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
 
     assert webhook.deleted_at == clock.now
     assert Webhook.objects.get(pk=webhook.pk).deleted_at == clock.now
@@ -44,7 +44,7 @@ def test_deleting_cancels_what_waits_and_keeps_the_log(run, wire, clock, backlog
 
 def test_a_deleted_webhook_gets_no_more_events(run, wire, clock):
     webhook = subscribed()
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
 
     write_event(webhook.organization)
     run()
@@ -55,13 +55,14 @@ def test_a_deleted_webhook_gets_no_more_events(run, wire, clock):
 
 def test_deleting_twice_changes_nothing_more(clock):
     webhook = subscribed()
-    assert webhook.delete_softly(now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
     first = clock.now
     clock.advance(hours=1)
 
-    assert not Webhook.objects.get(pk=webhook.pk).delete_softly(now=clock.now)
+    lifecycle.delete(Webhook.objects.get(pk=webhook.pk), now=clock.now)
 
     assert Webhook.objects.get(pk=webhook.pk).deleted_at == first
+    assert AuditEntry.objects.get().at == first
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_what_is_under_way_is_finished_and_not_tried_again(worker, wire, clock, 
     (delivery,) = backlog(webhook, 1)
     alice = worker("alice")
     (parcel,) = alice.claim()
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
     wire.answers = [said]
 
     alice.write(alice.send(parcel))
@@ -92,7 +93,7 @@ def test_what_a_dead_worker_held_is_cancelled_by_the_sweep(worker, clock, backlo
     webhook = subscribed()
     (delivery,) = backlog(webhook, 1)
     worker("alice").claim()
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
     assert upkeep.settle(clock.now) == 0
 
     assert upkeep.settle(clock.advance(seconds=30)) == 1
@@ -119,7 +120,7 @@ def test_what_was_to_be_resent_by_hand_is_cancelled_too(run, wire, clock):
     delivery = webhook.deliveries.get()
     replay.resend(delivery, now=clock.now)
 
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
     run()
 
     delivery.refresh_from_db()
@@ -130,7 +131,7 @@ def test_what_was_to_be_resent_by_hand_is_cancelled_too(run, wire, clock):
 @pytest.mark.parametrize("kind", list(JobKind))
 def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
     webhook = subscribed()
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
 
     with pytest.raises(ReplayError, match=f"Webhook {webhook.pk} was deleted"):
         replay.start(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
@@ -140,7 +141,7 @@ def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
 
 def test_nothing_is_told_of_a_webhook_that_was_disabled_and_deleted(clock, heard):
     webhook = subscribed()
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
     Webhook.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))
 
     health.warn_all(clock.now)

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Webhook
 
@@ -188,7 +188,7 @@ def test_a_person_who_enables_a_webhook_forgives_it(ailing, wire, worker, heard)
     worker("alice").work(room=1)
     webhook.refresh_from_db()
 
-    health.enable(webhook, now=worker("alice").clock.now)
+    lifecycle.enable(webhook, now=worker("alice").clock.now)
 
     assert state_of(webhook) == (True, "")
     assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
@@ -197,17 +197,17 @@ def test_a_person_who_enables_a_webhook_forgives_it(ailing, wire, worker, heard)
 
 
 def test_enabling_a_webhook_that_is_well_is_no_news(clock, heard):
-    health.enable(subscribed(), now=clock.now)
+    lifecycle.enable(subscribed(), now=clock.now)
 
     assert heard == []
 
 
 def test_disabling_a_webhook_twice_is_news_once(clock, heard):
     webhook = subscribed()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     clock.advance(hours=1)
 
-    health.disable(Webhook.objects.get(pk=webhook.pk), reason=DisabledReason.GONE, now=clock.now)
+    lifecycle.disable(Webhook.objects.get(pk=webhook.pk), reason=DisabledReason.GONE, now=clock.now)
 
     assert state_of(webhook) == (False, "admin")
     assert [name for name, _ in heard] == ["disabled"]
@@ -217,7 +217,7 @@ def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wi
     webhook = ailing(failures=14, days=5)
     alice = worker("alice")
     (parcel,) = alice.claim()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     wire.answers = [answer(410)]
 
     alice.write(alice.send(parcel))

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.threads import at_once, several
 from tms_webhooks.choices import DisabledReason, JobKind
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Job
 
@@ -110,7 +110,7 @@ def test_a_moment_without_a_time_zone_is_refused(clock, kind, name):
 def test_nothing_is_sent_to_a_disabled_webhook(clock, kind):
     webhook = subscribed()
     write_delivery(webhook, now=clock.now, status="exhausted", due_at=None)
-    health.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
@@ -120,7 +120,7 @@ def test_nothing_is_sent_to_a_disabled_webhook(clock, kind):
 def test_that_it_was_enabled_when_it_was_read_is_not_enough(clock):
     webhook = subscribed()
     stale = type(webhook).objects.get(pk=webhook.pk)
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
     assert "is disabled" in refusal(JobKind.RECOVER, stale, now=clock.now, since=clock.now - DAY)
 

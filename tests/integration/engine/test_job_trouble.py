@@ -9,7 +9,7 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.engine.jobs import EVERYTHING, statuses
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, JobKind, Lane
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Job
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -64,7 +64,7 @@ def test_a_job_ends_where_its_webhook_is_disabled_meanwhile(monkeypatch, finishe
     finished(webhook, "exhausted", 6)
     job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     replay.work_on(job, now=clock.now)
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
     assert not replay.work_on(job, now=clock.now)
 
@@ -78,7 +78,7 @@ def test_a_job_ends_where_its_webhook_is_deleted_meanwhile(finished, clock):
     webhook = subscribed()
     finished(webhook, "exhausted", 2)
     job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
-    health.delete(webhook, now=clock.now)
+    lifecycle.delete(webhook, now=clock.now)
 
     assert not replay.work_on(job, now=clock.now)
 

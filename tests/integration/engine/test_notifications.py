@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks.choices import DeliveryStatus, ErrorAction, ErrorClass
-from tms_webhooks.delivery import alarm, health, replay, upkeep
+from tms_webhooks.delivery import alarm, lifecycle, replay, upkeep
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -143,7 +143,7 @@ def test_enabling_a_webhook_ends_an_incident(notifying, give_up, clock):
     webhook = notifying()
     give_up(webhook)
     webhook.refresh_from_db()
-    health.enable(webhook, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
 
     give_up(webhook)
 

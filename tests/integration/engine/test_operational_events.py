@@ -14,7 +14,7 @@ from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue, signals
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox import operational
 from tms_webhooks.outbox.fanout import fan_out
@@ -40,7 +40,7 @@ def watcher(webhook: Webhook, path: str, *events: str, **fields) -> Webhook:
 
 
 def disable(webhook: Webhook, clock) -> None:
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_webhook_is_never_told_of_itself(clock, told, run):
 
     assert not webhook.deliveries.exists()
     assert [event["data"]["id"] for event in told("/watcher")] == [webhook.pk]
-    health.enable(webhook, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
     assert told("/self") == []
 
 
@@ -113,8 +113,8 @@ def test_each_of_them_keeps_its_promised_form(clock, wire, run, told):
     wire.answers = [answer(500)]
     run()
     webhook.refresh_from_db()
-    health.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
-    health.enable(webhook, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
     webhook.rotate_secret()
 
     # They may arrive in any order: that's what the number is for.

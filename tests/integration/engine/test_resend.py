@@ -9,7 +9,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.wire import answer, is_signed_by
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Lane
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
 
@@ -101,7 +101,7 @@ def test_it_says_nothing_of_the_webhooks_health(delivered, run, wire, clock, hea
 @pytest.mark.parametrize("reason", [DisabledReason.ADMIN, DisabledReason.GONE])
 def test_it_goes_to_a_disabled_webhook_and_nothing_else_does(delivered, run, wire, clock, reason):
     delivery = delivered()
-    health.disable(delivery.webhook, reason=reason, now=clock.now)
+    lifecycle.disable(delivery.webhook, reason=reason, now=clock.now)
     write_event(delivery.webhook.organization)
 
     replay.resend(delivery, now=clock.now)
@@ -206,7 +206,7 @@ def test_what_has_no_payload_any_more_is_refused(delivered, clock, run, wire):
 
 def test_what_went_to_a_deleted_webhook_is_refused(delivered, clock):
     delivery = delivered()
-    health.delete(delivery.webhook, now=clock.now)
+    lifecycle.delete(delivery.webhook, now=clock.now)
 
     with pytest.raises(ReplayError, match="its webhook was deleted"):
         replay.resend(delivery, now=clock.now)

@@ -8,7 +8,7 @@ from tests.integration.delivery.rows import subscribed, write_event, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Lane
-from tms_webhooks.delivery import health, replay, upkeep
+from tms_webhooks.delivery import lifecycle, replay, upkeep
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -21,7 +21,7 @@ def disabled(clock):
 
     def disabled(**fields) -> Webhook:
         webhook = subscribed(**fields)
-        health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
         return webhook
 
     return disabled
@@ -51,7 +51,7 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
     write_events(webhook.organization, 3)
     run()
 
-    health.enable(webhook, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
     run()
     upkeep.settle(clock.now)
     clock.advance(days=1)
@@ -69,7 +69,7 @@ def test_what_waits_when_it_is_disabled_is_skipped_untried_or_not(run, wire, clo
     write_event(webhook.organization)
     fan_out(clock.now)
 
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
     assert set(webhook.deliveries.values_list("due_at", "finished_at")) == {(None, clock.now)}
@@ -82,9 +82,9 @@ def test_what_is_replayed_has_all_its_retries_again_and_a_new_life(run, wire, cl
     write_event(webhook.organization)
     wire.answers = [answer(500)]
     run()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     clock.advance(days=10)
-    health.enable(webhook, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
     job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
     while replay.work_on(job, now=clock.now):
         pass
@@ -106,7 +106,7 @@ def test_what_is_under_way_when_it_is_disabled_is_finished(worker, wire, clock, 
     backlog(webhook, 2)
     alice = worker("alice")
     good, bad = alice.claim()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     assert statuses(webhook) == [DeliveryStatus.IN_FLIGHT] * 2
 
     wire.answers = [answer(200), answer(500)]
@@ -120,7 +120,7 @@ def test_what_a_dead_worker_held_for_it_is_skipped_by_the_sweep_when_the_lease_i
     webhook = subscribed(max_in_flight=2)
     backlog(webhook, 2)
     worker("alice").claim()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
     assert upkeep.settle(clock.advance(seconds=29)) == 0
     assert statuses(webhook) == [DeliveryStatus.IN_FLIGHT] * 2
@@ -135,7 +135,7 @@ def test_a_worker_that_comes_back_after_that_is_late_and_changes_nothing(worker,
     backlog(webhook, 1)
     alice = worker("alice")
     (parcel,) = alice.claim()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     upkeep.settle(clock.advance(seconds=30))
 
     alice.write(alice.send(parcel))
@@ -170,7 +170,7 @@ def test_what_is_resent_by_hand_is_not_skipped(disabled, run, wire, clock):
     upkeep.settle(clock.now)
     Webhook.objects.filter(pk=webhook.pk).update(enabled=True)
     webhook.refresh_from_db()
-    health.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     assert statuses(webhook) == [DeliveryStatus.PENDING]
     run()
 

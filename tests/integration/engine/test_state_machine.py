@@ -18,7 +18,7 @@ from tests.integration.delivery.wire import Wire, answer, broken
 from tests.integration.delivery.worker import Worker
 from tests.integration.engine.objects import happen
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Lane
-from tms_webhooks.delivery import health, replay, upkeep
+from tms_webhooks.delivery import health, lifecycle, replay, upkeep
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.delivery import FINISHED, OPEN
@@ -147,11 +147,11 @@ class Engine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def disable(self, which: int) -> None:
-        health.disable(self._webhook(which), reason=DisabledReason.ADMIN, now=self.clock.now)
+        lifecycle.disable(self._webhook(which), reason=DisabledReason.ADMIN, now=self.clock.now)
 
     @rule(which=st.integers(0, 1))
     def enable(self, which: int) -> None:
-        health.enable(self._webhook(which), now=self.clock.now)
+        lifecycle.enable(self._webhook(which), now=self.clock.now)
 
     @precondition(lambda self: Delivery.objects.filter(status__in=FINISHED).exists())
     @rule(index=INDEXES)

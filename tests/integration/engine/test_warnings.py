@@ -9,7 +9,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
 from tests.threads import at_once, several
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import health, lifecycle
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
@@ -141,7 +141,7 @@ def test_after_healing_the_steps_are_told_anew(ailing, wire, worker, backlog, cl
 def test_a_webhook_that_healed_between_the_look_and_the_warning_is_not_warned_of(ailing, clock, heard):
     webhook = ailing(failures=15, days=4)
     stale = Webhook.objects.get(pk=webhook.pk)
-    health.enable(webhook, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
 
     health._warn(stale, clock.now)
 

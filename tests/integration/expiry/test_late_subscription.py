@@ -20,6 +20,8 @@ from tests.integration.expiry.assignments import (
     told,
     told_to,
 )
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Event, Occurrence, ScanCursor
 
 pytestmark = pytest.mark.django_db
@@ -113,7 +115,7 @@ def test_subscribing_to_other_events_marks_nothing():
 def test_a_disabled_webhook_goes_on_being_told_for_a_later_replay():
     organization = OrganizationFactory()
     subscription = subscribe(organization)
-    subscription.webhook.disable(reason="admin", now=NOW)
+    lifecycle.disable(subscription.webhook, reason=DisabledReason.ADMIN, now=NOW)
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
 
     assert scan_at(NOW) == 1

@@ -29,7 +29,7 @@ from tms_webhooks.api.views.jobs import JOB_OR_COUNT, Replaying
 from tms_webhooks.api.views.one_webhook import OneWebhookViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.stats import stats
 from tms_webhooks.delivery.trial import Trial, send_test
 from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType
@@ -121,14 +121,13 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
 
     def _enable(self) -> Response:
         webhook = self.locked()
-        health.enable(webhook, now=timezone.now())
-        self.audit(AuditAction.WEBHOOK_ENABLED, webhook)
+        lifecycle.enable(webhook, actor=self.policy.caller(self.request), now=timezone.now())
         return self.answer(webhook)
 
     def _disable(self) -> Response:
         webhook = self.locked()
-        health.disable(webhook, reason=DisabledReason.ADMIN, now=timezone.now())
-        self.audit(AuditAction.WEBHOOK_DISABLED, webhook)
+        actor = self.policy.caller(self.request)
+        lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=timezone.now())
         return self.answer(webhook)
 
     def _rotate(self, overlap: timedelta) -> Response:

@@ -17,8 +17,8 @@ from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
 from tms_webhooks.api.schema.shim import extend_schema
 from tms_webhooks.api.serializers.webhooks import WebhookChangesSerializer
 from tms_webhooks.api.views.webhook_verbs import WebhookVerbs
-from tms_webhooks.choices import Action, AuditAction, DisabledReason
-from tms_webhooks.delivery import health
+from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 
@@ -67,9 +67,7 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         now = timezone.now()
         subscriptions = values.get("subscriptions", ())
         webhook = Webhook(**{name: value for name, value in values.items() if name != "subscriptions"})
-        if not webhook.enabled:
-            webhook.disabled_reason, webhook.disabled_at = DisabledReason.ADMIN, now
-        webhook.save()
+        lifecycle.add(webhook, now=now)
         for one in subscriptions:
             Subscription.objects.create(webhook=webhook, **one)
         told = [one["event_type"] for one in subscriptions]
@@ -96,6 +94,5 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
 
     def _delete(self) -> Response:
         webhook = self.locked()
-        health.delete(webhook, now=timezone.now())
-        self.audit(AuditAction.WEBHOOK_DELETED, webhook)
+        lifecycle.delete(webhook, actor=self.policy.caller(self.request), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -1,0 +1,95 @@
+"""The verbs of a webhook's life: add, enable, disable and delete. All callers use them: admin, API, YAML and engine.
+
+Each verb is one transaction. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from django.db import router, transaction
+
+from tms_webhooks import signals
+from tms_webhooks.actors import SYSTEM, Actor
+from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.models import AuditEntry, Delivery, Webhook
+from tms_webhooks.models.webhook import WebhookQuerySet
+
+HEALTHY = {
+    "enabled": True,
+    "disabled_reason": "",
+    "disabled_at": None,
+    "failures": 0,
+    "failing_since": None,
+    "paused_until": None,
+    "pauses": 0,
+    "warned_percent": 0,
+    "notified_at": None,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def add(webhook: Webhook, *, now: datetime) -> None:
+    """Save a new webhook. One that is added disabled has the reason ``admin``.
+
+    The caller writes the audit entry, which names the subscriptions, too.
+    """
+    if not webhook.enabled:
+        webhook.disabled_reason, webhook.disabled_at = DisabledReason.ADMIN, now
+    webhook.save()
+
+
+def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Enable a webhook and forget its failures. Skipped deliveries stay skipped until a user replays them.
+
+    A webhook that was disabled or paused is reported as recovered.
+    """
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        Webhook.objects.hold([webhook.pk])
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
+        was_ill = not webhook.enabled or webhook.pauses > 0
+        _write(webhook, Webhook.objects.all(), **HEALTHY, updated_at=now)
+        AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=actor, webhook=webhook, now=now)
+        if was_ill:
+            report_recovered(webhook, now=now)
+
+
+def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Disable a webhook, and skip its waiting deliveries, for a later replay. A disabled webhook stays as it is."""
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        rows = Webhook.objects.filter(enabled=True)
+        if not _write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now):
+            return
+        skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
+        logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
+        changes = {"disabled_reason": {"to": reason.value}}
+        AuditEntry.objects.record(AuditAction.WEBHOOK_DISABLED, actor=actor, webhook=webhook, now=now, changes=changes)
+        signals.webhook_disabled.tell(Webhook, webhook=webhook, reason=reason, now=now)
+
+
+def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Delete a webhook, and cancel its waiting deliveries. Its row stays for the delivery log; requests in flight end."""
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        if not _write(webhook, Webhook.objects.existing(), deleted_at=now, updated_at=now):
+            return
+        cancelled = Delivery.objects.filter(webhook=webhook).cancel(now=now)
+        logger.info("deleted webhook=%s cancelled=%s", webhook.pk, cancelled)
+        AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, actor=actor, webhook=webhook, now=now)
+
+
+def report_recovered(webhook: Webhook, *, now: datetime) -> None:
+    """Log that a webhook works again, and send the signal. Call it in the transaction of the change."""
+    logger.info("recovered webhook=%s", webhook.pk)
+    signals.webhook_recovered.tell(Webhook, webhook=webhook, now=now)
+
+
+def _write(webhook: Webhook, rows: WebhookQuerySet, **values: Any) -> bool:
+    """Write the values to the webhook's row and to the object; return False where the row is not among ``rows``."""
+    if not rows.filter(pk=webhook.pk).update(**values):
+        return False
+    for name, value in values.items():
+        setattr(webhook, name, value)
+    return True
