@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.receiver import Receiver
-from tms_webhooks.delivery.engine import Drain, Tally
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.wake import waker
+from tms_webhooks.worker.drain import Drain, Tally
 
 
 class Clock:
@@ -56,6 +56,6 @@ def drain(clock) -> Callable[[], Tally]:
 @pytest.fixture(autouse=True)
 def _quiet_bell() -> Iterator[None]:
     """What one test's commits taught the bell must not keep the next one's from ringing."""
-    bell.reset()
+    waker.reset()
     yield
-    bell.reset()
+    waker.reset()

@@ -17,15 +17,16 @@ class TmsWebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         """Find the host's sources, listen to their models, and load the checks."""
-        from tms_webhooks import checks, receivers, tasks, telemetry
+        from tms_webhooks import checks, tasks, telemetry
+        from tms_webhooks.capture import receivers
         from tms_webhooks.catalogue import types  # noqa: F401
-        from tms_webhooks.outbox import operational
+        from tms_webhooks.outbox import webhook_events
         from tms_webhooks.sources.registry import all_sources
 
         autodiscover_modules("webhooks")
         for source in all_sources():
             receivers.connect(source)
-        operational.connect()
+        webhook_events.connect()
         checks.register_all()
         post_migrate.connect(tasks.install_schedules, sender=self)
         tasks.watch_workers()

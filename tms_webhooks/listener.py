@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tms_webhooks.delivery.signing import ID_HEADER
-from tms_webhooks.delivery.verifying import Verdict, verify
+from tms_webhooks.delivery.verification import VerificationResult, verify
 
 LARGEST_BODY = 4 * 1024 * 1024
 IDLE_SECONDS = 60.0
@@ -32,7 +32,7 @@ class Incoming:
     """With names in lower case."""
     body: bytes
     arrived_at: float
-    verdict: Verdict | None = None
+    verdict: VerificationResult | None = None
     time: int = 1
 
     @property
@@ -50,7 +50,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScriptedResponse:
     """What to say, and how long to think before."""
 
     status: int = HTTPStatus.NO_CONTENT
@@ -68,12 +68,12 @@ class Misbehavior:
     share: float = 0.0
     delay: float = 0.0
 
-    def answer(self, request: Incoming, *, dice: Callable[[], float]) -> Answer:
+    def answer(self, request: Incoming, *, dice: Callable[[], float]) -> ScriptedResponse:
         """Return the answer to a request; one that does not verify is refused in any case."""
         if request.verdict is not None and not request.verified:
-            return Answer(HTTPStatus.UNAUTHORIZED, delay=self.delay)
+            return ScriptedResponse(HTTPStatus.UNAUTHORIZED, delay=self.delay)
         fails = request.time <= self.first or dice() < self.share
-        return Answer(self.status if fails else HTTPStatus.NO_CONTENT, delay=self.delay)
+        return ScriptedResponse(self.status if fails else HTTPStatus.NO_CONTENT, delay=self.delay)
 
 
 class Listener:
@@ -85,7 +85,7 @@ class Listener:
 
     def __init__(
         self,
-        respond: Callable[[Incoming], Answer],
+        respond: Callable[[Incoming], ScriptedResponse],
         *,
         secrets: Callable[[], Sequence[str]] = tuple,
         host: str = "127.0.0.1",
@@ -111,7 +111,7 @@ class Listener:
         self._server.server_close()
         self._thread.join()
 
-    def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
         """Judge and answer one request."""
         now, secrets = time.time(), self._secrets()
         verdict = verify(secrets=secrets, headers=headers, body=body, now=now) if secrets else None
@@ -141,14 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("content-length") or "0"
         if not length.isdecimal() or int(length) > LARGEST_BODY:
             self.close_connection = True
-            self._write(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
+            self._write(ScriptedResponse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
             return
         body = self.rfile.read(int(length))
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             answer = self.server.listener.receive(self.command, self.path, headers, body)
         except Exception:
-            self._write(Answer(HTTPStatus.INTERNAL_SERVER_ERROR))
+            self._write(ScriptedResponse(HTTPStatus.INTERNAL_SERVER_ERROR))
             raise
         if answer.delay:
             time.sleep(answer.delay)
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = answer_one
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: ScriptedResponse) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

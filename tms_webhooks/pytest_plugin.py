@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tms_webhooks.delivery.engine import Tally
     from tms_webhooks.testing import CapturedEvents, WebhookReceiver
+    from tms_webhooks.worker.drain import Tally
 
 FIXTURES = frozenset({"webhook_events", "webhook_receiver", "deliver_webhooks"})
 GIVES_DATABASE = frozenset({"db", "transactional_db", "live_server"})

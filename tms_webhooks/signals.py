@@ -19,7 +19,7 @@ class TransactionSignal(Signal):
     first: Callable[..., None] | None = None
     """What the app itself makes of it. Called before the receivers, whose mistakes are not to take it back."""
 
-    def tell(self, sender: type[models.Model], *, using: str | None = None, **facts: Any) -> None:
+    def emit(self, sender: type[models.Model], *, using: str | None = None, **facts: Any) -> None:
         """Send it in a savepoint: a receiver whose query fails must not end the transaction of what it is told."""
         using = using or router.db_for_write(sender)
         if self.first is not None:

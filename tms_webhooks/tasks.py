@@ -11,21 +11,22 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from tms_webhooks.capture import learning_paths
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, replay
-from tms_webhooks.delivery.chain import run_link, wait_aside
-from tms_webhooks.delivery.engine import Drain
-from tms_webhooks.delivery.upkeep import give_up_old, settle
+from tms_webhooks.delivery.sweep import give_up_old, settle
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job
-from tms_webhooks.outbox import feed, paths
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.outbox.ring import DRAIN
+from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.reconcile import passes
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.slots import run_link, wait_aside
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
@@ -59,7 +60,7 @@ def sweep(**_future: Any) -> None:
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
     settle(now)
-    paths.retell_left(now)
+    learning_paths.record_left(now)
     health.warn_all(now)
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
 

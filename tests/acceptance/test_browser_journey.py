@@ -8,9 +8,9 @@ import pytest
 
 from tests.acceptance.browser import Desk
 from tests.receiver import Answer
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 LOG = "/admin/tms_webhooks/delivery/"
 

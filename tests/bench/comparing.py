@@ -28,7 +28,7 @@ def main(rows: int, changed: int, saves: int, rounds: int) -> dict[str, list[flo
     """Measure a first pass, and then a pass that finds nothing and one that finds some in each round."""
     from example_project.training.models import TrainingClass
     from example_project.training.webhooks import TrainingClasses
-    from tms_webhooks.models import Event, ToldState
+    from tms_webhooks.models import Event, SourceState
     from tms_webhooks.reconcile import passes
 
     updates.fill(rows)
@@ -41,7 +41,7 @@ def main(rows: int, changed: int, saves: int, rounds: int) -> dict[str, list[flo
         return perf_counter() - start
 
     first = pass_over()
-    size = ToldState.objects.aggregate(size=Avg(Length("state") + Length("beside")))["size"]
+    size = SourceState.objects.aggregate(size=Avg(Length("state") + Length("beside")))["size"]
     keys = list(TrainingClass.objects.order_by("pk").values_list("pk", flat=True))[:: rows // changed]
     figures: dict[str, list[float]] = {"first": [first], "bytes": [float(size)], "nothing": [], "changed": []}
     figures |= {"peak_mib": [], "saved_us": [], "kept_us": []}

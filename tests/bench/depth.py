@@ -74,11 +74,11 @@ def write_events(count: int, now: datetime) -> list[int]:
 
 def _claims(now: datetime) -> list[float]:
     from tms_webhooks.conf import app_settings
-    from tms_webhooks.delivery.claim import claim
     from tms_webhooks.models import Delivery
+    from tms_webhooks.worker.claim import claim
 
     def take() -> None:
-        assert claim(token="bench", now=now, until=now + LEASE, room=app_settings.CLAIM_BATCH).parcels
+        assert claim(token="bench", now=now, until=now + LEASE, room=app_settings.CLAIM_BATCH).outgoing_requests
 
     times = []
     for _ in range(CLAIMS):
@@ -89,12 +89,12 @@ def _claims(now: datetime) -> list[float]:
 
 
 def _idle_looks(now: datetime) -> list[float]:
-    from tms_webhooks.delivery.claim import claim, next_due_at
     from tms_webhooks.outbox.fanout import fan_out
+    from tms_webhooks.worker.claim import claim, next_due_at
 
     def look() -> None:
         assert not fan_out(now)
-        assert not claim(token="idle", now=now, until=now + LEASE, room=1).parcels
+        assert not claim(token="idle", now=now, until=now + LEASE, room=1).outgoing_requests
         assert next_due_at(now)
 
     return [_timed(look) for _ in range(CLAIMS)]
@@ -102,8 +102,8 @@ def _idle_looks(now: datetime) -> list[float]:
 
 def _throughput() -> float:
     """Return how many a drain delivers in a second, from its start to the first few thousand."""
-    from tms_webhooks.delivery.engine import Drain
     from tms_webhooks.outbox.fanout import fan_out
+    from tms_webhooks.worker.drain import Drain
 
     drain, stop, start = Drain(fan_out=fan_out), threading.Event(), perf_counter()
     taken: list[float] = []

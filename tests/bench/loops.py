@@ -28,8 +28,8 @@ def main(way: str, url: str, port: int, count: int, threads: int) -> None:
 
 
 def _drain(port: int, count: int, threads: int) -> Callable[[], int]:
-    from tms_webhooks.delivery.engine import Drain
     from tms_webhooks.outbox.fanout import fan_out
+    from tms_webhooks.worker.drain import Drain
 
     drain = Drain(fan_out=fan_out)
     return lambda: drain.run(until_idle=True).delivered
@@ -39,15 +39,17 @@ def _transport(port: int, count: int, threads: int) -> Callable[[], int]:
     from django.utils import timezone
 
     from tests.bench.world import BODY
-    from tms_webhooks.delivery.outgoing import Parcel, Route
-    from tms_webhooks.delivery.send import send
+    from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
     from tms_webhooks.models.webhook import new_secret
     from tms_webhooks.net.client import Client
+    from tms_webhooks.worker.send import send
 
     client = Client(pool_size=threads)
-    route = Route(1, "POST", f"http://127.0.0.1:{port}/hook", {}, (new_secret(),), 20.0, "", None)
-    parcel = Parcel(1, "evt_" + "0" * 32, 1, 0, single=False, body=BODY.encode(), route=route)
-    return lambda: _in_threads(threads, count, lambda: send(parcel, client=client, clock=timezone.now).outcome.success)
+    route = Endpoint(1, "POST", f"http://127.0.0.1:{port}/hook", {}, (new_secret(),), 20.0, "", None)
+    outgoing = OutgoingRequest(1, "evt_" + "0" * 32, 1, 0, single=False, body=BODY.encode(), route=route)
+    return lambda: _in_threads(
+        threads, count, lambda: send(outgoing, client=client, clock=timezone.now).outcome.success
+    )
 
 
 def _requests(port: int, count: int, threads: int) -> Callable[[], int]:

@@ -51,11 +51,11 @@ def at_once(count: str) -> dict[str, float]:
 def _write(count: int, size: int, rate: float) -> dict[str, float]:
     from tests.bench import world
     from tms_webhooks.models import Delivery, Event, Webhook
-    from tms_webhooks.outbox.ring import bell
-    from tms_webhooks.queues.wakeup import ring_here
+    from tms_webhooks.outbox.wake import waker
+    from tms_webhooks.queues.wakeup import wake_local
 
     webhooks = list(Webhook.objects.existing().order_by("pk")[:1])
-    _wait(lambda: ring_here(router.db_for_write(Event)), "No drain is at work.")
+    _wait(lambda: wake_local(router.db_for_write(Event)), "No drain is at work.")
     stamps: dict[str, float] = {}
     start = time.monotonic()
     for number in range(0, count, size):
@@ -63,7 +63,7 @@ def _write(count: int, size: int, rate: float) -> dict[str, float]:
         with transaction.atomic():
             events = world.write_events(webhooks, size)
         stamps |= dict.fromkeys((event.public_id for event in events), time.monotonic())
-        bell.ring()
+        waker.wake()
     open_ones = Delivery.objects.open().filter(webhook=webhooks[0])
     _wait(lambda: not (Event.objects.to_fan_out().exists() or open_ones.exists()), "The healthy one gets nothing.")
     return stamps

@@ -102,7 +102,7 @@ def saver(case: str, stamps: list[float] | None = None) -> Callable[[], float]:
 def listening(listens: bool) -> Iterator[None]:
     """Capture what happens to classes inside the block, or don't."""
     from example_project.training.models import TrainingClass
-    from tms_webhooks import receivers
+    from tms_webhooks.capture import receivers
     from tms_webhooks.sources.registry import sources_of
 
     (source,) = sources_of(TrainingClass)

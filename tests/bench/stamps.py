@@ -63,22 +63,22 @@ def _wait(condition: Callable[[], bool]) -> bool:
 
 def drain_once() -> None:
     """Deliver what is due, as a task of its own."""
-    from tms_webhooks.delivery.engine import Drain
     from tms_webhooks.outbox.fanout import fan_out
+    from tms_webhooks.worker.drain import Drain
 
     Drain(fan_out=fan_out).run(until_idle=True)
 
 
 def _ring_by(tap: Callable[[], None]) -> None:
-    from tms_webhooks.outbox.ring import Bell
+    from tms_webhooks.outbox.wake import Waker
 
-    Bell.ring = lambda _bell: tap()  # type: ignore[method-assign]
+    Waker.ring = lambda _bell: tap()  # type: ignore[method-assign]
 
 
 def _only_notify() -> None:
-    from tms_webhooks.outbox import ring
+    from tms_webhooks.outbox import wake
 
-    ring.ring_here = lambda _alias: False
+    wake.wake_local = lambda _alias: False
 
 
 def _enqueue() -> None:

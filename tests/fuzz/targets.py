@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
 
-from tms_webhooks.delivery import captured
+from tms_webhooks.delivery import verification
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.net.urls import SafeURL, check_url
 from tms_webhooks.validators import parse_headers
@@ -37,9 +37,9 @@ def refusal_of_header_lines(text: str) -> str:
     return ""
 
 
-def capture(raw: bytes) -> captured.Captured | None:
+def capture(raw: bytes) -> verification.CapturedRequest | None:
     """Read a captured request."""
     try:
-        return captured.read(raw)
+        return verification.read(raw)
     except ValueError:
         return None

@@ -7,9 +7,9 @@ from django.db import transaction
 
 from tests.hosts.models import Meetup, Tenant, Topic
 from tests.receiver import Receiver
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 DATABASES = ["training", "default"]
 

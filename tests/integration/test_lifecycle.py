@@ -23,10 +23,10 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
-from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Lane
+from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.delivery.trial import send_test
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
+from tms_webhooks.worker.test_send import send_test
 
 __all__ = ["run", "wire"]
 
@@ -158,7 +158,7 @@ def open_deliveries(webhook, clock) -> Callable[[], dict[str, str]]:
     kinds: dict[str, dict[str, Any]] = {
         "pending": {"status": DeliveryStatus.PENDING},
         "waiting": {"status": DeliveryStatus.WAITING, "attempts": 1},
-        "by hand": {"status": DeliveryStatus.PENDING, "lane": Lane.BY_HAND},
+        "by hand": {"status": DeliveryStatus.PENDING, "priority": Priority.MANUAL},
         "in flight": {"status": DeliveryStatus.IN_FLIGHT, "lease": "alice"},
     }
     made = {name: write_delivery(webhook, now=clock.now, due_at=later, **one).pk for name, one in kinds.items()}

@@ -15,9 +15,9 @@ from tests.conftest import Clock
 from tests.integration.delivery.rows import new_event, subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
-from tms_webhooks.delivery.claim import next_due_at
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.claim import next_due_at
 
 pytestmark = pytest.mark.django_db
 
@@ -136,9 +136,9 @@ def explained() -> Iterator[Explained]:
 @plans
 def test_a_claim_reads_by_its_indexes_alone(history, alice):
     with explained() as statements:
-        parcels = alice.claim()
+        outgoing_requests = alice.claim()
 
-    assert len(parcels) == WEBHOOKS  # one more of each: the cap is two, and one is in flight
+    assert len(outgoing_requests) == WEBHOOKS  # one more of each: the cap is two, and one is in flight
     assert statements.whole_scans(DELIVERIES) == []
     for index in ("tms_delivery_claim", "tms_delivery_due", "tms_delivery_in_flight"):
         assert statements.uses(index), index
@@ -183,7 +183,7 @@ def test_an_ordered_webhook_looks_for_earlier_ones_in_an_index(history, alice):
 @pytest.mark.parametrize("said", [answer(200), answer(500)], ids=["200", "500"])
 def test_writing_results_down_reads_by_keys_and_indexes(history, alice, said):
     alice.wire.otherwise = said
-    results = [alice.send(parcel) for parcel in alice.claim()]
+    results = [alice.send(outgoing) for outgoing in alice.claim()]
 
     with explained() as statements:
         alice.write(*results)

@@ -12,9 +12,9 @@ from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.conf import app_settings
-from tms_webhooks.listener import Answer
+from tms_webhooks.listener import ScriptedResponse
 from tms_webhooks.models import Event
-from tms_webhooks.outbox.emission import emit
+from tms_webhooks.outbox.emit import emit
 from tms_webhooks.testing import assert_event, assert_no_event, capture_events
 
 pytestmark = pytest.mark.django_db
@@ -119,11 +119,11 @@ def test_a_receiver_gets_verified_events(webhook_receiver, deliver_webhooks):
 def test_a_receiver_answers_as_it_is_told_and_takes_a_rotated_secret(webhook_receiver, deliver_webhooks):
     organization = OrganizationFactory()
     webhook = webhook_receiver.subscribe(organization, "*")
-    webhook_receiver.answer = Answer(503)
+    webhook_receiver.answer = ScriptedResponse(503)
     TrainingClassFactory(organization=organization)
     assert deliver_webhooks().delivered == 0
 
-    webhook_receiver.answer = lambda request: Answer(204 if request.verified else 401)
+    webhook_receiver.answer = lambda request: ScriptedResponse(204 if request.verified else 401)
     webhook.rotate_secret()
     webhook_receiver.trust(webhook)
     TrainingClassFactory(organization=organization)

@@ -114,7 +114,7 @@ def killed_between_row_and_event(key: int) -> None:
     """Die when the row is written and the event is not."""
     from tms_webhooks.outbox import record
 
-    record.write = die
+    record.insert_draft = die
     cancel(key)
 
 
@@ -128,9 +128,9 @@ def killed_before_the_commit(key: int) -> None:
 
 def killed_before_the_bell(key: int) -> None:
     """Die when both are committed and nobody was told that there is something to deliver."""
-    from tms_webhooks.outbox.ring import Bell
+    from tms_webhooks.outbox.wake import Waker
 
-    Bell.ring = die
+    Waker.ring = die
     cancel(key)
 
 
@@ -169,8 +169,8 @@ def left_behind(keys: list[int]) -> dict[str, list[int]]:
 
 def deliver() -> int:
     """Do what a sweep's drain does; return how many requests were answered with success."""
-    from tms_webhooks.delivery.engine import Drain
     from tms_webhooks.outbox.fanout import fan_out
+    from tms_webhooks.worker.drain import Drain
 
     return Drain(fan_out=fan_out).run(until_idle=True).delivered
 

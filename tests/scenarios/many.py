@@ -95,10 +95,10 @@ def rows_of(training_class: Any) -> list[Any]:
 def tell_one(organization: Any) -> None:
     """Write one event of an organization that has nothing to do with all this."""
     from tests.integration.delivery.rows import write_event
-    from tms_webhooks.outbox.ring import bell
+    from tms_webhooks.outbox.wake import waker
 
     write_event(organization)
-    bell.ring()
+    waker.wake()
 
 
 def counts() -> dict[str, int]:

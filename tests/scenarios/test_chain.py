@@ -11,12 +11,12 @@ from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery.chain import run_link
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.outbox.ring import DRAIN
+from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues.base import Queue
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.slots import run_link
 
 pytestmark = pytest.mark.django_db
 
@@ -171,7 +171,7 @@ def test_a_successor_waits_until_its_predecessor_lets_go(link, queue, clock, wir
 
 
 def test_a_successor_does_not_wait_for_ever(link, queue, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.delivery.chain.PATIENCE", 0.1)
+    monkeypatch.setattr("tms_webhooks.worker.slots.PATIENCE", 0.1)
     hold(clock)
 
     assert link(successor=True, make=never) is None

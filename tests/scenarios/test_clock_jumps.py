@@ -14,10 +14,10 @@ from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states
 from tests.scenarios.timeline import Timeline
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import health, upkeep
-from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.delivery import health, sweep
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
 
@@ -92,7 +92,7 @@ def test_a_retry_comes_at_once_after_a_jump_forward(webhook, receiver, clock, dr
 
     clock.now += jump
     # Three days are neither the life of a delivery nor a reason to disable its webhook.
-    upkeep.give_up_old(clock.now)
+    sweep.give_up_old(clock.now)
     health.warn_all(clock.now)
     drain()
 

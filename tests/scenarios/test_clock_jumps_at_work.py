@@ -17,12 +17,12 @@ from tests.integration.delivery.worker import LEASE
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import chain
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery, DrainSlot, Webhook
-from tms_webhooks.outbox import ring
+from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.immediate import SilentQueue
+from tms_webhooks.worker import slots
+from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
 
@@ -68,11 +68,11 @@ def test_before_that_heartbeat_another_worker_may_send_it_too_and_only_one_of_bo
     event = write_event(webhook.organization)
     fan_out(clock.now)
     alive, other = worker("alive"), worker("other")
-    (parcel,) = alive.claim()
+    (outgoing,) = alive.claim()
     clock.now += jump
 
     other.work()
-    alive.write(alive.send(parcel))
+    alive.write(alive.send(outgoing))
 
     # Twice under one id, by which a receiver knows the second one.
     assert brought(receiver) == {event.public_id: 2}
@@ -87,11 +87,11 @@ def test_what_a_live_worker_holds_after_a_jump_forward_it_does_not_send_twice_it
     write_event(webhook.organization)
     fan_out(clock.now)
     alive = worker("alive")
-    (parcel,) = alive.claim()
+    (outgoing,) = alive.claim()
     clock.now += jump
 
     assert alive.work() == []
-    alive.write(alive.send(parcel))
+    alive.write(alive.send(outgoing))
 
     assert brought(receiver) == once_each()
     assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
@@ -184,7 +184,7 @@ def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver,
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.5}
 
     def link(look: Callable[[datetime], int]) -> object:
-        return chain.run_link(
+        return slots.run_link(
             lambda: Drain(fan_out=look, clock=clock), slot=1, successor=False, function="tasks.drain", clock=clock
         )
 
@@ -217,11 +217,11 @@ def test_after_a_jump_back_a_change_starts_a_drain_at_once(settings, monkeypatch
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{__name__}.KeptQueue"}
     KeptQueue.given.clear()
     # Another test's drain that is ending would hear it.
-    monkeypatch.setattr(ring, "ring_here", lambda _alias: False)
+    monkeypatch.setattr(wake, "wake_local", lambda _alias: False)
     now = timezone.now()
     # Taken for ten seconds; then the clock was set back.
     DrainSlot.objects.take(1, owner="last", now=now + HOURS, until=now + HOURS + timedelta(seconds=10))
 
-    ring.Bell().ring()
+    wake.Waker().ring()
 
-    assert KeptQueue.given == [ring.DRAIN]
+    assert KeptQueue.given == [wake.DRAIN]

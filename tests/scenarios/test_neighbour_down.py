@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from tests.scenarios.outcome import assert_all_delivered_once, fill, wait_until_all
 from tests.scenarios.processes import stop
-from tms_webhooks.delivery.claim import FEW
 from tms_webhooks.models import Webhook
+from tms_webhooks.worker.claim import FEW
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -22,8 +22,8 @@ from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.processes import Processes
 from tests.scenarios.tables import Tables
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import chain
 from tms_webhooks.models import Delivery, DrainSlot, Subscription, Webhook
+from tms_webhooks.worker import slots
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,7 +52,7 @@ class Cluster:
     def has_a_drain_at_work(self, tables: Tables) -> bool:
         """Whether one of its drains is in the first half of its time: its successor waits in the database still."""
         self.processes.assert_alive()
-        soon = timezone.now() + chain.GRACE + timedelta(seconds=BUDGET / 2)
+        soon = timezone.now() + slots.GRACE + timedelta(seconds=BUDGET / 2)
         held = DrainSlot.objects.using(tables.using).filter(held_until__gt=soon).exclude(owner="")
         return any(self.processes.has(int(owner.split(":")[1])) for owner in held.values_list("owner", flat=True))
 

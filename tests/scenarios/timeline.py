@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from tests.conftest import Clock
 from tests.receiver import Received, Receiver
-from tms_webhooks.delivery import health, upkeep
-from tms_webhooks.delivery.engine import Drain
+from tms_webhooks.delivery import health, sweep
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.net.client import Client
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 HOUR = timedelta(hours=1)
 PATIENCE = 30.0
@@ -82,9 +82,9 @@ class Timeline:
         return [(moment - self.began_at) / timedelta(minutes=1) for moment in log.values_list("started_at", flat=True)]
 
     def _work(self) -> None:
-        upkeep.settle(self.clock.now)
+        sweep.settle(self.clock.now)
         health.warn_all(self.clock.now)
-        upkeep.give_up_old(self.clock.now)
+        sweep.give_up_old(self.clock.now)
         # The middle of the dice: no jitter.
         drain = Drain(fan_out=fan_out, clock=self.clock, client=Client(ssl_context=self._tls), dice=lambda: 0.5)
         drain.run(until_idle=True, seconds=PATIENCE)

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fuzz import targets
-from tms_webhooks.delivery.verifying import verify
+from tms_webhooks.delivery.verification import verify
 from tms_webhooks.net.addresses import is_allowed
 from tms_webhooks.net.urls import check_url, split_url
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tms_webhooks.delivery.signing import signature_headers
-from tms_webhooks.listener import Answer, Incoming, Listener, Misbehavior
+from tms_webhooks.listener import Incoming, Listener, Misbehavior, ScriptedResponse
 
 SECRET = "whsec_" + "A" * 43 + "="
 
@@ -28,10 +28,10 @@ def listening():
     """Listen with these answers; return the listener and what came in."""
     opened: list[Listener] = []
 
-    def listening(respond=lambda request: Answer(), secrets=(SECRET,)):
+    def listening(respond=lambda request: ScriptedResponse(), secrets=(SECRET,)):
         received: list[Incoming] = []
 
-        def keep(request: Incoming) -> Answer:
+        def keep(request: Incoming) -> ScriptedResponse:
             received.append(request)
             return respond(request)
 
@@ -81,7 +81,7 @@ def test_the_same_id_is_counted(listening):
 
 
 def test_it_answers_as_told_and_takes_every_method(listening):
-    listener, received = listening(lambda request: Answer(429, {"retry-after": "9"}, b"slow down"))
+    listener, received = listening(lambda request: ScriptedResponse(429, {"retry-after": "9"}, b"slow down"))
 
     assert post(listener.port, method="PUT") == (429, b"slow down")
     assert received[0].method == "PUT"
@@ -110,6 +110,6 @@ def incoming(**values) -> Incoming:
 def test_it_fails_the_first_times_of_each_event_and_by_chance():
     failing = Misbehavior(status=500, first=2, share=0.25, delay=1.5)
 
-    assert failing.answer(incoming(time=2), dice=lambda: 0.9) == Answer(500, delay=1.5)
-    assert failing.answer(incoming(time=3), dice=lambda: 0.9) == Answer(204, delay=1.5)
-    assert failing.answer(incoming(time=3), dice=lambda: 0.1) == Answer(500, delay=1.5)
+    assert failing.answer(incoming(time=2), dice=lambda: 0.9) == ScriptedResponse(500, delay=1.5)
+    assert failing.answer(incoming(time=3), dice=lambda: 0.9) == ScriptedResponse(204, delay=1.5)
+    assert failing.answer(incoming(time=3), dice=lambda: 0.1) == ScriptedResponse(500, delay=1.5)

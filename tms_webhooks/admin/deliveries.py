@@ -28,7 +28,7 @@ from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.wake import waker
 
 RESENT_AT_ONCE = 100
 REFUSALS_SHOWN = 5
@@ -198,7 +198,7 @@ class DeliveryAdmin(Scoped, LogAdmin):
             told = _("%(count)d more can't be sent again.") % {"count": len(refusals) - REFUSALS_SHOWN}
             self.message_user(request, told, messages.WARNING)
         if count:
-            transaction.on_commit(bell.ring, using=router.db_for_write(Delivery), robust=True)
+            transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
             told = ngettext("%(count)d delivery is sent again.", "%(count)d deliveries are sent again.", count)
             self.message_user(request, told % {"count": count}, messages.SUCCESS)
 

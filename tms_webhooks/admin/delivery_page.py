@@ -13,9 +13,9 @@ from tms_webhooks.admin.charts import milliseconds
 from tms_webhooks.admin.numbers import rounded
 from tms_webhooks.admin.standing import moment, why_disabled
 from tms_webhooks.choices import DelayReason, DeliveryStatus
-from tms_webhooks.delivery.shown import shown
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.net.timing import Timing
+from tms_webhooks.worker.request_preview import preview_of
 
 MOST_ATTEMPTS = 50
 
@@ -39,7 +39,7 @@ def facts(delivery: Delivery, *, now: datetime, payload: bool) -> dict[str, Any]
         "sentences": sentences(delivery, now=now),
         "attempts": attempts,
         "left_out": len(rows) > MOST_ATTEMPTS,
-        "request_shown": shown(delivery, now=now) if payload else None,
+        "request_shown": preview_of(delivery, now=now) if payload else None,
     }
 
 

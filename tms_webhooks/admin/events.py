@@ -15,9 +15,9 @@ from tms_webhooks.admin.bases import LogAdmin, event_uid
 from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import Scoped, allows, organizations
 from tms_webhooks.choices import Action, ActorKind
-from tms_webhooks.delivery.shown import pretty
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
+from tms_webhooks.worker.request_preview import pretty
 
 MOST_DELIVERIES = 100
 MOST_WEBHOOKS = 100

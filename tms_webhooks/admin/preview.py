@@ -23,7 +23,7 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import UnsafeURL, WebhooksError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.payloads.formats import fill_url, render, told
+from tms_webhooks.payloads.formats import fill_url, render, tailored
 from tms_webhooks.payloads.formats.check import names_in
 from tms_webhooks.validators import parse_headers
 
@@ -86,7 +86,7 @@ def preview_of(webhook: Webhook, event_type: EventType) -> Preview:
     """Return the request by which a webhook would be told of the sample of an event type."""
     shape = rendering.shape_of(webhook, _headers(webhook))
     try:
-        event = told(shape, example_at(event_type, shape.version))
+        event = tailored(shape, example_at(event_type, shape.version))
         rendered = render(shape, event, limit=app_settings.BODY_LIMIT)
         url = fill_url(shape.url, event) if shape.has_tokens else shape.url
     except UnsafeURL as error:

@@ -16,10 +16,10 @@ from tms_webhooks.admin.charts import milliseconds
 from tms_webhooks.admin.delivery_page import parts_of
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import AuditAction
-from tms_webhooks.delivery.shown import pretty
-from tms_webhooks.delivery.trial import Trial, send_test
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Webhook
+from tms_webhooks.worker.request_preview import pretty
+from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
 class TrialForm(forms.Form):
@@ -39,7 +39,7 @@ class TrialForm(forms.Form):
 class TrialTold:
     """A test for people: ``parts`` says where the time went."""
 
-    trial: Trial
+    trial: TestSendResult
     took: str
     parts: str
     sent: str

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from tms_webhooks.admin.bases import event_uid
 from tms_webhooks.admin.overview import log_of
 from tms_webhooks.admin.scope import Scoped, organizations
-from tms_webhooks.choices import Action, Verdict
+from tms_webhooks.choices import Action, CheckResult
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
 from tms_webhooks.routing.explain import Clause, Explanation, explain
@@ -87,9 +87,9 @@ def headline(found: Explanation) -> str:
         status = found.delivery.get_status_display()
         return _("It was given to this webhook. Its delivery is: %(status)s.") % {"status": status}
     return {
-        Verdict.YES: _("Nothing stands against it today: a replay of what was missed sends it."),
-        Verdict.NO: _("It was not given to this webhook, and would not be today."),
-        Verdict.HELD: _("It would be kept for this webhook, and not sent by itself."),
+        CheckResult.YES: _("Nothing stands against it today: a replay of what was missed sends it."),
+        CheckResult.NO: _("It was not given to this webhook, and would not be today."),
+        CheckResult.HELD: _("It would be kept for this webhook, and not sent by itself."),
     }[found.verdict]
 
 

@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import Obstacle, Trouble, obstacle
+from tms_webhooks.checks.paths import BrokenPath, PathProblem, obstacle
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.related_keys import RelatedKeys
 
@@ -77,7 +77,7 @@ def _names(source: Source) -> tuple[list[str], list[str]]:
     return fields, list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
 
 
-def _obstacles(source: Source) -> Iterator[tuple[str, Obstacle]]:
+def _obstacles(source: Source) -> Iterator[tuple[str, BrokenPath]]:
     fields, references = _names(source)
     for name, path in written_fields(source).items():
         if path and name in (*fields, *references) and name != "organization":
@@ -88,9 +88,9 @@ def _obstacles(source: Source) -> Iterator[tuple[str, Obstacle]]:
                 yield name, found
 
 
-def _refuse_path(source: Source, name: str, found: Obstacle) -> CheckMessage:
+def _refuse_path(source: Source, name: str, found: BrokenPath) -> CheckMessage:
     text = f"fields[{name!r}] is {source.paths[name]!r}, but {found}."
-    if found.trouble is Trouble.MANY:
+    if found.trouble is PathProblem.MANY:
         return message(
             "E033",
             text,

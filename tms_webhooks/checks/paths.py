@@ -14,7 +14,7 @@ from django.db.models.fields.related_descriptors import ReverseManyToOneDescript
 from tms_webhooks.event_names import did_you_mean
 
 
-class Trouble(Enum):
+class PathProblem(Enum):
     """Why a path can't be followed."""
 
     MISSING = auto()
@@ -26,30 +26,30 @@ class Trouble(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class BrokenPath:
     """The part of a path that can't be followed, and the model that lacks it."""
 
     model: type[models.Model]
     part: str
-    trouble: Trouble
+    trouble: PathProblem
 
     def __str__(self) -> str:
         words = {
-            Trouble.MISSING: "has no attribute",
-            Trouble.MANY: "has many objects in",
-            Trouble.COLUMN: "has only a plain column",
+            PathProblem.MISSING: "has no attribute",
+            PathProblem.MANY: "has many objects in",
+            PathProblem.COLUMN: "has only a plain column",
         }
         return f"{self.model._meta.label} {words[self.trouble]} {self.part!r}"
 
     @property
     def suggestion(self) -> str:
         """A "Did you mean" question with the nearest attributes, or an empty string."""
-        if self.trouble is not Trouble.MISSING:
+        if self.trouble is not PathProblem.MISSING:
             return ""
         return did_you_mean(difflib.get_close_matches(self.part, attributes_of(self.model)))
 
 
-def obstacle(model: type[models.Model], path: str) -> Obstacle | None:
+def obstacle(model: type[models.Model], path: str) -> BrokenPath | None:
     """Return the obstacle that keeps ``path`` from being followed from ``model``, or None.
 
     The check ends at a property: only a value can show what it returns.
@@ -60,14 +60,14 @@ def obstacle(model: type[models.Model], path: str) -> Obstacle | None:
         field = field_of(current, part)
         trouble = _trouble(current, part, field)
         if trouble is None and field is not None and field.related_model is None:
-            trouble = Trouble.COLUMN
+            trouble = PathProblem.COLUMN
         if trouble is not None:
-            return Obstacle(current, part, trouble)
+            return BrokenPath(current, part, trouble)
         if field is None or not isinstance(field.related_model, type):
             return None
         current = field.related_model
     trouble = _trouble(current, last, field_of(current, last))
-    return None if trouble is None else Obstacle(current, last, trouble)
+    return None if trouble is None else BrokenPath(current, last, trouble)
 
 
 def field_of(model: type[models.Model], name: str) -> Any:
@@ -85,11 +85,11 @@ def attributes_of(model: type[models.Model]) -> list[str]:
     return [*(field.name for field in fields), *(name for name in properties if name != "pk")]
 
 
-def _trouble(model: type[models.Model], name: str, field: Any) -> Trouble | None:
+def _trouble(model: type[models.Model], name: str, field: Any) -> PathProblem | None:
     attribute = getattr(model, name, None)
     if field is not None and (field.one_to_many or field.many_to_many):
-        return Trouble.MANY
+        return PathProblem.MANY
     # The accessor of a relation may have another name than its query name.
     if isinstance(attribute, ReverseManyToOneDescriptor | models.Manager):
-        return Trouble.MANY
-    return Trouble.MISSING if field is None and not hasattr(model, name) else None
+        return PathProblem.MANY
+    return PathProblem.MISSING if field is None and not hasattr(model, name) else None

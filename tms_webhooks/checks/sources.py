@@ -14,7 +14,7 @@ from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.deadlines import Closing, Deadline
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rules import Rule
@@ -77,7 +77,7 @@ def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
         yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
     if source.deadline is not None and not isinstance(source.deadline, Deadline):
         yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Set a Deadline or None."
-    if not isinstance(source.closing, Closing):
+    if not isinstance(source.closing, ClosedWhen):
         yield f"closing is {shorten(source.closing)}, not a Closing.", 'Write closing = Closing(moments=("ended_at",)).'
     if not isinstance(source.reconcile, bool):
         yield f"reconcile is {shorten(source.reconcile)}, not True or False.", "Write reconcile = True."

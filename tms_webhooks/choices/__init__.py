@@ -10,7 +10,7 @@ from tms_webhooks.choices.deliveries import (
     ErrorClass,
     JobKind,
     JobStatus,
-    Lane,
+    Priority,
     TotalSpan,
 )
 from tms_webhooks.choices.training import (
@@ -23,13 +23,13 @@ from tms_webhooks.choices.training import (
 )
 from tms_webhooks.choices.webhooks import (
     Audience,
+    CheckResult,
     DisabledReason,
     ErrorAction,
     FieldPrivacy,
     PayloadDetail,
     PayloadFormat,
     Verb,
-    Verdict,
 )
 
 __all__ = [
@@ -52,10 +52,10 @@ __all__ = [
     "FieldPrivacy",
     "JobKind",
     "JobStatus",
-    "Lane",
+    "Priority",
     "PayloadDetail",
     "PayloadFormat",
     "TotalSpan",
     "Verb",
-    "Verdict",
+    "CheckResult",
 ]

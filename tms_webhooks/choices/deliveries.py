@@ -93,10 +93,10 @@ class TotalSpan(models.IntegerChoices):
     """Kept for ever."""
 
 
-class Lane(models.IntegerChoices):
+class Priority(models.IntegerChoices):
     """In which order deliveries of one webhook go: the lowest number first."""
 
-    BY_HAND = 0, _("By hand")
+    MANUAL = 0, _("By hand")
     """Resent by a person: one attempt, at once, also to a webhook that is paused or disabled; inert for its health."""
     LIVE = 1, _("Live")
     """What happens now."""

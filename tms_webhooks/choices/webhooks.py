@@ -29,7 +29,7 @@ class Audience(models.TextChoices):
     """Either."""
 
 
-class Verdict(models.TextChoices):
+class CheckResult(models.TextChoices):
     """Whether a webhook gets an event, as far as one question of it says."""
 
     YES = "yes", _("Yes")

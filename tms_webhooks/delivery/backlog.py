@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.delivery import DeliveryQuerySet
-from tms_webhooks.models.keys import among
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +83,18 @@ def waiting(*, now: datetime, organization: Any = None, webhook: Webhook | None 
 
     Costs one pass over the index of what is open, ``tms_delivery_claim``.
     """
-    rows = _of(organization, webhook).open().order_by().values("webhook", "lane")
-    lanes = list(rows.annotate(count=Count("*"), first=Min("due_at")).values_list("webhook", "lane", "count", "first"))
-    webhooks = _webhooks({row[0] for row in lanes})
+    rows = _of(organization, webhook).open().order_by().values("webhook", "priority")
+    priorities = list(
+        rows.annotate(count=Count("*"), first=Min("due_at")).values_list("webhook", "priority", "count", "first")
+    )
+    webhooks = _webhooks({row[0] for row in priorities})
     in_turn = _first_in_turn((one.pk for one in webhooks.values() if one.ordered), now)
     found: dict[int, Waiting] = {}
-    for pk, lane, count, first in lanes:
+    for pk, priority, count, first in priorities:
         if pk not in webhooks:
             continue
         moments = [found[pk].due_since] if pk in found else []
-        if lane == Lane.BY_HAND:
+        if priority == Priority.MANUAL:
             moments.append(first)
         elif webhooks[pk].is_awake(now):
             moments.append(in_turn.get(pk) if webhooks[pk].ordered else first)
@@ -119,7 +121,7 @@ def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
 
 def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
     rows = Webhook.objects.existing()
-    chosen = rows.filter(among(ids))
+    chosen = rows.filter(key_in(ids))
     return {webhook.pk: webhook for webhook in chosen.only("enabled", "deleted_at", "paused_until", "ordered")}
 
 
@@ -131,7 +133,7 @@ def _first_in_turn(ids: Iterable[int], now: datetime) -> dict[int, datetime]:
     earlier = Delivery.objects.open().filter(
         webhook=OuterRef("webhook"), order_key=OuterRef("order_key"), event__lt=OuterRef("event")
     )
-    due = Delivery.objects.due(now).filter(~Exists(earlier), webhook__in=chosen).exclude(lane=Lane.BY_HAND)
+    due = Delivery.objects.due(now).filter(~Exists(earlier), webhook__in=chosen).exclude(priority=Priority.MANUAL)
     return dict(due.order_by().values("webhook").annotate(first=Min("due_at")).values_list("webhook", "first"))
 
 

@@ -12,10 +12,10 @@ from django.db import router, transaction
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.sql import moment, numbers, read, write
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.delivery.outgoing import Result, needs_a_look
+from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.models.statements import moment, numbers, read, write
 
 FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
 
@@ -27,20 +27,20 @@ SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 logger = logging.getLogger(__name__)
 
 
-def judge(results: Sequence[Result], *, now: datetime) -> Mapping[int, datetime]:
+def judge(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datetime]:
     """Learn from results, in the order in which they came back; return until when webhooks get no requests.
 
     Call it in the transaction that writes the results down, after `hold`. What is resent by hand, and what never left because of a
     fault of our own, says nothing of a receiver.
     """
-    by_webhook: dict[int, list[Result]] = defaultdict(list)
+    by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
-        if result.outcome.counts_for_health and not result.parcel.single:
-            by_webhook[result.parcel.webhook_id].append(result)
+        if result.outcome.counts_for_health and not result.outgoing.single:
+            by_webhook[result.outgoing.webhook_id].append(result)
     if not by_webhook:
         return {}
     found = read(LOOKED_AT, ids=numbers(by_webhook))
-    well = [pk for pk, *was_well in found if all(was_well) and not any(map(needs_a_look, by_webhook[pk]))]
+    well = [pk for pk, *was_well in found if all(was_well) and not any(map(may_stop_webhook, by_webhook[pk]))]
     write(SUCCEEDED, [moment(now)], ids=numbers(well))
     unwell = Webhook.objects.filter(pk__in=by_webhook.keys() - well) if len(well) < len(found) else ()
     return {webhook.pk: until for webhook in unwell if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
@@ -82,7 +82,7 @@ def warn_all(now: datetime) -> None:
             _warn(webhook, now)
 
 
-def _judge_one(webhook: Webhook, results: Sequence[Result], now: datetime) -> datetime | None:
+def _judge_one(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> datetime | None:
     for result in results:
         if result.outcome.success:
             _note_success(webhook, now)
@@ -130,4 +130,4 @@ def _warn(webhook: Webhook, now: datetime) -> None:
     if reached > webhook.warned_percent and untold.update(warned_percent=reached):
         webhook.warned_percent = reached
         logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
-        signals.webhook_failing.tell(Webhook, webhook=webhook, percent=reached, now=now)
+        signals.webhook_failing.emit(Webhook, webhook=webhook, percent=reached, now=now)

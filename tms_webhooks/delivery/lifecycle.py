@@ -15,7 +15,7 @@ from tms_webhooks import signals
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
-from tms_webhooks.models.webhook import WebhookQuerySet
+from tms_webhooks.models.webhook import ReceiverQuerySet
 
 HEALTHY = {
     "enabled": True,
@@ -67,7 +67,7 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: A
         logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
         changes = {"disabled_reason": {"to": reason.value}}
         AuditEntry.objects.record(AuditAction.WEBHOOK_DISABLED, actor=actor, webhook=webhook, now=now, changes=changes)
-        signals.webhook_disabled.tell(Webhook, webhook=webhook, reason=reason, now=now)
+        signals.webhook_disabled.emit(Webhook, webhook=webhook, reason=reason, now=now)
 
 
 def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
@@ -83,10 +83,10 @@ def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
 def report_recovered(webhook: Webhook, *, now: datetime) -> None:
     """Log that a webhook works again, and send the signal. Call it in the transaction of the change."""
     logger.info("recovered webhook=%s", webhook.pk)
-    signals.webhook_recovered.tell(Webhook, webhook=webhook, now=now)
+    signals.webhook_recovered.emit(Webhook, webhook=webhook, now=now)
 
 
-def _write(webhook: Webhook, rows: WebhookQuerySet, **values: Any) -> bool:
+def _write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:
     """Write the values to the webhook's row and to the object; return False where the row is not among ``rows``."""
     if not rows.filter(pk=webhook.pk).update(**values):
         return False

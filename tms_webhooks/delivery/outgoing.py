@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.timing import Timing
-from tms_webhooks.payloads.formats import JSON, Shape
+from tms_webhooks.payloads.formats import JSON, RequestFormat
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Route:
-    """What all parcels of one webhook share: today's URL, headers and secrets.
+class Endpoint:
+    """What all outgoing_requests of one webhook share: today's URL, headers and secrets.
 
     ``cap`` is how many this worker may send at once. ``problem`` says why nothing can be sent at all; secrets and
     headers are empty then. ``repr`` shows neither.
@@ -31,25 +31,25 @@ class Route:
     max_retries: int | None
     cap: int = 1
     problem: DeliveryError | None = None
-    shape: Shape = field(default_factory=Shape)
+    shape: RequestFormat = field(default_factory=RequestFormat)
 
     def __repr__(self) -> str:
         return f"<Route of webhook {self.webhook_id}>"
 
 
-class Taken(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """One delivery that is held now: as it stands, and its event's id and body."""
 
     delivery_id: int
     webhook_id: int
     attempts: int
     charged: int
-    lane: int
+    priority: int
     uid: str
     body: str
 
 
-class Parcel(NamedTuple):
+class OutgoingRequest(NamedTuple):
     """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
 
     A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health. Without a ``url`` it
@@ -62,7 +62,7 @@ class Parcel(NamedTuple):
     charged: int
     single: bool
     body: bytes
-    route: Route
+    route: Endpoint
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
@@ -77,10 +77,10 @@ class Parcel(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of sending one parcel."""
+class SendResult:
+    """What came of sending one outgoing."""
 
-    parcel: Parcel
+    outgoing: OutgoingRequest
     started_at: datetime
     seconds: float
     outcome: Outcome
@@ -88,11 +88,11 @@ class Result:
     body: str = ""
     timing: Timing = field(default_factory=Timing)
 
-    def without_texts(self) -> Result:
+    def without_texts(self) -> SendResult:
         """Return the same without what the receiver wrote, for a database that can't keep that."""
         return replace(self, body="", outcome=replace(self.outcome, message="not kept: the database refused it"))
 
 
-def needs_a_look(result: Result) -> bool:
+def may_stop_webhook(result: SendResult) -> bool:
     """Return whether a result may keep its webhook from getting more: a failure, or a word to stop."""
     return not result.outcome.success or result.outcome.disable is not None

@@ -12,12 +12,12 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadFormat
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.sql import numbers, read
 from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
 from tms_webhooks.models import DeliveryBody, Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.models.statements import numbers, read
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.formats import JSON, Shape, fill_url, render, told
+from tms_webhooks.payloads.formats import JSON, RequestFormat, fill_url, render, tailored
 from tms_webhooks.payloads.formats.check import check
 from tms_webhooks.validators import parse_headers
 
@@ -26,7 +26,7 @@ KEPT = "SELECT delivery_id, content_type, body FROM {deliverybody} WHERE deliver
 logger = logging.getLogger(__name__)
 
 
-class Line(NamedTuple):
+class RenderInput(NamedTuple):
     """A delivery whose body may be another one than its event's, which is ``body``."""
 
     delivery_id: int
@@ -35,7 +35,7 @@ class Line(NamedTuple):
     body: str
 
 
-class Kept(NamedTuple):
+class StoredBody(NamedTuple):
     """What was rendered for a delivery; of what could not be rendered the type is empty."""
 
     content_type: str
@@ -51,11 +51,11 @@ class Content(NamedTuple):
     problem: DeliveryError | None = None
 
 
-def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> Shape:
+def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
     """Return what a webhook with these headers wants its requests to look like."""
     named = [value for name, value in headers.items() if name.lower() == "content-type"]
     is_custom = webhook.format == PayloadFormat.CUSTOM
-    return Shape(
+    return RequestFormat(
         format=webhook.format,
         detail=webhook.payload,
         version=webhook.payload_version,
@@ -89,7 +89,9 @@ def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError |
     return problems_of(webhook, list(chosen)) if problems is None and chosen else problems
 
 
-def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: Collection[int]) -> dict[int, Content]:
+def contents_of(
+    lines: Iterable[RenderInput], shapes: Mapping[int, RequestFormat], *, blocked: Collection[int]
+) -> dict[int, Content]:
     """Return what to send for each of these deliveries.
 
     A body is settled with the first attempt and never changes; the webhook's format counts for what was not tried yet.
@@ -115,7 +117,7 @@ def contents_of(lines: Iterable[Line], shapes: Mapping[int, Shape], *, blocked: 
     return {**contents, **dict.fromkeys(refused, Content(problem=_failed("the database does not take it")))}
 
 
-def preview(line: Line, shape: Shape) -> Content:
+def preview(line: RenderInput, shape: RequestFormat) -> Content:
     """Return what is sent for a delivery, or would be if it was tried now, and write nothing down."""
     limit = app_settings.BODY_LIMIT
     kept = _kept([line.delivery_id]).get(line.delivery_id)
@@ -123,11 +125,11 @@ def preview(line: Line, shape: Shape) -> Content:
     return _addressed(line, shape, content)
 
 
-def _kept(ids: Iterable[int]) -> dict[int, Kept]:
-    return {pk: Kept(content_type, body) for pk, content_type, body in read(KEPT, ids=numbers(ids))}
+def _kept(ids: Iterable[int]) -> dict[int, StoredBody]:
+    return {pk: StoredBody(content_type, body) for pk, content_type, body in read(KEPT, ids=numbers(ids))}
 
 
-def _settled(line: Line, kept: Kept | None, shape: Shape, *, limit: int) -> Content | None:
+def _settled(line: RenderInput, kept: StoredBody | None, shape: RequestFormat, *, limit: int) -> Content | None:
     """Return the body of a delivery that has one, or None where it has to be rendered."""
     if kept is not None and kept.content_type:
         content = Content(kept.body.encode(), kept.content_type)
@@ -138,28 +140,28 @@ def _settled(line: Line, kept: Kept | None, shape: Shape, *, limit: int) -> Cont
     return content if len(content.body) <= limit else None
 
 
-def _rendered(line: Line, shape: Shape, *, limit: int) -> Content:
+def _rendered(line: RenderInput, shape: RequestFormat, *, limit: int) -> Content:
     try:
-        rendered = render(shape, told(shape, from_text(line.body)), limit=limit)
+        rendered = render(shape, tailored(shape, from_text(line.body)), limit=limit)
         return Content(rendered.body.encode(), rendered.content_type)
     except Exception as error:
         # Of a webhook that gets events as they are this one is too large, and that is what is wrong with it.
         return Content(line.body.encode()) if shape.is_plain else Content(problem=_failed(_reason(error)))
 
 
-def _row(line: Line, content: Content, *, limit: int) -> DeliveryBody:
+def _row(line: RenderInput, content: Content, *, limit: int) -> DeliveryBody:
     """Return what to keep: nothing but a mark where there is nothing that can be sent."""
     if content.problem is not None or len(content.body) > limit:
         return DeliveryBody(delivery_id=line.delivery_id)
     return DeliveryBody(delivery_id=line.delivery_id, content_type=content.content_type, body=content.body.decode())
 
 
-def _addressed(line: Line, shape: Shape, content: Content) -> Content:
+def _addressed(line: RenderInput, shape: RequestFormat, content: Content) -> Content:
     """Fill in the URL, where it has tokens."""
     if content.problem is not None or not shape.has_tokens:
         return content
     try:
-        return content._replace(url=fill_url(shape.url, told(shape, from_text(line.body))))
+        return content._replace(url=fill_url(shape.url, tailored(shape, from_text(line.body))))
     except UnsafeURL as error:
         problem = DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
     except Exception as error:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
-from tms_webhooks.choices import DeliveryStatus, JobKind, Lane
+from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import missed
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.models.audience import events_for_scope
 from tms_webhooks.queues import get_queue
+from tms_webhooks.routing import filtered
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
 BATCH = 500
@@ -33,7 +35,7 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     refuse_resend(delivery)
     # Who writes that down refers to the webhook, and a drain that disables it wants the delivery.
     Webhook.objects.hold([delivery.webhook_id])
-    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, lane=Lane.BY_HAND):
+    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, priority=Priority.MANUAL):
         raise ReplayError(_("Delivery %(key)s was taken up by somebody else in the meantime.") % {"key": delivery.pk})
 
 
@@ -74,7 +76,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
-    return missed.missed(events, webhook, since=since or webhook.created_at)
+    return missed_events(events, webhook, since=since or webhook.created_at)
 
 
 def count(
@@ -94,7 +96,7 @@ def undelivered(webhook: Webhook) -> QuerySet[Event]:
     That is what waits, failed, was skipped or cancelled, and what it asks for today and got no delivery of since it was made.
     """
     own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    asked = missed.missed(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
+    asked = missed_events(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
     return Event.objects.filter(Exists(own.exclude(status=DeliveryStatus.DELIVERED)) | Exists(asked))
 
 
@@ -155,7 +157,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
 
 def _total(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
     events = affected(kind, webhook, since=since, until=until)
-    return missed.count(events, webhook) if kind == JobKind.REPLAY_MISSED else events.count()
+    return count_missed(events, webhook) if kind == JobKind.REPLAY_MISSED else events.count()
 
 
 def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
@@ -164,9 +166,9 @@ def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: d
         rows.cancel(now=now)
     elif kind == JobKind.RECOVER:
         # Asked again: a person may have sent one of them by hand since.
-        rows.filter(status__in=UNDELIVERED).reopen(now=now, lane=Lane.REPLAY)
+        rows.filter(status__in=UNDELIVERED).reopen(now=now, priority=Priority.REPLAY)
     else:
-        missed.deliver(webhook, event_ids, now=now)
+        make_missed_due(webhook, event_ids, now=now)
 
 
 def _refusal(kind: JobKind, webhook: Webhook) -> str:
@@ -219,3 +221,68 @@ def _range(
             field="since",
         )
     return since, until
+
+
+CHUNK = 500
+BODY_BATCH = 10_000
+"""Most events that are looked into to count what filters let pass; what is beyond them is counted as if it did."""
+
+
+def missed_events(events: QuerySet[Event], webhook: Webhook, *, since: datetime) -> QuerySet[Event]:
+    """Keep the events that a webhook missed.
+
+    Of subscriptions with filters these are all that they might want: `wanted_of` tells which they do.
+    """
+    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+    asked = Q(pk__in=())
+    for pk, pattern in webhook.subscriptions.values_list("pk", "event_type"):
+        of_this = Q(subscription__isnull=True) | Q(subscription=pk)
+        asked |= of_this & Q(type__in=event_names.matching(pattern))
+    # Nobody is told of what concerns themselves.
+    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
+    new = asked & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
+    return events.filter(events_for_scope(webhook.listener, using=events.db), Q(_was_skipped(own)) | new)
+
+
+def count_missed(events: QuerySet[Event], webhook: Webhook) -> int:
+    """Return how many of these events, which `missed` has found, a replay sends."""
+    if not any(subscription.is_narrowed for subscription in webhook.subscriptions.all()):
+        return events.count()
+    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+    new = events.filter(~_was_skipped(own)).order_by("pk").values_list("pk", flat=True)
+    known = list(new[:BODY_BATCH])
+    kept = sum(len(some) for some in _matching_in_chunks(webhook, known))
+    return events.count() - len(known) + kept
+
+
+def make_missed_due(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
+    """Make due again what was skipped of these events, and make the deliveries of those that are wanted and had none."""
+    rows = Delivery.objects.filter(webhook=webhook, event__in=event_ids)
+    rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY)
+    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+    new = dict(Event.objects.filter(~Exists(own), key_in(event_ids)).order_by("pk").values_list("pk", "subject_key"))
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                event_id=pk,
+                webhook=webhook,
+                priority=Priority.REPLAY,
+                order_key=new[pk] if webhook.ordered else None,
+                due_at=now,
+                created_at=now,
+            )
+            for pk in filtered.matching_events(webhook, list(new))
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _was_skipped(own: QuerySet[Delivery]) -> Exists:
+    return Exists(own.filter(status=DeliveryStatus.SKIPPED))
+
+
+def _matching_in_chunks(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[Collection[int]]:
+    """Yield which of these events are wanted, some at a time, and change nothing."""
+    firsts = filtered.PredictedFirstOccurrences()
+    for start in range(0, len(event_ids), CHUNK):
+        yield filtered.matching_events(webhook, event_ids[start : start + CHUNK], firsts=firsts)

@@ -7,7 +7,8 @@ from typing import Any
 
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.schema import JSONSchema
-from tms_webhooks.delivery import send, signing
+from tms_webhooks.delivery import signing
+from tms_webhooks.worker import send
 
 COMPONENTS = "#/components/schemas/"
 

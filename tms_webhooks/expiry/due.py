@@ -14,40 +14,39 @@ from django.db.models import Q
 
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
-from tms_webhooks.models.audience import LEARNER, OWNER, Home, Listener
+from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, lineages, parent_column
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.models.tree import lineages, parent_column
-from tms_webhooks.outbox.record import home_of
-from tms_webhooks.sources.base import LEARNERS, Source, Told
+from tms_webhooks.outbox.record import organizations_of
+from tms_webhooks.sources.base import LEARNERS, PlannedEvent, Source
 from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueEvent:
     """One event that is to be told of the row ``key``, if its date is still ``at``."""
 
     key: Any
     at: datetime
-    told: Told
+    told: PlannedEvent
     subscription_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ExpiringSubscription:
     """A subscription to expiring events: its window, and since when nobody has looked for it."""
 
     subscription_id: int
-    listener: Listener
+    listener: SubscriberScope
     window: tuple[float, float]
     since: datetime
     reach: windows.Range
 
 
-def watch(subscription: Subscription, *, since: datetime, now: datetime) -> Watch:
+def watch(subscription: Subscription, *, since: datetime, now: datetime) -> ExpiringSubscription:
     """Return what to look for at ``now`` for one subscription, of whose window somebody looked last at ``since``."""
-    return Watch(
+    return ExpiringSubscription(
         subscription.pk,
         subscription.webhook.listener,
         subscription.window,
@@ -56,7 +55,7 @@ def watch(subscription: Subscription, *, since: datetime, now: datetime) -> Watc
     )
 
 
-def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[Due]:
+def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[DueEvent]:
     """Yield what has passed its date since then, of organizations that want to know."""
     using = database_of(source)
     if not wanting(deadline.expired, using=using).exists():
@@ -66,31 +65,35 @@ def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetim
         at = raw[deadline.field]
         once = expired_key(deadline.expired, subject_key(raw["id"]), at)
         if once not in told:
-            yield Due(key, at, Told(deadline.expired, once=once, deadline=at))
+            yield DueEvent(key, at, PlannedEvent(deadline.expired, once=once, deadline=at))
 
 
-def expiring(source: Source, deadline: Deadline, watches: list[Watch], *, now: datetime) -> Iterator[Due]:
+def expiring(
+    source: Source, deadline: Deadline, watches: list[ExpiringSubscription], *, now: datetime
+) -> Iterator[DueEvent]:
     """Yield what entered the windows of subscriptions; the rows are read once for all of them."""
     for low, high in windows.union(one.reach for one in watches):
         told = Occurrence.objects.told_of(low, high, using=database_of(source))
         rows = list(_read_briefly(source, deadline, deadline.expiring, low=low, high=high))
-        homes = [home_of(raw) for _key, raw in rows]
+        homes = [organizations_of(raw) for _key, raw in rows]
         watching = _watching({home for home in homes if home is not None}, watches, using=database_of(source))
         for (key, raw), home in zip(rows, homes, strict=True):
             for one in watching.get(home, ()):
                 event = _entered(one, deadline, raw, told, now=now)
                 if event is not None:
-                    yield Due(key, raw[deadline.field], event, one.subscription_id)
+                    yield DueEvent(key, raw[deadline.field], event, one.subscription_id)
 
 
-def _watching(homes: Collection[Home], watches: list[Watch], *, using: str) -> dict[Home | None, list[Watch]]:
+def _watching(
+    homes: Collection[EventOrganizations], watches: list[ExpiringSubscription], *, using: str
+) -> dict[EventOrganizations | None, list[ExpiringSubscription]]:
     """Return the subscriptions to whom what is at home in each of these places comes."""
-    by_organization: dict[Any, list[Watch]] = defaultdict(list)
+    by_organization: dict[Any, list[ExpiringSubscription]] = defaultdict(list)
     for one in watches:
         by_organization[one.listener.organization_id].append(one)
     wide = any(one.listener.include_children for one in watches)
     lines = lineages({key for home in homes for key in home.keys}, using=using) if wide else {}
-    found: dict[Home | None, list[Watch]] = {}
+    found: dict[EventOrganizations | None, list[ExpiringSubscription]] = {}
     for home in homes:
         near = home.keys.union(*(lines.get(key, ()) for key in home.keys))
         found[home] = [one for key in near for one in by_organization.get(key, ()) if one.listener.hears(home, lines)]
@@ -103,8 +106,8 @@ def wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
 
 
 def _entered(
-    watched: Watch, deadline: Deadline, raw: Mapping[str, Any], told: set[str], *, now: datetime
-) -> Told | None:
+    watched: ExpiringSubscription, deadline: Deadline, raw: Mapping[str, Any], told: set[str], *, now: datetime
+) -> PlannedEvent | None:
     at = raw[deadline.field]
     low, high = watched.reach
     if not low < at < high:
@@ -122,7 +125,7 @@ def _entered(
         "window.more_than_days": more,
         "window.less_than_days": less,
     }
-    return Told(deadline.expiring, once=once, deadline=at, extra=days)
+    return PlannedEvent(deadline.expiring, once=once, deadline=at, extra=days)
 
 
 def _read_briefly(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.expiry import due
-from tms_webhooks.expiry.telling import Scanned, tell_all
+from tms_webhooks.expiry.record import ScanResult, record_all
 from tms_webhooks.models import ScanCursor
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import Deadline
@@ -32,12 +32,12 @@ def never() -> bool:
     return False
 
 
-def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> Scanned:
+def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> ScanResult:
     """Tell of all that expires soon or has expired. What goes wrong in one source holds up no other.
 
     ``out_of_time`` is asked after each event; when it returns True the scan ends, and the next one goes on.
     """
-    total = Scanned()
+    total = ScanResult()
     with actor_context(ActorKind.SYSTEM):
         for source in all_sources():
             if source.deadline is None or source.deadline.field not in source.own:
@@ -52,13 +52,13 @@ def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> Scann
 
 def scan_expired(
     source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
-) -> Scanned:
+) -> ScanResult:
     """Tell of what has passed its date since the last scan. What had passed before the first of all is left alone."""
     using = database_of(source)
     scan = f"{deadline.expired}:{source.model._meta.label_lower}"
     cursors = ScanCursor.objects.keep(scan, ["all"], now=now, using=using)
     found = due.expired(source, deadline, since=min(cursors["all"].scanned_until, now) - OVERLAP, now=now)
-    scanned = tell_all(source, deadline, found, now=now, out_of_time=out_of_time)
+    scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
     if scanned.finished:
         ScanCursor.objects.advance(cursors.values(), until=now, using=using)
     return scanned
@@ -66,7 +66,7 @@ def scan_expired(
 
 def scan_expiring(
     source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
-) -> Scanned:
+) -> ScanResult:
     """Tell each subscription of what entered its days window, once for each object and date.
 
     All subscriptions share one reading of the rows. A new one, or one with another window, begins with what is inside
@@ -84,7 +84,7 @@ def scan_expiring(
         for name, subscription in subscriptions.items()
     ]
     found = due.expiring(source, deadline, watches, now=now)
-    scanned = tell_all(source, deadline, found, now=now, out_of_time=out_of_time)
+    scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
     if scanned.finished:
         ScanCursor.objects.advance(cursors.values(), until=now, using=using)
     return scanned

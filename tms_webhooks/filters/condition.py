@@ -38,7 +38,7 @@ class Node(ABC):
 
 
 @dataclass(frozen=True)
-class All(Node):
+class AllOf(Node):
     """Every part has to hold."""
 
     parts: tuple[Node, ...]
@@ -51,7 +51,7 @@ class All(Node):
 
 
 @dataclass(frozen=True)
-class Either(Node):
+class AnyOf(Node):
     """At least one part has to hold."""
 
     parts: tuple[Node, ...]
@@ -64,7 +64,7 @@ class Either(Node):
 
 
 @dataclass(frozen=True)
-class Not(Node):
+class Negation(Node):
     """The part must not hold."""
 
     part: Node
@@ -94,7 +94,7 @@ class OneOf(Node):
 
 
 @dataclass(frozen=True)
-class Range(Node):
+class InRange(Node):
     """A place holds a number or a time within these bounds."""
 
     path: str
@@ -151,4 +151,4 @@ def comparable(kind: FieldKind | None, value: Any) -> Any:
 def _join(parts: tuple[Node, ...], word: str) -> str:
     if len(parts) == 1:
         return str(parts[0])
-    return f" {word} ".join(f"({part})" if isinstance(part, All | Either) else str(part) for part in parts)
+    return f" {word} ".join(f"({part})" if isinstance(part, AllOf | AnyOf) else str(part) for part in parts)

@@ -15,7 +15,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.places import patterns_of, places_of, shortened, suggested
+from tms_webhooks.filters.paths import paths_of, patterns_of, shortened, suggested
 
 MOST_VALUES = 200
 LONGEST_TEXT = 255
@@ -23,7 +23,7 @@ FIRST_OCCURRENCE = "first_occurrence"
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class FilterInput:
     """An event as filters see it: its whole body, and the organizations by which it comes to the webhook."""
 
     body: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Criterion(ABC):
         self.name = name
 
     @abstractmethod
-    def is_met(self, wanted: Sequence[Any], occasion: Occasion) -> bool:
+    def is_met(self, wanted: Sequence[Any], occasion: FilterInput) -> bool:
         """Return whether an event is one of those that are wanted."""
 
     def has(self, event_type: EventType) -> bool:
@@ -55,12 +55,12 @@ class Criterion(ABC):
 class ById(Criterion):
     """The id of something that the event refers to, or of its subject where that is such a thing itself."""
 
-    def is_met(self, wanted: Sequence[Any], occasion: Occasion) -> bool:
+    def is_met(self, wanted: Sequence[Any], occasion: FilterInput) -> bool:
         found = value_at(occasion.body, self._path(occasion.noun))
         return found is not None and str(found) in map(str, wanted)
 
     def has(self, event_type: EventType) -> bool:
-        return self._path(event_type.noun.name) in places_of(event_type)
+        return self._path(event_type.noun.name) in paths_of(event_type)
 
     def _path(self, noun: str) -> str:
         return "data.id" if noun == self.name else f"data.{self.name}.id"
@@ -69,14 +69,14 @@ class ById(Criterion):
 class ByOrganization(Criterion):
     """The organization by which the event comes to the webhook: the owner, the learner's, or either."""
 
-    def is_met(self, wanted: Sequence[Any], occasion: Occasion) -> bool:
+    def is_met(self, wanted: Sequence[Any], occasion: FilterInput) -> bool:
         return not occasion.organizations.isdisjoint(map(str, wanted))
 
 
 class ByActor(Criterion):
     """Who or what caused it."""
 
-    def is_met(self, wanted: Sequence[Any], occasion: Occasion) -> bool:
+    def is_met(self, wanted: Sequence[Any], occasion: FilterInput) -> bool:
         return value_at(occasion.body, "actor.kind") in wanted
 
     def problems(self, wanted: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:
@@ -94,7 +94,7 @@ class ByStatus(Criterion):
         self.field = field
         self.root = root
 
-    def is_met(self, wanted: Sequence[Any], occasion: Occasion) -> bool:
+    def is_met(self, wanted: Sequence[Any], occasion: FilterInput) -> bool:
         if self.root == "previous" and self.field not in (value_at(occasion.body, "changed") or ()):
             return None in wanted
         found = value_at(occasion.body, f"{self.root}.{self.field}")
@@ -103,7 +103,7 @@ class ByStatus(Criterion):
         return found.get("code") in wanted or str(found.get("name")).lower() in map(_lower, wanted)
 
     def has(self, event_type: EventType) -> bool:
-        place = places_of(event_type).get(f"data.{self.field}")
+        place = paths_of(event_type).get(f"data.{self.field}")
         return place is not None and place.kind is FieldKind.STATUS
 
     def problems(self, wanted: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.filters.condition import COMPARISONS, All, Either, Exists, Node, Not, OneOf, Range, comparable
-from tms_webhooks.filters.places import Place, having, nearest, patterns_of, places_of, shortened, suggested
+from tms_webhooks.filters.condition import COMPARISONS, AllOf, AnyOf, Exists, InRange, Negation, Node, OneOf, comparable
+from tms_webhooks.filters.paths import EventPath, having, nearest, paths_of, patterns_of, shortened, suggested
 
 DEEPEST = 5
 MOST_PARTS = 50
@@ -58,21 +58,21 @@ class _Reader:
         if depth > DEEPEST:
             return self._refuse(_("all, any and not are nested more than %(most)d deep.") % {"most": DEEPEST})
         parts = tuple(self._part(name, value, depth=depth) for name, value in condition.items())
-        return parts[0] if len(parts) == 1 else All(parts)
+        return parts[0] if len(parts) == 1 else AllOf(parts)
 
     def _part(self, name: Any, value: Any, *, depth: int) -> Node:
         if name == "not":
-            return Not(self.read(value, depth=depth + 1))
+            return Negation(self.read(value, depth=depth + 1))
         if name in JOINING:
             if not isinstance(value, list) or not value:
                 return self._refuse(_("%(name)s: write a list of conditions.") % {"name": name})
             parts = tuple(self.read(one, depth=depth + 1) for one in value)
-            return All(parts) if name == "all" else Either(parts)
+            return AllOf(parts) if name == "all" else AnyOf(parts)
         place = self._place(name)
-        return self._comparison(place, value) if place is not None else All(())
+        return self._comparison(place, value) if place is not None else AllOf(())
 
-    def _place(self, path: Any) -> Place | None:
-        known = [places_of(event_type) for event_type in self.event_types]
+    def _place(self, path: Any) -> EventPath | None:
+        known = [paths_of(event_type) for event_type in self.event_types]
         place = next((places[path] for places in known if path in places), None)
         if place is None:
             self._refuse(self._unknown(str(path)))
@@ -99,7 +99,7 @@ class _Reader:
         message = _("%(path)s is no place in these events.") % {"path": shortened(path)}
         return message + (suggested(names) or _(" Paths begin with data, previous, changed or actor."))
 
-    def _comparison(self, place: Place, value: Any) -> Node:
+    def _comparison(self, place: EventPath, value: Any) -> Node:
         if isinstance(value, Mapping):
             return self._operators(place, value)
         values = value if isinstance(value, list) else [value]
@@ -110,7 +110,7 @@ class _Reader:
             return self._refuse(message % {"path": place.path, "count": len(values), "most": MOST_VALUES})
         return OneOf(place.path, place.kind, tuple(self._value(place, one) for one in values))
 
-    def _operators(self, place: Place, value: Mapping[Any, Any]) -> Node:
+    def _operators(self, place: EventPath, value: Mapping[Any, Any]) -> Node:
         unknown = [name for name in value if name not in COMPARISONS and name != EXISTS]
         if unknown or not value:
             return self._refuse(
@@ -128,10 +128,10 @@ class _Reader:
             parts.append(Exists(place.path, value[EXISTS]))
         bounds = tuple((name, self._bound(place, one)) for name, one in value.items() if name in COMPARISONS)
         if bounds:
-            parts.append(Range(place.path, place.kind, bounds))
-        return parts[0] if len(parts) == 1 else All(tuple(parts))
+            parts.append(InRange(place.path, place.kind, bounds))
+        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
-    def _bound(self, place: Place, value: Any) -> Any:
+    def _bound(self, place: EventPath, value: Any) -> Any:
         if place.kind not in (*NUMBERS, FieldKind.DATETIME):
             self._refuse(
                 _("%(path)s can't be compared by more and less; list the values that are wanted.")
@@ -143,7 +143,7 @@ class _Reader:
             return self._value(place, value)
         return None
 
-    def _value(self, place: Place, value: Any) -> Any:
+    def _value(self, place: EventPath, value: Any) -> Any:
         """Return a value as it is compared; refuse one that can't stand there."""
         if value is None:
             return None
@@ -158,7 +158,7 @@ class _Reader:
             )
         return comparable(place.kind, value)
 
-    def _moment(self, place: Place, value: Any) -> Any:
+    def _moment(self, place: EventPath, value: Any) -> Any:
         try:
             return instant(datetime.fromisoformat(value))
         except (TypeError, ValueError, OverflowError):
@@ -167,7 +167,7 @@ class _Reader:
 
     def _refuse(self, message: str) -> Node:
         self.problems.append(ValidationError(message, code="condition"))
-        return All(())
+        return AllOf(())
 
 
 def _is_of_kind(kind: FieldKind, value: Any) -> bool:
@@ -180,7 +180,7 @@ def _is_of_kind(kind: FieldKind, value: Any) -> bool:
     return isinstance(value, int) and kind is not FieldKind.STRING
 
 
-def _wrong_kind(place: Place, value: Any) -> str:
+def _wrong_kind(place: EventPath, value: Any) -> str:
     right = {
         FieldKind.DATETIME: _('a date or a time, such as "2026-12-01" or "2026-12-01T08:00:00Z"'),
         FieldKind.BOOLEAN: _("true or false"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
 import tms_webhooks.models.encryption
@@ -20,6 +21,28 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Delivery',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('status', models.CharField(choices=[('pending', 'Pending'), ('in_flight', 'In flight'), ('waiting', 'Waiting'), ('delivered', 'Delivered'), ('exhausted', 'Exhausted'), ('failed', 'Failed'), ('skipped', 'Skipped'), ('cancelled', 'Cancelled')], default='pending', max_length=10, verbose_name='status')),
+                ('due_at', models.DateTimeField(null=True, verbose_name='due at')),
+                ('priority', models.PositiveSmallIntegerField(choices=[(0, 'By hand'), (1, 'Live'), (2, 'Replay')], default=1, verbose_name='priority')),
+                ('order_key', models.BigIntegerField(editable=False, null=True)),
+                ('lease', models.CharField(blank=True, default='', editable=False, max_length=36, verbose_name='lease')),
+                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
+                ('charged', models.PositiveIntegerField(default=0, verbose_name='charged attempts')),
+                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('render_failed', 'Body not rendered'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
+                ('created_at', models.DateTimeField(verbose_name='created at')),
+                ('reopened_at', models.DateTimeField(null=True, verbose_name='reopened at')),
+                ('finished_at', models.DateTimeField(null=True, verbose_name='finished at')),
+            ],
+            options={
+                'verbose_name': 'delivery',
+                'verbose_name_plural': 'deliveries',
+                'ordering': ('-pk',),
+            },
+        ),
+        migrations.CreateModel(
             name='DrainSlot',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -30,6 +53,50 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'drain slot',
                 'verbose_name_plural': 'drain slots',
+            },
+        ),
+        migrations.CreateModel(
+            name='FeedEnds',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('published', models.BigIntegerField(default=0, verbose_name='published')),
+                ('forgotten', models.BigIntegerField(default=0, verbose_name='forgotten')),
+            ],
+            options={
+                'verbose_name': 'ends of the feed',
+                'verbose_name_plural': 'ends of the feed',
+            },
+        ),
+        migrations.CreateModel(
+            name='IdempotentRequest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('digest', models.CharField(max_length=64, unique=True, verbose_name='digest')),
+                ('fingerprint', models.CharField(max_length=64, verbose_name='fingerprint')),
+                ('created_at', models.DateTimeField(db_index=True, verbose_name='created at')),
+                ('status_code', models.PositiveSmallIntegerField(null=True, verbose_name='status code')),
+                ('headers', models.JSONField(default=dict, verbose_name='headers')),
+                ('answer', tms_webhooks.models.encryption.EncryptedTextField(blank=True, default='', verbose_name='answer')),
+            ],
+            options={
+                'verbose_name': 'idempotent request',
+                'verbose_name_plural': 'idempotent requests',
+            },
+        ),
+        migrations.CreateModel(
+            name='Reconciliation',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source', models.CharField(max_length=150, unique=True)),
+                ('phase', models.CharField(choices=[('rows', 'Rows'), ('states', 'States'), ('done', 'Done')], default='rows', max_length=10)),
+                ('position', models.CharField(blank=True, default='', max_length=200)),
+                ('has_baseline', models.BooleanField(default=False)),
+                ('begun_at', models.DateTimeField()),
+                ('finished_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'verbose_name': 'reconciliation',
+                'verbose_name_plural': 'reconciliations',
             },
         ),
         migrations.CreateModel(
@@ -51,11 +118,39 @@ class Migration(migrations.Migration):
                 ('event_type', models.CharField(help_text='An event such as class.cancelled, all of a noun as class.*, or *.', max_length=100, verbose_name='event')),
                 ('more_than_days', models.FloatField(blank=True, help_text='For expiring events: tell while more days than these are left.', null=True, verbose_name='more than days')),
                 ('less_than_days', models.FloatField(blank=True, help_text='For expiring events: tell once fewer days than these are left.', null=True, verbose_name='less than days')),
+                ('filters', models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.', verbose_name='filters')),
+                ('condition', models.JSONField(blank=True, help_text='What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.', null=True, verbose_name='condition')),
             ],
             options={
                 'verbose_name': 'subscription',
                 'verbose_name_plural': 'subscriptions',
                 'ordering': ('webhook', 'event_type', 'pk'),
+            },
+        ),
+        migrations.CreateModel(
+            name='DeliveryBody',
+            fields=[
+                ('delivery', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tms_webhooks.delivery', verbose_name='delivery')),
+                ('content_type', models.CharField(blank=True, default='', max_length=255, verbose_name='content type')),
+                ('body', models.TextField(blank=True, default='', verbose_name='body')),
+            ],
+            options={
+                'verbose_name': 'delivery body',
+                'verbose_name_plural': 'delivery bodies',
+            },
+        ),
+        migrations.CreateModel(
+            name='EditedPath',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source', models.CharField(max_length=150)),
+                ('key', models.CharField(max_length=200)),
+                ('edited_at', models.DateTimeField()),
+            ],
+            options={
+                'verbose_name': 'edited path',
+                'verbose_name_plural': 'edited paths',
+                'indexes': [models.Index(fields=['source', 'key'], name='tms_edited_path')],
             },
         ),
         migrations.CreateModel(
@@ -67,6 +162,7 @@ class Migration(migrations.Migration):
                 ('version', models.PositiveSmallIntegerField(default=1, verbose_name='schema version')),
                 ('subject_type', models.CharField(max_length=50, verbose_name='subject type')),
                 ('subject_id', models.CharField(max_length=64, verbose_name='subject id')),
+                ('external_id', models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='external id')),
                 ('subject_key', tms_webhooks.models.event.SubjectNumberField(editable=False)),
                 ('sequence', models.PositiveIntegerField(verbose_name='sequence')),
                 ('actor_kind', models.CharField(max_length=20, verbose_name='actor kind')),
@@ -75,14 +171,21 @@ class Migration(migrations.Migration):
                 ('body', models.TextField(blank=True, default='', verbose_name='body')),
                 ('error', models.TextField(blank=True, default='', verbose_name='error')),
                 ('fanned_out_at', models.DateTimeField(editable=False, null=True, verbose_name='fanned out at')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
-                ('subscription', models.ForeignKey(blank=True, db_constraint=False, help_text='Set where the event is for this subscription alone, as an expiry window is.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tms_webhooks.subscription', verbose_name='subscription')),
+                ('position', models.BigIntegerField(editable=False, null=True, verbose_name='position')),
+                ('learner_organization', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=organization_model(), verbose_name='learner organization')),
+                ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
+                ('subscription', models.ForeignKey(blank=True, db_constraint=False, db_index=False, help_text='Set where the event is for this subscription alone, as an expiry window is.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='tms_webhooks.subscription', verbose_name='subscription')),
             ],
             options={
                 'verbose_name': 'event',
                 'verbose_name_plural': 'events',
                 'ordering': ('-pk',),
             },
+        ),
+        migrations.AddField(
+            model_name='delivery',
+            name='event',
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.event', verbose_name='event'),
         ),
         migrations.CreateModel(
             name='EventSequence',
@@ -101,7 +204,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=255, unique=True, verbose_name='key')),
-                ('told_at', models.DateTimeField(verbose_name='told at')),
+                ('recorded_at', models.DateTimeField(verbose_name='told at')),
                 ('deadline', models.DateTimeField(null=True, verbose_name='deadline')),
             ],
             options={
@@ -111,17 +214,35 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='SourceState',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source', models.CharField(max_length=150)),
+                ('key', models.CharField(max_length=200)),
+                ('state', models.TextField()),
+                ('beside', models.TextField()),
+                ('recorded_at', models.DateTimeField()),
+            ],
+            options={
+                'verbose_name': 'told state',
+                'verbose_name_plural': 'told states',
+                'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='tms_told_state')],
+            },
+        ),
+        migrations.CreateModel(
             name='Webhook',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=150, verbose_name='name')),
-                ('url', models.CharField(help_text='Where to send the requests, with {tokens} in path and query. It must answer with 2xx in time.', max_length=2000, validators=[tms_webhooks.validators.validate_webhook_url], verbose_name='URL')),
-                ('verb', models.CharField(choices=[('POST', 'POST'), ('PUT', 'PUT'), ('PATCH', 'PATCH'), ('GET', 'GET'), ('DELETE', 'DELETE')], default='POST', max_length=6, verbose_name='verb')),
+                ('audience', models.CharField(choices=[('owner', 'Owner organization'), ('learner', 'Learner organization'), ('both', 'Both')], db_default='owner', default='owner', help_text='Events of what the organization owns, such as its classes with everybody in them; of its own learners, wherever they learn; or both.', max_length=10, verbose_name='audience')),
+                ('include_children', models.BooleanField(db_default=False, default=False, help_text='Also events of the organizations below this one, at any depth.', verbose_name='include child organizations')),
                 ('headers', tms_webhooks.models.encryption.EncryptedTextField(blank=True, default='', help_text='One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted.', validators=[tms_webhooks.validators.validate_header_lines], verbose_name='headers')),
                 ('format', models.CharField(choices=[('standard', 'Standard'), ('skillable', 'Skillable API'), ('cloudevents', 'CloudEvents'), ('custom', 'Custom content')], default='standard', help_text='What the body looks like.', max_length=12, verbose_name='format')),
                 ('payload', models.CharField(choices=[('full', 'Everything'), ('no_personal', 'No personal fields'), ('thin', 'Ids only')], default='full', help_text='How much of an event is sent.', max_length=12, verbose_name='payload')),
                 ('content', models.TextField(blank=True, default='', help_text='For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}.', validators=[django.core.validators.MaxLengthValidator(65536)], verbose_name='content')),
                 ('payload_version', models.PositiveSmallIntegerField(blank=True, help_text="The newest version of an event's schema that the receiver understands; empty: whatever is newest.", null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='payload version')),
+                ('name', models.CharField(max_length=150, verbose_name='name')),
+                ('url', models.CharField(help_text='Where to send the requests, with {tokens} in path and query. It must answer with 2xx in time.', max_length=2000, validators=[tms_webhooks.validators.validate_webhook_url], verbose_name='URL')),
+                ('verb', models.CharField(choices=[('POST', 'POST'), ('PUT', 'PUT'), ('PATCH', 'PATCH'), ('GET', 'GET'), ('DELETE', 'DELETE')], default='POST', max_length=6, verbose_name='verb')),
                 ('delay_seconds', models.PositiveIntegerField(default=0, help_text='Wait this long before the first attempt.', validators=[django.core.validators.MaxValueValidator(86400)], verbose_name='delay seconds')),
                 ('timeout_seconds', models.PositiveSmallIntegerField(default=20, help_text='Give up an attempt after this long.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(30)], verbose_name='timeout seconds')),
                 ('max_retries', models.PositiveSmallIntegerField(blank=True, help_text='How often to try again, 0 to 10; empty: as often as the schedule has delays.', null=True, validators=[django.core.validators.MaxValueValidator(10)], verbose_name='max retries')),
@@ -145,6 +266,7 @@ class Migration(migrations.Migration):
                 ('notified_at', models.DateTimeField(editable=False, null=True, verbose_name='notified at')),
                 ('tokens', models.FloatField(default=0.0, editable=False, verbose_name='tokens')),
                 ('tokens_at', models.DateTimeField(editable=False, null=True, verbose_name='tokens at')),
+                ('form_key', models.UUIDField(editable=False, null=True, unique=True, verbose_name='form key')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
                 ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated at')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhooks', to=organization_model(), verbose_name='organization')),
@@ -184,26 +306,55 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name='DeliveryTotal',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('in_flight', 'In flight'), ('waiting', 'Waiting'), ('delivered', 'Delivered'), ('exhausted', 'Exhausted'), ('failed', 'Failed'), ('skipped', 'Skipped'), ('cancelled', 'Cancelled')], default='pending', max_length=10, verbose_name='status')),
-                ('due_at', models.DateTimeField(null=True, verbose_name='due at')),
-                ('lane', models.PositiveSmallIntegerField(choices=[(0, 'By hand'), (1, 'Live'), (2, 'Replay')], default=1, verbose_name='lane')),
-                ('order_key', models.BigIntegerField(editable=False, null=True)),
-                ('lease', models.CharField(blank=True, default='', editable=False, max_length=36, verbose_name='lease')),
-                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('charged', models.PositiveIntegerField(default=0, verbose_name='charged attempts')),
-                ('error_class', models.CharField(blank=True, choices=[('http_status', 'Unsuccessful status'), ('dns_error', 'Name not resolved'), ('connection_refused', 'Connection refused'), ('connection_reset', 'Connection reset'), ('network_unreachable', 'Network unreachable'), ('timeout', 'Timed out'), ('tls_error', 'TLS error'), ('blocked_address', 'Blocked address'), ('invalid_url', 'Invalid URL'), ('body_too_large', 'Body too large'), ('secret_unreadable', 'Secret unreadable'), ('render_failed', 'Body not rendered'), ('other', 'Other')], default='', max_length=20, verbose_name='error')),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('reopened_at', models.DateTimeField(null=True, verbose_name='reopened at')),
-                ('finished_at', models.DateTimeField(null=True, verbose_name='finished at')),
-                ('event', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.event', verbose_name='event')),
-                ('webhook', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.webhook', verbose_name='webhook')),
+                ('span', models.PositiveSmallIntegerField(choices=[(1, 'Hour'), (24, 'Day')], verbose_name='span')),
+                ('starts_at', models.DateTimeField(verbose_name='starts at')),
+                ('delivered', models.PositiveIntegerField(default=0, verbose_name='delivered')),
+                ('retried', models.PositiveIntegerField(default=0, verbose_name='failed, and tried again')),
+                ('given_up', models.PositiveIntegerField(default=0, verbose_name='failed, and given up')),
+                ('took_10', models.PositiveIntegerField(default=0)),
+                ('took_20', models.PositiveIntegerField(default=0)),
+                ('took_40', models.PositiveIntegerField(default=0)),
+                ('took_80', models.PositiveIntegerField(default=0)),
+                ('took_160', models.PositiveIntegerField(default=0)),
+                ('took_320', models.PositiveIntegerField(default=0)),
+                ('took_640', models.PositiveIntegerField(default=0)),
+                ('took_1280', models.PositiveIntegerField(default=0)),
+                ('took_2560', models.PositiveIntegerField(default=0)),
+                ('took_5120', models.PositiveIntegerField(default=0)),
+                ('took_10240', models.PositiveIntegerField(default=0)),
+                ('took_longer', models.PositiveIntegerField(default=0)),
+                ('webhook', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='totals', to='tms_webhooks.webhook', verbose_name='webhook')),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
+                'verbose_name': 'total',
+                'verbose_name_plural': 'totals',
+            },
+        ),
+        migrations.AddField(
+            model_name='delivery',
+            name='webhook',
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tms_webhooks.webhook', verbose_name='webhook'),
+        ),
+        migrations.CreateModel(
+            name='AuditEntry',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('at', models.DateTimeField(verbose_name='at')),
+                ('actor_kind', models.CharField(choices=[('user', 'User'), ('administrator', 'Administrator'), ('api', 'API'), ('system', 'System'), ('reconcile', 'Reconciliation')], max_length=20, verbose_name='actor kind')),
+                ('actor_id', models.CharField(blank=True, default='', max_length=64, verbose_name='actor id')),
+                ('actor_label', models.CharField(blank=True, default='', max_length=150, verbose_name='actor')),
+                ('action', models.CharField(choices=[('webhook.created', 'Webhook created'), ('webhook.updated', 'Webhook changed'), ('webhook.deleted', 'Webhook deleted'), ('webhook.enabled', 'Webhook enabled'), ('webhook.disabled', 'Webhook disabled'), ('webhook.tested', 'Webhook tested'), ('secret.rotated', 'Secret rotated'), ('secret.revealed', 'Secret revealed'), ('subscription.created', 'Subscription created'), ('subscription.updated', 'Subscription changed'), ('subscription.deleted', 'Subscription deleted'), ('delivery.resent', 'Delivery resent'), ('job.started', 'Job started')], max_length=30, verbose_name='action')),
+                ('target', models.CharField(help_text='What it was done to, such as delivery:17.', max_length=100, verbose_name='target')),
+                ('changes', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder, verbose_name='changes')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
+                ('webhook', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='audit_log', to='tms_webhooks.webhook', verbose_name='webhook')),
+            ],
+            options={
+                'verbose_name': 'audit entry',
+                'verbose_name_plural': 'audit entries',
                 'ordering': ('-pk',),
             },
         ),
@@ -222,18 +373,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='DeliveryBody',
-            fields=[
-                ('delivery', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tms_webhooks.delivery', verbose_name='delivery')),
-                ('content_type', models.CharField(blank=True, default='', max_length=255, verbose_name='content type')),
-                ('body', models.TextField(blank=True, default='', verbose_name='body')),
-            ],
-            options={
-                'verbose_name': 'delivery body',
-                'verbose_name_plural': 'delivery bodies',
-            },
-        ),
-        migrations.CreateModel(
             name='DeliveryAttempt',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -247,6 +386,7 @@ class Migration(migrations.Migration):
                 ('response_body', models.TextField(blank=True, default='', verbose_name='response body')),
                 ('next_delay', models.FloatField(null=True, verbose_name='next delay (s)')),
                 ('delay_reason', models.CharField(blank=True, choices=[('schedule', 'Schedule'), ('retry_after', 'Retry-After'), ('timeout_penalty', 'Timeout penalty'), ('throttle', 'Throttle'), ('breaker', 'Pause')], default='', max_length=20, verbose_name='delay reason')),
+                ('timing', models.CharField(blank=True, db_default='', default='', max_length=60, verbose_name='timing')),
                 ('delivery', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attempt_log', to='tms_webhooks.delivery', verbose_name='delivery')),
             ],
             options={
@@ -257,13 +397,53 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('delivery', 'number'), name='tms_attempt_number')],
             },
         ),
+        migrations.CreateModel(
+            name='FirstOccurrence',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('event_type', models.CharField(max_length=100, verbose_name='event')),
+                ('subject_type', models.CharField(max_length=50, verbose_name='subject type')),
+                ('subject_id', models.CharField(max_length=64, verbose_name='subject id')),
+                ('event_id', models.BigIntegerField(db_index=True, verbose_name='event')),
+                ('subscription', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tms_webhooks.subscription', verbose_name='subscription')),
+            ],
+            options={
+                'verbose_name': 'first occurrence',
+                'verbose_name_plural': 'first occurrences',
+                'constraints': [models.UniqueConstraint(fields=('subscription', 'event_type', 'subject_type', 'subject_id'), name='tms_first_of_subject')],
+            },
+        ),
         migrations.AddIndex(
             model_name='event',
             index=models.Index(condition=models.Q(('fanned_out_at__isnull', True)), fields=['fanned_out_at', 'id'], name='tms_event_to_fan_out'),
         ),
         migrations.AddIndex(
             model_name='event',
+            index=models.Index(condition=models.Q(('fanned_out_at__isnull', True)), fields=['subject_key'], name='tms_event_object_to_fan_out'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
             index=models.Index(fields=['occurred_at'], name='tms_event_by_age'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('external_id__gt', '')), fields=['external_id'], name='tms_event_of_external'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('learner_organization__isnull', False), models.Q(('learner_organization', models.F('organization')), _negated=True)), fields=['learner_organization', 'id'], name='tms_event_of_learner'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(fields=['position', 'id'], name='tms_event_in_feed'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(fields=['organization', 'position'], name='tms_event_in_feed_of'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('learner_organization__isnull', False), models.Q(('learner_organization', models.F('organization')), _negated=True)), fields=['learner_organization', 'position'], name='tms_event_in_feed_by_learner'),
         ),
         migrations.AddConstraint(
             model_name='event',
@@ -306,12 +486,20 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(('status__in', ('pending', 'running'))), fields=['status'], name='tms_job_unfinished'),
         ),
         migrations.AddIndex(
+            model_name='deliverytotal',
+            index=models.Index(fields=['span', 'starts_at'], name='tms_total_by_age'),
+        ),
+        migrations.AddConstraint(
+            model_name='deliverytotal',
+            constraint=models.UniqueConstraint(fields=('webhook', 'span', 'starts_at'), name='tms_total_once'),
+        ),
+        migrations.AddIndex(
             model_name='delivery',
             index=models.Index(fields=['webhook', 'id'], name='tms_delivery_of_webhook'),
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'lane', 'due_at', 'id'], name='tms_delivery_claim'),
+            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['webhook', 'priority', 'due_at', 'id'], name='tms_delivery_claim'),
         ),
         migrations.AddIndex(
             model_name='delivery',
@@ -340,6 +528,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='delivery',
             constraint=models.CheckConstraint(condition=models.Q(('charged__lte', models.F('attempts'))), name='tms_delivery_charged'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['organization', 'id'], name='tms_audit_of_organization'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(fields=['webhook', 'id'], name='tms_audit_of_webhook'),
         ),
         migrations.AddConstraint(
             model_name='webhooksecret',

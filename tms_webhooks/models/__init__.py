@@ -10,15 +10,13 @@ from tms_webhooks.models.drain import DrainSlot
 from tms_webhooks.models.edited_path import EditedPath
 from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.feed import FeedEnds
-from tms_webhooks.models.first import FirstOccurrence
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
-from tms_webhooks.models.occurrence import Occurrence, ScanCursor
-from tms_webhooks.models.secret import WebhookSecret
+from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
+from tms_webhooks.models.source_state import Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
-from tms_webhooks.models.told_state import Reconciliation, ToldState
 from tms_webhooks.models.total import DeliveryTotal
-from tms_webhooks.models.webhook import Webhook
+from tms_webhooks.models.webhook import Webhook, WebhookSecret
 
 __all__ = [
     "AuditEntry",
@@ -38,7 +36,7 @@ __all__ = [
     "ScanCursor",
     "Reconciliation",
     "Subscription",
-    "ToldState",
+    "SourceState",
     "Webhook",
     "WebhookSecret",
 ]

@@ -11,12 +11,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import DelayReason, ErrorClass
-from tms_webhooks.models import statements
+from tms_webhooks.db import sql
 from tms_webhooks.models.delivery import Delivery
 from tms_webhooks.net.timing import Timing
 
 
-class AttemptLine(NamedTuple):
+class AttemptRow(NamedTuple):
     """One attempt as it is written down: the columns of `DeliveryAttempt`, in their order."""
 
     delivery_id: int
@@ -33,46 +33,46 @@ class AttemptLine(NamedTuple):
     timing: str
 
 
-STARTED_AT = AttemptLine._fields.index("started_at")
-COLUMNS = ", ".join(AttemptLine._fields)
-LINE = f"({', '.join(['%s'] * len(AttemptLine._fields))})"
+STARTED_AT = AttemptRow._fields.index("started_at")
+COLUMNS = ", ".join(AttemptRow._fields)
+LINE = f"({', '.join(['%s'] * len(AttemptRow._fields))})"
 INSERT = f"INSERT INTO {{deliveryattempt}} ({COLUMNS}) {{rows}}"
 
 
 class AttemptManager(models.Manager["DeliveryAttempt"]):
     """Writes the log."""
 
-    def write(self, lines: Sequence[AttemptLine]) -> None:
+    def write(self, lines: Sequence[AttemptRow]) -> None:
         """Insert many attempts in one statement.
 
         ``bulk_create`` does the same at ten times the cost, which is a good part of what a delivery costs in all.
         """
         self.insertion(lines)()
 
-    def insertion(self, lines: Sequence[AttemptLine]) -> Callable[[], object]:
+    def insertion(self, lines: Sequence[AttemptRow]) -> Callable[[], object]:
         """Return what inserts these attempts when it is called: for a transaction that is to be short."""
         if not lines:
             return lambda: None
-        if statements.database().vendor == "postgresql":
-            return partial(statements.write, INSERT, [json_of(lines)], rows=json_rows())
-        moment = statements.database().ops.adapt_datetimefield_value
+        if sql.database().vendor == "postgresql":
+            return partial(sql.write, INSERT, [json_of(lines)], rows=json_rows())
+        moment = sql.database().ops.adapt_datetimefield_value
         params: list[Any] = []
         for one in lines:
             params += one
             params[-len(one) + STARTED_AT] = moment(one.started_at)
-        return partial(statements.write, INSERT, params, rows=f"VALUES {', '.join([LINE] * len(lines))}")
+        return partial(sql.write, INSERT, params, rows=f"VALUES {', '.join([LINE] * len(lines))}")
 
 
 @cache
 def json_rows() -> str:
     """Return a query, for PostgreSQL, for the attempts in one parameter from `json_of`."""
     by_column = {field.column: field for field in DeliveryAttempt._meta.concrete_fields}
-    return statements.recordset([by_column[name] for name in AttemptLine._fields], statements.database())
+    return sql.recordset([by_column[name] for name in AttemptRow._fields], sql.database())
 
 
-def json_of(lines: Iterable[AttemptLine]) -> str:
+def json_of(lines: Iterable[AttemptRow]) -> str:
     """Return attempts as the parameter of `json_rows`."""
-    return statements.as_json(line._asdict() for line in lines)
+    return sql.as_json(line._asdict() for line in lines)
 
 
 class DeliveryAttempt(models.Model):

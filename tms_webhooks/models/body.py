@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.models import statements
+from tms_webhooks.db import sql
 from tms_webhooks.models.delivery import Delivery
 
 
@@ -29,7 +29,7 @@ class DeliveryBodyManager(_DeliveryBodyManager["DeliveryBody"]):
     def keep(self, rows: Collection[DeliveryBody]) -> None:
         """Write these bodies; one that a delivery has already is replaced."""
         # MariaDB and MySQL look at every key, and take no names of columns.
-        named = statements.database().features.supports_update_conflicts_with_target
+        named = sql.database().features.supports_update_conflicts_with_target
         with transaction.atomic(using=router.db_for_write(DeliveryBody)):
             self.bulk_create(
                 rows,

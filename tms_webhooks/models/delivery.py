@@ -10,10 +10,10 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.choices import DeliveryStatus, ErrorClass, Lane
-from tms_webhooks.models import statements
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
+from tms_webhooks.db import sql
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models.event import Event
-from tms_webhooks.models.keys import among
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
@@ -46,7 +46,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def among(self, ids: Iterable[int]) -> DeliveryQuerySet:
         """Keep those with these keys."""
-        return self.filter(among(ids))
+        return self.filter(key_in(ids))
 
     def due(self, now: datetime) -> DeliveryQuerySet:
         """Keep those that a worker may claim: due, or held under a lease that ran out."""
@@ -78,7 +78,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def skip(self, *, now: datetime) -> int:
         """Finish those that no worker holds as skipped: their webhook is disabled. What is resent by hand goes out."""
-        return self.exclude(lane=Lane.BY_HAND)._finish(DeliveryStatus.SKIPPED, now=now)
+        return self.exclude(priority=Priority.MANUAL)._finish(DeliveryStatus.SKIPPED, now=now)
 
     def cancel(self, *, now: datetime) -> int:
         """Call off those that no worker holds; what is in flight can't be called back."""
@@ -88,7 +88,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Give up those that no worker holds: their life is over."""
         return self._finish(DeliveryStatus.EXHAUSTED, now=now)
 
-    def reopen(self, *, now: datetime, lane: Lane) -> int:
+    def reopen(self, *, now: datetime, priority: Priority) -> int:
         """Make finished ones due again, with all their retries before them; return how many."""
         return self.filter(status__in=FINISHED).update(
             status=DeliveryStatus.PENDING,
@@ -96,7 +96,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             reopened_at=now,
             finished_at=None,
             charged=0,
-            lane=lane,
+            priority=priority,
             error_class="",
         )
 
@@ -117,14 +117,14 @@ class DeliveryManager(_DeliveryManager["Delivery"]):
 
     def lease(self, ids: Collection[int], *, token: str, now: datetime, until: datetime) -> int:
         """Lease those of these that are due to the holder of ``token`` until ``until``; return how many."""
-        params = [token, statements.moment(until), statements.moment(now)]
-        return statements.write(LEASE, params, ids=statements.numbers(ids))
+        params = [token, sql.moment(until), sql.moment(now)]
+        return sql.write(LEASE, params, ids=sql.numbers(ids))
 
     def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime, attempts: int | None = None) -> int:
         """Finish those of these that ``token`` holds, and that had so many ``attempts``: the receiver took them."""
         tried = "" if attempts is None else f" AND attempts = {int(attempts)}"
-        params = [statements.moment(now), token]
-        return statements.write(MARK_DELIVERED, params, ids=statements.numbers(ids), tried=tried)
+        params = [sql.moment(now), token]
+        return sql.write(MARK_DELIVERED, params, ids=sql.numbers(ids), tried=tried)
 
 
 class Delivery(models.Model):
@@ -155,7 +155,7 @@ class Delivery(models.Model):
         _("status"), max_length=10, choices=DeliveryStatus.choices, default=DeliveryStatus.PENDING
     )
     due_at = models.DateTimeField(_("due at"), null=True)
-    lane = models.PositiveSmallIntegerField(_("lane"), choices=Lane.choices, default=Lane.LIVE)
+    priority = models.PositiveSmallIntegerField(_("priority"), choices=Priority.choices, default=Priority.LIVE)
     # Set for ordered webhooks: deliveries with the same number go one after the other.
     order_key = models.BigIntegerField(null=True, editable=False)
     lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
@@ -183,7 +183,9 @@ class Delivery(models.Model):
             models.Index(fields=["webhook", "id"], name="tms_delivery_of_webhook"),
             # claim.py: the next ones of one webhook.
             models.Index(
-                fields=["webhook", "lane", "due_at", "id"], name="tms_delivery_claim", condition=Q(due_at__isnull=False)
+                fields=["webhook", "priority", "due_at", "id"],
+                name="tms_delivery_claim",
+                condition=Q(due_at__isnull=False),
             ),
             # claim.py: is anything due, and when next?
             models.Index(fields=["due_at"], name="tms_delivery_due", condition=Q(due_at__isnull=False)),

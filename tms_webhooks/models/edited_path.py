@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.models.told_state import LONGEST_KEY, LONGEST_SOURCE
+from tms_webhooks.models.source_state import LONGEST_KEY, LONGEST_SOURCE
 
 
 class EditedPath(models.Model):

@@ -13,7 +13,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import AttemptResult, TotalSpan
-from tms_webhooks.models import statements
+from tms_webhooks.db import sql
 from tms_webhooks.models.webhook import Webhook
 
 MILLISECONDS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
@@ -56,10 +56,10 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
         rows = summed(attempts)
         if not rows:
             return lambda: None
-        moments = {moment: statements.moment(moment) for moment in {row.starts_at for row in rows}}
+        moments = {moment: sql.moment(moment) for moment in {row.starts_at for row in rows}}
         counted = [name for name in COUNTS if any(name in row.counts for row in rows)]
         statement = addition_of(f"VALUES {', '.join(map(_values, rows))}", counted)
-        return partial(statements.write, statement, [moments[row.starts_at] for row in rows])
+        return partial(sql.write, statement, [moments[row.starts_at] for row in rows])
 
 
 class Sum(NamedTuple):
@@ -96,8 +96,8 @@ def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
 
     ``counted`` are the counts that are not zero in all of them.
     """
-    in_mysql = statements.database().vendor == "mysql"
-    table = statements.filled("{deliverytotal}")
+    in_mysql = sql.database().vendor == "mysql"
+    table = sql.filled("{deliverytotal}")
     added = "{0} = {0} + VALUES({0})" if in_mysql else f"{{0}} = {table}.{{0}} + excluded.{{0}}"
     return ADD.format(
         deliverytotal=table,
@@ -112,12 +112,12 @@ def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
 def json_rows() -> str:
     """Return a query, for PostgreSQL, for the sums in one parameter from `json_of`."""
     fields = DeliveryTotal._meta.concrete_fields
-    return statements.recordset([one for one in fields if not one.primary_key], statements.database())
+    return sql.recordset([one for one in fields if not one.primary_key], sql.database())
 
 
 def json_of(sums: Iterable[Sum]) -> str:
     """Return sums as the parameter of `json_rows`."""
-    return statements.as_json(
+    return sql.as_json(
         {"webhook_id": one.webhook_id, "span": int(one.span), "starts_at": one.starts_at}
         | {name: one.counts.get(name, 0) for name in COUNTS}
         for one in sums

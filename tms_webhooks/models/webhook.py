@@ -1,4 +1,4 @@
-"""A webhook: where an organization wants to be told, and how."""
+"""Whose events a webhook is told of."""
 
 from __future__ import annotations
 
@@ -8,19 +8,122 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, signals, validators
+from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.db.sql import database, for_update, numbers, read
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models.audience import SubscriberScope
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
-from tms_webhooks.models.scope import Scoped
-from tms_webhooks.models.shape import Shaped
-from tms_webhooks.models.statements import database, for_update, numbers, read
+
+
+class AudienceFields(models.Model):
+    """The part of a webhook that says which organizations' events it is for, beside its own."""
+
+    audience = models.CharField(
+        _("audience"),
+        max_length=10,
+        choices=Audience.choices,
+        default=Audience.OWNER,
+        db_default=Audience.OWNER,
+        help_text=_(
+            "Events of what the organization owns, such as its classes with everybody in them; of its own learners, "
+            "wherever they learn; or both."
+        ),
+    )
+    include_children = models.BooleanField(
+        _("include child organizations"),
+        default=False,
+        db_default=False,
+        help_text=_("Also events of the organizations below this one, at any depth."),
+    )
+
+    if TYPE_CHECKING:
+        organization_id: Any
+
+    class Meta:
+        abstract = True
+
+    @property
+    def listener(self) -> SubscriberScope:
+        """What it says of whose events it is for."""
+        return SubscriberScope(self.organization_id, self.audience, self.include_children)
+
+    def clean(self) -> None:
+        """Refuse child organizations where the host has named none."""
+        super().clean()
+        if self.include_children and not app_settings.ORGANIZATION_PARENT:
+            message = _("There are no child organizations: the setting ORGANIZATION_PARENT is empty. Leave this off.")
+            raise ValidationError({"include_children": message}, code="no_tree")
+
+
+LONGEST_CONTENT = 65_536
+
+
+class RequestFormatFields(models.Model):
+    """The part of a webhook that says what is sent."""
+
+    headers = EncryptedTextField(
+        _("headers"),
+        blank=True,
+        default="",
+        validators=[validators.validate_header_lines],
+        help_text=_("One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
+    )
+    format = models.CharField(
+        _("format"),
+        max_length=12,
+        choices=choices.PayloadFormat.choices,
+        default=choices.PayloadFormat.STANDARD,
+        help_text=_("What the body looks like."),
+    )
+    payload = models.CharField(
+        _("payload"),
+        max_length=12,
+        choices=choices.PayloadDetail.choices,
+        default=choices.PayloadDetail.FULL,
+        help_text=_("How much of an event is sent."),
+    )
+    content = models.TextField(
+        _("content"),
+        blank=True,
+        default="",
+        validators=[MaxLengthValidator(LONGEST_CONTENT)],
+        help_text=_("For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}."),
+    )
+    payload_version = models.PositiveSmallIntegerField(
+        _("payload version"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_(
+            "The newest version of an event's schema that the receiver understands; empty: whatever is newest."
+        ),
+    )
+
+    class Meta:
+        abstract = True
+
+    def clean(self) -> None:
+        """Refuse a content type where the body is not the webhook's own."""
+        try:
+            lines = reveal(self.headers)
+            validators.validate_header_lines(lines)
+        except (SecretError, ValidationError):
+            return  # told by the field, or by every delivery
+        try:
+            validators.validate_headers(lines, custom_body=self.format == choices.PayloadFormat.CUSTOM)
+        except ValidationError as error:
+            raise ValidationError({"headers": error.error_list}) from error
+
 
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
@@ -28,18 +131,18 @@ LONGEST_TIMEOUT = 30
 HELD = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
 
 
-class WebhookQuerySet(models.QuerySet["Webhook"]):
+class ReceiverQuerySet(models.QuerySet["Webhook"]):
     """Webhooks by what can be done with them."""
 
-    def existing(self) -> WebhookQuerySet:
+    def existing(self) -> ReceiverQuerySet:
         """Leave out the deleted ones; their rows stay, because the delivery log speaks of them."""
         return self.filter(deleted_at__isnull=True)
 
-    def enabled(self) -> WebhookQuerySet:
+    def enabled(self) -> ReceiverQuerySet:
         """Keep those that get requests."""
         return self.existing().filter(enabled=True)
 
-    def awake(self, now: datetime) -> WebhookQuerySet:
+    def awake(self, now: datetime) -> ReceiverQuerySet:
         """Keep those that get requests now: enabled, and not paused after failures."""
         return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
 
@@ -52,7 +155,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
             read(HELD, ids=numbers(sorted(set(keys))), lock=for_update())
 
 
-class Webhook(Scoped, Shaped):
+class Webhook(AudienceFields, RequestFormatFields):
     """One receiver of one organization."""
 
     organization = models.ForeignKey(
@@ -147,7 +250,7 @@ class Webhook(Scoped, Shaped):
     pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0, editable=False)
     warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
     notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
-    # Its rate: see delivery/limits.py.
+    # Its rate: see worker/concurrency.py.
     tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
     tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
     # So that a form that is sent twice makes one webhook.
@@ -158,7 +261,7 @@ class Webhook(Scoped, Shaped):
     if TYPE_CHECKING:
         organization_id: Any
 
-    objects = WebhookQuerySet.as_manager()
+    objects = ReceiverQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("webhook")
@@ -239,10 +342,45 @@ class Webhook(Scoped, Shaped):
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)
-            signals.webhook_secret_rotated.tell(Webhook, using=self._state.db, webhook=self, now=now)
+            signals.webhook_secret_rotated.emit(Webhook, using=self._state.db, webhook=self, now=now)
         return secret
 
 
 def new_secret() -> str:
     """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, as Standard Webhooks has it."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+# What `WebhookSecretQuerySet.signing` says, for statements by hand.
+SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
+
+
+class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
+    """Secrets by whether they sign."""
+
+    def signing(self, now: datetime) -> WebhookSecretQuerySet:
+        """Keep those that sign at ``now``, the newest first."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
+
+
+class WebhookSecret(models.Model):
+    """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
+    value = EncryptedTextField(_("value"))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+
+    objects = WebhookSecretQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("webhook secret")
+        verbose_name_plural = _("webhook secrets")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook"], condition=Q(expires_at__isnull=True), name="tms_webhook_one_current_secret"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"secret {self.pk} of webhook {self.webhook_id}"

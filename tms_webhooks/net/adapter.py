@@ -31,7 +31,7 @@ ORIGINS_LIMIT = 256
 """How many origins keep idle connections: each is an open file, and a process has about a thousand."""
 
 
-class Answer(RequestsResponse):
+class CappedResponse(RequestsResponse):
     """A `requests.Response` with the status, the headers, the address and at most ``RESPONSE_LIMIT`` bytes of the body.
 
     ``truncated`` says that the body had more, ``timing`` where the time went. It has no cookies, no history and no connection to read from.
@@ -84,7 +84,7 @@ class WebhookAdapter(HTTPAdapter):
         verify: bool = True,  # noqa: FBT001, FBT002
         cert: object = None,
         proxies: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> CappedResponse:
         """Send a request whose headers are final but for ``host``. ``timeout`` is the deadline of the whole exchange, in seconds.
 
         Raises a ``requests`` exception, or `UnsafeURL` for a URL or an address that is not allowed.
@@ -134,7 +134,9 @@ class WebhookAdapter(HTTPAdapter):
             return pool
 
 
-def _exchange(pool: HTTPConnectionPool, request: PreparedRequest, target: SafeURL, exchange: Exchange) -> Answer:
+def _exchange(
+    pool: HTTPConnectionPool, request: PreparedRequest, target: SafeURL, exchange: Exchange
+) -> CappedResponse:
     raw = pool.urlopen(
         request.method or "",
         target.target,
@@ -154,7 +156,7 @@ def _exchange(pool: HTTPConnectionPool, request: PreparedRequest, target: SafeUR
     if not raw.closed:
         raw.close()
     raw.release_conn()
-    return Answer(
+    return CappedResponse(
         request=request,
         raw=raw,
         content=content[:limit],

@@ -18,9 +18,9 @@ from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, Delivery
 from tms_webhooks.net import errors
 from tms_webhooks.net.adapter import WebhookAdapter, timing_of
 from tms_webhooks.net.deadline import TimedTLSSocket
-from tms_webhooks.net.quiet import quietly
 from tms_webhooks.net.resolver import Resolver, system_resolver
 from tms_webhooks.net.timing import Timing
+from tms_webhooks.net.urls import quietly
 
 FRAMING_HEADERS = frozenset(
     {

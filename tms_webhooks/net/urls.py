@@ -1,14 +1,13 @@
-"""THE URL check: what a webhook's URL may look like, and where it may lead.
-
-Syntax is read strictly and by this file alone: the connection is made to the host, port and target found here, so no
-second parser can see another host in the same text.
-"""
+"""Keeps the paths of webhooks out of urllib3's log: they may hold passwords, and tokens are filled in with names."""
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -22,6 +21,35 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
 from tms_webhooks.net.addresses import Network, is_allowed
 from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
+
+LOGGER = "urllib3.connectionpool"
+MASK = "/…"
+
+_here = threading.local()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Mask the paths that urllib3 logs inside the ``with`` block, in this thread alone: the host's own stay as they are."""
+    _here.quiet = True
+    try:
+        yield
+    finally:
+        _here.quiet = False
+
+
+class _Mask(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass, without what begins with a slash."""
+        if getattr(_here, "quiet", False) and isinstance(record.args, tuple):
+            record.args = tuple(
+                MASK if isinstance(value, str) and value.startswith("/") else value for value in record.args
+            )
+        return True
+
+
+logging.getLogger(LOGGER).addFilter(_Mask())
+
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LONGEST_HOST = 253

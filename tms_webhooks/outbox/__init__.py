@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tms_webhooks.outbox.emission import emit
+from tms_webhooks.outbox.emit import emit
 
 __all__ = ["emit"]

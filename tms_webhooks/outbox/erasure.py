@@ -14,13 +14,15 @@ from django.db.models.functions import Coalesce
 
 from tms_webhooks.choices import ActorKind, DeliveryStatus
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, SourceState, Webhook
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.erased_states import forget_states
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.people import PERSON, people_in, spellings
-from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import key_of, read_whole
+from tms_webhooks.payloads.people import MARKS, PERSON, people_in, spellings
+from tms_webhooks.sources import states
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import all_sources, sources_of
+from tms_webhooks.sources.row_sets import at_keys
+from tms_webhooks.sources.snapshots import key_of, read_rows, read_whole
 
 BATCH = 200
 
@@ -152,3 +154,52 @@ def _forget_contact(name: str) -> int:
                 Webhook.objects.filter(pk=webhook.pk).update(contacts="\n".join(lines))
                 count += 1
     return count
+
+
+STATES_BATCH = 200
+
+
+def forget_states(key: str, *, now: datetime) -> int:
+    """Remember rows that speak of a person as the host has them now, or not at all if they are gone; return how many.
+
+    So what the host blanked or deleted by raw SQL is not told with the old values by the next comparison. What the host
+    itself still has of the person is remembered still: erase it there first.
+    """
+    return sum(_forget_source(source, key, now=now) for source in all_sources() if source.reconcile)
+
+
+def _forget_source(source: Source, key: str, *, now: datetime) -> int:
+    using, last, total = router.db_for_write(source.model), "", 0
+    rows = SourceState.objects.using(using).filter(_of_person(source, key), source=source.name).order_by("key")
+    while found := list(rows.filter(key__gt=last).values_list("key", flat=True)[:STATES_BATCH]):
+        last = found[-1]
+        with transaction.atomic(using=using):
+            told = SourceState.objects.of(source.name, found, using=using, lock=True)
+            keys = [states.key_value(source, text) for text in told]
+            present = [
+                states.line_of(source, pk, raw)
+                for pk, raw in read_rows(source, at_keys(source.model, keys, using=using))
+            ]
+            changed = [line for line in present if line != told.get(line.key)]
+            gone = told.keys() - {line.key for line in present}
+            SourceState.objects.put(source.name, changed, now=now, using=using)
+            SourceState.objects.forget(source.name, gone, using=using)
+        total += len(changed) + len(gone)
+    return total
+
+
+def _of_person(source: Source, key: str) -> models.Q:
+    """Return what finds the states of a source that speak of a person."""
+    written = spellings(key)
+    found = models.Q(key__in=written) if source.noun.name == PERSON else models.Q(pk__in=())
+    for prefix in _people(source):
+        for one in written:
+            # Numbers end at the comma or the brace; the row itself is read in any case.
+            found |= models.Q(state__contains=f'"{prefix}.id":{one}')
+    return found
+
+
+def _people(source: Source) -> set[str]:
+    """Return the names under which a source's noun speaks of people."""
+    split = (field.name.rpartition(".") for field in source.noun.fields)
+    return {prefix for prefix, _dot, leaf in split if prefix and leaf in MARKS}

@@ -14,23 +14,13 @@ from typing import Any
 from django.db import transaction
 
 from tms_webhooks import catalogue
+from tms_webhooks.db.sql import array, database, for_update, moment, numbers, read, read_at_once, read_prepared, write
+from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
-from tms_webhooks.models.audience import spoken_of
-from tms_webhooks.models.statements import (
-    array,
-    database,
-    for_update,
-    moment,
-    numbers,
-    read,
-    read_at_once,
-    read_prepared,
-    write,
-)
-from tms_webhooks.models.writer import brief_write, has_one_writer, others_write
-from tms_webhooks.outbox import at_once
-from tms_webhooks.outbox.addressees import Group, Plan
+from tms_webhooks.models.audience import subject_webhook_id
+from tms_webhooks.outbox import fanout_sql
+from tms_webhooks.outbox.fanout_sql import EventGroup, FanOutPlan
 from tms_webhooks.payloads.envelope import from_text
 
 BATCH = 400
@@ -46,7 +36,7 @@ WATCH_PAUSE = 10.0
 logger = logging.getLogger(__name__)
 _watched_until: dict[str, float] = {}
 
-Groups = Mapping[Group, Sequence[int]]
+Groups = Mapping[EventGroup, Sequence[int]]
 
 
 # All in the order of the index tms_event_to_fan_out: PostgreSQL may take the few that it expects for a reason to read
@@ -72,7 +62,7 @@ LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at 
 FANNED_OUT = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
 
 # Both in one, for PostgreSQL.
-TAKEN = f"{at_once.LOCKED} {at_once.MARKED} id"
+TAKEN = f"{fanout_sql.LOCKED} {fanout_sql.MARKED} id"
 
 
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
@@ -87,7 +77,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     found = _next(limit or (BATCH_BESIDE_OTHERS if is_brief else BATCH))
     if not found:
         return 0
-    plan = Plan.of_today()
+    plan = FanOutPlan.of_today()
     if has_one_writer():
         found = _as_many_as_fit(found, plan, most=DELIVERIES_BESIDE_OTHERS if is_brief else DELIVERIES_OF_ONE_WRITER)
     ours = _carry_out(plan, _groups(found), now)
@@ -95,10 +85,10 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     return sum(map(len, ours.values()))
 
 
-def _carry_out(plan: Plan, groups: Groups, now: datetime) -> Groups:
+def _carry_out(plan: FanOutPlan, groups: Groups, now: datetime) -> Groups:
     """Make the deliveries, and return those of the events that no other worker had."""
-    if at_once.is_enough(plan):
-        return _of(groups, at_once.fan_out(groups, now=now))
+    if fanout_sql.is_enough(plan):
+        return _of(groups, fanout_sql.fan_out(groups, now=now))
     with brief_write():
         taken = set(_taken([pk for ids in groups.values() for pk in ids], now))
         ours = _of(groups, taken)
@@ -109,9 +99,9 @@ def _carry_out(plan: Plan, groups: Groups, now: datetime) -> Groups:
 
 
 def _groups(found: Iterable[tuple[Any, ...]]) -> Groups:
-    groups: dict[Group, list[int]] = defaultdict(list)
+    groups: dict[EventGroup, list[int]] = defaultdict(list)
     for pk, event_type, subject_id, _organization in found:
-        groups[Group(event_type, spoken_of(event_type, subject_id))].append(pk)
+        groups[EventGroup(event_type, subject_webhook_id(event_type, subject_id))].append(pk)
     return groups
 
 
@@ -150,7 +140,7 @@ def _in_order_of_index() -> Iterator[None]:
             read(SORTING, ["on"])
 
 
-def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: Plan, *, most: int) -> list[tuple[Any, ...]]:
+def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: FanOutPlan, *, most: int) -> list[tuple[Any, ...]]:
     """Keep the first of these events, as many as have no more deliveries than ``most``.
 
     One at least, and one of a neighbour. Those of one type and organization are taken to go to as many webhooks.

@@ -19,11 +19,11 @@ from django.db import OperationalError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
 
 from tms_webhooks import event_names
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import CursorError, SecretError, UnknownEventType
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.models.encryption import decrypt, encrypt
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE
-from tms_webhooks.models.keys import among
 
 BATCH = 1_000
 LATEST = "latest"
@@ -65,7 +65,7 @@ def publish(now: datetime, *, limit: int = BATCH) -> int:
             return 0
         # Positions may have gaps: so one statement numbers them all, on every database.
         shift = ends.published + 1 - keys[0]
-        events.filter(among(keys)).update(position=F("pk") + shift)
+        events.filter(key_in(keys)).update(position=F("pk") + shift)
         ends.publish_up_to(keys[-1] + shift)
     return len(keys)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error
@@ -15,21 +17,22 @@ from django.db.models import Q
 from tms_webhooks import catalogue, signals
 from tms_webhooks.actors import Actor, current_actor
 from tms_webhooks.conf import strict_payloads
+from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event, Occurrence, Subscription, Webhook, numbered
-from tms_webhooks.models.audience import Home, Listener, heard_at
-from tms_webhooks.models.compiled import CompiledQuery, Parameter
+from tms_webhooks.models import Event, Occurrence, Subscription, Webhook
+from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
 from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, subject_key
-from tms_webhooks.outbox.ring import ring_on_commit
+from tms_webhooks.outbox import insert
+from tms_webhooks.outbox.wake import wake_on_commit
 from tms_webhooks.payloads.build import build, organization_of
 from tms_webhooks.payloads.envelope import Facts, around_number, envelope, to_text
 from tms_webhooks.sources.base import LEARNERS
-from tms_webhooks.sources.interest import meant
+from tms_webhooks.sources.interest import meant, patterns_of_anybody
 from tms_webhooks.sources.rules import Change
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
-    from tms_webhooks.sources.base import Source, Told
+    from tms_webhooks.sources.base import PlannedEvent, Source
 
 LONGEST_ACTOR_ID = 64
 LISTENING = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
@@ -39,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EventDraft:
     """What one row of the outbox is made of.
 
     ``facts`` may be the `PayloadError` that says why there are none; ``values`` tell the organization; ``strict`` has
@@ -87,32 +90,32 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
     if not (change.created or change.deleted or change.changed):
         return []
     if wanted is None:
-        wanted = types_wanted(source.event_types, home_of(change.values), using=using)
+        wanted = types_wanted(source.event_types, organizations_of(change.values), using=using)
     if not wanted:
         return []
-    told = (one for one in source.tells(change) if one.event_type in wanted)
-    events = (_record(source, one, change, using=using) for one in told)
+    told = (one for one in source.events_for(change) if one.event_type in wanted)
+    events = (_record_once(source, one, change, using=using) for one in told)
     return [event for event in events if event is not None]
 
 
-def record_told(
-    source: Source, told: Told, change: Change, *, using: str, subscription_id: int | None = None
+def record_planned(
+    source: Source, told: PlannedEvent, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
     """Record one event of a source, or nothing where nobody wants it or it was told before."""
-    if not types_wanted([told.event_type], home_of(change.values), using=using):
+    if not types_wanted([told.event_type], organizations_of(change.values), using=using):
         return None
-    return _record(source, told, change, using=using, subscription_id=subscription_id)
+    return _record_once(source, told, change, using=using, subscription_id=subscription_id)
 
 
-def types_wanted(event_types: Iterable[str], home: Home | None, *, using: str) -> set[str]:
+def types_wanted(event_types: Iterable[str], home: EventOrganizations | None, *, using: str) -> set[str]:
     """Return those event types that any webhook asks for to which an event of this home comes, also one disabled now."""
     if home is None:
         return set()
     names = tuple(event_types)
     owner, learner = home
     rows = _query_listeners(names, using).run(owner, owner if learner is None else learner)
-    listeners = [(Listener(*listener), pattern) for pattern, *listener in rows]
-    return meant(names, heard_at([home], listeners, using=using)[home])
+    listeners = [(SubscriberScope(*listener), pattern) for pattern, *listener in rows]
+    return meant(names, patterns_by_organizations([home], listeners, using=using)[home])
 
 
 @cache
@@ -124,18 +127,20 @@ def _query_listeners(event_types: tuple[str, ...], using: str) -> CompiledQuery:
     return CompiledQuery(wanting.order_by().values_list(*LISTENING).distinct())
 
 
-def _record(
-    source: Source, told: Told, change: Change, *, using: str, subscription_id: int | None = None
+def _record_once(
+    source: Source, told: PlannedEvent, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
-    if told.once and not Occurrence.objects.first_time(told.once, now=change.now, deadline=told.deadline, using=using):
+    if told.once and not Occurrence.objects.record_first_time(
+        told.once, now=change.now, deadline=told.deadline, using=using
+    ):
         return None
-    return write(entry_of(source, told, change, subscription_id=subscription_id), using=using)
+    return insert_draft(draft_of(source, told, change, subscription_id=subscription_id), using=using)
 
 
-def entry_of(source: Source, told: Told, change: Change, *, subscription_id: int | None = None) -> Entry:
+def draft_of(source: Source, told: PlannedEvent, change: Change, *, subscription_id: int | None = None) -> EventDraft:
     """Gather what the row of one event is made of."""
     event_type = catalogue.get(told.event_type)
-    return Entry(
+    return EventDraft(
         event_type,
         _facts(source, told, change, event_type),
         change.values,
@@ -146,7 +151,7 @@ def entry_of(source: Source, told: Told, change: Change, *, subscription_id: int
     )
 
 
-def _facts(source: Source, told: Told, change: Change, event_type: EventType) -> Facts | PayloadError:
+def _facts(source: Source, told: PlannedEvent, change: Change, event_type: EventType) -> Facts | PayloadError:
     try:
         return build(change, event_type, extra=told.extra, forgetting=told.forgetting)
     except Exception as reason:
@@ -157,19 +162,19 @@ def _facts(source: Source, told: Told, change: Change, event_type: EventType) ->
         return reason if isinstance(reason, PayloadError) else PayloadError(type(reason).__name__)
 
 
-def write(entry: Entry, *, using: str) -> Event:
+def insert_draft(entry: EventDraft, *, using: str) -> Event:
     """Write the row of an event, and ring on commit."""
     event, around = compose(entry, actor=current_actor())
-    numbered.write(event, around=around, using=using)
-    signals.event_recorded.tell(Event, using=using, event=event)
-    ring_on_commit(using)
+    insert.insert_one(event, around=around, using=using)
+    signals.event_recorded.emit(Event, using=using, event=event)
+    wake_on_commit(using)
     return event
 
 
-def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | None]:
+def compose(entry: EventDraft, *, actor: Actor) -> tuple[Event, tuple[str, str] | None]:
     """Make the row of an event that has no number yet; return it with what stands in its body before and after that."""
     subject_type, subject_id = entry.subject
-    event = numbered.new_event(
+    event = insert.new_event(
         type=entry.event_type.name,
         version=entry.event_type.version,
         organization_id=entry.values["organization.id"],
@@ -194,7 +199,7 @@ def compose(entry: Entry, *, actor: Actor) -> tuple[Event, tuple[str, str] | Non
         return event, None
 
 
-def home_of(values: Mapping[str, Any]) -> Home | None:
+def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
     """Return where what has these canonical values is at home; None where no organization owns it."""
     owner = values.get("organization.id")
     if isinstance(owner, PayloadError):
@@ -202,7 +207,7 @@ def home_of(values: Mapping[str, Any]) -> Home | None:
         return None
     # A host may keep the key in a column of another kind.
     as_key = Webhook._meta.get_field("organization").target_field.to_python
-    return None if owner is None else Home(as_key(owner), as_key(_learners(values)))
+    return None if owner is None else EventOrganizations(as_key(owner), as_key(_learners(values)))
 
 
 def _learners(values: Mapping[str, Any]) -> Any:
@@ -217,7 +222,7 @@ def _external_id(facts: Facts | PayloadError) -> str:
     return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
 
 
-def _body(entry: Entry, event: Event, actor: Actor) -> str:
+def _body(entry: EventDraft, event: Event, actor: Actor) -> str:
     """Return the body as it were if the event was its subject's first: its number is known when it is written."""
     if isinstance(entry.facts, PayloadError):
         raise entry.facts
@@ -234,3 +239,109 @@ def _body(entry: Entry, event: Event, actor: Actor) -> str:
     if entry.strict:
         entry.event_type.validate(whole)
     return to_text(whole)
+
+
+def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> list[list[Event]]:
+    """Record every event that these changes of different objects mean to somebody; return those of each change.
+
+    The same as `record_change` of one after the other. The events that are returned don't know their keys.
+    """
+    told = sorted(_plan_events(source, changes, using=using), key=itemgetter(0))
+    return record_planned_events(source, changes, told, using=using)
+
+
+def record_planned_events(
+    source: Source, changes: Sequence[Change], told: list[tuple[int, PlannedEvent]], *, using: str
+) -> list[list[Event]]:
+    """Record these events, each with the place of its change in ``changes``; return those of each change.
+
+    Whether anybody wants them has been asked.
+    """
+    entries: list[tuple[int, EventDraft]] = []
+    for number, one in _not_yet_recorded(told, changes, using=using):
+        with NeverBreaking(source):
+            entries.append((number, draft_of(source, one, changes[number])))
+    recorded: list[list[Event]] = [[] for _change in changes]
+    events = _insert_drafts([entry for _number, entry in entries], using=using)
+    for (number, _entry), event in zip(entries, events, strict=True):
+        recorded[number].append(event)
+    return recorded
+
+
+def types_subscribed(event_types: Collection[str], *, using: str) -> set[str]:
+    """Return which of these event types any webhook asks for, also one that is disabled now."""
+    return meant(event_types, patterns_of_anybody(tuple(sorted(event_types)), using=using))
+
+
+def types_wanted_by(
+    homes: Collection[EventOrganizations], event_types: Collection[str], *, using: str
+) -> dict[EventOrganizations, set[str]]:
+    """Return the same of events that are at home in each of these places, in one query; or two, where the tree matters.
+
+    A home where nothing is asked for is left out.
+    """
+    keys = {key for home in homes for key in home.keys}
+    near = Q(webhook__organization_id__in=keys) | Q(webhook__include_children=True)
+    wanting = Subscription.objects.using(using).wanting(event_types).filter(near)
+    rows = wanting.order_by().values_list(*LISTENING).distinct()
+    listeners = [(SubscriberScope(*listener), pattern) for pattern, *listener in rows]
+    wanted = {
+        home: meant(event_types, asked)
+        for home, asked in patterns_by_organizations(homes, listeners, using=using).items()
+    }
+    return {home: types for home, types in wanted.items() if types}
+
+
+def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[tuple[int, PlannedEvent]]:
+    """Yield what each change means to its own organizations, with the change's place in the list."""
+    homes = {number: organizations_of(change.values) for number, change in enumerate(changes) if _is_one(change)}
+    places = {home for home in homes.values() if home is not None}
+    wanted = types_wanted_by(places, source.event_types, using=using) if places else {}
+    # What sources lock to tell they lock in one order, or two transactions could wait for each other.
+    for number, home in sorted(homes.items(), key=lambda one: source.turn(changes[one[0]])):
+        types = wanted.get(home) if home is not None else None
+        if types:
+            told: list[PlannedEvent] = []
+            with NeverBreaking(source):
+                told = [one for one in source.events_for(changes[number]) if one.event_type in types]
+            yield from ((number, one) for one in told)
+
+
+def _is_one(change: Change) -> bool:
+    return change.created or change.deleted or bool(change.changed)
+
+
+def _not_yet_recorded(
+    told: list[tuple[int, PlannedEvent]], changes: Sequence[Change], *, using: str
+) -> list[tuple[int, PlannedEvent]]:
+    """Leave out what was told before, and what is told twice here."""
+    once = {one.once: one.deadline for _number, one in told if one.once}
+    new = insert.record_first_times(once, now=changes[0].now, using=using) if once else set()
+    kept = []
+    for number, one in told:
+        if one.once and one.once not in new:
+            continue
+        new.discard(one.once)
+        kept.append((number, one))
+    return kept
+
+
+def _insert_drafts(entries: Sequence[EventDraft], *, using: str) -> list[Event]:
+    if not entries:
+        return []
+    counts = Counter(entry.subject for entry in entries)
+    last = insert.advance(counts, using=using)
+    following = {subject: last[subject] - many for subject, many in counts.items()}
+    actor = current_actor()
+    events = []
+    for entry in entries:
+        following[entry.subject] += 1
+        event, around = compose(entry, actor=actor)
+        insert.set_sequence(event, following[entry.subject], around=around)
+        events.append(event)
+    insert.insert_many(events, using=using)
+    if signals.event_recorded.has_listeners(Event):
+        for event in Event.objects.using(using).filter(uid__in=[event.uid for event in events]).order_by("pk"):
+            signals.event_recorded.emit(Event, using=using, event=event)
+    wake_on_commit(using)
+    return events

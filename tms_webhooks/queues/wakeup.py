@@ -28,10 +28,10 @@ LOOK_AGAIN = 1.0
 logger = logging.getLogger(__name__)
 
 # When the folder was looked into, and where a tap was felt then, by database.
-_felt: dict[str, tuple[float, list[str]]] = {}
+_woken: dict[str, tuple[float, list[str]]] = {}
 
 
-class Listener:
+class WakeUpListener:
     """Calls ``callback`` whenever somebody rings, from a thread of its own, until it is closed."""
 
     def __init__(self, alias: str, callback: Callable[[], None]) -> None:
@@ -85,19 +85,19 @@ class Listener:
                 wrapper.close()
 
 
-def ring_here(alias: str) -> bool:
+def wake_local(alias: str) -> bool:
     """Tap every drain of this database on this host; return whether one was there to feel it."""
     if not hasattr(socket, "AF_UNIX"):
         return False
     key = _key(alias)
-    looked_at, paths = _felt.get(key, (0.0, []))
+    looked_at, paths = _woken.get(key, (0.0, []))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        felt = [_tap(path, sender) for path in paths] if monotonic() - looked_at < LOOK_AGAIN else []
+        felt = [_wake_socket(path, sender) for path in paths] if monotonic() - looked_at < LOOK_AGAIN else []
         if felt and all(felt):
             return True
-        paths = [path for path in _sockets(key) if _tap(path, sender)]
-    _felt[key] = (monotonic(), paths)
+        paths = [path for path in _sockets(key) if _wake_socket(path, sender)]
+    _woken[key] = (monotonic(), paths)
     return bool(paths)
 
 
@@ -106,7 +106,7 @@ def _sockets(key: str) -> list[str]:
     return [] if directory is None else [str(path) for path in directory.glob(f"{key}-*")]
 
 
-def _tap(path: str, sender: socket.socket) -> bool:
+def _wake_socket(path: str, sender: socket.socket) -> bool:
     try:
         sender.sendto(b"1", path)
     except BlockingIOError:

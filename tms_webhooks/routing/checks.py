@@ -13,25 +13,25 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.filters.condition import All, Node, in_words
-from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE, Occasion
+from tms_webhooks.filters.condition import AllOf, Node, in_words
+from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.models import Event, Subscription
-from tms_webhooks.models.audience import WAYS
+from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.payloads.envelope import from_text
 
 logger = logging.getLogger(__name__)
 
 
-class Check(NamedTuple):
+class EventCheck(NamedTuple):
     """One question: its name, its answer for an event, and what is asked for, in words."""
 
     name: str
-    holds: Callable[[Occasion], bool]
+    holds: Callable[[FilterInput], bool]
     words: Callable[[], str]
 
 
-def checks_of(subscription: Subscription, event_type: str) -> tuple[Check, ...]:
+def checks_of(subscription: Subscription, event_type: str) -> tuple[EventCheck, ...]:
     """Return what a subscription asks of events of this type, all of which has to hold; nothing where it takes them all.
 
     Whether an event is the first of its kind is no such question: see `FirstOccurrence`.
@@ -41,14 +41,14 @@ def checks_of(subscription: Subscription, event_type: str) -> tuple[Check, ...]:
     return _checks(json.dumps(subscription.filters), json.dumps(subscription.condition), event_type)
 
 
-def occasion_of(event: Event, audience: str) -> Occasion:
+def occasion_of(event: Event, audience: str) -> FilterInput:
     """Return an event as filters see it that a webhook with this audience has."""
     try:
         body: Any = from_text(event.body)
     except ValueError:
         body = None
-    keys = (getattr(event, way.column) for way in WAYS if audience != way.closed_to)
-    return Occasion(
+    keys = (getattr(event, way.column) for way in RELATIONS if audience != way.closed_to)
+    return FilterInput(
         body if isinstance(body, Mapping) else {},
         event.subject_type,
         frozenset(str(key) for key in keys if key is not None),
@@ -56,11 +56,11 @@ def occasion_of(event: Event, audience: str) -> Occasion:
 
 
 @lru_cache(maxsize=1024)
-def _checks(filters: str, condition: str, event_type: str) -> tuple[Check, ...]:
+def _checks(filters: str, condition: str, event_type: str) -> tuple[EventCheck, ...]:
     return (*_of_filters(json.loads(filters)), *_of_condition(json.loads(condition), event_type))
 
 
-def _of_filters(filters: Any) -> Iterator[Check]:
+def _of_filters(filters: Any) -> Iterator[EventCheck]:
     """Yield the filters; one that is not of the form that is checked when it is saved is met by nothing."""
     if not isinstance(filters, dict):
         yield _unreadable("filters", _("The filters can't be read; save the subscription anew."))
@@ -73,14 +73,14 @@ def _of_filters(filters: Any) -> Iterator[Check]:
             yield _unreadable(f"filters.{name}", message % {"name": name})
 
 
-def _of_filter(name: str, wanted: list[Any]) -> Check:
+def _of_filter(name: str, wanted: list[Any]) -> EventCheck:
     def words() -> str:
         return _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(wanted))}
 
-    return Check(f"filters.{name}", lambda occasion: CRITERIA[name].is_met(wanted, occasion), words)
+    return EventCheck(f"filters.{name}", lambda occasion: CRITERIA[name].is_met(wanted, occasion), words)
 
 
-def _of_condition(condition: Any, event_type: str) -> Iterator[Check]:
+def _of_condition(condition: Any, event_type: str) -> Iterator[EventCheck]:
     if condition in (None, {}):
         return
     try:
@@ -90,13 +90,13 @@ def _of_condition(condition: Any, event_type: str) -> Iterator[Check]:
         logger.error("A condition is met by no %s: %s", event_type, reason)
         yield _unreadable("condition", reason)
         return
-    for part in tree.parts if isinstance(tree, All) else (tree,):
+    for part in tree.parts if isinstance(tree, AllOf) else (tree,):
         yield _of_part(part)
 
 
-def _of_part(part: Node) -> Check:
-    return Check("condition", lambda occasion: part.holds(occasion.body), lambda: str(part))
+def _of_part(part: Node) -> EventCheck:
+    return EventCheck("condition", lambda occasion: part.holds(occasion.body), lambda: str(part))
 
 
-def _unreadable(name: str, reason: str) -> Check:
-    return Check(name, lambda _occasion: False, lambda: reason)
+def _unreadable(name: str, reason: str) -> EventCheck:
+    return EventCheck(name, lambda _occasion: False, lambda: reason)

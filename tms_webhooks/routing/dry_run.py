@@ -8,8 +8,8 @@ from django.db.models import Q
 
 from tms_webhooks import event_names
 from tms_webhooks.models import Event, Subscription
-from tms_webhooks.models.audience import comes_to
-from tms_webhooks.routing import narrowed
+from tms_webhooks.models.audience import events_for_scope
+from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import occasion_of
 
 LATEST = 500
@@ -35,16 +35,16 @@ def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
     subscription.clean()
     webhook = subscription.webhook
     events = Event.objects.filter(
-        comes_to(webhook.listener, using=Event.objects.db),
+        events_for_scope(webhook.listener, using=Event.objects.db),
         Q(subscription__isnull=True) | Q(subscription=subscription.pk),
         type__in=event_names.matching(subscription.event_type),
     ).exclude(body="")
     found = list(events.order_by("-pk")[:latest])
-    firsts, kept = narrowed.Foreseen(), []
+    firsts, kept = filtered.PredictedFirstOccurrences(), []
     for event in reversed(found):
-        if not narrowed.meets(subscription, event, occasion_of(event, webhook.audience)):
+        if not filtered.meets(subscription, event, occasion_of(event, webhook.audience)):
             continue
-        if narrowed.is_for_firsts(subscription) and not firsts.claim([(subscription.pk or 0, event)]):
+        if filtered.is_first_only(subscription) and not firsts.claim([(subscription.pk or 0, event)]):
             continue
         kept.append(event)
     return DryRun(len(found), tuple(reversed(kept)))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from tms_webhooks.choices import Audience, Verdict
+from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.models.audience import reaches, spoken_of
-from tms_webhooks.routing import narrowed
+from tms_webhooks.models.audience import reaches, subject_webhook_id
+from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import checks_of, occasion_of
 
 
@@ -23,7 +23,7 @@ class Clause:
     """
 
     name: str
-    verdict: Verdict
+    verdict: CheckResult
     sentence: str
     subscription_id: int | None = None
 
@@ -35,7 +35,7 @@ class Explanation:
     The two differ where the webhook was changed since the event was handed out.
     """
 
-    verdict: Verdict
+    verdict: CheckResult
     clauses: tuple[Clause, ...]
     delivery: Delivery | None = None
 
@@ -55,14 +55,14 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     return Explanation(_verdict(own, wanted=wanted), (*own, *asked), delivery)
 
 
-def _verdict(own: tuple[Clause, ...], *, wanted: bool) -> Verdict:
-    if not wanted or any(clause.verdict is Verdict.NO for clause in own):
-        return Verdict.NO
-    return Verdict.HELD if any(clause.verdict is Verdict.HELD for clause in own) else Verdict.YES
+def _verdict(own: tuple[Clause, ...], *, wanted: bool) -> CheckResult:
+    if not wanted or any(clause.verdict is CheckResult.NO for clause in own):
+        return CheckResult.NO
+    return CheckResult.HELD if any(clause.verdict is CheckResult.HELD for clause in own) else CheckResult.YES
 
 
 def _all_of(clauses: tuple[Clause, ...]) -> bool:
-    return all(clause.verdict is Verdict.YES for clause in clauses)
+    return all(clause.verdict is CheckResult.YES for clause in clauses)
 
 
 def _came_too_late(webhook: Webhook, event: Event) -> bool:
@@ -77,14 +77,14 @@ def _of_webhook(webhook: Webhook, event: Event, *, came_too_late: bool) -> Itera
     if came_too_late:
         sentence = _("The webhook was made after the event was handed out; a replay of what was missed sends it.")
         yield _clause("created", False, sentence)
-    if spoken_of(event.type, event.subject_id) == webhook.pk:
+    if subject_webhook_id(event.type, event.subject_id) == webhook.pk:
         yield _clause("itself", False, _("It tells of this very webhook; such events go to the organization's others."))
     yield _of_audience(webhook, event)
     if webhook.enabled:
         yield _clause("enabled", True, _("The webhook is enabled."))
     else:
         sentence = _("The webhook is disabled; its events are kept as skipped, for a replay.")
-        yield Clause("enabled", Verdict.HELD, sentence)
+        yield Clause("enabled", CheckResult.HELD, sentence)
 
 
 def _of_audience(webhook: Webhook, event: Event) -> Clause:
@@ -103,7 +103,7 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
 def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the clauses of one subscription; after its name no more of one that asks for other events."""
     pk, name = subscription.pk, subscription.event_type
-    if not narrowed.is_of_type(subscription, event):
+    if not filtered.is_of_type(subscription, event):
         yield _clause("event_type", False, _("%(name)s is about other events.") % {"name": name}, pk)
         return
     yield _clause("event_type", True, _("%(name)s asks for such events.") % {"name": name}, pk)
@@ -111,11 +111,11 @@ def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event)
         yield _of_window(subscription, event)
     occasion = occasion_of(event, webhook.audience)
     for check in checks_of(subscription, event.type):
-        met = narrowed.holds(check, subscription, event, occasion)
+        met = filtered.holds(check, subscription, event, occasion)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
         yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
-    if narrowed.is_for_firsts(subscription):
-        yield _of_firsts(subscription, event, met=narrowed.meets(subscription, event, occasion))
+    if filtered.is_first_only(subscription):
+        yield _of_firsts(subscription, event, met=filtered.meets(subscription, event, occasion))
 
 
 def _of_window(subscription: Subscription, event: Event) -> Clause:
@@ -139,4 +139,4 @@ def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause
 
 
 def _clause(name: str, met: bool, sentence: str, subscription_id: int | None = None) -> Clause:  # noqa: FBT001
-    return Clause(name, Verdict.YES if met else Verdict.NO, sentence, subscription_id)
+    return Clause(name, CheckResult.YES if met else CheckResult.NO, sentence, subscription_id)

@@ -14,7 +14,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.deadlines import Closing, Deadline, as_moment, expired_key
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
@@ -26,7 +26,7 @@ ORGANIZATION_FIELDS = (
 LEARNERS = Field("learner_organization.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the learner's organization.")
 
 
-class Told:
+class PlannedEvent:
     """One event that a source makes of a change: its type, and what differs from the plain case.
 
     ``once`` is a key: of several events with the same key only the first is recorded. ``deadline`` is the date that
@@ -80,7 +80,7 @@ class Source:
     fields: ClassVar[Mapping[str, str]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
-    closing: ClassVar[Closing] = Closing()
+    closing: ClassVar[ClosedWhen] = ClosedWhen()
     reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
@@ -101,7 +101,7 @@ class Source:
         """Return the canonical names that `derived` and `tells` add to what the host stores; the checks ask."""
         return ()
 
-    def tells(self, change: Change) -> Iterable[Told]:
+    def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events that ``change`` means. The default asks the rules."""
         expired = self.deadline.expired if self.deadline is not None else ""
         named = [event_type for rule in self.rules if (event_type := rule.read(change)) is not None]
@@ -109,7 +109,7 @@ class Source:
             named.append(expired)
         for event_type in named:
             if event_type != expired:
-                yield Told(event_type)
+                yield PlannedEvent(event_type)
             elif self.is_open(change.after):
                 yield self._expiry(change)
 
@@ -267,11 +267,11 @@ class Source:
             return False
         return self.is_open(change.after) and not self.is_open({**change.after, **change.before})
 
-    def _expiry(self, change: Change) -> Told:
+    def _expiry(self, change: Change) -> PlannedEvent:
         """Return that the object has expired: once for each date, whether a change finds it first or a scan."""
         event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change)
         once = expired_key(event_type, subject_key(change.after["id"]), at) if at is not None else ""
-        return Told(event_type, once=once, deadline=at)
+        return PlannedEvent(event_type, once=once, deadline=at)
 
     def _deadline_of(self, change: Change) -> datetime | None:
         at = change.after.get(self.deadline.field) if self.deadline is not None else None

@@ -26,7 +26,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class ClosedWhen:
     """What makes an object's deadline matter no more: one of these moments is there, or one of these statuses."""
 
     moments: tuple[str, ...] = ()

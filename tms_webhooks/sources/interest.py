@@ -16,11 +16,10 @@ from django.db.models import F, OuterRef, Q, Subquery
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
+from tms_webhooks.db.compiled import CompiledQuery
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.audience import LEARNER, OWNER
-from tms_webhooks.models.compiled import CompiledQuery
+from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
 from tms_webhooks.models.subscription import SubscriptionQuerySet
-from tms_webhooks.models.tree import parent_column
 from tms_webhooks.sources.base import LEARNERS, Source
 from tms_webhooks.sources.gathered import Gathered, gathered_values
 
@@ -29,7 +28,7 @@ _everything: list[bool] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class OrganizationPath:
     """How a row leads to one of its organizations: by a column of its own, and the lookup from there on, if there is one.
 
     ``closed_to`` is the audience that does not hear of it this way, if there is one.
@@ -41,7 +40,7 @@ class Path:
 
 
 @cache
-def paths_of(source: Source) -> tuple[Path, ...]:
+def paths_of(source: Source) -> tuple[OrganizationPath, ...]:
     """Return how the rows of a source lead to the keys of their organizations, as far as SQL can compare what they hold.
 
     Nothing where it can't compare the owner's.
@@ -54,7 +53,7 @@ def paths_of(source: Source) -> tuple[Path, ...]:
     return () if owner is None else (owner,) if learner is None else (owner, learner)
 
 
-def _path(source: Source, name: str, *, closed_to: Audience | None) -> Path | None:
+def _path(source: Source, name: str, *, closed_to: Audience | None) -> OrganizationPath | None:
     mapped = source.mapped.get(name)
     if mapped is None or not isinstance(mapped.lookup, str):
         return None
@@ -67,10 +66,10 @@ def _path(source: Source, name: str, *, closed_to: Audience | None) -> Path | No
     if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
         return None
     own: Any = source.model._meta.pk if first == "pk" else source.model._meta.get_field(first)
-    return Path(own.attname, onward, closed_to)
+    return OrganizationPath(own.attname, onward, closed_to)
 
 
-def subscribed(source: Source, path: Path, *, using: str) -> Subquery:
+def subscribed(source: Source, path: OrganizationPath, *, using: str) -> Subquery:
     """Return an expression, for a query of the source's rows, for what the organization of each subscribes to."""
     organization: Any = OuterRef(path.column)
     if path.onward:
@@ -119,7 +118,7 @@ def _query_of_anybody(event_types: tuple[str, ...], using: str) -> CompiledQuery
 
 
 @contextmanager
-def everything_wanted() -> Iterator[None]:
+def wanted_types() -> Iterator[None]:
     """Have everything told that is asked for inside the ``with`` block, as if all organizations subscribed to it: for tests."""
     _everything.append(True)
     try:

@@ -25,7 +25,7 @@ CHUNK = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class InsertConflict:
     """What an insert does about rows that are there: it updates or ignores those that agree in the ``unique`` fields."""
 
     updates: bool
@@ -48,7 +48,7 @@ class Captor(Protocol):
         """Return whether anybody wants to hear of new rows."""
 
     def insert(
-        self, rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: Conflict | None
+        self, rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: InsertConflict | None
     ) -> None:
         """Have ``write`` insert ``objs``, and tell of the rows whose keys it returns."""
 
@@ -176,10 +176,10 @@ def spans(model: type[models.Model], names: Collection[str]) -> bool:
     return any(field.unique or field.name in together for field in fields)
 
 
-def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> Conflict | None:
+def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:
     if on_conflict is None:
         return None
-    return Conflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
+    return InsertConflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
 
 
 def _insert_what_is_new(

@@ -31,7 +31,7 @@ def rows_of(source: Source) -> Rows:
     return source.model._base_manager.using(database_of(source)).order_by()
 
 
-class AnyOf(_Lookup):
+class EqualsAny(_Lookup):
     """PostgreSQL's ``= ANY``: one parameter, where ``IN`` has one for each key, and Django takes its time for each."""
 
     prepare_rhs = False
@@ -46,7 +46,7 @@ class AnyOf(_Lookup):
 def among(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
     """Return a filter for the rows of ``model`` with these keys."""
     if keys and connections[using].vendor == "postgresql" and not model._meta.is_composite_pk:
-        return AnyOf(F("pk"), keys)
+        return EqualsAny(F("pk"), keys)
     return Q(pk__in=keys)
 
 

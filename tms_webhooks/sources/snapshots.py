@@ -14,13 +14,13 @@ from django.db import connections, models, transaction
 from django.db.models import Exists
 
 from tms_webhooks.conf import strict_payloads
+from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
-from tms_webhooks.models.compiled import CompiledQuery, Parameter
-from tms_webhooks.models.tree import parent_column
+from tms_webhooks.models.audience import parent_column
 from tms_webhooks.sources.base import LEARNERS, Source
 from tms_webhooks.sources.interest import (
-    Path,
+    OrganizationPath,
     meant,
     paths_of,
     patterns_in,
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class RowBefore:
     """What an object's row held before a change (None: there is no row), and which of its events are wanted.
 
     ``homes`` are the columns by which the row belongs to organizations, with their values. ``wanted`` is what these
@@ -81,13 +81,13 @@ def as_key(model: type[models.Model], key: Any) -> Any:
 
 def read_before(
     asked: Mapping[Source, tuple[str, ...]], key: Any, *, using: str, new: bool = False
-) -> dict[Source, Before]:
+) -> dict[Source, RowBefore]:
     """Read and lock the object's own values, and in the same query what its organization subscribes to.
 
     ``asked`` are sources of one model, and the event types that each might tell. The lock keeps a concurrent change
     from slipping in between what is read here and what is written next. ``new`` says that there is probably no row.
     """
-    of_new: dict[Source, Before] | None = None
+    of_new: dict[Source, RowBefore] | None = None
     if key is None or new:
         of_new = _before_creation(asked, using=using)
         if key is None or not any(before.wanted or source.reconcile for source, before in of_new.items()):
@@ -100,15 +100,15 @@ def read_before(
     return {source: _before(source, event_types, row) for source, event_types in asked.items()}
 
 
-def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> Before:
+def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> RowBefore:
     raw = {name: row[str(mapped.lookup)] for name, mapped in source.own.items()}
     paths = paths_of(source)
     if not paths:
-        return Before(raw, wanted=event_types if row[_name(source)] else meant(event_types, frozenset()))
+        return RowBefore(raw, wanted=event_types if row[_name(source)] else meant(event_types, frozenset()))
     wanted = meant(event_types, frozenset().union(*(patterns_in(row[_name(source, path)]) for path in paths)))
     perhaps = meant(event_types, patterns_in(row.get(_elsewhere(source))))
     homes = tuple((path.column, row[path.column]) for path in paths)
-    return Before(raw, wanted=wanted | perhaps, homes=homes, exact=perhaps <= wanted)
+    return RowBefore(raw, wanted=wanted | perhaps, homes=homes, exact=perhaps <= wanted)
 
 
 @cache
@@ -132,7 +132,7 @@ def _query_before(
 
 
 @cache
-def _name(source: Source, path: Path | None = None) -> str:
+def _name(source: Source, path: OrganizationPath | None = None) -> str:
     """Return the name of the column that tells who is interested: one for all sources that ask the same."""
     if path is None:
         return f"tms_webhooks_of_all_{id(source)}"
@@ -145,10 +145,10 @@ def _elsewhere(source: Source) -> str:
     return f"tms_webhooks_elsewhere_{len(paths_of(source)) == 1 and LEARNERS.name in source.mapped}"
 
 
-def _before_creation(asked: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, Before]:
+def _before_creation(asked: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowBefore]:
     """Ask what any organization subscribes to of what each source might tell, in one query for all of them."""
     patterns = patterns_of_anybody(tuple(chain.from_iterable(asked.values())), using=using)
-    return {source: Before(None, wanted=meant(event_types, patterns)) for source, event_types in asked.items()}
+    return {source: RowBefore(None, wanted=meant(event_types, patterns)) for source, event_types in asked.items()}
 
 
 def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models.told_state import Line
+from tms_webhooks.models.source_state import ObjectState
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import STAMPS
 from tms_webhooks.sources.mapping import MappedField
@@ -38,18 +38,18 @@ def list_names(source: Source) -> tuple[str, ...]:
 @cache
 def names(source: Source) -> tuple[str, ...]:
     """Return the names of all that is remembered of an object."""
-    return (*own_names(source), *_beside_names(source))
+    return (*own_names(source), *_related_names(source))
 
 
 @cache
-def _beside_names(source: Source) -> tuple[str, ...]:
+def _related_names(source: Source) -> tuple[str, ...]:
     owners = (name for name in source.mapped if name.startswith(OWNERS) and name not in source.own)
     return (*owners, *list_names(source))
 
 
-def line_of(source: Source, key: Any, raw: Mapping[str, Any]) -> Line:
+def line_of(source: Source, key: Any, raw: Mapping[str, Any]) -> ObjectState:
     """Return what is to be remembered of an object with these values."""
-    return Line(key_text(key), state_text(source, raw), _written(raw, _beside_names(source)))
+    return ObjectState(key_text(key), state_text(source, raw), _written(raw, _related_names(source)))
 
 
 def state_text(source: Source, raw: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def state_text(source: Source, raw: Mapping[str, Any]) -> str:
     return _written(raw, own_names(source))
 
 
-def told_raw(source: Source, line: Line) -> dict[str, Any]:
+def recorded_raw(source: Source, line: ObjectState) -> dict[str, Any]:
     """Return the values that were remembered, as the host's row would have them."""
     written = {**json.loads(line.beside or "{}"), **json.loads(line.state)}
     return {
@@ -67,12 +67,12 @@ def told_raw(source: Source, line: Line) -> dict[str, Any]:
     }
 
 
-def told_before(source: Source, line: Line, raw: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_before(source: Source, line: ObjectState, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was told of an object that is ``raw`` now, for a comparison.
 
     What is the same as text is the same value, so that nothing differs by the way it was written down.
     """
-    told, now = told_raw(source, line), line_of(source, None, raw)
+    told, now = recorded_raw(source, line), line_of(source, None, raw)
     current = {**json.loads(now.beside), **json.loads(now.state)}
     written = {**json.loads(line.beside or "{}"), **json.loads(line.state)}
     compared = {*own_names(source), *list_names(source)} & told.keys()

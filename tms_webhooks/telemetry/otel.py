@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tms_webhooks import __version__
-from tms_webhooks.delivery.observers import observers
-from tms_webhooks.delivery.outgoing import Parcel, Result
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.worker.send import observers
 
 HEADER = "traceparent"
 
@@ -28,26 +28,26 @@ class Tracing:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def __call__(self, parcel: Parcel) -> AttemptSpan:
+    def __call__(self, outgoing: OutgoingRequest) -> AttemptSpan:
         """Begin the span of one attempt."""
-        return AttemptSpan(self._tracer, parcel)
+        return AttemptSpan(self._tracer, outgoing)
 
 
 class AttemptSpan:
     """One attempt. The URL's path and query are left out: receivers put keys there."""
 
-    def __init__(self, tracer: Tracer, parcel: Parcel) -> None:
-        route = parcel.route
+    def __init__(self, tracer: Tracer, outgoing: OutgoingRequest) -> None:
+        route = outgoing.route
         self._span = tracer.start_span(
             f"{route.verb} webhook",
             kind=SpanKind.CLIENT,
             attributes={
                 "http.request.method": route.verb,
                 "server.address": urlsplit(route.url).hostname or "",
-                "tms.webhook_id": parcel.webhook_id,
-                "tms.delivery_id": parcel.delivery_id,
-                "tms.event_id": parcel.event_id,
-                "tms.attempt": parcel.number,
+                "tms.webhook_id": outgoing.webhook_id,
+                "tms.delivery_id": outgoing.delivery_id,
+                "tms.event_id": outgoing.event_id,
+                "tms.attempt": outgoing.number,
             },
         )
 
@@ -58,7 +58,7 @@ class AttemptSpan:
         _propagator.inject(carrier, context=trace.set_span_in_context(self._span))
         return {name: value for name, value in carrier.items() if name == HEADER}
 
-    def end(self, result: Result) -> None:
+    def end(self, result: SendResult) -> None:
         """Say what came of it, and end the span."""
         if result.status is not None:
             self._span.set_attribute("http.response.status_code", result.status)

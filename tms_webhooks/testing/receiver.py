@@ -11,10 +11,10 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.delivery.engine import Drain, Tally
-from tms_webhooks.listener import Answer, Incoming, Listener
+from tms_webhooks.listener import Incoming, Listener, ScriptedResponse
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain, Tally
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,7 +33,7 @@ class WebhookReceiver:
 
     def __init__(self) -> None:
         self.requests: list[Incoming] = []
-        self.answer: Answer | Callable[[Incoming], Answer] | None = None
+        self.answer: ScriptedResponse | Callable[[Incoming], ScriptedResponse] | None = None
         self._secrets: list[str] = []
         self._listener: Listener | None = None
         self._overriding: Any = None
@@ -84,10 +84,10 @@ class WebhookReceiver:
         self._secrets += secrets
         return secrets
 
-    def _respond(self, request: Incoming) -> Answer:
+    def _respond(self, request: Incoming) -> ScriptedResponse:
         self.requests.append(request)
-        if isinstance(self.answer, Answer):
+        if isinstance(self.answer, ScriptedResponse):
             return self.answer
         if self.answer is not None:
             return self.answer(request)
-        return Answer() if request.verified else Answer(401)
+        return ScriptedResponse() if request.verified else ScriptedResponse(401)

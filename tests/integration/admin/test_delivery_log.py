@@ -9,7 +9,7 @@ from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
 from tms_webhooks.admin import delivery_page, log_filters
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.models.event import PUBLIC_PREFIX
 
@@ -187,7 +187,7 @@ def test_nothing_can_be_changed_or_deleted(operator):
 def rung(monkeypatch) -> list[bool]:
     """How often the bell was rung."""
     rings: list[bool] = []
-    monkeypatch.setattr(page.bell, "ring", lambda: rings.append(True))
+    monkeypatch.setattr(page.waker, "ring", lambda: rings.append(True))
     return rings
 
 
@@ -202,7 +202,7 @@ def test_selected_ones_are_sent_again(operator, rung, django_capture_on_commit_c
     assert rung == [True]
     for delivery in (one, two, other):
         delivery.refresh_from_db()
-    assert {(one.status, one.lane), (two.status, two.lane)} == {(DeliveryStatus.PENDING, Lane.BY_HAND)}
+    assert {(one.status, one.priority), (two.status, two.priority)} == {(DeliveryStatus.PENDING, Priority.MANUAL)}
     assert (other.status, other.due_at) == ("exhausted", None)
 
 

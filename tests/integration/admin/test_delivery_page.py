@@ -20,9 +20,9 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
-from tms_webhooks.delivery.shown import shown
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
 from tms_webhooks.models.encryption import MASK
+from tms_webhooks.worker.request_preview import preview_of
 
 pytestmark = pytest.mark.django_db
 
@@ -139,7 +139,7 @@ def test_the_headers_are_those_that_are_sent_and_their_values_are_masked(operato
     delivery.refresh_from_db()
     (sent,) = wire.requests
 
-    found = shown(delivery, now=clock.now)
+    found = preview_of(delivery, now=clock.now)
 
     assert list(found.headers) == list(sent.headers)
     secret = {"Authorization", "X-Team", "webhook-signature"}
@@ -168,7 +168,7 @@ def test_a_webhook_with_a_format_of_its_own_shows_what_it_was_sent(operator):
     delivery = finished(subscribed(format="custom", content="{id}", headers="Content-Type=text/plain"))
     DeliveryBody.objects.create(delivery=delivery, content_type="text/plain", body="what it was then")
 
-    found = shown(delivery, now=timezone.now())
+    found = preview_of(delivery, now=timezone.now())
 
     assert (found.body, found.headers["content-type"]) == ("what it was then", "text/plain")
 
@@ -176,7 +176,7 @@ def test_a_webhook_with_a_format_of_its_own_shows_what_it_was_sent(operator):
 def test_a_body_that_was_not_rendered_yet_is_rendered_for_the_eye_alone():
     delivery = write_delivery(subscribed(format="skillable"), now=timezone.now())
 
-    assert json.loads(shown(delivery, now=timezone.now()).body)["EventType"] == "class.cancelled"
+    assert json.loads(preview_of(delivery, now=timezone.now()).body)["EventType"] == "class.cancelled"
     assert not DeliveryBody.objects.exists()
 
 
@@ -185,7 +185,7 @@ def test_the_curl_command_is_one_that_a_shell_takes(operator):
     delivery = finished(webhook)
     Event.objects.filter(pk=delivery.event_id).update(body='{"name":"it\'s $HOME `id`"}')
 
-    words = shlex.split(shown(Delivery.objects.get(pk=delivery.pk), now=timezone.now()).curl)
+    words = shlex.split(preview_of(Delivery.objects.get(pk=delivery.pk), now=timezone.now()).curl)
 
     assert words[:4] == ["curl", "--request", "PUT", "https://receiver.example.com/it's"]
     assert f"X-Key: {MASK}" in words
@@ -230,7 +230,7 @@ def test_it_is_asked_first_and_then_sent_again(operator):
     response = operator.post(resend(delivery), follow=True)
 
     delivery.refresh_from_db()
-    assert (delivery.status, delivery.lane) == ("pending", 0)
+    assert (delivery.status, delivery.priority) == ("pending", 0)
     assert "1 delivery is sent again." in text_of(response)
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target) == ("delivery.resent", f"delivery:{delivery.pk}")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook
 
@@ -53,7 +53,7 @@ def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, w
             "occurred_at": f"{OCCURRED_AT:%Y-%m-%dT%H:%M:%S}Z",
         },
         "status": "pending",
-        "lane": "live",
+        "priority": "live",
         "attempts": 0,
         "charged": 0,
         "error_class": "",
@@ -118,7 +118,7 @@ def test_the_log_can_be_filtered(client, acme, webhook, finished):
         "event=evt_1",
         "created_after=yesterday",
         "error_class=x",
-        "lane=live",
+        "priority=live",
     ],
 )
 def test_a_filter_that_means_nothing_is_refused(client, problem, query):
@@ -173,16 +173,16 @@ def test_a_delivery_is_sent_once_more(client, webhook, finished, alice):
     response = client.post(f"{LIST}{delivery.pk}/resend/", {}, format="json")
 
     assert response.status_code == 202
-    assert (response.json()["status"], response.json()["lane"]) == ("pending", "by_hand")
+    assert (response.json()["status"], response.json()["priority"]) == ("pending", "by_hand")
     delivery.refresh_from_db()
-    assert (delivery.status, delivery.lane) == (DeliveryStatus.PENDING, Lane.BY_HAND)
+    assert (delivery.status, delivery.priority) == (DeliveryStatus.PENDING, Priority.MANUAL)
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target, entry.webhook) == ("delivery.resent", f"delivery:{delivery.pk}", webhook)
 
 
 def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_on_commit_callbacks):
     rung: list[bool] = []
-    monkeypatch.setattr("tms_webhooks.api.views.deliveries.bell.ring", lambda: rung.append(True))
+    monkeypatch.setattr("tms_webhooks.api.views.deliveries.waker.wake", lambda: rung.append(True))
 
     with django_capture_on_commit_callbacks(execute=True):
         client.post(f"{LIST}{finished().pk}/resend/", {}, format="json")

@@ -8,7 +8,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from example_project.training.models import Organization
 from tests.integration.audience.world import listening, told_to
-from tms_webhooks.models import tree
+from tms_webhooks.models import audience
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -46,8 +46,8 @@ def test_a_ring_of_organizations_hangs_nobody(chain):
 
     assert told_to(webhook)[-1] == "class.cancelled"
     everybody = {organization.pk for organization in chain}
-    assert tree.lineages([chain[1].pk], using="default") == {chain[1].pk: everybody}
-    assert tree.offspring([chain[1].pk], using="default") == everybody
+    assert audience.lineages([chain[1].pk], using="default") == {chain[1].pk: everybody}
+    assert audience.offspring([chain[1].pk], using="default") == everybody
 
 
 def test_what_counts_is_the_tree_when_the_event_is_handed_out(chain):
@@ -74,4 +74,4 @@ def test_without_a_tree_children_are_nobodys(settings, chain, name):
     fan_out(timezone.now())
 
     assert (told_to(above), told_to(own)[-1]) == ([], "class.cancelled")
-    assert tree.lineages([chain[1].pk], using="default") == {chain[1].pk: {chain[1].pk}}
+    assert audience.lineages([chain[1].pk], using="default") == {chain[1].pk: {chain[1].pk}}

@@ -13,7 +13,8 @@ from django.db import models
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
-from tms_webhooks import catalogue, receivers
+from tms_webhooks import catalogue
+from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import temporarily

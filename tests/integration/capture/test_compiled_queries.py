@@ -12,7 +12,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.testapp.models import Seat, Ticket, Workshop
 from tests.threads import at_once, several
-from tms_webhooks.models.compiled import CompiledQuery, Parameter
+from tms_webhooks.db.compiled import CompiledQuery, Parameter
 
 pytestmark = pytest.mark.django_db
 

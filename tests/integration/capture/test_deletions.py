@@ -11,7 +11,7 @@ from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Plaque, Workshop
-from tms_webhooks import receivers
+from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Webhook
 
 # Committed, so that the database's own deferred constraints have their say.

@@ -12,8 +12,8 @@ from example_project.training.factories import CourseAssignmentFactory, Subscrip
 from example_project.training.models import LearningPath, LearningPathCourse
 from example_project.training.webhooks import LearningPaths
 from tests.integration.capture.test_learning_paths import World
+from tms_webhooks.capture import learning_paths
 from tms_webhooks.models import EditedPath, Event, Subscription
-from tms_webhooks.outbox import paths
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,14 +64,14 @@ def test_a_host_hears_nothing_of_what_goes_wrong_after_its_commit(world, told, m
 
     hosts_own = []
     with monkeypatch.context() as patch, transaction.atomic():
-        patch.setattr(paths, "_untold", break_off)
+        patch.setattr(learning_paths, "_unrecorded", break_off)
         world.path.courses.remove(world.courses[1])
         transaction.on_commit(lambda: hosts_own.append("called"))
 
     assert hosts_own == ["called"]
     assert "the connection was lost" in caplog.text
     assert told() == []
-    paths.retell_left(timezone.now() + paths.LEFT)
+    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
     assert [event["type"] for event in told()] == ["learning_path.completed"]
 
 
@@ -112,15 +112,15 @@ def test_an_edit_that_is_rolled_back_completes_nothing(world):
 
 
 def test_an_edit_whose_process_died_is_looked_at_by_the_sweep(world, told, monkeypatch):
-    monkeypatch.setattr(paths, "retell", lambda *_args, **_options: None)
+    monkeypatch.setattr(learning_paths, "record_edited", lambda *_args, **_options: None)
     world.path.courses.remove(world.courses[1])
     monkeypatch.undo()
     assert not Event.objects.exists()
 
-    paths.retell_left(timezone.now())
+    learning_paths.record_left(timezone.now())
     assert not Event.objects.exists()
-    paths.retell_left(timezone.now() + paths.LEFT)
-    paths.retell_left(timezone.now() + paths.LEFT)
+    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
+    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
 
     (event,) = told()
     assert (event["type"], event["data"]["learning_path"]["id"]) == ("learning_path.completed", world.path.pk)
@@ -152,12 +152,12 @@ def test_one_path_that_fails_holds_up_no_other(world, monkeypatch, caplog):
         EditedPath.objects.create(source=WORLD, key=json.dumps(key), edited_at=timezone.now())
     LearningPathCourse.objects.filter(course=world.courses[1])._raw_delete("default")
 
-    paths.retell_left(timezone.now() + paths.LEFT)
+    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
 
     assert Event.objects.count() == 1
     assert "could not be told; the next sweep tries again" in caplog.text
     assert EditedPath.objects.count() == 1
-    paths.retell_left(timezone.now() + paths.GIVEN_UP)
+    learning_paths.record_left(timezone.now() + learning_paths.GIVEN_UP)
     assert not EditedPath.objects.exists()
 
 

@@ -113,7 +113,7 @@ def test_an_account_whose_end_is_moved_into_the_past_has_ended_once():
     now = timezone.now()
     before, after = ({"id": 7, "closed_at": now + timedelta(days=days)} for days in (1, -1))
 
-    (told,) = source.tells(Change(before=before, after=after, changed=("closed_at",), now=now))
+    (told,) = source.events_for(Change(before=before, after=after, changed=("closed_at",), now=now))
 
     assert (told.once, told.deadline, told.forgetting) == (
         expired_key("user.closed", "7", after["closed_at"]),

@@ -15,8 +15,8 @@ from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Speech, Talk, Ticket, Workshop
 from tms_webhooks import catalogue
-from tms_webhooks.models import ToldState
-from tms_webhooks.reconcile.passes import Reconciled, reconcile
+from tms_webhooks.models import SourceState
+from tms_webhooks.reconcile.passes import ReconcileResult, reconcile
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_a_row_is_remembered_by_its_key(listen, organization, clock, spelled):
     ticket.title = "Stalls"
     ticket.save()
 
-    assert list(ToldState.objects.values_list("key", flat=True)) == [f'"{key}"']
-    assert reconcile(source, now=clock.now) == Reconciled(seen=1)
+    assert list(SourceState.objects.values_list("key", flat=True)) == [f'"{key}"']
+    assert reconcile(source, now=clock.now) == ReconcileResult(seen=1)
     ticket.delete()
-    assert not ToldState.objects.exists()
+    assert not SourceState.objects.exists()

@@ -10,7 +10,7 @@ from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Ticket, Workshop
-from tms_webhooks import receivers
+from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import temporarily
 

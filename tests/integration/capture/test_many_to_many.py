@@ -10,9 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
-from tms_webhooks import receivers
+from tms_webhooks.capture import many_to_many, receivers
 from tms_webhooks.models import Event, Subscription
-from tms_webhooks.outbox import relations
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
@@ -133,7 +132,7 @@ def test_a_crash_before_the_event_is_written_takes_the_change_with_it(training_c
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(relations, "finish", crash)
+    monkeypatch.setattr(many_to_many, "finish", crash)
 
     with pytest.raises(KeyboardInterrupt):
         training_class.instructors.add(alice)

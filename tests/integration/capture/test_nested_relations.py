@@ -11,7 +11,7 @@ from django.db.models.signals import m2m_changed
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
-from tms_webhooks import receivers
+from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import sources_of
 

@@ -51,7 +51,7 @@ def test_registering_twice_is_refused():
         register(Workshop)(WorkshopSource)
 
 
-@pytest.mark.parametrize("thing", [object, WorkshopSource.tells, Workshop])
+@pytest.mark.parametrize("thing", [object, WorkshopSource.events_for, Workshop])
 def test_what_is_no_source_is_refused(thing):
     with pytest.raises(ConfigurationError, match="put it on a subclass of Source"):
         register(Workshop)(thing)

@@ -12,7 +12,7 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
 from tests.factories import WebhookFactory
-from tms_webhooks.models import Event, ToldState
+from tms_webhooks.models import Event, SourceState
 from tms_webhooks.reconcile import passes
 
 pytestmark = pytest.mark.django_db
@@ -76,7 +76,7 @@ def test_the_first_pass_says_that_it_takes_down(monkeypatch):
     monkeypatch.setattr(TrainingClasses, "reconcile", True)
 
     assert run() == f"{NAME}: 1 looked at, 0 new, 0 changed, 0 gone, 1 taken down for the first time; 0 events.\n"
-    assert ToldState.objects.count() == 1
+    assert SourceState.objects.count() == 1
 
 
 def test_without_any_source_it_says_so():
@@ -95,7 +95,7 @@ def test_a_source_that_is_none_is_refused(reconciled, label, hint):
         run("--source", label)
 
     assert hint in str(refused.value)
-    assert (refused.value.returncode, ToldState.objects.exists()) == (2, False)
+    assert (refused.value.returncode, SourceState.objects.exists()) == (2, False)
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "many", "1.5"])

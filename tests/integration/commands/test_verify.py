@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_event
-from tms_webhooks.delivery import captured
+from tms_webhooks.delivery import verification
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,9 @@ def verify(capsys, tmp_path):
 
     def run(request, *arguments: str, body: bytes | None = None) -> tuple[int, str]:
         file = tmp_path / "request.http"
-        file.write_bytes(captured.write(captured.Captured(request.headers, request.body if body is None else body)))
+        file.write_bytes(
+            verification.write(verification.CapturedRequest(request.headers, request.body if body is None else body))
+        )
         with pytest.raises(SystemExit) as ended:
             call_command("webhooks_verify", str(file), *arguments)
         return int(ended.value.code or 0), capsys.readouterr().out
@@ -81,7 +83,7 @@ def test_the_moment_at_which_it_came_in_can_be_named(sent, verify):
 
 
 def test_standard_input_is_read(sent, monkeypatch, capsys):
-    raw = captured.write(captured.Captured(sent.request.headers, sent.request.body))
+    raw = verification.write(verification.CapturedRequest(sent.request.headers, sent.request.body))
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
 
     with pytest.raises(SystemExit) as ended:

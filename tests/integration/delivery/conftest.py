@@ -1,18 +1,24 @@
-"""A drain and workers whose wire is faked and whose clock the test moves."""
+"""Drains and workers with a fake wire and a clock that the test moves, and the rows that they work on."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.conftest import Clock
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
-from tms_webhooks.delivery.engine import Drain, Tally
+from tms_webhooks import signals
+from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain, Tally
 
 PATIENCE = 30.0
 
@@ -60,3 +66,78 @@ def backlog(clock):
         return webhook
 
     return backlog
+
+
+SIGNALS = {
+    "failing": signals.webhook_failing,
+    "disabled": signals.webhook_disabled,
+    "recovered": signals.webhook_recovered,
+    "exhausted": signals.webhook_exhausted,
+}
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """What the signals about webhooks have told: their names, with what was sent."""
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def listen(name: str) -> Callable[..., None]:
+        return lambda sender, signal, **facts: told.append((name, facts))
+
+    receivers = {name: listen(name) for name in SIGNALS}
+    for name, receiver in receivers.items():
+        SIGNALS[name].connect(receiver, sender=Webhook)
+    yield told
+    for name, receiver in receivers.items():
+        SIGNALS[name].disconnect(receiver, sender=Webhook)
+
+
+@pytest.fixture
+def due(clock: Clock) -> Callable[..., list[Delivery]]:
+    """Make so many deliveries that are due."""
+
+    def due(webhook: Webhook, number: int, **values: Any) -> list[Delivery]:
+        return [write_delivery(webhook, now=clock.now, **values) for _ in range(number)]
+
+    return due
+
+
+@pytest.fixture
+def settings_of_app(settings) -> Callable[..., None]:
+    """Change settings of the app."""
+
+    def change(**values: Any) -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
+
+    return change
+
+
+@pytest.fixture
+def finished(clock):
+    """Make deliveries in this state, whose events happened so long before `OCCURRED_AT`."""
+
+    def finished(webhook: Webhook, status: str, number: int = 1, *, age: timedelta = timedelta(), **values):
+        made = []
+        for _ in range(number):
+            event = new_event(webhook.organization)
+            event.occurred_at, event.fanned_out_at = OCCURRED_AT - age, clock.now
+            event.save()
+            state = {"status": status, "due_at": None, "created_at": clock.now, "finished_at": clock.now, **values}
+            made.append(Delivery.objects.create(event=event, webhook=webhook, **state))
+        return made
+
+    return finished
+
+
+@pytest.fixture
+def do(clock):
+    """Start a job and do it to its end."""
+
+    def do(kind: JobKind, webhook: Webhook, **range_) -> Job:
+        job = replay.start(kind, webhook, now=clock.now, **range_)
+        while replay.work_on(job, now=clock.now):
+            pass
+        job.refresh_from_db()
+        return job
+
+    return do

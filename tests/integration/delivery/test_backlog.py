@@ -8,7 +8,7 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.choices import DeliveryStatus, Lane
+from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.delivery.backlog import Backlog, backlog, waiting
 from tms_webhooks.models import Delivery, Event
 
@@ -87,7 +87,7 @@ def test_what_waits_for_a_disabled_webhook_is_not_late_unless_sent_by_hand(clock
     due_for(disabled, 500, clock=clock)
     assert backlog(now=clock.now).oldest_due_seconds is None
 
-    due_for(disabled, 20, clock=clock, lane=Lane.BY_HAND)
+    due_for(disabled, 20, clock=clock, priority=Priority.MANUAL)
 
     assert backlog(now=clock.now).oldest_due_seconds == 20.0
 
@@ -105,7 +105,7 @@ def test_what_waits_for_an_earlier_event_of_its_object_is_not_late(clock):
 
 def test_a_replay_counts_as_live_traffic_does(clock):
     webhook = subscribed()
-    due_for(webhook, 70, clock=clock, lane=Lane.REPLAY)
+    due_for(webhook, 70, clock=clock, priority=Priority.REPLAY)
     due_for(webhook, 10, clock=clock)
 
     assert waiting(now=clock.now)[webhook.pk] == (found := waiting(now=clock.now, webhook=webhook)[webhook.pk])

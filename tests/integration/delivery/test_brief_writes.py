@@ -10,11 +10,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.threads import Beside, one_writer
-from tms_webhooks.delivery import engine
-from tms_webhooks.delivery.lanes import Lanes
-from tms_webhooks.delivery.unwritten import Unwritten
-from tms_webhooks.models import writer
-from tms_webhooks.models.writer import among_neighbours, brief_write
+from tms_webhooks.db import writer
+from tms_webhooks.db.writer import brief_write, with_quiet_neighbours
+from tms_webhooks.worker import drain
+from tms_webhooks.worker.endpoint_queues import EndpointQueues
+from tms_webhooks.worker.result_writer import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ class Noise:
 def test_the_neighbours_are_quiet_before_the_writer_is_taken_and_until_it_is_let_go():
     noise = Noise()
 
-    with among_neighbours(noise.quiet), brief_write():
+    with with_quiet_neighbours(noise.quiet), brief_write():
         assert connection.in_atomic_block
         assert noise.heard == [("quiet", False)]
 
@@ -45,12 +45,12 @@ def test_the_neighbours_are_quiet_before_the_writer_is_taken_and_until_it_is_let
 
 @one_writer
 def test_they_are_loud_again_after_a_write_that_failed():
-    lanes = Lanes()
+    priorities = EndpointQueues()
 
-    with pytest.raises(ZeroDivisionError), among_neighbours(lanes.quiet), brief_write():
+    with pytest.raises(ZeroDivisionError), with_quiet_neighbours(priorities.quiet), brief_write():
         1 / 0  # noqa: B018 (it is to fail)
 
-    assert lanes._quiet is False
+    assert priorities._quiet is False
 
 
 @one_writer
@@ -61,7 +61,7 @@ def test_who_writes_in_another_thread_disturbs_nobody_here():
         with brief_write():
             pass
 
-    with among_neighbours(noise.quiet):
+    with with_quiet_neighbours(noise.quiet):
         Beside(write).finish()
 
     assert noise.heard == []
@@ -112,22 +112,22 @@ def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_n
 
 def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(settings, monkeypatch, run):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 20}
-    monkeypatch.setattr(engine, "others_write", lambda: True)
-    monkeypatch.setattr(engine, "CLAIMED_BESIDE_OTHERS", 7)
-    monkeypatch.setattr(engine, "RESULTS_BESIDE_OTHERS", 3)
-    claimed, written, claim, write = [], [], engine.claim, Unwritten.write
+    monkeypatch.setattr(drain, "others_write", lambda: True)
+    monkeypatch.setattr(drain, "CLAIMED_BESIDE_OTHERS", 7)
+    monkeypatch.setattr(drain, "RESULTS_BESIDE_OTHERS", 3)
+    claimed, written, claim, write = [], [], drain.claim, PendingResults.write
 
     def noted_claim(**asked):
         found = claim(**asked)
-        claimed.append(len(found.parcels))
+        claimed.append(len(found.outgoing_requests))
         return found
 
     def noted_write(unwritten):
         written.append(len(unwritten))
         return write(unwritten)
 
-    monkeypatch.setattr(engine, "claim", noted_claim)
-    monkeypatch.setattr(Unwritten, "write", noted_write)
+    monkeypatch.setattr(drain, "claim", noted_claim)
+    monkeypatch.setattr(PendingResults, "write", noted_write)
     write_events(subscribed(max_in_flight=32).organization, 50)
 
     run()
@@ -141,7 +141,7 @@ def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(setting
 def test_where_there_is_more_than_one_writer_nobody_has_to_be_quiet():
     noise = Noise()
 
-    with among_neighbours(noise.quiet), brief_write():
+    with with_quiet_neighbours(noise.quiet), brief_write():
         pass
 
     assert noise.heard == []
@@ -152,17 +152,17 @@ def test_a_drain_writes_only_while_its_senders_are_quiet(monkeypatch, run):
     """Seen at the statements themselves, whoever makes them."""
     webhook = subscribed(max_in_flight=4)
     write_events(webhook.organization, 40)
-    held: list[Lanes] = []
-    quiet = Lanes.quiet
+    held: list[EndpointQueues] = []
+    quiet = EndpointQueues.quiet
 
     @contextmanager
-    def watched(lanes):
-        with quiet(lanes):
-            held.append(lanes)
+    def watched(priorities):
+        with quiet(priorities):
+            held.append(priorities)
             yield
             held.pop()
 
-    monkeypatch.setattr(Lanes, "quiet", watched)
+    monkeypatch.setattr(EndpointQueues, "quiet", watched)
     loud = []
 
     def look(execute, sql, params, many, context):

@@ -130,12 +130,12 @@ def test_nothing_that_the_worker_handles_shows_them(worker, clock):
     alice = worker("alice")
     alice.wire.answers = [answer(500)]
 
-    (parcel,) = alice.claim()
-    result = alice.send(parcel)
+    (outgoing,) = alice.claim()
+    result = alice.send(outgoing)
 
     (request,) = alice.wire.requests
     assert request.headers["Authorization"] == f"Basic {PASSWORD}"
-    for shown in (repr(parcel), str(parcel), f"{parcel}", repr(result), str(result), repr([parcel, result])):
+    for shown in (repr(outgoing), str(outgoing), f"{outgoing}", repr(result), str(result), repr([outgoing, result])):
         for private in [*secrets_of(webhook), request.headers["webhook-signature"], "Zoë"]:
             assert private not in shown
 

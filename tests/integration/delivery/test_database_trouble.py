@@ -11,9 +11,9 @@ from tests.integration.delivery.rows import subscribed, write_delivery, write_ev
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +24,7 @@ EVENTS = Event._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr("tms_webhooks.delivery.engine.WRITE_PAUSE", 0.001)
+    monkeypatch.setattr("tms_webhooks.worker.drain.WRITE_PAUSE", 0.001)
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])

@@ -14,7 +14,7 @@ from django_q.models import OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
 from tms_webhooks import tasks
-from tms_webhooks.outbox.ring import DRAIN
+from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.django_q import DjangoQQueue
 

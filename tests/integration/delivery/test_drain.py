@@ -12,12 +12,12 @@ from example_project.training.factories import TrainingClassFactory
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import engine
-from tms_webhooks.delivery.engine import Drain
-from tms_webhooks.delivery.unwritten import Unwritten
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.wake import waker
+from tms_webhooks.worker import drain
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.result_writer import PendingResults
 
 pytestmark = pytest.mark.django_db
 
@@ -97,7 +97,7 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
             stop.set()
         return fanned
 
-    threading.Timer(0.1, bell.ring).start()
+    threading.Timer(0.1, waker.wake).start()
     # The second look is the bell's doing, and so is the third, at which the event is found.
     Drain(fan_out=look, clock=clock, client=wire).run(seconds=5, stop=stop)
 
@@ -109,20 +109,20 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
 def written(settings, monkeypatch):
     """The sizes of the writes of a drain that has plenty to send, and lets results wait for long."""
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 4, "SENDER_THREADS": 1}
-    monkeypatch.setattr(engine, "RESULTS_LATEST", 60.0)
-    written, write = [], Unwritten.write
+    monkeypatch.setattr(drain, "RESULTS_LATEST", 60.0)
+    written, write = [], PendingResults.write
 
     def noted(unwritten):
         written.append(len(unwritten))
         return write(unwritten)
 
-    monkeypatch.setattr(Unwritten, "write", noted)
+    monkeypatch.setattr(PendingResults, "write", noted)
     write_events(subscribed(max_in_flight=8).organization, 40)
     return written
 
 
 def after_a_while(request):
-    time.sleep(3 * engine.RESULTS_PAUSE)
+    time.sleep(3 * drain.RESULTS_PAUSE)
     return answer()
 
 
@@ -139,7 +139,7 @@ def test_a_failure_is_written_down_at_once_for_its_webhook_gets_no_more_before(d
     tally = drain_with(wire=Wire(after_a_while, answer(500), otherwise=after_a_while)).run(until_idle=True)
 
     assert (tally.sent, tally.delivered) == (40, 39)
-    assert time.monotonic() - began_at < engine.RESULTS_LATEST / 2
+    assert time.monotonic() - began_at < drain.RESULTS_LATEST / 2
 
 
 def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_it(drain_with, written, monkeypatch):

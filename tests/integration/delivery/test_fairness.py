@@ -13,15 +13,15 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
 
 
-def by_webhook(parcels) -> dict[int, int]:
-    return dict(Counter(parcel.webhook_id for parcel in parcels))
+def by_webhook(outgoing_requests) -> dict[int, int]:
+    return dict(Counter(outgoing.webhook_id for outgoing in outgoing_requests))
 
 
 # What one webhook may have in flight
@@ -50,10 +50,10 @@ def test_the_share_is_of_all_workers_together(worker, backlog):
 def test_a_result_makes_room_for_the_next(worker, backlog):
     backlog(5, max_in_flight=1)
     alice, bob = worker("alice"), worker("bob")
-    (parcel,) = alice.claim()
+    (outgoing,) = alice.claim()
     assert bob.claim() == []
 
-    alice.write(alice.send(parcel))
+    alice.write(alice.send(outgoing))
 
     assert len(bob.claim()) == 1
 
@@ -70,13 +70,13 @@ def test_what_a_dead_worker_held_takes_no_room(worker, backlog, clock):
 def test_a_webhook_whose_share_was_lowered_waits_until_it_fits(worker, backlog):
     webhook = backlog(10, max_in_flight=5)
     alice = worker("alice")
-    parcels = alice.claim()
+    outgoing_requests = alice.claim()
     type(webhook).objects.filter(pk=webhook.pk).update(max_in_flight=1)
 
-    alice.write(*[alice.send(parcel) for parcel in parcels[:4]])
+    alice.write(*[alice.send(outgoing) for outgoing in outgoing_requests[:4]])
     assert worker("bob").claim() == []
 
-    alice.write(alice.send(parcels[4]))
+    alice.write(alice.send(outgoing_requests[4]))
     assert len(worker("bob").claim()) == 1
 
 
@@ -107,9 +107,9 @@ def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
     busy = backlog(300)
     others = [backlog(1) for _ in range(8)]
 
-    parcels = worker("alice").claim(room=10)
+    outgoing_requests = worker("alice").claim(room=10)
 
-    assert by_webhook(parcels) == {busy.pk: 2, **{other.pk: 1 for other in others}}
+    assert by_webhook(outgoing_requests) == {busy.pk: 2, **{other.pk: 1 for other in others}}
 
 
 def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog, clock):
@@ -152,9 +152,9 @@ def test_the_least_recently_served_comes_first(worker, backlog, clock):
     webhooks = [backlog(10, max_in_flight=1) for _ in range(5)]
     alice, served = worker("alice"), []
     for _ in range(10):
-        (parcel,) = alice.claim(room=1)
-        served.append(parcel.webhook_id)
-        alice.write(alice.send(parcel))
+        (outgoing,) = alice.claim(room=1)
+        served.append(outgoing.webhook_id)
+        alice.write(alice.send(outgoing))
         clock.advance(seconds=1)
 
     assert Counter(served[:5]) == Counter(webhook.pk for webhook in webhooks)
@@ -211,7 +211,7 @@ def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clo
         taken += alice.claim(room=2)
         clock.advance(seconds=1)
 
-    assert [parcel.delivery_id for parcel in taken] == [free.pk]
+    assert [outgoing.delivery_id for outgoing in taken] == [free.pk]
 
 
 def test_a_batch_may_be_as_large_as_the_settings_say(settings, run, wire):
@@ -242,7 +242,7 @@ def test_the_longest_due_of_a_webhook_comes_first(worker, clock):
         write_delivery(webhook, now=clock.now, due_at=clock.now - timedelta(seconds=seconds)) for seconds in (1, 3, 2)
     )
 
-    assert {parcel.delivery_id for parcel in worker("alice").claim()} == {earliest.pk, middle.pk}
+    assert {outgoing.delivery_id for outgoing in worker("alice").claim()} == {earliest.pk, middle.pk}
     later.refresh_from_db()
     assert later.status == DeliveryStatus.PENDING
 

@@ -14,8 +14,8 @@ from tests.integration.delivery.rows import body_of, subscribed, write_event, wr
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.outbox import fanout
-from tms_webhooks.outbox.addressees import Plan
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.fanout_sql import FanOutPlan
 
 pytestmark = pytest.mark.django_db
 
@@ -253,9 +253,9 @@ def test_a_delay_is_of_the_webhook_whatever_the_others_wait(clock):
 def test_a_webhook_whose_delay_is_changed_meanwhile_is_not_left_out(clock, monkeypatch, before, after):
     webhook = subscribed(delay_seconds=before)
     write_event(webhook.organization)
-    plan = Plan.of_today()
+    plan = FanOutPlan.of_today()
     Webhook.objects.filter(pk=webhook.pk).update(delay_seconds=after)
-    monkeypatch.setattr(Plan, "of_today", lambda: plan)
+    monkeypatch.setattr(FanOutPlan, "of_today", lambda: plan)
 
     fan_out(clock.now)
 

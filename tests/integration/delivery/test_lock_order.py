@@ -19,11 +19,11 @@ from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import Lingering, several
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import DeliveryStatus, ErrorAction, Lane
-from tms_webhooks.delivery import upkeep
+from tms_webhooks.choices import DeliveryStatus, ErrorAction, Priority
+from tms_webhooks.config_files.apply import synchronize
+from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.portable.apply import synchronize
 
 pytestmark = [pytest.mark.django_db(transaction=True), several]
 
@@ -139,7 +139,7 @@ def test_drains_judge_what_an_admin_stops(pair, of_pair, drain, admin, waiting, 
 
     assert of_pair("enabled", "disabled_reason", "failures") == {(*became, 12)}
     assert not Webhook.objects.enabled().filter(pk__in=[webhook.pk for webhook in pair]).exists()
-    upkeep.settle(clock.now)
+    sweep.settle(clock.now)
     assert not Delivery.objects.open().exists()
 
 
@@ -152,7 +152,7 @@ def test_an_admin_sends_again_what_drains_disable(pair, drain, waiting, admin, l
 
     assert lingering.at_once(*drains, admin("resend_selected", finished), admin("resend_selected", finished)) == []
 
-    assert set(Delivery.objects.open().values_list("pk", "lane")) == {(one.pk, Lane.BY_HAND) for one in finished}
+    assert set(Delivery.objects.open().values_list("pk", "priority")) == {(one.pk, Priority.MANUAL) for one in finished}
 
 
 @pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])
@@ -193,7 +193,7 @@ def test_events_are_fanned_out_while_all_webhooks_change(pair, of_pair, admin, l
     hand_out()
     assert of_pair("enabled", "delay_seconds") == {(False, 30)}
     assert [webhook.deliveries.filter(event__type="class.cancelled").count() for webhook in pair] == [40, 40]
-    upkeep.settle(clock.now)
+    sweep.settle(clock.now)
     assert not Delivery.objects.filter(webhook__in=pair).open().exists()
 
 
@@ -218,7 +218,7 @@ def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
     Webhook.objects.update(error_action=action)
     waiting(pair, created_at=clock.now - WEEK - SECOND)
 
-    errors = lingering.at_once(lambda: upkeep.give_up_old(clock.now), drain("alice", pair, GONE))
+    errors = lingering.at_once(lambda: sweep.give_up_old(clock.now), drain("alice", pair, GONE))
 
     assert errors == []
     assert of_pair("enabled", "failures") == {(False, 1)}
@@ -226,11 +226,11 @@ def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
 
 
 def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, monkeypatch):
-    monkeypatch.setattr(upkeep, "BATCH", 3)
+    monkeypatch.setattr(sweep, "BATCH", 3)
     waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
 
     def give_up() -> None:
-        upkeep.give_up_old(clock.now)
+        sweep.give_up_old(clock.now)
 
     assert lingering.at_once(give_up, give_up) == []
 
@@ -243,7 +243,7 @@ def test_what_is_too_old_is_given_up_or_claimed(pair, waiting, lingering, clock)
     waiting(pair, created_at=clock.now - WEEK - SECOND)
     worker, taken = Worker("alice", clock=clock, wire=Wire()), []
 
-    errors = lingering.at_once(lambda: upkeep.give_up_old(clock.now), lambda: taken.extend(worker.claim()))
+    errors = lingering.at_once(lambda: sweep.give_up_old(clock.now), lambda: taken.extend(worker.claim()))
 
     assert errors == []
     assert Delivery.objects.filter(status=DeliveryStatus.EXHAUSTED).count() + len(taken) == 6
@@ -256,7 +256,7 @@ def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting
         write_delivery(webhook, now=clock.now, status=DeliveryStatus.IN_FLIGHT, lease="dead", due_at=clock.now)
 
     def settle() -> None:
-        upkeep.settle(clock.now)
+        sweep.settle(clock.now)
 
     assert lingering.at_once(settle, settle, drain("alice", pair)) == []
 

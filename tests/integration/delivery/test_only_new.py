@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.worker import LEASE
-from tms_webhooks.delivery.claim import FEW_NEW, claim
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.claim import FEW_NEW, claim
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def new(clock):
 
     def new(room=64):
         claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, room=room, only_new=True)
-        return [parcel.webhook_id for parcel in claimed.parcels]
+        return [outgoing.webhook_id for outgoing in claimed.outgoing_requests]
 
     return new
 
@@ -85,7 +85,7 @@ def test_what_a_worker_holds_whose_lease_ran_out_is_new_to_others_alone(due, new
 
     clock.advance(seconds=LEASE.total_seconds() + 1)
     assert new() == []
-    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, room=1, only_new=True).parcels) == 1
+    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, room=1, only_new=True).outgoing_requests) == 1
 
 
 def test_an_ordered_webhook_gets_what_is_in_turn(paused, due, new):

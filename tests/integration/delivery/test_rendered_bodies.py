@@ -14,13 +14,13 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.candidates import Candidate
-from tms_webhooks.delivery.parcels import pack
-from tms_webhooks.delivery.take import held
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Webhook
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.claim import claimed_deliveries
+from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.send import make_requests
 
 pytestmark = pytest.mark.django_db
 
@@ -297,8 +297,8 @@ def packed(clock):
         Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
         known = {webhook.pk: Candidate(webhook) for webhook in Webhook.objects.all()}
         with CaptureQueriesContext(connection) as queries:
-            parcels = pack(held(ids, token="t"), candidates=known, caps={})
-        assert len(parcels) == events * len(webhooks)
+            outgoing_requests = make_requests(claimed_deliveries(ids, token="t"), candidates=known, caps={})
+        assert len(outgoing_requests) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]
 

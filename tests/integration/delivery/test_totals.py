@@ -13,10 +13,10 @@ from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tests.threads import at_once, several
 from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, TotalSpan
-from tms_webhooks.delivery import results
 from tms_webhooks.delivery.totals import duration, history
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal
 from tms_webhooks.models.total import COUNTS, DURATIONS, MILLISECONDS, Counted
+from tms_webhooks.worker import results
 
 pytestmark = pytest.mark.django_db
 
@@ -77,8 +77,8 @@ def test_a_class_of_durations_ends_with_its_name(clock, milliseconds, name):
 def test_a_late_attempt_is_not_counted(worker, backlog, clock):
     webhook = backlog(1)
     alice, bob = worker("alice"), worker("bob")
-    (parcel,) = alice.claim()
-    late = alice.send(parcel)
+    (outgoing,) = alice.claim()
+    late = alice.send(outgoing)
     clock.advance(seconds=31)
     bob.work()
     alice.write(late)
@@ -126,7 +126,7 @@ def test_a_batch_is_counted_in_one_statement(worker, backlog):
     for _ in range(5):
         backlog(4, max_in_flight=4)
     alice = worker("alice")
-    done = [alice.send(parcel) for parcel in alice.claim()]
+    done = [alice.send(outgoing) for outgoing in alice.claim()]
 
     with CaptureQueriesContext(connection) as queries:
         alice.write(*done)

@@ -13,9 +13,9 @@ from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.models import Delivery
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 pytestmark = [pytest.mark.django_db(transaction=True), several]
 
@@ -28,8 +28,8 @@ def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
         errors = at_once(*[lambda one=one, taken=taken: taken.extend(one.claim()) for one in workers])
 
         assert errors == []
-        ids = [parcel.delivery_id for parcel in taken]
-        shares = Counter(parcel.webhook_id for parcel in taken)
+        ids = [outgoing.delivery_id for outgoing in taken]
+        shares = Counter(outgoing.webhook_id for outgoing in taken)
         assert len(set(ids)) == len(ids)
         assert max(shares.values()) <= 2
         assert set(shares) <= {webhook.pk for webhook in webhooks}
@@ -41,15 +41,15 @@ def test_two_drains_send_everything_once_and_keep_to_the_shares(clock):
     webhooks = [subscribed(f"/{number}") for number in range(4)]
     for webhook in webhooks:
         write_events(webhook.organization, 60)
-    flying, peaks, lock = Counter(), Counter(), threading.Lock()
+    in_flight, peaks, lock = Counter(), Counter(), threading.Lock()
 
     def count(request):
         with lock:
-            flying[request.url] += 1
-            peaks[request.url] = max(peaks[request.url], flying[request.url])
+            in_flight[request.url] += 1
+            peaks[request.url] = max(peaks[request.url], in_flight[request.url])
         time.sleep(0.002)
         with lock:
-            flying[request.url] -= 1
+            in_flight[request.url] -= 1
         return answer()
 
     wires = [Wire(otherwise=count), Wire(otherwise=count)]

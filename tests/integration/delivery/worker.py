@@ -8,14 +8,12 @@ from tests.conftest import Clock
 from tests.integration.delivery.rows import write_delivery
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery.candidates import Candidate
-from tms_webhooks.delivery.claim import Parcel, claim
-from tms_webhooks.delivery.outgoing import Result
-from tms_webhooks.delivery.parcels import pack
-from tms_webhooks.delivery.send import send
-from tms_webhooks.delivery.take import held
-from tms_webhooks.delivery.unwritten import Unwritten
+from tms_webhooks.delivery.outgoing import SendResult
 from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.worker.claim import OutgoingRequest, claim, claimed_deliveries
+from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.result_writer import PendingResults
+from tms_webhooks.worker.send import make_requests, send
 
 LEASE = timedelta(seconds=30)
 
@@ -32,22 +30,24 @@ class Worker:
     def lease_end(self) -> datetime:
         return self.clock.now + LEASE
 
-    def claim(self, room: int = 64) -> list[Parcel]:
-        return claim(token=self.token, now=self.clock.now, until=self.lease_end, room=room).parcels
+    def claim(self, room: int = 64) -> list[OutgoingRequest]:
+        return claim(token=self.token, now=self.clock.now, until=self.lease_end, room=room).outgoing_requests
 
-    def send(self, parcel: Parcel) -> Result:
-        return send(parcel, client=self.wire, clock=self.clock)
+    def send(self, outgoing: OutgoingRequest) -> SendResult:
+        return send(outgoing, client=self.wire, clock=self.clock)
 
-    def answered(self, webhook: Webhook) -> Result:
+    def answered(self, webhook: Webhook) -> SendResult:
         """Hold one new delivery to a webhook, and return what came of sending it."""
         now, lease = self.clock.now, {"lease": self.token, "due_at": self.lease_end}
         delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
         candidate = Candidate(webhook, sealed=webhook.sealed_secrets(now))
-        (parcel,) = pack(held([delivery.pk], token=self.token), candidates={webhook.pk: candidate}, caps={})
-        return self.send(parcel)
+        (outgoing,) = make_requests(
+            claimed_deliveries([delivery.pk], token=self.token), candidates={webhook.pk: candidate}, caps={}
+        )
+        return self.send(outgoing)
 
-    def write(self, *results: Result) -> None:
-        unwritten = Unwritten(token=self.token, clock=self.clock, dice=lambda: 0.5)
+    def write(self, *results: SendResult) -> None:
+        unwritten = PendingResults(token=self.token, clock=self.clock, dice=lambda: 0.5)
         for result in results:
             unwritten.add(result)
         while unwritten:
@@ -56,8 +56,8 @@ class Worker:
     def renew(self) -> int:
         return Delivery.objects.all().renew(token=self.token, until=self.lease_end)
 
-    def work(self, room: int = 64) -> list[Parcel]:
+    def work(self, room: int = 64) -> list[OutgoingRequest]:
         """Claim, send and write down."""
-        parcels = self.claim(room)
-        self.write(*[self.send(parcel) for parcel in parcels])
-        return parcels
+        outgoing_requests = self.claim(room)
+        self.write(*[self.send(outgoing) for outgoing in outgoing_requests])
+        return outgoing_requests

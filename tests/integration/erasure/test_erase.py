@@ -22,7 +22,7 @@ from tests.factories import WebhookFactory
 from tests.receiver import Answer
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, ToldState, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, SourceState, Webhook
 from tms_webhooks.outbox.erasure import Erased, erase
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.people import people_in
@@ -230,7 +230,7 @@ def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(told, person
         monkeypatch.setattr(source, "reconcile", True, raising=False)
         passes.reconcile(source, now=clock.now)
     colleague = UserFactory(organization=told, email="other@mail.example")
-    assert ToldState.objects.filter(state__contains=WROTE).exists()
+    assert SourceState.objects.filter(state__contains=WROTE).exists()
     # The host forgets the person by a script of its own.
     with connection.cursor() as cursor:
         blank = ", ".join(f"{name} = ''" for name in PRIVATE if name not in {"username", "external_id"})
@@ -242,7 +242,7 @@ def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(told, person
     erase(person.pk, now=clock.now)
 
     assert traces(everything()) == []
-    assert ToldState.objects.filter(state__contains=colleague.email).exists()
+    assert SourceState.objects.filter(state__contains=colleague.email).exists()
     before = Event.objects.count()
     assert sum(passes.reconcile(source, now=clock.now).events for source in sources) == 0
     assert Event.objects.count() == before

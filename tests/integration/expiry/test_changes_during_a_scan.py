@@ -23,7 +23,7 @@ from tests.integration.expiry.assignments import (
     told,
 )
 from tms_webhooks import sources
-from tms_webhooks.expiry import scan, telling
+from tms_webhooks.expiry import record, scan
 from tms_webhooks.expiry.scan import scan_expiring
 from tms_webhooks.models import Occurrence, Subscription
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Do something once, just before the scan tells the first of what it has found and read."""
-    tell = telling._tell
+    tell = record._record
 
     def arrange(act: Callable[[], object]) -> None:
         acts = [act]
@@ -43,7 +43,7 @@ def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
                 acts.pop()()
             return tell(*args, **kwargs)
 
-        monkeypatch.setattr(telling, "_tell", act_and_tell)
+        monkeypatch.setattr(record, "_record", act_and_tell)
 
     return arrange
 
@@ -109,9 +109,9 @@ def test_what_is_deleted_before_it_is_read_whole_holds_up_no_other(monkeypatch):
     def delete_and_tell(source, deadline, due, **kwargs):
         found = list(due)
         CourseAssignment.objects.filter(pk=gone.pk).delete()
-        return telling.tell_all(source, deadline, found, **kwargs)
+        return record.record_all(source, deadline, found, **kwargs)
 
-    monkeypatch.setattr(scan, "tell_all", delete_and_tell)
+    monkeypatch.setattr(scan, "record_all", delete_and_tell)
 
     assert scan_at(NOW) == 1
     assert told() == [("expiring", kept.pk)]
@@ -139,7 +139,7 @@ def test_another_scan_that_is_met_at_work_is_left_to_it(later, meanwhile):
 
     scanned = scan.scan_all(now=later)
 
-    assert scanned == telling.Scanned(0, left_to_another=True)
+    assert scanned == record.ScanResult(0, left_to_another=True)
     assert not scanned.finished
     assert len(told()) == 1
 

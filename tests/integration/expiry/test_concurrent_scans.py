@@ -23,7 +23,7 @@ from tests.integration.expiry.assignments import (
 )
 from tests.threads import Beside
 from tms_webhooks.expiry import scan
-from tms_webhooks.expiry.telling import tell_all
+from tms_webhooks.expiry.record import record_all
 from tms_webhooks.models import EventSequence, Occurrence, ScanCursor
 
 pytestmark = [
@@ -40,10 +40,10 @@ def meeting_before_telling(monkeypatch, parties: int):
     def meet_and_tell(source, deadline, due, **kwargs):
         found = list(due)
         barrier.wait()
-        return tell_all(source, deadline, found, **kwargs)
+        return record_all(source, deadline, found, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "tell_all", meet_and_tell)
+        patch.setattr(scan, "record_all", meet_and_tell)
         yield
 
 
@@ -127,9 +127,9 @@ def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypa
         if now == NOW + 2 * HOUR:
             slow_waits.set()
             assert slow_may_go_on.wait(10)
-        return tell_all(source, deadline, found, now=now, **kwargs)
+        return record_all(source, deadline, found, now=now, **kwargs)
 
-    monkeypatch.setattr(scan, "tell_all", wait_and_tell)
+    monkeypatch.setattr(scan, "record_all", wait_and_tell)
     slow = Beside(lambda: scan_at(NOW + 2 * HOUR))
     assert slow_waits.wait(10)
     assert scan_at(NOW + 3 * HOUR) == 1

@@ -21,7 +21,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     told,
 )
-from tms_webhooks.expiry import scan, telling
+from tms_webhooks.expiry import record, scan
 from tms_webhooks.models import Event, Occurrence
 
 pytestmark = pytest.mark.django_db
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def small_batches(monkeypatch) -> None:
-    monkeypatch.setattr(telling, "BATCH", 2)
+    monkeypatch.setattr(record, "BATCH", 2)
 
 
 @pytest.fixture
 def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
-    record_told = telling.record_told
+    record_told = record.record_planned
 
     def arrange(number: int, error: BaseException) -> None:
         calls = count(1)
@@ -46,7 +46,7 @@ def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
                 raise error
             return event
 
-        monkeypatch.setattr(telling, "record_told", record_or_fail)
+        monkeypatch.setattr(record, "record_planned", record_or_fail)
 
     return arrange
 
@@ -80,7 +80,7 @@ def test_a_database_that_fails_is_asked_again_by_the_next_scan(fail_at, caplog):
     assigned = [assign(organization, expires_at=NOW + hours * HOUR) for hours in (1, 2, 3)]
     fail_at(2, OperationalError("deadlock detected"))
 
-    assert scan.scan_all(now=NOW + DAY) == scan.Scanned(0)
+    assert scan.scan_all(now=NOW + DAY) == scan.ScanResult(0)
     assert told() == expected("expired", assigned[:1])
     assert "scan_expired of <CourseAssignments of training.CourseAssignment> failed" in caplog.text
 
@@ -125,9 +125,9 @@ def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, even
 
     # However short its time, a scan tells at least one; the last one is not asked after.
     assert [first, second, third] == [
-        scan.Scanned(3, out_of_time=True),
-        scan.Scanned(1, out_of_time=True),
-        scan.Scanned(1),
+        scan.ScanResult(3, out_of_time=True),
+        scan.ScanResult(1, out_of_time=True),
+        scan.ScanResult(1),
     ]
     assert [first.finished, second.finished, third.finished] == [False, False, True]
     assert [key for _kind, key in told()] == keys(assigned)

@@ -12,7 +12,8 @@ import pytest
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
 from tests.testapp.models import DatedAssignment
-from tms_webhooks import catalogue, receivers, sources
+from tms_webhooks import catalogue, sources
+from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.sources.registry import temporarily
 

@@ -51,7 +51,7 @@ def many_rows() -> None:
     ]
     CourseAssignment._base_manager.bulk_create(rows)
     Occurrence.objects.bulk_create(
-        [Occurrence(key=f"told:{number}", told_at=NOW, deadline=row.expires_at) for number, row in enumerate(rows)]
+        [Occurrence(key=f"told:{number}", recorded_at=NOW, deadline=row.expires_at) for number, row in enumerate(rows)]
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

@@ -10,7 +10,7 @@ from django_q.models import Schedule
 
 from tests.integration.expiry.assignments import assign, organization_told, told
 from tms_webhooks import tasks
-from tms_webhooks.expiry.telling import Scanned
+from tms_webhooks.expiry.record import ScanResult
 from tms_webhooks.queues.django_q import DjangoQQueue
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +56,7 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, m
 
 def test_a_task_that_meets_another_at_work_leaves_all_to_that(queue, three_near, monkeypatch):
     monkeypatch.setattr(tasks, "SCAN_SECONDS", 0.0)
-    left = Scanned(2, out_of_time=True, left_to_another=True)
+    left = ScanResult(2, out_of_time=True, left_to_another=True)
     monkeypatch.setattr(tasks.scan, "scan_all", lambda **_arguments: left)
 
     assert tasks.scan_expiring() == 2

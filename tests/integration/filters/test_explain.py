@@ -8,7 +8,7 @@ from django.utils import timezone, translation
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import body_of, subscribed, write_event
-from tms_webhooks.choices import DeliveryStatus, Verdict
+from tms_webhooks.choices import CheckResult, DeliveryStatus
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.dry_run import dry_run
@@ -33,7 +33,7 @@ def test_an_event_that_goes_out_has_only_reasons_for_it():
 
     explanation = explain(webhook, enrolled(webhook))
 
-    assert (explanation.verdict, explanation.delivery) == (Verdict.YES, None)
+    assert (explanation.verdict, explanation.delivery) == (CheckResult.YES, None)
     assert [(clause.name, clause.verdict, clause.sentence) for clause in explanation.clauses] == [
         ("audience", "yes", "The webhook is for events of what the organization owns: this is one."),
         ("enabled", "yes", "The webhook is enabled."),
@@ -47,7 +47,7 @@ def test_a_disabled_webhook_holds_it_back():
 
     explanation = explain(webhook, enrolled(webhook))
 
-    assert explanation.verdict == Verdict.HELD
+    assert explanation.verdict == CheckResult.HELD
     assert said(webhook, enrolled(webhook))["enabled"][1].startswith("The webhook is disabled; its events are kept")
 
 
@@ -64,8 +64,8 @@ def test_each_reason_against_it_has_its_sentence(values, name, words):
     webhook = subscribed(**values)
     event = enrolled(webhook)
 
-    assert explain(webhook, event).verdict == Verdict.NO
-    assert said(webhook, event)[name][0] == Verdict.NO
+    assert explain(webhook, event).verdict == CheckResult.NO
+    assert said(webhook, event)[name][0] == CheckResult.NO
     assert words in said(webhook, event)[name][1]
 
 
@@ -86,7 +86,7 @@ def test_filters_and_conditions_are_told_part_by_part_and_without_the_values_of_
         ("filters.course", "yes", "Met: course is 301 or 302."),
         ("filters.status_to", "no", "Not met: status_to is Cancel."),
     ]
-    assert explanation.verdict == Verdict.NO
+    assert explanation.verdict == CheckResult.NO
     assert "Alice" not in repr(explanation.clauses)
 
 
@@ -94,7 +94,7 @@ def test_one_subscription_that_wants_it_is_enough():
     webhook = subscribed(events=["class.*", "enrollment.enrolled"])
     Subscription.objects.create(webhook=webhook, event_type="*", filters={"course": [0]})
 
-    assert explain(webhook, enrolled(webhook)).verdict == Verdict.YES
+    assert explain(webhook, enrolled(webhook)).verdict == CheckResult.YES
 
 
 def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_another_window():
@@ -107,12 +107,12 @@ def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_ano
     unbuilt.error = "ValueError"
     windowed = write_event(webhook.organization, "course_assignment.expiring", subscription=own)
 
-    assert said(webhook, about)["itself"][0] == Verdict.NO
-    assert said(webhook, unbuilt)["payload"][0] == Verdict.NO
+    assert said(webhook, about)["itself"][0] == CheckResult.NO
+    assert said(webhook, unbuilt)["payload"][0] == CheckResult.NO
     clauses = explain(webhook, windowed).clauses
     windows = {clause.subscription_id: clause for clause in clauses if clause.name == "window"}
     assert windows[own.pk].sentence == "It came into the window of more than 0 and less than 30 days."
-    assert windows[another.pk].verdict == Verdict.NO
+    assert windows[another.pk].verdict == CheckResult.NO
 
 
 def test_a_webhook_that_came_later_is_told_what_to_do(clock):
@@ -122,7 +122,7 @@ def test_a_webhook_that_came_later_is_told_what_to_do(clock):
 
     webhook = subscribed(organization=organization)
 
-    assert explain(webhook, event.__class__.objects.get()).verdict == Verdict.NO
+    assert explain(webhook, event.__class__.objects.get()).verdict == CheckResult.NO
     assert "a replay of what was missed sends it" in said(webhook, Event.objects.get())["created"][1]
 
 
@@ -133,14 +133,14 @@ def test_the_first_of_its_kind_and_those_after_it(clock):
     second.subject_id, second.sequence = first.subject_id, 2
     second.save()
 
-    assert said(webhook, first)["filters.first_occurrence"][0] == Verdict.YES
+    assert said(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
     fan_out(timezone.now())
 
     first.refresh_from_db()
     second.refresh_from_db()
-    assert said(webhook, first)["filters.first_occurrence"][0] == Verdict.YES
+    assert said(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
     assert said(webhook, second)["filters.first_occurrence"] == (
-        Verdict.NO,
+        CheckResult.NO,
         "The first of its type for this object was an earlier one.",
     )
 
@@ -153,7 +153,7 @@ def test_what_became_of_it_is_told_beside_what_is_asked_today():
 
     explanation = explain(webhook, Event.objects.get())
 
-    assert (explanation.verdict, explanation.delivery.status) == (Verdict.NO, DeliveryStatus.PENDING)
+    assert (explanation.verdict, explanation.delivery.status) == (CheckResult.NO, DeliveryStatus.PENDING)
     assert explanation.delivery.event == event
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import body_of, new_event
-from tms_webhooks.choices import DeliveryStatus, Verdict
+from tms_webhooks.choices import CheckResult, DeliveryStatus
 from tms_webhooks.models import Delivery, Event, Subscription
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
@@ -124,7 +124,7 @@ def test_explain_says_what_the_fan_out_does(described_webhooks, described_events
             for webhook in made:
                 explanation = explain(webhook, event)
                 status = found.get((event.pk, webhook.pk))
-                expected = {None: Verdict.NO, DeliveryStatus.SKIPPED: Verdict.HELD}.get(status, Verdict.YES)
+                expected = {None: CheckResult.NO, DeliveryStatus.SKIPPED: CheckResult.HELD}.get(status, CheckResult.YES)
                 told = (explanation.verdict, json.dumps([str(clause) for clause in explanation.clauses]))
                 assert told[0] == expected, told
         transaction.set_rollback(True)

@@ -16,7 +16,7 @@ from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Subscription, Webhook
-from tms_webhooks.outbox import at_once
+from tms_webhooks.outbox import fanout_sql
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -213,7 +213,7 @@ def test_a_save_pays_nothing_for_filters(enrollment, webhook):
 
 def test_a_batch_takes_four_queries_more_however_many_events_and_subscriptions_there_are(clock, monkeypatch):
     # What is plain takes fewer on PostgreSQL.
-    monkeypatch.setattr(at_once, "is_enough", lambda *described: False)
+    monkeypatch.setattr(fanout_sql, "is_enough", lambda *described: False)
     organization = CourseAssignmentFactory().user.organization
 
     def queries(events: int) -> int:

@@ -64,4 +64,4 @@ def bodies() -> list[str]:
 
 def mark(key: str, *, deadline: datetime | None) -> None:
     """Note, a year ago, that something was told."""
-    assert Occurrence.objects.first_time(key, now=NOW - 365 * DAY, deadline=deadline)
+    assert Occurrence.objects.record_first_time(key, now=NOW - 365 * DAY, deadline=deadline)

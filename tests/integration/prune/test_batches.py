@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
 from tests.threads import Beside, several
 from tms_webhooks import tasks
-from tms_webhooks.choices import Lane
+from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.prune import Pruned, prune
@@ -109,7 +109,7 @@ def test_what_is_sent_again_while_it_is_being_pruned_stays(webhook, monkeypatch)
     def find_and_send_again(rows):
         keys = first(rows)
         if rows.model is Event and not rows.query.select_for_update:
-            Delivery.objects.filter(pk=again.pk).reopen(now=NOW, lane=Lane.LIVE)
+            Delivery.objects.filter(pk=again.pk).reopen(now=NOW, priority=Priority.LIVE)
         return keys
 
     monkeypatch.setattr(pruning, "_first", find_and_send_again)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import Clock
 from tests.integration.delivery.wire import Wire
-from tms_webhooks.delivery.engine import Drain, Tally
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain, Tally
 
 
 @pytest.fixture

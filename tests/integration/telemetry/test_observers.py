@@ -9,10 +9,10 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer, verify
-from tms_webhooks.delivery.observers import observers
-from tms_webhooks.delivery.outgoing import Parcel, Result
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Delivery
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.worker.send import observers
 
 pytestmark = pytest.mark.django_db
 
@@ -22,14 +22,14 @@ class Observer:
 
     def __init__(self, headers: dict[str, str]) -> None:
         self.headers = headers
-        self.begun: list[Parcel] = []
-        self.ended: list[Result] = []
+        self.begun: list[OutgoingRequest] = []
+        self.ended: list[SendResult] = []
 
-    def __call__(self, parcel: Parcel) -> Observer:
-        self.begun.append(parcel)
+    def __call__(self, outgoing: OutgoingRequest) -> Observer:
+        self.begun.append(outgoing)
         return self
 
-    def end(self, result: Result) -> None:
+    def end(self, result: SendResult) -> None:
         self.ended.append(result)
 
 
@@ -57,8 +57,8 @@ def test_its_headers_go_along_and_it_learns_what_came_of_it(run, wire, watch):
     (request,) = wire.requests
     assert request.headers["traceparent"] == "00-abc"
     verify(request, reveal(webhook.secrets.get().value))
-    ((parcel,), (result,)) = observer.begun, observer.ended
-    assert (parcel.webhook_id, result.parcel, result.status) == (webhook.pk, parcel, 202)
+    ((outgoing,), (result,)) = observer.begun, observer.ended
+    assert (outgoing.webhook_id, result.outgoing, result.status) == (webhook.pk, outgoing, 202)
 
 
 def test_headers_of_ours_can_not_be_replaced(run, wire, watch):
@@ -101,7 +101,7 @@ def test_a_header_that_the_webhook_sets_itself_stays(run, wire, watch):
     assert "traceparent" not in request.headers
 
 
-def broken_at_the_beginning(parcel: Parcel) -> Any:
+def broken_at_the_beginning(outgoing: OutgoingRequest) -> Any:
     raise RuntimeError("beginning")
 
 
@@ -111,12 +111,12 @@ class BrokenHeaders(Observer):
     def __init__(self) -> None:
         self.ended = []
 
-    def __call__(self, parcel: Parcel) -> Observer:
+    def __call__(self, outgoing: OutgoingRequest) -> Observer:
         return self
 
 
 class BrokenEnd(Observer):
-    def end(self, result: Result) -> None:
+    def end(self, result: SendResult) -> None:
         raise RuntimeError("end")
 
 

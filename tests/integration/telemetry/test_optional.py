@@ -27,7 +27,7 @@ django.setup()
 from django.core.management import call_command
 from tms_webhooks import signals
 from tms_webhooks.checks.settings import check_telemetry
-from tms_webhooks.delivery.observers import observers
+from tms_webhooks.worker.send import observers
 from tms_webhooks.models import Delivery
 
 call_command("check", stdout=sys.stderr)

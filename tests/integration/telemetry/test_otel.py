@@ -15,10 +15,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer, broken, verify
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.delivery.observers import observers
 from tms_webhooks.models import Delivery
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.telemetry import otel
+from tms_webhooks.worker.send import observers
 
 pytestmark = pytest.mark.django_db
 
@@ -157,7 +157,7 @@ def test_connecting_twice_traces_once(run, exporter):
 
 
 def test_disconnecting_leaves_other_observers_alone():
-    other = lambda parcel: None  # noqa: E731
+    other = lambda outgoing: None  # noqa: E731
     otel.connect()
     observers.append(other)
     try:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.checks.conftest import ids, only
 from tms_webhooks import telemetry
 from tms_webhooks.checks.settings import check_names_and_values, check_telemetry
-from tms_webhooks.delivery.observers import observers
+from tms_webhooks.worker.send import observers
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def moved_into_the_past(subject_id: object) -> Change:
     [(55120, "55120"), ("ASG-1", "ASG-1"), (UUID, "0192f3a17c1e700080000123456789ab")],
 )
 def test_a_change_and_a_scan_tell_of_an_expiry_under_the_same_key(subject_id, text):
-    (told,) = CourseAssignmentSource(CourseAssignment, {}).tells(moved_into_the_past(subject_id))
+    (told,) = CourseAssignmentSource(CourseAssignment, {}).events_for(moved_into_the_past(subject_id))
 
     assert told.once == expired_key(EXPIRED, subject_key(subject_id), EXPIRES_AT)
     assert told.once == f"course_assignment.expired:{text}:1795532400"

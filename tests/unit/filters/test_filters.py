@@ -7,14 +7,14 @@ from django.core.exceptions import ValidationError
 
 from tms_webhooks import catalogue
 from tms_webhooks.filters import criteria
-from tms_webhooks.filters.criteria import CRITERIA, Occasion
+from tms_webhooks.filters.criteria import CRITERIA, FilterInput
 
 EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
 
 
-def occasion(name: str, *, organizations=("12",), **changes) -> Occasion:
+def occasion(name: str, *, organizations=("12",), **changes) -> FilterInput:
     event_type = catalogue.get(name)
-    return Occasion({**event_type.example(), **changes}, event_type.noun.name, frozenset(organizations))
+    return FilterInput({**event_type.example(), **changes}, event_type.noun.name, frozenset(organizations))
 
 
 def is_met(key: str, wanted: list, name: str = "enrollment.enrolled", **changes) -> bool:
@@ -81,7 +81,7 @@ def test_an_actor_is_wanted_by_its_kind():
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {"status": 60, "course": 7, "class": []}}])
 @pytest.mark.parametrize("key", list(CRITERIA))
 def test_a_payload_that_is_not_as_promised_meets_no_filter_and_breaks_none(key, body):
-    assert not CRITERIA[key].is_met([301, "x"], Occasion(body, "enrollment", frozenset()))
+    assert not CRITERIA[key].is_met([301, "x"], FilterInput(body, "enrollment", frozenset()))
 
 
 def problems(filters, pattern="enrollment.*") -> list[str]:

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from tms_webhooks.api.serializers.bases import RowSerializer, StrictSerializer
 from tms_webhooks.api.serializers.fields import KeyField, MomentField, OrganizationKeyField, timing_told
-from tms_webhooks.choices import Lane
+from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody
 from tms_webhooks.payloads.formats import JSON
 
@@ -27,7 +27,7 @@ class DeliverySerializer(RowSerializer):
     webhook = KeyField(source="webhook_id")
     organization = OrganizationKeyField(source="webhook.organization_id")
     event = EventOfDeliverySerializer(read_only=True)
-    lane = serializers.SerializerMethodField()
+    priority = serializers.SerializerMethodField()
 
     class Meta:
         model = Delivery
@@ -37,7 +37,7 @@ class DeliverySerializer(RowSerializer):
             "organization",
             "event",
             "status",
-            "lane",
+            "priority",
             "attempts",
             "charged",
             "error_class",
@@ -49,8 +49,8 @@ class DeliverySerializer(RowSerializer):
         read_only_fields: tuple[str, ...] = fields
 
     def get_lane(self, delivery: Delivery) -> str:
-        """Return the name of its lane: by_hand, live or replay."""
-        return Lane(delivery.lane).name.lower()
+        """Return the name of its priority: by_hand, live or replay."""
+        return Priority(delivery.priority).name.lower()
 
 
 class WholeDeliverySerializer(DeliverySerializer):

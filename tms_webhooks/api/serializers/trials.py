@@ -6,8 +6,8 @@ from typing import Any
 
 from tms_webhooks.api.serializers.bases import StrictSerializer
 from tms_webhooks.api.serializers.fields import ObjectField, TextField, milliseconds, moment_text, timing_told
-from tms_webhooks.delivery.trial import Trial
 from tms_webhooks.event_names import TEST
+from tms_webhooks.worker.test_send import TestSendResult
 
 
 class TrialSerializer(StrictSerializer):
@@ -17,7 +17,7 @@ class TrialSerializer(StrictSerializer):
     body: Any = ObjectField(required=False)
 
 
-def trial_told(trial: Trial, event_type: str, *, shows_payloads: bool) -> dict[str, Any]:
+def trial_told(trial: TestSendResult, event_type: str, *, shows_payloads: bool) -> dict[str, Any]:
     """Return what came of a test. Bodies are for those who may see payloads; null for others."""
     result = trial.result
     return {
@@ -32,7 +32,7 @@ def trial_told(trial: Trial, event_type: str, *, shows_payloads: bool) -> dict[s
         "event": trial.delivery.event.public_id,
         "event_type": event_type,
         "request": {
-            "method": result.parcel.route.verb,
+            "method": result.outgoing.route.verb,
             "headers": dict(trial.signed),
             "body": trial.body.decode() if shows_payloads else None,
         },

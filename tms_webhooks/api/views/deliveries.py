@@ -24,7 +24,7 @@ from tms_webhooks.choices import Action, AuditAction, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.wake import waker
 
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replaying):
@@ -93,7 +93,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Replayin
         except ReplayError as error:
             raise Conflict(str(error)) from error
         self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.pk}")
-        transaction.on_commit(bell.ring, using=router.db_for_write(Delivery), robust=True)
+        transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
         address = self.address_of("delivery-detail", pk=delivery.pk)
         data = self.get_serializer(self.get_object()).data
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": address})

@@ -31,9 +31,9 @@ from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.stats import stats
-from tms_webhooks.delivery.trial import Trial, send_test
 from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType
 from tms_webhooks.models import Webhook
+from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
 class WebhookVerbs(Replaying, OneWebhookViewSet):
@@ -152,7 +152,7 @@ class WebhookVerbs(Replaying, OneWebhookViewSet):
         return Response({"secret": newest})
 
 
-def _tried(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> Trial:
+def _tried(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> TestSendResult:
     try:
         return send_test(webhook, event_type=event_type, body=body, actor=actor)
     except UnknownEventType as error:

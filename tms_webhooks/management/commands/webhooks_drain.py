@@ -14,13 +14,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from tms_webhooks.delivery.engine import Drain
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.management.timer import ticking
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.worker.drain import Drain
 
 CONNECTIONS_CHECKED_EVERY = 60.0
 

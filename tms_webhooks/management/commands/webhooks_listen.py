@@ -17,8 +17,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, OutputWrapper
 from django.utils import timezone
 
-from tms_webhooks.delivery import captured
-from tms_webhooks.listener import Answer, Incoming, Listener, Misbehavior
+from tms_webhooks.delivery import verification
+from tms_webhooks.listener import Incoming, Listener, Misbehavior, ScriptedResponse
 from tms_webhooks.management import arguments
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         report = Report(self.stdout, as_json=options["as_json"], with_body=options["body"], save=save)
         with stop_on_signal() as stop:
 
-            def respond(request: Incoming) -> Answer:
+            def respond(request: Incoming) -> ScriptedResponse:
                 answer = failing.answer(request, dice=random.random)
                 if report.tell(request, answer) == requests:
                     stop.set()
@@ -93,7 +93,9 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
 
-def listen(respond: Callable[[Incoming], Answer], *, secrets: Sequence[str], host: str, port: int) -> Listener:
+def listen(
+    respond: Callable[[Incoming], ScriptedResponse], *, secrets: Sequence[str], host: str, port: int
+) -> Listener:
     """Open the port; raise `CommandError` where that can't be."""
     try:
         return Listener(respond, secrets=lambda: secrets, host=host, port=port)
@@ -131,7 +133,7 @@ class Report:
         self._numbers = count(1)
         self._lock = threading.Lock()
 
-    def tell(self, request: Incoming, answer: Answer) -> int:
+    def tell(self, request: Incoming, answer: ScriptedResponse) -> int:
         """Print a request and its answer; return how many there were."""
         with self._lock:
             number = next(self._numbers)
@@ -153,10 +155,10 @@ def keep(folder: Path, number: int, request: Incoming) -> None:
     name = re.sub(r"[^A-Za-z0-9_-]", "", request.headers.get("webhook-id", ""))[:80] or "without-id"
     descriptor = os.open(folder / f"{number:05d}-{name}.http", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(captured.write(captured.Captured(request.headers, request.body)))
+        file.write(verification.write(verification.CapturedRequest(request.headers, request.body)))
 
 
-def facts_of(request: Incoming, answer: Answer) -> dict[str, Any]:
+def facts_of(request: Incoming, answer: ScriptedResponse) -> dict[str, Any]:
     """Return what there is to say of a request, without its body."""
     event = request.event if isinstance(request.event, dict) else {}
     return {

@@ -18,7 +18,7 @@ from tms_webhooks.management import arguments
 from tms_webhooks.management.lookups import bad_input
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.reconcile import passes
-from tms_webhooks.reconcile.passes import Reconciled
+from tms_webhooks.reconcile.passes import ReconcileResult
 from tms_webhooks.sources.base import Source
 
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         if any(one.failed for one in found.values()):
             sys.exit(1)
 
-    def _say(self, found: Mapping[Source, Reconciled], *, dry_run: bool, as_json: bool) -> None:
+    def _say(self, found: Mapping[Source, ReconcileResult], *, dry_run: bool, as_json: bool) -> None:
         if as_json:
             facts = {source.name: asdict(one) for source, one in found.items()}
             self.stdout.write(json.dumps({"dry_run": dry_run, "sources": facts}))
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{source.name}: {_sentence(one, dry_run=dry_run)}")
 
 
-def _sentence(one: Reconciled, *, dry_run: bool) -> str:
+def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     if one.failed:
         return "failed; the log tells why, and the next run goes on from there."
     counts = f"{one.seen} looked at, {one.created} new, {one.changed} changed, {one.deleted} gone"

@@ -23,7 +23,7 @@ from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook
-from tms_webhooks.outbox.ring import bell
+from tms_webhooks.outbox.wake import waker
 
 KINDS: Mapping[str, JobKind] = {
     "failed": JobKind.RECOVER,
@@ -131,7 +131,7 @@ def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
     with transaction.atomic(using=router.db_for_write(Delivery)):
         replay.resend(delivery, now=timezone.now())
         audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{pk}")
-        transaction.on_commit(bell.ring, using=router.db_for_write(Delivery), robust=True)
+        transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
     return {"delivery": pk, "deliveries": 1, "status": "pending"}
 
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
-from tms_webhooks.delivery.trial import Trial, send_test
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import AuditEntry
+from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
 class Command(BaseCommand):
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
 
-def facts_of(trial: Trial) -> dict[str, Any]:
+def facts_of(trial: TestSendResult) -> dict[str, Any]:
     """Return what there is to say, without what was sent and what was answered."""
     result = trial.result
     return {

@@ -13,16 +13,16 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from tms_webhooks.delivery import captured
-from tms_webhooks.delivery.sent import body_sent
+from tms_webhooks.delivery import verification
 from tms_webhooks.delivery.signing import TIMESTAMP_HEADER
-from tms_webhooks.delivery.verifying import TOLERANCE, verify
+from tms_webhooks.delivery.verification import TOLERANCE, verify
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.management.arguments import moment, variable
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.worker.request_preview import body_sent
 
 STANDARD_INPUT = "-"
 
@@ -85,11 +85,11 @@ class Command(BaseCommand):
         sys.exit(0 if verdict.right else 1)
 
 
-def read(file: str) -> captured.Captured:
+def read(file: str) -> verification.CapturedRequest:
     """Read a captured request; raise `CommandError` for what is none."""
     try:
         raw = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
-        return captured.read(raw)
+        return verification.read(raw)
     except OSError as error:
         raise bad_input(f"{file} can't be read: {error.strerror}.") from error
     except ValueError as error:

@@ -11,12 +11,12 @@ from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import cloudevents, custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url
 from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
-from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 
-__all__ = ["JSON", "Rendered", "Shape", "fill_url", "render", "told"]
+__all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored"]
 
 
-def told(shape: Shape, event: Mapping[str, Any]) -> dict[str, Any]:
+def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return a standard event in the version and the detail that a webhook is told, which every format begins with."""
     event = dict(event) if shape.version is None else convert_down(dict(event), shape.version)
     if shape.detail == PayloadDetail.FULL:
@@ -25,7 +25,7 @@ def told(shape: Shape, event: Mapping[str, Any]) -> dict[str, Any]:
     return linked(kept, shape.api_url) if shape.detail == PayloadDetail.THIN else kept
 
 
-def render(shape: Shape, event: Mapping[str, Any], *, limit: int) -> Rendered:
+def render(shape: RequestFormat, event: Mapping[str, Any], *, limit: int) -> Rendered:
     """Return the body for what `told` returned; the thin form, marked as truncated, of one with more than ``limit`` bytes."""
     rendered = _FORMATS[shape.format](event, shape)
     if len(rendered.body.encode()) <= limit:
@@ -33,11 +33,11 @@ def render(shape: Shape, event: Mapping[str, Any], *, limit: int) -> Rendered:
     return _FORMATS[shape.format](linked(truncated(event), shape.api_url), shape)
 
 
-def _standard(event: Mapping[str, Any], _shape: Shape) -> Rendered:
+def _standard(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
     return Rendered(JSON, to_text(event))
 
 
-_FORMATS: Mapping[str, Callable[[Mapping[str, Any], Shape], Rendered]] = {
+_FORMATS: Mapping[str, Callable[[Mapping[str, Any], RequestFormat], Rendered]] = {
     PayloadFormat.STANDARD: _standard,
     PayloadFormat.SKILLABLE: skillable.render,
     PayloadFormat.CLOUDEVENTS: cloudevents.render,

@@ -14,11 +14,11 @@ from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
 from tms_webhooks.choices import PayloadFormat
-from tms_webhooks.payloads.formats import custom, template, told
-from tms_webhooks.payloads.formats.detail import is_told
-from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, Shape
+from tms_webhooks.payloads.formats import custom, tailored, template
+from tms_webhooks.payloads.formats.detail import is_included
+from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
 from tms_webhooks.payloads.formats.skillable import api_name
-from tms_webhooks.payloads.formats.template import Place
+from tms_webhooks.payloads.formats.template import TokenPosition
 
 OF_THE_EVENT = (
     *("id", "type", "timestamp", "version", "sequence", "data", "changed", "previous", "truncated"),
@@ -27,7 +27,7 @@ OF_THE_EVENT = (
 )
 
 
-def check(shape: Shape, event_types: Sequence[EventType]) -> None:
+def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:
     """Raise `ValidationError` with what is wrong for each field of a webhook that is to be told of these event types."""
     problems = {
         "payload_version": list(_of_version(shape, event_types)),
@@ -40,13 +40,13 @@ def check(shape: Shape, event_types: Sequence[EventType]) -> None:
         raise ValidationError(found)
 
 
-def names_in(shape: Shape, event_types: Iterable[EventType]) -> Mapping[str, bool]:
+def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[str, bool]:
     """Return the names of all tokens that mean something in any of these event types, and whether the webhook is told it."""
     names = dict.fromkeys(OF_THE_EVENT, True)
     for event_type in event_types:
         version = event_type.version if shape.version is None else min(shape.version, event_type.version)
         for field in fields_at(event_type, version):
-            kept = is_told(field, shape.detail)
+            kept = is_included(field, shape.detail)
             for name in _names_of(field, event_type.noun.name):
                 names[name] = names.get(name, False) or kept
     return names
@@ -61,7 +61,7 @@ def _names_of(field: Field, noun: str) -> Iterator[str]:
         yield from (f"{part}.{path}" for path in paths)
 
 
-def _of_version(shape: Shape, event_types: Iterable[EventType]) -> Iterator[ValidationError]:
+def _of_version(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[ValidationError]:
     for event_type in event_types:
         step = None if shape.version is None else missing_step(event_type, shape.version)
         if step is not None:
@@ -74,8 +74,8 @@ def _of_version(shape: Shape, event_types: Iterable[EventType]) -> Iterator[Vali
             )
 
 
-def _of_url(shape: Shape, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
-    parts = template.parse(shape.url, Place.URL)
+def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
+    parts = template.parse(shape.url, TokenPosition.URL)
     yield from _unknown(template.tokens(parts), shape, event_types)
     if any("{" in part or "}" in part for part in parts if isinstance(part, str)):
         yield _problem(
@@ -84,7 +84,7 @@ def _of_url(shape: Shape, event_types: Sequence[EventType]) -> Iterator[Validati
         )
 
 
-def _of_content_type(shape: Shape) -> Iterator[ValidationError]:
+def _of_content_type(shape: RequestFormat) -> Iterator[ValidationError]:
     if len(shape.content_type) > LONGEST_CONTENT_TYPE:
         yield _problem(
             _("The content type has more than %(limit)d characters."), code="long", limit=LONGEST_CONTENT_TYPE
@@ -96,13 +96,13 @@ def _of_content_type(shape: Shape) -> Iterator[ValidationError]:
         )
 
 
-def _of_content(shape: Shape, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
+def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
     if shape.format != PayloadFormat.CUSTOM:
         return
-    place = template.place_in(shape.content, shape.content_type)
+    place = template.position_in(shape.content, shape.content_type)
     parts = template.parse(shape.content, place)
     yield from _unknown(template.tokens(parts), shape, event_types)
-    if place is not Place.JSON_VALUE or not shape.content:
+    if place is not TokenPosition.JSON_VALUE or not shape.content:
         return
     for sample in _samples(shape, event_types):
         try:
@@ -121,15 +121,17 @@ def _of_content(shape: Shape, event_types: Sequence[EventType]) -> Iterator[Vali
             return
 
 
-def _samples(shape: Shape, event_types: Iterable[EventType]) -> Iterator[Any]:
+def _samples(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[Any]:
     """Yield functions from the name of a token to a value: those of the sample events, and one that knows no value."""
     for event_type in event_types:
         if shape.version is None or missing_step(event_type, shape.version) is None:
-            yield custom.values_of(told(shape, example_at(event_type, shape.version)))
+            yield custom.values_of(tailored(shape, example_at(event_type, shape.version)))
     yield lambda _name: None
 
 
-def _unknown(tokens: Iterable[str], shape: Shape, event_types: Iterable[EventType]) -> Iterator[ValidationError]:
+def _unknown(
+    tokens: Iterable[str], shape: RequestFormat, event_types: Iterable[EventType]
+) -> Iterator[ValidationError]:
     names = names_in(shape, event_types)
     meant = [name for name, is_kept in names.items() if is_kept]
     for name in tokens:

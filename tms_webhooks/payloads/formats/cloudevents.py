@@ -9,12 +9,12 @@ from urllib.parse import quote
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.schema import schema_id
 from tms_webhooks.payloads.envelope import to_text
-from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 
 CLOUDEVENTS = "application/cloudevents+json"
 
 
-def render(event: Mapping[str, Any], _shape: Shape) -> Rendered:
+def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
     """Return the event in its CloudEvents envelope. ``sequence`` is the extension of that name, which is a text."""
     subject = event["data"].get("id")
     whole = {

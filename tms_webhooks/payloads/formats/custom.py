@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.payloads.formats import skillable, template
-from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, Shape
-from tms_webhooks.payloads.formats.template import Place
+from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, RequestFormat
+from tms_webhooks.payloads.formats.template import TokenPosition
 
 TEXT = "text/plain; charset=utf-8"
 LONGEST_URL = 8_000
@@ -23,12 +23,12 @@ LONGEST_URL = 8_000
 _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
 
 
-def render(event: Mapping[str, Any], shape: Shape) -> Rendered:
+def render(event: Mapping[str, Any], shape: RequestFormat) -> Rendered:
     """Return the webhook's content with the values of an event."""
-    place = template.place_in(shape.content, shape.content_type)
+    place = template.position_in(shape.content, shape.content_type)
     body = template.fill(template.parse(shape.content, place), values_of(event))
     body.encode()
-    default = JSON if place is Place.JSON_VALUE else TEXT
+    default = JSON if place is TokenPosition.JSON_VALUE else TEXT
     return Rendered((shape.content_type or default)[:LONGEST_CONTENT_TYPE], body)
 
 
@@ -39,7 +39,7 @@ def fill_url(url: str, event: Mapping[str, Any]) -> str:
         raise UnsafeURL(
             _("URL: a token stands in its scheme, host or port; use tokens in the path and the query only.")
         )
-    filled = template.fill(template.parse(url, Place.URL), values_of(event))
+    filled = template.fill(template.parse(url, TokenPosition.URL), values_of(event))
     if _dots(filled) > _dots(url):
         raise UnsafeURL(
             _("URL: with its tokens filled in a part of the path is '.' or '..'; put something beside the token.")

@@ -22,14 +22,14 @@ def fields_of(event: Mapping[str, Any]) -> tuple[Field, ...]:
     return fields_at(catalogue.get(event["type"]), event["version"])
 
 
-def is_told(field: Field, detail: str) -> bool:
+def is_included(field: Field, detail: str) -> bool:
     """Say whether a webhook that is told so much gets this field."""
     return field.privacy in _KEPT[detail]
 
 
 def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
     """Return an event with what this detail keeps. What no field of the type describes may be personal, and is left out."""
-    names = [field.name for field in fields_of(event) if is_told(field, detail)]
+    names = [field.name for field in fields_of(event) if is_included(field, detail)]
     return {
         **event,
         "data": _pick(event["data"], names),

@@ -20,7 +20,7 @@ class Rendered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Shape:
+class RequestFormat:
     """What a webhook says of the form of its requests. ``content_type`` is the one among its headers, if it names one.
 
     ``api_url`` is where the receiver finds what it is not told.

@@ -17,7 +17,7 @@ from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
-from tms_webhooks.payloads.formats.shape import JSON, Rendered, Shape
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 
 # What the API names otherwise than `api_name` would by its rule. First the noun's own, then what is so in all nouns.
 _OF_NOUN: Mapping[str, Mapping[str, str]] = {
@@ -54,7 +54,7 @@ _OF_ALL: Mapping[str, str] = {
 }
 
 
-def render(event: Mapping[str, Any], _shape: Shape) -> Rendered:
+def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
     """Return the event as a flat object."""
     return Rendered(JSON, to_text(flat(event)))
 

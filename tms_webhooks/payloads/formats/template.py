@@ -19,7 +19,7 @@ _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class Place(StrEnum):
+class TokenPosition(StrEnum):
     """Where a token stands."""
 
     JSON_VALUE = "json_value"
@@ -40,7 +40,7 @@ class Token(NamedTuple):
     """One ``{name}`` of a template."""
 
     name: str
-    place: Place
+    place: TokenPosition
 
 
 def has_tokens(text: str) -> bool:
@@ -48,28 +48,28 @@ def has_tokens(text: str) -> bool:
     return "{" in text and _TOKEN.search(text) is not None
 
 
-def place_in(content: str, content_type: str) -> Place:
+def position_in(content: str, content_type: str) -> TokenPosition:
     """Return what a body is; in JSON, where a token outside quotes stands. The content type decides, if there is one.
 
     Without it, what begins like a JSON object or list is JSON, and everything else is text.
     """
     name = content_type.partition(";")[0].strip().lower()
     if not name:
-        return Place.JSON_VALUE if content.lstrip().startswith(("{", "[")) else Place.TEXT
+        return TokenPosition.JSON_VALUE if content.lstrip().startswith(("{", "[")) else TokenPosition.TEXT
     if name.endswith(("/json", "+json")):
-        return Place.JSON_VALUE
+        return TokenPosition.JSON_VALUE
     if name == "application/x-www-form-urlencoded":
-        return Place.FORM
-    return Place.XML if name.endswith(("/xml", "+xml", "/html")) else Place.TEXT
+        return TokenPosition.FORM
+    return TokenPosition.XML if name.endswith(("/xml", "+xml", "/html")) else TokenPosition.TEXT
 
 
 @lru_cache(maxsize=512)
-def parse(text: str, place: Place) -> tuple[str | Token, ...]:
+def parse(text: str, place: TokenPosition) -> tuple[str | Token, ...]:
     """Take a template apart."""
     return tuple(_parts(text, place))
 
 
-def _parts(text: str, place: Place) -> Iterator[str | Token]:
+def _parts(text: str, place: TokenPosition) -> Iterator[str | Token]:
     quoted, end = False, 0
     for match in _TOKEN.finditer(text):
         before = text[end : match.start()]
@@ -79,7 +79,7 @@ def _parts(text: str, place: Place) -> Iterator[str | Token]:
         if literal is not None:
             yield f"{{{literal}}}"
         else:
-            yield Token(name, Place.JSON_TEXT if quoted and place is Place.JSON_VALUE else place)
+            yield Token(name, TokenPosition.JSON_TEXT if quoted and place is TokenPosition.JSON_VALUE else place)
         end = match.end()
     yield text[end:]
 
@@ -105,12 +105,12 @@ def _json(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-_WRITERS: dict[Place, Callable[[Json], str]] = {
-    Place.JSON_VALUE: _json,
-    Place.JSON_TEXT: lambda value: _json(written(value))[1:-1],
-    Place.FORM: lambda value: quote_plus(written(value), safe=""),
-    Place.XML: lambda value: escape(_NOT_IN_XML.sub("\ufffd", written(value)), {'"': "&quot;", "'": "&apos;"}),
+_WRITERS: dict[TokenPosition, Callable[[Json], str]] = {
+    TokenPosition.JSON_VALUE: _json,
+    TokenPosition.JSON_TEXT: lambda value: _json(written(value))[1:-1],
+    TokenPosition.FORM: lambda value: quote_plus(written(value), safe=""),
+    TokenPosition.XML: lambda value: escape(_NOT_IN_XML.sub("\ufffd", written(value)), {'"': "&quot;", "'": "&apos;"}),
     # No database keeps a NUL in a text for sure.
-    Place.TEXT: lambda value: written(value).replace("\x00", "\ufffd"),
-    Place.URL: lambda value: quote(written(value), safe=""),
+    TokenPosition.TEXT: lambda value: written(value).replace("\x00", "\ufffd"),
+    TokenPosition.URL: lambda value: quote(written(value), safe=""),
 }

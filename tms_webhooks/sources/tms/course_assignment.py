@@ -12,7 +12,7 @@ from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.deadlines import Closing, Deadline
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import follow
 from tms_webhooks.sources.rules import Changed, Created, Entered, Filled, Moved, Passed, Rule
 
@@ -38,7 +38,7 @@ class CourseAssignmentSource(Source):
         Moved("progress", PROGRESSED, optional=True),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
-    closing = Closing(
+    closing = ClosedWhen(
         moments=("completed_at",),
         statuses=(
             ("completion_status", AssignmentCompletion.COMPLETE),

@@ -16,7 +16,7 @@ from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
-from tms_webhooks.sources.base import Source, Told
+from tms_webhooks.sources.base import PlannedEvent, Source
 from tms_webhooks.sources.rules import Change, Filled
 
 COMPLETED = "learning_path.completed"
@@ -56,10 +56,10 @@ class ComputedLearningPathSource(LearningPathSource):
         """Name what is read from the path."""
         return ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count")
 
-    def tells(self, change: Change) -> Iterable[Told]:
+    def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Tell of each path that the completion of this course completes."""
         learner, course = change.after.get("user.id"), change.after.get("course.id")
-        if learner is None or not list(super().tells(change)):
+        if learner is None or not list(super().events_for(change)):
             return
         for path in self._candidates(course, learner, using=change.using):
             key = f"{path.pk}:{learner}"
@@ -68,7 +68,7 @@ class ComputedLearningPathSource(LearningPathSource):
             courses = set(getattr(path, self.path_courses).using(change.using).values_list("pk", flat=True))
             # A host's own `paths_with` may know of a path that has none.
             if courses and courses <= self._completed_courses(learner, using=change.using):
-                yield Told(
+                yield PlannedEvent(
                     COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=self._path_values(path, len(courses))
                 )
 
@@ -82,7 +82,7 @@ class ComputedLearningPathSource(LearningPathSource):
         paths: models.QuerySet[Any] = model._default_manager.filter(**{self.path_courses: course})
         return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
 
-    def completions(self, path_key: Any, *, using: str) -> Iterator[tuple[Any, Told]]:
+    def completions(self, path_key: Any, *, using: str) -> Iterator[tuple[Any, PlannedEvent]]:
         """Yield who has completed a path, as it is now: the key of each one's last assignment of it, and the event."""
         path = apps.get_model(self.path_model)._base_manager.using(using).filter(pk=path_key).first()
         courses = list(getattr(path, self.path_courses).using(using).values_list("pk", flat=True)) if path else []
@@ -96,7 +96,7 @@ class ComputedLearningPathSource(LearningPathSource):
             if len({course for _learner, course, _key in taken}) == len(courses):
                 key = f"{path_key}:{learner}"
                 extra = self._path_values(path, len(courses))
-                yield taken[-1][2], Told(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
+                yield taken[-1][2], PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
 
     def has_path(self, path_key: Any, course: Any, learner: Any, *, using: str) -> bool:
         """Return whether a path is one of those that ``learner`` has, by this course of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tms_webhooks.catalogue.types.subscription import SUBSCRIPTION
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.deadlines import Closing, Deadline
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.rules import Created, Filled, Passed
 
 EXPIRED = "subscription.expired"
@@ -22,4 +22,4 @@ class SubscriptionSource(Source):
         Passed("expires_at", EXPIRED),
     )
     deadline = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
-    closing = Closing(moments=("cancelled_at",))
+    closing = ClosedWhen(moments=("cancelled_at",))

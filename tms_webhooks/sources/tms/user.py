@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tms_webhooks.catalogue.types.user import USER
-from tms_webhooks.sources.base import Source, Told
+from tms_webhooks.sources.base import PlannedEvent, Source
 from tms_webhooks.sources.rules import Change, Changed, Created, Deleted, Entered, Filled
 
 CLOSED = "user.closed"
@@ -30,9 +30,9 @@ class UserSource(Source):
         Deleted("user.deleted"),
     )
 
-    def tells(self, change: Change) -> Iterable[Told]:
+    def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Leave out who it was where the account is closed by this change."""
-        told = list(super().tells(change))
+        told = list(super().events_for(change))
         forgetting = any(one.event_type == CLOSED for one in told)
         for one in told:
             one.forgetting = forgetting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tms_webhooks.catalogue.types.voucher import VOUCHER
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.deadlines import Closing, Deadline
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.rules import Filled
 
 
@@ -17,4 +17,4 @@ class VoucherSource(Source):
     noun = VOUCHER
     rules = (Filled("redeemed_at", "voucher.redeemed"),)
     deadline = Deadline("expires_at", expiring="voucher.expiring")
-    closing = Closing(moments=("redeemed_at",))
+    closing = ClosedWhen(moments=("redeemed_at",))

@@ -6,8 +6,8 @@ import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
+from tms_webhooks.capture import bulk
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import bulk, observed
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def workshops(listen, organization) -> list[Workshop]:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Chunks of two, so that five rows are three of them."""
-    for module in (bulk, observed):
+    for module in (bulk,):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 

@@ -9,8 +9,8 @@ import pytest
 from django.db.models import F
 
 from tests.testapp.models import Workshop
+from tms_webhooks.capture import bulk
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import bulk, observed
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def peak_of(action: Callable[[], object]) -> int:
 
 @pytest.mark.usefixtures("lenient")
 def test_twenty_chunks_take_no_more_memory_than_two(workshops, monkeypatch):
-    for module in (bulk, observed):
+    for module in (bulk,):
         monkeypatch.setattr(module, "CHUNK", 40)
     organization = workshops[0].organization
     Workshop.objects.bulk_create([Workshop(organization=organization, title="W") for _number in range(ROWS)])

@@ -15,10 +15,10 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
 class Refusing(WorkshopSource):
     """Fails for one workshop of the five."""
 
-    def tells(self, change):
+    def events_for(self, change):
         if change.values["seats"] == 2:
             raise RuntimeError("no two seats")
-        return super().tells(change)
+        return super().events_for(change)
 
 
 class Unreadable(WorkshopSource):

@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 
 from tests.testapp.models import Workshop
-from tms_webhooks import receivers
+from tms_webhooks.capture import receivers
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db

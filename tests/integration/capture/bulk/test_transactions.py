@@ -10,7 +10,7 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import batch, ring
+from tms_webhooks.outbox import record, wake
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_chunks")]
 
@@ -60,8 +60,8 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
             raise Crash
         return advance(*args, **kwargs)
 
-    advance = batch.batches.advance
-    monkeypatch.setattr(batch.batches, "advance", crash)
+    advance = record.batches.advance
+    monkeypatch.setattr(record.batches, "advance", crash)
 
     with pytest.raises(Crash):
         change(classes)
@@ -116,7 +116,7 @@ def test_a_chunk_that_the_database_refuses_takes_the_others_back(classes):
 
 def test_the_bell_rings_once_for_a_commit(classes, monkeypatch):
     rings: list[None] = []
-    monkeypatch.setattr(ring.bell, "ring", lambda: rings.append(None))
+    monkeypatch.setattr(wake.waker, "wake", lambda: rings.append(None))
 
     with transaction.atomic():
         TrainingClass.objects.update(confirmation_status_id=2)
@@ -129,7 +129,7 @@ def test_the_bell_rings_once_for_a_commit(classes, monkeypatch):
 
 def test_the_bell_rings_for_what_follows_a_rolled_back_savepoint(classes, monkeypatch):
     rings: list[None] = []
-    monkeypatch.setattr(ring.bell, "ring", lambda: rings.append(None))
+    monkeypatch.setattr(wake.waker, "wake", lambda: rings.append(None))
 
     with transaction.atomic():
         with pytest.raises(Crash), transaction.atomic():
@@ -147,7 +147,7 @@ def test_the_bell_rings_for_what_follows_a_rolled_back_savepoint(classes, monkey
 def test_a_bell_that_rang_rings_again_for_the_next_commit(classes, monkeypatch, django_capture_on_commit_callbacks):
     """Also where a test runs what waits for the commit before there is one."""
     rings: list[None] = []
-    monkeypatch.setattr(ring.bell, "ring", lambda: rings.append(None))
+    monkeypatch.setattr(wake.waker, "wake", lambda: rings.append(None))
 
     with transaction.atomic():
         for one in classes[:2]:

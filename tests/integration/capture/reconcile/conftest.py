@@ -14,7 +14,7 @@ from tests.testapp.models import Workshop
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.reconcile import passes
-from tms_webhooks.reconcile.passes import Reconciled
+from tms_webhooks.reconcile.passes import ReconcileResult
 from tms_webhooks.sources.base import Source
 
 
@@ -28,10 +28,10 @@ def source(listen) -> Source:
 
 
 @pytest.fixture
-def reconcile() -> Callable[..., Reconciled]:
+def reconcile() -> Callable[..., ReconcileResult]:
     """Go over a source as the task does."""
 
-    def run(source: Source, **options: Any) -> Reconciled:
+    def run(source: Source, **options: Any) -> ReconcileResult:
         with actor_context(ActorKind.RECONCILE):
             return passes.reconcile(source, now=timezone.now(), **options)
 

@@ -11,7 +11,7 @@ from example_project.training.factories import CourseFactory, OrganizationFactor
 from tests.integration.capture.reconcile.conftest import Workshops, unseen, unseen_insert
 from tests.testapp.models import Banquet, DatedAssignment, OnsiteWorkshop, Plaque, Seat, Ticket
 from tms_webhooks import sources
-from tms_webhooks.reconcile.passes import Reconciled
+from tms_webhooks.reconcile.passes import ReconcileResult
 
 pytestmark = pytest.mark.django_db
 
@@ -27,15 +27,15 @@ def test_any_kind_of_key(listen, organization, reconcile, told, model):
     source = listen(Workshops, model)
     for number in range(5):
         unseen_insert(MADE[model](organization, number))
-    assert reconcile(source, batch=2) == Reconciled(seen=5, noted=5)
+    assert reconcile(source, batch=2) == ReconcileResult(seen=5, noted=5)
 
     table = model._meta.db_table
     unseen(f"UPDATE {table} SET title = 'Renamed' WHERE title = 'T2'")
     unseen(f"DELETE FROM {table} WHERE title = 'T3'")
 
-    assert reconcile(source, batch=2) == Reconciled(seen=4, changed=1, deleted=1, events=2)
+    assert reconcile(source, batch=2) == ReconcileResult(seen=4, changed=1, deleted=1, events=2)
     assert [event["previous"] for event in told()] == [{"title": "T2"}, {}]
-    assert reconcile(source, batch=2) == Reconciled(seen=4)
+    assert reconcile(source, batch=2) == ReconcileResult(seen=4)
 
 
 @pytest.mark.parametrize("model", MADE)
@@ -47,7 +47,7 @@ def test_what_is_saved_in_sight_is_known_by_the_same_key(listen, organization, r
     made.title = "Renamed"
     made.save()
 
-    assert reconcile(source) == Reconciled(seen=1)
+    assert reconcile(source) == ReconcileResult(seen=1)
 
 
 @pytest.mark.parametrize("model", [Banquet, OnsiteWorkshop])
@@ -91,11 +91,11 @@ def test_days_and_figures_and_statuses_in_words(listen, reconcile, told):
     )
     unseen_insert(made)
     assert reconcile(source).noted == 1
-    assert reconcile(source) == Reconciled(seen=1)
+    assert reconcile(source) == ReconcileResult(seen=1)
 
     unseen("UPDATE testapp_datedassignment SET completed_on = '2026-02-03', percent = 100")
 
-    assert reconcile(source) == Reconciled(seen=1, changed=1, events=2)
+    assert reconcile(source) == ReconcileResult(seen=1, changed=1, events=2)
     completed, progressed = told()
     assert completed["changed"] == ["completion_status", "completed_at", "progress"]
     assert completed["previous"]["progress"] == pytest.approx(0.3)

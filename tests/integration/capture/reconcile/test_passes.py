@@ -12,9 +12,9 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tests.threads import at_once, several
 from tms_webhooks import tasks
-from tms_webhooks.models import Event, Reconciliation, ToldState
-from tms_webhooks.reconcile import passes, telling
-from tms_webhooks.reconcile.passes import Reconciled, reconcile_all
+from tms_webhooks.models import Event, Reconciliation, SourceState
+from tms_webhooks.reconcile import passes, record
+from tms_webhooks.reconcile.passes import ReconcileResult, reconcile_all
 
 
 def renamed() -> list[str]:
@@ -27,7 +27,7 @@ def test_the_size_of_a_batch_changes_nothing(source, workshops, reconcile, batch
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 0")
     unseen("DELETE FROM testapp_workshop WHERE seats = 0")
 
-    assert reconcile(source, batch=batch) == Reconciled(seen=4, changed=4, deleted=1, events=5)
+    assert reconcile(source, batch=batch) == ReconcileResult(seen=4, changed=4, deleted=1, events=5)
     assert renamed() == [str(workshop.pk) for workshop in workshops[1:]]
 
 
@@ -42,7 +42,7 @@ def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile)
     assert (first.seen, first.changed, first.finished) == (2, 2, False)
     assert (second.seen, second.changed, second.finished) == (3, 3, True)
     assert len(renamed()) == 5
-    assert reconcile(source, begin=False) == Reconciled()
+    assert reconcile(source, begin=False) == ReconcileResult()
 
 
 @pytest.mark.django_db
@@ -53,8 +53,8 @@ def test_a_pass_that_is_killed_tells_each_change_once_with_the_next(
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     where = {
         "advance": (Reconciliation, "advance"),
-        "put": (type(ToldState.objects), "put"),
-        "record": (telling, "record_changes"),
+        "put": (type(SourceState.objects), "put"),
+        "record": (record, "record_changes"),
     }[killed_at]
     own, calls = getattr(*where), iter(range(10))
 
@@ -86,16 +86,16 @@ def test_a_first_pass_that_is_cut_short_is_still_the_first(source, organization,
 @pytest.mark.django_db
 def test_one_object_that_can_not_be_told_holds_up_no_other(source, workshops, reconcile, monkeypatch, caplog):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
-    own = Workshops.tells
+    own = Workshops.events_for
 
     def failing(self, change):
         if change.values["seats"] == 2:
             raise RuntimeError("the host's own mistake")
         return own(self, change)
 
-    monkeypatch.setattr(Workshops, "tells", failing)
+    monkeypatch.setattr(Workshops, "events_for", failing)
 
-    assert reconcile(source) == Reconciled(seen=5, changed=4, events=4)
+    assert reconcile(source) == ReconcileResult(seen=5, changed=4, events=4)
     assert f"testapp.Workshop {workshops[2].pk} could not be reconciled." in caplog.text
     monkeypatch.undo()
     assert reconcile(source).changed == 1
@@ -106,11 +106,11 @@ def test_in_production_it_is_logged_and_not_tried_every_night(
     source, workshops, reconcile, monkeypatch, lenient, caplog
 ):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
-    monkeypatch.setattr(Workshops, "tells", lambda self, change: [][change.values["seats"] // 4])
+    monkeypatch.setattr(Workshops, "events_for", lambda self, change: [][change.values["seats"] // 4])
 
-    assert reconcile(source) == Reconciled(seen=5, changed=5)
+    assert reconcile(source) == ReconcileResult(seen=5, changed=5)
     assert "could not be turned into an event" in caplog.text
-    assert reconcile(source) == Reconciled(seen=5)
+    assert reconcile(source) == ReconcileResult(seen=5)
 
 
 @pytest.mark.django_db
@@ -152,25 +152,25 @@ def test_counting_first_writes_nothing_and_finds_what_a_pass_finds(source, works
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 2")
     unseen("DELETE FROM testapp_workshop WHERE seats = 0")
     unseen_insert(Workshop(organization=organization, title="Restored"))
-    before = list(ToldState.objects.order_by("pk").values_list("key", "state", "told_at"))
+    before = list(SourceState.objects.order_by("pk").values_list("key", "state", "recorded_at"))
 
     counted = passes.preview(source, now=timezone.now(), batch=2)
 
-    assert counted == Reconciled(seen=5, created=1, changed=2, deleted=1)
+    assert counted == ReconcileResult(seen=5, created=1, changed=2, deleted=1)
     assert not Event.objects.exists()
-    assert list(ToldState.objects.order_by("pk").values_list("key", "state", "told_at")) == before
-    assert reconcile(source) == Reconciled(seen=5, created=1, changed=2, deleted=1, events=4)
+    assert list(SourceState.objects.order_by("pk").values_list("key", "state", "recorded_at")) == before
+    assert reconcile(source) == ReconcileResult(seen=5, created=1, changed=2, deleted=1, events=4)
 
 
 @pytest.mark.django_db
 def test_what_is_reconciled_no_more_is_forgotten(source, workshops, monkeypatch, reconcile):
     tasks.reconcile()
-    assert ToldState.objects.count() == 5
+    assert SourceState.objects.count() == 5
 
     monkeypatch.setattr(Workshops, "reconcile", False)
     tasks.reconcile()
 
-    assert not ToldState.objects.exists()
+    assert not SourceState.objects.exists()
     assert not Reconciliation.objects.exists()
 
 
@@ -202,7 +202,7 @@ def test_two_passes_at_once_tell_each_change_once(source, workshops, organizatio
     assert at_once(one, one, one) == []
     told = sorted((event.type, event.subject_id) for event in Event.objects.all())
     assert len(told) == len(set(told)) == 5
-    assert ToldState.objects.count() == 5
+    assert SourceState.objects.count() == 5
 
 
 @several

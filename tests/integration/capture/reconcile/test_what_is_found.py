@@ -16,8 +16,8 @@ from example_project.training.webhooks import Achievements, TrainingClasses
 from tests.factories import WebhookFactory
 from tests.integration.capture.reconcile.conftest import unseen, unseen_insert
 from tests.testapp.models import Workshop
-from tms_webhooks.models import Event, ToldState
-from tms_webhooks.reconcile.passes import Reconciled
+from tms_webhooks.models import Event, SourceState
+from tms_webhooks.reconcile.passes import ReconcileResult
 
 pytestmark = pytest.mark.django_db
 
@@ -32,28 +32,28 @@ def test_the_first_pass_takes_down_how_things_are_and_tells_nothing(source, orga
     for seats in range(3):
         unseen_insert(Workshop(organization=organization, title="Known", seats=seats))
 
-    assert reconcile(source) == Reconciled(seen=3, noted=3)
-    assert reconcile(source) == Reconciled(seen=3)
+    assert reconcile(source) == ReconcileResult(seen=3, noted=3)
+    assert reconcile(source) == ReconcileResult(seen=3)
     assert not Event.objects.exists()
 
 
 def test_a_changed_row_is_told_with_its_old_values(source, workshops, reconcile, told):
     unseen("UPDATE testapp_workshop SET seats = 99, state = 'called off' WHERE seats = 3")
 
-    assert reconcile(source) == Reconciled(**FIVE, changed=1, events=2)
+    assert reconcile(source) == ReconcileResult(**FIVE, changed=1, events=2)
     changed, cancelled = told()
     assert (changed["type"], cancelled["type"]) == ("workshop.changed", "workshop.cancelled")
     assert changed["actor"] == {"kind": "reconcile", "id": None}
     assert changed["changed"] == ["state", "seats"]
     assert changed["previous"] == {"state": {"code": 0, "name": "Scheduled"}, "seats": 3}
     assert (changed["data"]["seats"], changed["data"]["title"]) == (99, "W3")
-    assert reconcile(source) == Reconciled(**FIVE)
+    assert reconcile(source) == ReconcileResult(**FIVE)
 
 
 def test_a_new_row_is_told(source, workshops, organization, reconcile, told):
     unseen_insert(Workshop(organization=organization, title="Restored", seats=7))
 
-    assert reconcile(source) == Reconciled(seen=6, created=1, events=1)
+    assert reconcile(source) == ReconcileResult(seen=6, created=1, events=1)
     (event,) = told()
     assert (event["type"], event["data"]["title"], event["changed"]) == ("workshop.created", "Restored", [])
 
@@ -61,12 +61,12 @@ def test_a_new_row_is_told(source, workshops, organization, reconcile, told):
 def test_a_row_that_is_gone_is_told_with_what_was_last_known(source, workshops, organization, reconcile, told):
     unseen("DELETE FROM testapp_workshop WHERE seats = 2")
 
-    assert reconcile(source) == Reconciled(seen=4, deleted=1, events=1)
+    assert reconcile(source) == ReconcileResult(seen=4, deleted=1, events=1)
     (event,) = told()
     assert (event["type"], event["data"]["id"]) == ("workshop.deleted", workshops[2].pk)
     assert (event["data"]["title"], event["data"]["seats"]) == ("W2", 2)
     assert event["organization"]["id"] == organization.pk
-    assert ToldState.objects.count() == 4
+    assert SourceState.objects.count() == 4
 
 
 CAPTURED = {
@@ -127,7 +127,7 @@ def test_an_unseen_change_before_one_that_was_seen_is_told_and_the_other_not_aga
         Workshop.objects.filter(seats=4).update(state="called off")
     seen = types(told)
 
-    assert reconcile(source) == Reconciled(**FIVE, changed=1, events=1)
+    assert reconcile(source) == ReconcileResult(**FIVE, changed=1, events=1)
     assert seen == ["workshop.changed", "workshop.cancelled"]
     assert types(told) == [*seen, "workshop.changed"]
     assert told()[-1]["previous"] == {"title": "W4"}
@@ -137,7 +137,7 @@ def test_what_is_changed_unseen_and_changed_back_is_nothing(source, workshops, r
     unseen("UPDATE testapp_workshop SET seats = seats + 1")
     unseen("UPDATE testapp_workshop SET seats = seats - 1")
 
-    assert reconcile(source) == Reconciled(**FIVE)
+    assert reconcile(source) == ReconcileResult(**FIVE)
 
 
 def test_a_change_that_was_rolled_back_leaves_what_was_told_as_it_was(source, workshops, reconcile):
@@ -149,7 +149,7 @@ def test_a_change_that_was_rolled_back_leaves_what_was_told_as_it_was(source, wo
         Workshop.objects.update(title="Never")
         raise ZeroDivisionError
 
-    assert reconcile(source) == Reconciled(**FIVE)
+    assert reconcile(source) == ReconcileResult(**FIVE)
     assert not Event.objects.exists()
 
 
@@ -160,22 +160,22 @@ def test_an_unseen_change_that_stays_beside_one_that_was_rolled_back_is_told(sou
         raise ZeroDivisionError
     unseen("UPDATE testapp_workshop SET title = 'For sure' WHERE seats = 0")
 
-    assert reconcile(source) == Reconciled(**FIVE, changed=1, events=1)
+    assert reconcile(source) == ReconcileResult(**FIVE, changed=1, events=1)
     assert told()[0]["previous"] == {"title": "W0"}
 
 
 def test_time_stamps_and_what_is_not_mapped_are_no_change(source, workshops, reconcile):
     unseen("UPDATE testapp_workshop SET updated_at = '2001-01-01 00:00:00'")
 
-    assert reconcile(source) == Reconciled(**FIVE)
+    assert reconcile(source) == ReconcileResult(**FIVE)
 
 
 def test_another_name_of_the_organization_is_no_change_of_what_it_owns(source, workshops, organization, reconcile):
     organization.name, organization.external_id = "Renamed", "OTHER"
     organization.save()
 
-    assert reconcile(source) == Reconciled(**FIVE)
-    assert reconcile(source) == Reconciled(**FIVE)
+    assert reconcile(source) == ReconcileResult(**FIVE)
+    assert reconcile(source) == ReconcileResult(**FIVE)
 
 
 def test_a_row_that_is_moved_to_another_organization_is_told_to_that_one(source, workshops, reconcile, told):
@@ -193,7 +193,7 @@ def test_where_nobody_subscribes_it_is_found_and_told_nobody(source, workshops, 
     organization.webhooks.all().delete()
     unseen("UPDATE testapp_workshop SET seats = 99")
 
-    assert reconcile(source) == Reconciled(**FIVE, changed=5)
+    assert reconcile(source) == ReconcileResult(**FIVE, changed=5)
     assert not Event.objects.exists()
 
 
@@ -201,7 +201,7 @@ def test_a_source_is_not_reconciled_unless_it_says_so(training_class):
     training_class.cancel()
 
     assert Event.objects.exists()
-    assert not ToldState.objects.exists()
+    assert not SourceState.objects.exists()
 
 
 # What does not stand in the object's own row

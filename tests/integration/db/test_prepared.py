@@ -1,0 +1,172 @@
+"""What takes PostgreSQL longer to plan than to run is planned once; where somebody stands in between it is not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError, ProgrammingError, connection
+
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Wire
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.db import prepared
+from tms_webhooks.db.compiled import SHORT_LIVED
+from tms_webhooks.db.sql import read_prepared
+from tms_webhooks.db.writer import brief_write
+from tms_webhooks.models import Delivery, Event
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="the others plan in no time"),
+]
+
+SQL = "SELECT COUNT(*) FROM {delivery} WHERE id = %(id)s"
+
+
+def prepared_ones() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM pg_prepared_statements")
+        return cursor.fetchone()[0]
+
+
+@pytest.fixture(autouse=True)
+def fresh_connection():
+    connection.close()
+    yield
+    connection.close()
+
+
+def test_a_statement_is_planned_once_for_a_connection():
+    for number in range(3):
+        assert read_prepared(SQL, {"id": number}) == [(0,)]
+
+    assert prepared_ones() == 1
+
+
+def test_the_connection_is_left_as_it_was():
+    connection.ensure_connection()
+    raw = connection.connection
+    before = raw.cursor_factory, raw.prepare_threshold
+
+    read_prepared(SQL, {"id": 1})
+    with pytest.raises(ProgrammingError):
+        read_prepared("SELECT nothing", {})
+
+    assert (raw.cursor_factory, raw.prepare_threshold) == before
+    assert Delivery.objects.count() == 0
+    assert prepared_ones() == 0
+
+
+def test_behind_a_pooler_nothing_is_prepared(monkeypatch):
+    monkeypatch.setattr(prepared, "_is_direct", lambda connection: False)
+
+    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+
+    assert prepared_ones() == 0
+
+
+def test_a_server_that_says_hello_itself_is_told_from_a_pooler(monkeypatch):
+    connection.ensure_connection()
+    assert prepared._is_direct(connection)
+
+    # As a pooler would have greeted us.
+    raw = connection.connection
+    pooled = SimpleNamespace(prepare_threshold=None, info=SimpleNamespace(backend_pid=-1), cursor=raw.cursor)
+    wrapper = SimpleNamespace(connection=pooled, wrap_database_errors=connection.wrap_database_errors)
+
+    assert not prepared._is_direct(wrapper)
+
+
+def test_a_host_that_wants_nothing_prepared_gets_nothing_prepared(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", None)
+
+    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+
+    assert prepared_ones() == 0
+
+
+def test_what_the_server_forgot_behind_our_back_is_prepared_again():
+    read_prepared(SQL, {"id": 1})
+    connection.connection.pgconn.exec_(b"DEALLOCATE ALL")
+
+    with pytest.raises((OperationalError, ProgrammingError)):
+        read_prepared(SQL, {"id": 1})
+
+    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+
+
+def test_fan_outs_claims_and_successes_are_prepared(clock):
+    webhook = subscribed(max_in_flight=2)
+    write_events(webhook.organization, 6)
+    fan_out(clock.now)
+    alice = Worker("alice", clock=clock, wire=Wire())
+
+    while alice.work():
+        pass
+
+    assert webhook.deliveries.filter(status="delivered").count() == 6
+    # New events, what to reckon with, the fan-out, what is due, its webhooks, the claim, and the successes.
+    assert prepared_ones() == 7
+
+
+def test_the_queries_of_a_save_are_prepared_once_a_connection_has_lived_for_a_while():
+    webhook = subscribed()
+    training_class = TrainingClassFactory.create(organization=webhook.organization)
+    connection.close()
+
+    training_class.save()
+    assert prepared_ones() == 0
+    save_often(training_class)
+
+    # What it was, what it is, and the event.
+    assert prepared_ones() == 3
+    assert Event.objects.filter(type="class.updated").count() == SHORT_LIVED
+
+
+def test_a_migration_of_the_hosts_while_its_saves_are_prepared_breaks_none():
+    webhook = subscribed()
+    training_class = TrainingClassFactory.create(organization=webhook.organization)
+    save_often(training_class)
+    table, between = TrainingClass._meta.db_table, TrainingClass.instructors.through._meta.db_table
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN max_students TYPE bigint")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN name TYPE varchar(300)")
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN added integer")
+            cursor.execute(f"ALTER TABLE {between} ALTER COLUMN user_id TYPE integer")
+
+        save_often(training_class, times=3)
+
+        assert Event.objects.filter(type="class.updated").count() == SHORT_LIVED + 3
+    finally:
+        with other.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {between} ALTER COLUMN user_id TYPE bigint")
+            cursor.execute(f"ALTER TABLE {table} DROP COLUMN added")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN name TYPE varchar(150)")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN max_students TYPE integer")
+        other.close()
+
+
+def save_often(training_class: TrainingClass, times: int = SHORT_LIVED) -> None:
+    for _ in range(times):
+        training_class.max_students += 1
+        training_class.save()
+
+
+def test_what_is_simply_done_again_does_not_wait_for_the_disk_and_all_else_does():
+    def commits() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            return cursor.fetchone()[0]
+
+    usual = commits()
+    with brief_write(durable=False):
+        assert commits() == "off"
+    assert commits() == usual
+    with brief_write():
+        assert commits() == usual

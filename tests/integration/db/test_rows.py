@@ -1,0 +1,54 @@
+"""Instances from statements written by hand are those that the ORM would have loaded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.db.rows import columns_of, instances
+from tms_webhooks.db.sql import read
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+SQL = "SELECT {columns}, 1, 'beside' FROM {webhook} w WHERE w.id = {id}"
+
+
+@pytest.fixture
+def webhook(clock):
+    """One with a value in fields of every kind: a secret text, JSON, a moment, a fraction, a truth value."""
+    return subscribed(
+        headers="authorization=Bearer abc",
+        schedule=[5, 60],
+        paused_until=clock.now + timedelta(minutes=1),
+        served_at=clock.now,
+        rate_limit_per_second=1.5,
+        ordered=True,
+    )
+
+
+def rows(webhook, names=()):
+    return read(SQL, columns=columns_of(Webhook, "w", names), id=str(webhook.pk))
+
+
+def test_every_field_has_the_value_that_the_orm_gives_it(webhook):
+    ((found, beside),) = instances(Webhook, rows(webhook))
+
+    loaded = Webhook.objects.get(pk=webhook.pk)
+    for field in Webhook._meta.concrete_fields:
+        assert repr(getattr(found, field.attname)) == repr(getattr(loaded, field.attname)), field.attname
+    assert found.headers.reveal() == "authorization=Bearer abc"
+    assert (found == loaded, found._state.adding, found._state.db) == (True, False, "default")
+    assert tuple(beside) == (1, "beside")
+
+
+def test_what_was_not_selected_is_loaded_when_it_is_asked_for(webhook, django_assert_num_queries):
+    names = ("id", "schedule", "ordered")
+    ((found, _beside),) = instances(Webhook, rows(webhook, names), names=names)
+
+    with django_assert_num_queries(0):
+        assert (found.pk, found.schedule, found.ordered) == (webhook.pk, [5, 60], True)
+    with django_assert_num_queries(1):
+        assert found.url == webhook.url

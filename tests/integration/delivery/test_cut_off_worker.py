@@ -1,0 +1,79 @@
+"""A worker that was cut off for long comes back with results of deliveries that it lost, and has claimed again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import DeliveryAttempt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def delivery(clock):
+    return write_delivery(subscribed(), now=clock.now)
+
+
+def log(delivery) -> list[tuple[int | None, int | None]]:
+    return list(delivery.attempt_log.order_by("pk").values_list("number", "status_code"))
+
+
+def test_the_result_of_its_first_try_is_late_where_another_has_tried_since(delivery, worker, wire, clock):
+    alice, bob = worker("alice"), worker("bob")
+    (lost,) = alice.claim()
+    wire.answers = [answer(200)]
+    result = alice.send(lost)
+    clock.advance(seconds=31)
+    wire.answers = [answer(500)]
+    assert bob.work()
+    clock.advance(seconds=5)
+    (again,) = alice.claim()
+    assert again.number == 2
+
+    alice.write(result)
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.IN_FLIGHT, 1)
+    alice.write(alice.send(again))
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 2)
+    assert log(delivery) == [(1, 500), (None, 200), (2, 200)]
+
+
+def test_of_two_results_of_one_number_the_first_counts_and_the_second_is_late(delivery, worker, wire, clock):
+    alice, bob = worker("alice"), worker("bob")
+    (lost,) = alice.claim()
+    clock.advance(seconds=31)
+    assert bob.claim()
+    clock.advance(seconds=31)
+    (again,) = alice.claim()
+    assert lost.number == again.number == 1
+    wire.answers = [answer(500), answer(200)]
+
+    alice.write(alice.send(lost), alice.send(again))
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.WAITING, 1, 1)
+    assert log(delivery) == [(1, 500), (None, 200)]
+    late = DeliveryAttempt.objects.get(number=None)
+    assert (late.charged, late.next_delay, late.delay_reason) == (False, None, "")
+
+
+def test_results_of_others_in_the_same_batch_are_written_all_the_same(delivery, worker, wire, clock, due):
+    alice, bob = worker("alice"), worker("bob")
+    (lost,) = alice.claim()
+    clock.advance(seconds=31)
+    wire.answers = [answer(500)]
+    bob.work()
+    clock.advance(seconds=5)
+    (other,) = due(subscribed("/other"), 1)
+    outgoing_requests = alice.claim()
+
+    alice.write(alice.send(lost), *[alice.send(outgoing) for outgoing in outgoing_requests])
+
+    other.refresh_from_db()
+    delivery.refresh_from_db()
+    assert (other.status, delivery.status) == (DeliveryStatus.DELIVERED, DeliveryStatus.DELIVERED)

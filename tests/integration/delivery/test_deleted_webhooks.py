@@ -1,0 +1,151 @@
+"""A deleted webhook gets nothing more; its row and its log stay."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind
+from tms_webhooks.delivery import health, lifecycle, replay, sweep
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+def test_deleting_cancels_what_waits_and_keeps_the_log(run, wire, clock, due):
+    webhook = subscribed(max_in_flight=1)
+    delivered, tried, _untried = due(webhook, 3)
+    other = subscribed("/other")
+    (theirs,) = due(other, 1)
+    wire.answers = [answer(200), answer(500)]
+    Webhook.objects.filter(pk=other.pk).update(paused_until=clock.now.replace(year=clock.now.year + 1))
+    wire.otherwise = answer(500)
+    run()
+    webhook.refresh_from_db()
+
+    lifecycle.delete(webhook, now=clock.now)
+
+    assert webhook.deleted_at == clock.now
+    assert Webhook.objects.get(pk=webhook.pk).deleted_at == clock.now
+    assert not Webhook.objects.existing().filter(pk=webhook.pk).exists()
+    statuses = dict(Delivery.objects.values_list("pk", "status"))
+    assert statuses.pop(delivered.pk) == DeliveryStatus.DELIVERED
+    assert statuses.pop(theirs.pk) == DeliveryStatus.PENDING
+    assert set(statuses.values()) == {DeliveryStatus.CANCELLED}
+    tried.refresh_from_db()
+    assert (tried.attempts, tried.due_at, tried.finished_at) == (1, None, clock.now)
+    assert DeliveryAttempt.objects.filter(delivery__webhook=webhook).count() == len(wire.requests)
+
+
+def test_a_deleted_webhook_gets_no_more_events(run, wire, clock):
+    webhook = subscribed()
+    lifecycle.delete(webhook, now=clock.now)
+
+    write_event(webhook.organization)
+    run()
+
+    assert wire.requests == []
+    assert not webhook.deliveries.exists()
+
+
+def test_deleting_twice_changes_nothing_more(clock):
+    webhook = subscribed()
+    lifecycle.delete(webhook, now=clock.now)
+    first = clock.now
+    clock.advance(hours=1)
+
+    lifecycle.delete(Webhook.objects.get(pk=webhook.pk), now=clock.now)
+
+    assert Webhook.objects.get(pk=webhook.pk).deleted_at == first
+    assert AuditEntry.objects.get().at == first
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (answer(200), DeliveryStatus.DELIVERED),
+        (answer(500), DeliveryStatus.CANCELLED),
+        (answer(410), DeliveryStatus.FAILED),
+    ],
+)
+def test_what_is_under_way_is_finished_and_not_tried_again(worker, wire, clock, due, heard, said, status):
+    webhook = subscribed(error_action="disable")
+    (delivery,) = due(webhook, 1)
+    alice = worker("alice")
+    (outgoing,) = alice.claim()
+    lifecycle.delete(webhook, now=clock.now)
+    wire.answers = [said]
+
+    alice.write(alice.send(outgoing))
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.due_at, delivery.attempts) == (status, None, 1)
+    assert heard == []
+    assert Webhook.objects.get(pk=webhook.pk).enabled
+
+
+def test_what_a_dead_worker_held_is_cancelled_by_the_sweep(worker, clock, due):
+    webhook = subscribed()
+    (delivery,) = due(webhook, 1)
+    worker("alice").claim()
+    lifecycle.delete(webhook, now=clock.now)
+    assert sweep.settle(clock.now) == 0
+
+    assert sweep.settle(clock.advance(seconds=30)) == 1
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.lease) == (DeliveryStatus.CANCELLED, "")
+
+
+def test_what_was_fanned_out_just_before_is_cancelled_by_the_sweep(clock, due):
+    webhook = subscribed(enabled=False)
+    Webhook.objects.filter(pk=webhook.pk).update(deleted_at=clock.now)
+    (delivery,) = due(webhook, 1)
+
+    assert sweep.settle(clock.now) == 1
+
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.CANCELLED
+
+
+def test_what_was_to_be_resent_by_hand_is_cancelled_too(run, wire, clock):
+    webhook = subscribed()
+    write_event(webhook.organization)
+    run()
+    delivery = webhook.deliveries.get()
+    replay.resend(delivery, now=clock.now)
+
+    lifecycle.delete(webhook, now=clock.now)
+    run()
+
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.CANCELLED
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("kind", list(JobKind))
+def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
+    webhook = subscribed()
+    lifecycle.delete(webhook, now=clock.now)
+
+    with pytest.raises(ReplayError, match=f"Webhook {webhook.pk} was deleted"):
+        replay.start(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
+
+    assert not webhook.jobs.exists()
+
+
+def test_nothing_is_told_of_a_webhook_that_was_disabled_and_deleted(clock, heard):
+    webhook = subscribed()
+    lifecycle.delete(webhook, now=clock.now)
+    Webhook.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))
+
+    health.warn_all(clock.now)
+    fan_out(clock.now)
+
+    assert heard == []
+    assert DisabledReason.ADMIN not in Webhook.objects.values_list("disabled_reason", flat=True)

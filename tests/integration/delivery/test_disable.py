@@ -1,0 +1,240 @@
+"""When a webhook is disabled: not by a count alone, not by time alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
+from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery.health import percent_to_disabling
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def ailing(clock, due):
+    """Make a webhook that has failed so often since so long, with deliveries that are due."""
+
+    def ailing(*, failures: int, days: float, **fields) -> Webhook:
+        webhook = subscribed(**fields)
+        Webhook.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
+        due(webhook, 5)
+        return webhook
+
+    return ailing
+
+
+def state_of(webhook: Webhook) -> tuple[bool, str]:
+    webhook.refresh_from_db()
+    return webhook.enabled, webhook.disabled_reason
+
+
+@pytest.mark.parametrize(
+    ("failures", "days", "enabled"),
+    [
+        (14, 5, False),
+        (13, 5, True),
+        (14, 4.99, True),
+        (500, 4.99, True),
+        (1, 365, True),
+        (14, 365, False),
+        (500, 5, False),
+    ],
+)
+def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
+    ailing, wire, worker, clock, heard, caplog, failures, days, enabled
+):
+    webhook = ailing(failures=failures, days=days)
+    wire.otherwise = answer(500)
+
+    worker("alice").work(room=1)
+
+    assert state_of(webhook) == (enabled, "" if enabled else "failing")
+    assert ("disabled" in [name for name, _ in heard]) is not enabled
+    assert (f"disabled webhook={webhook.pk} reason=failing skipped=4" in caplog.text) is not enabled
+    assert webhook.disabled_at == (None if enabled else clock.now)
+
+
+def test_the_settings_say_how_often_and_how_long(settings_of_app, ailing, wire, worker):
+    settings_of_app(DISABLE_AFTER_FAILURES=3, DISABLE_AFTER_DAYS=0)
+    webhook = ailing(failures=2, days=0)
+    wire.otherwise = answer(500)
+
+    worker("alice").work(room=1)
+
+    assert state_of(webhook) == (False, "failing")
+
+
+def test_ten_minutes_of_500s_do_not_disable_a_busy_webhook(settings_of_app, run, wire, clock):
+    settings_of_app(DISABLE_AFTER_FAILURES=5)
+    webhook = subscribed(max_in_flight=20)
+    wire.otherwise = answer(500)
+    for _ in range(60):
+        write_events(webhook.organization, 10)
+        run()
+        clock.advance(seconds=10)
+    assert state_of(webhook) == (True, "")
+    assert webhook.failures >= 5
+
+    wire.otherwise = answer(200)
+    clock.now = webhook.paused_until
+    run()
+    clock.advance(hours=1)
+    run()
+
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 600
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.enabled) == (0, True)
+
+
+def test_a_receiver_that_stays_dead_is_disabled_in_the_sixth_day(run, wire, clock):
+    webhook = subscribed()
+    wire.otherwise = answer(500)
+    begun_at = clock.now
+    while state_of(webhook)[0] and clock.now < begun_at + 10 * DAY:
+        write_events(webhook.organization, 1)
+        run()
+        clock.advance(hours=1)
+
+    assert state_of(webhook) == (False, "failing")
+    assert timedelta(days=5) <= webhook.disabled_at - begun_at < timedelta(days=6)
+    # One probe for each pause: the count is not driven up by what waits.
+    assert webhook.failures < 30
+
+
+def test_a_success_in_time_keeps_a_webhook_enabled(ailing, wire, worker, clock):
+    webhook = ailing(failures=14, days=5)
+    wire.answers = [answer(200)]
+
+    worker("alice").work(room=1)
+
+    assert state_of(webhook) == (True, "")
+    assert (webhook.failures, webhook.failing_since) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [(answer(410), "gone"), (answer(200, {"webhook-delivery": "disable"}), "receiver_requested")],
+)
+def test_a_receiver_that_wants_no_more_need_not_fail_first(run, wire, heard, said, reason):
+    webhook = subscribed()
+    write_events(webhook.organization, 3)
+    wire.answers = [said]
+
+    run()
+
+    assert state_of(webhook) == (False, reason)
+    disabled = [facts for name, facts in heard if name == "disabled"]
+    assert [(facts["webhook"].pk, facts["reason"]) for facts in disabled] == [(webhook.pk, reason)]
+
+
+def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, worker):
+    webhook = ailing(failures=14, days=6)
+    wire.answers = [answer(410)]
+
+    worker("alice").work(room=1)
+
+    assert state_of(webhook) == (False, "gone")
+
+
+@pytest.mark.parametrize(("action", "enabled"), [("log", True), ("notify", True), ("disable", False)])
+def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(wire, worker, due, action, enabled):
+    webhook = subscribed(error_action=action, schedule="none", max_in_flight=1)
+    first, *others = due(webhook, 3)
+    wire.answers = [answer(500)]
+
+    worker("alice").work()
+
+    assert state_of(webhook) == (enabled, "" if enabled else "failing")
+    first.refresh_from_db()
+    assert first.status == DeliveryStatus.EXHAUSTED
+    waiting = webhook.deliveries.exclude(pk=first.pk)
+    assert set(waiting.values_list("status", flat=True)) == {
+        DeliveryStatus.PENDING if enabled else DeliveryStatus.SKIPPED
+    }
+
+
+def test_a_failure_that_is_tried_again_is_no_reason_for_the_error_action(wire, worker, due):
+    webhook = subscribed(error_action=ErrorAction.DISABLE)
+    due(webhook, 1)
+    wire.answers = [answer(500)]
+
+    worker("alice").work()
+
+    assert state_of(webhook) == (True, "")
+
+
+def test_what_a_worker_holds_is_not_sent_once_the_error_action_has_disabled_the_webhook(run, wire):
+    webhook = subscribed(error_action=ErrorAction.DISABLE, schedule="none", max_in_flight=1)
+    write_events(webhook.organization, 60)
+    wire.answers = [*[answer()] * 30, answer(500)]
+
+    run()
+
+    assert len(wire.requests) == 31
+    assert webhook.deliveries.filter(status=DeliveryStatus.SKIPPED).count() == 29
+
+
+def test_a_person_who_enables_a_webhook_forgives_it(ailing, wire, worker, heard):
+    webhook = ailing(failures=14, days=5)
+    wire.otherwise = answer(500)
+    worker("alice").work(room=1)
+    webhook.refresh_from_db()
+
+    lifecycle.enable(webhook, now=worker("alice").clock.now)
+
+    assert state_of(webhook) == (True, "")
+    assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
+    assert (webhook.disabled_at, webhook.warned_percent) == (None, 0)
+    assert [name for name, _ in heard if name != "failing"] == ["disabled", "recovered"]
+
+
+def test_enabling_a_webhook_that_is_well_is_no_news(clock, heard):
+    lifecycle.enable(subscribed(), now=clock.now)
+
+    assert heard == []
+
+
+def test_disabling_a_webhook_twice_is_news_once(clock, heard):
+    webhook = subscribed()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    clock.advance(hours=1)
+
+    lifecycle.disable(Webhook.objects.get(pk=webhook.pk), reason=DisabledReason.GONE, now=clock.now)
+
+    assert state_of(webhook) == (False, "admin")
+    assert [name for name, _ in heard] == ["disabled"]
+
+
+def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wire, worker, clock, heard):
+    webhook = ailing(failures=14, days=5)
+    alice = worker("alice")
+    (outgoing,) = alice.claim()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    wire.answers = [answer(410)]
+
+    alice.write(alice.send(outgoing))
+
+    assert state_of(webhook) == (False, "admin")
+    assert [name for name, _ in heard] == ["disabled", "exhausted"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "days", "percent"),
+    [(0, 5, 0), (15, 2.5, 50), (8, 5, 53), (11, 3.5, 70), (14, 4.5, 90), (15, 4.99, 99), (15, 5, 100), (99, 99, 100)],
+)
+def test_the_way_to_being_disabled_is_the_shorter_of_both(clock, failures, days, percent):
+    webhook = Webhook(failures=failures, failing_since=clock.now - days * DAY)
+
+    assert percent_to_disabling(webhook, clock.now) == percent
+
+
+def test_a_webhook_that_does_not_fail_is_on_no_way(clock):
+    assert percent_to_disabling(Webhook(), clock.now) == 0

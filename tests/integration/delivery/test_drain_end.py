@@ -1,0 +1,182 @@
+"""A drain ends when the last result is written down, and what it does not hold any more it lets go of."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import OperationalError, connection
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.trouble import Trouble
+from tests.integration.delivery.wire import Gate, Wire, answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker import claim as claiming
+from tms_webhooks.worker import drain
+from tms_webhooks.worker.drain import Drain
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ATTEMPTS = DeliveryAttempt._meta.db_table
+DELIVERIES = Delivery._meta.db_table
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch):
+    monkeypatch.setattr(drain, "WRITE_PAUSE", 0.001)
+
+
+def statuses() -> set[str]:
+    return set(Delivery.objects.values_list("status", flat=True))
+
+
+def test_answers_that_come_after_the_time_is_over_are_written_down(clock):
+    webhook = subscribed(max_in_flight=8)
+    write_events(webhook.organization, 8)
+    gate = Gate()
+    wire = Wire(otherwise=gate)
+    drain = Drain(fan_out=fan_out, clock=clock, client=wire)
+
+    tally = drain.run(seconds=0.5, closing=lambda: threading.Timer(0.1, gate.open).start())
+
+    sent = len(wire.requests)
+    assert sent
+    assert (tally.sent, tally.delivered) == (sent, sent)
+    assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == sent
+    assert DeliveryAttempt.objects.count() == sent
+    assert not Delivery.objects.exclude(lease="").exists()
+
+
+def test_a_last_result_that_the_database_refuses_is_written_all_the_same(clock):
+    webhook = subscribed()
+    write_events(webhook.organization, 1)
+    gate, trouble = Gate(), Trouble("INSERT", ATTEMPTS, times=0)
+
+    def closing():
+        trouble.left = 5
+        gate.open()
+
+    stop = threading.Event()
+
+    def look(now):
+        if gate.waiting:
+            stop.set()
+        return fan_out(now)
+
+    with connection.execute_wrapper(trouble):
+        Drain(fan_out=look, clock=clock, client=Wire(gate)).run(stop=stop, closing=closing)
+
+    assert trouble.refused == 5
+    assert statuses() == {DeliveryStatus.DELIVERED}
+    assert DeliveryAttempt.objects.count() == 1
+
+
+def test_it_ends_with_nothing_under_way_and_no_thread_however_often(clock):
+    webhook = subscribed(max_in_flight=8)
+    before = set(threading.enumerate())
+    for _ in range(10):
+        write_events(webhook.organization, 30)
+        wire = Wire(otherwise=answer())
+        tally = Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
+
+        assert (tally.sent, len(wire.requests)) == (30, 30)
+        assert Delivery.objects.open().count() == 0
+        assert set(threading.enumerate()) <= before
+
+
+def test_a_drain_that_breaks_sends_nothing_more_of_what_it_holds(clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 40)
+    gate, quick = Gate(), [answer()] * 10
+    wire = Wire(*quick, otherwise=gate)
+
+    def look(now):
+        if gate.waiting:
+            threading.Timer(0.05, gate.open).start()
+            raise RuntimeError("out of memory")
+        return fan_out(now)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+
+    assert len(wire.requests) == 11
+    assert not Delivery.objects.exclude(lease="").exists()
+
+
+def test_a_claim_that_is_cut_short_after_its_commit_is_given_back_and_claimed_again(clock, monkeypatch, run, wire):
+    webhook = subscribed(max_in_flight=5)
+    write_events(webhook.organization, 5)
+    original, calls = claiming.make_requests, []
+
+    def pack(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == 1:
+            raise OperationalError("the connection was lost")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(claiming, "make_requests", pack)
+
+    # On a clock that stands still: no lease ever runs out.
+    tally = run()
+
+    assert tally.delivered == 5
+    assert len(wire.requests) == 5
+    assert statuses() == {DeliveryStatus.DELIVERED}
+
+
+def test_what_is_in_hand_is_not_given_back_with_it(clock, monkeypatch):
+    slow = subscribed("/slow")
+    write_events(slow.organization, 1)
+    other = subscribed("/other")
+    gate = Gate()
+    wire = Wire(otherwise=lambda request: gate(request) if "/slow" in request.url else answer())
+    original, broken = claiming.make_requests, []
+
+    def pack(*args, **kwargs):
+        if gate.waiting and not broken:
+            broken.append(None)
+            raise OperationalError("the connection was lost")
+        return original(*args, **kwargs)
+
+    def look(now):
+        if gate.waiting and not other.deliveries.exists():
+            write_events(other.organization, 1)
+        if other.deliveries.filter(status=DeliveryStatus.DELIVERED).exists():
+            gate.open()
+        return fan_out(now)
+
+    monkeypatch.setattr(claiming, "make_requests", pack)
+    Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+
+    assert broken
+    assert statuses() == {DeliveryStatus.DELIVERED}
+    assert (len(wire.to("/slow")), len(wire.to("/other"))) == (1, 1)
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
+
+
+def test_what_could_not_be_given_back_when_a_webhook_was_paused_is_given_back_later(clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 60)
+    wire = Wire(*[answer()] * 30, otherwise=answer(410))
+    # The first statement that gives something back.
+    trouble = _RefuseRelease()
+
+    with connection.execute_wrapper(trouble):
+        Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
+
+    assert not Delivery.objects.exclude(lease="").exists()
+    assert len(wire.requests) == 31
+
+
+class _RefuseRelease(Trouble):
+    """Refuses the first statement that takes away a lease and finishes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("UPDATE", DELIVERIES, times=1)
+
+    def __call__(self, execute, sql, params, many, context):
+        if self.left and "finished_at" not in sql and DeliveryStatus.PENDING.value in (params or ()):
+            return super().__call__(execute, sql, params, many, context)
+        return execute(sql, params, many, context)

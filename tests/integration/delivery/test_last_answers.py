@@ -1,0 +1,106 @@
+"""A drain at the end of its time: what waits for a slow receiver must not keep its worker, nor what was not sent yet."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Gate, Wire, answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.slots import wait_aside
+
+Finish = Callable[[], None]
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def aside(gate) -> list[Finish]:
+    """What a drain has put aside."""
+    return []
+
+
+def stopping_at(gate: Gate, stop: threading.Event) -> Callable[..., int]:
+    def look(now):
+        if gate.waiting:
+            stop.set()
+        return fan_out(now)
+
+    return look
+
+
+def run(gate: Gate, aside: list[Finish], clock, *first: object) -> Drain:
+    """Run a drain until a request waits at the gate, and put the rest aside."""
+    stop = threading.Event()
+    drain = Drain(fan_out=stopping_at(gate, stop), clock=clock, client=Wire(*first, otherwise=gate))
+    drain.run(stop=stop, aside=aside.append)
+    return drain
+
+
+def test_a_drain_leaves_the_waiting_for_the_last_answers_to_others(gate, aside, clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 1)
+
+    drain = run(gate, aside, clock)
+
+    assert webhook.deliveries.get().status == DeliveryStatus.IN_FLIGHT
+    gate.open()
+    (finish,) = aside
+    finish()
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
+    assert drain.tally.delivered == 1
+
+
+def test_what_was_claimed_and_not_sent_is_free_before_the_last_answer_has_come(gate, aside, clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 30)
+
+    # A quick receiver first, so that the drain has reason to look ahead.
+    run(gate, aside, clock, *[answer() for _ in range(9)])
+
+    rest = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
+    assert rest.filter(status=DeliveryStatus.IN_FLIGHT).count() == 1
+    assert rest.filter(status=DeliveryStatus.PENDING, lease="", due_at=clock.now).count() == rest.count() - 1 > 0
+    gate.open()
+    aside[0]()
+
+
+def test_a_drain_with_nothing_under_way_puts_nothing_aside(clock):
+    webhook = subscribed()
+    write_events(webhook.organization, 3)
+    aside: list[Finish] = []
+
+    Drain(fan_out=fan_out, clock=clock, client=Wire()).run(until_idle=True, aside=aside.append)
+
+    assert aside == []
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 3
+
+
+def test_waiting_aside_blocks_nobody_but_the_end_of_the_process():
+    answered, finished = threading.Event(), threading.Event()
+
+    def finish() -> None:
+        answered.wait(10)
+        finished.set()
+
+    began = time.monotonic()
+    wait_aside(finish)
+
+    assert time.monotonic() - began < 5
+    assert not finished.is_set()
+    (thread,) = [one for one in threading.enumerate() if one.name == "webhook-last-answers"]
+    assert not thread.daemon
+    answered.set()
+    thread.join(10)
+    assert finished.is_set()

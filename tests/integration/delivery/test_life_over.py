@@ -1,0 +1,191 @@
+"""A delivery that is older than its life is given up, also where no worker ever comes for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.wire import answer
+from tms_webhooks import signals, tasks
+from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.delivery import replay, sweep
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+WEEK = timedelta(days=7)
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def paused(clock):
+    """Make a webhook that is paused for a day."""
+
+    def paused(**fields) -> Webhook:
+        webhook = subscribed(**fields)
+        until = clock.now + timedelta(days=1)
+        Webhook.objects.filter(pk=webhook.pk).update(paused_until=until, failures=9, pauses=5, failing_since=clock.now)
+        return webhook
+
+    return paused
+
+
+def aged(webhook: Webhook, clock, age: timedelta, **values) -> Delivery:
+    """Write a delivery of this age that is due."""
+    return write_delivery(webhook, now=clock.now, created_at=clock.now - age, **values)
+
+
+@pytest.fixture
+def finished():
+    """What the signal told: (delivery, status)."""
+    told = []
+
+    def listen(sender, delivery_id, status, **facts):
+        told.append((delivery_id, status))
+
+    signals.delivery_finished.connect(listen, sender=Delivery)
+    yield told
+    signals.delivery_finished.disconnect(listen, sender=Delivery)
+
+
+@pytest.mark.parametrize(("age", "given_up"), [(WEEK + INSTANT, True), (WEEK, False), (timedelta(days=1), False)])
+def test_what_waits_behind_a_pause_ends_with_its_life(paused, clock, finished, heard, age, given_up):
+    webhook = paused()
+    delivery = aged(webhook, clock, age)
+
+    assert sweep.give_up_old(clock.now) == int(given_up)
+
+    delivery.refresh_from_db()
+    if given_up:
+        assert (delivery.status, delivery.due_at, delivery.finished_at) == (DeliveryStatus.EXHAUSTED, None, clock.now)
+        assert finished == [(delivery.pk, "exhausted")]
+        assert [(name, facts["message"]) for name, facts in heard] == [
+            ("exhausted", "not delivered within 7 days, 0:00:00")
+        ]
+    else:
+        assert (delivery.status, finished, heard) == (DeliveryStatus.PENDING, [], [])
+    assert (delivery.attempts, delivery.charged) == (0, 0)
+
+
+def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
+    settings_of_app(DELIVERY_LIFETIME=3_600)
+    webhook = paused()
+    old, young = (aged(webhook, clock, timedelta(minutes=minutes)) for minutes in (61, 59))
+
+    assert sweep.give_up_old(clock.now) == 1
+
+    assert list(Delivery.objects.open()) == [young]
+    assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == old
+
+
+def test_a_life_begins_anew_with_a_replay(paused, clock):
+    webhook = paused()
+    aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=6), priority=Priority.REPLAY)
+    again = aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=8), priority=Priority.REPLAY)
+
+    assert sweep.give_up_old(clock.now) == 1
+
+    assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == again
+
+
+def test_what_is_under_way_is_left_to_its_worker(worker, wire, clock):
+    webhook = subscribed()
+    delivery = aged(webhook, clock, 2 * WEEK)
+    alice = worker("alice")
+    (outgoing,) = alice.claim()
+
+    assert sweep.give_up_old(clock.now) == 0
+    alice.write(alice.send(outgoing))
+
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DELIVERED
+
+
+def test_what_a_dead_worker_held_is_left_to_the_next_one(worker, clock):
+    delivery = aged(subscribed(), clock, 2 * WEEK)
+    worker("alice").claim()
+    clock.advance(minutes=5)
+
+    assert sweep.give_up_old(clock.now) == 0
+
+    assert [outgoing.delivery_id for outgoing in worker("bob").claim()] == [delivery.pk]
+
+
+def test_what_fails_after_its_life_is_not_tried_again(worker, wire, clock):
+    delivery = aged(subscribed(), clock, WEEK + INSTANT)
+    wire.otherwise = answer(500)
+
+    worker("alice").work()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.EXHAUSTED, 1)
+
+
+def test_what_is_finished_stays_as_it_is(clock):
+    webhook = subscribed()
+    states = ("delivered", "failed", "skipped", "cancelled", "exhausted")
+    for status in states:
+        aged(webhook, clock, 2 * WEEK, status=status, due_at=None, finished_at=clock.now - WEEK)
+
+    assert sweep.give_up_old(clock.now) == 0
+
+    assert set(Delivery.objects.values_list("status", flat=True)) == set(states)
+
+
+def test_more_than_a_batch_is_given_up_in_one_run(monkeypatch, paused, clock, finished):
+    monkeypatch.setattr(sweep, "BATCH", 3)
+    webhook = paused()
+    for _ in range(8):
+        aged(webhook, clock, 2 * WEEK)
+
+    assert sweep.give_up_old(clock.now) == 8
+
+    assert len(finished) == len(set(finished)) == 8
+    assert not Delivery.objects.open().exists()
+
+
+def test_the_error_action_is_taken_for_what_is_given_up(paused, clock):
+    webhook = paused(error_action="disable")
+    aged(webhook, clock, 2 * WEEK)
+    young = aged(webhook, clock, timedelta(days=1))
+
+    sweep.give_up_old(clock.now)
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, "failing")
+    young.refresh_from_db()
+    assert young.status == DeliveryStatus.SKIPPED
+
+
+def test_what_was_given_up_can_be_sent_again(paused, clock, run, wire):
+    webhook = paused()
+    delivery = aged(webhook, clock, 2 * WEEK)
+    sweep.give_up_old(clock.now)
+    delivery.refresh_from_db()
+
+    replay.resend(delivery, now=clock.now)
+    sweep.give_up_old(clock.now)
+    run()
+
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DELIVERED
+    assert len(wire.requests) == 1
+
+
+def test_the_regular_task_gives_up_before_it_prunes(paused, clock):
+    webhook = paused()
+    delivery = aged(webhook, clock, 2 * WEEK)
+
+    tasks.prune()
+
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.EXHAUSTED
+
+
+def test_with_nothing_too_old_it_is_one_look(paused, clock, django_assert_num_queries):
+    aged(paused(), clock, timedelta(days=1))
+
+    with django_assert_num_queries(1):
+        sweep.give_up_old(clock.now)

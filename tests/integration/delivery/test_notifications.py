@@ -1,0 +1,324 @@
+"""The mail that an error action asks for: once until the webhook works again, and never at the cost of deliveries."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from django.core import mail
+from django.core.mail import EmailMessage
+
+from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.wire import answer, broken
+from tms_webhooks.choices import DeliveryStatus, ErrorAction, ErrorClass
+from tms_webhooks.delivery import lifecycle, notifications, replay, sweep
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+
+pytestmark = pytest.mark.django_db
+
+CONTACTS = "tests.integration.delivery.test_notifications.contacts_of_the_host"
+
+
+def contacts_of_the_host(organization) -> list[str]:
+    return [f"admin@{organization.pk}.example.com", "second@example.com"]
+
+
+@pytest.fixture
+def give_up(run, django_capture_on_commit_callbacks):
+    """Have a webhook give up on so many events."""
+
+    def give_up(webhook: Webhook, number: int = 1) -> None:
+        write_events(webhook.organization, number)
+        with django_capture_on_commit_callbacks(execute=True):
+            run()
+
+    return give_up
+
+
+@pytest.fixture
+def notifying(wire):
+    """Make a webhook that asks for mail, tries once and fails."""
+
+    def notifying(**fields) -> Webhook:
+        wire.otherwise = answer(500)
+        defaults = {"error_action": ErrorAction.NOTIFY, "schedule": "none", "contacts": "ann@example.com"}
+        return subscribed(**{**defaults, **fields})
+
+    return notifying
+
+
+def test_the_contacts_are_told_what_failed_where_and_why(notifying, run, django_capture_on_commit_callbacks):
+    webhook = notifying(name="HR system", contacts="ann@example.com\n\n  bob@example.com \n")
+    event = write_event(webhook.organization)
+    with django_capture_on_commit_callbacks(execute=True):
+        run()
+
+    (letter,) = mail.outbox
+    assert letter.to == ["ann@example.com", "bob@example.com"]
+    assert letter.subject == "Webhook HR system could not be delivered"
+    assert letter.body == (
+        f"The webhook HR system of {webhook.organization} was given up on an event:\n\n"
+        f"Event: class.cancelled {event.public_id}\n"
+        "Last answer: HTTP 500 Internal Server Error\n\n"
+        "You get no further message until the webhook has worked again. The delivery log shows every attempt; "
+        "what was missed can be sent again from there.\n"
+    )
+
+
+def test_mail_is_sent_when_it_is_committed_and_not_before(notifying, run, django_capture_on_commit_callbacks):
+    webhook = notifying()
+    write_event(webhook.organization)
+    with django_capture_on_commit_callbacks(execute=False):
+        run()
+
+    assert mail.outbox == []
+
+
+@pytest.mark.parametrize("action", [ErrorAction.LOG, ErrorAction.DISABLE])
+def test_other_error_actions_send_no_mail(notifying, give_up, action):
+    give_up(notifying(error_action=action))
+
+    assert mail.outbox == []
+
+
+def test_a_failure_that_is_tried_again_sends_no_mail(notifying, give_up):
+    give_up(notifying(schedule="standard"))
+
+    assert mail.outbox == []
+
+
+def test_one_incident_is_one_mail(notifying, give_up, clock):
+    # One at a time: of two under way the second may fail after the pause began, or not be sent any more.
+    webhook = notifying(max_in_flight=1)
+    for _ in range(5):
+        give_up(webhook, 3)
+        webhook.refresh_from_db()
+        clock.now = webhook.paused_until or clock.now
+
+    assert webhook.failures == 7
+    assert len(mail.outbox) == 1
+
+
+def test_several_that_are_given_up_together_are_one_mail_with_the_first(
+    notifying, worker, due, django_capture_on_commit_callbacks
+):
+    webhook = notifying(max_in_flight=5)
+    first, *_others = due(webhook, 5)
+    with django_capture_on_commit_callbacks(execute=True):
+        worker("alice").work()
+
+    assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
+    (letter,) = mail.outbox
+    assert first.event.public_id in letter.body
+
+
+def test_after_it_worked_again_the_next_incident_is_told(notifying, give_up, wire):
+    webhook = notifying()
+    give_up(webhook)
+    wire.answers = [answer(200)]
+    give_up(webhook)
+    assert len(mail.outbox) == 1
+
+    give_up(webhook)
+
+    assert len(mail.outbox) == 2
+
+
+def test_a_fault_of_our_own_is_one_incident_that_ends_with_the_next_success(notifying, give_up, wire):
+    webhook = notifying()
+    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
+    give_up(webhook, 3)
+    assert len(mail.outbox) == 1
+    wire.otherwise = answer(200)
+    give_up(webhook)
+    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
+
+    give_up(webhook)
+
+    assert len(mail.outbox) == 2
+
+
+def test_enabling_a_webhook_ends_an_incident(notifying, give_up, clock):
+    webhook = notifying()
+    give_up(webhook)
+    webhook.refresh_from_db()
+    lifecycle.enable(webhook, now=clock.now)
+
+    give_up(webhook)
+
+    assert len(mail.outbox) == 2
+
+
+def test_each_webhook_has_its_own_incidents(notifying, give_up):
+    first = notifying(contacts="first@example.com")
+    notifying(contacts="second@example.com", organization=first.organization)
+
+    give_up(first)
+
+    assert sorted(letter.to for letter in mail.outbox) == [["first@example.com"], ["second@example.com"]]
+
+
+def test_what_is_resent_by_hand_and_fails_is_no_incident(
+    notifying, give_up, run, clock, django_capture_on_commit_callbacks
+):
+    webhook = notifying()
+    give_up(webhook)
+    Webhook.objects.update(notified_at=None)
+    replay.resend(webhook.deliveries.get(), now=clock.now)
+    with django_capture_on_commit_callbacks(execute=True):
+        run()
+
+    assert webhook.deliveries.get().attempts == 2
+    assert len(mail.outbox) == 1
+
+
+def test_a_life_that_is_over_is_an_incident_too(notifying, clock, due, django_capture_on_commit_callbacks):
+    webhook = notifying()
+    due(webhook, 3, created_at=clock.now.replace(year=2020))
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep.give_up_old(clock.now)
+
+    (letter,) = mail.outbox
+    assert "Last answer: not delivered within 7 days" in letter.body
+
+
+# Whom to write to
+
+
+def test_without_contacts_of_its_own_the_hosts_function_tells_whom(settings_of_app, notifying, give_up):
+    settings_of_app(CONTACTS=CONTACTS)
+    webhook = notifying(contacts="")
+
+    give_up(webhook)
+
+    assert [letter.to for letter in mail.outbox] == [
+        [f"admin@{webhook.organization_id}.example.com", "second@example.com"]
+    ]
+
+
+def test_contacts_of_its_own_come_before_the_hosts(settings_of_app, notifying, give_up):
+    settings_of_app(CONTACTS=CONTACTS)
+
+    give_up(notifying(contacts="ann@example.com"))
+
+    assert [letter.to for letter in mail.outbox] == [["ann@example.com"]]
+
+
+def test_a_webhook_with_nobody_to_write_to_is_named_in_the_log(notifying, give_up, caplog):
+    webhook = notifying(contacts=" \n")
+
+    give_up(webhook)
+
+    assert mail.outbox == []
+    assert f"webhook={webhook.pk} asks for a notification and has no contacts" in caplog.text
+
+
+# What goes wrong
+
+
+def assert_written_down(webhook: Webhook) -> None:
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.attempts, delivery.lease) == (DeliveryStatus.EXHAUSTED, 1, "")
+    assert DeliveryAttempt.objects.count() == 1
+
+
+def test_mail_that_cant_be_sent_is_logged_and_deliveries_go_on(notifying, give_up, monkeypatch, caplog):
+    def refuse(self, *args, **kwargs):
+        raise ConnectionRefusedError("mail.example.com:25")
+
+    monkeypatch.setattr(EmailMessage, "send", refuse)
+    webhook = notifying(name="HR")
+
+    give_up(webhook)
+
+    assert_written_down(webhook)
+    assert "A notification could not be sent: Webhook HR could not be delivered" in caplog.text
+    assert "ConnectionRefusedError" in caplog.text
+
+
+def test_one_letter_that_cant_be_sent_does_not_keep_the_others(notifying, give_up, monkeypatch):
+    original = EmailMessage.send
+
+    def send(self, *args, **kwargs):
+        if self.to == ["broken@example.com"]:
+            raise OSError
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(EmailMessage, "send", send)
+    first = notifying(contacts="broken@example.com")
+    notifying(contacts="sound@example.com", organization=first.organization)
+
+    give_up(first)
+
+    assert [letter.to for letter in mail.outbox] == [["sound@example.com"]]
+
+
+def broken_contacts(organization) -> list[str]:
+    raise LookupError("no such directory")
+
+
+@pytest.mark.parametrize("path", ["tests.integration.delivery.test_notifications.broken_contacts", "no.such.function"])
+def test_a_hosts_function_that_breaks_is_logged_and_deliveries_go_on(settings_of_app, notifying, give_up, caplog, path):
+    settings_of_app(CONTACTS=path)
+    webhook = notifying(contacts="")
+
+    give_up(webhook)
+
+    assert_written_down(webhook)
+    assert mail.outbox == []
+    assert f"The contacts of webhook={webhook.pk} could not be found." in caplog.text
+
+
+def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notifying, give_up, monkeypatch):
+    answered, sent = threading.Event(), []
+
+    def hang(self, *args, **kwargs):
+        answered.wait(10)
+        sent.append(self.to)
+
+    monkeypatch.setattr(EmailMessage, "send", hang)
+    monkeypatch.setattr(notifications, "MAIL_TIMEOUT", 0.05)
+    webhook = notifying()
+    begun_at = time.monotonic()
+
+    give_up(webhook)
+
+    assert time.monotonic() - begun_at < 5
+    assert_written_down(webhook)
+    assert sent == []
+    answered.set()
+    for thread in threading.enumerate():
+        if thread.name == "webhook-mail":
+            thread.join(5)
+    assert sent == [["ann@example.com"]]
+
+
+def test_a_name_of_several_lines_makes_no_header_of_its_own(notifying, give_up):
+    give_up(notifying(name="HR\nBcc: everybody@example.com"))
+
+    (letter,) = mail.outbox
+    assert letter.subject == "Webhook HR Bcc: everybody@example.com could not be delivered"
+    assert letter.bcc == []
+
+
+def test_a_rolled_back_batch_sends_no_mail(notifying, worker, due, monkeypatch, django_capture_on_commit_callbacks):
+    webhook = notifying()
+    due(webhook, 1)
+    alice = worker("alice")
+    (outgoing,) = alice.claim()
+    result = alice.send(outgoing)
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr("tms_webhooks.delivery.health.Webhook.save", refuse)
+    with django_capture_on_commit_callbacks(execute=True), pytest.raises(RuntimeError):
+        alice.write(result)
+    assert (mail.outbox, Webhook.objects.get().notified_at) == ([], None)
+    monkeypatch.undo()
+    with django_capture_on_commit_callbacks(execute=True):
+        alice.write(result)
+
+    assert len(mail.outbox) == 1
+    assert Delivery.objects.get().attempts == 1

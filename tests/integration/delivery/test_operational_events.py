@@ -1,0 +1,290 @@
+"""What the app tells of a webhook goes to the organization's other webhooks that ask for it, never to itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import answer
+from tms_webhooks import catalogue, signals
+from tms_webhooks.choices import DeliveryStatus, DisabledReason
+from tms_webhooks.delivery import lifecycle
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox import webhook_events
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def told(wire, run):
+    """Run a drain; return the operational events that came to this webhook's path."""
+
+    def told(path: str) -> list[dict]:
+        run()
+        bodies = [json.loads(request.body) for request in wire.to(path)]
+        return [body for body in bodies if body["type"].startswith("webhook.")]
+
+    return told
+
+
+def watcher(webhook: Webhook, path: str, *events: str, **fields) -> Webhook:
+    """Make another webhook of the same organization that asks for these events."""
+    return subscribed(path, organization=webhook.organization, events=list(events), **fields)
+
+
+def disable(webhook: Webhook, clock) -> None:
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (["webhook.*"], ["webhook.disabled"]),
+        (["webhook.disabled"], ["webhook.disabled"]),
+        (["webhook.disabled", "webhook.*", "*"], ["webhook.disabled"]),
+        (["webhook.failing", "webhook.recovered"], []),
+        (["*"], []),
+        (["class.*"], []),
+    ],
+)
+def test_another_webhook_is_told_that_asks_by_name_or_noun(clock, told, events, expected):
+    webhook = subscribed()
+    watcher(webhook, "/watcher", *events)
+
+    disable(webhook, clock)
+
+    assert [event["type"] for event in told("/watcher")] == expected
+
+
+def test_a_webhook_is_never_told_of_itself(clock, told, run):
+    webhook = subscribed("/self", events=["webhook.*", "*"])
+    watcher(webhook, "/watcher", "webhook.*")
+
+    disable(webhook, clock)
+    fan_out(clock.now)
+
+    assert not webhook.deliveries.exists()
+    assert [event["data"]["id"] for event in told("/watcher")] == [webhook.pk]
+    lifecycle.enable(webhook, now=clock.now)
+    assert told("/self") == []
+
+
+def test_webhooks_of_other_organizations_are_told_nothing(clock, told):
+    subscribed("/stranger", events=["webhook.*"])
+
+    disable(subscribed(), clock)
+
+    assert told("/stranger") == []
+    assert not Event.objects.exists()
+
+
+def test_where_nobody_asks_no_event_is_written(clock):
+    disable(subscribed(), clock)
+
+    assert not Event.objects.exists()
+
+
+def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, told):
+    webhook = subscribed("/hook?token=s3cret", name="HR system")
+    watcher(webhook, "/watcher", "webhook.*")
+
+    disable(webhook, clock)
+
+    (event,) = told("/watcher")
+    assert event["data"] == {"id": webhook.pk, "name": "HR system", "reason": "admin"}
+    assert event["organization"]["id"] == webhook.organization_id
+    assert event["actor"] == {"kind": "system", "id": None}
+    assert "s3cret" not in json.dumps(event)
+    catalogue.get("webhook.disabled").validate(event)
+
+
+def test_each_of_them_keeps_its_promised_form(clock, wire, run, told):
+    webhook = subscribed(schedule="none", max_in_flight=1)
+    watcher(webhook, "/watcher", "webhook.*")
+    Webhook.objects.filter(pk=webhook.pk).update(failures=8, failing_since=clock.now - timedelta(days=10))
+    failed = write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+    webhook.refresh_from_db()
+    lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
+    lifecycle.enable(webhook, now=clock.now)
+    webhook.rotate_secret()
+
+    # They may arrive in any order: that's what the number is for.
+    events = sorted(told("/watcher"), key=lambda event: event["sequence"])
+
+    assert [event["type"] for event in events] == [
+        "webhook.failing",
+        "webhook.exhausted",
+        "webhook.disabled",
+        "webhook.recovered",
+        "webhook.secret_rotated",
+    ]
+    for event in events:
+        catalogue.get(event["type"]).validate(event)
+        assert event["data"]["id"] == webhook.pk
+    failing, exhausted = events[0]["data"], events[1]["data"]
+    assert (failing["percent"], failing["failures"]) == (50, 9)
+    assert failing["first_failed_at"] == (clock.now - timedelta(days=10)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    assert (exhausted["event_id"], exhausted["event_type"]) == (failed.public_id, "class.cancelled")
+    assert exhausted["message"] == "HTTP 500 Internal Server Error"
+    assert [event["sequence"] for event in events] == [1, 2, 3, 4, 5]
+
+
+def test_a_delivery_that_fails_for_good_is_told_as_given_up(wire, run, told):
+    webhook = subscribed(max_in_flight=1)
+    watcher(webhook, "/watcher", "webhook.exhausted")
+    write_event(webhook.organization)
+    wire.answers = [answer(410)]
+    run()
+
+    assert [event["data"]["message"] for event in told("/watcher")] == ["HTTP 410 Gone"]
+
+
+def test_a_failure_that_is_tried_again_is_not_told(wire, run, told):
+    webhook = subscribed()
+    watcher(webhook, "/watcher", "webhook.*")
+    write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+
+    assert told("/watcher") == []
+
+
+def test_two_broken_webhooks_do_not_tell_of_each_other_for_ever(settings_of_app, wire, run, clock):
+    settings_of_app(DISABLE_AFTER_FAILURES=1_000)
+    first = subscribed("/first", schedule="none", events=["*", "webhook.*"])
+    watcher(first, "/second", "*", "webhook.*", schedule="none")
+    write_event(first.organization)
+    wire.otherwise = answer(500)
+    for _ in range(200):
+        run()
+        clock.advance(minutes=30)
+
+    assert not Delivery.objects.open().exists()
+    # Each is told that the other gave the class's event up; that this failed, too, is told to nobody.
+    types = list(Event.objects.order_by("pk").values_list("type", flat=True))
+    assert types == ["class.cancelled", "webhook.exhausted", "webhook.exhausted"]
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
+
+
+def test_what_is_told_of_a_webhook_that_is_disabled_waits_for_a_watcher_that_is_down(clock, wire, run, told):
+    webhook = subscribed()
+    watcher(webhook, "/watcher", "webhook.*")
+    disable(webhook, clock)
+    wire.answers = [answer(503)]
+    run()
+    clock.advance(seconds=5)
+
+    assert [event["type"] for event in told("/watcher")] == ["webhook.disabled"] * 2  # the second is the retry
+    assert len({request.headers["webhook-id"] for request in wire.to("/watcher")}) == 1
+
+
+def test_the_event_is_rolled_back_with_what_it_tells_of(clock):
+    webhook = subscribed()
+    watcher(webhook, "/watcher", "webhook.*")
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        disable(webhook, clock)
+        raise ZeroDivisionError
+
+    assert not Event.objects.exists()
+    assert Webhook.objects.get(pk=webhook.pk).enabled
+
+
+def test_without_the_receivers_nothing_is_recorded_and_the_signals_are_sent_all_the_same(clock, heard):
+    webhook = subscribed()
+    watcher(webhook, "/watcher", "webhook.*")
+    webhook_events.disconnect()
+    try:
+        disable(webhook, clock)
+    finally:
+        webhook_events.connect()
+
+    assert not Event.objects.exists()
+    assert [name for name, _ in heard] == ["disabled"]
+
+
+def test_connecting_twice_tells_once(clock):
+    webhook = subscribed()
+    watcher(webhook, "/watcher", "webhook.*")
+    webhook_events.connect()
+
+    disable(webhook, clock)
+
+    assert Event.objects.count() == 1
+
+
+# What receivers of the signals do wrong
+
+
+def _broken_query(sender, **facts):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nothing FROM nowhere")
+
+
+def _swallowed_query(sender, **facts):
+    with contextlib.suppress(DatabaseError):
+        _broken_query(sender)
+
+
+def _bug(sender, **facts):
+    raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("receiver", [_broken_query, _swallowed_query, _bug])
+def test_a_receiver_that_breaks_does_not_keep_results_from_being_written(wire, run, clock, receiver):
+    webhook = subscribed(schedule="none", max_in_flight=1)
+    watcher(webhook, "/watcher", "webhook.*")
+    write_event(webhook.organization)
+    wire.answers = [answer(410)]
+    for signal in (signals.webhook_disabled, signals.webhook_exhausted):
+        signal.connect(receiver, sender=Webhook)
+    try:
+        run()
+    finally:
+        for signal in (signals.webhook_disabled, signals.webhook_exhausted):
+            signal.disconnect(receiver, sender=Webhook)
+
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 1)
+    assert delivery.attempt_log.count() == 1
+    webhook.refresh_from_db()
+    assert webhook.disabled_reason == "gone"
+    assert len(wire.to("/hook")) == 1
+    told = {event["type"] for event in map(json.loads, (request.body for request in wire.to("/watcher")))}
+    assert told == {"webhook.disabled", "webhook.exhausted"}
+
+
+def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written(wire, run, monkeypatch, caplog):
+    def broken(*args, **kwargs):
+        raise ValueError("no such field")
+
+    webhook = subscribed(max_in_flight=1)
+    watcher(webhook, "/watcher", "webhook.*")
+    write_event(webhook.organization)
+    monkeypatch.setattr(webhook_events, "emit", broken)
+    wire.answers = [answer(410)]
+
+    run()
+
+    assert not Webhook.objects.get(pk=webhook.pk).enabled
+    assert "no such field" in caplog.text
+
+
+def test_events_of_a_hosts_own_webhooks_with_other_keys_are_fanned_out(clock):
+    webhook = WebhookFactory(events=["webhook.*"])
+    event = write_event(webhook.organization, "webhook.test")
+    Event.objects.filter(pk=event.pk).update(subject_id="f" * 32)
+    other = write_event(webhook.organization, "webhook.test")
+    Event.objects.filter(pk=other.pk).update(subject_id="9" * 40)
+
+    assert fan_out(clock.now) == 2
+
+    assert webhook.deliveries.count() == 2

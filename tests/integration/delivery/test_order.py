@@ -1,0 +1,262 @@
+"""An ordered webhook gets the events of each object one after the other, and one request at a time."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.objects import happen
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.worker import Worker
+from tests.threads import at_once, several
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, Priority
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox import fanout
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ordered(clock):
+    """Make an ordered webhook, and deliveries of events of these objects."""
+
+    def ordered(*subjects: str, **fields) -> list[Delivery]:
+        webhook = subscribed(**{"ordered": True, **fields})
+        for subject in subjects:
+            happen(webhook.organization, subject)
+        fan_out(clock.now)
+        return list(webhook.deliveries.order_by("event_id"))
+
+    return ordered
+
+
+def keys(outgoing_requests) -> list[int]:
+    return [outgoing.delivery_id for outgoing in outgoing_requests]
+
+
+def test_one_is_under_way_at_a_time_whatever_the_object_and_the_cap(ordered, worker):
+    first, second, _third = ordered("a", "b", "c", max_in_flight=10)
+    alice, bob = worker("alice"), worker("bob")
+    (outgoing,) = alice.claim()
+    assert outgoing.delivery_id == first.pk
+    assert (alice.claim(), bob.claim()) == ([], [])
+
+    alice.write(alice.send(outgoing))
+
+    assert keys(bob.claim()) == [second.pk]
+
+
+def test_a_later_event_waits_for_the_retry_of_an_earlier_one_and_other_objects_overtake(ordered, worker, wire, clock):
+    a1, a2, b1, a3, b2 = ordered("a", "a", "b", "a", "b")
+    wire.answers = [answer(500)]
+    alice = worker("alice")
+    assert keys(alice.work()) == [a1.pk]
+
+    assert keys(alice.work()) == [b1.pk]
+    assert keys(alice.work()) == [b2.pk]
+    assert alice.work() == []
+    clock.advance(seconds=5)
+    assert [keys(alice.work()) for _ in range(3)] == [[a1.pk], [a2.pk], [a3.pk]]
+
+
+@pytest.mark.parametrize("status", ["pending", "waiting", "in_flight"])
+def test_an_earlier_one_that_is_open_holds_the_later_ones_back(ordered, worker, clock, status):
+    first, _second = ordered("a", "a")
+    lease = "somebody" if status == "in_flight" else ""
+    later = clock.now + timedelta(hours=1)
+    Delivery.objects.filter(pk=first.pk).update(status=status, due_at=later, lease=lease)
+
+    assert worker("alice").claim() == []
+
+
+@pytest.mark.parametrize("status", ["delivered", "exhausted", "failed", "skipped", "cancelled"])
+def test_an_earlier_one_that_is_finished_holds_nothing_back(ordered, worker, status):
+    first, second = ordered("a", "a")
+    Delivery.objects.filter(pk=first.pk).update(status=status, due_at=None)
+
+    assert keys(worker("alice").claim()) == [second.pk]
+
+
+def test_what_is_due_first_does_not_overtake_what_happened_first(ordered, worker, clock):
+    first, second = ordered("a", "a")
+    Delivery.objects.filter(pk=second.pk).update(due_at=clock.now - timedelta(hours=1))
+
+    assert keys(worker("alice").claim()) == [first.pk]
+
+
+def test_a_later_event_waits_while_another_worker_fans_the_earlier_one_out(ordered, worker, clock):
+    _first, second = ordered("a", "a")
+    # As if its deliveries were made in a transaction that has not been committed yet.
+    event = Event.objects.order_by("pk").first()
+    Delivery.objects.filter(event=event).delete()
+    Event.objects.filter(pk=event.pk).update(fanned_out_at=None)
+    assert worker("alice").claim() == []
+
+    fan_out(clock.now)
+
+    (outgoing,) = worker("alice").claim()
+    assert outgoing.event_id == event.public_id
+    assert outgoing.delivery_id != second.pk
+
+
+def test_what_is_fanned_out_before_its_turn_waits_for_what_happened_first(worker, clock):
+    """The newest of a neighbour are fanned out before its oldest, where somebody else has thousands."""
+    busy, webhook = OrganizationFactory(), subscribed(ordered=True)
+    write_events(busy, 40)
+    first = happen(webhook.organization, "a")
+    write_events(webhook.organization, fanout.WINDOW)
+    second = happen(webhook.organization, "a")
+    Event.objects.filter(organization=webhook.organization).exclude(pk__in=(first.pk, second.pk)).update(
+        fanned_out_at=clock.now
+    )
+    write_events(busy, fanout.WINDOW - 1)
+
+    fan_out(clock.now, limit=4)
+    assert webhook.deliveries.get().event == second
+    assert worker("alice").claim() == []
+    while fan_out(clock.now):
+        pass
+
+    assert [outgoing.event_id for outgoing in worker("alice").claim() if outgoing.webhook_id == webhook.pk] == [
+        first.public_id
+    ]
+
+
+def test_an_earlier_event_of_another_object_that_is_not_fanned_out_holds_nothing_back(ordered, worker):
+    first, second = ordered("a", "b")
+    Event.objects.filter(pk=first.event_id).update(fanned_out_at=None)
+    Delivery.objects.filter(pk=first.pk).delete()
+
+    assert keys(worker("alice").claim()) == [second.pk]
+
+
+def test_objects_of_another_type_with_the_same_key_are_other_objects(ordered, worker, wire, clock):
+    webhook = ordered("7")[0].webhook
+    event = happen(webhook.organization, "8")
+    Event.objects.filter(pk=event.pk).update(subject_type="user", subject_id="7")
+    event.refresh_from_db()
+    event.save()
+    fan_out(clock.now)
+    wire.answers = [answer(500)]
+
+    assert [len(worker("alice").work()) for _ in range(3)] == [1, 1, 0]
+
+
+def test_the_order_of_one_webhook_is_nothing_to_another(ordered, worker, wire, clock):
+    first, _second = ordered("a", "a")
+    other = subscribed("/other", organization=first.webhook.organization, ordered=True)
+    happen(other.organization, "a")
+    fan_out(clock.now)
+    wire.otherwise = answer(500)
+    worker("alice").work()
+
+    assert wire.to("/other")
+
+
+def test_a_webhook_that_is_not_ordered_sends_them_as_they_come(ordered, worker):
+    assert len(ordered("a", "a", "a", ordered=False, max_in_flight=5)) == 3
+
+    assert len(worker("alice").claim()) == 3
+
+
+def test_a_webhook_that_is_ordered_from_now_on_sends_what_was_there_before_one_at_a_time(ordered, worker):
+    deliveries = ordered("a", "a", ordered=False, max_in_flight=5)
+    Webhook.objects.update(ordered=True)
+
+    assert keys(worker("alice").claim()) == [deliveries[0].pk]
+
+
+def test_a_receiver_that_is_not_well_stays_in_order(ordered, worker, clock):
+    """Every object's events arrive in order, whatever fails, and whoever sends."""
+    dice = random.Random(20_261_124)
+    subjects = [dice.choice("abcde") for _ in range(60)]
+    deliveries = ordered(*subjects, max_retries=2)
+    names = dict(zip([one.pk for one in deliveries], zip(subjects, range(60), strict=True), strict=True))
+    said = [answer(200), answer(500), broken(ErrorClass.CONNECTION_RESET), answer(429, {"retry-after": "7"})]
+    wire = Wire(otherwise=lambda request: _say(dice.choices(said, [5, 2, 1, 1])[0]))
+    workers, sent = [Worker(name, clock=clock, wire=wire) for name in ("alice", "bob")], []
+    for _ in range(2_000):
+        sent += [names[outgoing.delivery_id] for outgoing in dice.choice(workers).work()]
+        clock.advance(seconds=dice.choice([0, 1, 30]))
+        if not Delivery.objects.open().exists():
+            break
+
+    assert not Delivery.objects.open().exists()
+    assert len(sent) > 60
+    by_subject = defaultdict(list)
+    for subject, number in sent:
+        by_subject[subject].append(number)
+    for numbers in by_subject.values():
+        # Retries repeat a number; none comes after a later one.
+        assert numbers == sorted(numbers)
+
+
+def _say(what):
+    if isinstance(what, Exception):
+        raise what
+    return what
+
+
+def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, worker, wire, clock):
+    first, second = ordered("a", "a")
+    Delivery.objects.filter(pk=second.pk).update(status="failed", due_at=None)
+    wire.answers = [answer(500)]
+    worker("alice").work()
+    second.refresh_from_db()
+
+    replay.resend(second, now=clock.now)
+
+    assert keys(worker("alice").work()) == [second.pk]
+    first.refresh_from_db()
+    assert first.status == DeliveryStatus.WAITING
+
+
+def test_what_is_replayed_keeps_the_order_too(ordered, worker, wire, clock):
+    a1, a2 = ordered("a", "a", schedule="none")
+    wire.answers = [answer(500), answer(500)]
+    worker("alice").work()
+    worker("alice").work()
+    happen(a1.webhook.organization, "a")
+    job = replay.start(JobKind.RECOVER, a1.webhook, now=clock.now, since=clock.now - timedelta(days=13))
+    while replay.work_on(job, now=clock.now):
+        pass
+    fan_out(clock.now)
+
+    taken = [outgoing for _ in range(3) for outgoing in worker("alice").work()]
+
+    assert keys(taken)[:2] == [a1.pk, a2.pk]
+    assert len(taken) == 3
+    assert set(Delivery.objects.values_list("status", "priority")) == {
+        (DeliveryStatus.DELIVERED, Priority.REPLAY),
+        (DeliveryStatus.DELIVERED, Priority.LIVE),
+    }
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_moment_keep_the_order(ordered, clock):
+    deliveries = ordered(*"abcabcabcabcabcabc")
+    order = {one.pk: index for index, one in enumerate(deliveries)}
+    workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie")]
+    sent = []
+    for _ in range(30):
+        taken = []
+
+        def claim(one, taken=taken):
+            taken.extend((one, outgoing) for outgoing in one.claim())
+
+        assert at_once(*[partial(claim, one) for one in workers]) == []
+        assert len(taken) <= 1
+        for one, outgoing in taken:
+            one.write(one.send(outgoing))
+            sent.append(order[outgoing.delivery_id])
+
+    assert sent == list(range(18))

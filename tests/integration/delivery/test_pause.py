@@ -1,0 +1,340 @@
+"""A webhook that fails again and again is left in peace, longer each time, and asked once in a while."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_delivery, write_events
+from tests.integration.delivery.wire import Gate, answer, broken
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def paused(clock, wire, worker, due):
+    """Make a webhook that has just been paused, with so many deliveries left that were never tried."""
+
+    def paused(left: int = 10, **fields) -> Webhook:
+        webhook = subscribed(**fields)
+        wire.otherwise = answer(500)
+        due(webhook, 4 + left)
+        while Webhook.objects.get(pk=webhook.pk).failures < 4:
+            assert worker("alice").work(room=1)
+        webhook.refresh_from_db()
+        assert webhook.paused_until == clock.now + MINUTE
+        return webhook
+
+    return paused
+
+
+def length_of_pause(webhook: Webhook, clock) -> timedelta | None:
+    webhook.refresh_from_db()
+    return webhook.paused_until and webhook.paused_until - clock.now
+
+
+@pytest.mark.parametrize(("failures", "is_paused"), [(3, False), (4, True)])
+def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, worker, due, clock, failures, is_paused):
+    webhook = subscribed()
+    due(webhook, 10)
+    wire.otherwise = answer(500)
+
+    for _ in range(failures):
+        worker("alice").work(room=1)
+
+    assert length_of_pause(webhook, clock) == (MINUTE if is_paused else None)
+    assert bool(worker("alice").claim()) is not is_paused
+    assert (webhook.failures, webhook.failing_since, webhook.enabled) == (failures, clock.now, True)
+
+
+def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wire, worker, due, clock):
+    settings_of_app(PAUSE_AFTER=2, PAUSE_FIRST=10, PAUSE_LONGEST=15)
+    webhook = subscribed(max_in_flight=1)
+    due(webhook, 10)
+    wire.otherwise = answer(500)
+
+    lengths = []
+    for _ in range(4):
+        worker("alice").work()
+        lengths.append(length_of_pause(webhook, clock))
+        clock.now = webhook.paused_until or clock.now
+
+    assert lengths == [None, timedelta(seconds=10), timedelta(seconds=15), timedelta(seconds=15)]
+
+
+def test_a_success_in_between_begins_the_count_anew(wire, worker, due):
+    webhook = subscribed()
+    due(webhook, 7)
+    wire.answers = [answer(500)] * 3 + [answer(200)] + [answer(500)] * 3
+
+    for _ in range(7):
+        worker("alice").work(room=1)
+
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.paused_until) == (3, None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        answer(404),
+        answer(301),
+        answer(429, {"retry-after": "1"}),
+        broken(ErrorClass.TIMEOUT),
+        broken(ErrorClass.DNS_ERROR),
+    ],
+    ids=["404", "301", "429", "timeout", "dns"],
+)
+def test_whatever_a_receiver_fails_with_counts(wire, worker, due, clock, failure):
+    webhook = subscribed()
+    due(webhook, 4)
+    wire.otherwise = failure
+
+    for _ in range(4):
+        worker("alice").work(room=1)
+
+    assert length_of_pause(webhook, clock) == MINUTE
+
+
+def test_a_fault_of_our_own_counts_for_nothing(wire, worker, due):
+    webhook = subscribed()
+    due(webhook, 20)
+    wire.otherwise = broken(ErrorClass.BODY_TOO_LARGE)
+
+    for _ in range(20):
+        worker("alice").work(room=1)
+
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.paused_until, webhook.failing_since, webhook.enabled) == (0, None, None, True)
+    assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.FAILED}
+
+
+def test_a_pause_is_twice_as_long_as_the_one_before_up_to_a_day(settings_of_app, paused, wire, worker, clock):
+    settings_of_app(DISABLE_AFTER_FAILURES=1_000)
+    webhook = paused(left=40)
+    alice, bob = worker("alice"), worker("bob")
+    minutes = []
+    for _ in range(14):
+        minutes.append(length_of_pause(webhook, clock) / MINUTE)
+        before = len(wire.requests)
+        clock.now = webhook.paused_until - timedelta(microseconds=1)
+        assert (alice.claim(), bob.claim()) == ([], [])
+        clock.now = webhook.paused_until
+        (probe,) = alice.claim()
+        assert (alice.claim(), bob.claim()) == ([], [])
+        alice.write(alice.send(probe))
+        assert len(wire.requests) == before + 1
+
+    assert minutes == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 1_440, 1_440, 1_440]
+
+
+def test_a_whole_drain_sends_one_probe_for_each_window(paused, run, wire, clock):
+    webhook = paused(left=50)
+    sent = len(wire.requests)
+    for _ in range(3):
+        run()
+        assert len(wire.requests) == sent
+        webhook.refresh_from_db()
+        clock.now = webhook.paused_until
+        run()
+        sent += 1
+
+        assert len(wire.requests) == sent
+
+
+def test_a_receiver_that_fails_quickly_gets_no_more_than_pause_it_and_are_under_way(run, wire):
+    webhook = subscribed(max_in_flight=2)
+    write_events(webhook.organization, 300)
+    # It was quick and well, so that the worker holds many of its deliveries.
+    wire.answers = [answer()] * 100
+    wire.otherwise = answer(500)
+
+    run()
+
+    assert 104 <= len(wire.requests) <= 105
+
+
+def test_what_waits_for_a_paused_webhook_is_not_charged_an_attempt(paused, worker, clock):
+    webhook = paused(left=5)
+    for _ in range(20):
+        clock.advance(seconds=2)
+        assert worker("alice").work() == []
+
+    untried = webhook.deliveries.filter(attempts=0)
+    assert set(untried.values_list("status", "charged")) == {(DeliveryStatus.PENDING, 0)}
+    assert untried.count() == 5
+
+
+def test_the_attempts_that_failed_into_a_pause_say_so(paused, clock):
+    webhook = paused()
+
+    log = [
+        (attempt.delay_reason, attempt.next_delay)
+        for delivery in webhook.deliveries.order_by("pk")
+        for attempt in delivery.attempt_log.all()
+    ]
+    assert log == [*[(DelayReason.SCHEDULE, 5.0)] * 3, (DelayReason.BREAKER, 60.0)]
+    assert webhook.deliveries.get(due_at=clock.now + MINUTE).charged == 1
+
+
+def test_a_schedule_that_waits_longer_than_the_pause_is_kept(wire, worker, due, clock):
+    webhook = subscribed(schedule=[3_600])
+    due(webhook, 4)
+    wire.otherwise = answer(500)
+    for _ in range(4):
+        worker("alice").work(room=1)
+
+    assert set(webhook.deliveries.values_list("due_at", flat=True)) == {clock.now + timedelta(hours=1)}
+    attempts = {attempt.delay_reason for delivery in webhook.deliveries.all() for attempt in delivery.attempt_log.all()}
+    assert attempts == {DelayReason.SCHEDULE}
+
+
+def test_what_was_under_way_when_the_pause_began_makes_it_no_longer(wire, worker, due, clock):
+    webhook = subscribed(max_in_flight=3)
+    Webhook.objects.update(failures=3, failing_since=clock.now)
+    due(webhook, 5)
+    wire.otherwise = answer(500)
+    alice = worker("alice")
+    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    until = clock.now + MINUTE
+
+    alice.write(results[0])
+    clock.advance(seconds=5)
+    alice.write(results[1])
+    webhook.refresh_from_db()
+    assert (webhook.paused_until, webhook.pauses, webhook.failures) == (until, 1, 5)
+
+    # Nor does one that comes back when the pause is over already.
+    alice.renew()
+    clock.now = until + timedelta(seconds=1)
+    alice.write(results[2])
+    webhook.refresh_from_db()
+    assert (webhook.paused_until, webhook.pauses, webhook.failures) == (until, 1, 6)
+    assert set(webhook.deliveries.filter(attempts=1).values_list("charged", flat=True)) == {1}
+
+
+def test_failures_that_come_back_together_make_one_pause(wire, worker, due, clock):
+    webhook = subscribed(max_in_flight=10)
+    due(webhook, 10)
+    wire.otherwise = answer(500)
+
+    assert len(worker("alice").work()) == 10
+
+    assert length_of_pause(webhook, clock) == MINUTE
+    assert (webhook.pauses, webhook.failures) == (1, 10)
+
+
+def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, heard, caplog):
+    caplog.set_level(logging.INFO)
+    webhook = paused(left=10, max_in_flight=2)
+    clock.now = webhook.paused_until
+    wire.otherwise = answer(200)
+
+    assert len(worker("alice").work()) == 1
+
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
+    assert webhook.succeeded_at == clock.now
+    assert [(name, facts["webhook"].pk, facts["now"]) for name, facts in heard] == [
+        ("recovered", webhook.pk, clock.now)
+    ]
+    assert f"recovered webhook={webhook.pk}" in caplog.text
+    assert len(worker("alice").claim()) == 2
+
+
+def test_after_healing_the_first_pause_is_short_again(paused, wire, worker, clock):
+    webhook = paused(left=20, max_in_flight=1)
+    for _ in range(3):
+        clock.now = webhook.paused_until
+        worker("alice").work()
+        webhook.refresh_from_db()
+    assert length_of_pause(webhook, clock) == 8 * MINUTE
+    clock.now = webhook.paused_until
+    wire.answers = [answer(200)]
+    worker("alice").work()
+
+    for _ in range(4):
+        worker("alice").work()
+
+    assert length_of_pause(webhook, clock) == MINUTE
+
+
+def test_a_success_that_was_under_way_ends_the_pause(wire, worker, due, clock):
+    webhook = subscribed(max_in_flight=5)
+    due(webhook, 20)
+    alice = worker("alice")
+    outgoing_requests = alice.claim()
+    wire.otherwise = answer(500)
+    failures = [alice.send(outgoing) for outgoing in outgoing_requests[:4]]
+    wire.otherwise = answer(200)
+    success = alice.send(outgoing_requests[4])
+    alice.write(*failures)
+    assert length_of_pause(webhook, clock) == MINUTE
+
+    alice.write(success)
+
+    assert length_of_pause(webhook, clock) is None
+    assert len(alice.claim()) == 5
+
+
+def test_another_webhook_is_not_held_back(paused, run, wire):
+    paused()
+    sound = subscribed("/sound")
+    write_events(sound.organization, 3)
+    wire.otherwise = answer(200)
+
+    run()
+
+    assert len(wire.to("/sound")) == 3
+
+
+def test_what_a_worker_holds_for_a_webhook_that_is_paused_goes_back(run, wire):
+    webhook = subscribed(max_in_flight=2)
+    write_events(webhook.organization, 40)
+    wire.answers = [answer()] * 20
+    wire.otherwise = answer(500)
+
+    run()
+
+    assert not Delivery.objects.exclude(lease="").exists()
+    untried = webhook.deliveries.filter(attempts=0)
+    assert set(untried.values_list("status", "charged")) == {(DeliveryStatus.PENDING, 0)}
+    assert untried.count() + len(wire.requests) == 40
+
+
+def test_a_hung_receiver_is_asked_once_at_a_time_when_it_comes_out_of_a_pause(paused, run, wire, clock):
+    webhook = paused(left=20, max_in_flight=5)
+    clock.now = webhook.paused_until
+    gate = Gate(then=answer(500))
+    gate.open()
+    wire.otherwise = gate
+
+    run()
+
+    assert gate.most_waiting == 1
+
+
+def test_a_paused_webhook_says_so_in_the_log(paused, caplog):
+    webhook = paused()
+
+    assert f"paused webhook={webhook.pk} failures=4 seconds=60" in caplog.text
+
+
+def test_new_events_of_a_paused_webhook_wait_and_are_sent_when_it_is_well(paused, run, wire, clock):
+    webhook = paused(left=0)
+    write_events(webhook.organization, 3)
+    run()
+    assert webhook.deliveries.filter(status=DeliveryStatus.PENDING).count() == 3
+
+    wire.otherwise = answer(200)
+    clock.now = webhook.paused_until
+    run()
+
+    assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+    assert write_delivery(webhook, now=clock.now).status == DeliveryStatus.PENDING

@@ -1,0 +1,255 @@
+"""A webhook that names a rate gets no more requests a second; what is over it waits, and is charged nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.worker import Worker
+from tests.threads import at_once, several
+from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def limited(due):
+    """Make a webhook with this rate for which many deliveries are due."""
+
+    def limited(rate: float, number: int = 60, **fields) -> Webhook:
+        webhook = subscribed(rate_limit_per_second=rate, **{"max_in_flight": 50, **fields})
+        due(webhook, number)
+        return webhook
+
+    return limited
+
+
+def test_no_more_than_a_seconds_worth_goes_at_once(limited, worker):
+    limited(3)
+
+    assert len(worker("alice").work()) == 3
+    assert worker("alice").work() == []
+
+
+@pytest.mark.parametrize(("rate", "seconds", "more"), [(3, 1, 3), (3, 0.4, 1), (3, 0.3, 0), (10, 0.25, 2), (1.5, 1, 1)])
+def test_what_the_rate_allows_grows_with_time(limited, worker, clock, rate, seconds, more):
+    limited(rate)
+    assert len(worker("alice").work()) == int(rate)
+
+    clock.advance(seconds=seconds)
+
+    assert len(worker("alice").work()) == more
+
+
+def test_a_quiet_hour_saves_up_for_no_more_than_a_second(limited, worker, clock):
+    limited(3)
+    worker("alice").work()
+    clock.advance(hours=1)
+
+    assert len(worker("alice").work()) == 3
+
+
+def test_two_workers_share_one_rate(limited, worker, clock):
+    webhook = limited(5, number=100)
+    alice, bob, sent = worker("alice"), worker("bob"), Counter()
+    for tenth in range(100):
+        sent["alice"] += len(alice.work())
+        sent["bob"] += len(bob.work())
+        if tenth % 10 == 9:
+            # A burst of a second's worth, and then five a second.
+            assert sent.total() <= 5 + 5 * (tenth + 1) / 10
+        clock.advance(milliseconds=100)
+
+    assert 50 <= sent.total() <= 55
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == sent.total()
+
+
+def test_a_rate_of_one_in_five_seconds(limited, worker, clock):
+    limited(0.2)
+    moments, begun_at = [], clock.now
+    for _ in range(220):
+        moments += [(clock.now - begun_at).total_seconds() for _ in worker("alice").work()]
+        clock.advance(milliseconds=100)
+
+    assert moments == [0.0, 5.0, 10.0, 15.0, 20.0]
+
+
+def test_what_waits_for_the_rate_is_as_it_was(limited, worker, clock):
+    webhook = limited(2, number=5)
+    worker("alice").work()
+
+    waiting = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
+    assert set(waiting.values_list("status", "attempts", "charged", "due_at", "lease")) == {
+        (DeliveryStatus.PENDING, 0, 0, clock.now, "")
+    }
+    assert waiting.count() == 3
+
+
+def test_retries_count_for_the_rate_too(limited, worker, clock, wire):
+    webhook = limited(1, number=2, schedule=[0, 0, 0])
+    wire.otherwise = answer(500)
+    for _ in range(3):
+        assert len(worker("alice").work()) == 1
+        assert worker("alice").work() == []
+        clock.advance(seconds=1)
+
+    assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 3
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up(limited, worker, clock):
+    limited(1, number=3)
+    assert len(worker("alice").work()) == 1
+    clock.advance(hours=-2)
+    Delivery.objects.open().update(due_at=clock.now)
+
+    assert len(worker("alice").work()) == 1
+    # And from then on it is counted as ever.
+    assert worker("alice").work() == []
+    clock.advance(seconds=1)
+    assert len(worker("alice").work()) == 1
+
+
+def test_a_clock_that_is_a_little_behind_wins_nothing(limited, worker, clock):
+    limited(1, number=3)
+    assert len(worker("alice").work()) == 1
+    clock.advance(seconds=-4)
+    Delivery.objects.open().update(due_at=clock.now)
+
+    assert worker("alice").work() == []
+
+
+def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, worker, clock, wire):
+    webhook = limited(0.01, number=1, schedule=[5, 5])
+    wire.otherwise = answer(500)
+
+    worker("alice").work()
+
+    delivery = webhook.deliveries.get()
+    attempt = delivery.attempt_log.get()
+    assert (attempt.next_delay, attempt.delay_reason, attempt.charged) == (100, DelayReason.THROTTLE, True)
+    assert delivery.due_at == clock.now + timedelta(seconds=100)
+
+
+def test_a_retry_that_comes_later_anyway_is_the_schedules(limited, worker, wire):
+    webhook = limited(1, number=1, schedule=[5])
+    wire.otherwise = answer(500)
+
+    worker("alice").work()
+
+    assert webhook.deliveries.get().attempt_log.get().delay_reason == DelayReason.SCHEDULE
+
+
+def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, worker, clock):
+    for _ in range(6):
+        limited(1)
+    assert len(worker("alice").work()) == 6
+    # Served last: those without a rate to spend would come first.
+    free = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
+
+    assert [outgoing.delivery_id for outgoing in worker("bob").claim(room=2)] == [free.pk]
+
+
+def test_the_cap_holds_beside_the_rate(limited, worker):
+    limited(10, max_in_flight=2)
+    alice = worker("alice")
+
+    assert len(alice.claim()) == 2
+    assert alice.claim() == []
+
+
+def test_what_is_resent_by_hand_keeps_to_the_rate(limited, worker, clock):
+    webhook = limited(1, number=2)
+    by_hand = write_delivery(webhook, now=clock.now, priority=Priority.MANUAL)
+
+    assert [outgoing.delivery_id for outgoing in worker("alice").work()] == [by_hand.pk]
+    assert worker("alice").work() == []
+
+
+def test_a_rate_that_is_lowered_holds_at_once(limited, worker, clock):
+    webhook = limited(50, number=100)
+    clock.advance(seconds=1)
+    Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=2, tokens=50, tokens_at=clock.now)
+
+    assert len(worker("alice").work()) == 2
+
+
+def test_a_rate_that_is_taken_away_limits_nothing_any_more(limited, worker):
+    webhook = limited(1, number=20)
+    worker("alice").work()
+    Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=None)
+
+    assert len(worker("alice").work()) == 19
+
+
+def test_a_clock_that_goes_back_takes_nothing_away(limited, worker, clock):
+    limited(2)
+    worker("alice").work()
+    clock.advance(seconds=-30)
+    assert worker("alice").work() == []
+
+    clock.advance(seconds=31)
+
+    assert len(worker("alice").work()) == 2
+
+
+def test_a_drain_keeps_to_the_rate(limited, run, wire, clock):
+    limited(4, number=30)
+    counts = []
+    for _ in range(4):
+        run()
+        counts.append(len(wire.requests))
+        clock.advance(seconds=1)
+
+    assert counts == [4, 8, 12, 16]
+
+
+def test_a_probe_after_a_pause_is_one_request_whatever_the_rate(limited, worker, clock):
+    webhook = limited(10)
+    Webhook.objects.filter(pk=webhook.pk).update(failures=4, pauses=1, paused_until=clock.now - timedelta(seconds=1))
+
+    assert len(worker("alice").claim()) == 1
+
+
+@pytest.mark.parametrize("rate", [0, -1])
+def test_the_database_refuses_a_rate_of_nothing(rate):
+    webhook = subscribed()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=rate)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 0.0001, float("nan"), float("inf")])
+def test_a_person_is_told_what_a_rate_may_be(rate):
+    webhook = subscribed()
+    webhook.rate_limit_per_second = rate
+
+    with pytest.raises(ValidationError) as refused:
+        webhook.full_clean()
+
+    assert refused.value.message_dict == {
+        "rate_limit_per_second": [
+            f"{float(rate)!r} requests a second are no rate. Give 0.001 or more, or leave it empty for no limit."
+        ]
+    }
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_moment_share_one_rate(limited, clock):
+    limited(7, number=80)
+    workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie", "dora")]
+    taken = []
+    for _ in range(5):
+        assert at_once(*[lambda one=one: taken.extend(one.work()) for one in workers]) == []
+        clock.advance(seconds=1)
+
+    ids = [outgoing.delivery_id for outgoing in taken]
+    assert len(ids) == len(set(ids)) <= 35
+    assert Delivery.objects.filter(attempts__gt=1).count() == 0

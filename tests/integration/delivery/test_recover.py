@@ -1,0 +1,77 @@
+"""Recover: what failed in a time range is sent again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.delivery.jobs import EVERYTHING, HOUR, count
+from tests.integration.delivery.rows import OCCURRED_AT, subscribed
+from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Event, Job
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_recovery_sends_again_what_failed_and_nothing_else(do, finished, run, wire, clock):
+    webhook = subscribed()
+    wanted = finished(webhook, "exhausted", 2, attempts=11, charged=11) + finished(
+        webhook, "failed", attempts=1, charged=1
+    )
+    for status in ("delivered", "skipped", "cancelled"):
+        finished(webhook, status)
+    finished(subscribed("/other", organization=webhook.organization), "exhausted")
+    assert count(JobKind.RECOVER, webhook, **EVERYTHING) == 3
+
+    job = do(JobKind.RECOVER, webhook, **EVERYTHING)
+
+    assert (job.status, job.total, job.done, job.finished_at, job.error) == (JobStatus.FINISHED, 3, 3, clock.now, "")
+    due = set(webhook.deliveries.open().values_list("pk", "status", "priority", "charged", "due_at", "reopened_at"))
+    assert due == {(one.pk, "pending", Priority.REPLAY, 0, clock.now, clock.now) for one in wanted}
+    run()
+    assert sorted(int(request.headers["tms-delivery-id"]) for request in wire.requests) == [one.pk for one in wanted]
+    assert sorted(request.headers["tms-attempt"] for request in wire.requests) == ["12", "12", "2"]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [(4, 0, [3, 2, 1]), (3, 1, [3, 2]), (2.5, 1.5, [2]), (3, 2.9, [3]), (2.99, 2.01, []), (30, 20, [])],
+)
+def test_a_range_is_about_the_time_of_the_event_and_leaves_its_end_out(do, finished, since, until, expected):
+    webhook = subscribed()
+    by_hours = {hours: finished(webhook, "exhausted", age=hours * HOUR)[0] for hours in (3, 2, 1)}
+    range_ = {"since": OCCURRED_AT - since * HOUR, "until": OCCURRED_AT - until * HOUR}
+    assert count(JobKind.RECOVER, webhook, **range_) == len(expected)
+
+    job = do(JobKind.RECOVER, webhook, **range_)
+
+    assert (job.total, job.since, job.until) == (len(expected), range_["since"], range_["until"])
+    assert set(webhook.deliveries.open()) == {by_hours[hours] for hours in expected}
+
+
+def test_what_has_no_payload_any_more_is_left_out(do, finished):
+    webhook = subscribed()
+    kept, pruned = finished(webhook, "exhausted", 2)
+    Event.objects.filter(pk=pruned.event_id).update(body="")
+    assert count(JobKind.RECOVER, webhook, **EVERYTHING) == 1
+
+    assert do(JobKind.RECOVER, webhook, **EVERYTHING).total == 1
+
+    assert list(webhook.deliveries.open()) == [kept]
+
+
+def test_what_a_person_has_resent_meanwhile_is_not_sent_twice(finished, clock, monkeypatch):
+    webhook = subscribed()
+    (delivery,) = finished(webhook, "exhausted")
+    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    original = Job.advance
+
+    def advance(self, **values):
+        Delivery.objects.filter(pk=delivery.pk).update(status="delivered")
+        return original(self, **values)
+
+    monkeypatch.setattr(Job, "advance", advance)
+    assert replay.work_on(job, now=clock.now)
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.due_at) == (DeliveryStatus.DELIVERED, None)

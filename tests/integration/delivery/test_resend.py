@@ -1,0 +1,231 @@
+"""One delivery sent again by a person: at once, once, and of no meaning for the webhook's health."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.wire import answer, is_signed_by
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
+from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import Delivery, Event, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def delivered(run):
+    """Make a webhook that got one event; return the delivery."""
+
+    def delivered(**fields) -> Delivery:
+        webhook = subscribed(**fields)
+        write_event(webhook.organization)
+        run()
+        return webhook.deliveries.get()
+
+    return delivered
+
+
+def test_it_is_sent_at_once_with_the_same_id_and_the_next_number(delivered, run, wire, clock):
+    delivery = delivered()
+    clock.advance(hours=1)
+
+    replay.resend(delivery, now=clock.now)
+    run()
+
+    first, second = wire.requests
+    assert second.headers["webhook-id"] == first.headers["webhook-id"]
+    assert (first.headers["tms-attempt"], second.headers["tms-attempt"]) == ("1", "2")
+    assert second.headers["webhook-timestamp"] == str(int(clock.now.timestamp()))
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.finished_at) == (DeliveryStatus.DELIVERED, 2, clock.now)
+
+
+def test_it_goes_to_todays_url_with_todays_secret(delivered, run, wire, clock):
+    delivery = delivered()
+    new = delivery.webhook.rotate_secret(overlap=timedelta())
+    Webhook.objects.update(url="https://receiver.example.com/new")
+
+    replay.resend(delivery, now=clock.now)
+    run()
+
+    assert wire.requests[-1].url == "https://receiver.example.com/new"
+    assert is_signed_by(wire.requests[-1], new)
+
+
+@pytest.mark.parametrize("status", ["delivered", "exhausted", "failed", "skipped", "cancelled"])
+def test_whatever_is_finished_can_be_sent_again(clock, run, wire, status):
+    delivery = write_delivery(subscribed(), now=clock.now, status=status, due_at=None, finished_at=clock.now)
+
+    replay.resend(delivery, now=clock.now)
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, len(wire.requests)) == (DeliveryStatus.DELIVERED, 1)
+
+
+def test_it_is_one_attempt_and_no_more(delivered, run, wire, clock):
+    delivery = delivered()
+    wire.otherwise = answer(500)
+
+    replay.resend(delivery, now=clock.now)
+    for _ in range(5):
+        run()
+        clock.advance(days=1)
+
+    assert len(wire.requests) == 2
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.due_at, delivery.error_class) == (DeliveryStatus.EXHAUSTED, None, "http_status")
+    assert delivery.attempt_log.get(number=2).delay_reason == ""
+
+
+@pytest.mark.parametrize("said", [answer(200), answer(500), answer(410), answer(200, {"webhook-delivery": "disable"})])
+def test_it_says_nothing_of_the_webhooks_health(delivered, run, wire, clock, heard, said):
+    delivery = delivered(error_action="disable")
+    webhook = delivery.webhook
+    ill = {"failures": 3, "failing_since": clock.now - timedelta(days=30), "warned_percent": 20}
+    Webhook.objects.filter(pk=webhook.pk).update(**ill)
+    wire.answers = [said]
+
+    replay.resend(delivery, now=clock.now)
+    run()
+
+    webhook.refresh_from_db()
+    assert {name: getattr(webhook, name) for name in ill} == ill
+    assert (webhook.enabled, webhook.paused_until, heard) == (True, None, [])
+
+
+@pytest.mark.parametrize("reason", [DisabledReason.ADMIN, DisabledReason.GONE])
+def test_it_goes_to_a_disabled_webhook_and_nothing_else_does(delivered, run, wire, clock, reason):
+    delivery = delivered()
+    lifecycle.disable(delivery.webhook, reason=reason, now=clock.now)
+    write_event(delivery.webhook.organization)
+
+    replay.resend(delivery, now=clock.now)
+    run()
+
+    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [str(delivery.pk)] * 2
+    assert Webhook.objects.get().disabled_reason == reason
+
+
+def test_it_goes_to_a_paused_webhook_and_nothing_else_does(delivered, run, wire, clock):
+    delivery = delivered()
+    until = clock.now + timedelta(hours=1)
+    Webhook.objects.update(failures=7, pauses=4, paused_until=until, failing_since=clock.now)
+    write_event(delivery.webhook.organization)
+
+    replay.resend(delivery, now=clock.now)
+    run()
+
+    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [str(delivery.pk)] * 2
+    # Even a success is no sign of health.
+    assert Webhook.objects.get().paused_until == until
+
+
+def test_it_goes_before_everything_else(clock, worker, due):
+    webhook = subscribed(max_in_flight=1)
+    due(webhook, 3)
+    due(webhook, 1, priority=Priority.REPLAY)
+    old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
+
+    replay.resend(old, now=clock.now)
+
+    assert [outgoing.delivery_id for outgoing in worker("alice").claim()] == [old.pk]
+
+
+def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
+    webhook = subscribed(max_in_flight=5)
+    due(webhook, 3)
+    old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
+
+    replay.resend(old, now=clock.now)
+
+    assert [outgoing.delivery_id for outgoing in worker("alice").claim()][0] == old.pk
+
+
+def test_it_has_to_fit_what_may_be_under_way(clock, worker, due):
+    webhook = subscribed(max_in_flight=1)
+    due(webhook, 2)
+    old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
+    alice = worker("alice")
+    (outgoing,) = alice.claim()
+    replay.resend(old, now=clock.now)
+    assert worker("bob").claim() == []
+
+    alice.write(alice.send(outgoing))
+
+    assert [outgoing.delivery_id for outgoing in worker("bob").claim()] == [old.pk]
+
+
+def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, clock):
+    delivery = delivered()
+    wire.answers = [answer(500), answer(500)]
+    replay.resend(delivery, now=clock.now)
+    run()
+    job = replay.start("recover", delivery.webhook, now=clock.now, since=clock.now - timedelta(days=13))
+    replay.work_on(job, now=clock.now)
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.priority, delivery.attempts, delivery.charged) == (
+        "waiting",
+        Priority.REPLAY,
+        3,
+        1,
+    )
+
+
+# What can't be sent again
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("pending", "pending"), ("waiting", "waiting"), ("in_flight", "in flight")]
+)
+def test_what_is_on_its_way_is_refused(clock, status, told):
+    lease = "somebody" if status == "in_flight" else ""
+    delivery = write_delivery(subscribed(), now=clock.now, status=status, lease=lease)
+
+    with pytest.raises(ReplayError) as refused:
+        replay.resend(delivery, now=clock.now)
+
+    assert str(refused.value) == f"Delivery {delivery.pk} is {told}; wait until it is finished, or cancel it first."
+    assert Delivery.objects.get().priority == Priority.LIVE
+
+
+def test_what_has_no_payload_any_more_is_refused(delivered, clock, run, wire):
+    delivery = delivered()
+    Event.objects.update(body="")
+
+    with pytest.raises(ReplayError) as refused:
+        replay.resend(Delivery.objects.get(), now=clock.now)
+
+    assert str(refused.value) == (
+        f"Delivery {delivery.pk}: its payload is no longer kept (KEEP_PAYLOADS_DAYS is 30); it can't be sent again."
+    )
+    run()
+    assert len(wire.requests) == 1
+
+
+def test_what_went_to_a_deleted_webhook_is_refused(delivered, clock):
+    delivery = delivered()
+    lifecycle.delete(delivery.webhook, now=clock.now)
+
+    with pytest.raises(ReplayError, match="its webhook was deleted"):
+        replay.resend(delivery, now=clock.now)
+
+    assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
+
+
+def test_two_people_at_once_send_it_once(delivered, clock, run, wire):
+    delivery = delivered()
+    same = Delivery.objects.get(pk=delivery.pk)
+    replay.resend(delivery, now=clock.now)
+
+    with pytest.raises(ReplayError, match=f"Delivery {delivery.pk} was taken up by somebody else"):
+        replay.resend(same, now=clock.now)
+
+    run()
+    assert len(wire.requests) == 2

@@ -1,0 +1,187 @@
+"""What a disabled webhook misses is kept: skipped, and found again when somebody asks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.wire import answer
+from tms_webhooks import tasks
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Priority
+from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def disabled(clock):
+    """Make a webhook that a person has disabled."""
+
+    def disabled(**fields) -> Webhook:
+        webhook = subscribed(**fields)
+        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+        return webhook
+
+    return disabled
+
+
+def statuses(webhook: Webhook) -> list[str]:
+    return list(webhook.deliveries.order_by("pk").values_list("status", flat=True))
+
+
+def missed(webhook: Webhook) -> int:
+    return replay.affected(JobKind.REPLAY_MISSED, webhook, since=None, until=None).count()
+
+
+def test_new_events_are_skipped_and_counted_as_missed(disabled, run, wire):
+    webhook = disabled()
+    write_events(webhook.organization, 3)
+
+    run()
+
+    assert wire.requests == []
+    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
+    assert missed(webhook) == 3
+
+
+def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
+    webhook = disabled()
+    write_events(webhook.organization, 3)
+    run()
+
+    lifecycle.enable(webhook, now=clock.now)
+    run()
+    sweep.settle(clock.now)
+    clock.advance(days=1)
+    run()
+
+    assert wire.requests == []
+    assert missed(webhook) == 3
+
+
+def test_what_waits_when_it_is_disabled_is_skipped_untried_or_not(run, wire, clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 2)
+    wire.answers = [answer(500), answer(500)]
+    run()
+    write_event(webhook.organization)
+    fan_out(clock.now)
+
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+
+    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
+    assert set(webhook.deliveries.values_list("due_at", "finished_at")) == {(None, clock.now)}
+    # Also those that were tried: nobody else would find them.
+    assert missed(webhook) == 3
+
+
+def test_what_is_replayed_has_all_its_retries_again_and_a_new_life(run, wire, clock):
+    webhook = subscribed(max_in_flight=1)
+    write_event(webhook.organization)
+    wire.answers = [answer(500)]
+    run()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    clock.advance(days=10)
+    lifecycle.enable(webhook, now=clock.now)
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    while replay.work_on(job, now=clock.now):
+        pass
+
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.PENDING, 1, 0)
+    assert (delivery.reopened_at, delivery.priority, delivery.finished_at) == (clock.now, Priority.REPLAY, None)
+    sweep.give_up_old(clock.now)
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 2)
+    assert [request.headers["tms-attempt"] for request in wire.requests] == ["1", "2"]
+    assert len({request.headers["webhook-id"] for request in wire.requests}) == 1
+
+
+def test_what_is_under_way_when_it_is_disabled_is_finished(worker, wire, clock, due):
+    webhook = subscribed(max_in_flight=2)
+    due(webhook, 2)
+    alice = worker("alice")
+    good, bad = alice.claim()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    assert statuses(webhook) == [DeliveryStatus.IN_FLIGHT] * 2
+
+    wire.answers = [answer(200), answer(500)]
+    alice.write(alice.send(good), alice.send(bad))
+
+    assert statuses(webhook) == [DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED]
+    assert missed(webhook) == 1
+
+
+def test_what_a_dead_worker_held_for_it_is_skipped_by_the_sweep_when_the_lease_is_over(worker, clock, due):
+    webhook = subscribed(max_in_flight=2)
+    due(webhook, 2)
+    worker("alice").claim()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+
+    assert sweep.settle(clock.advance(seconds=29)) == 0
+    assert statuses(webhook) == [DeliveryStatus.IN_FLIGHT] * 2
+
+    assert sweep.settle(clock.advance(seconds=1)) == 2
+    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 2
+    assert set(webhook.deliveries.values_list("lease", flat=True)) == {""}
+
+
+def test_a_worker_that_comes_back_after_that_is_late_and_changes_nothing(worker, wire, clock, due):
+    webhook = subscribed()
+    due(webhook, 1)
+    alice = worker("alice")
+    (outgoing,) = alice.claim()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    sweep.settle(clock.advance(seconds=30))
+
+    alice.write(alice.send(outgoing))
+
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.SKIPPED, 0)
+    assert delivery.attempt_log.get().number is None
+
+
+def test_what_was_fanned_out_just_before_it_was_disabled_is_skipped_by_the_sweep(clock, due):
+    webhook = subscribed()
+    other = subscribed()
+    due(other, 1)
+    # As after a fan-out that read the webhook while it was enabled, and committed when it was not any more.
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=False)
+    due(webhook, 2)
+    due(webhook, 1, status="waiting", attempts=1, charged=1)
+
+    tasks.sweep()
+
+    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
+    assert statuses(other) == [DeliveryStatus.PENDING]
+    assert sweep.settle(clock.now) == 0
+
+
+def test_what_is_resent_by_hand_is_not_skipped(disabled, run, wire, clock):
+    webhook = disabled()
+    write_event(webhook.organization)
+    fan_out(clock.now)
+    replay.resend(webhook.deliveries.get(), now=clock.now)
+
+    sweep.settle(clock.now)
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=True)
+    webhook.refresh_from_db()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    assert statuses(webhook) == [DeliveryStatus.PENDING]
+    run()
+
+    assert statuses(webhook) == [DeliveryStatus.DELIVERED]
+    assert len(wire.requests) == 1
+
+
+def test_the_sweep_has_nothing_to_do_where_all_is_well(clock, due, django_assert_num_queries):
+    due(subscribed(), 5)
+
+    with django_assert_num_queries(1):
+        assert sweep.settle(clock.now) == 0
+
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.PENDING}

@@ -1,0 +1,262 @@
+"""Whatever happens, in whatever order: nothing is lost, nothing delivered twice, and no limit is broken."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from tests.conftest import Clock
+from tests.integration.delivery.objects import happen
+from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Priority
+from tms_webhooks.delivery import health, lifecycle, replay, sweep
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+from tms_webhooks.models.delivery import FINISHED, OPEN
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="thousands of steps, which are about the rules alone"),
+]
+
+START = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+CAP = 2
+ANSWERS = {
+    "200": answer(200),
+    "500": answer(500),
+    "410": answer(410),
+    "429": answer(429, {"retry-after": "90"}),
+    "timeout": broken(ErrorClass.TIMEOUT),
+    "blocked": broken(ErrorClass.BLOCKED_ADDRESS),
+}
+LIKELY = st.sampled_from(["200", "200", "200", "500", "500", "410", "429", "timeout", "blocked"])
+WORKERS = st.sampled_from(["alice", "bob"])
+INDEXES = st.integers(0, 50)
+
+
+class Engine(RuleBasedStateMachine):
+    """Two workers, a webhook that is ordered and one that is not, and people who interfere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.atomic = transaction.atomic()
+        self.atomic.__enter__()
+        self.clock = Clock(START)
+        self.wire = Wire()
+        self.workers = {name: Worker(name, clock=self.clock, wire=self.wire) for name in ("alice", "bob")}
+        self.hands = {name: [] for name in self.workers}
+        first = subscribed("/ordered", ordered=True, schedule=[5, 60], max_in_flight=5)
+        self.webhooks = [first, subscribed("/plain", organization=first.organization, schedule=[5, 60])]
+        self.successes = defaultdict(int)
+        self.reopened = defaultdict(int)
+        self.jobs = []
+
+    def teardown(self) -> None:
+        try:
+            self._nothing_is_lost()
+        finally:
+            transaction.set_rollback(True)
+            self.atomic.__exit__(None, None, None)
+
+    # What happens
+
+    @rule(subject=st.sampled_from("abc"))
+    def publish(self, subject: str) -> None:
+        happen(self.webhooks[0].organization, subject)
+
+    @rule()
+    def fan_out(self) -> None:
+        fan_out(self.clock.now)
+
+    @rule(name=WORKERS, room=st.integers(1, 5))
+    def claim(self, name: str, room: int) -> None:
+        closed = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+        outgoing_requests = self.workers[name].claim(room)
+        assert len(outgoing_requests) <= room
+        taken = {outgoing.delivery_id for outgoing in outgoing_requests}
+        assert len(taken) == len(outgoing_requests)
+        assert not taken & closed
+        for one in Delivery.objects.filter(pk__in=taken, webhook=self.webhooks[0]).exclude(priority=Priority.MANUAL):
+            same = Delivery.objects.open().filter(webhook=one.webhook_id, order_key=one.order_key)
+            assert not same.filter(event_id__lt=one.event_id).exists(), "an earlier one of the same object is open"
+        self.hands[name] += outgoing_requests
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(name=WORKERS, said=LIKELY, index=INDEXES)
+    def come_back(self, name: str, said: str, index: int) -> None:
+        """An answer comes, in time or long after the lease was lost."""
+        if self.hands[name]:
+            outgoing = self.hands[name].pop(index % len(self.hands[name]))
+            self._write(name, outgoing, said)
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(name=WORKERS, said=st.lists(LIKELY, min_size=1, max_size=4))
+    def come_back_together(self, name: str, said: list[str]) -> None:
+        worker, results = self.workers[name], []
+        for one in said:
+            if self.hands[name]:
+                self.wire.answers = [ANSWERS[one]]
+                results.append(worker.send(self.hands[name].pop(0)))
+        self._record(name, results)
+
+    @rule(name=WORKERS)
+    def be_killed(self, name: str) -> None:
+        """The worker dies, and another begins under a name of its own."""
+        self.hands[name] = []
+        worker = self.workers[name]
+        worker.token += "'"
+
+    @rule(name=WORKERS)
+    def heartbeat(self, name: str) -> None:
+        """It comes in time. One that is late renews what was held to be lost, and more is under way than may be."""
+        held = Delivery.objects.held(self.workers[name].token)
+        if not held.due(self.clock.now).exists():
+            self.workers[name].renew()
+
+    @rule(name=WORKERS)
+    def end_well(self, name: str) -> None:
+        """The worker gives back what it has not sent."""
+        ids = [outgoing.delivery_id for outgoing in self.hands[name]]
+        Delivery.objects.filter(pk__in=ids).release(token=self.workers[name].token, now=self.clock.now)
+        self.hands[name] = []
+
+    @rule(seconds=st.sampled_from([1, 5, 31, 61, 600, 3_600, 86_400, 3 * 86_400]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.advance(seconds=seconds)
+
+    @rule()
+    def sweep(self) -> None:
+        sweep.settle(self.clock.now)
+        health.warn_all(self.clock.now)
+
+    @rule()
+    def give_up_old(self) -> None:
+        sweep.give_up_old(self.clock.now)
+
+    # What people do
+
+    @rule(which=st.integers(0, 1))
+    def disable(self, which: int) -> None:
+        lifecycle.disable(self._webhook(which), reason=DisabledReason.ADMIN, now=self.clock.now)
+
+    @rule(which=st.integers(0, 1))
+    def enable(self, which: int) -> None:
+        lifecycle.enable(self._webhook(which), now=self.clock.now)
+
+    @precondition(lambda self: Delivery.objects.filter(status__in=FINISHED).exists())
+    @rule(index=INDEXES)
+    def resend(self, index: int) -> None:
+        finished = list(Delivery.objects.filter(status__in=FINISHED).order_by("pk"))
+        self._watching_reopened(lambda: replay.resend(finished[index % len(finished)], now=self.clock.now))
+
+    @rule(which=st.integers(0, 1), kind=st.sampled_from(list(JobKind)))
+    def begin_job(self, which: int, kind: JobKind) -> None:
+        webhook, since = self._webhook(which), self.clock.now - timedelta(days=13)
+        is_refused = webhook.jobs.unfinished().filter(kind=kind).exists()
+        is_refused |= not webhook.enabled and kind != JobKind.CANCEL_PENDING
+        with pytest.raises(ReplayError) if is_refused else nullcontext():
+            self.jobs.append(replay.start(kind, webhook, now=self.clock.now, since=since))
+
+    @precondition(lambda self: self.jobs)
+    @rule(index=INDEXES)
+    def work_on_job(self, index: int) -> None:
+        job = self.jobs[index % len(self.jobs)]
+        self._watching_reopened(lambda: replay.work_on(job, now=self.clock.now))
+
+    # What always holds
+
+    @invariant()
+    def every_promise_is_kept(self) -> None:
+        deliveries = list(Delivery.objects.all())
+        held = Counter(
+            one.webhook_id
+            for one in deliveries
+            if one.status == DeliveryStatus.IN_FLIGHT and one.due_at > self.clock.now
+        )
+        assert all(held[webhook.pk] <= (1 if webhook.ordered else CAP) for webhook in self.webhooks)
+        numbers = defaultdict(list)
+        logged = DeliveryAttempt.objects.filter(number__isnull=False).order_by("number")
+        for delivery_id, number in logged.values_list("delivery_id", "number"):
+            numbers[delivery_id].append(number)
+        for one in deliveries:
+            is_open = one.status in OPEN
+            assert (one.due_at is not None, one.finished_at is None) == (is_open, is_open), one.status
+            assert bool(one.lease) == (one.status == DeliveryStatus.IN_FLIGHT)
+            assert one.charged <= one.attempts
+            assert numbers[one.pk] == list(range(1, one.attempts + 1))
+            assert self.successes[one.pk] <= 1 + self.reopened[one.pk], "delivered twice, and nobody asked for it"
+        fanned_out = Event.objects.filter(fanned_out_at__isnull=False).count()
+        assert len(deliveries) == fanned_out * len(self.webhooks)
+
+    # Steps
+
+    def _webhook(self, which: int) -> Webhook:
+        return Webhook.objects.get(pk=self.webhooks[which].pk)
+
+    def _write(self, name: str, outgoing, said: str) -> None:
+        self.wire.answers = [ANSWERS[said]]
+        self._record(name, [self.workers[name].send(outgoing)])
+
+    def _record(self, name: str, results) -> None:
+        held = set(Delivery.objects.held(self.workers[name].token).values_list("pk", flat=True))
+        before = dict(Delivery.objects.values_list("pk", "status"))
+        self.workers[name].write(*results)
+        after = dict(Delivery.objects.values_list("pk", "status"))
+        for result in results:
+            pk = result.outgoing.delivery_id
+            if pk in held:
+                assert after[pk] != DeliveryStatus.IN_FLIGHT
+                assert (after[pk] == DeliveryStatus.DELIVERED) == result.outcome.success
+                self.successes[pk] += result.outcome.success
+            elif before[pk] in FINISHED:
+                assert after[pk] == before[pk], "a late result has moved a delivery"
+
+    def _watching_reopened(self, act) -> None:
+        before = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+        act()
+        after = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+        for pk in before - after:
+            self.reopened[pk] += 1
+
+    def _nothing_is_lost(self) -> None:
+        """Once all is well, all that is open comes to its end."""
+        for which in range(len(self.webhooks)):
+            self.enable(which)
+        while fan_out(self.clock.now):
+            pass
+        # What the others hold, and never send back, comes due when their leases are over.
+        self.clock.advance(days=2)
+        self.workers["zoe"] = Worker("zoe", clock=self.clock, wire=self.wire)
+        for _ in range(20 + 2 * Delivery.objects.open().count()):
+            for outgoing in self.workers["zoe"].claim():
+                self._write("zoe", outgoing, "200")
+            if not Delivery.objects.open().exists():
+                break
+            self.clock.advance(seconds=1)
+        assert not Delivery.objects.open().exists()
+        self.every_promise_is_kept()
+
+
+def test_the_engine_keeps_its_promises():
+    run_state_machine_as_test(
+        Engine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            print_blob=True,
+        ),
+    )

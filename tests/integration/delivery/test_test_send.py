@@ -1,0 +1,252 @@
+"""A test goes to its webhook at once, by the way of all others, and to nobody else."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tests.receiver import Answer
+from tests.threads import Lingering, at_once, several
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Priority
+from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.exceptions import PayloadError, UnknownEventType
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox import feed
+from tms_webhooks.worker import test_send
+from tms_webhooks.worker.test_send import send_test
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(receiver) -> Webhook:
+    return WebhookFactory(url=receiver.url, name="CRM")
+
+
+@pytest.fixture
+def test(clock):
+    return lambda webhook, **values: send_test(webhook, actor=SYSTEM, clock=clock, **values)
+
+
+def test_a_test_is_received_signed(receiver, webhook, test, clock):
+    told = test(webhook)
+
+    (request,) = receiver.received
+    (secret,) = webhook.signing_secrets(clock())
+    request.verify(secret)
+    assert request.event["type"] == "webhook.test"
+    assert request.event["data"] == {
+        "id": webhook.pk,
+        "name": "CRM",
+        "message": "This is a test: nothing happened.",
+    }
+    assert dict(told.signed) == {name: request.headers[name] for name in told.signed}
+    assert list(told.signed) == ["webhook-id", "webhook-timestamp", "webhook-signature"]
+    assert told.body == request.body
+    assert told.signed["webhook-signature"] not in repr(told)
+
+
+def test_it_is_in_the_log_like_any_other_delivery(receiver, webhook, test, clock):
+    receiver.answers.append(Answer(status=200, body=b"thanks"))
+
+    told = test(webhook)
+
+    delivery = Delivery.objects.get()
+    assert told.delivery == delivery
+    assert (delivery.status, delivery.priority, delivery.attempts) == (DeliveryStatus.DELIVERED, Priority.MANUAL, 1)
+    attempt = delivery.attempt_log.get()
+    assert (attempt.status_code, attempt.response_body) == (200, "thanks")
+    assert (delivery.event.type, delivery.event.occurred_at) == ("webhook.test", clock())
+
+
+@pytest.mark.parametrize("name", ["class.cancelled", "enrollment.enrolled"])
+def test_the_sample_of_any_event_can_be_sent(receiver, webhook, test, name):
+    test(webhook, event_type=name)
+
+    event = receiver.received[0].event
+    assert event["type"] == name
+    assert event["data"] == registry.get(name).example()["data"]
+    assert event["id"] == receiver.received[0].headers["webhook-id"] == Event.objects.get().public_id
+
+
+def test_a_body_of_ones_own_is_sent_with_a_new_id(receiver, webhook, test):
+    body = registry.get("class.cancelled").example()
+    body["data"]["name"] = "My own class"
+
+    test(webhook, event_type="class.cancelled", body=body)
+
+    event = receiver.received[0].event
+    assert event["data"]["name"] == "My own class"
+    assert event["id"] != body["id"]
+
+
+def test_a_body_that_breaks_the_schema_is_refused_and_nothing_is_written(receiver, webhook, test):
+    body = registry.get("class.cancelled").example()
+    del body["data"]["status"]
+
+    with pytest.raises(PayloadError, match="breaks its schema"):
+        test(webhook, event_type="class.cancelled", body=body)
+
+    assert (receiver.received, Event.objects.count(), Delivery.objects.count()) == ([], 0, 0)
+
+
+def test_an_event_that_there_is_not_is_refused(webhook, test):
+    with pytest.raises(UnknownEventType, match=r"class\.cancelled"):
+        test(webhook, event_type="class.canceled")
+
+
+def test_it_is_sent_in_the_webhooks_own_format(receiver, test):
+    webhook = WebhookFactory(url=receiver.url, format="custom", content="{type} of {data.name}", headers="X-Key=1")
+
+    test(webhook, event_type="class.cancelled")
+
+    (request,) = receiver.received
+    assert request.body.decode().startswith('"class.cancelled" of ')
+    assert request.headers["x-key"] == "1"
+
+
+def test_a_failure_is_told_and_not_tried_again(receiver, webhook, test, drain, clock):
+    receiver.answers.append(Answer(status=500, body=b"broken"))
+
+    told = test(webhook)
+
+    assert (told.result.status, told.result.outcome.error_class) == (500, ErrorClass.HTTP_STATUS)
+    assert told.delivery.status == DeliveryStatus.EXHAUSTED
+    clock.advance(days=1)
+    drain()
+    assert len(receiver.received) == 1
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.enabled) == (0, True)
+
+
+def test_an_address_that_must_not_be_called_is_not_called(receiver, webhook, test, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_HOSTS": []}
+
+    told = test(webhook)
+
+    assert told.result.outcome.error_class == ErrorClass.BLOCKED_ADDRESS
+    assert receiver.received == []
+
+
+def test_it_takes_no_longer_than_the_webhooks_timeout(receiver, webhook, test):
+    webhook.timeout_seconds = 1
+    receiver.answers.append(Answer(delay=3.0))
+
+    told = test(webhook)
+
+    assert told.result.outcome.error_class == ErrorClass.TIMEOUT
+    assert told.result.seconds < 2.5
+    assert told.result.timing.wait == pytest.approx(1.0, abs=0.8)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in DisabledReason if reason != DisabledReason.ADMIN])
+def test_a_good_test_enables_what_was_disabled_by_failures(webhook, test, clock, reason):
+    lifecycle.disable(webhook, reason=reason, now=clock())
+
+    assert test(webhook).healed
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (True, "")
+
+
+def test_a_good_test_ends_a_pause(webhook, test, clock):
+    Webhook.objects.update(pauses=2, failures=5, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    webhook.refresh_from_db()
+
+    assert test(webhook).healed
+
+    webhook.refresh_from_db()
+    assert (webhook.pauses, webhook.failures, webhook.paused_until) == (0, 0, None)
+
+
+def test_what_a_person_disabled_a_test_does_not_enable(receiver, webhook, test, clock):
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock())
+
+    assert not test(webhook).healed
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, len(receiver.received)) == (False, 1)
+
+
+def test_a_bad_test_enables_nothing(receiver, webhook, test, clock):
+    lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=clock())
+    receiver.answers.append(Answer(status=500))
+
+    assert not test(webhook).healed
+
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+
+
+def test_nobody_else_hears_of_it_now_or_by_a_replay_or_the_feed(receiver, webhook, test, drain, clock):
+    other = WebhookFactory(url=receiver.url, organization=webhook.organization, events=["*", "webhook.*"])
+    receiver.answers.append(Answer(status=500))
+    Webhook.objects.filter(pk=other.pk).update(created_at=clock() - timedelta(days=1))
+    other.refresh_from_db()
+    test(webhook)
+
+    drain()
+
+    assert Delivery.objects.count() == 1
+    until = clock.advance(hours=1)
+    assert replay.count(JobKind.REPLAY_MISSED, other, now=until) == 0
+    assert replay.count(JobKind.RECOVER, webhook, now=until, since=until - timedelta(days=1)) == 0
+    own = type(webhook.organization).objects.filter(pk=webhook.organization_id)
+    assert feed.read(own, now=until).events == []
+
+
+def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, monkeypatch):
+    due: list[int] = []
+    real = test_send.send
+
+    def look(outgoing, **values):
+        due.append(Delivery.objects.due(clock() + timedelta(seconds=webhook.timeout_seconds)).count())
+        return real(outgoing, **values)
+
+    monkeypatch.setattr(test_send, "send", look)
+
+    test(webhook)
+
+    assert due == [0]
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clock, monkeypatch):
+    Webhook.objects.update(pauses=2, failures=5, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    looked, done, refresh = threading.Event(), threading.Event(), Webhook.refresh_from_db
+
+    def look(self, *args, **kwargs):
+        refresh(self, *args, **kwargs)
+        looked.set()
+        done.wait(0.5)  # Time enough for the other, unless it has to wait for us.
+
+    def disable():
+        assert looked.wait(10)
+        lifecycle.disable(Webhook.objects.get(), reason=DisabledReason.ADMIN, now=clock())
+        done.set()
+
+    monkeypatch.setattr(Webhook, "refresh_from_db", look)
+    errors = at_once(lambda: test(webhook), disable)
+    monkeypatch.undo()
+
+    assert errors == []
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, "admin")
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_tests_at_once_tell_once_that_it_has_recovered(webhook, test, clock):
+    other = WebhookFactory(organization=webhook.organization, events=["webhook.*"])
+    Webhook.objects.exclude(pk=other.pk).update(pauses=2, failures=5, failing_since=clock(), paused_until=clock())
+
+    errors = Lingering(0.01).at_once(*[lambda: test(Webhook.objects.get(pk=webhook.pk)) for _ in range(3)])
+
+    assert errors == []
+    assert Event.objects.filter(type="webhook.recovered").count() == 1

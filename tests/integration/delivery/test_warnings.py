@@ -1,0 +1,166 @@
+"""An organization is warned before a webhook is disabled: at 50, 70 and 90 percent of the way, once each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import answer
+from tests.threads import at_once, several
+from tms_webhooks.delivery import health, lifecycle
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def ailing(clock):
+    """Make a webhook that has failed so often since so long."""
+
+    def ailing(*, failures: int, days: float, **fields) -> Webhook:
+        webhook = subscribed(**fields)
+        Webhook.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
+        webhook.refresh_from_db()
+        return webhook
+
+    return ailing
+
+
+def percents(heard) -> list[int]:
+    return [facts["percent"] for name, facts in heard if name == "failing"]
+
+
+def test_each_step_is_told_once_however_many_failures_lie_between(ailing, wire, worker, due, heard):
+    webhook = ailing(failures=0, days=10, max_in_flight=1)
+    due(webhook, 30)
+    wire.otherwise = answer(500)
+    alice, told = worker("alice"), {}
+    for failures in range(1, 15):
+        alice.work()
+        for percent in percents(heard)[len(told) :]:
+            told[percent] = failures
+        webhook.refresh_from_db()
+        alice.clock.now = webhook.paused_until or alice.clock.now
+
+    assert told == {50: 8, 70: 11, 90: 14}
+    assert percents(heard) == [50, 70, 90]
+    assert {facts["webhook"].pk for _, facts in heard} == {webhook.pk}
+
+
+def test_a_step_that_was_jumped_over_is_not_told(ailing, clock, heard):
+    ailing(failures=15, days=3.6)
+
+    health.warn_all(clock.now)
+
+    assert percents(heard) == [70]
+
+
+def test_no_time_and_no_count_alone_is_a_reason_to_warn(ailing, clock, heard):
+    ailing(failures=1_000, days=2.4)
+    ailing(failures=7, days=300)
+
+    health.warn_all(clock.now)
+
+    assert heard == []
+
+
+def test_a_warning_comes_in_time_though_a_paused_webhook_is_asked_once_a_day(run, wire, clock, heard):
+    webhook = subscribed()
+    write_events(webhook.organization, 20)
+    wire.otherwise = answer(500)
+    begun_at, told = clock.now, {}
+    while Webhook.objects.get(pk=webhook.pk).enabled and clock.now < begun_at + 10 * DAY:
+        run()
+        health.warn_all(clock.now)
+        for percent in percents(heard)[len(told) :]:
+            told[percent] = (clock.now - begun_at) / DAY
+        clock.advance(minutes=30)
+
+    assert list(told) == [50, 70, 90]
+    assert told[50] == pytest.approx(2.5, abs=0.05)
+    assert told[70] == pytest.approx(3.5, abs=0.05)
+    assert told[90] == pytest.approx(4.5, abs=0.05)
+
+
+def test_looking_again_tells_nothing_twice(ailing, clock, heard):
+    ailing(failures=15, days=4)
+    for _ in range(5):
+        clock.advance(minutes=1)
+        health.warn_all(clock.now)
+
+    assert percents(heard) == [70]
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_the_same_moment_tell_once(ailing, clock, heard):
+    ailing(failures=15, days=4)
+
+    assert at_once(*[lambda: health.warn_all(clock.now)] * 4) == []
+
+    assert percents(heard) == [70]
+
+
+def test_time_alone_never_disables_it_takes_a_failure(ailing, clock, heard):
+    webhook = ailing(failures=100, days=50)
+
+    health.warn_all(clock.now)
+
+    assert percents(heard) == [90]
+    webhook.refresh_from_db()
+    assert webhook.enabled
+
+
+@pytest.mark.parametrize("state", [{"enabled": False}, {"deleted_at": "2026-11-24T00:00Z"}])
+def test_nobody_is_warned_of_a_webhook_that_gets_no_requests(ailing, clock, heard, state):
+    webhook = ailing(failures=15, days=4)
+    Webhook.objects.filter(pk=webhook.pk).update(**state)
+
+    health.warn_all(clock.now)
+
+    assert heard == []
+
+
+def test_after_healing_the_steps_are_told_anew(ailing, wire, worker, due, clock, heard):
+    webhook = ailing(failures=15, days=3)
+    health.warn_all(clock.now)
+    due(webhook, 1)
+    worker("alice").work()
+    Webhook.objects.filter(pk=webhook.pk).update(failures=15, failing_since=clock.now)
+    clock.advance(days=3)
+
+    health.warn_all(clock.now)
+
+    assert percents(heard) == [50, 50]
+
+
+def test_a_webhook_that_healed_between_the_look_and_the_warning_is_not_warned_of(ailing, clock, heard):
+    webhook = ailing(failures=15, days=4)
+    stale = Webhook.objects.get(pk=webhook.pk)
+    lifecycle.enable(webhook, now=clock.now)
+
+    health._warn(stale, clock.now)
+
+    assert heard == []
+
+
+@pytest.mark.parametrize("steps", [(), (10,), (20, 40)])
+def test_the_setting_names_the_steps(settings_of_app, ailing, clock, heard, steps):
+    settings_of_app(WARN_AT_PERCENT=steps)
+    ailing(failures=7, days=10)
+
+    health.warn_all(clock.now)
+
+    assert percents(heard) == list(steps[-1:])
+
+
+def test_a_warning_is_in_the_log(ailing, clock, caplog):
+    webhook = ailing(failures=15, days=4)
+
+    health.warn_all(clock.now)
+
+    assert f"failing webhook={webhook.pk} percent=70 failures=15" in caplog.text

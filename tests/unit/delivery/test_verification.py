@@ -1,0 +1,128 @@
+"""Why a signature does not fit: what the webhook's owner is told."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+
+from tms_webhooks.delivery import verification
+from tms_webhooks.delivery.signing import signature_headers
+from tms_webhooks.delivery.verification import verify
+
+SECRET = "whsec_" + "A" * 43 + "="
+OTHER = "whsec_" + "B" * 42 + "A="
+BODY = '{"id":"evt_1","data":{"name":"Zoë"}}\n'.encode()
+SIGNED_AT = 1_700_000_000
+
+
+def headers(secret: str = SECRET, body: bytes = BODY) -> dict[str, str]:
+    return signature_headers(secrets=[secret], message_id="evt_1", timestamp=SIGNED_AT, body=body)
+
+
+def problems(*, body: bytes = BODY, **arguments) -> tuple[str, ...]:
+    arguments = {"secrets": [SECRET], "headers": headers(), "now": SIGNED_AT + 1.0, **arguments}
+    return verify(body=body, **arguments).problems
+
+
+def only(found: tuple[str, ...], part: str) -> None:
+    (text,) = found
+    assert part in text
+    assert SECRET.removeprefix("whsec_") not in text
+    assert "Zoë" not in text
+
+
+def test_a_right_request_has_no_problems():
+    assert problems() == ()
+    assert problems(secrets=[OTHER, SECRET]) == ()
+
+
+def test_it_judges_as_the_public_library_does():
+    now = int(time.time())
+    signed = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=now, body=BODY)
+
+    assert Verifier(SECRET).verify(BODY, signed)
+    assert verify(secrets=[SECRET], headers=signed, body=BODY, now=now).right
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (BODY + b"\n", "an end of line was added"),
+        (BODY.rstrip(), "an end of line was removed"),
+        (BODY.replace(b"\n", b"\r\n"), "its line ends were changed"),
+        (b"\xef\xbb\xbf" + BODY, "a byte order mark was added"),
+        (BODY.decode("latin-1").encode(), "in another charset than UTF-8"),
+        (BODY.replace(b"evt_1", b"evt_2"), "the body was changed on its way, or the secret is another webhook's"),
+    ],
+)
+def test_a_changed_body_is_told_apart(changed, told):
+    only(problems(body=changed), told)
+
+
+def test_json_that_was_written_anew_is_recognized():
+    compact = b'{"a":"\xc3\xab","b":[1,2]}'
+    for pretty in (b'{\n  "a": "\xc3\xab",\n  "b": [1, 2]\n}', b'{"a":"\\u00eb","b":[1,2]}'):
+        only(problems(body=pretty, headers=headers(body=compact)), "it is the same JSON, written anew")
+
+
+def test_what_was_sent_shows_where_it_differs():
+    only(
+        problems(body=BODY.replace(b"name", b"nome"), sent=BODY), f"they differ first at byte {BODY.index(b'name') + 1}"
+    )
+    only(
+        problems(body=BODY[:10], sent=BODY),
+        f"{len(BODY)} bytes were sent, these are 10, and they differ first at byte 10",
+    )
+    only(problems(secrets=[OTHER], sent=BODY), "The body is what was sent, so the secret")
+
+
+def test_a_retired_secret_is_named_as_the_reason():
+    only(problems(secrets=[OTHER], retired=[SECRET]), "a secret that was rotated away")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("webhook-id", "", "has no webhook-id"),
+        ("webhook-timestamp", "soon", "webhook-timestamp is no whole number"),
+        ("webhook-timestamp", "१२", "webhook-timestamp is no whole number"),
+        ("webhook-signature", "v2,abc", "no signature that begins with 'v1,'"),
+        ("webhook-signature", "v1,\udcff", "No signature fits"),
+        ("webhook-id", "evt.1", "webhook-id holds more than letters"),
+    ],
+)
+def test_headers_that_say_nothing_are_named(name, value, told):
+    only(problems(headers={**headers(), name: value}), told)
+
+
+def test_an_old_request_and_one_from_the_future_are_refused():
+    only(problems(now=SIGNED_AT + 301.0), "signed 301 s before it came in")
+    only(problems(now=SIGNED_AT - 301.0), "signed 301 s after it came in")
+    assert problems(now=SIGNED_AT + 301.0, tolerance=600.0) == ()
+
+
+def test_no_secret_fits_nothing():
+    only(problems(secrets=[]), "No signature fits")
+
+
+def test_a_capture_is_read_as_it_was_written():
+    request = verification.CapturedRequest({**headers(), "authorization": "Basic x"}, BODY)
+
+    again = verification.read(verification.write(request))
+
+    assert again.body == BODY
+    assert again.headers == headers()
+
+
+def test_a_capture_may_have_a_request_line_and_any_ends_of_line():
+    raw = b"POST /hook HTTP/1.1\nWebhook-Id: evt_1\n\n{}\n"
+
+    assert verification.read(raw) == verification.CapturedRequest({"webhook-id": "evt_1"}, b"{}\n")
+
+
+@pytest.mark.parametrize("raw", [b"", b'{"id":"evt_1"}', b"no headers\n\nbody", b": x\n\n"])
+def test_what_is_no_capture_is_refused(raw):
+    with pytest.raises(ValueError, match="eader line"):
+        verification.read(raw)

@@ -1,0 +1,126 @@
+"""A content or URL that can't be filled in is refused when it is saved, with words that help."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from tests.unit.payloads.formats.test_versions import NEW
+from tms_webhooks import catalogue
+from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.payloads.formats import RequestFormat
+from tms_webhooks.payloads.formats.check import check, names_in
+from tms_webhooks.payloads.formats.template import parse, position_in, tokens
+
+
+def problems(patterns=("*",), **shape):
+    event_types = [event_type for pattern in patterns for event_type in catalogue.expand(pattern)]
+    shape = {"format": PayloadFormat.CUSTOM, "url": "https://example.com/", **shape}
+    try:
+        check(RequestFormat(**shape), event_types)
+    except ValidationError as error:
+        return error.message_dict
+    return {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{data}",
+        '{"event": {type}, "who": "{data.user.first_name} {UserLastName}", "status": {data.status.code}}',
+        '[{previous.status}, {sequence}, {actor.kind}, "{organization.external_id}", {truncated}, "{{data.user}}"]',
+        "Class {ClassName} has changed: {data.class.name}",
+    ],
+)
+def test_tokens_of_the_events_pass(content):
+    assert problems(["enrollment.*"], content=content) == {}
+
+
+def test_a_url_may_have_tokens_in_every_format():
+    url = "https://example.com/changed/{data.id}?user={UserExternalId}&e={id}"
+
+    assert problems(["enrollment.*"], url=url, format=PayloadFormat.STANDARD) == {}
+
+
+def test_an_unknown_token_is_named_with_the_nearest_ones():
+    assert problems(["enrollment.*"], content='{"a": {data.user.emial}}') == {
+        "content": [
+            "{data.user.emial} is no field of the events that this webhook gets. Did you mean {data.user.email}, "
+            "{data.user.id}, {data.user}?"
+        ]
+    }
+    found = problems(["enrollment.*"], url="https://example.com/{clas_id}")
+    assert list(found) == ["url"]
+    assert found["url"][0].startswith("{clas_id} is no field of the events that this webhook gets.")
+
+
+def test_a_token_of_one_of_the_events_is_enough():
+    content = '{"left": {data.days_left}}'
+
+    assert problems(["course_assignment.*"], content=content) == {}
+    assert list(problems(["course_assignment.started"], content=content)) == ["content"]
+
+
+def test_every_wrong_token_is_told():
+    assert len(problems(content="a {nope} b {nada} c {nope}")["content"]) == 2
+
+
+def test_a_personal_token_is_refused_where_nothing_personal_is_sent():
+    found = problems(["enrollment.*"], content="{UserId} {UserEmail}", content_type="text/plain", detail="no_personal")
+
+    assert found == {
+        "content": ["{UserEmail} is not told to this webhook, by its payload. Remove it, or choose another payload."]
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        ('{"a": {data.id}', ""),
+        ('{"a": {data.user.first_name} {data.id}}', ""),
+        ("[{data.id},]", ""),
+        ("{data.id} was changed", ""),
+        ("Dear {data.user.first_name}", "application/json"),
+        ("a={data.id}", "application/problem+json"),
+        # A name of a field is always a text, which the value of a token need not be.
+        ("{ {data.user.external_id}: 1}", ""),
+    ],
+)
+def test_a_json_template_that_makes_no_json_is_refused(content, content_type):
+    (message,) = problems(["enrollment.*"], content=content, content_type=content_type)["content"]
+
+    assert message.startswith("Content: filled in, it is no JSON (line 1, column ")
+    assert "such as Content-Type=text/plain." in message
+
+
+def test_only_custom_content_is_looked_at():
+    assert problems(content="{nope", format=PayloadFormat.STANDARD) == {}
+    assert problems(content="{nope}", format=PayloadFormat.SKILLABLE) == {}
+
+
+@pytest.mark.parametrize("url", ["https://example.com/{data.id", "https://example.com/{data id}", "https://e.com/?a=}"])
+def test_a_brace_in_a_url_that_is_no_token_is_refused(url):
+    assert problems(url=url) == {
+        "url": ["URL: a brace belongs to no token. Write a token as {data.id}, and a brace itself as %7B or %7D."]
+    }
+
+
+def test_everything_is_sent_in_utf_8():
+    assert list(problems(content="x", content_type="text/plain; charset=latin-1")) == ["headers"]
+    assert problems(content="x", content_type='text/plain; charset="UTF-8"') == {}
+    assert list(problems(content="x", content_type="text/plain; v=" + "1" * 300)) == ["headers"]
+
+
+def test_a_version_that_no_event_can_be_sent_in_any_more_is_refused():
+    assert problems(version=1, content="x") == {}
+    with catalogue.temporarily(NEW):
+        assert problems(["badge.issued"], version=1, content="x") == {
+            "payload_version": ["badge.issued can't be sent in version 1; choose 2 or a newer one."]
+        }
+
+
+@pytest.mark.parametrize("detail", list(PayloadDetail))
+def test_every_name_that_is_offered_is_a_token(detail):
+    for name in names_in(RequestFormat(detail=detail), catalogue.all_types()):
+        assert tokens(parse(f"{{{name}}}", position_in("", ""))) == [name]

@@ -1,0 +1,67 @@
+"""The public CloudEvents library reads what the format ``cloudevents`` writes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.choices import PayloadFormat
+from tms_webhooks.payloads.formats import RequestFormat, render
+
+SHAPE = RequestFormat(format=PayloadFormat.CLOUDEVENTS)
+
+http = pytest.importorskip("cloudevents.core.bindings.http", reason="pip install -e '.[dev]' installs cloudevents")
+
+
+def read(event, *, limit=1_000_000):
+    content_type, body = render(SHAPE, event, limit=limit)
+    assert content_type == "application/cloudevents+json"
+    return http.from_http_event(http.HTTPMessage({"content-type": content_type}, body.encode()))
+
+
+@pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+def test_the_library_reads_every_event(event_type):
+    example = event_type.example()
+
+    event = read(example)
+
+    assert (event.get_id(), event.get_type()) == (example["id"], event_type.name)
+    assert event.get_time() == datetime(2026, 11, 24, 15, 4, 5, 123_000, tzinfo=UTC)
+    assert event.get_data() == example
+    assert event.get_dataschema() == event_type.schema()["$id"]
+    Draft202012Validator(event_type.schema()).validate(event.get_data())
+
+
+def test_source_and_subject_say_whose_and_what():
+    event = read(catalogue.get("enrollment.enrolled").example())
+
+    assert event.get_specversion() == "1.0"
+    assert event.get_source() == "urn:tms-webhooks:organization:12"
+    assert event.get_subject() == "enrollment/70031"
+    assert event.get_datacontenttype() == "application/json"
+    assert event.get_extension("sequence") == "3"
+
+
+def test_a_source_is_a_uri_whatever_the_key_of_the_organization():
+    example = catalogue.get("enrollment.enrolled").example()
+    example["organization"]["id"] = "Zoë & Co"
+
+    assert read(example).get_source() == "urn:tms-webhooks:organization:Zo%C3%AB%20%26%20Co"
+
+
+def test_what_has_no_id_has_no_subject():
+    _content_type, body = render(SHAPE, catalogue.get("learning_path.completed").example(), limit=1_000_000)
+
+    assert "subject" not in json.loads(body)
+
+
+def test_one_that_is_too_large_is_thin_and_says_so():
+    event = read(catalogue.get("enrollment.enrolled").example(), limit=500)
+
+    assert event.get_data()["truncated"] is True
+    assert event.get_data()["data"]["user"] == {"id": 5012, "external_id": "E-20417"}

@@ -1,0 +1,154 @@
+"""What a webhook is not told is in no part of what it gets."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.catalogue.values import value_at
+from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
+from tms_webhooks.exceptions import UnknownEventType
+from tms_webhooks.payloads.formats import RequestFormat, render, tailored
+
+ABOUT_PEOPLE = re.compile(
+    r"(^|\.)((first|middle|last|user)_name|email|phone\d?|address\d?|city|state|zip|country_code|title|content)$"
+)
+WITHOUT = RequestFormat(detail=PayloadDetail.NO_PERSONAL)
+THIN = RequestFormat(detail=PayloadDetail.THIN)
+
+each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+
+
+def personal_values(event_type: catalogue.EventType) -> set[Any]:
+    example = event_type.example()
+    names = [field.name for field in event_type.fields if field.privacy is FieldPrivacy.PERSONAL]
+    values = {value_at(example[part], name) for part in ("data", "previous") for name in names}
+    return values - {None}
+
+
+@each_event_type
+def test_every_field_about_people_is_personal_and_no_other(event_type):
+    for field in event_type.fields:
+        assert (field.privacy is FieldPrivacy.PERSONAL) is bool(ABOUT_PEOPLE.search(field.name)), field.name
+
+
+@each_event_type
+def test_every_id_is_an_id(event_type):
+    for field in event_type.fields:
+        assert (field.privacy is FieldPrivacy.ID) is field.name.endswith(("id", "_ids")), field.name
+
+
+@each_event_type
+@pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, PayloadFormat.SKILLABLE, PayloadFormat.CLOUDEVENTS])
+@pytest.mark.parametrize("detail", [PayloadDetail.NO_PERSONAL, PayloadDetail.THIN])
+def test_no_personal_value_is_in_the_body(event_type, format_, detail):
+    shape = RequestFormat(format=format_, detail=detail)
+
+    body = render(shape, tailored(shape, event_type.example()), limit=1_000_000).body
+
+    assert [value for value in personal_values(event_type) if value in body] == []
+
+
+def test_without_personal_fields_the_rest_is_as_it_was():
+    whole = catalogue.get("class.rescheduled").example()
+
+    event = tailored(WITHOUT, catalogue.get("class.rescheduled").example())
+
+    assert event["data"].pop("instructor") == {"id": 4100, "external_id": "E-10033"}
+    del whole["data"]["instructor"]
+    assert event == whole
+
+
+def test_old_values_and_the_names_of_what_changed_go_too():
+    event = catalogue.get("user.updated").example()
+    event["changed"].append("disabled")
+    event["previous"]["disabled"] = True
+
+    left = tailored(WITHOUT, event)
+
+    assert (left["changed"], left["previous"]) == (["disabled"], {"disabled": True})
+    assert "first_name" not in left["data"]
+
+
+def test_a_thin_event_has_the_ids_of_everything():
+    assert tailored(THIN, catalogue.get("enrollment.enrolled").example()) == {
+        "id": "evt_0123456789abcdef0123456789abcdef",
+        "type": "enrollment.enrolled",
+        "timestamp": "2026-11-24T15:04:05.123Z",
+        "version": 1,
+        "organization": {"id": 12, "external_id": "ACME-EU"},
+        "sequence": 3,
+        "actor": {"kind": "administrator", "id": "7"},
+        "data": {
+            "id": 70031,
+            "external_id": "ENR-70031",
+            "user": {"id": 5012, "external_id": "E-20417"},
+            "class": {"id": 8840, "external_id": "AZ-104-2026-12"},
+            "course": {"id": 301, "external_id": "AZ-104"},
+            "organization": {"id": 12, "external_id": "ACME-EU"},
+            "learner_organization": {"id": 31, "external_id": "GLOBEX"},
+        },
+        "changed": [],
+        "previous": {},
+    }
+
+
+@pytest.mark.parametrize("shape", [WITHOUT, THIN])
+def test_what_no_field_describes_is_left_out(shape):
+    event = catalogue.get("enrollment.enrolled").example()
+    event["data"]["nickname"] = "Ally"
+    event["data"]["user"]["nickname"] = "Ally"
+    event["changed"].append("nickname")
+    event["previous"]["nickname"] = "Al"
+
+    assert "nickname" not in json.dumps(tailored(shape, event))
+
+
+def test_a_person_who_is_not_there_stays_null():
+    event = catalogue.get("course_feedback.created").example()
+    event["data"]["user"] = None
+
+    assert tailored(WITHOUT, event)["data"]["user"] is None
+
+
+def test_of_an_event_type_that_is_gone_nothing_can_be_left_out():
+    event = {**catalogue.get("enrollment.enrolled").example(), "type": "enrollment.forgotten"}
+
+    with pytest.raises(UnknownEventType):
+        tailored(WITHOUT, event)
+
+
+@pytest.mark.parametrize("api_url", ["https://tms.example.com/api", "https://tms.example.com/api/"])
+def test_ids_alone_come_with_the_address_of_the_whole_event(api_url):
+    event = tailored(
+        RequestFormat(detail=PayloadDetail.THIN, api_url=api_url), catalogue.get("class.cancelled").example()
+    )
+
+    assert event["links"] == {"event": f"https://tms.example.com/api/events/{event['id']}/"}
+
+
+def test_without_an_api_or_with_more_than_ids_there_is_no_address():
+    example = catalogue.get("class.cancelled").example()
+
+    assert "links" not in tailored(THIN, example)
+    assert "links" not in tailored(
+        RequestFormat(detail=PayloadDetail.NO_PERSONAL, api_url="https://tms.example.com/api"), example
+    )
+
+
+def test_an_event_that_is_too_large_comes_with_the_address_of_the_whole_one():
+    example = catalogue.get("class.cancelled").example()
+    address = f"https://tms.example.com/api/events/{example['id']}/"
+
+    def sent(**kwargs: Any) -> Any:
+        shape = RequestFormat(api_url="https://tms.example.com/api", **kwargs)
+        return json.loads(render(shape, tailored(shape, example), limit=10).body)
+
+    assert sent()["links"] == {"event": address}
+    assert sent(format=PayloadFormat.CLOUDEVENTS)["data"]["links"] == {"event": address}
+    assert sent(format=PayloadFormat.SKILLABLE)["EventUrl"] == address

@@ -1,0 +1,55 @@
+"""The examples in ``docs/reference/formats.md`` are what the code makes. After a wanted change, write them anew with::
+
+TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/payloads/formats/test_reference.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tms_webhooks import catalogue
+from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.payloads.formats import RequestFormat, render
+from tms_webhooks.payloads.formats.check import check
+from tms_webhooks.payloads.formats.custom import LONGEST_URL
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "formats.md"
+WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
+EXAMPLE = "<!-- example: {} -->\n```json\n"
+EVENT_TYPE = "subscription.cancelled"
+
+
+def content() -> str:
+    return re.search(r"<!-- content: custom -->\n```\n(.*?)\n```", PAGE.read_text(), re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("format_", list(PayloadFormat))
+def test_the_example_is_what_is_sent(format_):
+    event_type = catalogue.get(EVENT_TYPE)
+    shape = RequestFormat(format=format_, content=content(), url="https://example.com/")
+    check(shape, [event_type])
+    sent = json.loads(render(shape, event_type.example(), limit=262_144).body)
+    text = json.dumps(sent, indent=2, ensure_ascii=False)
+    before, after = PAGE.read_text().split(EXAMPLE.format(format_.value))
+    shown, end, rest = after.partition("```")
+    if os.environ.get(WRITE_GOLDEN):
+        PAGE.write_text(f"{before}{EXAMPLE.format(format_.value)}{text}\n{end}{rest}")
+        return
+
+    assert shown == f"{text}\n", (
+        f"write it anew: {WRITE_GOLDEN}=1 python -m pytest tests/unit/payloads/formats/test_reference.py"
+    )
+
+
+def test_the_page_tells_of_every_choice():
+    page = PAGE.read_text()
+    for choice in PayloadFormat:
+        assert f"### `{choice.value}`" in page
+    for choice in PayloadDetail:
+        assert f"| `{choice.value}` |" in page
+    assert f"{LONGEST_URL:,} characters" in page

@@ -1,0 +1,130 @@
+"""The format ``skillable`` is what the training system's own API says, flat, in numbers and seconds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.payloads.formats import RequestFormat, render, tailored
+from tms_webhooks.payloads.formats.skillable import api_name
+
+ENOUGH = 1_000_000
+PERSON = ("UserFirstName", "UserLastName", "UserEmail")
+
+
+def rendered(event_type: str, *, detail: str = PayloadDetail.FULL, **changes: Any) -> dict[str, Any]:
+    shape = RequestFormat(format=PayloadFormat.SKILLABLE, detail=detail)
+    event = catalogue.get(event_type).example()
+    event["data"].update(changes)
+    body = render(shape, tailored(shape, event), limit=ENOUGH)
+    assert body.content_type == "application/json"
+    flat: dict[str, Any] = json.loads(body.body)
+    return flat
+
+
+def test_a_class_is_written_as_the_api_writes_it():
+    assert rendered("class.rescheduled") == {
+        "EventId": "evt_0123456789abcdef0123456789abcdef",
+        "EventType": "class.rescheduled",
+        "EventTimestamp": 1795532645,
+        "Id": 8840,
+        "ExternalId": "AZ-104-2026-12",
+        "Name": "Azure Administrator, December",
+        "ConfirmationStatusId": 3,
+        "Enabled": True,
+        "DeliveryTypeId": 3,
+        "Start": 1799654400,
+        "End": 1800028800,
+        "TimeZoneId": "W. Europe Standard Time",
+        "MinStudents": 4,
+        "MaxStudents": 16,
+        "NumEnroll": 9,
+        "NumOpen": 7,
+        "PrimaryClassroomId": 77,
+        "PrimaryClassroomName": "Utrecht 2.04",
+        "MeetingFingerprint": "5d1f0c9ab27e4418",
+        "PrimaryInstructorId": 4100,
+        "PrimaryInstructorExternalId": "E-10033",
+        "PrimaryInstructorFirstName": "Bob",
+        "PrimaryInstructorLastName": "Mensah",
+        "PrimaryInstructorEmail": "bob.mensah@example.com",
+        "InstructorIds": [4100, 4107],
+        "CourseId": 301,
+        "CourseExternalId": "AZ-104",
+        "CourseName": "Azure Administrator",
+        "OrganizationId": 12,
+        "OrganizationExternalId": "ACME-EU",
+        "OrganizationName": "Acme Europe",
+        "CompanyId": None,
+        "Created": 1788255000,
+        "LastModified": 1795532645,
+    }
+
+
+@pytest.mark.parametrize(
+    ("event_type", "expected"),
+    [
+        ("enrollment.waitlisted", {"EnrollmentStatusId": 20, "CompletionStatusId": 0, "ClassId": 8840, "UserId": 5012}),
+        (
+            "course_assignment.started",
+            {
+                "CompletionStatusId": 10,
+                "FirstName": "Alice",
+                "Email": "alice.larsen@example.com",
+                "ClubMembershipId": 640,
+                "Started": 1795532645,
+                "Completed": None,
+                "Expires": 1806364800,
+                "TargetCompletion": 1797292800,
+            },
+        ),
+        ("subscription.created", {"ClubId": 18, "Starts": 1795478400, "Expires": 1827014400}),
+        (
+            "user.updated",
+            {"UserName": "alice.larsen", "Address1": "Keizersgracht 100", "CountryCode": "NL", "ManagerId": 4207},
+        ),
+        ("course_feedback.created", {"Content": "The second video has no captions.", "Submitted": 1795532645}),
+        ("course_feedback.created", {"CourseAssignmentId": 55120, "ClassEnrollmentId": None, "ClassId": None}),
+    ],
+)
+def test_each_noun_has_the_names_of_the_api(event_type, expected):
+    flat = rendered(event_type)
+
+    assert {name: flat[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+def test_no_two_fields_share_a_name_and_everything_is_flat(event_type):
+    names = [api_name(event_type.noun.name, field.name, field.kind) for field in event_type.fields]
+
+    assert len({*names, "EventId", "EventType", "EventTimestamp", "Truncated"}) == len(names) + 4
+    flat = rendered(event_type.name)
+    assert list(flat) == ["EventId", "EventType", "EventTimestamp", *names]
+    lists = [name for name, value in flat.items() if isinstance(value, list)]
+    assert lists == (["InstructorIds"] if event_type.noun.name == "class" else [])
+    assert not [name for name, value in flat.items() if isinstance(value, dict)]
+
+
+def test_what_is_missing_as_a_whole_is_null_field_by_field():
+    flat = rendered("class_feedback.created", user=None)
+
+    assert {name: flat[name] for name in ("UserId", *PERSON)} == dict.fromkeys(("UserId", *PERSON))
+
+
+def test_personal_fields_are_left_out_and_not_null():
+    flat = rendered("enrollment.enrolled", detail=PayloadDetail.NO_PERSONAL)
+
+    assert set(PERSON).isdisjoint(flat)
+    assert (flat["UserId"], flat["ClassName"]) == (5012, "Azure Administrator, December")
+
+
+def test_a_thin_one_has_ids_alone():
+    flat = rendered("enrollment.enrolled", detail=PayloadDetail.THIN)
+
+    assert all(name.endswith("Id") or name in ("EventType", "EventTimestamp") for name in flat)
+    assert "EnrollmentStatusId" not in flat

@@ -1,0 +1,50 @@
+"""What a worker holds, and in which order it goes out: never more of a webhook at once than it takes."""
+
+from __future__ import annotations
+
+from tests.unit.worker.outgoing_requests import is_empty, outgoing, outgoing_requests
+from tms_webhooks.worker.endpoint_queues import EndpointQueues
+
+
+def test_no_more_go_out_than_the_cap_and_the_next_when_one_is_back():
+    queues = EndpointQueues()
+    first, second, third = outgoing_requests(3, cap=2)
+    queues.offer([first, second, third])
+
+    assert [queues.take(), queues.take()] == [first, second]
+    assert is_empty(queues)
+    queues.done(first, 0.1)
+    assert queues.take() is third
+    assert is_empty(queues)
+
+
+def test_webhooks_take_turns():
+    queues = EndpointQueues()
+    queues.offer([*outgoing_requests(3, 1, cap=3), *outgoing_requests(3, 2, cap=3), *outgoing_requests(1, 3, cap=3)])
+
+    assert [queues.take().webhook_id for _ in range(7)] == [1, 2, 3, 1, 2, 1, 2]
+
+
+def test_a_new_cap_holds_from_the_next_offer():
+    queues = EndpointQueues()
+    queues.offer(outgoing_requests(4, cap=1))
+    first = queues.take()
+    assert is_empty(queues)
+    queues.offer([outgoing(cap=3)])
+    assert [queues.take() is not None for _ in range(2)] == [True, True]
+    assert is_empty(queues)
+
+    queues.offer([outgoing(cap=1)])
+    queues.done(first, 0.1)
+
+    assert is_empty(queues)
+
+
+def test_what_is_there_when_they_close_is_still_handed_out():
+    queues = EndpointQueues()
+    (one,) = outgoing_requests(1)
+    queues.offer([one])
+    queues.close()
+
+    assert queues.take() is one
+    assert queues.take() is None

@@ -1,0 +1,129 @@
+"""Results of many threads for one, which is not woken for each."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from tms_webhooks.worker.sender_pool import ResultQueue
+
+LONG = 10.0
+
+
+def soon(act) -> threading.Timer:
+    timer = threading.Timer(0.02, act)
+    timer.start()
+    return timer
+
+
+def seconds_of(wait) -> float:
+    start = time.monotonic()
+    wait()
+    return time.monotonic() - start
+
+
+def test_results_come_in_their_order_and_no_more_than_are_asked_for():
+    result_queue = ResultQueue()
+    for result in "abc":
+        result_queue.put(result)
+
+    assert (result_queue.take(2), len(result_queue)) == (["a", "b"], 1)
+    assert (result_queue.take(2), result_queue.take(2), len(result_queue)) == (["c"], [], 0)
+
+
+def test_who_waits_is_woken_by_a_result():
+    result_queue = ResultQueue()
+    timer = soon(lambda: result_queue.put("a"))
+
+    assert seconds_of(lambda: result_queue.wait(LONG)) < LONG / 2
+
+    timer.join()
+    assert result_queue.take(9) == ["a"]
+    assert not result_queue.was_rung()
+
+
+def test_a_result_that_is_there_is_not_waited_for():
+    result_queue = ResultQueue()
+    result_queue.put("a")
+
+    assert seconds_of(lambda: result_queue.wait(LONG)) < LONG / 2
+
+
+def test_who_rests_is_not_woken_by_results():
+    result_queue = ResultQueue()
+    timer = soon(lambda: result_queue.put("a"))
+
+    assert seconds_of(lambda: result_queue.rest(0.1)) >= 0.09
+    timer.join()
+
+
+@pytest.mark.parametrize("how", ["wait", "rest"])
+def test_a_ring_wakes_who_waits_and_who_rests(how):
+    result_queue = ResultQueue()
+    timer = soon(result_queue.ring)
+
+    assert seconds_of(lambda: getattr(result_queue, how)(LONG)) < LONG / 2
+
+    timer.join()
+    assert (result_queue.was_rung(), result_queue.was_rung()) == (True, False)
+
+
+@pytest.mark.parametrize("how", ["wait", "rest"])
+def test_a_ring_from_before_is_not_slept_through(how):
+    result_queue = ResultQueue()
+    result_queue.ring()
+
+    assert seconds_of(lambda: getattr(result_queue, how)(LONG)) < LONG / 2
+
+
+def test_a_hundred_rings_are_one():
+    result_queue = ResultQueue()
+    for _ in range(100):
+        result_queue.ring()
+
+    result_queue.rest(LONG)
+    assert (result_queue.was_rung(), result_queue.was_rung()) == (True, False)
+    assert seconds_of(lambda: result_queue.rest(0.1)) >= 0.09
+
+
+@pytest.fixture
+def signals():
+    """A signal each half of a millisecond."""
+    before = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("signals")
+def test_signals_make_nobody_wait_longer():
+    result_queue = ResultQueue()
+    rescue = threading.Timer(LONG / 2, result_queue.ring)
+    rescue.start()
+
+    for _ in range(200):
+        result_queue.rest(0.002)
+
+    rescue.cancel()
+    assert not result_queue.was_rung()
+
+
+def test_no_result_is_lost_between_many_threads():
+    result_queue, found = ResultQueue(), []
+    threads = [threading.Thread(target=lambda: [result_queue.put(1) for _ in range(500)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + LONG
+    while len(found) < 4000:
+        assert time.monotonic() < end
+        result_queue.wait(LONG)
+        found += result_queue.take(256)
+        result_queue.rest(0.001)
+    for thread in threads:
+        thread.join()
+
+    assert len(result_queue) == 0

@@ -1,0 +1,78 @@
+"""Putting a document into force: all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.db import router, transaction
+
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.config_files.document import DocumentReader, webhook_fields
+from tms_webhooks.config_files.plan import WebhookChange, changes
+from tms_webhooks.delivery import lifecycle
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.encryption import MASK
+
+
+def synchronize(
+    text: str,
+    *,
+    environ: Mapping[str, str],
+    actor: Actor,
+    now: datetime,
+    prune: bool = False,
+    keep_secrets: bool = False,
+    dry_run: bool = False,
+) -> Sequence[WebhookChange]:
+    """Make the webhooks what the document says, in one transaction; return what was changed, nothing a second time.
+
+    A webhook is found by its organization and name. ``prune`` deletes the webhooks of the document's organizations that
+    it does not name; ``keep_secrets`` leaves secrets and headers as they are; ``dry_run`` changes nothing. Raises
+    `DocumentError` with all that is wrong.
+    """
+    using = router.db_for_write(Webhook)
+    with transaction.atomic(using=using):
+        wanted = DocumentReader(environ, keep_secrets=keep_secrets).read(text)
+        existing = Webhook.objects.existing().filter(organization__in={one.organization for one in wanted})
+        plan = changes(wanted, list(existing.select_for_update().order_by("pk")), prune=prune, now=now)
+        if not dry_run:
+            for change in plan:
+                _make(change, actor=actor, now=now)
+    return plan
+
+
+def _make(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
+    webhook = change.webhook
+    if change.action == AuditAction.WEBHOOK_DELETED:
+        lifecycle.delete(webhook, actor=actor, now=now)
+        return
+    if change.action == AuditAction.WEBHOOK_CREATED:
+        lifecycle.add(webhook, now=now)
+        if change.secret is not None:
+            webhook.secrets.update(value=change.secret)
+    else:
+        webhook.save(update_fields=[*webhook_fields(), "headers", "updated_at"])
+        if change.secret is not None:
+            webhook.rotate_secret(now=now, secret=change.secret)
+    for one in change.removed:
+        one.delete()
+    for one in change.added:
+        one.save()
+    if changed := _audited(change):
+        AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=changed)
+    if change.enabled is True:
+        lifecycle.enable(webhook, actor=actor, now=now)
+    elif change.enabled is False:
+        lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
+
+
+def _audited(change: WebhookChange) -> Mapping[str, object]:
+    told = dict(change.fields)
+    if change.secret is not None:
+        told["secret"] = MASK
+    for name, rows in (("subscribed", change.added), ("unsubscribed", change.removed)):
+        if rows:
+            told[name] = [one.event_type for one in rows]
+    return told

@@ -1,0 +1,190 @@
+"""What has to change for the webhooks to be as a document wants them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from tms_webhooks import catalogue
+from tms_webhooks.choices import AuditAction
+from tms_webhooks.config_files.document import DocumentError, WebhookSpec, missing, subscription_fields
+from tms_webhooks.delivery import rendering
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audit import differences
+from tms_webhooks.models.encryption import reveal
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WebhookChange:
+    """What is done to one webhook. ``fields`` are its differences, as the audit log keeps them."""
+
+    action: AuditAction
+    label: str
+    webhook: Webhook
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool | None = None
+    secret: str | None = None
+    added: Sequence[Subscription] = ()
+    removed: Sequence[Subscription] = ()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads: what comes, what goes, what changes; no secret."""
+        sign = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}.get(self.action, "~")
+        yield f"{sign} {self.label}"
+        for name, values in self.fields.items():
+            yield f"    {name}: {values['from']!r} -> {values['to']!r}"
+        if self.enabled is not None:
+            yield f"    enabled: {not self.enabled} -> {self.enabled}"
+        if self.secret is not None:
+            yield "    secret: another one"
+        yield from (f"    + {_told(one)}" for one in self.added)
+        yield from (f"    - {_told(one)}" for one in self.removed)
+
+
+def changes(
+    wanted: Sequence[WebhookSpec], existing: Sequence[Webhook], *, prune: bool, now: datetime
+) -> list[WebhookChange]:
+    """Return what has to change; raise `DocumentError` for what no webhook may be, and for names that mean several.
+
+    ``existing`` are the webhooks of the document's organizations; ``prune`` has those deleted that it does not name.
+    """
+    found: dict[tuple[Any, str], list[Webhook]] = {}
+    for webhook in existing:
+        found.setdefault((webhook.organization_id, webhook.name), []).append(webhook)
+    problems: list[str] = []
+    plan: list[WebhookChange] = []
+    for one in wanted:
+        same = found.pop((one.organization, one.name), [])
+        if len(same) > 1:
+            problems.append(f"{one.place}: there are several webhooks {one.label}; rename all but one.")
+            continue
+        try:
+            change = _create(one) if not same else _update(one, same[0], now=now)
+        except ValidationError as error:
+            problems += _in_place(one.place, error)
+        else:
+            plan += [change] if change else []
+    if problems:
+        raise DocumentError(problems)
+    if prune:
+        names = {one.organization: one.organization_name for one in wanted}
+        left = (webhook for webhooks in found.values() for webhook in webhooks)
+        plan += [
+            WebhookChange(AuditAction.WEBHOOK_DELETED, f"{names[webhook.organization_id]} / {webhook.name}", webhook)
+            for webhook in left
+        ]
+    return plan
+
+
+def _create(one: WebhookSpec) -> WebhookChange:
+    webhook = Webhook(organization_id=one.organization, headers=one.headers or "", enabled=one.enabled is not False)
+    _fill(webhook, one)
+    return WebhookChange(
+        AuditAction.WEBHOOK_CREATED,
+        one.label,
+        webhook,
+        fields=differences(None, webhook),
+        secret=one.secret,
+        added=[_subscription(webhook, values) for values in one.subscriptions],
+    )
+
+
+def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChange | None:
+    before = copy.copy(webhook)
+    _fill(webhook, one)
+    fields = differences(before, webhook, fields=[*one.values])
+    if one.headers is not None and _headers(webhook) != one.headers:
+        webhook.headers = one.headers
+        fields |= differences(before, webhook, fields=["headers"])
+    enabled = one.enabled if one.enabled not in (None, webhook.enabled) else None
+    secret = one.secret if one.secret is not None and not _signs(webhook, one.secret, now=now) else None
+    added, removed = _subscriptions(webhook, one)
+    if not (fields or enabled is not None or secret or added or removed):
+        return None
+    return WebhookChange(
+        AuditAction.WEBHOOK_UPDATED,
+        one.label,
+        webhook,
+        fields,
+        enabled=enabled,
+        secret=secret,
+        added=added,
+        removed=removed,
+    )
+
+
+def _fill(webhook: Webhook, one: WebhookSpec) -> None:
+    """Give the webhook its new values, as the model understands them; raise `ValidationError` for what it refuses."""
+    for name, value in one.values.items():
+        setattr(webhook, name, value)
+    webhook.full_clean(validate_unique=False, validate_constraints=False)
+    patterns = [values["event"] for values in one.subscriptions]
+    chosen = [event_type for pattern in patterns for event_type in catalogue.expand(pattern)]
+    problems = rendering.problems_of(webhook, list(dict.fromkeys(chosen)) or catalogue.all_types())
+    if problems is not None:
+        raise problems
+    for number, values in enumerate(one.subscriptions):
+        try:
+            _subscription(webhook, values).full_clean(exclude=["webhook"], validate_constraints=False)
+        except ValidationError as error:
+            raise ValidationError({f"subscriptions[{number}]": error.messages}) from error
+        lost = list(missing(values["filters"]))
+        if lost:
+            raise ValidationError({f"subscriptions[{number}]": lost})
+
+
+def _subscription(webhook: Webhook, values: Mapping[str, Any]) -> Subscription:
+    fields = subscription_fields()
+    return Subscription(
+        webhook=webhook, **{fields[key].attname: fields[key].to_python(value) for key, value in values.items()}
+    )
+
+
+def _subscriptions(webhook: Webhook, one: WebhookSpec) -> tuple[list[Subscription], list[Subscription]]:
+    """Return what to add and what to remove; what is the same stays the same row, which knows what it was told."""
+    removed = list(webhook.subscriptions.order_by("pk"))
+    added = []
+    for values in one.subscriptions:
+        new = _subscription(webhook, values)
+        same = next((old for old in removed if _values(old) == _values(new)), None)
+        if same is None:
+            added.append(new)
+        else:
+            removed.remove(same)
+    return added, removed
+
+
+def _values(subscription: Subscription) -> list[Any]:
+    return [getattr(subscription, one.attname) for one in subscription_fields().values()]
+
+
+def _told(subscription: Subscription) -> str:
+    fields = subscription_fields()
+    told = {key: getattr(subscription, one.attname) for key, one in fields.items()}
+    return ", ".join(f"{key}: {value}" for key, value in told.items() if value != fields[key].get_default())
+
+
+def _headers(webhook: Webhook) -> str | None:
+    try:
+        return reveal(webhook.headers)
+    except SecretError:
+        return None
+
+
+def _signs(webhook: Webhook, secret: str, *, now: datetime) -> bool:
+    """Return whether it is the newest secret; one that can't be read is none."""
+    try:
+        return webhook.signing_secrets(now)[:1] == [secret]
+    except SecretError:
+        return False
+
+
+def _in_place(place: str, error: ValidationError) -> list[str]:
+    """Return the sentences of an error, each with its place in the document."""
+    return [f"{place}.{name}: {message}" for name, messages in error.message_dict.items() for message in messages]

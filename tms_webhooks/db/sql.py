@@ -1,0 +1,122 @@
+"""Statements written by hand, for the few that run with every batch: built by the ORM they take longer than they run.
+
+``{delivery}``, ``{event}`` and so on in a statement stand for the tables of those models; what else is in braces is
+given by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, Model
+
+from tms_webhooks.db.prepared import prepared
+
+LABEL = "tms_webhooks"
+
+
+def database() -> BaseDatabaseWrapper:
+    """Return the connection to the database that deliveries are written to."""
+    return connections[router.db_for_write(_models()["delivery"])]
+
+
+def filled(sql: str, **parts: str) -> str:
+    """Return a statement with its tables and parts in place."""
+    return sql.format(**_tables(database().alias), **parts)
+
+
+def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> list[tuple[Any, ...]]:
+    """Run a query and return its rows, as the database's driver gives them: times and truth values are raw."""
+    with database().cursor() as cursor:
+        cursor.execute(filled(sql, **parts), params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def read_at_once(columns: str, sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
+    """Run a query for rows of numbers and texts as `read_prepared` does. ``columns`` are all that it has, by their names.
+
+    With each row SQLite's driver lets go of Python's lock, and busy threads are slow to give it back: there all come
+    as one.
+    """
+    if database().vendor != "sqlite":
+        return read_prepared(sql, params, **parts)
+    ((rows,),) = read(f"SELECT json_group_array(json_array({columns})) FROM ({sql})", params, **parts)  # noqa: S608 (names of ours)
+    return [tuple(row) for row in json.loads(rows)]
+
+
+def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> int:
+    """Run a statement that changes rows, and return how many."""
+    with database().cursor() as cursor:
+        cursor.execute(filled(sql, **parts), params)
+        return int(cursor.rowcount)
+
+
+def read_prepared(sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
+    """Run a query as `read` does, planned once where that can be done: one whose text is always the same."""
+    with prepared(database()) as cursor:
+        cursor.execute(filled(sql, **parts), params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def write_prepared(sql: str, params: Mapping[str, Any]) -> int:
+    """Run a statement as `write` does, planned once where that can be done: one whose text is always the same."""
+    with prepared(database()) as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def moment(value: datetime) -> Any:
+    """Return a time as this database takes it for a parameter."""
+    return database().ops.adapt_datetimefield_value(value)
+
+
+def numbers(keys: Iterable[int]) -> str:
+    """Return keys as they stand in ``IN (…)`` and ``NOT IN (…)``; where there are none, one that no row has."""
+    return ", ".join(map(str, map(int, keys))) or "0"
+
+
+def array(values: Iterable[Any]) -> str:
+    """Return keys or times as one parameter for PostgreSQL, whose type is the same whatever they are."""
+    return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"
+
+
+def for_update(*, skip_locked: bool = False) -> str:
+    """Return what makes a query lock its rows; nothing where the whole database has one writer."""
+    connection = database()
+    return connection.ops.for_update_sql(skip_locked=skip_locked) if connection.features.has_select_for_update else ""
+
+
+def recordset(fields: Iterable[Field[Any, Any]], connection: BaseDatabaseWrapper) -> str:
+    """Return a query, for PostgreSQL, for rows that come as one parameter, from `as_json`, with these fields' columns.
+
+    One parameter, because psycopg takes five times as long over thousands of them.
+    """
+    typed = ", ".join(f'"{field.column}" {field.db_type(connection)}' for field in fields)
+    return f"SELECT * FROM json_to_recordset(%s) AS line ({typed})"  # noqa: S608 (names of ours)
+
+
+def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows, each by the names of its columns, as the parameter of `recordset`."""
+    return json.dumps(
+        list(rows), default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)
+    )
+
+
+@lru_cache
+def _models() -> Mapping[str, type[Model]]:
+    return {str(model._meta.model_name): model for model in apps.get_app_config(LABEL).get_models()}
+
+
+@lru_cache
+def _tables(alias: str) -> Mapping[str, str]:
+    quote = connections[alias].ops.quote_name
+    return {name: quote(model._meta.db_table) for name, model in _models().items()}

@@ -1,0 +1,81 @@
+"""Finishing what no worker would ever finish. Run regularly; a run that is cut short goes on with the next."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import router, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from tms_webhooks import signals
+from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import notifications
+from tms_webhooks.models import Delivery, Event, Webhook
+
+BATCH = 200
+
+logger = logging.getLogger(__name__)
+
+
+def settle(now: datetime) -> int:
+    """Skip what is open for webhooks that are disabled, cancel it for those that are deleted; return how many.
+
+    It was fanned out, or in the hands of a worker that died, while that was done.
+    """
+    still_open = Delivery.objects.open().filter(webhook=OuterRef("pk"))
+    disabled = Q(Exists(still_open.exclude(priority=Priority.MANUAL)), enabled=False)
+    deleted = Q(Exists(still_open), deleted_at__isnull=False)
+    settled = sum(_settle_one(webhook, now) for webhook in Webhook.objects.filter(disabled | deleted))
+    if settled:
+        logger.info("settled deliveries=%s", settled)
+    return settled
+
+
+def give_up_old(now: datetime) -> int:
+    """Give up what is older than DELIVERY_LIFETIME and still waits, as behind a pause; return how many."""
+    total = 0
+    while given_up := _give_up_batch(now):
+        total += given_up
+    return total
+
+
+def _settle_one(webhook: Webhook, now: datetime) -> int:
+    rows = Delivery.objects.filter(webhook=webhook)
+    with transaction.atomic(using=router.db_for_write(Delivery)):
+        Webhook.objects.hold([webhook.pk])
+        rows.lapse(now=now)
+        return rows.skip(now=now) if webhook.deleted_at is None else rows.cancel(now=now)
+
+
+def _give_up_batch(now: datetime) -> int:
+    # Those that come due only later are found then: what is due is an index's first part, and short.
+    due = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT)
+    old = due.born_before(now - timedelta(seconds=app_settings.DELIVERY_LIFETIME))
+    message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME)}"
+    found = dict(old.order_by("due_at").values_list("pk", "webhook_id")[:BATCH])
+    if not found:
+        return 0
+    with transaction.atomic(using=router.db_for_write(Delivery)):
+        # They may have to be disabled, too.
+        Webhook.objects.hold(found.values())
+        locked = old.among(found).order_by("due_at").select_for_update(skip_locked=True)
+        rows = list(locked.values_list("pk", "webhook_id", "event_id"))
+        Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)
+        events = Event.objects.only("uid").in_bulk({event_id for _pk, _webhook_id, event_id in rows})
+        given_up = [
+            notifications.GivenUpDelivery(pk, webhook_id, events[event_id].public_id, message)
+            for pk, webhook_id, event_id in rows
+            if event_id in events
+        ]
+        notifications.notify_given_up(given_up, now=now)
+    for one in given_up:
+        signals.delivery_finished.send_robust(
+            Delivery,
+            delivery_id=one.delivery_id,
+            event_id=one.event_id,
+            webhook_id=one.webhook_id,
+            status=DeliveryStatus.EXHAUSTED.value,
+        )
+    return len(rows)

@@ -1,0 +1,114 @@
+"""Events that no model shows: a host's code says that they happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db import models, router, transaction
+from django.utils import timezone
+
+from tms_webhooks import catalogue
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Event
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.outbox.record import EventDraft, insert_draft, organizations_of, types_wanted
+from tms_webhooks.payloads.build import build
+from tms_webhooks.payloads.envelope import Facts
+from tms_webhooks.payloads.fields import names_in
+from tms_webhooks.sources.base import LEARNERS
+from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.snapshots import key_of, read_whole
+
+if TYPE_CHECKING:
+    from tms_webhooks.catalogue.event_type import EventType
+    from tms_webhooks.sources.base import Source
+
+
+def emit(
+    event_type: str,
+    subject: models.Model,
+    *,
+    data: Mapping[str, Any] | None = None,
+    previous: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    organization: Any = None,
+    learner_organization: Any = None,
+    using: str | None = None,
+) -> Event | None:
+    """Record an event that no change of a model shows; return it, or None where nobody subscribes to it.
+
+    ``data`` is the nested payload, ``previous`` the nested old values of what changed; without ``data`` the payload is
+    built from ``subject`` by the source that is registered for its model and the event's noun, and ``extra`` adds what
+    that does not know, by canonical names. ``organization`` is an object or its key, and so is ``learner_organization``
+    where it tells of a learner; without them the source tells. Call it inside the transaction of what it tells of. Raises
+    `UnknownEventType`, ``TypeError`` for a subject that is no model instance, and `PayloadError` for one that is not
+    saved, for an organization that is none, and for data that breaks the event's schema or can't be built.
+    """
+    kind = catalogue.get(event_type)
+    _refuse_subject(event_type, subject)
+    using = using or subject._state.db or router.db_for_write(type(subject))
+    source = _source_of(kind, subject) if data is None or organization is None else None
+    values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
+    if organization is not None:
+        values["organization.id"] = _organization_key(organization)
+    if learner_organization is not None:
+        values[LEARNERS.name] = _organization_key(learner_organization)
+    if not types_wanted([event_type], organizations_of(values), using=using):
+        return None
+    if organization is not None:
+        values["organization.external_id"] = _organization_external_id(organization, using=using)
+    now = timezone.now()
+    if data is None and source is not None:
+        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra).data
+    facts = Facts(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
+    key = values.get("id", subject.pk)
+    entry = EventDraft(kind, facts, values, (kind.noun.name, subject_key(key)), now, strict=True)
+    with transaction.atomic(using=using):
+        return insert_draft(entry, using=using)
+
+
+def _refuse_subject(event_type: str, subject: object) -> None:
+    if not isinstance(subject, models.Model):
+        raise TypeError(f"The subject of {event_type} is a {type(subject).__name__}; pass a model instance.")
+    if subject.pk is None:
+        raise PayloadError(f"{event_type}: the {subject._meta.label} is not saved; save it first.")
+
+
+def _values_of(source: Source, subject: models.Model, *, using: str) -> dict[str, Any]:
+    raw = read_whole(source, key_of(source, subject), using=using)
+    if raw is None:
+        raise PayloadError(f"{subject._meta.label} {subject.pk} is not in the database; pass data and organization.")
+    return source.canonical(raw)
+
+
+def _source_of(kind: EventType, subject: models.Model) -> Source:
+    for source in sources_of(type(subject)):
+        if source.noun is kind.noun:
+            return source
+    raise PayloadError(
+        f"{kind.name}: {subject._meta.label} is registered for no source of {kind.noun.name!r}; "
+        "register it, or pass data and organization."
+    )
+
+
+def _organization_key(organization: Any) -> Any:
+    """Return the key of what a caller of `emit` passed as the organization."""
+    field = Event._meta.get_field("organization")
+    if isinstance(organization, field.related_model) and organization.pk is not None:
+        return organization.pk
+    try:
+        if not isinstance(organization, models.Model):
+            return field.target_field.to_python(organization)
+    except ValidationError:
+        pass
+    raise PayloadError(f"A {type(organization).__name__} is no organization; pass a saved one or its key.")
+
+
+def _organization_external_id(organization: Any, *, using: str) -> Any:
+    if not isinstance(organization, models.Model):
+        model = Event._meta.get_field("organization").related_model
+        organization = model._base_manager.using(using).get(pk=organization)
+    return getattr(organization, "external_id", None)

@@ -1,0 +1,168 @@
+"""A test: one event sent to one webhook at once, by the same way as any other, and what came of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import random
+from typing import Any
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from tms_webhooks.actors import Actor
+from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.catalogue.values import instant
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import lifecycle, signing
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
+from tms_webhooks.event_names import TEST
+from tms_webhooks.models import Delivery, Event, EventSequence, Webhook
+from tms_webhooks.models.event import OUTSIDE_THE_FEED
+from tms_webhooks.net.client import Client
+from tms_webhooks.payloads.envelope import to_text
+from tms_webhooks.worker import results
+from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.send import make_requests, send
+
+NOUN = "webhook"
+LONGEST_ACTOR_ID = 64
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TestSendResult:
+    """What came of a test. ``repr`` shows no signature.
+
+    Attributes:
+        delivery: The row in the log, finished.
+        result: What the attempt brought, and where its time went.
+        signed: The three headers of the signature that was sent; none where nothing could be sent.
+        body: What was sent, in the webhook's own format.
+        healed: Whether it enabled the webhook, or ended its pause.
+    """
+
+    delivery: Delivery
+    result: SendResult
+    signed: Mapping[str, str]
+    body: bytes
+    healed: bool
+
+
+def send_test(
+    webhook: Webhook,
+    *,
+    actor: Actor,
+    event_type: str = TEST,
+    body: Mapping[str, Any] | None = None,
+    client: Client | None = None,
+    clock: Callable[[], datetime] = timezone.now,
+) -> TestSendResult:
+    """Send a test to a webhook now, also to one that is paused or disabled; takes as long as the webhook's timeout.
+
+    What is sent is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and its time are
+    new ones either way. In the log it is a ``webhook.test``, sent by hand: it is tried once, no other webhook hears of it,
+    and a failure says nothing of the webhook's health. A success heals it, unless a person disabled it.
+
+    Raises `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction: the
+    request would hold it open.
+    """
+    kind = registry.get(event_type)
+    token = uuid.uuid4().hex
+    outgoing, delivery = _prepared(webhook, kind, body, actor=actor, token=token, now=clock())
+    door = client or Client(pool_size=1)
+    try:
+        result = send(outgoing, client=door, clock=clock)
+    finally:
+        if client is None:
+            door.close()
+    results.record([result], token=token, now=clock(), random=random)
+    delivery.refresh_from_db()
+    healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
+    return TestSendResult(delivery, result, _signed(outgoing, result), outgoing.body, healed)
+
+
+def _prepared(
+    webhook: Webhook,
+    kind: EventType,
+    body: Mapping[str, Any] | None,
+    *,
+    actor: Actor,
+    token: str,
+    now: datetime,
+) -> tuple[OutgoingRequest, Delivery]:
+    """Write the event and its delivery, which no worker takes while we hold it, and make it up for sending."""
+    with transaction.atomic(using=router.db_for_write(Delivery)):
+        event = _new_event(webhook, kind, body, actor=actor, now=now)
+        held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE)
+        delivery = Delivery.objects.create(
+            event=event,
+            webhook=webhook,
+            priority=Priority.MANUAL,
+            status=DeliveryStatus.IN_FLIGHT,
+            lease=token,
+            due_at=held_until,
+            created_at=now,
+        )
+        line = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
+        candidate = Candidate(webhook, sealed=webhook.sealed_secrets(now))
+        (outgoing,) = make_requests([line], candidates={webhook.pk: candidate}, caps={})
+    return outgoing, delivery
+
+
+def _new_event(
+    webhook: Webhook, kind: EventType, body: Mapping[str, Any] | None, *, actor: Actor, now: datetime
+) -> Event:
+    event = Event(
+        type=TEST,
+        version=kind.version,
+        organization_id=webhook.organization_id,
+        subject_type=NOUN,
+        subject_id=str(webhook.pk),
+        actor_kind=actor.kind,
+        actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
+        occurred_at=now,
+        # Nobody else is to hear of it.
+        fanned_out_at=now,
+        position=OUTSIDE_THE_FEED,
+    )
+    whole = {**_sample(kind, webhook), **(body or {}), "id": event.public_id, "timestamp": instant(now)}
+    kind.validate(whole)
+    event.body = to_text(whole)
+    event.sequence = EventSequence.objects.advance(NOUN, event.subject_id)
+    event.save()
+    return event
+
+
+def _sample(kind: EventType, webhook: Webhook) -> dict[str, Any]:
+    sample = kind.example()
+    if kind.noun.name == NOUN:
+        sample["data"] |= {"id": webhook.pk, "name": webhook.name}
+    return sample
+
+
+def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
+    """Enable a webhook that works again, or end its pause; what a person disabled a person enables."""
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        # Held, or a person could disable it between the question and the answer, and it would be enabled again.
+        Webhook.objects.hold([webhook.pk])
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses", "paused_until"])
+        by_a_person = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
+        if by_a_person or (webhook.enabled and not webhook.pauses):
+            return False
+        lifecycle.enable(webhook, actor=actor, now=now)
+    return True
+
+
+def _signed(outgoing: OutgoingRequest, result: SendResult) -> Mapping[str, str]:
+    """Return the headers as they were sent: the same secrets, bytes and second make the same signature."""
+    if outgoing.route.problem is not None or outgoing.problem is not None:
+        return {}
+    return signing.signature_headers(
+        secrets=outgoing.route.secrets,
+        message_id=outgoing.event_id,
+        timestamp=int(result.started_at.timestamp()),
+        body=outgoing.body,
+    )
