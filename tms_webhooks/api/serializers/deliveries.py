@@ -48,7 +48,7 @@ class DeliverySerializer(RowSerializer):
         )
         read_only_fields: tuple[str, ...] = fields
 
-    def get_lane(self, delivery: Delivery) -> str:
+    def get_priority(self, delivery: Delivery) -> str:
         """Return the name of its priority: by_hand, live or replay."""
         return Priority(delivery.priority).name.lower()
 
