@@ -9,11 +9,11 @@ The app reads ``conf.app_settings.MAX_IN_FLIGHT``. Times are in seconds unless t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
-from django.core import mail
 
 SETTING_NAME = "TMS_WEBHOOKS"
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
@@ -194,7 +194,7 @@ class AppSettings:
     DRAIN_BUDGET = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
     DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)
     DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
-    EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans.", least=1)
+    EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
 
     # Webhook health
     PAUSE_AFTER = whole(4, "Consecutive failed attempts after which a webhook pauses.", least=1)
@@ -248,5 +248,13 @@ def strict_payloads() -> bool:
     """Return True if an invalid payload raises an error, False if it is logged."""
     if app_settings.STRICT_PAYLOADS is not None:
         return app_settings.STRICT_PAYLOADS
-    # setup_test_environment() of Django sets mail.outbox.
-    return django_settings.DEBUG or hasattr(mail, "outbox")
+    return django_settings.DEBUG or _is_test_run()
+
+
+def _is_test_run() -> bool:
+    """Return whether ``setup_test_environment()`` was called: Django 5.2 to 6.1 keeps this private attribute.
+
+    ``mail.outbox`` does not prove it: the locmem backend creates it with its first mail, also in production.
+    """
+    test_utils = sys.modules.get("django.test.utils")
+    return hasattr(getattr(test_utils, "_TestState", None), "saved_data")

@@ -10,7 +10,7 @@ from django.utils import timezone
 from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
 
 TYPES = ("class.cancelled", "enrollment.enrolled", "user.updated")
 LIFE = "/admin/tms_webhooks/webhook/{}/overview/"
@@ -39,13 +39,13 @@ def life(world) -> Webhook:
     return webhook
 
 
-def _attempts(webhook: Webhook, now) -> list[Counted]:
+def _attempts(webhook: Webhook, now) -> list[CountedAttempt]:
     found = []
     for hours in range(24 * 30):
         bad = hours < 9
         for number in range(1 + hours * 7 % 5):
             result = AttemptResult.DELIVERED if not bad else list(AttemptResult)[1 + number % 2]
-            found.append(Counted(webhook.pk, now - timedelta(hours=hours), result, 40 * (1 + hours * 3 % 11)))
+            found.append(CountedAttempt(webhook.pk, now - timedelta(hours=hours), result, 40 * (1 + hours * 3 % 11)))
     return found
 
 

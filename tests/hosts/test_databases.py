@@ -54,6 +54,18 @@ def test_a_write_to_a_database_without_an_outbox_is_done_and_told_nobody(meetup,
 
 
 @pytest.mark.django_db(databases=DATABASES, transaction=True)
+@pytest.mark.parametrize("using", [{}, {"using": "training"}], ids=["router", "using"])
+def test_a_webhook_whose_secret_cant_be_saved_is_not_saved_either(using, monkeypatch):
+    tenant = Tenant.objects.create(name="Acme")
+    monkeypatch.setattr("tms_webhooks.models.webhook.new_secret", lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        Webhook(organization=tenant, name="All", url="https://receiver.example/").save(**using)
+
+    assert not Webhook.objects.exists()
+
+
+@pytest.mark.django_db(databases=DATABASES, transaction=True)
 def test_the_drain_reads_the_database_of_the_events(meetup, settings):
     receiver = Receiver()
     settings.TMS_WEBHOOKS = {

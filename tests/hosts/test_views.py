@@ -25,6 +25,10 @@ def test_a_view_that_ends_well_is_told_once(meetup, told, atomic_requests):
     assert (event["type"], event["data"]["name"]) == ("class.updated", "Renamed")
 
 
+def test_a_view_that_sends_tests_is_in_no_transaction_of_either_database(atomic_requests):
+    assert Client().get("/outside").content == b""
+
+
 def test_a_view_that_fails_is_told_as_far_as_its_change_stands(meetup, told, atomic_requests):
     assert Client(raise_request_exception=False).get("/rename/fail").status_code == 500
 

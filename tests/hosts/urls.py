@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from tests.hosts.models import Meetup
+from tms_webhooks.worker.test_send import outside_transactions
 
 
 def rename(request: HttpRequest, title: str) -> HttpResponse:
@@ -29,4 +31,14 @@ async def aupdate(request: HttpRequest, title: str) -> HttpResponse:
     return HttpResponse()
 
 
-urlpatterns = [path("rename/<title>", rename), path("arename/<title>", arename), path("aupdate/<title>", aupdate)]
+@outside_transactions
+def outside(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(",".join(alias for alias in connections if connections[alias].in_atomic_block))
+
+
+urlpatterns = [
+    path("rename/<title>", rename),
+    path("arename/<title>", arename),
+    path("aupdate/<title>", aupdate),
+    path("outside", outside),
+]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.numbers import rounded
-from tms_webhooks.delivery.totals import Bar
+from tms_webhooks.monitoring.history import AttemptStats
 
 HEIGHT = 100.0
 SHORTEST_MS = 10
@@ -63,7 +63,7 @@ class Chart:
     columns: tuple[Column, ...]
 
 
-def outcomes(key: str, bars: Sequence[Bar], *, label: Callable[[Bar], str]) -> Chart:
+def outcomes(key: str, bars: Sequence[AttemptStats], *, label: Callable[[AttemptStats], str]) -> Chart:
     """Draw what attempts came to: the delivered at the bottom, on them what failed and is tried again, then the given up."""
     kinds = (
         ("delivered", _("Delivered")),
@@ -92,7 +92,7 @@ def outcomes(key: str, bars: Sequence[Bar], *, label: Callable[[Bar], str]) -> C
     return Chart(key, _("Attempts by outcome"), summary, ((0.0, f"{most}"),), _ticks(columns), kinds, tuple(columns))
 
 
-def latencies(key: str, bars: Sequence[Bar], *, label: Callable[[Bar], str]) -> Chart:
+def latencies(key: str, bars: Sequence[AttemptStats], *, label: Callable[[AttemptStats], str]) -> Chart:
     """Draw how long answers took: what half of them stayed below, before what 19 of 20 did.
 
     Every line is ten times the one below it: a receiver that hangs now and then would else hide all the rest.
@@ -100,7 +100,7 @@ def latencies(key: str, bars: Sequence[Bar], *, label: Callable[[Bar], str]) -> 
     kinds = (("p95", _("95 % within")), ("p50", _("Half within")))
     columns = []
     for place, bar in enumerate(bars):
-        taken = {"p95": bar.took(0.95), "p50": bar.took(0.5)}
+        taken = {"p95": bar.p95_ms, "p50": bar.p50_ms}
         shapes = [_stacked([(kind, _height(taken[kind]))], place=place, places=len(bars)) for kind, _title in kinds]
         told = ", ".join(f"{title} {milliseconds(taken[kind])}" for kind, title in kinds)
         columns.append(
@@ -111,7 +111,7 @@ def latencies(key: str, bars: Sequence[Bar], *, label: Callable[[Bar], str]) -> 
                 tuple(milliseconds(taken[kind]) for kind, _title in kinds),
             )
         )
-    slowest = max((bar.took(0.95) or 0 for bar in bars), default=0)
+    slowest = max((bar.p95_ms or 0 for bar in bars), default=0)
     summary = (
         _("95 %% of the answers within %(time)s at the slowest.") % {"time": milliseconds(slowest)}
         if slowest

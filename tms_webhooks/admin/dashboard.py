@@ -20,9 +20,9 @@ from tms_webhooks.admin.delivery_page import duration
 from tms_webhooks.admin.scope import Scoped, organizations
 from tms_webhooks.admin.standing import standing
 from tms_webhooks.choices import Action, DisabledReason
-from tms_webhooks.delivery.backlog import owned
-from tms_webhooks.delivery.stats import stats
 from tms_webhooks.models import Event, Webhook
+from tms_webhooks.monitoring.backlog import backlog, belongs_to
+from tms_webhooks.monitoring.stats import first_attempt_lag
 
 DAY = timedelta(hours=24)
 MOST_EVENTS = 5_000
@@ -76,14 +76,14 @@ class DashboardPages(Scoped):
 
 def facts(organization: Any, *, now: datetime) -> dict[str, Any]:
     """Return what the template shows of an organization, or of a queryset of several."""
-    found = stats(now=now, organization=organization)
-    waits, lag = found.backlog, found.lag
+    waits = backlog(now=now, organization=organization)
+    lag = first_attempt_lag(now=now, organization=organization)
     return {
         "figures": [
             (_("Waiting"), f"{waits.deliveries}", _("%(count)d under way") % {"count": waits.in_flight}),
             (_("Oldest due"), _age(waits.oldest_due_seconds), _("of what may be sent now")),
             (_("New events"), f"{waits.events}", _("not given to webhooks yet")),
-            (_("Half within"), _age(lag.p50), _("from the event to the first attempt, in the last hour")),
+            (_("Half within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
             (_("95 % within"), _age(lag.p95), _("the same; of %(count)d deliveries") % {"count": lag.deliveries}),
         ],
         "ill": [(webhook, standing(webhook, now=now)) for webhook in _ill(organization)],
@@ -95,13 +95,15 @@ def facts(organization: Any, *, now: datetime) -> dict[str, Any]:
 def _ill(organization: Any) -> QuerySet[Webhook]:
     """Return the webhooks that fail, or were disabled by something else than a person."""
     by_itself = Q(enabled=False) & ~Q(disabled_reason__in=("", DisabledReason.ADMIN))
-    rows = Webhook.objects.existing().filter(owned(organization)).filter(by_itself | Q(enabled=True, failures__gt=0))
+    rows = (
+        Webhook.objects.existing().filter(belongs_to(organization)).filter(by_itself | Q(enabled=True, failures__gt=0))
+    )
     return rows.select_related("organization").defer("headers").order_by("enabled", "-failures", "pk")[:MOST_ILL]
 
 
 def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:
     """Return (type, events, percent of the most frequent) of the last day; of the newest events where there are many."""
-    rows = Event.objects.filter(owned(organization), occurred_at__gte=now - DAY).order_by("-occurred_at")
+    rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).order_by("-occurred_at")
     counts = Counter(rows.values_list("type", flat=True)[:MOST_EVENTS]).most_common()
     return [(name, count, max(1, round(100 * count / counts[0][1]))) for name, count in counts]
 

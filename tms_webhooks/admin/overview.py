@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -20,9 +19,10 @@ from tms_webhooks.admin.actions import ACTS, Act, Answer
 from tms_webhooks.admin.scope import Scoped
 from tms_webhooks.admin.standing import standing
 from tms_webhooks.choices import Action
-from tms_webhooks.delivery.backlog import Waiting, waiting
-from tms_webhooks.delivery.totals import Bar, history
 from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
+from tms_webhooks.monitoring.history import AttemptStats, history
+from tms_webhooks.worker.test_send import outside_transactions
 
 LAST_DELIVERIES = 10
 JOBS_SHOWN = 5
@@ -41,7 +41,7 @@ class OverviewPages(Scoped):
             # A test must not hold a transaction open while it waits for the receiver.
             path(
                 "<int:key>/overview/<slug:act>/",
-                transaction.non_atomic_requests(view(self.act_view)),
+                outside_transactions(view(self.act_view)),
                 name="tms_webhooks_webhook_act",
             ),
             *super().get_urls(),
@@ -57,7 +57,7 @@ class OverviewPages(Scoped):
             **self._context(request, webhook),
             "title": webhook.name,
             "standing": standing(webhook, now=now),
-            "waiting": waiting(now=now, webhook=webhook).get(webhook.pk, Waiting(0, None)),
+            "waiting": backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None)),
             "figures": [
                 {**_figure(_("Last 24 hours"), found.day), "charts": _both("hours", found.hours, label=_hour)},
                 {**_figure(_("Last 30 days"), found.month), "charts": _both("days", found.days, label=_day)},
@@ -127,15 +127,15 @@ def _sees_log(request: HttpRequest) -> bool:
     return request.user.has_perm("tms_webhooks.view_delivery")
 
 
-def _figure(title: str, bar: Bar) -> dict[str, Any]:
-    rate = bar.success_rate
+def _figure(title: str, found: AttemptStats) -> dict[str, Any]:
+    rate = found.success_rate
     return {
         "title": title,
-        "attempts": bar.attempts,
+        "attempts": found.attempts,
         "rate": "–" if rate is None else percent(rate),
-        "p50": charts.milliseconds(bar.took(0.5)),
-        "p95": charts.milliseconds(bar.took(0.95)),
-        "given_up": bar.given_up,
+        "p50": charts.milliseconds(found.p50_ms),
+        "p95": charts.milliseconds(found.p95_ms),
+        "given_up": found.given_up,
     }
 
 
@@ -145,20 +145,20 @@ def percent(share: float) -> str:
     return _("%(share)s %%") % {"share": formats.number_format(shown, 1 if shown % 1 else 0)}
 
 
-def _both(key: str, bars: Sequence[Bar], *, label: Any) -> list[charts.Chart]:
+def _both(key: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
     return [
         charts.outcomes(f"outcomes-{key}", bars, label=label),
         charts.latencies(f"latencies-{key}", bars, label=label),
     ]
 
 
-def _hour(bar: Bar) -> str:
-    return str(formats.time_format(timezone.localtime(bar.starts_at).time(), "H:i"))
+def _hour(found: AttemptStats) -> str:
+    return str(formats.time_format(timezone.localtime(found.starts_at).time(), "H:i"))
 
 
-def _day(bar: Bar) -> str:
+def _day(found: AttemptStats) -> str:
     # A day of the totals is one of UTC, whatever the zone of the page.
-    return str(formats.date_format(bar.starts_at.date(), "MONTH_DAY_FORMAT"))
+    return str(formats.date_format(found.starts_at.date(), "MONTH_DAY_FORMAT"))
 
 
 def _jobs(webhook: Webhook, *, now: datetime) -> list[Job]:

@@ -117,13 +117,15 @@ def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_time_zones(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn if times have no time zone: payloads give each time in UTC."""
+    """Refuse times without a time zone: the app stores, compares and sends each time in UTC."""
     if settings.USE_TZ:
         return []
     return [
         message(
-            "W064",
-            f"USE_TZ is False: times without a time zone are sent as UTC, not as {settings.TIME_ZONE}.",
-            hint="Set USE_TZ = True.",
+            "E064",
+            "USE_TZ is False, and this app needs times with a time zone: on SQLite and MySQL a drain would send requests, "
+            "fail to store their results, and send them again.",
+            hint="Set USE_TZ = True, Django's default. If your tables hold local times, convert them first: see the page "
+            '"Time zones" of Django\'s documentation.',
         )
     ]

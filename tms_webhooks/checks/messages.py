@@ -71,7 +71,7 @@ MEANINGS: Mapping[str, str] = {
     "W061": "SQLite runs without the write-ahead log.",
     "W062": "SQLite gives up waiting for a lock too soon.",
     "W063": "`ActorMiddleware` runs before the authentication middleware.",
-    "W064": "`USE_TZ` is off.",
+    "E064": "`USE_TZ` is off.",
     # With --deploy
     "W070": "Secrets are encrypted with a key derived from `SECRET_KEY`.",
     "W071": "Webhooks may use unencrypted HTTP.",

@@ -38,7 +38,7 @@ class Endpoint:
 
 
 class ClaimedDelivery(NamedTuple):
-    """One delivery that is held now: as it stands, and its event's id and body."""
+    """One delivery that is held now: as it stands, and its event's id, body and time."""
 
     delivery_id: int
     webhook_id: int
@@ -47,13 +47,15 @@ class ClaimedDelivery(NamedTuple):
     priority: int
     uid: str
     body: str
+    occurred_at: datetime | None = None
 
 
 class OutgoingRequest(NamedTuple):
     """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
 
     A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health. Without a ``url`` it
-    goes to that of its route; ``problem`` says why it can't be sent.
+    goes to that of its route; ``problem`` says why it can't be sent. ``expected_at`` is the time of the event plus the
+    webhook's delay, for a first attempt; None for a retry, a replay and a delivery sent by hand.
     """
 
     delivery_id: int
@@ -66,6 +68,7 @@ class OutgoingRequest(NamedTuple):
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
+    expected_at: datetime | None = None
 
     @property
     def webhook_id(self) -> int:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -171,4 +170,4 @@ def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) 
 
 
 def _day(moment: datetime) -> date:
-    return (moment.astimezone(UTC) if settings.USE_TZ else moment).date()
+    return moment.astimezone(UTC).date()

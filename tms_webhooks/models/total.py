@@ -1,4 +1,4 @@
-"""How many attempts came to what, by the hour and by the day: all that is left of a delivery when it is pruned."""
+"""Count attempts by webhook, hour and day: results, durations and lags. The counts outlive the deliveries."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from tms_webhooks.choices import AttemptResult, TotalSpan
 from tms_webhooks.db import sql
 from tms_webhooks.models.webhook import Webhook
 
-MILLISECONDS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
-"""Where the classes of duration end; the last class has no end."""
+DURATION_LIMITS_MS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
+"""Upper limits of the buckets of durations; the last bucket has none."""
+LAG_LIMITS_MS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 120_000, 600_000, 3_600_000)
+"""Upper limits of the buckets of lags, from an event to its first attempt; the last bucket has none."""
 
-DURATIONS = tuple(f"took_{limit}" for limit in MILLISECONDS) + ("took_longer",)
+DURATIONS = (*(f"took_{limit}" for limit in DURATION_LIMITS_MS), "took_longer")
+LAGS = (*(f"lag_{limit}" for limit in LAG_LIMITS_MS), "lag_longer")
 RESULTS = tuple(result.value for result in AttemptResult)
-COUNTS = RESULTS + DURATIONS
+COUNTS = RESULTS + DURATIONS + LAGS
 NAMES = {result: result.value for result in AttemptResult}
 
 # What is counted is whole numbers, and stands in the statement itself.
@@ -32,28 +35,33 @@ SAME = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET"
 SAME_IN_MYSQL = "ON DUPLICATE KEY UPDATE"
 
 
-class Counted(NamedTuple):
-    """One attempt. ``duration_ms`` is left out where there was no answer to wait for."""
+class CountedAttempt(NamedTuple):
+    """One attempt.
+
+    ``duration_ms`` is None where the receiver neither answered nor timed out. ``lag_ms`` is None unless it is the first
+    attempt of a delivery that was neither replayed nor sent by hand.
+    """
 
     webhook_id: int
     started_at: datetime
     result: AttemptResult
     duration_ms: int | None
+    lag_ms: int | None = None
 
 
 class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
     """Counts attempts."""
 
-    def add(self, attempts: Iterable[Counted]) -> None:
+    def add(self, attempts: Iterable[CountedAttempt]) -> None:
         """Count these attempts in one statement, in the caller's transaction: they count if they are written down.
 
         The rows are touched in one order, so that two workers don't wait for each other in a circle.
         """
         self.addition(attempts)()
 
-    def addition(self, attempts: Iterable[Counted]) -> Callable[[], object]:
+    def addition(self, attempts: Iterable[CountedAttempt]) -> Callable[[], object]:
         """Return what counts these attempts when it is called: for a transaction that is to be short."""
-        rows = summed(attempts)
+        rows = increments_of(attempts)
         if not rows:
             return lambda: None
         moments = {moment: sql.moment(moment) for moment in {row.starts_at for row in rows}}
@@ -62,8 +70,8 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
         return partial(sql.write, statement, [moments[row.starts_at] for row in rows])
 
 
-class Sum(NamedTuple):
-    """What attempts add to one row."""
+class TotalIncrement(NamedTuple):
+    """The counts to add to one row."""
 
     webhook_id: int
     span: TotalSpan
@@ -71,24 +79,25 @@ class Sum(NamedTuple):
     counts: Mapping[str, int]
 
 
-def summed(attempts: Iterable[Counted]) -> list[Sum]:
-    """Return what attempts add to each row, in the order of the rows."""
-    # Only what every attempt needs: what is the same is counted first, and the day is that of the hour.
+def increments_of(attempts: Iterable[CountedAttempt]) -> list[TotalIncrement]:
+    """Return the counts that these attempts add to each row, in the order of the rows."""
+    # Equal attempts are counted first, so that the work for each attempt is small.
     alike = Counter(
         (
             one.webhook_id,
             one.started_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0),
             one.result,
-            -1 if one.duration_ms is None else bisect_left(MILLISECONDS, one.duration_ms),
+            None if one.duration_ms is None else DURATIONS[bisect_left(DURATION_LIMITS_MS, one.duration_ms)],
+            None if one.lag_ms is None else LAGS[bisect_left(LAG_LIMITS_MS, one.lag_ms)],
         )
         for one in attempts
     )
     counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
-    for (webhook_id, hour, result, duration), number in alike.items():
-        added = {NAMES[result]: number} | ({} if duration < 0 else {DURATIONS[duration]: number})
+    for (webhook_id, hour, result, *buckets), number in alike.items():
+        added = dict.fromkeys([NAMES[result], *filter(None, buckets)], number)
         for span in TotalSpan:
             counts[webhook_id, span, start_of(span, hour)].update(added)
-    return [Sum(*key, counts[key]) for key in sorted(counts)]
+    return [TotalIncrement(*key, counts[key]) for key in sorted(counts)]
 
 
 def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
@@ -110,17 +119,17 @@ def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
 
 @cache
 def json_rows() -> str:
-    """Return a query, for PostgreSQL, for the sums in one parameter from `json_of`."""
+    """Return a query, for PostgreSQL, for the increments in one parameter from `json_of`."""
     fields = DeliveryTotal._meta.concrete_fields
     return sql.recordset([one for one in fields if not one.primary_key], sql.database())
 
 
-def json_of(sums: Iterable[Sum]) -> str:
-    """Return sums as the parameter of `json_rows`."""
+def json_of(increments: Iterable[TotalIncrement]) -> str:
+    """Return increments as the parameter of `json_rows`."""
     return sql.as_json(
         {"webhook_id": one.webhook_id, "span": int(one.span), "starts_at": one.starts_at}
         | {name: one.counts.get(name, 0) for name in COUNTS}
-        for one in sums
+        for one in increments
     )
 
 
@@ -153,6 +162,18 @@ class DeliveryTotal(models.Model):
     took_5120 = models.PositiveIntegerField(default=0)
     took_10240 = models.PositiveIntegerField(default=0)
     took_longer = models.PositiveIntegerField(default=0)
+    lag_10 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_30 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_100 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_300 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_1000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_3000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_10000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_30000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_120000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_600000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_3600000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_longer = models.PositiveIntegerField(default=0, db_default=0)
 
     if TYPE_CHECKING:
         webhook_id: int
@@ -177,6 +198,6 @@ def start_of(span: TotalSpan, moment: datetime) -> datetime:
     return hour.replace(hour=0) if span == TotalSpan.DAY else hour
 
 
-def _values(row: Sum) -> str:
+def _values(row: TotalIncrement) -> str:
     numbers = [row.counts.get(name, 0) for name in COUNTS]
     return f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(map(str, map(int, numbers)))})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -295,14 +295,15 @@ class Webhook(AudienceFields, RequestFormatFields):
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
         """Save the row, and give a new webhook its first secret in the same transaction."""
         if not self._state.adding:
-            super().save(*args, **kwargs)
+            super().save(*args, using=using, **kwargs)
             return
-        with transaction.atomic(using=kwargs.get("using")):
-            super().save(*args, **kwargs)
-            self.secrets.create(value=new_secret())
+        using = using or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            super().save(*args, using=using, **kwargs)
+            self.secrets.model(webhook=self, value=new_secret()).save(using=using)
 
     def is_awake(self, now: datetime) -> bool:
         """Return whether it gets requests now: the same as `WebhookQuerySet.awake`."""

@@ -17,11 +17,16 @@ from tms_webhooks.exceptions import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """A function that has to run every so many minutes, by its dotted path."""
+    """A function that has to run every so many minutes, by its dotted path.
+
+    ``setting`` names the entry of ``TMS_WEBHOOKS`` that its minutes come from. Without one, a queue may let an admin
+    change them.
+    """
 
     name: str
     function: str
     minutes: int
+    setting: str = ""
 
 
 class Queue(ABC):
@@ -40,7 +45,11 @@ class Queue(ABC):
 
     @abstractmethod
     def every(self, jobs: tuple[Periodic, ...], *, using: str) -> None:
-        """Make these jobs run regularly from now on, replacing what an earlier call asked for. Idempotent."""
+        """Make these jobs run regularly from now on, replacing what an earlier call asked for. Idempotent.
+
+        Called after each ``migrate``, with the database ``using`` that was migrated. A queue that keeps its jobs in a
+        table has to expect that the table is in another database, or does not exist yet.
+        """
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
         """Run the function at ``moment``; return False where the queue can't wait, and nothing was enqueued."""
@@ -52,6 +61,10 @@ class Queue(ABC):
 
     def overdue(self, since: datetime) -> list[str]:
         """Return the names of those periodic jobs that should have run at ``since`` and have not run yet."""
+        return []
+
+    def wrong_schedules(self, jobs: tuple[Periodic, ...]) -> list[str]:
+        """Return what is wrong with the schedules of these jobs, which calling `every` again would correct."""
         return []
 
     def check(self) -> list[CheckMessage]:

@@ -11,7 +11,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
-from django.db import connections
+from django.db import connections, router
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.brokers.orm import ORM
@@ -20,7 +20,7 @@ from django_q.models import OrmQ, Schedule
 from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.queues.base import Periodic, Queue
 
 # Said with every task, so that a host's own Q_CLUSTER does not matter: no result rows, no endless retries of a task
@@ -77,22 +77,23 @@ class DjangoQQueue(Queue):
         return True
 
     def every(self, jobs: tuple[Periodic, ...], *, using: str) -> None:
-        """Write one schedule per job, by name. What an admin changed in its times is left alone."""
-        if not apps.is_installed("django_q"):
+        """Write one schedule per job, by name. Minutes follow the job's setting; other times are left to the admin.
+
+        Does nothing while django-q2 has no table in this database, or reads its schedules from another one: the
+        ``migrate`` that makes its table calls this again.
+        """
+        if not apps.is_installed("django_q") or using != router.db_for_write(Schedule) or not _has_table(using):
             return
         for job in jobs:
-            schedule, created = Schedule.objects.using(using).get_or_create(
-                name=job.name,
-                defaults={
-                    "func": job.function,
-                    "schedule_type": Schedule.MINUTES,
-                    "minutes": job.minutes,
-                    "repeats": -1,
-                    "next_run": timezone.now(),
-                },
+            times = {"schedule_type": Schedule.MINUTES, "minutes": job.minutes, "next_run": timezone.now()}
+            schedules = Schedule.objects.using(using)
+            schedule, created = schedules.get_or_create(
+                name=job.name, defaults={"func": job.function, "repeats": -1, **times}
             )
             if not created and schedule.func != job.function:
-                Schedule.objects.using(using).filter(pk=schedule.pk).update(func=job.function)
+                schedules.filter(pk=schedule.pk).update(func=job.function)
+            if _has_other_minutes(schedule, job):
+                schedules.filter(pk=schedule.pk).update(**times)
 
     def overdue(self, since: datetime) -> list[str]:
         """Return the names of those schedules of ours that were due at ``since``; one that an admin stopped is not."""
@@ -100,6 +101,18 @@ class DjangoQQueue(Queue):
             return []
         ours = Schedule.objects.filter(func__startswith="tms_webhooks.", next_run__lte=since).exclude(repeats=0)
         return list(ours.order_by("name").values_list("name", flat=True))
+
+    def wrong_schedules(self, jobs: tuple[Periodic, ...]) -> list[str]:
+        """Return which schedules are missing, and which have other minutes than their setting; a stopped one is neither."""
+        if not apps.is_installed("django_q"):
+            return []
+        schedules = {one.name: one for one in Schedule.objects.filter(name__in=[job.name for job in jobs])}
+        missing = [f"{job.name} has no schedule" for job in jobs if job.name not in schedules]
+        return missing + [
+            f"{job.name} does not run every {job.minutes} min, as {SETTING_NAME}[{job.setting!r}] says"
+            for job in jobs
+            if job.name in schedules and _has_other_minutes(schedules[job.name], job)
+        ]
 
     def check(self) -> list[CheckMessage]:
         """Return the traps of django-q2 that this host's settings walk into."""
@@ -112,6 +125,21 @@ class DjangoQQueue(Queue):
                 )
             ]
         return [*_check_retry(), *_check_connections(), *_check_drains()]
+
+
+def _has_other_minutes(schedule: Schedule, job: Periodic) -> bool:
+    """Return whether a job runs at other times than its setting says, if it has one."""
+    return bool(job.setting) and (schedule.schedule_type, schedule.minutes) != (Schedule.MINUTES, job.minutes)
+
+
+def _has_table(using: str) -> bool:
+    """Return whether the table of schedules has all its columns: a host may migrate one app, or go back a step."""
+    table, introspection = Schedule._meta.db_table, connections[using].introspection
+    with connections[using].cursor() as cursor:
+        if table not in introspection.table_names(cursor):
+            return False
+        columns = {column.name for column in introspection.get_table_description(cursor, table)}
+    return columns >= {field.column for field in Schedule._meta.concrete_fields}
 
 
 def _check_retry() -> list[CheckMessage]:

@@ -14,7 +14,9 @@ def periodic_jobs() -> tuple[Periodic, ...]:
     return (
         Periodic("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
         Periodic("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
-        Periodic("tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", int(app_settings.EXPIRY_MINUTES)),
+        Periodic(
+            "tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", app_settings.EXPIRY_MINUTES, "EXPIRY_MINUTES"
+        ),
         Periodic("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
         Periodic("tms_webhooks reconcile", "tms_webhooks.tasks.reconcile", RECONCILE_MINUTES),
     )

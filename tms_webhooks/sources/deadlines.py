@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from django.conf import settings
 from django.db.models import IntegerChoices
 
 
@@ -41,7 +40,7 @@ class ClosedWhen:
 def as_moment(value: Any) -> Any:
     """Return a day without a time as the moment at which it begins in UTC, as the payload has it; all else as it is."""
     if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime.combine(value, time(), tzinfo=UTC if settings.USE_TZ else None)
+        return datetime.combine(value, time(), tzinfo=UTC)
     return value
 
 

@@ -19,8 +19,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tms_webhooks import signals
-from tms_webhooks.delivery.liveness import Signs, signs
 from tms_webhooks.models import Delivery
+from tms_webhooks.monitoring.liveness import Liveness, read_liveness
 
 UID = "tms_webhooks.telemetry.prometheus"
 DELIVERED = "delivered"
@@ -64,7 +64,7 @@ class BacklogCollector(Collector):
         """Read the numbers; there are none while the database does not answer, and the other metrics are."""
         try:
             with _borrowed_connection():
-                found = signs(now=timezone.now())
+                found = read_liveness(now=timezone.now())
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
             return
@@ -72,7 +72,7 @@ class BacklogCollector(Collector):
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
 
 
-def _values(found: Signs) -> tuple[float, ...]:
+def _values(found: Liveness) -> tuple[float, ...]:
     waits = found.backlog
     return (
         waits.deliveries,

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from tms_webhooks.choices import Priority
+from tms_webhooks.db.compiled import converters_of
 from tms_webhooks.db.sql import array, database, for_update, moment, numbers, read, read_at_once, read_prepared, write
 from tms_webhooks.db.writer import NOT_AT_ONCE, brief_write, undisturbed
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.worker.claim_queries import (
     IS_DUE,
     Candidate,
@@ -142,7 +143,7 @@ def _turn(candidate: Candidate) -> tuple[datetime, int]:
 TICK = timedelta(microseconds=1)
 
 # The id as text: a million UUID objects a day that nobody looks into.
-COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body"
+COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, e.occurred_at"
 SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
 
 SERVED = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
@@ -207,7 +208,7 @@ def claimed_deliveries(ids: Iterable[int], *, token: str) -> list[ClaimedDeliver
     """Read those of these deliveries that the holder of ``token`` holds."""
     with undisturbed():
         rows = read(HELD, [token], ids=numbers(ids))
-    return [ClaimedDelivery(*row) for row in rows]
+    return _taken(rows)
 
 
 def _lease_in_one_statement(
@@ -229,7 +230,17 @@ def _lease_in_one_statement(
         "now": now,
         "until": until,
     }
-    return [ClaimedDelivery(*row) for row in read_prepared(LEASE_SQL, params)]
+    return _taken(read_prepared(LEASE_SQL, params))
+
+
+def _taken(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
+    # SQLite and MariaDB return times without a zone.
+    column = Event._meta.get_field("occurred_at").get_col(Event._meta.db_table)
+    converters = converters_of(column, database())
+    found = [ClaimedDelivery(*row) for row in rows]
+    for convert in converters:
+        found = [one._replace(occurred_at=convert(one.occurred_at, column, database())) for one in found]
+    return found
 
 
 def _spend_tokens(webhooks: Mapping[int, Webhook], taken: Mapping[int, int], *, now: datetime) -> None:

@@ -97,7 +97,7 @@ def _write(results: Sequence[SendResult], *, token: str, now: datetime) -> bool:
 def _write_in_one_statement(results: Sequence[SendResult], *, token: str, now: datetime) -> bool:
     params = {
         "lines": attempt.json_of(_attempt_rows(results)),
-        "totals": total.json_of(total.summed(counted(one, None) for one in results)),
+        "totals": total.json_of(total.increments_of(counted(one, None) for one in results)),
         "webhooks": array({one.outgoing.webhook_id for one in results}),
         "ids": array(one.outgoing.delivery_id for one in results),
         "token": token,

@@ -22,7 +22,7 @@ from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook
 from tms_webhooks.models.attempt import AttemptRow
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.worker.concurrency import wait_for_token
 
 STILL_HELD = """
@@ -226,15 +226,18 @@ def attempt_row(result: SendResult, decision: RetryDecision | None, *, late: boo
     )
 
 
-def counted(result: SendResult, decision: RetryDecision | None) -> Counted:
+def counted(result: SendResult, decision: RetryDecision | None) -> CountedAttempt:
     """Return what an attempt adds to its webhook's totals."""
     kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
     answered = result.status is not None or result.outcome.timed_out
-    return Counted(
+    expected_at = result.outgoing.expected_at
+    lag = None if expected_at is None else (result.started_at - expected_at).total_seconds()
+    return CountedAttempt(
         webhook_id=result.outgoing.webhook_id,
         started_at=result.started_at,
         result=kind if result.outcome.success or decision is not None else AttemptResult.GIVEN_UP,
         duration_ms=round(result.seconds * 1000) if answered else None,
+        lag_ms=None if lag is None else max(0, round(lag * 1000)),
     )
 
 

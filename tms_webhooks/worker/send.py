@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -102,6 +102,7 @@ def make_requests(
         return []
     wanted = {line.webhook_id for line in lines}
     routes = {pk: _endpoint_of(candidates[pk], cap=caps.get(pk, 1)) for pk in wanted}
+    delays = {pk: timedelta(seconds=candidates[pk].webhook.delay_seconds) for pk in wanted}
     outgoing_requests = [
         OutgoingRequest(
             pk,
@@ -111,8 +112,11 @@ def make_requests(
             priority == Priority.MANUAL,
             body.encode(),
             routes[webhook_id],
+            expected_at=None
+            if occurred_at is None or attempts or priority != Priority.LIVE
+            else occurred_at + delays[webhook_id],
         )
-        for pk, webhook_id, attempts, charged, priority, uid, body in lines
+        for pk, webhook_id, attempts, charged, priority, uid, body, occurred_at in lines
     ]
     contents = _contents(lines, routes)
     return (

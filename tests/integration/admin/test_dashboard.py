@@ -20,7 +20,9 @@ from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.admin import dashboard
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.choices import AttemptResult
+from tms_webhooks.models import DeliveryTotal, Event, Webhook
+from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +64,17 @@ def test_it_shows_what_waits_and_for_how_long(alice, ours):
 
     assert "Waiting 2 0 under way" in text
     assert "Oldest due 3 h" in text
+
+
+def test_it_shows_the_lag_of_first_attempts_of_our_own_webhooks(alice, ours, theirs):
+    now = timezone.now()
+    for webhook, lag in ((ours, 100), (theirs, 60_000)):
+        DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 5, lag)] * 2)
+
+    text = shown(alice)
+
+    assert "Half within 65 ms from the event to the first attempt, in this hour and the last" in text
+    assert "95 % within 96 ms the same; of 2 deliveries" in text
 
 
 def test_it_shows_the_webhooks_that_fail_and_why(alice, ours):

@@ -28,7 +28,7 @@ from tms_webhooks.models import (
     Subscription,
     Webhook,
 )
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def addresses() -> list[str]:
     kept = {"event": event, "webhook": webhook, "created_at": now, "status": "exhausted"}
     delivery = Delivery.objects.create(pk=KEY, attempts=1234, **kept)
     DeliveryAttempt.objects.create(delivery=delivery, number=1234, started_at=now, duration_ms=5678)
-    DeliveryTotal.objects.add([Counted(webhook.pk, now, AttemptResult.DELIVERED, 40)] * 3)
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 40)] * 3)
     job = Job.objects.create(
         pk=KEY, kind="recover", webhook=webhook, total=4321, done=1234, status="running", created_at=now
     )

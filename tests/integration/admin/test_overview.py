@@ -14,7 +14,7 @@ from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult, DisabledReason
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Job, Webhook
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ def jobs_of(webhook: Webhook) -> str:
 
 def count(webhook: Webhook, number: int, result: AttemptResult, *, ms: int = 100, ago: timedelta = timedelta()) -> None:
     started_at = timezone.now() - ago
-    DeliveryTotal.objects.add([Counted(webhook.pk, started_at, result, ms)] * number)
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, started_at, result, ms)] * number)
 
 
 # How it does

@@ -13,7 +13,7 @@ from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Webhook
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
 
@@ -103,7 +103,7 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
         next_delay=5400.0,
         delay_reason="schedule",
     )
-    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, 1_500)] * 3)
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 1_500)] * 3)
 
     overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk]))
     page = spanish_at(operator, url(Delivery, "change", delivery.pk))

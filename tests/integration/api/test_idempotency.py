@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -109,6 +109,39 @@ def test_a_key_is_free_again_where_the_server_failed(post, monkeypatch):
 
 def fail(*args, **kwargs):
     raise RuntimeError("no")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("atomic_requests", [False, True], ids=["autocommit", "ATOMIC_REQUESTS"])
+def test_a_key_is_free_again_where_the_commit_failed(post, monkeypatch, atomic_requests):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic_requests)
+    with monkeypatch.context() as patched, pytest.raises(IntegrityError):
+        patched.setattr(Webhook, "signing_secrets", refer_to_nothing)
+        post()
+    assert not Webhook.objects.exists()
+
+    assert post().status_code == 201
+    assert (post()["Idempotency-Replayed"], Webhook.objects.count()) == ("true", 1)
+
+
+def refer_to_nothing(webhook, now):
+    """Write a row whose foreign key leads nowhere, which databases with deferred constraints see at the COMMIT."""
+    Webhook.objects.filter(pk=webhook.pk).update(organization_id=999_999)
+    return ["whsec_"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_that_succeeded_keeps_its_answer_whatever_is_called_after_it(post, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+        patched.setattr(Webhook, "signing_secrets", fail_after_the_commit)
+        post()
+
+    assert (post()["Idempotency-Replayed"], Webhook.objects.count()) == ("true", 1)
+
+
+def fail_after_the_commit(webhook, now):
+    transaction.on_commit(fail)
+    return ["whsec_"]
 
 
 def test_keys_of_different_callers_have_nothing_to_do_with_each_other(acme, post):

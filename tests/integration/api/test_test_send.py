@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection, connections
 
 from tests.factories import WebhookFactory
 from tests.receiver import Answer
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def webhook(acme, receiver) -> Webhook:
     return WebhookFactory(organization=acme, url=receiver.url)
+
+
+@pytest.fixture
+def atomic_requests(monkeypatch) -> None:
+    """A host that has one transaction for each request."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
 
 
 @pytest.fixture
@@ -96,6 +103,35 @@ def test_a_body_that_is_no_object_is_refused(receiver, test, problem, body):
 
     assert fault["pointer"] == "#/body"
     assert receiver.received == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_while_the_receiver_answers(receiver, test, atomic_requests):
+    seen = []
+    ours = connections["default"]
+    receiver.respond = lambda request: seen.append(ours.in_atomic_block) or Answer()
+
+    assert test(**{"Idempotency-Key": "5f0c"}).json()["success"] is True
+
+    assert seen == [False]
+    assert AuditEntry.objects.count() == IdempotentRequest.objects.filter(status_code=200).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("verb", ["enable", "disable", "rotate-secret"])
+def test_every_other_verb_is_one_transaction_where_the_host_wants_it(client, webhook, verb, atomic_requests):
+    seen = []
+
+    def look(execute, sql, *arguments):
+        # SQLite's BEGIN is a statement, too.
+        if "tms_webhooks" in sql:
+            seen.append(connection.in_atomic_block)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(look):
+        assert client.post(f"/api/webhooks/{webhook.pk}/{verb}/", {}, format="json").status_code == 200
+
+    assert set(seen) == {True}
 
 
 def test_with_an_idempotency_key_it_is_sent_once(receiver, test):

@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.choices import DeliveryStatus, DisabledReason
+from tms_webhooks.choices import AttemptResult, DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook, WebhookSecret
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryTotal, Job, Webhook, WebhookSecret
+from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
 
@@ -184,13 +185,27 @@ def test_the_same_job_twice_is_a_conflict(do, problem):
     assert Job.objects.count() == 1
 
 
-def test_how_it_fares_is_told_in_numbers(client, webhook):
-    failed(webhook)
+def test_stats_have_the_totals_of_a_webhook(client, webhook):
+    now = timezone.now()
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.GIVEN_UP, 100, 500)])
 
     data = client.get(f"/api/webhooks/{webhook.pk}/stats/").json()
 
-    assert (data["state"], data["backlog"], data["statuses"]) == ("enabled", 0, {"exhausted": 1})
-    assert data["day"] == {"attempts": 0, "success_rate": None, "p50_ms": None, "p95_ms": None, "complete": True}
+    assert set(data) == {"state", "failures", "backlog", "due_seconds", "day", "month", "lag", "as_of"}
+    assert (data["state"], data["backlog"]) == ("enabled", 0)
+    for period in ("day", "month"):
+        assert data[period].pop("starts_at").endswith(":00:00Z")
+        assert data[period] == {
+            "attempts": 1,
+            "delivered": 0,
+            "retried": 0,
+            "given_up": 1,
+            "success_rate": 0.0,
+            "p50_ms": 120,
+            "p95_ms": 156,
+        }
+    assert data["lag"].pop("starts_at").endswith(":00:00Z")
+    assert data["lag"] == {"deliveries": 1, "p50": 0.65, "p95": 0.965}
     assert data["as_of"].endswith("Z")
 
 

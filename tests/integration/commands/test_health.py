@@ -13,7 +13,6 @@ from django_q.models import Schedule
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
-from tms_webhooks.delivery.liveness import signs
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event
 from tms_webhooks.queues import get_queue
 from tms_webhooks.tasks import install_schedules
@@ -60,7 +59,7 @@ def held_before(seconds: float) -> None:
 def test_all_is_well(health):
     overdue(5)
 
-    assert health() == (0, "WELL: nothing is late. 1 deliveries open, 0 events to fan out, 0 drains in their slots.\n")
+    assert health() == (0, "OK: nothing is late. 1 deliveries open, 0 events to fan out, 0 drains running.\n")
 
 
 def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
@@ -71,8 +70,8 @@ def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
 
     assert status == 2
     assert text.startswith(
-        f"STANDING STILL: A delivery of webhook {delivery.webhook_id} has been due for 300 s, and nobody delivers: "
-        "no drain has been at work for 290 s. Restart django-q2 (manage.py qcluster)"
+        f"STOPPED: A delivery of webhook {delivery.webhook_id} has been due for 300 s, and no worker delivers: "
+        "no drain has run for 290 s. Restart django-q2 (manage.py qcluster)"
     )
     assert "Or run manage.py webhooks_drain." in text
 
@@ -84,7 +83,7 @@ def test_an_event_that_nobody_fans_out_is_seen(health):
     status, text = health()
 
     assert status == 2
-    assert text.startswith("STANDING STILL: An event has waited for its deliveries for 200 s")
+    assert text.startswith("STOPPED: An event has waited for its deliveries for 200 s")
 
 
 def test_late_while_a_drain_is_at_work_is_the_lesser_trouble(health):
@@ -124,8 +123,8 @@ def test_json_tells_all_facts(health):
     status, text = health("--json")
     found = json.loads(text)
 
-    assert (status, found["status"], found["level"], len(found["reasons"])) == (2, 2, "standing_still", 1)
-    facts = found["signs"]
+    assert (status, found["status"], found["level"], len(found["reasons"])) == (2, 2, "stopped", 1)
+    facts = found["liveness"]
     assert (facts["drains"], facts["backlog"]["deliveries"], facts["last_attempt_seconds"]) == (0, 1, None)
     assert 290 <= facts["drain_gone_seconds"] < 295
     assert 300 <= facts["backlog"]["oldest_due_seconds"] < 305
@@ -137,7 +136,7 @@ def test_a_database_that_does_not_answer_is_the_worst(health):
 
     assert (status, text) == (
         2,
-        "STANDING STILL: The database does not answer (OperationalError). See that it runs, and that migrate was run.\n",
+        "STOPPED: The database does not answer (OperationalError). See that it runs, and that migrate was run.\n",
     )
 
 
@@ -145,7 +144,7 @@ def test_json_without_a_database_is_json_still(health):
     with connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_drainslot", times=1)):
         status, text = health("--json")
 
-    assert (status, json.loads(text)["signs"]) == (2, None)
+    assert (status, json.loads(text)["liveness"]) == (2, None)
 
 
 def test_a_limit_that_is_none_is_refused():
@@ -159,7 +158,7 @@ def test_the_help_says_what_the_exit_status_means(capsys):
 
     text = " ".join(capsys.readouterr().out.split())
     assert (
-        "Exit status 0: all is well. 1: something is late, or will be. 2: something is late and no worker delivers"
+        "Exit status 0: nothing is late. 1: something is late, or will be. 2: something is late and no worker delivers"
         in text
     )
 
@@ -175,7 +174,7 @@ def test_a_chain_of_drains_that_broke_is_told_before_anything_is_late(health):
 
     assert status == 1
     assert text == (
-        "LATE: Nothing is late yet, but nobody would deliver: no drain has been at work for 200 s. Start or restart "
+        "LATE: Nothing is late yet, but no worker is running: no drain has run for 200 s. Start or restart "
         "django-q2 (manage.py qcluster).\n"
     )
 
@@ -195,7 +194,7 @@ def test_schedules_that_nobody_runs_are_told(health):
     status, text = health()
 
     assert status == 1
-    assert text.startswith("LATE: The queue does not run what it should run regularly: tms_webhooks expiry. ")
+    assert text.startswith("LATE: Periodic jobs did not run: tms_webhooks expiry. ")
 
 
 @pytest.mark.usefixtures("_django_q")
@@ -213,24 +212,40 @@ def test_only_schedules_of_ours_that_are_on_and_due_are_overdue():
     ]
 
 
-# The slots
+@pytest.mark.usefixtures("_django_q")
+def test_a_schedule_that_was_deleted_is_seen_until_migrate_makes_it_again(health):
+    hold_slot()
+    Schedule.objects.filter(name="tms_webhooks prune").delete()
+
+    assert health() == (
+        1,
+        "LATE: Schedules of the queue are wrong: tms_webhooks prune has no schedule. Run manage.py migrate.\n",
+    )
+
+    call_command("migrate", verbosity=0)
+    assert health()[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("slots", "drains", "gone"),
-    [
-        ([], 0, None),
-        ([("drain", 5)], 1, 0.0),
-        ([("drain", 5), ("other", 3), ("", -50)], 2, 0.0),
-        ([("", -50), ("killed", -20)], 0, 20.0),
-        # Let go of by a process whose clock is ahead.
-        ([("", 4)], 0, 0.0),
-    ],
-)
-def test_when_a_drain_was_last_at_work(clock, slots, drains, gone):
-    for number, (owner, seconds) in enumerate(slots, start=1):
-        DrainSlot.objects.create(number=number, owner=owner, held_until=clock.now + timedelta(seconds=seconds))
+@pytest.mark.usefixtures("_django_q")
+@pytest.mark.parametrize("changed", [{"minutes": 7}, {"schedule_type": Schedule.DAILY}])
+def test_a_schedule_that_differs_from_its_setting_is_seen_until_migrate_corrects_it(health, changed):
+    hold_slot()
+    Schedule.objects.filter(name="tms_webhooks expiry").update(**changed)
 
-    found = signs(now=clock.now)
+    assert health() == (
+        1,
+        "LATE: Schedules of the queue are wrong: tms_webhooks expiry does not run every 5 min, as "
+        "TMS_WEBHOOKS['EXPIRY_MINUTES'] says. Run manage.py migrate.\n",
+    )
 
-    assert (found.drains, found.drain_gone_seconds) == (drains, gone)
+    call_command("migrate", verbosity=0)
+    assert health()[0] == 0
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_schedule_that_an_admin_stopped_or_slowed_down_is_well(health):
+    hold_slot()
+    Schedule.objects.filter(name="tms_webhooks prune").update(minutes=360)
+    Schedule.objects.filter(name="tms_webhooks reconcile").update(repeats=0)
+
+    assert health()[0] == 0

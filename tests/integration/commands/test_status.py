@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult
-from tms_webhooks.delivery.stats import WebhookStats, Window
-from tms_webhooks.management.commands.webhooks_status import ago, line, window
+from tms_webhooks.management.commands.webhooks_status import ago, cells_of, line
 from tms_webhooks.models import DeliveryAttempt, DeliveryTotal
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
+from tms_webhooks.monitoring.history import AttemptStats
+from tms_webhooks.monitoring.stats import WebhookStats
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ def delivered(webhook, *, ms: int = 120):
     now = timezone.now()
     delivery = write_delivery(webhook, now=now, status="delivered", due_at=None, finished_at=now, attempts=1, charged=1)
     DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=ms, status_code=200)
-    DeliveryTotal.objects.add([Counted(webhook.pk, now, AttemptResult.DELIVERED, ms)])
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, ms)])
     return delivery
 
 
@@ -69,13 +70,13 @@ def test_a_table_of_all_webhooks(status):
         "p50",
         "p95",
     ]
-    assert lines[6].split() == (f"{crm.pk} CRM enabled 1 5 min 1 100.0 % 120 ms 120 ms 1 100.0 % 120 ms 156 ms".split())
+    assert lines[6].split() == (f"{crm.pk} CRM enabled 1 5 min 1 100.0 % 120 ms 156 ms 1 100.0 % 120 ms 156 ms".split())
     assert "Data warehouse of the whole c…  disabled     0        -     0" in lines[7]
     assert len({len(text) for text in lines[5:8]}) <= 3
     assert len(lines) == 8
 
 
-def test_one_webhook_with_its_statuses(status):
+def test_one_webhook_with_the_results_of_its_attempts(status):
     webhook, other = subscribed(name="CRM"), subscribed(name="Other")
     delivered(webhook)
     delivered(other)
@@ -83,7 +84,7 @@ def test_one_webhook_with_its_statuses(status):
 
     text = status("--webhook", str(webhook.pk))
 
-    assert text.endswith("\nOf its newest deliveries: 1 delivered, 1 pending\n")
+    assert text.endswith("\nAttempts in 24 h: 1 delivered, 0 to retry, 0 given up\n")
     assert "Other" not in text
 
 
@@ -102,7 +103,7 @@ def test_nothing_there_is_no_table(status):
         "Deliveries open    0, 0 of them in flight\n"
         "Oldest due         -\n"
         "Events to fan out  0, the oldest -\n"
-        "First attempt      - p50, - p95 after the event (0 in the last hour)\n"
+        "First attempt      - p50, - p95 after the event (0 in this hour and the last)\n"
     )
 
 
@@ -114,12 +115,16 @@ def test_json(status):
 
     assert found["backlog"]["deliveries"] == found["left_out"] == 0
     assert [one["name"] for one in found["webhooks"]] == ["CRM"]
-    assert found["webhooks"][0]["day"] == {
+    day = found["webhooks"][0]["day"]
+    assert day.pop("starts_at").endswith(":00:00+00:00")
+    assert day == {
         "attempts": 1,
+        "delivered": 1,
+        "retried": 0,
+        "given_up": 0,
         "success_rate": 1.0,
         "p50_ms": 120,
-        "p95_ms": 120,
-        "complete": True,
+        "p95_ms": 156,
     }
 
 
@@ -172,20 +177,25 @@ def test_times_for_people(seconds, text):
     assert ago(seconds) == text
 
 
+def attempts(number: int, rate: float | None, p50: int | None, p95: int | None) -> AttemptStats:
+    return AttemptStats(timezone.now(), number, 0, 0, 0, rate, p50, p95)
+
+
 @pytest.mark.parametrize(
     ("found", "cells"),
     [
-        (Window(0, None, None, None, complete=True), ("0", "-", "-", "-")),
-        (Window(1000, 0.9999, 12, 340, complete=False), ("1000+", "99.9 %", "12 ms", "340 ms")),
-        (Window(3, 1.0, 12, 12, complete=True), ("3", "100.0 %", "12 ms", "12 ms")),
+        (attempts(0, None, None, None), ("0", "-", "-", "-")),
+        (attempts(1000, 0.9999, 12, 340), ("1000", "99.9 %", "12 ms", "340 ms")),
+        (attempts(3, 1.0, 12, 12), ("3", "100.0 %", "12 ms", "12 ms")),
+        (attempts(2, 0.0, None, None), ("2", "0.0 %", "-", "-")),
     ],
 )
 def test_a_rate_is_never_rounded_up(found, cells):
-    assert window(found) == cells
+    assert cells_of(found) == cells
 
 
 def test_a_long_name_is_cut():
-    none = Window(0, None, None, None, complete=True)
-    long = WebhookStats(1, "n" * 31, 1, "enabled", 0, 0, None, {}, none, none)
+    none = attempts(0, None, None, None)
+    long = WebhookStats(1, "n" * 31, 1, "enabled", 0, 0, None, none, none)
 
     assert line(long)[1] == "n" * 29 + "…"

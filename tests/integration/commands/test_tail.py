@@ -9,7 +9,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.delivery.tail import Tail
 from tms_webhooks.models import DeliveryAttempt
 
 pytestmark = pytest.mark.django_db
@@ -67,31 +66,6 @@ def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
 
     printed = [json.loads(line)["delivery"] for line in capsys.readouterr().out.splitlines()]
     assert printed == [one.delivery_id for one in made[1:]]
-
-
-def test_what_comes_later_is_told_once_also_where_it_turns_up_late():
-    webhook = subscribed()
-    late, first = attempt(webhook), attempt(webhook)
-    late.delete()  # its transaction is still open
-    tail = Tail(webhook=webhook.pk)
-
-    assert [row.pk for row in tail.last(10)] == [first.pk]
-    assert tail.new() == []
-    late.pk = first.pk - 1
-    late.save(force_insert=True)
-    second = attempt(webhook)
-    assert [row.pk for row in tail.new()] == [late.pk, second.pk]
-    assert tail.new() == []
-
-
-def test_what_was_there_before_is_not_told_as_new():
-    webhook = subscribed()
-    for _ in range(3):
-        attempt(webhook)
-    tail = Tail()
-
-    assert len(tail.last(1)) == 1
-    assert tail.new() == []
 
 
 @pytest.mark.parametrize(

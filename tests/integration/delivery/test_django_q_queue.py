@@ -160,6 +160,19 @@ def test_the_setting_says_how_often_windows_are_scanned(settings):
     assert Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring").minutes == 15
 
 
+def test_the_setting_is_followed_by_a_schedule_that_is_there(migrated, settings):
+    tomorrow = timezone.now() + timedelta(days=1)
+    Schedule.objects.filter(func="tms_webhooks.tasks.scan_expiring").update(next_run=tomorrow, repeats=9)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 15}
+
+    call_command("migrate", verbosity=0)
+
+    expiry = Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring")
+    assert (expiry.minutes, expiry.schedule_type, expiry.repeats) == (15, Schedule.MINUTES, 9)
+    # And not only after the next run, which may be far away.
+    assert expiry.next_run <= timezone.now()
+
+
 def test_the_drain_is_found_by_its_path_as_a_worker_looks_for_it():
     assert pydoc.locate(DRAIN) is tasks.drain
 

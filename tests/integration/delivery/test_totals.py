@@ -12,10 +12,10 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tests.threads import at_once, several
-from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, TotalSpan
-from tms_webhooks.delivery.totals import duration, history
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal
-from tms_webhooks.models.total import COUNTS, DURATIONS, MILLISECONDS, Counted
+from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, Priority, TotalSpan
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
+from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, CountedAttempt
+from tms_webhooks.monitoring.history import history
 from tms_webhooks.worker import results
 
 pytestmark = pytest.mark.django_db
@@ -49,8 +49,10 @@ def test_an_hour_and_a_day_know_what_attempts_came_to(run, wire, clock):
 def test_a_total_is_of_the_hour_in_which_the_attempt_began(clock):
     webhook = subscribed()
     clock.now = clock.now.replace(hour=23, minute=59, second=59)
-    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, 5)])
-    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now + timedelta(seconds=1), AttemptResult.GIVEN_UP, None)])
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 5)])
+    DeliveryTotal.objects.add(
+        [CountedAttempt(webhook.pk, clock.now + timedelta(seconds=1), AttemptResult.GIVEN_UP, None)]
+    )
 
     assert counts(span=TotalSpan.HOUR, starts_at=clock.now.replace(minute=0, second=0)) == {
         "delivered": 1,
@@ -69,7 +71,7 @@ def test_a_total_is_of_the_hour_in_which_the_attempt_began(clock):
 )
 def test_a_class_of_durations_ends_with_its_name(clock, milliseconds, name):
     webhook = subscribed()
-    DeliveryTotal.objects.add([Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, milliseconds)])
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, milliseconds)])
 
     assert counts(span=TotalSpan.HOUR) == {"delivered": 1, name: 1}
 
@@ -83,7 +85,7 @@ def test_a_late_attempt_is_not_counted(worker, backlog, clock):
     bob.work()
     alice.write(late)
 
-    assert counts(webhook=webhook, span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1}
+    assert counts(webhook=webhook, span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1, "lag_longer": 1}
 
 
 def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
@@ -101,7 +103,7 @@ def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
     assert not DeliveryTotal.objects.exists()
     alice.write(result)
 
-    assert counts(span=TotalSpan.DAY) == {"retried": 1, "took_160": 1}
+    assert counts(span=TotalSpan.DAY) == {"retried": 1, "took_160": 1, "lag_longer": 1}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -118,7 +120,7 @@ def test_a_success_is_written_down_whole_or_not_at_all(worker, backlog, table):
     assert webhook.deliveries.get().status == DeliveryStatus.IN_FLIGHT
     alice.write(result)
 
-    assert counts(span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1}
+    assert counts(span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1, "lag_longer": 1}
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
 
 
@@ -140,7 +142,7 @@ def test_a_batch_is_counted_in_one_statement(worker, backlog):
 @several
 def test_workers_at_the_same_moment_count_everything(clock):
     webhooks = [subscribed() for _ in range(3)]
-    one_each = [Counted(webhook.pk, clock.now, AttemptResult.DELIVERED, 5) for webhook in webhooks]
+    one_each = [CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 5) for webhook in webhooks]
 
     def work(attempts):
         def count_many():
@@ -154,57 +156,12 @@ def test_workers_at_the_same_moment_count_everything(clock):
     assert list(DeliveryTotal.objects.filter(span=TotalSpan.DAY).values_list("delivered", flat=True)) == [60] * 3
 
 
-# Reading
-
-
-def test_a_history_has_every_hour_and_every_day(clock):
-    webhook, other = subscribed(), subscribed()
-    for hours in (0, 1, 23, 24, 24 * 29 + 23, 24 * 31):
-        DeliveryTotal.objects.add(
-            [Counted(webhook.pk, clock.now - timedelta(hours=hours), AttemptResult.DELIVERED, 100)]
-        )
-    DeliveryTotal.objects.add([Counted(other.pk, clock.now, AttemptResult.GIVEN_UP, 100)])
-
-    with CaptureQueriesContext(connection) as queries:
-        found = history(webhook, now=clock.now)
-
-    assert len(queries) == 2
-    assert (len(found.hours), len(found.days)) == (24, 30)
-    assert [bar.delivered for bar in found.hours] == [1, *[0] * 21, 1, 1]
-    assert found.hours[-1].starts_at == clock.now.replace(minute=0, second=0)
-    assert found.day.attempts == 3
-    assert found.month.attempts in (4, 5)  # the 30th day ends at midnight
-    assert found.month.given_up == 0
-
-
-def test_a_webhook_that_was_never_tried_has_no_rates(clock):
-    found = history(subscribed(), now=clock.now)
-
-    assert (found.day.success_rate, found.month.success_rate, found.day.took(0.95)) == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("counted", "share", "expected"),
-    [
-        ({}, 0.5, None),
-        ({"took_10": 1}, 1.0, 10),
-        ({"took_10": 10}, 0.5, 5),
-        ({"took_10": 50, "took_20": 50}, 0.5, 10),
-        ({"took_10": 50, "took_20": 50}, 0.95, 19),
-        ({"took_10": 94, "took_640": 6}, 0.95, 373),
-        ({"took_longer": 2}, 0.5, 20_120),
-    ],
-)
-def test_a_duration_is_reckoned_within_its_class(counted, share, expected):
-    assert duration([counted.get(name, 0) for name in DURATIONS], share) == expected
-
-
-def test_the_classes_of_duration_are_columns():
+def test_each_bucket_has_a_column():
     columns = {field.name for field in DeliveryTotal._meta.concrete_fields}
 
-    assert len(DURATIONS) == len(MILLISECONDS) + 1
-    assert columns >= set(COUNTS)
-    assert not Delivery.objects.exists()
+    assert len(DURATIONS) == len(DURATION_LIMITS_MS) + 1
+    assert len(LAGS) == len(LAG_LIMITS_MS) + 1
+    assert columns - set(COUNTS) == {"id", "webhook", "span", "starts_at"}
 
 
 def test_an_hour_is_one_of_utc_wherever_the_clock_is(clock):
@@ -212,6 +169,62 @@ def test_an_hour_is_one_of_utc_wherever_the_clock_is(clock):
     delhi = timezone(timedelta(hours=5, minutes=30))
     moment = datetime(2026, 11, 24, 5, 15, tzinfo=UTC)
 
-    DeliveryTotal.objects.add([Counted(webhook.pk, moment.astimezone(delhi), AttemptResult.DELIVERED, 1)])
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, moment.astimezone(delhi), AttemptResult.DELIVERED, 1)])
 
     assert DeliveryTotal.objects.get(span=TotalSpan.HOUR).starts_at == datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
+
+
+# Lag
+
+
+def lags() -> dict[str, int]:
+    """Return the lags that are counted, without zeros, over all hours."""
+    rows = DeliveryTotal.objects.filter(span=TotalSpan.HOUR).values(*LAGS)
+    return {name: number for name in LAGS if (number := sum(row[name] for row in rows))}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "name"),
+    [(0, "lag_10"), (10, "lag_10"), (11, "lag_30"), (3_600_000, "lag_3600000"), (3_600_001, "lag_longer")],
+)
+def test_a_bucket_of_lags_includes_its_limit(clock, milliseconds, name):
+    webhook = subscribed()
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 100, milliseconds)])
+
+    assert counts(span=TotalSpan.HOUR) == {"delivered": 1, "took_160": 1, name: 1}
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_the_lag_is_from_the_event_to_its_first_attempt(run, wire, clock, status):
+    webhook = subscribed(max_retries=1)
+    write_events(webhook.organization, 3)
+    Event.objects.update(occurred_at=clock.now - timedelta(milliseconds=250))
+    wire.otherwise = answer(status)
+
+    run()
+    clock.advance(seconds=60)
+    run()
+
+    assert lags() == {"lag_300": 3}
+
+
+def test_the_delay_of_a_webhook_is_no_lag(run, clock):
+    webhook = subscribed(delay_seconds=60)
+    write_events(webhook.organization, 1)
+    Event.objects.update(occurred_at=clock.now)
+    run()
+
+    clock.advance(seconds=62)
+    run()
+
+    assert lags() == {"lag_3000": 1}
+
+
+@pytest.mark.parametrize("priority", [Priority.REPLAY, Priority.MANUAL])
+def test_a_replay_and_a_delivery_sent_by_hand_have_no_lag(worker, backlog, priority):
+    backlog(1)
+    Delivery.objects.update(priority=priority)
+
+    worker("alice").work()
+
+    assert counts(span=TotalSpan.HOUR) == {"delivered": 1, "took_160": 1}

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.prune.rows import DAY, NOTHING, NOW, delivery
 from tms_webhooks.choices import AttemptResult, TotalSpan
 from tms_webhooks.models import DeliveryTotal
-from tms_webhooks.models.total import Counted
+from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.outbox.prune import prune
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ def starts(span: TotalSpan) -> list[timedelta]:
 
 
 def count(webhook, age: timedelta) -> None:
-    DeliveryTotal.objects.add([Counted(webhook.pk, NOW - age, AttemptResult.DELIVERED, 5)])
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, NOW - age, AttemptResult.DELIVERED, 5)])
 
 
 def test_hours_go_and_days_stay(webhook):

@@ -15,8 +15,8 @@ from tests.integration.delivery.rows import subscribed, write_delivery, write_ev
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.delivery.liveness import signs
 from tms_webhooks.models import DrainSlot, Event
+from tms_webhooks.monitoring.liveness import read_liveness
 from tms_webhooks.telemetry import prometheus
 
 pytestmark = pytest.mark.django_db
@@ -125,7 +125,7 @@ class Connection:
 @pytest.mark.parametrize("fails", [True, False])
 def test_a_scrape_leaves_the_connection_as_it_was(registry, monkeypatch, is_open, fails):
     # It may run in a thread of its own, where nobody would close it.
-    theirs, found = Connection(is_open=is_open), signs(now=timezone.now())
+    theirs, found = Connection(is_open=is_open), read_liveness(now=timezone.now())
 
     def read(**_kwargs):
         theirs.connection = object()
@@ -134,7 +134,7 @@ def test_a_scrape_leaves_the_connection_as_it_was(registry, monkeypatch, is_open
         return found
 
     monkeypatch.setattr(prometheus, "connections", {"default": theirs})
-    monkeypatch.setattr(prometheus, "signs", read)
+    monkeypatch.setattr(prometheus, "read_liveness", read)
 
     generate_latest(registry)
 

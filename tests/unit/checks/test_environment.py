@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.core import checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.utils.module_loading import import_string
 
 from tests.unit.checks.conftest import only
@@ -85,10 +87,18 @@ def test_the_names_of_the_middleware_are_real() -> None:
     ]
 
 
-def test_times_without_a_zone_are_pointed_out(settings) -> None:
-    settings.TIME_ZONE = "Europe/Amsterdam"
+def test_times_without_a_zone_are_refused(settings) -> None:
     assert check_time_zones() == []
     settings.USE_TZ = False
-    message = only(check_time_zones(), "W064")
-    assert message.msg == ("USE_TZ is False: times without a time zone are sent as UTC, not as Europe/Amsterdam.")
-    assert message.hint == "Set USE_TZ = True."
+    message = only(check_time_zones(), "E064")
+    assert message.msg == (
+        "USE_TZ is False, and this app needs times with a time zone: on SQLite and MySQL a drain would send requests, "
+        "fail to store their results, and send them again."
+    )
+    assert str(message.hint).startswith("Set USE_TZ = True, Django's default.")
+
+
+def test_a_host_without_time_zones_gets_no_further_than_its_checks(settings) -> None:
+    settings.USE_TZ = False
+    with pytest.raises(SystemCheckError, match="E064"):
+        call_command("check")

@@ -73,12 +73,15 @@ ROTATION = record(secret=SECRET, old_secret_signs_until=MOMENT)
 
 REVELATION = record(secret=SECRET)
 
-WINDOW = record(
+ATTEMPT_STATS = record(
+    starts_at=MOMENT,
     attempts=WHOLE,
+    delivered=WHOLE,
+    retried=WHOLE,
+    given_up=WHOLE,
     success_rate=NUMBER,
     p50_ms=nullable(WHOLE),
     p95_ms=nullable(WHOLE),
-    complete={"type": "boolean"},
 )
 
 STATS = record(
@@ -86,10 +89,9 @@ STATS = record(
     failures=WHOLE,
     backlog=WHOLE,
     due_seconds=NUMBER,
-    statuses={"type": "object", "additionalProperties": WHOLE},
-    day=WINDOW,
-    month=WINDOW,
-    lag=record(deliveries=WHOLE, p50=NUMBER, p95=NUMBER),
+    day=ATTEMPT_STATS,
+    month=ATTEMPT_STATS,
+    lag=record(starts_at=MOMENT, deliveries=WHOLE, p50=NUMBER, p95=NUMBER),
     as_of=MOMENT,
 )
 

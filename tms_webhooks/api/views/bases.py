@@ -137,6 +137,8 @@ class ResourceViewSet(_GenericViewSet):
         with transaction.atomic(using=router.db_for_write(Webhook)):
             response = work()
             self._keep(response)
+        # Only now: a COMMIT may fail, and `handle_exception` then has to release the key.
+        self._claimed = None
         return response
 
     def audit(self, action: AuditAction, webhook: Webhook, *, target: str = "", changes: Any = None) -> None:
@@ -203,4 +205,3 @@ class ResourceViewSet(_GenericViewSet):
     def _keep(self, response: Response) -> None:
         if self._claimed is not None and not response.exception:
             idempotency.keep(self._claimed, response)
-            self._claimed = None

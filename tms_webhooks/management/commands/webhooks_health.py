@@ -1,4 +1,4 @@
-"""``manage.py webhooks_health``: does anybody deliver?"""
+"""``manage.py webhooks_health``: report whether webhooks are delivered."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 from django.utils import timezone
 
-from tms_webhooks.delivery import liveness
-from tms_webhooks.delivery.liveness import Level, Signs, Verdict
 from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.monitoring import liveness
+from tms_webhooks.monitoring.liveness import HealthLevel, HealthReport, Liveness
 from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.periodic import periodic_jobs
 
 MAX_LAG = 120.0
 
 
 class Command(BaseCommand):
-    """Tell by the exit status, and in words."""
+    """Report by the exit status, and in words."""
 
     help = (
-        "Check that webhooks are delivered. Exit status 0: all is well. 1: something is late, or will be. 2: "
+        "Check that webhooks are delivered. Exit status 0: nothing is late. 1: something is late, or will be. 2: "
         "something is late and no worker delivers, also if a cluster runs but hangs; or the database does not "
         "answer. Deliveries of a paused or ordered webhook that must wait are not late."
     )
-    # A monitor calls it every minute: what the checks say was said at the start of the workers.
+    # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,45 +45,48 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print all figures as one JSON object")
 
     def handle(self, *, max_lag: float, as_json: bool, **_options: Any) -> None:
-        """Judge, say it, and exit with the level."""
+        """Print the report, and exit with its level."""
         try:
-            found, verdict = examine(max_lag=max_lag)
+            found, report = examine(max_lag=max_lag)
         except DatabaseError as error:
             found = None
             reason = (
                 f"The database does not answer ({type(error).__name__}). See that it runs, and that migrate was run."
             )
-            verdict = Verdict(Level.STANDING_STILL, (reason,))
+            report = HealthReport(HealthLevel.STOPPED, (reason,))
         if as_json:
             self.stdout.write(
                 json.dumps(
                     {
-                        "status": int(verdict.level),
-                        "level": verdict.level.name.lower(),
-                        "reasons": verdict.reasons,
-                        "signs": None if found is None else asdict(found),
+                        "status": int(report.level),
+                        "level": report.level.name.lower(),
+                        "reasons": report.reasons,
+                        "liveness": None if found is None else asdict(found),
                     }
                 )
             )
         else:
-            self.stdout.write(in_words(found, verdict))
-        sys.exit(verdict.level)
+            self.stdout.write(in_words(found, report))
+        sys.exit(report.level)
 
 
-def examine(*, max_lag: float) -> tuple[Signs, Verdict]:
-    """Read the signs of life, and judge them."""
+def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
+    """Return the figures and the report."""
     now, queue = timezone.now(), get_queue()
-    found = liveness.signs(now=now)
+    found = liveness.read_liveness(now=now)
     overdue = queue.overdue(now - timedelta(seconds=liveness.CHAIN_PATIENCE))
-    return found, liveness.judge(found, max_lag=max_lag, chains=queue.keeps_drains, overdue=overdue)
+    wrong = queue.wrong_schedules(periodic_jobs())
+    return found, liveness.assess(
+        found, max_lag=max_lag, chains=queue.keeps_drains, overdue=overdue, wrong_schedules=wrong
+    )
 
 
-def in_words(found: Signs | None, verdict: Verdict) -> str:
-    """Return a line for each reason, or one that says that there is none."""
-    if verdict.reasons or found is None:
-        return "\n".join(f"{verdict.level.name.replace('_', ' ')}: {reason}" for reason in verdict.reasons)
-    waits = found.backlog
+def in_words(found: Liveness | None, report: HealthReport) -> str:
+    """Return a line for each reason, or one line if nothing is late."""
+    if report.reasons or found is None:
+        return "\n".join(f"{report.level.name}: {reason}" for reason in report.reasons)
+    backlog = found.backlog
     return (
-        f"WELL: nothing is late. {waits.deliveries} deliveries open, {waits.events} events to fan out, "
-        f"{found.drains} drains in their slots."
+        f"OK: nothing is late. {backlog.deliveries} deliveries open, {backlog.events} events to fan out, "
+        f"{found.drains} drains running."
     )

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_status``: what waits, and how deliveries fare."""
+"""``manage.py webhooks_status``: print the backlog, the lag and the attempts of each webhook."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from tms_webhooks.delivery.stats import Stats, WebhookStats, Window, stats
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
+from tms_webhooks.monitoring.history import AttemptStats
+from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 
 NOTHING = "-"
 LONGEST_NAME = 30
@@ -25,10 +26,9 @@ class Command(BaseCommand):
     """Print the numbers as a table or as JSON."""
 
     help = (
-        "Show the backlog, the lag of deliveries, and the attempts of each webhook with their success rate "
-        "and duration in the last 24 hours and 30 days. The figures of 24 hours use each webhook's last "
-        "attempts, at most 1,000, fewer with many webhooks; + marks a range with more attempts. The figures "
-        "of 30 days use all attempts."
+        "Show the backlog, the lag from an event to its first attempt, and for each webhook the attempts of the last 24 "
+        "hours and 30 days: their number, the share that was delivered, and the duration of the answers. Hours and days "
+        "are whole ones of UTC, the current one included. Durations and lags are estimated from counts by range."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def report(found: Stats) -> Iterator[str]:
     yield f"Deliveries open    {waits.deliveries}, {waits.in_flight} of them in flight"
     yield f"Oldest due         {ago(waits.oldest_due_seconds)}"
     yield f"Events to fan out  {waits.events}, the oldest {ago(waits.oldest_event_seconds)}"
-    yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in the last hour)"
+    yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
     if not found.webhooks:
         return
     yield ""
@@ -63,10 +63,10 @@ def report(found: Stats) -> Iterator[str]:
     if found.left_out:
         yield f"and {found.left_out} more that were served longer ago; --webhook or --organization shows them."
     for webhook in found.webhooks:
-        if len(found.webhooks) == 1 and webhook.statuses:
+        if len(found.webhooks) == 1:
             yield ""
-            counts = ", ".join(f"{count} {status}" for status, count in webhook.statuses.items())
-            yield f"Of its newest deliveries: {counts}"
+            day = webhook.day
+            yield f"Attempts in 24 h: {day.delivered} delivered, {day.retried} to retry, {day.given_up} given up"
 
 
 def line(webhook: WebhookStats) -> tuple[str, ...]:
@@ -78,18 +78,17 @@ def line(webhook: WebhookStats) -> tuple[str, ...]:
         webhook.state,
         str(webhook.backlog),
         ago(webhook.due_seconds),
-        *window(webhook.day),
-        *window(webhook.month),
+        *cells_of(webhook.day),
+        *cells_of(webhook.month),
     )
 
 
-def window(found: Window) -> tuple[str, str, str, str]:
-    """Return the cells of one time range."""
-    attempts = f"{found.attempts}{'' if found.complete else '+'}"
-    if found.success_rate is None:
-        return attempts, NOTHING, NOTHING, NOTHING
-    # Cut, not rounded: 100 % means all of them.
-    return attempts, f"{int(found.success_rate * 1000) / 10:.1f} %", f"{found.p50_ms} ms", f"{found.p95_ms} ms"
+def cells_of(found: AttemptStats) -> tuple[str, str, str, str]:
+    """Return the cells of one period."""
+    # Rounded down: 100 % means all of them.
+    rate = NOTHING if found.success_rate is None else f"{int(found.success_rate * 1000) / 10:.1f} %"
+    p50, p95 = (NOTHING if value is None else f"{value} ms" for value in (found.p50_ms, found.p95_ms))
+    return str(found.attempts), rate, p50, p95
 
 
 def ago(seconds: float | None) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tms_webhooks.delivery.tail import Tail
 from tms_webhooks.management import arguments
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.models import DeliveryAttempt
+from tms_webhooks.monitoring.recent_attempts import RecentAttempts
 
 INTERVAL = 1.0
 
@@ -56,12 +56,12 @@ class Command(BaseCommand):
         **_options: Any,
     ) -> None:
         """Print what is there, and what comes."""
-        tail = Tail(
+        attempts = RecentAttempts(
             webhook=None if webhook is None else webhook_of(webhook).pk,
             organization=None if organization is None else key_of_organization(organization),
         )
         with stop_on_signal() as stop:
-            found = tail.last(lines)
+            found = attempts.latest(lines)
             while True:
                 for attempt in found:
                     facts = facts_of(attempt)
@@ -69,7 +69,7 @@ class Command(BaseCommand):
                 self.stdout.flush()
                 if not follow or stop.wait(interval):
                     return
-                found = tail.new()
+                found = attempts.new()
 
 
 def facts_of(attempt: DeliveryAttempt) -> dict[str, Any]:

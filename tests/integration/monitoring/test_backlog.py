@@ -9,8 +9,8 @@ import pytest
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.choices import DeliveryStatus, Priority
-from tms_webhooks.delivery.backlog import Backlog, backlog, waiting
 from tms_webhooks.models import Delivery, Event
+from tms_webhooks.monitoring.backlog import Backlog, backlog, backlog_by_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ def test_the_open_ones_are_counted_and_the_longest_due_named(clock):
 
     assert (found.deliveries, found.in_flight) == (4, 1)
     assert (found.oldest_due_seconds, found.oldest_due_webhook) == (90.0, other.pk)
-    assert waiting(now=clock.now)[one.pk] == waiting(now=clock.now, webhook=one)[one.pk]
+    assert backlog_by_webhook(now=clock.now)[one.pk] == backlog_by_webhook(now=clock.now, webhook=one)[one.pk]
 
 
 def test_what_comes_due_later_is_not_late(clock):
@@ -108,7 +108,9 @@ def test_a_replay_counts_as_live_traffic_does(clock):
     due_for(webhook, 70, clock=clock, priority=Priority.REPLAY)
     due_for(webhook, 10, clock=clock)
 
-    assert waiting(now=clock.now)[webhook.pk] == (found := waiting(now=clock.now, webhook=webhook)[webhook.pk])
+    assert backlog_by_webhook(now=clock.now)[webhook.pk] == (
+        found := backlog_by_webhook(now=clock.now, webhook=webhook)[webhook.pk]
+    )
     assert (found.deliveries, found.due_since) == (2, clock.now - timedelta(seconds=70))
 
 

@@ -1,4 +1,4 @@
-"""What waits, and since when: read from the indexes of what is open, however long the history is."""
+"""Read the backlog: open deliveries and new events, from indexes that hold nothing else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from tms_webhooks.models.delivery import DeliveryQuerySet
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits for one webhook: how many deliveries, and since when the first that may be sent has been due."""
+class WebhookBacklog:
+    """The open deliveries of one webhook.
+
+    Attributes:
+        deliveries: Number of open deliveries.
+        due_since: When the first delivery that may be sent now became due; None without one.
+    """
 
     deliveries: int
     due_since: datetime | None
@@ -25,16 +30,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits.
+    """Open deliveries and new events.
 
     Attributes:
-        deliveries: Those that are open: not tried yet, waiting for a retry, or under way.
-        in_flight: Those of them that a worker holds.
-        oldest_due_seconds: For how long the first of those that may be sent now has been due; None if none is. What
-            waits for a webhook that is paused, or for an earlier event of the same object, may not be sent.
-        oldest_due_webhook: Whose that is.
-        events: Those that have no deliveries yet.
-        oldest_event_seconds: For how long the first of those has waited; None if there is none.
+        deliveries: Number of open deliveries: pending, waiting for a retry, or in flight.
+        in_flight: Number of deliveries that a worker holds.
+        oldest_due_seconds: Seconds since the first delivery that may be sent now became due; None without one. A delivery
+            of a paused webhook, or one that waits for an earlier event of the same object, may not be sent.
+        oldest_due_webhook: Key of the webhook of that delivery.
+        events: Number of events without deliveries yet.
+        oldest_event_seconds: Age of the first of those events; None without one.
     """
 
     deliveries: int
@@ -46,27 +51,27 @@ class Backlog:
 
 
 def backlog(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Backlog:
-    """Return what waits: of all, of one organization (an object or its key) or several (a
-    queryset), or for one webhook.
+    """Return the backlog of all webhooks, of one organization (an object or its key), of several (a queryset), or of one
+    webhook.
 
-    New events are counted for the organization as a whole: which webhooks want them is not known yet.
+    For one webhook, the new events are those of its organization: they are not matched with subscriptions yet.
     """
-    return summed_up(
-        waiting(now=now, organization=organization, webhook=webhook),
+    return total_backlog(
+        backlog_by_webhook(now=now, organization=organization, webhook=webhook),
         now=now,
         organization=organization,
         webhook=webhook,
     )
 
 
-def summed_up(
-    by_webhook: Mapping[int, Waiting], *, now: datetime, organization: Any = None, webhook: Webhook | None = None
+def total_backlog(
+    by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, organization: Any = None, webhook: Webhook | None = None
 ) -> Backlog:
-    """Return the backlog, given what `waiting` has found for the same arguments."""
+    """Return the backlog, given the result of `backlog_by_webhook` for the same arguments."""
     due = [(since, pk) for pk, found in by_webhook.items() if (since := found.due_since) is not None]
     due_since, due_webhook = min(due, default=(None, None))
     owner = organization if webhook is None else webhook.organization_id
-    events = Event.objects.to_fan_out().filter(owned(owner))
+    events = Event.objects.to_fan_out().filter(belongs_to(owner))
     held = _of(organization, webhook).filter(status=DeliveryStatus.IN_FLIGHT)
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
@@ -78,18 +83,20 @@ def summed_up(
     )
 
 
-def waiting(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> dict[int, Waiting]:
-    """Return what waits for each webhook that anything waits for. Deleted ones are left out.
+def backlog_by_webhook(
+    *, now: datetime, organization: Any = None, webhook: Webhook | None = None
+) -> dict[int, WebhookBacklog]:
+    """Return the open deliveries of each webhook that has any, by its key. Deleted webhooks are left out.
 
-    Costs one pass over the index of what is open, ``tms_delivery_claim``.
+    Reads once the index of open deliveries, ``tms_delivery_claim``.
     """
     rows = _of(organization, webhook).open().order_by().values("webhook", "priority")
     priorities = list(
         rows.annotate(count=Count("*"), first=Min("due_at")).values_list("webhook", "priority", "count", "first")
     )
     webhooks = _webhooks({row[0] for row in priorities})
-    in_turn = _first_in_turn((one.pk for one in webhooks.values() if one.ordered), now)
-    found: dict[int, Waiting] = {}
+    unblocked = _first_unblocked((one.pk for one in webhooks.values() if one.ordered), now)
+    found: dict[int, WebhookBacklog] = {}
     for pk, priority, count, first in priorities:
         if pk not in webhooks:
             continue
@@ -97,15 +104,15 @@ def waiting(*, now: datetime, organization: Any = None, webhook: Webhook | None 
         if priority == Priority.MANUAL:
             moments.append(first)
         elif webhooks[pk].is_awake(now):
-            moments.append(in_turn.get(pk) if webhooks[pk].ordered else first)
+            moments.append(unblocked.get(pk) if webhooks[pk].ordered else first)
         due = [moment for moment in moments if moment is not None and moment <= now]
         total = count + (found[pk].deliveries if pk in found else 0)
-        found[pk] = Waiting(total, min(due, default=None))
+        found[pk] = WebhookBacklog(total, min(due, default=None))
     return found
 
 
-def owned(organization: Any, *, path: str = "organization") -> Q:
-    """Return a filter for what belongs to an organization: an object, its key, a queryset of several, or None for all."""
+def belongs_to(organization: Any, *, path: str = "organization") -> Q:
+    """Return a filter by organization: an object, its key, a queryset of several, or None for all."""
     if organization is None:
         return Q()
     if isinstance(organization, QuerySet):
@@ -116,7 +123,7 @@ def owned(organization: Any, *, path: str = "organization") -> Q:
 def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
     if webhook is not None:
         return Delivery.objects.filter(webhook=webhook)
-    return Delivery.objects.filter(owned(organization, path="webhook__organization"))
+    return Delivery.objects.filter(belongs_to(organization, path="webhook__organization"))
 
 
 def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
@@ -125,8 +132,8 @@ def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
     return {webhook.pk: webhook for webhook in chosen.only("enabled", "deleted_at", "paused_until", "ordered")}
 
 
-def _first_in_turn(ids: Iterable[int], now: datetime) -> dict[int, datetime]:
-    """Return, for each of these ordered webhooks, since when the first is due that waits for no earlier one."""
+def _first_unblocked(ids: Iterable[int], now: datetime) -> dict[int, datetime]:
+    """Return when the first delivery that waits for no earlier event became due, for each of these ordered webhooks."""
     chosen = list(ids)
     if not chosen:
         return {}

@@ -1,0 +1,205 @@
+"""Figures of all webhooks, of an organization's and of one: from the totals, and so of every attempt."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.choices import AttemptResult
+from tms_webhooks.models import DeliveryTotal, Webhook
+from tms_webhooks.models.total import LAG_LIMITS_MS, CountedAttempt
+from tms_webhooks.monitoring import stats as module
+from tms_webhooks.monitoring.history import AttemptStats, history
+from tms_webhooks.monitoring.stats import FirstAttemptLag, first_attempt_lag, stats
+
+pytestmark = pytest.mark.django_db
+
+DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
+
+
+def count(webhook, result: AttemptResult = DELIVERED, *, at, number: int = 1, ms: int = 100, lag: int | None = None):
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, at, result, ms, lag)] * number)
+
+
+def hour_of(clock):
+    return clock.now.replace(minute=0, second=0, microsecond=0)
+
+
+def test_attempts_of_a_day_and_of_a_month(clock):
+    webhook = subscribed(name="CRM")
+    count(webhook, at=clock.now, number=18, ms=10)
+    count(webhook, RETRIED, at=clock.now - timedelta(hours=23), ms=900)
+    count(webhook, GIVEN_UP, at=clock.now - timedelta(hours=23), ms=900)
+    count(webhook, RETRIED, at=clock.now - timedelta(hours=24), number=5, ms=5000)
+    count(webhook, GIVEN_UP, at=clock.now - timedelta(days=30), ms=77)
+
+    (found,) = stats(now=clock.now).webhooks
+
+    assert (found.id, found.name, found.organization) == (webhook.pk, "CRM", webhook.organization_id)
+    assert (found.state, found.backlog, found.due_seconds) == ("enabled", 0, None)
+    assert found.day == AttemptStats(
+        starts_at=hour_of(clock) - timedelta(hours=23),
+        attempts=20,
+        delivered=18,
+        retried=1,
+        given_up=1,
+        success_rate=0.9,
+        p50_ms=6,
+        p95_ms=960,
+    )
+    assert found.month == AttemptStats(
+        starts_at=hour_of(clock).replace(hour=0) - timedelta(days=29),
+        attempts=25,
+        delivered=18,
+        retried=6,
+        given_up=1,
+        success_rate=0.72,
+        p50_ms=7,
+        p95_ms=4480,
+    )
+
+
+def test_the_overview_of_a_webhook_has_the_same_figures(clock):
+    webhook, other = subscribed(), subscribed()
+    for hours, ms in ((0, 40), (5, 700), (40, 20), (300, 9000)):
+        count(webhook, at=clock.now - timedelta(hours=hours), number=hours + 1, ms=ms)
+        count(other, GIVEN_UP, at=clock.now - timedelta(hours=hours), ms=ms)
+
+    (found,) = stats(now=clock.now, webhook=webhook).webhooks
+    shown = history(webhook, now=clock.now)
+
+    assert (found.day, found.month) == (shown.day, shown.month)
+    assert found.month.attempts == 1 + 6 + 41 + 301
+
+
+def test_every_attempt_of_a_busy_webhook_is_counted(clock):
+    webhook = subscribed()
+    count(webhook, at=clock.now, number=70_000)
+
+    (found,) = stats(now=clock.now).webhooks
+
+    assert (found.day.attempts, found.month.attempts) == (70_000, 70_000)
+
+
+def test_a_webhook_without_attempts_has_no_rates(clock):
+    webhook = subscribed(enabled=False)
+    write_delivery(webhook, now=clock.now)
+
+    (found,) = stats(now=clock.now).webhooks
+
+    assert (found.state, found.backlog) == ("disabled", 1)
+    for period in (found.day, found.month):
+        assert (period.attempts, period.success_rate, period.p50_ms, period.p95_ms) == (0, None, None, None)
+
+
+def test_states_and_the_age_of_the_first_due_delivery(clock):
+    enabled = subscribed()
+    paused = subscribed(paused_until=clock.now + timedelta(minutes=5), failures=4)
+    for webhook in (enabled, paused):
+        write_delivery(webhook, now=clock.now, due_at=clock.now - timedelta(seconds=9))
+
+    found = {one.id: (one.state, one.failures, one.backlog, one.due_seconds) for one in stats(now=clock.now).webhooks}
+
+    assert found == {enabled.pk: ("enabled", 0, 1, 9.0), paused.pk: ("paused", 4, 1, None)}
+
+
+# Lag
+
+
+def test_the_lag_is_that_of_this_hour_and_the_one_before(clock):
+    webhook, other = subscribed(), subscribed()
+    count(webhook, at=hour_of(clock), number=18, lag=100)
+    count(other, at=hour_of(clock) - timedelta(hours=1), number=2, lag=2_000)
+    count(webhook, at=hour_of(clock) - timedelta(hours=1, seconds=1), number=100, lag=60_000)
+    count(webhook, at=hour_of(clock), number=50, lag=None)
+
+    assert first_attempt_lag(now=clock.now) == FirstAttemptLag(
+        starts_at=hour_of(clock) - timedelta(hours=1), deliveries=20, p50=0.069, p95=2.0
+    )
+
+
+def test_without_first_attempts_there_is_no_lag(clock):
+    count(subscribed(), at=clock.now)
+
+    found = stats(now=clock.now).lag
+
+    assert (found.deliveries, found.p50, found.p95) == (0, None, None)
+
+
+def test_a_lag_of_more_than_an_hour_counts_as_an_hour(clock):
+    count(subscribed(), at=clock.now, lag=LAG_LIMITS_MS[-1] * 5)
+
+    found = stats(now=clock.now).lag
+
+    assert (found.deliveries, found.p50, found.p95) == (1, 3600.0, 3600.0)
+
+
+# Scope
+
+
+def test_of_many_webhooks_those_served_last_are_returned(clock, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WEBHOOKS", 4)
+    webhooks = [subscribed(served_at=clock.now - timedelta(minutes=age)) for age in range(6)]
+    for webhook in webhooks:
+        count(webhook, at=clock.now, lag=5)
+
+    found = stats(now=clock.now)
+
+    assert [one.id for one in found.webhooks] == [webhook.pk for webhook in webhooks[:4]]
+    assert found.left_out == 2
+    assert found.lag.deliveries == 6
+
+
+def test_one_organization_and_one_webhook_see_their_own(clock):
+    one, other = subscribed(), subscribed()
+    sibling = subscribed(organization=one.organization)
+    deleted = subscribed(organization=one.organization, deleted_at=clock.now)
+    for webhook in (one, sibling, other, deleted):
+        count(webhook, at=clock.now, lag=5)
+
+    everything = stats(now=clock.now)
+    of_organization = stats(now=clock.now, organization=one.organization)
+    of_webhook = stats(now=clock.now, webhook=one)
+
+    assert {found.id for found in everything.webhooks} == {one.pk, sibling.pk, other.pk}
+    assert {found.id for found in of_organization.webhooks} == {one.pk, sibling.pk}
+    assert [found.id for found in of_webhook.webhooks] == [one.pk]
+    assert [found.lag.deliveries for found in (everything, of_organization, of_webhook)] == [3, 2, 1]
+    organizations = type(one.organization).objects.filter(pk=one.organization_id)
+    assert stats(now=clock.now, organization=organizations) == of_organization
+
+
+def test_it_is_plain_data(clock):
+    count(subscribed(), at=clock.now)
+
+    found = json.loads(json.dumps(dataclasses.asdict(stats(now=clock.now)), default=str))
+
+    assert found["backlog"]["deliveries"] == 0
+    assert found["webhooks"][0]["day"]["success_rate"] == 1.0
+
+
+def test_the_number_of_queries_does_not_grow_with_the_webhooks(clock):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            stats(now=clock.now)
+        return len(captured)
+
+    def add_webhook() -> Webhook:
+        webhook = subscribed(ordered=True)
+        count(webhook, at=clock.now, lag=5)
+        write_delivery(webhook, now=clock.now)
+        return webhook
+
+    for _ in range(2):
+        add_webhook()
+    few = queries()
+    for _ in range(20):
+        add_webhook()
+
+    assert few == queries() == 10

@@ -1,0 +1,110 @@
+"""Assess backlog and drain activity: a table of cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tms_webhooks.monitoring.backlog import Backlog
+from tms_webhooks.monitoring.liveness import CHAIN_PATIENCE, HealthLevel, HealthReport, Liveness, assess
+
+QUIET = Backlog(
+    deliveries=0,
+    in_flight=0,
+    oldest_due_seconds=None,
+    oldest_due_webhook=None,
+    events=0,
+    oldest_event_seconds=None,
+)
+LATE_DELIVERY = replace(QUIET, deliveries=3, oldest_due_seconds=310.0, oldest_due_webhook=12)
+LATE_EVENT = replace(QUIET, events=3, oldest_event_seconds=125.0)
+WORKING = {"drains": 1, "drain_gone_seconds": 0.0}
+GONE = {"drains": 0, "drain_gone_seconds": 300.0}
+NEVER = {"drains": 0, "drain_gone_seconds": None}
+
+
+def liveness(backlog: Backlog, *, drains: int, drain_gone_seconds: float | None, last: float | None = None) -> Liveness:
+    return Liveness(backlog=backlog, drains=drains, drain_gone_seconds=drain_gone_seconds, last_attempt_seconds=last)
+
+
+@pytest.mark.parametrize(
+    ("found", "chains", "level"),
+    [
+        # Nothing is late.
+        (liveness(QUIET, **WORKING), True, HealthLevel.OK),
+        (liveness(replace(QUIET, oldest_due_seconds=120.0, oldest_due_webhook=1), **WORKING), True, HealthLevel.OK),
+        (liveness(replace(QUIET, oldest_event_seconds=120.0), **WORKING), True, HealthLevel.OK),
+        # A chain that has ended is started again by the sweep; it has some time for that.
+        (liveness(QUIET, drains=0, drain_gone_seconds=CHAIN_PATIENCE), True, HealthLevel.OK),
+        (liveness(QUIET, drains=0, drain_gone_seconds=CHAIN_PATIENCE + 1), True, HealthLevel.LATE),
+        (liveness(QUIET, **NEVER), True, HealthLevel.LATE),
+        # Where a command delivers, nobody holds a slot.
+        (liveness(QUIET, **GONE), False, HealthLevel.OK),
+        (liveness(QUIET, **NEVER), False, HealthLevel.OK),
+        # Late, and somebody works.
+        (liveness(LATE_DELIVERY, **WORKING), True, HealthLevel.LATE),
+        (liveness(LATE_EVENT, **WORKING), True, HealthLevel.LATE),
+        (liveness(LATE_DELIVERY, **NEVER, last=120.0), False, HealthLevel.LATE),
+        # Late, and nobody works.
+        (liveness(LATE_DELIVERY, **GONE), True, HealthLevel.STOPPED),
+        (liveness(LATE_EVENT, **GONE), True, HealthLevel.STOPPED),
+        (liveness(LATE_DELIVERY, **NEVER), False, HealthLevel.STOPPED),
+        (liveness(LATE_DELIVERY, **GONE, last=121.0), False, HealthLevel.STOPPED),
+    ],
+)
+def test_the_level(found, chains, level):
+    assert assess(found, max_lag=120.0, chains=chains).level == level
+
+
+def test_all_is_well_without_a_word():
+    assert assess(liveness(QUIET, **WORKING), max_lag=120.0, chains=True) == HealthReport(HealthLevel.OK, ())
+
+
+def test_standing_still_is_told_with_what_helps():
+    (reason,) = assess(liveness(LATE_DELIVERY, **GONE), max_lag=120.0, chains=True).reasons
+
+    assert reason == (
+        "A delivery of webhook 12 has been due for 310 s, and no worker delivers: no drain has run for 300 s. "
+        "Restart django-q2 (manage.py qcluster): it can hang after one of its workers was killed. "
+        "Or run manage.py webhooks_drain."
+    )
+
+
+def test_a_late_event_is_told_as_one():
+    (reason,) = assess(liveness(LATE_EVENT, **NEVER), max_lag=120.0, chains=True).reasons
+
+    assert reason.startswith(
+        "An event has waited for its deliveries for 125 s, and no worker delivers: no drain has ever run."
+    )
+
+
+def test_a_slow_webhook_is_named():
+    (reason,) = assess(liveness(LATE_DELIVERY, **WORKING), max_lag=120.0, chains=True).reasons
+
+    assert "although deliveries are being made" in reason
+    assert "webhooks_status --webhook 12" in reason
+
+
+def test_wrong_schedules_are_late_and_named_with_a_remedy():
+    report = assess(
+        liveness(QUIET, **WORKING), max_lag=120.0, chains=True, wrong_schedules=["one is missing", "one is old"]
+    )
+
+    assert report == HealthReport(
+        HealthLevel.LATE, ("Schedules of the queue are wrong: one is missing; one is old. Run manage.py migrate.",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "count"),
+    [
+        (liveness(QUIET, **WORKING), HealthLevel.LATE, 1),
+        (liveness(LATE_DELIVERY, **GONE), HealthLevel.STOPPED, 2),
+    ],
+)
+def test_schedules_that_do_not_run_are_told_too(found, level, count):
+    report = assess(found, max_lag=120.0, chains=True, overdue=["tms_webhooks expiry", "tms_webhooks prune"])
+
+    assert (report.level, len(report.reasons)) == (level, count)
+    assert "Periodic jobs did not run: tms_webhooks expiry, tms_webhooks prune." in report.reasons[-1]

@@ -1,0 +1,139 @@
+"""Read from the tables whether any worker delivers, and assess it.
+
+A running process is no proof: a cluster whose worker was killed can hang and never take a task again. Completed work is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from tms_webhooks.models import DeliveryAttempt, DrainSlot
+from tms_webhooks.monitoring.backlog import Backlog, backlog
+
+# Every minute the sweep starts a chain of drains that has ended; the scheduler polls every 30 seconds.
+CHAIN_PATIENCE = 180.0
+
+
+class HealthLevel(IntEnum):
+    """The exit status of ``webhooks_health``."""
+
+    OK = 0
+    LATE = 1
+    STOPPED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """The backlog and the activity of drains.
+
+    Attributes:
+        backlog: Open deliveries and new events.
+        drains: Number of drains that hold a slot now.
+        drain_gone_seconds: Seconds since the last drain gave up its slot; 0 while one holds one, None if none ever did.
+        last_attempt_seconds: Seconds since the last attempt began, in any process; None without attempts.
+    """
+
+    backlog: Backlog
+    drains: int
+    drain_gone_seconds: float | None
+    last_attempt_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The level, and a reason for each problem: what is wrong and what to do."""
+
+    level: HealthLevel
+    reasons: tuple[str, ...]
+
+
+def read_liveness(*, now: datetime) -> Liveness:
+    """Read the backlog and the activity of drains."""
+    # ``held_until`` of a free slot is when it was given up; of a held one, when it expires.
+    slots = list(DrainSlot.objects.values_list("owner", "held_until"))
+    held = DrainSlot.objects.held(now).count()
+    gone = min(((now - until).total_seconds() for _owner, until in slots), default=None)
+    last = DeliveryAttempt.objects.order_by("-started_at").values_list("started_at", flat=True).first()
+    return Liveness(
+        backlog=backlog(now=now),
+        drains=held,
+        drain_gone_seconds=0.0 if held else None if gone is None else max(0.0, gone),
+        last_attempt_seconds=None if last is None else max(0.0, (now - last).total_seconds()),
+    )
+
+
+def assess(
+    found: Liveness, *, max_lag: float, chains: bool, overdue: Sequence[str] = (), wrong_schedules: Sequence[str] = ()
+) -> HealthReport:
+    """Return the level and its reasons.
+
+    Args:
+        found: The backlog and the activity of drains.
+        max_lag: Seconds after which a due delivery or a new event is late.
+        chains: Whether the queue keeps a drain running all the time.
+        overdue: Names of periodic jobs that did not run when they were due.
+        wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
+
+    The level is `HealthLevel.LATE` where something is late although a drain runs or an attempt began within ``max_lag``, and
+    `HealthLevel.STOPPED` where something is late and no worker delivers.
+    """
+    reasons = []
+    level = HealthLevel.OK
+    late = _late(found.backlog, max_lag)
+    if late and _is_delivering(found, max_lag):
+        level = HealthLevel.LATE
+        reasons.append(f"{late}, although deliveries are being made. {_bottleneck(found.backlog)}")
+    elif late:
+        level = HealthLevel.STOPPED
+        reasons.append(
+            f"{late}, and no worker delivers: {_absence(found)}. Restart django-q2 (manage.py qcluster): it can "
+            "hang after one of its workers was killed. Or run manage.py webhooks_drain."
+        )
+    elif (
+        chains and not found.drains and (found.drain_gone_seconds is None or found.drain_gone_seconds > CHAIN_PATIENCE)
+    ):
+        level = HealthLevel.LATE
+        reasons.append(
+            f"Nothing is late yet, but no worker is running: {_absence(found)}. Start or restart django-q2 (manage.py "
+            "qcluster)."
+        )
+    if overdue:
+        level = max(level, HealthLevel.LATE)
+        reasons.append(
+            f"Periodic jobs did not run: {', '.join(overdue)}. Start or restart django-q2 "
+            "(manage.py qcluster); the cluster named in Q_CLUSTER['name'] runs the schedules."
+        )
+    if wrong_schedules:
+        level = max(level, HealthLevel.LATE)
+        reasons.append(f"Schedules of the queue are wrong: {'; '.join(wrong_schedules)}. Run manage.py migrate.")
+    return HealthReport(level, tuple(reasons))
+
+
+def _is_delivering(found: Liveness, max_lag: float) -> bool:
+    return found.drains > 0 or (found.last_attempt_seconds is not None and found.last_attempt_seconds <= max_lag)
+
+
+def _late(waiting: Backlog, max_lag: float) -> str:
+    if waiting.oldest_due_seconds is not None and waiting.oldest_due_seconds > max_lag:
+        return f"A delivery of webhook {waiting.oldest_due_webhook} has been due for {waiting.oldest_due_seconds:.0f} s"
+    if waiting.oldest_event_seconds is not None and waiting.oldest_event_seconds > max_lag:
+        return f"An event has waited for its deliveries for {waiting.oldest_event_seconds:.0f} s"
+    return ""
+
+
+def _bottleneck(waiting: Backlog) -> str:
+    if waiting.oldest_due_webhook is None:
+        return "Check the log of the drain; more drains (TMS_WEBHOOKS['DRAINS']) may help."
+    return (
+        f"See webhooks_status --webhook {waiting.oldest_due_webhook}: its receiver may be slow, or its max in flight or "
+        "rate limit too low. If many webhooks are late, raise TMS_WEBHOOKS['DRAINS']."
+    )
+
+
+def _absence(found: Liveness) -> str:
+    if found.drain_gone_seconds is None:
+        return "no drain has ever run"
+    return f"no drain has run for {found.drain_gone_seconds:.0f} s"
