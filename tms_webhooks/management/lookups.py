@@ -61,10 +61,10 @@ def secret_from(variable: str) -> str:
     return value
 
 
-def portable() -> Any:
+def config_files() -> Any:
     """Return the module that reads and writes documents; raise `CommandError` where its package is not installed."""
     try:
-        return importlib.import_module("tms_webhooks.portable")
+        return importlib.import_module("tms_webhooks.config_files")
     except ModuleNotFoundError as error:
         if error.name != "yaml":
             raise

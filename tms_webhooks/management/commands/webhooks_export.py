@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tms_webhooks.management.lookups import bad_input, key_of_organization, portable
+from tms_webhooks.management.lookups import bad_input, config_files, key_of_organization
 from tms_webhooks.models import Webhook
 
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *, organization: str | None, output: Path | None, **_options: Any) -> None:
         """Write it."""
-        module = portable()
+        module = config_files()
         webhooks = Webhook.objects.existing().select_related("organization").prefetch_related("subscriptions")
         if organization is not None:
             webhooks = webhooks.filter(organization=key_of_organization(organization))

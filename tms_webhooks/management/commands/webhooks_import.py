@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
-from tms_webhooks.management.lookups import bad_input, portable
+from tms_webhooks.management.lookups import bad_input, config_files
 
 STANDARD_INPUT = "-"
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         **_options: Any,
     ) -> None:
         """Read, compare, write and say what changed."""
-        module = portable()
+        module = config_files()
         try:
             changes = module.synchronize(
                 read(file),

@@ -18,7 +18,7 @@ from tms_webhooks.payloads.formats import RequestFormat, render
 from tms_webhooks.payloads.formats.check import check
 from tms_webhooks.payloads.formats.custom import LONGEST_URL
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "formats.md"
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "formats.md"
 WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
 EXAMPLE = "<!-- example: {} -->\n```json\n"
 EVENT_TYPE = "subscription.cancelled"
