@@ -187,7 +187,7 @@ def test_nothing_can_be_changed_or_deleted(operator):
 def rung(monkeypatch) -> list[bool]:
     """How often the bell was rung."""
     rings: list[bool] = []
-    monkeypatch.setattr(page.waker, "ring", lambda: rings.append(True))
+    monkeypatch.setattr(page.waker, "wake", lambda: rings.append(True))
     return rings
 
 

@@ -173,7 +173,7 @@ def test_a_delivery_is_sent_once_more(client, webhook, finished, alice):
     response = client.post(f"{LIST}{delivery.pk}/resend/", {}, format="json")
 
     assert response.status_code == 202
-    assert (response.json()["status"], response.json()["priority"]) == ("pending", "by_hand")
+    assert (response.json()["status"], response.json()["priority"]) == ("pending", "manual")
     delivery.refresh_from_db()
     assert (delivery.status, delivery.priority) == (DeliveryStatus.PENDING, Priority.MANUAL)
     entry = AuditEntry.objects.get()

@@ -98,7 +98,7 @@ def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(results.alarm, "raise_for", die)
+        patch.setattr(results.notifications, "notify_given_up", die)
         alice.write(result)
     assert not DeliveryTotal.objects.exists()
     alice.write(result)

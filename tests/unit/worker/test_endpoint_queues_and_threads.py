@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 
-from tests.unit.worker.outgoing_requests import is_empty, outgoing, outgoing_requests
+from tests.unit.worker.outgoing import is_empty, outgoing, outgoing_requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueue, EndpointQueues
 
 

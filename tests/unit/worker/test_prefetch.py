@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.worker.outgoing_requests import outgoing, outgoing_requests
+from tests.unit.worker.outgoing import outgoing, outgoing_requests
 from tms_webhooks.worker import endpoint_queues as lanes_module
 from tms_webhooks.worker.endpoint_queues import LOOK_AHEAD, MOST_ROUNDS, EndpointQueues
 

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.unit.worker.outgoing_requests import outgoing, outgoing_requests
+from tests.unit.worker.outgoing import outgoing, outgoing_requests
 from tms_webhooks.net.client import Response
 from tms_webhooks.worker import sender_pool as senders_module
 from tms_webhooks.worker.endpoint_queues import EndpointQueues

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.worker.outgoing_requests import is_empty, outgoing, outgoing_requests
+from tests.unit.worker.outgoing import is_empty, outgoing, outgoing_requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 

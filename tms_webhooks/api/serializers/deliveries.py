@@ -49,7 +49,7 @@ class DeliverySerializer(RowSerializer):
         read_only_fields: tuple[str, ...] = fields
 
     def get_priority(self, delivery: Delivery) -> str:
-        """Return the name of its priority: by_hand, live or replay."""
+        """Return the name of its priority: manual, live or replay."""
         return Priority(delivery.priority).name.lower()
 
 

@@ -60,8 +60,8 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
             raise Crash
         return advance(*args, **kwargs)
 
-    advance = record.batches.advance
-    monkeypatch.setattr(record.batches, "advance", crash)
+    advance = record.insert.advance
+    monkeypatch.setattr(record.insert, "advance", crash)
 
     with pytest.raises(Crash):
         change(classes)
