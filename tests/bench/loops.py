@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.bench import place
+from tests.bench import environment
 
 
 def main(way: str, url: str, port: int, count: int, threads: int) -> None:
     """Run one way and print what it took."""
-    place.prepare(url, port, SENDER_THREADS=threads, MAX_IN_FLIGHT=max(2, threads // 4))
+    environment.prepare(url, port, SENDER_THREADS=threads, MAX_IN_FLIGHT=max(2, threads // 4))
     run = {"drain": _drain, "transport": _transport, "requests": _requests}[way](port, count, threads)
     cpu, start = time.process_time(), time.perf_counter()
     done = run()

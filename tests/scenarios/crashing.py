@@ -130,7 +130,7 @@ def killed_before_the_bell(key: int) -> None:
     """Die when both are committed and nobody was told that there is something to deliver."""
     from tms_webhooks.outbox.wake import Waker
 
-    Waker.ring = die
+    Waker.wake = die
     cancel(key)
 
 

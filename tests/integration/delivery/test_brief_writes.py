@@ -1,4 +1,4 @@
-"""While a drain holds the writer of a database that has one, it sends nothing, so that nobody waits for it for long."""
+"""While a drain holds the writer of a database that has one, it sends nothing, so that others wait only briefly."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_n
         assert not writer.others_write()
 
 
-def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(settings, monkeypatch, run):
+def test_while_others_write_a_drain_claims_and_writes_a_little_at_a_time(settings, monkeypatch, run):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 20}
     monkeypatch.setattr(drain, "others_write", lambda: True)
     monkeypatch.setattr(drain, "CLAIMED_WHILE_OTHERS_WRITE", 7)
@@ -122,9 +122,9 @@ def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(setting
         claimed.append(len(found.requests))
         return found
 
-    def noted_write(unwritten):
-        written.append(len(unwritten))
-        return write(unwritten)
+    def noted_write(pending):
+        written.append(len(pending))
+        return write(pending)
 
     monkeypatch.setattr(drain, "claim", noted_claim)
     monkeypatch.setattr(PendingResults, "write", noted_write)

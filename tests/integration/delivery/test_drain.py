@@ -65,7 +65,7 @@ def test_a_drain_with_a_budget_works_that_long_and_no_longer(drain_with):
     assert 0.3 <= time.monotonic() - started_at < 5.0
 
 
-def test_a_drain_that_nobody_wakes_finds_what_comes_while_it_runs(settings, drain_with, wire):
+def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(settings, drain_with, wire):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 0.03, "DRAIN_POLL": 0.03}
     webhook = subscribed()
     turns = []
@@ -112,9 +112,9 @@ def written(settings, monkeypatch):
     monkeypatch.setattr(drain, "RESULTS_LATEST", 60.0)
     written, write = [], PendingResults.write
 
-    def noted(unwritten):
-        written.append(len(unwritten))
-        return write(unwritten)
+    def noted(pending):
+        written.append(len(pending))
+        return write(pending)
 
     monkeypatch.setattr(PendingResults, "write", noted)
     write_events(subscribed(max_in_flight=8).organization, 40)
@@ -161,7 +161,7 @@ def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_i
     assert set(left) == {0}
 
 
-def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):
+def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_with, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)
     stop, gate, closed = threading.Event(), Gate(), []
@@ -319,16 +319,16 @@ def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drai
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 30
 
 
-def test_rings_by_the_hundred_do_not_keep_results_waiting(drain_with):
+def test_hundreds_of_wake_ups_do_not_keep_results_waiting(drain_with):
     write_events(subscribed(max_in_flight=20).organization, 40)
     turns = []
 
-    def ring():
+    def wake():
         turns.append(1)
         for _ in range(300 if len(turns) < 50 else 0):
             drain._result_queue.wake()
 
-    drain = drain_with(ring)
+    drain = drain_with(wake)
 
     assert drain.run(until_idle=True).delivered == 40
 

@@ -1,4 +1,4 @@
-"""A worker taken apart: it claims, sends and writes down when the test says so."""
+"""The steps of a worker, called one by one: claim, send and write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Worker:
         return send(request, client=self.wire, clock=self.clock)
 
     def answered(self, webhook: Webhook) -> SendResult:
-        """Hold one new delivery to a webhook, and return what came of sending it."""
+        """Hold one new delivery to a webhook, send it, and return the result."""
         now, lease = self.clock.now, {"lease": self.token, "due_at": self.lease_end}
         delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
         candidate = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
@@ -47,17 +47,17 @@ class Worker:
         return self.send(request)
 
     def write(self, *results: SendResult) -> None:
-        unwritten = PendingResults(token=self.token, clock=self.clock, random=lambda: 0.5)
+        pending = PendingResults(token=self.token, clock=self.clock, random=lambda: 0.5)
         for result in results:
-            unwritten.add(result)
-        while unwritten:
-            unwritten.write()
+            pending.add(result)
+        while pending:
+            pending.write()
 
     def renew(self) -> int:
         return Delivery.objects.all().renew(token=self.token, until=self.lease_end)
 
     def work(self, limit: int = 64) -> list[OutgoingRequest]:
-        """Claim, send and write down."""
+        """Claim, send and write; return the requests."""
         requests = self.claim(limit)
         self.write(*[self.send(request) for request in requests])
         return requests

@@ -1,4 +1,4 @@
-"""What a worker holds, and in which order it goes out: never more of a webhook at once than it takes."""
+"""The order in which claimed requests go out, within each webhook's concurrency."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.unit.worker.requests import a_request, is_empty, requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 
-def test_no_more_go_out_than_the_cap_and_the_next_when_one_is_back():
+def test_no_more_go_out_than_the_concurrency_and_the_next_when_one_is_back():
     queues = EndpointQueues()
     first, second, third = requests(3, concurrency=2)
     queues.add([first, second, third])
@@ -25,7 +25,7 @@ def test_webhooks_take_turns():
     assert [queues.take().webhook_id for _ in range(7)] == [1, 2, 3, 1, 2, 1, 2]
 
 
-def test_a_new_cap_holds_from_the_next_offer():
+def test_a_new_concurrency_holds_from_the_next_claim():
     queues = EndpointQueues()
     queues.add(requests(4, concurrency=1))
     first = queues.take()
@@ -40,7 +40,7 @@ def test_a_new_cap_holds_from_the_next_offer():
     assert is_empty(queues)
 
 
-def test_what_is_there_when_they_close_is_still_handed_out():
+def test_waiting_requests_are_handed_out_after_closing():
     queues = EndpointQueues()
     (one,) = requests(1)
     queues.add([one])

@@ -1,4 +1,4 @@
-"""Threads that share what a worker holds: none takes too much, and none sleeps while there is something for it."""
+"""Threads that share the endpoint queues: none exceeds a concurrency, and none sleeps while a request is ready."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.worker.requests import a_request, is_empty, requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueue, EndpointQueues
 
 
-def test_threads_never_send_more_at_once_than_the_cap():
+def test_threads_never_send_more_at_once_than_the_concurrency():
     queues = EndpointQueues()
     caps = {webhook_id: webhook_id % 5 + 1 for webhook_id in range(12)}
     in_flight, peaks, taken, lock = Counter(), Counter(), [], threading.Lock()
@@ -47,7 +47,7 @@ def test_threads_never_send_more_at_once_than_the_cap():
     assert (queues.held, is_empty(queues)) == (0, True)
 
 
-def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_afterwards():
+def test_no_request_is_handed_out_while_quiet_and_all_threads_go_on_afterwards():
     queues, taken = EndpointQueues(), []
     queues.add(requests(1, 1))
     in_flight = queues.take()
@@ -61,7 +61,7 @@ def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_aft
         for thread in threads:
             thread.start()
         queues.add([a_request(2), a_request(3)])
-        # What is in flight goes on, and may make room for more.
+        # A request in flight goes on, and may free a slot for another.
         queues.add(requests(1, 1))
         queues.done(in_flight, 0.1)
         time.sleep(0.05)
@@ -85,7 +85,7 @@ def test_threads_that_mostly_wait_for_receivers_need_not_be_quiet():
         assert queues.take() is not None
 
 
-def test_no_thread_sleeps_while_there_is_something_for_it():
+def test_no_thread_sleeps_while_a_request_is_ready():
     queues, done = EndpointQueues(), []
 
     def work() -> None:
@@ -98,7 +98,7 @@ def test_no_thread_sleeps_while_there_is_something_for_it():
         thread.start()
     end = time.monotonic() + 20
     for number in range(1, 2_001):
-        # One at a time: if the one notification is lost, nobody comes for it.
+        # One at a time: if its one notification is lost, no thread takes it.
         queues.add([a_request(number % 3)])
         while len(done) < number:
             assert time.monotonic() < end, f"{len(done)} of {number} came"
@@ -130,7 +130,7 @@ def test_a_waiting_thread_counts_as_available():
     thread.join(5)
 
 
-def test_closing_lets_threads_go_that_wait():
+def test_closing_ends_waiting_threads():
     queues, ended = EndpointQueues(), []
     threads = [threading.Thread(target=lambda: ended.append(queues.take())) for _ in range(4)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""How much a worker holds of a webhook, and how much of it is worth holding."""
+"""How many requests of a webhook a worker holds, and how many are worth holding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tms_webhooks.worker.endpoint_queues import MAX_PREFETCH, PREFETCH_SECONDS, 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The machine's clock, moved by hand."""
+    """The machine's clock, moved by the test."""
 
     class Clock:
         now = 100.0
@@ -20,7 +20,7 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_what_waits_and_what_is_in_flight_is_held():
+def test_waiting_requests_and_those_in_flight_are_held():
     queues = EndpointQueues()
     queues.add(requests(3, concurrency=2))
     assert queues.held == 3
@@ -35,7 +35,7 @@ def test_what_waits_and_what_is_in_flight_is_held():
     assert queues.held == 0
 
 
-def test_what_could_go_out_now_is_missing_threads():
+def test_requests_that_could_go_out_now_are_missing_threads():
     queues = EndpointQueues()
     assert queues.missing_threads == 0
     queues.add([*requests(5, 1, concurrency=2), a_request(2)])
@@ -49,7 +49,7 @@ def test_what_could_go_out_now_is_missing_threads():
     assert queues.missing_threads == 0
 
 
-def test_of_an_unknown_receiver_no_more_is_held_than_is_sent_at_once():
+def test_an_unknown_receiver_gets_no_prefetch():
     assert EndpointQueues().prefetch(1, 4) == 4
 
 
@@ -66,7 +66,7 @@ def test_of_an_unknown_receiver_no_more_is_held_than_is_sent_at_once():
         (5.0, 1),
     ],
 )
-def test_of_a_quick_one_as_much_as_it_takes_in_a_moment(seconds, rounds):
+def test_a_quick_receiver_gets_as_much_as_it_takes_in_a_moment(seconds, rounds):
     queues = EndpointQueues()
     (one,) = requests(1)
     queues.add([one])
@@ -75,7 +75,7 @@ def test_of_a_quick_one_as_much_as_it_takes_in_a_moment(seconds, rounds):
     assert queues.prefetch(1, 3) == 3 * rounds
 
 
-def test_its_pace_is_that_of_the_last_few(clock):
+def test_its_speed_is_that_of_the_last_few_requests(clock):
     queues = EndpointQueues()
     for seconds in (0.01, 1.0, 1.0):
         queues.add(requests(1))
@@ -89,7 +89,7 @@ def test_its_pace_is_that_of_the_last_few(clock):
     assert queues.prefetch(1, 1) > 4
 
 
-def test_of_a_quick_one_that_is_stuck_now_no_more_than_is_sent_at_once(clock):
+def test_a_quick_receiver_that_is_stuck_gets_no_prefetch(clock):
     queues = EndpointQueues()
     queues.add(requests(2))
     queues.done(queues.take(), 0.001)
@@ -101,7 +101,7 @@ def test_of_a_quick_one_that_is_stuck_now_no_more_than_is_sent_at_once(clock):
     assert queues.prefetch(1, 2) == 2
 
 
-def test_a_pause_in_which_nothing_was_in_flight_is_no_sign_of_being_stuck(clock):
+def test_a_time_without_requests_is_no_sign_of_being_stuck(clock):
     queues = EndpointQueues()
     queues.add(requests(2))
     queues.done(queues.take(), 0.001)

@@ -1,4 +1,4 @@
-"""The threads that send: no more than are needed, and none that is left behind."""
+"""The threads that send: as many as pay, and all of them end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Line:
 
 @pytest.fixture
 def pool(monkeypatch):
-    """Make senders with their queues and result_queue; the processor has time to spare."""
+    """Make senders with their queues and result queue; the processor has time to spare."""
     made = []
 
     def pool(line: Line, *, max_threads: int = 64):
@@ -120,22 +120,22 @@ def test_where_the_processor_is_the_limit_they_grow_no_further(pool, monkeypatch
 
 
 @pytest.mark.parametrize(("many", "pause"), [(FIRST_THREADS, FIRST_THREADS * BUSY_PAUSE_EACH), (32, BUSY_PAUSE)])
-def test_a_busy_processor_is_asked_again_later_and_soon_where_few_threads_may_all_hang(pool, monkeypatch, many, pause):
+def test_a_busy_processor_is_measured_again_later_and_soon_with_few_threads(pool, monkeypatch, many, pause):
     line = Line(is_open=False)
     queues, _result_queue, senders = pool(line)
     queues.add(a_request(number) for number in range(40))
     while len(senders._threads) < many:
         senders.grow()
-    now, asked = [time.monotonic() + 1.0], []
+    now, measured = [time.monotonic() + 1.0], []
     monkeypatch.setattr(sender_pool, "monotonic", lambda: now[0])
-    monkeypatch.setattr(senders, "_is_processor_busy", lambda: asked.append(now[0]) or True)
+    monkeypatch.setattr(senders, "_is_processor_busy", lambda: measured.append(now[0]) or True)
     begun_at = now[0]
     for share in (0.0, 0.9, 1.1):
         now[0] = begun_at + share * pause
         senders.grow()
         senders.grow()
 
-    assert asked == [begun_at, now[0]]
+    assert measured == [begun_at, now[0]]
 
 
 def test_a_thread_that_could_not_be_started_is_not_waited_for(pool, monkeypatch):
@@ -168,7 +168,7 @@ def test_every_request_comes_back_once(pool):
     assert result_queue.empty()
 
 
-def test_what_is_in_flight_is_always_in_one_place_or_the_other(pool):
+def test_a_request_is_always_held_or_has_a_result(pool):
     queues, result_queue, senders = pool(Line())
     for _ in range(300):
         queues.add(requests(1))
@@ -180,7 +180,7 @@ def test_what_is_in_flight_is_always_in_one_place_or_the_other(pool):
         wait_for(lambda: queues.held == 0)
 
 
-def test_a_result_is_in_the_result_queue_before_its_parcel_is_done_and_after_its_lane_is_halted(pool):
+def test_a_result_is_in_the_result_queue_before_its_request_is_done_and_after_its_queue_is_halted(pool):
     queues, result_queue, senders = pool(Line(status=500))
     seen = []
 
@@ -201,7 +201,7 @@ def test_a_result_is_in_the_result_queue_before_its_parcel_is_done_and_after_its
     ("status", "headers", "is_halted"),
     [(200, {}, False), (500, {}, True), (410, {}, True), (200, {"webhook-delivery": "disable"}, True)],
 )
-def test_after_a_failure_or_a_word_to_stop_nothing_more_goes_out_until_it_is_written_down(
+def test_after_a_failure_or_a_request_to_disable_nothing_more_goes_out_until_it_is_written(
     pool, status, headers, is_halted
 ):
     line = Line(status=status, headers=headers)
@@ -222,7 +222,7 @@ def test_after_a_failure_or_a_word_to_stop_nothing_more_goes_out_until_it_is_wri
         assert line.sending == 10
 
 
-def test_stopping_waits_for_what_is_in_flight(pool):
+def test_stopping_waits_for_requests_in_flight(pool):
     line = Line(is_open=False)
     queues, result_queue, senders = pool(line)
     queues.add(requests(1))
@@ -236,7 +236,7 @@ def test_stopping_waits_for_what_is_in_flight(pool):
     assert not any(thread.is_alive() for thread in senders._threads)
 
 
-def test_stopping_ends_threads_that_wait(pool):
+def test_stopping_ends_waiting_threads(pool):
     queues, result_queue, senders = pool(Line())
     queues.add(requests(1))
     senders.grow()
@@ -264,7 +264,7 @@ def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
 
 
 def slow(queues: EndpointQueues, seconds: float, work: float) -> None:
-    """Have a receiver take so long, and a thread so much of the processor."""
+    """Have a request take so many seconds, and so much CPU time."""
     queues.add([a_request(99)])
     queues.done(queues.take(), seconds, work)
 
@@ -272,9 +272,7 @@ def slow(queues: EndpointQueues, seconds: float, work: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "work", "worth"), [(0.02, 0.001, 19), (0.02, 0.0004, 40), (0.02, 0.02, FIRST_THREADS)]
 )
-def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_serves(
-    pool, monkeypatch, seconds, work, worth
-):
+def test_for_slow_receivers_there_are_as_many_as_the_processor_serves(pool, monkeypatch, seconds, work, worth):
     line = Line(is_open=False)
     queues, _result_queue, senders = pool(line)
     monkeypatch.setattr(senders, "_is_processor_busy", lambda: True)

@@ -1,4 +1,4 @@
-"""What waits is taken back, or waits on until its queue is resumed; what is in flight goes on."""
+"""Waiting requests are withdrawn, or wait until their queue is resumed; requests in flight go on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.unit.worker.requests import a_request, is_empty, requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 
-def test_what_waits_is_taken_back_and_what_is_in_flight_is_not():
+def test_waiting_requests_are_withdrawn_and_those_in_flight_are_not():
     queues = EndpointQueues()
     first, second, third = requests(3)
     other = a_request(2)
@@ -21,7 +21,7 @@ def test_what_waits_is_taken_back_and_what_is_in_flight_is_not():
     assert queues.withdraw(1) == []
 
 
-def test_all_that_waits_is_taken_back():
+def test_all_waiting_requests_are_withdrawn():
     queues = EndpointQueues()
     waiting = [*requests(2, 1), *requests(2, 2)]
     queues.add(waiting)
@@ -31,11 +31,11 @@ def test_all_that_waits_is_taken_back():
     assert (queues.held, is_empty(queues)) == (0, True)
 
 
-def test_of_an_unknown_webhook_there_is_nothing_to_take_back():
+def test_an_unknown_webhook_has_nothing_to_withdraw():
     assert EndpointQueues().withdraw(7) == []
 
 
-def test_after_a_withdrawal_what_is_offered_goes_out():
+def test_after_a_withdrawal_new_requests_go_out():
     queues = EndpointQueues()
     queues.add(requests(2))
     queues.withdraw(1)
@@ -47,7 +47,7 @@ def test_after_a_withdrawal_what_is_offered_goes_out():
     assert is_empty(queues)
 
 
-def test_a_lane_that_is_halted_waits_until_it_is_resumed():
+def test_a_halted_queue_waits_until_it_is_resumed():
     queues = EndpointQueues()
     first, second = requests(2)
     queues.add([first, second])
@@ -61,7 +61,7 @@ def test_a_lane_that_is_halted_waits_until_it_is_resumed():
     assert queues.take() is second
 
 
-def test_other_lanes_go_on():
+def test_other_queues_go_on():
     queues = EndpointQueues()
     other = a_request(2)
     queues.add([*requests(2, 1), other])
@@ -71,7 +71,7 @@ def test_other_lanes_go_on():
     assert queues.take() is other
 
 
-def test_a_lane_that_stood_ready_does_not_go_out_when_it_is_halted():
+def test_a_ready_queue_does_not_go_out_when_it_is_halted():
     queues = EndpointQueues()
     first, second = requests(2, concurrency=2)
     queues.add([first, second])
@@ -85,7 +85,7 @@ def test_a_lane_that_stood_ready_does_not_go_out_when_it_is_halted():
     assert queues.take() is second
 
 
-def test_what_was_halted_twice_is_resumed_twice():
+def test_a_queue_halted_twice_is_resumed_twice():
     queues = EndpointQueues()
     first, second, third = requests(3, concurrency=2)
     queues.add([first, second, third])
@@ -100,7 +100,7 @@ def test_what_was_halted_twice_is_resumed_twice():
     assert queues.take() is third
 
 
-def test_what_is_offered_to_a_lane_that_is_halted_waits_too():
+def test_new_requests_of_a_halted_queue_wait_too():
     queues = EndpointQueues()
     (first,) = requests(1)
     queues.add([first])
