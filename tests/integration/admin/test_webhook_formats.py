@@ -58,7 +58,7 @@ def test_a_token_that_no_event_has_is_refused_at_its_field(post):
     )
 
 
-def test_a_token_that_the_chosen_events_lack_is_refused_beside_them(post):
+def test_a_token_that_the_selected_events_lack_is_refused(post):
     response = post(format="custom", content=CONTENT, subscriptions=chosen("class.*"))
 
     assert not Webhook.objects.exists()
@@ -116,7 +116,7 @@ def test_the_model_refuses_the_same():
     webhook.full_clean()
 
 
-def test_a_header_that_is_wrong_is_told_once():
+def test_an_invalid_header_is_reported_once():
     webhook = WebhookFactory.build(organization=OrganizationFactory(), headers="no header")
 
     with pytest.raises(ValidationError) as caught:
