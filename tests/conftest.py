@@ -123,8 +123,8 @@ def drain(clock) -> Callable[[], Tally]:
 
 
 @pytest.fixture(autouse=True)
-def _quiet_bell() -> Iterator[None]:
-    """What one test's commits taught the bell must not keep the next one's from ringing."""
+def _reset_waker() -> Iterator[None]:
+    """What one test's commits taught the waker must not keep those of the next one from waking."""
     waker.reset()
     yield
     waker.reset()
