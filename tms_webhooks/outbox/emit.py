@@ -13,9 +13,10 @@ from tms_webhooks import catalogue
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.record import EventDraft, insert_draft, organizations_of, types_wanted
+from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.record import record_row
+from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.build import build
-from tms_webhooks.payloads.envelope import Facts
 from tms_webhooks.payloads.fields import names_in
 from tms_webhooks.sources.base import LEARNERS
 from tms_webhooks.sources.registry import sources_of
@@ -56,18 +57,22 @@ def emit(
         values["organization.id"] = _organization_key(organization)
     if learner_organization is not None:
         values[LEARNERS.name] = _organization_key(learner_organization)
-    if not types_wanted([event_type], organizations_of(values), using=using):
+    if not matching_types([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:
         values["organization.external_id"] = _organization_external_id(organization, using=using)
     now = timezone.now()
     if data is None and source is not None:
-        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra).data
-    facts = Facts(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
-    key = values.get("id", subject.pk)
-    entry = EventDraft(kind, facts, values, (kind.noun.name, subject_key(key)), now, strict=True)
+        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra)["data"]
+    content = {
+        "data": dict(data or {}),
+        "changed": names_in(previous or {}, kind.fields),
+        "previous": dict(previous or {}),
+    }
+    subject_id = subject_key(values.get("id", subject.pk))
+    event = event_row(kind, content, values, subject=(kind.noun.name, subject_id), occurred_at=now, strict=True)
     with transaction.atomic(using=using):
-        return insert_draft(entry, using=using)
+        return record_row(event, using=using)
 
 
 def _refuse_subject(event_type: str, subject: object) -> None:

@@ -1,4 +1,4 @@
-"""From a change to the facts that are sent."""
+"""Builds the part of an event's body that comes from the host's object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.envelope import Facts
 from tms_webhooks.payloads.fields import nest, to_json
 
 if TYPE_CHECKING:
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
 
 def build(
     change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None, forgetting: bool = False
-) -> Facts:
-    """Build ``data``, ``changed`` and ``previous`` of one event.
+) -> dict[str, Any]:
+    """Return ``data``, ``changed`` and ``previous`` of one event, by these names.
 
-    ``extra`` holds values that only this event type has; ``forgetting`` leaves out old values that are personal. Fields that the host lacks are null, and so is an old status
-    without a mapping. Raises `PayloadError` for a value that can't be sent.
+    ``extra`` holds values that only this event type has; ``forgetting`` leaves out old values that are personal. Fields
+    that the host lacks are null, and so is an old status without a mapping. Raises `PayloadError` for a value that can't be sent.
     """
     values = {**change.values, **(extra or {})}
     for value in values.values():
@@ -32,7 +31,7 @@ def build(
     changed = [name for name in change.changed if name in fields]
     kept = [name for name in changed if not (forgetting and fields[name].privacy is FieldPrivacy.PERSONAL)]
     previous = {name: to_json(fields[name], _known(change.before.get(name))) for name in kept}
-    return Facts(data=nest(data), changed=changed, previous=nest(previous))
+    return {"data": nest(data), "changed": changed, "previous": nest(previous)}
 
 
 def _known(value: Any) -> Any:

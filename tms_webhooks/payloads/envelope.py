@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,16 +12,9 @@ from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
 
 SEQUENCE = '"sequence":'
+# The number in the body of an event that is not inserted yet.
+FIRST_SEQUENCE = 1
 DIGITS = "0123456789"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of an event before it has an id and a number: the part that is built from the host's object."""
-
-    data: Mapping[str, Any]
-    changed: Sequence[str]
-    previous: Mapping[str, Any]
 
 
 def envelope(
@@ -34,9 +26,12 @@ def envelope(
     organization: Mapping[str, Any],
     sequence: int,
     actor: Actor,
-    facts: Facts,
+    content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the whole event in its fixed order of keys."""
+    """Return the whole event in its fixed order of keys.
+
+    ``content`` holds ``data``, ``changed`` and ``previous``, as `payloads.build` returns them.
+    """
     return {
         "id": public_id,
         "type": event_type,
@@ -45,9 +40,9 @@ def envelope(
         "organization": dict(organization),
         "sequence": sequence,
         "actor": {"kind": actor.kind, "id": actor.id},
-        "data": dict(facts.data),
-        "changed": list(facts.changed),
-        "previous": dict(facts.previous),
+        "data": content["data"],
+        "changed": content["changed"],
+        "previous": content["previous"],
     }
 
 
@@ -67,11 +62,16 @@ def to_text(whole: Mapping[str, Any]) -> str:
     return text
 
 
-def around_number(text: str) -> tuple[str, str]:
-    """Split what `to_text` wrote where the event's number stands, for another number."""
-    # The first that is no part of a string: there, the quotes would have backslashes before them.
+def split_at_sequence(text: str) -> tuple[str, str]:
+    """Return the parts of what `to_text` wrote before and after the event's sequence number."""
+    # The first occurrence is the key itself: inside a string its quotes would have backslashes before them.
     head, name, tail = text.partition(SEQUENCE)
     return head + name, tail.lstrip(DIGITS)
+
+
+def with_sequence(text: str, sequence: int) -> str:
+    """Return what `to_text` wrote with another sequence number."""
+    return str(sequence).join(split_at_sequence(text))
 
 
 def from_text(body: str) -> dict[str, Any]:
