@@ -17,7 +17,7 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import NeverBreaking, record_changes, types_subscribed
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
-from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, spans
+from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_name, locked_keys
 from tms_webhooks.sources.rules import Change
@@ -117,7 +117,7 @@ def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-__all__ = ["atomic", "delete", "insert", "update", "wants_inserts"]
+__all__ = ["atomic", "delete", "insert", "update", "captures_inserts"]
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> 
         if not keys:
             # Django is to have its say of the names all the same.
             return write(exactly(rows, []))
-        size = len(keys) if spans(rows.model, names) else CHUNK
+        size = len(keys) if needs_one_statement(rows.model, names) else CHUNK
         return sum(_update(rows, write, sources, chunk) for chunk in chunks(keys, size))
 
 
@@ -148,7 +148,7 @@ def _update(rows: Rows, write: Callable[[Rows], int], sources: Sequence[Source],
     return updated
 
 
-def wants_inserts(rows: Rows) -> bool:
+def captures_inserts(rows: Rows) -> bool:
     """Return whether anybody wants to hear of new rows, or of those that they conflict with."""
     if not listening(sources_of(rows.model), using=rows.db):
         return False

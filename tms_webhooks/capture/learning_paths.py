@@ -83,7 +83,7 @@ def record_edited(source: ComputedLearningPathSource, path_key: Any, *, using: s
 
 def record_left(now: datetime) -> None:
     """Look at the paths whose edits nobody has looked at by now, because a process died."""
-    sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.retold]
+    sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.emit_after_edit]
     for source in sources:
         using = database_of(source)
         edits = EditedPath.objects.using(using).filter(source=source.name)

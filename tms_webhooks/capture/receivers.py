@@ -32,7 +32,7 @@ def connect(source: Source) -> None:
         _listening.setdefault(model, set()).add(source)
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
-        querysets.capture(model, bulk)
+        querysets.connect_capture(model, bulk)
         _wrap_save_base(model)
     for through, field in many_to_many.throughs(source).items():
         _relations.setdefault(through, set()).add(source)
@@ -41,7 +41,7 @@ def connect(source: Source) -> None:
         for model, before, after in _ends_of_rows(through, field):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
-    if isinstance(source, ComputedLearningPathSource) and source.retold:
+    if isinstance(source, ComputedLearningPathSource) and source.emit_after_edit:
         _listen_to_paths(source)
     owner = _organization_model()
     if owner is not None:
@@ -58,7 +58,7 @@ def disconnect(source: Source) -> None:
         if sources or model not in _listening:
             continue
         del _listening[model]
-        querysets.release(model)
+        querysets.disconnect_capture(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
         _unwrap_save_base(model)

@@ -20,7 +20,7 @@ from tms_webhooks.outbox.record import NeverBreaking, record_change
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import RowBefore, key_of, read_before, read_whole
+from tms_webhooks.sources.snapshots import RowSnapshot, key_of, read_before, read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class CapturedSave:
     source: Source
     instance: models.Model
     using: str
-    before: RowBefore
+    before: RowSnapshot
     told: list[tuple[list[Any], dict[str, Any]]] = field(default_factory=list)
 
     def is_of(self, source: Source, instance: models.Model, *, using: str) -> bool:
@@ -134,7 +134,7 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
         key = key_of(next(iter(sources)), instance)
         for source, before in read_before(sources, key, using=using).items():
             with NeverBreaking(source):
-                raw = read_whole(source, key, using=using) if before.wanted else None
+                raw = read_whole(source, key, using=using) if before.event_types else None
                 if raw is not None:
                     change = diff(source, before=raw, after=None, now=timezone.now(), using=using)
                     record_change(source, change, using=using, wanted=_wanted(before))
@@ -185,9 +185,9 @@ def _record_outer_save(source: Source, instance: models.Model, *, using: str) ->
 
 def _record(watched: CapturedSave) -> None:
     """Record what happened to the object since it was last told of."""
-    moved = watched.before.changes_hands(watched.instance)
+    moved = watched.before.changes_organization(watched.instance)
     source, using = watched.source, watched.using
-    asked = bool(watched.before.wanted or moved)
+    asked = bool(watched.before.event_types or moved)
     if not (asked or source.reconcile):
         return
     key = key_of(source, watched.instance)
@@ -202,9 +202,9 @@ def _record(watched: CapturedSave) -> None:
     watched.note(events, after)
 
 
-def _wanted(before: RowBefore, *, moved: bool = False) -> Collection[str] | None:
+def _wanted(before: RowSnapshot, *, moved: bool = False) -> Collection[str] | None:
     """Return what the object's organizations want of its events, if that is known without asking."""
-    return None if moved or not before.exact else before.wanted
+    return None if moved or not before.exact else before.event_types
 
 
 def _last_recorded(watched: CapturedSave) -> dict[str, Any] | None:

@@ -14,10 +14,9 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.record import EventDraft, insert_draft, organizations_of, types_wanted
-from tms_webhooks.payloads.build import build
-from tms_webhooks.payloads.envelope import Facts
+from tms_webhooks.payloads.envelope import EventContent, build_content
 from tms_webhooks.payloads.fields import names_in
-from tms_webhooks.sources.base import LEARNERS
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -55,15 +54,15 @@ def emit(
     if organization is not None:
         values["organization.id"] = _organization_key(organization)
     if learner_organization is not None:
-        values[LEARNERS.name] = _organization_key(learner_organization)
+        values[LEARNER_ORGANIZATION.name] = _organization_key(learner_organization)
     if not types_wanted([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:
         values["organization.external_id"] = _organization_external_id(organization, using=using)
     now = timezone.now()
     if data is None and source is not None:
-        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra).data
-    facts = Facts(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
+        data = build_content(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra).data
+    facts = EventContent(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
     key = values.get("id", subject.pk)
     entry = EventDraft(kind, facts, values, (kind.noun.name, subject_key(key)), now, strict=True)
     with transaction.atomic(using=using):

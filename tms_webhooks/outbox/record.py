@@ -24,10 +24,16 @@ from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, pa
 from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, subject_key
 from tms_webhooks.outbox import insert
 from tms_webhooks.outbox.wake import wake_on_commit
-from tms_webhooks.payloads.build import build, organization_of
-from tms_webhooks.payloads.envelope import Facts, around_number, envelope, to_text
-from tms_webhooks.sources.base import LEARNERS
-from tms_webhooks.sources.interest import meant, patterns_of_anybody
+from tms_webhooks.payloads.envelope import (
+    EventContent,
+    around_number,
+    build_content,
+    envelope,
+    organization_of,
+    to_text,
+)
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.rules import Change
 
 if TYPE_CHECKING:
@@ -50,7 +56,7 @@ class EventDraft:
     """
 
     event_type: EventType
-    facts: Facts | PayloadError
+    facts: EventContent | PayloadError
     values: Mapping[str, Any]
     subject: tuple[str, str]
     now: datetime
@@ -115,7 +121,7 @@ def types_wanted(event_types: Iterable[str], home: EventOrganizations | None, *,
     owner, learner = home
     rows = _query_listeners(names, using).run(owner, owner if learner is None else learner)
     listeners = [(SubscriberScope(*listener), pattern) for pattern, *listener in rows]
-    return meant(names, patterns_by_organizations([home], listeners, using=using)[home])
+    return subscribed_types(names, patterns_by_organizations([home], listeners, using=using)[home])
 
 
 @cache
@@ -151,9 +157,9 @@ def draft_of(source: Source, told: PlannedEvent, change: Change, *, subscription
     )
 
 
-def _facts(source: Source, told: PlannedEvent, change: Change, event_type: EventType) -> Facts | PayloadError:
+def _facts(source: Source, told: PlannedEvent, change: Change, event_type: EventType) -> EventContent | PayloadError:
     try:
-        return build(change, event_type, extra=told.extra, forgetting=told.forgetting)
+        return build_content(change, event_type, extra=told.extra, omit_personal=told.omit_personal)
     except Exception as reason:
         if strict_payloads():
             raise
@@ -211,12 +217,12 @@ def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
 
 
 def _learners(values: Mapping[str, Any]) -> Any:
-    learner = values.get(LEARNERS.name)
+    learner = values.get(LEARNER_ORGANIZATION.name)
     # Why it can't be read is told by the payload.
     return None if isinstance(learner, PayloadError) else learner
 
 
-def _external_id(facts: Facts | PayloadError) -> str:
+def _external_id(facts: EventContent | PayloadError) -> str:
     """Return what the customer's own system calls the subject; nothing where that is too long to be searched for."""
     name = None if isinstance(facts, PayloadError) else facts.data.get("external_id")
     return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
@@ -270,7 +276,7 @@ def record_planned_events(
 
 def types_subscribed(event_types: Collection[str], *, using: str) -> set[str]:
     """Return which of these event types any webhook asks for, also one that is disabled now."""
-    return meant(event_types, patterns_of_anybody(tuple(sorted(event_types)), using=using))
+    return subscribed_types(event_types, patterns_of_any_webhook(tuple(sorted(event_types)), using=using))
 
 
 def types_wanted_by(
@@ -286,7 +292,7 @@ def types_wanted_by(
     rows = wanting.order_by().values_list(*LISTENING).distinct()
     listeners = [(SubscriberScope(*listener), pattern) for pattern, *listener in rows]
     wanted = {
-        home: meant(event_types, asked)
+        home: subscribed_types(event_types, asked)
         for home, asked in patterns_by_organizations(homes, listeners, using=using).items()
     }
     return {home: types for home, types in wanted.items() if types}
@@ -298,7 +304,7 @@ def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> It
     places = {home for home in homes.values() if home is not None}
     wanted = types_wanted_by(places, source.event_types, using=using) if places else {}
     # What sources lock to tell they lock in one order, or two transactions could wait for each other.
-    for number, home in sorted(homes.items(), key=lambda one: source.turn(changes[one[0]])):
+    for number, home in sorted(homes.items(), key=lambda one: source.lock_order(changes[one[0]])):
         types = wanted.get(home) if home is not None else None
         if types:
             told: list[PlannedEvent] = []
