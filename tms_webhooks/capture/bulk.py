@@ -14,11 +14,11 @@ from tms_webhooks.capture.saves import skip_deletions
 from tms_webhooks.capture.transactions import atomic
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, spans
+from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import conflicting, exactly, key_name, locked_keys
 
-__all__ = ["atomic", "delete", "insert", "update", "wants_inserts"]
+__all__ = ["atomic", "delete", "insert", "update", "captures_inserts"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> 
         if not keys:
             # Django still validates the names of the fields.
             return write(exactly(rows, []))
-        size = len(keys) if spans(rows.model, names) else CHUNK
+        size = len(keys) if needs_one_statement(rows.model, names) else CHUNK
         return sum(_update_chunk(rows, write, sources, chunk) for chunk in chunks(keys, size))
 
 
@@ -49,7 +49,7 @@ def _update_chunk(rows: Rows, write: Callable[[Rows], int], sources: Sequence[So
     return updated
 
 
-def wants_inserts(rows: Rows) -> bool:
+def captures_inserts(rows: Rows) -> bool:
     """Return whether a subscription matches the events of new rows, or of rows that an upsert updates."""
     if not sources_to_record(sources_of(rows.model), using=rows.db):
         return False

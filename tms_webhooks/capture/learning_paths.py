@@ -83,7 +83,7 @@ def record_completions(source: ComputedLearningPathSource, path_key: Any, *, usi
 
 def record_overdue_edits(now: datetime) -> None:
     """Record the completions of paths that were edited by a process that died, or that failed to record them."""
-    sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.retold]
+    sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.emit_after_edit]
     for source in sources:
         using = database_of(source)
         edits = EditedPath.objects.using(using).filter(source=source.name)

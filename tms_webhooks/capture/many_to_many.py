@@ -18,8 +18,8 @@ from django.db import connections, models
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
 from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.related_keys import RelatedKeys
 from tms_webhooks.sources.snapshots import as_key, key_of
 
 Model: TypeAlias = type[models.Model]

@@ -35,7 +35,7 @@ def connect(source: Source) -> None:
         _sources_by_model.setdefault(model, set()).add(source)
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
-        querysets.capture(model, bulk)
+        querysets.connect_capture(model, bulk)
         _wrap_save_base(model)
     for through, field in many_to_many.through_tables(source).items():
         _sources_by_through.setdefault(through, set()).add(source)
@@ -44,7 +44,7 @@ def connect(source: Source) -> None:
         for model, before, after in _deletion_receivers(through, field):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
-    if isinstance(source, ComputedLearningPathSource) and source.retold:
+    if isinstance(source, ComputedLearningPathSource) and source.emit_after_edit:
         _connect_path_edits(source)
     owner = _organization_model()
     if owner is not None:
@@ -61,7 +61,7 @@ def disconnect(source: Source) -> None:
         if sources or model not in _sources_by_model:
             continue
         del _sources_by_model[model]
-        querysets.release(model)
+        querysets.disconnect_capture(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
         _unwrap_save_base(model)

@@ -20,7 +20,7 @@ from tms_webhooks.outbox.record import LogSourceErrors, record_change
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import RowBefore, key_of, read_before, read_whole
+from tms_webhooks.sources.snapshots import RowSnapshot, key_of, read_before, read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class CapturedSave:
     source: Source
     instance: models.Model
     using: str
-    before: RowBefore
+    before: RowSnapshot
     recorded: list[tuple[list[Any], dict[str, Any]]] = field(default_factory=list)
     """The ids of the events of each change, with the row's values after it."""
 
@@ -126,9 +126,9 @@ def record_after_save(instance: models.Model) -> None:
 
 def _record(captured: CapturedSave) -> None:
     """Record the events of the row's changes since the last recorded ones."""
-    organization_changed = captured.before.changes_hands(captured.instance)
+    organization_changed = captured.before.changes_organization(captured.instance)
     source, using = captured.source, captured.using
-    may_have_events = bool(captured.before.wanted or organization_changed)
+    may_have_events = bool(captured.before.event_types or organization_changed)
     if not (may_have_events or source.reconcile):
         return
     key = key_of(source, captured.instance)
@@ -161,7 +161,7 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
         key = key_of(next(iter(sources)), instance)
         for source, before in read_before(sources, key, using=using).items():
             with LogSourceErrors(source):
-                values = read_whole(source, key, using=using) if before.wanted else None
+                values = read_whole(source, key, using=using) if before.event_types else None
                 if values is not None:
                     change = diff(source, before=values, after=None, now=timezone.now(), using=using)
                     record_change(source, change, using=using, wanted=_known_types(before))
@@ -238,9 +238,9 @@ def _add_source(by_model: SourcesByModel, source: Source, event_types: tuple[str
         by_model[source.model][source] = tuple(event_types)
 
 
-def _known_types(before: RowBefore, *, organization_changed: bool = False) -> Collection[str] | None:
+def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> Collection[str] | None:
     """Return the event types that the object's organizations subscribe to; None where a query has to find out."""
-    return None if organization_changed or not before.exact else before.wanted
+    return None if organization_changed or not before.exact else before.event_types
 
 
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:

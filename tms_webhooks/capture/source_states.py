@@ -18,7 +18,7 @@ def keep(source: Source, key: Any, *, before: Values | None, after: Values, usin
     """Keep the state of one object ``after`` a change; ``before`` is None for a new object."""
     if source.reconcile:
         text = None if before is None else states.state_text(source, before)
-        line = states.line_of(source, key, after)
+        line = states.object_state(source, key, after)
         if line.state != text:
             SourceState.objects.keep(source.name, line, before=text, now=timezone.now(), using=using)
 
@@ -32,7 +32,7 @@ def keep_all(
     """
     if source.reconcile and changes:
         lines = [
-            (None if before is None else states.state_text(source, before), states.line_of(source, key, after))
+            (None if before is None else states.state_text(source, before), states.object_state(source, key, after))
             for key, (before, after) in changes.items()
         ]
         SourceState.objects.keep_all(source.name, lines, now=timezone.now(), using=using, beside=beside)

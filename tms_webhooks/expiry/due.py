@@ -16,7 +16,7 @@ from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, lineages, parent_column
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
-from tms_webhooks.sources.base import LEARNERS, PlannedEvent, Source
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, PlannedEvent, Source
 from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
@@ -137,17 +137,17 @@ def _read_briefly(
     rows = rows_of(source).filter(
         _audible(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
     )
-    names = {"id", "organization.id", LEARNERS.name, "created_at", deadline.field}
+    names = {"id", "organization.id", LEARNER_ORGANIZATION.name, "created_at", deadline.field}
     for key, raw in read_rows(source, rows, names=names):
         raw.update({name: as_moment(raw[name]) for name in ("created_at", deadline.field) if name in raw})
-        source.name_learners(raw)
+        source.add_learner_organization(raw)
         yield key, raw
 
 
 def _audible(source: Source, event_type: str) -> Q:
     """Return a filter that leaves out rows of which nobody hears, where that is simple to say."""
     subscriptions = wanting(event_type, using=database_of(source)).order_by()
-    learner = source.mapped.get(LEARNERS.name)
+    learner = source.mapped.get(LEARNER_ORGANIZATION.name)
     followed = learner is None or learner.lookup is not None
     wide = subscriptions.filter(webhook__include_children=True) if parent_column() is not None else None
     if not followed or (wide is not None and wide.exists()):

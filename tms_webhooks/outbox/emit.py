@@ -16,9 +16,9 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.record import record_row
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
-from tms_webhooks.payloads.build import build
+from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import names_in
-from tms_webhooks.sources.base import LEARNERS
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -56,14 +56,16 @@ def emit(
     if organization is not None:
         values["organization.id"] = _organization_key(organization)
     if learner_organization is not None:
-        values[LEARNERS.name] = _organization_key(learner_organization)
+        values[LEARNER_ORGANIZATION.name] = _organization_key(learner_organization)
     if not matching_types([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:
         values["organization.external_id"] = _organization_external_id(organization, using=using)
     now = timezone.now()
     if data is None and source is not None:
-        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra)["data"]
+        data = build_content(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra)[
+            "data"
+        ]
     content = {
         "data": dict(data or {}),
         "changed": names_in(previous or {}, kind.fields),

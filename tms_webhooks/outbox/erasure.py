@@ -17,7 +17,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, SourceState, Webhook
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.people import MARKS, PERSON, people_in, spellings
+from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources, sources_of
@@ -92,7 +92,7 @@ def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
     """Yield the keys of events that speak of a person and are not blank, in their order."""
     # Payloads have no blanks between name and value. That narrows it down; the payload itself decides.
     likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
-    for spelling in spellings(key):
+    for spelling in json_spellings(key):
         likely |= Q(body__contains=f'"id":{spelling}')
     rows = Event.objects.filter(likely).exclude(body="", error="", external_id="").order_by("pk")
     last = 0
@@ -177,7 +177,7 @@ def _forget_source(source: Source, key: str, *, now: datetime) -> int:
             told = SourceState.objects.of(source.name, found, using=using, lock=True)
             keys = [states.key_value(source, text) for text in told]
             present = [
-                states.line_of(source, pk, raw)
+                states.object_state(source, pk, raw)
                 for pk, raw in read_rows(source, at_keys(source.model, keys, using=using))
             ]
             changed = [line for line in present if line != told.get(line.key)]
@@ -190,7 +190,7 @@ def _forget_source(source: Source, key: str, *, now: datetime) -> int:
 
 def _of_person(source: Source, key: str) -> models.Q:
     """Return what finds the states of a source that speak of a person."""
-    written = spellings(key)
+    written = json_spellings(key)
     found = models.Q(key__in=written) if source.noun.name == PERSON else models.Q(pk__in=())
     for prefix in _people(source):
         for one in written:
@@ -202,4 +202,4 @@ def _of_person(source: Source, key: str) -> models.Q:
 def _people(source: Source) -> set[str]:
     """Return the names under which a source's noun speaks of people."""
     split = (field.name.rpartition(".") for field in source.noun.fields)
-    return {prefix for prefix, _dot, leaf in split if prefix and leaf in MARKS}
+    return {prefix for prefix, _dot, leaf in split if prefix and leaf in PERSON_FIELDS}

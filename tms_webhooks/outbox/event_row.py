@@ -18,8 +18,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, subject_key
 from tms_webhooks.outbox.subscribed import learner_organization_of
-from tms_webhooks.payloads.build import build, organization_of
-from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, envelope, to_text
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, envelope, organization_of, to_text
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
@@ -95,7 +94,7 @@ def _content(
     source: Source, planned: PlannedEvent, change: Change, event_type: EventType
 ) -> Mapping[str, Any] | PayloadError:
     try:
-        return build(change, event_type, extra=planned.extra, forgetting=planned.forgetting)
+        return build_content(change, event_type, extra=planned.extra, omit_personal=planned.omit_personal)
     except Exception as reason:
         if strict_payloads():
             raise

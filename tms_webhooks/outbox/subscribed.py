@@ -13,8 +13,8 @@ from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
-from tms_webhooks.sources.base import LEARNERS
-from tms_webhooks.sources.interest import meant, patterns_of_anybody
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 
 # The columns read from a subscription: its pattern, then the fields of `SubscriberScope` in their order.
 SCOPE_COLUMNS = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
@@ -35,7 +35,7 @@ def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
 
 def learner_organization_of(values: Mapping[str, Any]) -> Any:
     """Return the key of the learner's organization; None where it is unknown: the payload reports the error."""
-    learner = values.get(LEARNERS.name)
+    learner = values.get(LEARNER_ORGANIZATION.name)
     return None if isinstance(learner, PayloadError) else learner
 
 
@@ -47,7 +47,7 @@ def matching_types(event_types: Iterable[str], organizations: EventOrganizations
     owner, learner = organizations
     rows = _subscriptions_query(names, using).run(owner, owner if learner is None else learner)
     scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
-    return meant(names, patterns_by_organizations([organizations], scopes, using=using)[organizations])
+    return subscribed_types(names, patterns_by_organizations([organizations], scopes, using=using)[organizations])
 
 
 def matching_types_by_organizations(
@@ -63,7 +63,7 @@ def matching_types_by_organizations(
     rows = wanting.order_by().values_list(*SCOPE_COLUMNS).distinct()
     scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
     types = {
-        one: meant(event_types, patterns)
+        one: subscribed_types(event_types, patterns)
         for one, patterns in patterns_by_organizations(organizations, scopes, using=using).items()
     }
     return {one: names for one, names in types.items() if names}
@@ -71,7 +71,7 @@ def matching_types_by_organizations(
 
 def types_with_subscribers(event_types: Collection[str], *, using: str) -> set[str]:
     """Return the event types that any webhook of any organization subscribes to, also one that is disabled now."""
-    return meant(event_types, patterns_of_anybody(tuple(sorted(event_types)), using=using))
+    return subscribed_types(event_types, patterns_of_any_webhook(tuple(sorted(event_types)), using=using))
 
 
 @cache

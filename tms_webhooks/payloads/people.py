@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-MARKS = frozenset({"first_name", "last_name", "email"})
+PERSON_FIELDS = frozenset({"first_name", "last_name", "email"})
 """Beside an id, what shows that an object in a payload is a person: each noun writes people that way."""
 
 PERSON = "user"
@@ -16,7 +16,7 @@ PERSON = "user"
 def people_in(value: Any) -> Iterator[str]:
     """Yield the id, as text, of every person in an event or a part of one; some of them several times."""
     if isinstance(value, dict):
-        if value.get("id") is not None and MARKS & value.keys():
+        if value.get("id") is not None and PERSON_FIELDS & value.keys():
             yield str(value["id"])
         for inner in value.values():
             yield from people_in(inner)
@@ -25,6 +25,6 @@ def people_in(value: Any) -> Iterator[str]:
             yield from people_in(inner)
 
 
-def spellings(key: str) -> set[str]:
+def json_spellings(key: str) -> set[str]:
     """Return how JSON may write an id."""
     return {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}

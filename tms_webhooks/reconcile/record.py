@@ -42,7 +42,7 @@ def of_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
         rows = rows.filter(pk__gt=states.key_value(source, after))
     found = read_rows(source, rows[:limit], names=states.names(source))
     known = SourceState.objects.of(source.name, [states.key_text(key) for key, _raw in found], using=using)
-    lines = ((key, states.line_of(source, key, raw)) for key, raw in found)
+    lines = ((key, states.object_state(source, key, raw)) for key, raw in found)
     suspects = [key for key, line in lines if known.get(line.key) != line]
     end = states.key_text(found[-1][0]) if len(found) == limit else None
     return ComparedBatch(end, len(found), suspects)
@@ -117,7 +117,7 @@ def compare(
     """Return how these rows differ from what was told of them."""
     found = FoundChanges()
     for key, raw in rows:
-        line = states.line_of(source, key, raw)
+        line = states.object_state(source, key, raw)
         told = known.get(line.key)
         if told == line:
             continue

@@ -158,7 +158,7 @@ def test_an_event_that_could_not_be_built_is_kept_with_its_error_and_not_fanned_
     def refuse(*args, **kwargs):
         raise ValueError("start_at is naive")
 
-    monkeypatch.setattr("tms_webhooks.outbox.event_row.build", refuse)
+    monkeypatch.setattr("tms_webhooks.outbox.event_row.build_content", refuse)
     training_class.cancel()
     tally = run()
 
