@@ -95,7 +95,7 @@ def test_a_temporary_type_goes_even_if_the_block_raises(make_event_type: MakeEve
 
 def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_type: MakeEventType) -> None:
     first = catalogue.get("class.scheduled")
-    with pytest.raises(ConfigurationError, match='There is an event type "class.scheduled" already'):
+    with pytest.raises(ConfigurationError, match='The event type "class.scheduled" is registered already'):
         catalogue.register(make_event_type("class.scheduled"))
     assert catalogue.get("class.scheduled") is first
 
@@ -104,7 +104,7 @@ def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_typ
     "name", ["", "exam", "Exam.passed", "exam.", ".passed", "exam..passed", "exam.pass ed", "exam.*", "a.b\n"]
 )
 def test_an_ill_formed_name_is_refused(name: str, make_event_type: MakeEventType) -> None:
-    with pytest.raises(ConfigurationError, match="is no event name"):
+    with pytest.raises(ConfigurationError, match="is not an event name"):
         catalogue.register(make_event_type(name))
     assert name not in [event_type.name for event_type in catalogue.all_types()]
 
