@@ -49,7 +49,7 @@ def get(name: str) -> EventType:
         return _event_types[name]
     except KeyError:
         suggestion = event_names.did_you_mean(event_names.nearest(name))
-        raise UnknownEventType(f'There is no event type "{name}".{suggestion}') from None
+        raise UnknownEventType(f'Unknown event type "{name}".{suggestion}') from None
 
 
 def all_types() -> list[EventType]:

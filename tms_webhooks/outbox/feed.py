@@ -176,7 +176,7 @@ def _names(patterns: Iterable[str]) -> list[str] | None:
         meant = event_names.matching(pattern)
         if not meant:
             suggestion = event_names.did_you_mean(event_names.nearest_patterns(pattern))
-            raise UnknownEventType(f'There is no event type "{pattern}".{suggestion}')
+            raise UnknownEventType(f'Unknown event type "{pattern}".{suggestion}')
         names.update(meant)
     return sorted(names) if asked else None
 

@@ -66,7 +66,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("enrolment.waitlisted")
     assert str(caught.value).startswith(
-        'There is no event type "enrolment.waitlisted". Did you mean "enrollment.waitlisted"'
+        'Unknown event type "enrolment.waitlisted". Did you mean "enrollment.waitlisted"'
     )
     assert event_names.nearest("enrolment.waitlisted")[0] == "enrollment.waitlisted"
 
@@ -74,7 +74,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
 def test_an_unknown_name_like_no_other_is_told_nothing() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("zzz")
-    assert str(caught.value) == 'There is no event type "zzz".'
+    assert str(caught.value) == 'Unknown event type "zzz".'
 
 
 def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> None:

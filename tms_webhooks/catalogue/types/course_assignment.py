@@ -51,7 +51,7 @@ COURSE_ASSIGNMENT = Noun(
 ACTIVITY = (
     *references.reference("activity", "the activity whose progress changed, if any"),
     Field("activity.completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner completed it."),
-    Field("activity.score", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="What the learner scored in it."),
+    Field("activity.score", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="The learner's score in it."),
 )
 
 _SAMPLE: Mapping[str, Any] = {

@@ -106,7 +106,7 @@ def _completion_event(
 EVENT_TYPES = (
     _status_event(
         "requested",
-        "A learner asked for a place in a class: the status became Request.",
+        "A learner requested a place in a class: the status became Request.",
         before=None,
         after=EnrollmentStatus.REQUEST,
         actor=ActorKind.USER,

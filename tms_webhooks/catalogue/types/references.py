@@ -9,11 +9,11 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 
 
-def identity(what: str) -> tuple[Field, ...]:
+def identity(label: str) -> tuple[Field, ...]:
     """Return the ids of an event's subject itself."""
     return (
-        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {what}."),
-        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc=f"Id of {what} in the organization's own system."),
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {label}."),
+        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc=f"Id of {label} in the organization's own system."),
     )
 
 
@@ -25,28 +25,28 @@ def record_times() -> tuple[Field, ...]:
     )
 
 
-def reference(prefix: str, what: str, *, required: bool = False) -> tuple[Field, ...]:
+def reference(prefix: str, label: str, *, required: bool = False) -> tuple[Field, ...]:
     """Return the ids and the name of a referenced object. ``required``: the id is never null."""
     return (
-        Field(f"{prefix}.id", FieldKind.ID, FieldPrivacy.ID, required=required, doc=f"Id of {what}."),
+        Field(f"{prefix}.id", FieldKind.ID, FieldPrivacy.ID, required=required, doc=f"Id of {label}."),
         Field(
             f"{prefix}.external_id",
             FieldKind.ID,
             FieldPrivacy.ID,
-            doc=f"Id of {what} in the organization's own system.",
+            doc=f"Id of {label} in the organization's own system.",
         ),
-        Field(f"{prefix}.name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {what}."),
+        Field(f"{prefix}.name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {label}."),
     )
 
 
-def person(prefix: str, what: str, *, required: bool = False) -> tuple[Field, ...]:
+def person(prefix: str, label: str, *, required: bool = False) -> tuple[Field, ...]:
     """Return the ids, name and e-mail address of a person. ``required``: the id is never null."""
-    ids = reference(prefix, what, required=required)[:2]
+    ids = reference(prefix, label, required=required)[:2]
     return (
         *ids,
-        Field(f"{prefix}.first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"First name of {what}."),
-        Field(f"{prefix}.last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"Last name of {what}."),
-        Field(f"{prefix}.email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"E-mail address of {what}."),
+        Field(f"{prefix}.first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"First name of {label}."),
+        Field(f"{prefix}.last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"Last name of {label}."),
+        Field(f"{prefix}.email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"E-mail address of {label}."),
     )
 
 
@@ -69,9 +69,9 @@ def training_class(*, required: bool = False) -> tuple[Field, ...]:
     )
 
 
-def organization(what: str) -> tuple[Field, ...]:
+def organization(label: str) -> tuple[Field, ...]:
     """Return the fields of the organization, under "organization"."""
-    return reference("organization", what)
+    return reference("organization", label)
 
 
 def window() -> tuple[Field, ...]:

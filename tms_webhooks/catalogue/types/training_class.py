@@ -117,7 +117,7 @@ EVENT_TYPES = (
     ),
     _status_event(
         "guaranteed_to_run",
-        "A class is sure to take place: its status became Guaranteed To Run.",
+        "A class is guaranteed to take place: its status became Guaranteed To Run.",
         before=ClassStatus.SCHEDULED,
         after=ClassStatus.GUARANTEED_TO_RUN,
     ),
@@ -138,7 +138,7 @@ EVENT_TYPES = (
     ),
     _status_event(
         "tentative",
-        "A class is planned but not settled: its status became Tentative.",
+        "A class is planned but not confirmed: its status became Tentative.",
         before=ClassStatus.REQUESTED,
         after=ClassStatus.TENTATIVE,
         enrolled_count=0,
@@ -146,7 +146,7 @@ EVENT_TYPES = (
     ),
     _status_event(
         "requested",
-        "Somebody asked for a class: its status became Requested.",
+        "A class was requested: its status became Requested.",
         before=None,
         after=ClassStatus.REQUESTED,
         enrolled_count=0,
@@ -154,7 +154,7 @@ EVENT_TYPES = (
     ),
     _status_event(
         "denied",
-        "The request for a class was turned down: its status became Denied.",
+        "The request for a class was denied: its status became Denied.",
         before=ClassStatus.REQUESTED,
         after=ClassStatus.DENIED,
         enrolled_count=0,
