@@ -178,7 +178,7 @@ def _names(patterns: Iterable[str]) -> list[str] | None:
         matching = event_names.matching(pattern)
         if not matching:
             suggestion = event_names.did_you_mean(event_names.nearest_patterns(pattern))
-            raise UnknownEventType(f'There is no event type "{pattern}".{suggestion}')
+            raise UnknownEventType(f'Unknown event type "{pattern}".{suggestion}')
         names.update(matching)
     return sorted(names) if asked else None
 

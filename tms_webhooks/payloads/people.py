@@ -1,4 +1,4 @@
-"""Whom an event speaks of."""
+"""Find the people whose data an event contains."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+# An object in a payload with an id and one of these keys is a person: every noun writes people this way.
 PERSON_FIELDS = frozenset({"first_name", "last_name", "email"})
-"""Beside an id, what shows that an object in a payload is a person: each noun writes people that way."""
-
+# The noun whose objects are people.
 PERSON = "user"
-"""The noun whose objects are people."""
 
 
 def people_in(value: Any) -> Iterator[str]:
-    """Yield the id, as text, of every person in an event or a part of one; some of them several times."""
+    """Yield the id, as text, of each person in an event or in a part of one. Ids may repeat."""
     if isinstance(value, dict):
         if value.get("id") is not None and PERSON_FIELDS & value.keys():
             yield str(value["id"])
@@ -26,5 +25,5 @@ def people_in(value: Any) -> Iterator[str]:
 
 
 def json_spellings(key: str) -> set[str]:
-    """Return how JSON may write an id."""
+    """Return the forms in which JSON may write an id."""
     return {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}

@@ -82,24 +82,24 @@ def as_key(model: type[models.Model], key: Any) -> Any:
 
 
 def read_before(
-    asked: Mapping[Source, tuple[str, ...]], key: Any, *, using: str, new: bool = False
+    sources: Mapping[Source, tuple[str, ...]], key: Any, *, using: str, new: bool = False
 ) -> dict[Source, RowSnapshot]:
     """Lock and read an object's own values, and the subscriptions of its organizations in the same query.
 
-    ``asked`` are sources of one model, each with the event types that it may emit. The lock prevents a concurrent
+    ``sources`` are sources of one model, each with the event types that it may emit. The lock prevents a concurrent
     change between this read and the write that follows. ``new`` says that the row probably doesn't exist.
     """
     of_new: dict[Source, RowSnapshot] | None = None
     if key is None or new:
-        of_new = _before_creation(asked, using=using)
+        of_new = _before_creation(sources, using=using)
         if key is None or not any(before.event_types or source.reconcile for source, before in of_new.items()):
             return of_new
-    names, query = _query_before(tuple(asked.items()), using, parent_column())
+    names, query = _query_before(tuple(sources.items()), using, parent_column())
     rows = query.run(*_parts(key))
     if not rows:
-        return of_new or _before_creation(asked, using=using)
+        return of_new or _before_creation(sources, using=using)
     row = dict(zip(names, rows[0], strict=True))
-    return {source: _before(source, event_types, row) for source, event_types in asked.items()}
+    return {source: _before(source, event_types, row) for source, event_types in sources.items()}
 
 
 def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> RowSnapshot:
@@ -117,12 +117,12 @@ def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]
 
 @cache
 def _query_before(
-    asked: tuple[tuple[Source, tuple[str, ...]], ...], using: str, _parent: str | None
+    sources: tuple[tuple[Source, tuple[str, ...]], ...], using: str, _parent: str | None
 ) -> tuple[list[str], CompiledQuery]:
     """Return the names of the columns of `read_before`, and its query."""
     lookups: dict[str, None] = {}
     patterns: dict[str, Any] = {}
-    for source, event_types in asked:
+    for source, event_types in sources:
         lookups.update(dict.fromkeys(str(mapped.lookup) for mapped in source.own.values()))
         lookups.update(dict.fromkeys(path.column for path in paths_of(source)))
         for path in paths_of(source):
@@ -132,7 +132,7 @@ def _query_before(
             patterns[_patterns_column(source)] = Exists(Subscription.objects.using(using).wanting(event_types))
         elif others is not None:
             patterns[_other_patterns_column(source)] = others
-    rows = locked(_at_key(asked[0][0], using)).annotate(**patterns)
+    rows = locked(_at_key(sources[0][0], using)).annotate(**patterns)
     return [*lookups, *patterns], CompiledQuery(rows.values_list(*lookups, *patterns))
 
 
@@ -150,12 +150,12 @@ def _other_patterns_column(source: Source) -> str:
     return f"tms_webhooks_of_others_{len(paths_of(source)) == 1 and LEARNER_ORGANIZATION.name in source.mapped}"
 
 
-def _before_creation(asked: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
+def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
     """Return, for an object without a row, the event types of each source to which any webhook subscribes; one query."""
-    patterns = patterns_of_any_webhook(tuple(chain.from_iterable(asked.values())), using=using)
+    patterns = patterns_of_any_webhook(tuple(chain.from_iterable(sources.values())), using=using)
     return {
         source: RowSnapshot(None, event_types=subscribed_types(event_types, patterns))
-        for source, event_types in asked.items()
+        for source, event_types in sources.items()
     }
 
 
@@ -191,9 +191,9 @@ def read_rows(
     canonical names. A value that Python fails to read becomes a `PayloadError`, which is raised under DEBUG and in
     tests.
     """
-    asked = {name: mapped for name, mapped in source.mapped.items() if names is None or name in names}
-    columns = {name: mapped.lookup for name, mapped in asked.items() if mapped.lookup is not None}
-    followed = {name: mapped for name, mapped in asked.items() if mapped.lookup is None}
+    selected = {name: mapped for name, mapped in source.mapped.items() if names is None or name in names}
+    columns = {name: mapped.lookup for name, mapped in selected.items() if mapped.lookup is not None}
+    followed = {name: mapped for name, mapped in selected.items() if mapped.lookup is None}
     values = [(row[0], dict(zip(columns, row[1:], strict=True))) for row in rows.values_list("pk", *columns.values())]
     if followed and values:
         _follow_all(source, followed, values, using=rows.db)

@@ -31,7 +31,7 @@ def test_an_event_that_nobody_subscribed_to_says_so(operator):
     text = told(operator, webhook, event)
 
     assert "It was not given to this webhook, and would not be today." in text
-    assert "No user.* is about other events." in text
+    assert "No user.* does not include this event type." in text
     assert "Yes The webhook is enabled." in text
 
 

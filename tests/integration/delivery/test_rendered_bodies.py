@@ -140,7 +140,7 @@ def test_our_own_words_tell_why_it_can_not_be_rendered(run):
     run()
 
     assert DeliveryAttempt.objects.get().message.startswith(
-        'the body can\'t be rendered: There is no event type "class.forgotten"'
+        'the body can\'t be rendered: Unknown event type "class.forgotten"'
     )
 
 

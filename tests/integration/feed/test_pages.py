@@ -105,7 +105,7 @@ def test_types_are_asked_for_as_in_a_subscription(acme, types, expected):
 
 
 def test_an_unknown_type_is_refused_with_the_nearest_names(acme):
-    with pytest.raises(UnknownEventType, match=r'There is no event type "class\.canceled"\. Did you mean "class\.can'):
+    with pytest.raises(UnknownEventType, match=r'Unknown event type "class\.canceled"\. Did you mean "class\.can'):
         page(acme, types=["class.completed", "class.canceled"])
 
 
