@@ -13,11 +13,12 @@ from django.utils import timezone
 from tms_webhooks.capture import source_states
 from tms_webhooks.capture.saves import CapturedSave, deletions_recorded, open_saves
 from tms_webhooks.capture.transactions import atomic, has_outbox
+from tms_webhooks.db.django_private import InsertConflict
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import NeverBreaking, record_changes, types_subscribed
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
-from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, spans
+from tms_webhooks.sources.querysets import CHUNK, Rows, spans
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_name, locked_keys
 from tms_webhooks.sources.rules import Change

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connections, models, router
-from django.db.models.constants import OnConflict
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
 from tms_webhooks.models.subscription import Subscription
 
@@ -32,8 +32,7 @@ class OccurrenceManager(models.Manager["Occurrence"]):
         """
         connection = connections[using or router.db_for_write(self.model)]
         table = connection.ops.quote_name(self.model._meta.db_table)
-        insert = connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)
-        suffix = connection.ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], [])
+        insert, suffix = insert_ignoring_conflicts(connection)
         columns = f"{connection.ops.quote_name('key')}, recorded_at, deadline"
         moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (now, deadline)]
         with connection.cursor() as cursor:

@@ -9,12 +9,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from django.db import models
-from django.db.models import sql
-from django.db.models.constants import OnConflict
+
+from tms_webhooks.db.django_private import (
+    InsertConflict,
+    InsertQuerySet,
+    copy_of,
+    forget_results,
+    returns_values,
+    use_write_database,
+)
 
 M = TypeVar("M", bound=models.Model, covariant=True)
 Rows = models.QuerySet[Any]
@@ -22,14 +28,6 @@ Rows = models.QuerySet[Any]
 # An old SQLite takes 999 parameters in a statement.
 CHUNK = 900
 """How many objects are read, changed and told of at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class InsertConflict:
-    """What an insert does about rows that are there: it updates or ignores those that agree in the ``unique`` fields."""
-
-    updates: bool
-    unique: Collection[models.Field[Any, Any]]
 
 
 class Captor(Protocol):
@@ -66,14 +64,11 @@ def release(model: type[models.Model]) -> None:
     _captors.pop(model, None)
 
 
-class WebhookQuerySet(models.QuerySet[M]):
+class WebhookQuerySet(InsertQuerySet[M]):
     """A queryset whose ``update``, ``bulk_update``, ``bulk_create`` and ``delete`` tell webhooks, as ``save`` does.
 
     So do their asynchronous twins. For a model that is no source they are Django's own.
     """
-
-    # The keys of what an insert inserted are wanted by this captor.
-    _captor: Captor | None = None
 
     def update(self, **kwargs: Any) -> int:
         """Update as Django does, with an event for each object that changes."""
@@ -81,8 +76,8 @@ class WebhookQuerySet(models.QuerySet[M]):
         # Where Django refuses, it does so in its own words.
         if captor is None or self.query.is_sliced or self.query.combinator:
             return super().update(**kwargs)
-        self._for_write = True
-        self._result_cache = None
+        use_write_database(self)
+        forget_results(self)
         return captor.update(self, operator.methodcaller("_update_silently", **kwargs), kwargs.keys())
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -92,7 +87,7 @@ class WebhookQuerySet(models.QuerySet[M]):
         captor, names = _captors.get(self.model), list(fields)
         if captor is None:
             return super().bulk_update(objs, names, batch_size=batch_size)
-        self._for_write = True
+        use_write_database(self)
         if not spans(self.model, names) and (batch_size is None or batch_size > CHUNK):
             batch_size = CHUNK
         with captor.atomic(self.db):
@@ -103,12 +98,12 @@ class WebhookQuerySet(models.QuerySet[M]):
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Insert as Django does, with the events of new objects; of changed ones where conflicts update them."""
         captor = _captors.get(self.model)
-        self._for_write = True
+        use_write_database(self)
         if captor is None or not captor.wants_inserts(self):
             return super().bulk_create(objs, *args, **kwargs)
-        # The note of who captures is for this insert alone.
-        inserting: WebhookQuerySet[M] = self._chain()  # type: ignore[attr-defined]
-        inserting._captor = captor
+        # On a copy, so that the captor sees this insert alone.
+        inserting = copy_of(self)
+        inserting.around_insert = captor.insert
         with captor.atomic(self.db):
             return super(WebhookQuerySet, inserting).bulk_create(objs, *args, **kwargs)
 
@@ -118,11 +113,11 @@ class WebhookQuerySet(models.QuerySet[M]):
         """Delete as Django does, with an event for each object that goes."""
         captor = _captors.get(self.model)
         query: Any = self.query
-        valued = getattr(self, "_fields", None) is not None
+        valued = returns_values(self)
         if captor is None or query.is_sliced or query.distinct_fields or query.combinator or valued:
             return super().delete()
-        self._for_write = True
-        self._result_cache = None
+        use_write_database(self)
+        forget_results(self)
         return captor.delete(self, operator.methodcaller("_delete_silently"))
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -133,29 +128,6 @@ class WebhookQuerySet(models.QuerySet[M]):
 
     def _delete_silently(self) -> tuple[int, dict[str, int]]:
         return super().delete()
-
-    def _insert(self, objs: Sequence[Any], fields: Any, returning_fields: Any = None, **options: Any) -> list[Any]:
-        """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
-        insert: Callable[..., list[Any]] = super()._insert  # type: ignore[misc]
-        if self._captor is None:
-            return insert(objs, fields, returning_fields=returning_fields, **options)
-        conflict = _conflict_of(**options)
-        parts = self.model._meta.pk_fields
-        returned: list[Any] = []
-
-        def write() -> list[Any]:
-            if conflict is not None and not conflict.updates:
-                returned.extend(_insert_what_is_new(self.model, objs, fields, **options))
-            else:
-                returned.extend(insert(objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
-            keys = [tuple(row[-len(parts) :]) for row in returned]
-            return keys if len(parts) > 1 else [key for (key,) in keys]
-
-        self._captor.insert(self, objs, write, conflict)
-        return [row[: -len(parts)] for row in returned] if returning_fields else []
-
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
 
 
 class WebhookManager(models.Manager[M]):
@@ -174,25 +146,3 @@ def spans(model: type[models.Model], names: Collection[str]) -> bool:
     together = {name for constraint in meta.constraints for name in getattr(constraint, "fields", ())}
     together.update(*meta.unique_together)
     return any(field.unique or field.name in together for field in fields)
-
-
-def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:
-    if on_conflict is None:
-        return None
-    return InsertConflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
-
-
-def _insert_what_is_new(
-    model: type[models.Model], objs: Sequence[Any], fields: Any, *, using: str, **options: Any
-) -> list[Any]:
-    """Insert with the conflicts ignored, and return the keys of the rows that were inserted: Django asks for none."""
-    query = sql.InsertQuery(model, **options)
-    query.insert_values(fields, list(objs), raw=False)
-    compiler: Any = query.get_compiler(using=using)
-    compiler.returning_fields = model._meta.pk_fields
-    with compiler.connection.cursor() as cursor:
-        for statement, params in compiler.as_sql():
-            cursor.execute(statement, params)
-        found = list(cursor.fetchall())
-    columns = [field.get_col(model._meta.db_table) for field in compiler.returning_fields]
-    return list(compiler.apply_converters(found, compiler.get_converters(columns)))
