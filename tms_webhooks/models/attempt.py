@@ -113,7 +113,7 @@ class DeliveryAttempt(models.Model):
         ordering = ("pk",)
         indexes = [models.Index(fields=["started_at"], name="tms_attempt_by_age")]
         constraints = [
-            models.UniqueConstraint(fields=["delivery", "number"], name="tms_attempt_number"),
+            models.UniqueConstraint(fields=["delivery", "number"], name="tms_attempt_number_once"),
         ]
 
     def __str__(self) -> str:

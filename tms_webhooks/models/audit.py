@@ -83,8 +83,8 @@ class AuditEntry(models.Model):
         verbose_name_plural = _("audit entries")
         ordering = ("-pk",)
         indexes = [
-            models.Index(fields=["organization", "id"], name="tms_audit_of_organization"),
-            models.Index(fields=["webhook", "id"], name="tms_audit_of_webhook"),
+            models.Index(fields=["organization", "id"], name="tms_audit_by_organization"),
+            models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
         ]
 
     def __str__(self) -> str:

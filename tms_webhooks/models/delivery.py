@@ -180,7 +180,7 @@ class Delivery(models.Model):
         ordering = ("-pk",)
         indexes = [
             # stats.py, replay.py and every list: those of one webhook, from either end.
-            models.Index(fields=["webhook", "id"], name="tms_delivery_of_webhook"),
+            models.Index(fields=["webhook", "id"], name="tms_delivery_by_webhook"),
             # claim.py: the next ones of one webhook.
             models.Index(
                 fields=["webhook", "priority", "due_at", "id"],
@@ -192,7 +192,7 @@ class Delivery(models.Model):
             # claim.py: is there an earlier one of the same object?
             models.Index(
                 fields=["webhook", "order_key", "event"],
-                name="tms_delivery_order",
+                name="tms_delivery_earlier_of_object",
                 condition=Q(due_at__isnull=False, order_key__isnull=False),
             ),
             # claim.py: how many are in flight per webhook?
@@ -213,7 +213,7 @@ class Delivery(models.Model):
                 | (~Q(status=DeliveryStatus.IN_FLIGHT) & Q(lease="")),
                 name="tms_delivery_lease_in_flight",
             ),
-            models.CheckConstraint(condition=Q(charged__lte=F("attempts")), name="tms_delivery_charged"),
+            models.CheckConstraint(condition=Q(charged__lte=F("attempts")), name="tms_delivery_charged_attempts"),
         ]
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ class EditedPath(models.Model):
     class Meta:
         verbose_name = _("edited path")
         verbose_name_plural = _("edited paths")
-        indexes = [models.Index(fields=["source", "key"], name="tms_edited_path")]
+        indexes = [models.Index(fields=["source", "key"], name="tms_edited_path_by_key")]
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}"

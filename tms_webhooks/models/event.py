@@ -74,7 +74,7 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(external_id__gt="", external_id=name)
 
     def without_position(self) -> EventQuerySet:
-        """Keep those that have no place in the feed yet, oldest first. Served by the index ``tms_event_in_feed``."""
+        """Keep those that have no place in the feed yet, oldest first. Served by the index ``tms_event_feed``."""
         return self.filter(position__isnull=True).order_by("pk")
 
 
@@ -88,7 +88,7 @@ class Event(models.Model):
         organization_model(),
         on_delete=models.CASCADE,
         related_name="+",
-        # The index tms_event_in_feed_of begins with it.
+        # The index tms_event_feed_of_owner begins with it.
         db_index=False,
         verbose_name=_("organization"),
     )
@@ -155,23 +155,23 @@ class Event(models.Model):
             ),
             models.Index(fields=["occurred_at"], name="tms_event_by_age"),
             # The delivery log's search. Most objects of most systems have none.
-            models.Index(fields=["external_id"], name="tms_event_of_external", condition=Q(external_id__gt="")),
+            models.Index(fields=["external_id"], name="tms_event_by_external_id", condition=Q(external_id__gt="")),
             # Where it is the owner, that index finds it.
             models.Index(
                 fields=["learner_organization", "id"],
-                name="tms_event_of_learner",
+                name="tms_event_by_learner",
                 condition=LEARNERS_ELSEWHERE,
             ),
-            models.Index(fields=["position", "id"], name="tms_event_in_feed"),
-            models.Index(fields=["organization", "position"], name="tms_event_in_feed_of"),
+            models.Index(fields=["position", "id"], name="tms_event_feed"),
+            models.Index(fields=["organization", "position"], name="tms_event_feed_of_owner"),
             models.Index(
                 fields=["learner_organization", "position"],
-                name="tms_event_in_feed_by_learner",
+                name="tms_event_feed_of_learner",
                 condition=LEARNERS_ELSEWHERE,
             ),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence"),
+            models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence_once"),
         ]
 
     def __str__(self) -> str:

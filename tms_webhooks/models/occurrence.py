@@ -42,7 +42,7 @@ class OccurrenceManager(models.Manager["Occurrence"]):
     def told_of(self, low: datetime, high: datetime, *, using: str | None = None) -> set[str]:
         """Return the keys of all that was told and speaks of a date from ``low`` to ``high``, or near them.
 
-        One query however many there are, served by the index ``tms_occurrence_deadline``.
+        One query however many there are, served by the index ``tms_occurrence_by_deadline``.
         """
         using = using or router.db_for_write(self.model)
         # A key tells seconds, no fractions: what was told of the same second a moment before has the same.
@@ -81,7 +81,7 @@ class Occurrence(models.Model):
     class Meta:
         verbose_name = _("occurrence")
         verbose_name_plural = _("occurrences")
-        indexes = [models.Index(fields=["deadline"], name="tms_occurrence_deadline")]
+        indexes = [models.Index(fields=["deadline"], name="tms_occurrence_by_deadline")]
 
     def __str__(self) -> str:
         return self.key
@@ -200,7 +200,7 @@ class FirstOccurrence(models.Model):
         verbose_name_plural = _("first occurrences")
         constraints = [
             models.UniqueConstraint(
-                fields=["subscription", "event_type", "subject_type", "subject_id"], name="tms_first_of_subject"
+                fields=["subscription", "event_type", "subject_type", "subject_id"], name="tms_first_once_per_subject"
             ),
         ]
 

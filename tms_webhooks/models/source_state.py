@@ -137,7 +137,7 @@ class SourceState(models.Model):
     class Meta:
         verbose_name = _("told state")
         verbose_name_plural = _("told states")
-        constraints = [models.UniqueConstraint(fields=["source", "key"], name="tms_told_state")]
+        constraints = [models.UniqueConstraint(fields=["source", "key"], name="tms_source_state_by_key")]
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}"

@@ -74,7 +74,7 @@ class Subscription(models.Model):
         verbose_name = _("subscription")
         verbose_name_plural = _("subscriptions")
         ordering = ("webhook", "event_type", "pk")
-        indexes = [models.Index(fields=["event_type", "webhook"], name="tms_subscription_wanting")]
+        indexes = [models.Index(fields=["event_type", "webhook"], name="tms_subscription_by_event")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(less_than_days__isnull=True, more_than_days__isnull=True)

@@ -185,7 +185,7 @@ class DeliveryTotal(models.Model):
         verbose_name_plural = _("totals")
         indexes = [models.Index(fields=["span", "starts_at"], name="tms_total_by_age")]
         constraints = [
-            models.UniqueConstraint(fields=["webhook", "span", "starts_at"], name="tms_total_once"),
+            models.UniqueConstraint(fields=["webhook", "span", "starts_at"], name="tms_total_once_per_span"),
         ]
 
     def __str__(self) -> str:

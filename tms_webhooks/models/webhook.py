@@ -270,7 +270,7 @@ class Webhook(AudienceFields, RequestFormatFields):
         indexes = [
             models.Index(
                 fields=["organization"],
-                name="tms_webhook_of_organization",
+                name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
         ]
