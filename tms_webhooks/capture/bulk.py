@@ -61,7 +61,7 @@ class CapturedRows:
                 states = {key: (self._as_before(key, raw), raw) for key, raw in after.items()}
                 changed = {key: pair for key, pair in states.items() if _differ(*pair)}
                 told = self._record(changed)
-                source_states.keep_all(self.source, changed, using=self.using, beside=bool(self.also))
+                source_states.keep_all(self.source, changed, using=self.using, related=bool(self.also))
                 for key in self.under_way.keys() & told.keys():
                     self.under_way[key].note(told[key], after[key])
 

@@ -136,7 +136,7 @@ def before_webhook_delete(instance: Webhook, **_kwargs: Any) -> None:
 
     Django tells of all that go before it deletes the first, in the order of their keys.
     """
-    Webhook.objects.hold([instance.pk])
+    Webhook.objects.lock([instance.pk])
 
 
 def relation_changed(

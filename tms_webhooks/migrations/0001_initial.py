@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ('phase', models.CharField(choices=[('rows', 'Rows'), ('states', 'States'), ('done', 'Done')], default='rows', max_length=10)),
                 ('position', models.CharField(blank=True, default='', max_length=200)),
                 ('has_baseline', models.BooleanField(default=False)),
-                ('begun_at', models.DateTimeField()),
+                ('started_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(null=True)),
             ],
             options={
@@ -204,7 +204,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=255, unique=True, verbose_name='key')),
-                ('recorded_at', models.DateTimeField(verbose_name='told at')),
+                ('recorded_at', models.DateTimeField(verbose_name='recorded at')),
                 ('deadline', models.DateTimeField(null=True, verbose_name='deadline')),
             ],
             options={
@@ -220,12 +220,12 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=150)),
                 ('key', models.CharField(max_length=200)),
                 ('state', models.TextField()),
-                ('beside', models.TextField()),
+                ('related', models.TextField()),
                 ('recorded_at', models.DateTimeField()),
             ],
             options={
-                'verbose_name': 'told state',
-                'verbose_name_plural': 'told states',
+                'verbose_name': 'source state',
+                'verbose_name_plural': 'source states',
                 'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='tms_source_state_by_key')],
             },
         ),
@@ -359,7 +359,7 @@ class Migration(migrations.Migration):
                 ('actor_id', models.CharField(blank=True, default='', max_length=64, verbose_name='actor id')),
                 ('actor_label', models.CharField(blank=True, default='', max_length=150, verbose_name='actor')),
                 ('action', models.CharField(choices=[('webhook.created', 'Webhook created'), ('webhook.updated', 'Webhook changed'), ('webhook.deleted', 'Webhook deleted'), ('webhook.enabled', 'Webhook enabled'), ('webhook.disabled', 'Webhook disabled'), ('webhook.tested', 'Webhook tested'), ('secret.rotated', 'Secret rotated'), ('secret.revealed', 'Secret revealed'), ('subscription.created', 'Subscription created'), ('subscription.updated', 'Subscription changed'), ('subscription.deleted', 'Subscription deleted'), ('delivery.resent', 'Delivery resent'), ('job.started', 'Job started')], max_length=30, verbose_name='action')),
-                ('target', models.CharField(help_text='What it was done to, such as delivery:17.', max_length=100, verbose_name='target')),
+                ('target', models.CharField(help_text='The object of the action, such as delivery:17.', max_length=100, verbose_name='target')),
                 ('changes', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder, verbose_name='changes')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
                 ('webhook', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='audit_log', to='tms_webhooks.webhook', verbose_name='webhook')),

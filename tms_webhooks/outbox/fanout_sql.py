@@ -17,7 +17,7 @@ from tms_webhooks.choices import Audience, Priority
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import array, database, filled, moment, numbers, read, read_at_once, read_prepared, write
 from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
-from tms_webhooks.models.audience import LEARNER, OWNER, TO, Relation, parent_column, recipient_sql
+from tms_webhooks.models.audience import JOIN_WEBHOOKS, LEARNER, OWNER, Relation, parent_column, recipient_sql
 from tms_webhooks.routing import filtered
 
 # Subscriptions that take only some of the events that they ask for.
@@ -235,7 +235,7 @@ speaking AS (SELECT * FROM unnest(%(speaking)s::bigint[], %(spoken_of)s::bigint[
 meant AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
 made AS (
     INSERT INTO {{delivery}} ({COLUMNS})
-    SELECT {ROW.format(**{**DUE, "due_at": WAITS})} FROM e {TO[OWNER]}
+    SELECT {ROW.format(**{**DUE, "due_at": WAITS})} FROM e {JOIN_WEBHOOKS[OWNER]}
     WHERE w.deleted_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM speaking s WHERE s.event_id = e.id AND s.webhook_id = w.id)
       AND EXISTS (

@@ -36,7 +36,7 @@ def checks_of(subscription: Subscription, event_type: str) -> tuple[EventCheck, 
 
     Whether an event is the first of its kind is no such question: see `FirstOccurrence`.
     """
-    if not subscription.is_narrowed:
+    if not subscription.is_filtered:
         return ()
     return _checks(json.dumps(subscription.filters), json.dumps(subscription.condition), event_type)
 

@@ -77,7 +77,7 @@ def subscribed(source: Source, path: OrganizationPath, *, using: str) -> Subquer
         rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
         key = OuterRef(OuterRef(path.column))
         organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
-    wanting = Subscription.objects.using(using).living().filter(webhook__organization_id=organization)
+    wanting = Subscription.objects.using(using).of_existing_webhooks().filter(webhook__organization_id=organization)
     if path.closed_to is not None:
         wanting = wanting.exclude(webhook__audience=path.closed_to)
     return _gathered(wanting)
@@ -94,7 +94,7 @@ def subscribed_elsewhere(source: Source, *, using: str) -> Subquery | None:
         anywhere |= Q(webhook__include_children=True)
     if LEARNERS.name in source.mapped and len(paths_of(source)) == 1:
         anywhere |= ~Q(webhook__audience=LEARNER.closed_to)
-    return _gathered(Subscription.objects.using(using).living().filter(anywhere)) if anywhere else None
+    return _gathered(Subscription.objects.using(using).of_existing_webhooks().filter(anywhere)) if anywhere else None
 
 
 def _gathered(wanting: SubscriptionQuerySet) -> Subquery:
@@ -113,7 +113,7 @@ def patterns_of_anybody(event_types: tuple[str, ...], *, using: str) -> frozense
 
 @cache
 def _query_of_anybody(event_types: tuple[str, ...], using: str) -> CompiledQuery:
-    wanting = Subscription.objects.using(using).wanting(event_types)
+    wanting = Subscription.objects.using(using).matching(event_types)
     return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
 
 

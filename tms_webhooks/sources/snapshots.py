@@ -124,7 +124,7 @@ def _query_before(
         interests.update({_name(source, path): subscribed(source, path, using=using) for path in paths_of(source)})
         elsewhere = subscribed_elsewhere(source, using=using)
         if not paths_of(source):
-            interests[_name(source)] = Exists(Subscription.objects.using(using).wanting(event_types))
+            interests[_name(source)] = Exists(Subscription.objects.using(using).matching(event_types))
         elif elsewhere is not None:
             interests[_elsewhere(source)] = elsewhere
     rows = locked(_at_key(asked[0][0], using)).annotate(**interests)

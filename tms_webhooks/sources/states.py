@@ -59,7 +59,7 @@ def state_text(source: Source, raw: Mapping[str, Any]) -> str:
 
 def recorded_raw(source: Source, line: ObjectState) -> dict[str, Any]:
     """Return the values that were remembered, as the host's row would have them."""
-    written = {**json.loads(line.beside or "{}"), **json.loads(line.state)}
+    written = {**json.loads(line.related or "{}"), **json.loads(line.state)}
     return {
         name: _read(source.model, source.mapped[name], value)
         for name, value in written.items()
@@ -73,8 +73,8 @@ def recorded_before(source: Source, line: ObjectState, raw: Mapping[str, Any]) -
     What is the same as text is the same value, so that nothing differs by the way it was written down.
     """
     told, now = recorded_raw(source, line), line_of(source, None, raw)
-    current = {**json.loads(now.beside), **json.loads(now.state)}
-    written = {**json.loads(line.beside or "{}"), **json.loads(line.state)}
+    current = {**json.loads(now.related), **json.loads(now.state)}
+    written = {**json.loads(line.related or "{}"), **json.loads(line.state)}
     compared = {*own_names(source), *list_names(source)} & told.keys()
     return {
         name: raw[name] if current[name] == written[name] else told[name] for name in source.mapped if name in compared
