@@ -1,4 +1,4 @@
-"""Records the events of querysets' bulk operations: `WebhookQuerySet` calls this module as its `Captor`."""
+"""Records the events of querysets' bulk operations: `WebhookQuerySet` calls this module as its `BulkCapture`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from django.db import connections, models, transaction
 from tms_webhooks.capture.captured_rows import CapturedRows, chunks, sources_to_record
 from tms_webhooks.capture.saves import skip_deletions
 from tms_webhooks.capture.transactions import atomic
+from tms_webhooks.db.django_private import InsertConflict
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, needs_one_statement
+from tms_webhooks.sources.querysets import CHUNK, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import conflicting, exactly, key_name, locked_keys
 

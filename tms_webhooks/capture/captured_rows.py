@@ -57,7 +57,7 @@ class CapturedRows:
                 states = {key: (self._values_before(key, values), values) for key, values in after.items()}
                 changed = {key: pair for key, pair in states.items() if _differ(*pair)}
                 recorded = self._record(changed)
-                source_states.keep_all(self.source, changed, using=self._using, beside=bool(self._related_fields))
+                source_states.keep_all(self.source, changed, using=self._using, related=bool(self._related_fields))
                 for key in self._open_saves.keys() & recorded.keys():
                     self._open_saves[key].remember(recorded[key], after[key])
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
 from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.db.django_private import atomic_blocks
 from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.snapshots import as_key, key_of
@@ -35,13 +36,13 @@ class _TransactionBlock(NamedTuple):
 
     @classmethod
     def of(cls, using: str) -> _TransactionBlock:
-        blocks = connections[using].atomic_blocks
+        blocks = atomic_blocks(connections[using])
         return cls(using, blocks[-1] if blocks else None)
 
     @property
     def is_open(self) -> bool:
         """Whether the block has not ended, by success or by failure."""
-        return self.block in connections[self.using].atomic_blocks
+        return self.block in atomic_blocks(connections[self.using])
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +127,7 @@ def captured_row_save(through: Model, row: models.Model, sources: Iterable[Sourc
     try:
         yield
     finally:
-        if connections[using].needs_rollback:
+        if transaction.get_rollback(using):
             _pop_change(through, row, using=using)
         else:
             record_after_change(through, row, using=using)

@@ -210,7 +210,7 @@ def _record_outer_save(source: Source, instance: models.Model, *, using: str) ->
 
 def _record_written_rows(open_saves: list[OpenSave], *, using: str) -> None:
     """Record the events of rows that were written before a receiver raised."""
-    if connections[using].needs_rollback:
+    if transaction.get_rollback(using):
         return
     try:
         for _instance, captured_saves in open_saves:

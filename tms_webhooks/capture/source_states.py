@@ -20,22 +20,22 @@ def keep(source: Source, key: Any, *, before: Values | None, after: Values, usin
         text = None if before is None else states.state_text(source, before)
         line = states.object_state(source, key, after)
         if line.state != text:
-            SourceState.objects.keep(source.name, line, before=text, now=timezone.now(), using=using)
+            SourceState.objects.record(source.name, line, before=text, now=timezone.now(), using=using)
 
 
 def keep_all(
-    source: Source, changes: Mapping[Any, tuple[Values | None, Values]], *, using: str, beside: bool = False
+    source: Source, changes: Mapping[Any, tuple[Values | None, Values]], *, using: str, related: bool = False
 ) -> None:
     """Keep the states of many objects, each with its values before (None for a new object) and after a change.
 
-    ``beside`` says that the change was one of values outside the objects' own rows.
+    ``related`` says that values of related rows changed, not of the objects' own rows.
     """
     if source.reconcile and changes:
         lines = [
             (None if before is None else states.state_text(source, before), states.object_state(source, key, after))
             for key, (before, after) in changes.items()
         ]
-        SourceState.objects.keep_all(source.name, lines, now=timezone.now(), using=using, beside=beside)
+        SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using, related=related)
 
 
 def forget(source: Source, keys: Collection[Any], *, using: str) -> None:

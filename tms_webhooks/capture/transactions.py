@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from django.db import connections, router, transaction
 
+from tms_webhooks.db.django_private import locking_transaction_mode
 from tms_webhooks.models import Event
 
 
@@ -26,28 +26,7 @@ def atomic(using: str) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        with _sqlite_begins_with_lock(using):
+        # SQLite locks on BEGIN: a transaction that reads first fails if another one writes before it does.
+        with locking_transaction_mode(connections[using]):
             stack.enter_context(transaction.atomic(using=using))
         yield
-
-
-@contextmanager
-def _sqlite_begins_with_lock(using: str) -> Iterator[None]:
-    """Have SQLite lock on BEGIN: a transaction that reads first fails if another one writes before it does."""
-    connection: Any = connections[using]
-    if not _begins_unlocked(connection):
-        yield
-        return
-    connection.transaction_mode = "IMMEDIATE"
-    try:
-        yield
-    finally:
-        connection.transaction_mode = None
-
-
-def _begins_unlocked(connection: Any) -> bool:
-    if connection.vendor != "sqlite":
-        return False
-    # Django sets the transaction mode when it connects.
-    connection.ensure_connection()
-    return getattr(connection, "transaction_mode", "unknown") is None

@@ -128,8 +128,8 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
     # The locks keep workers from fanning these events out until the transaction ends.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
-    Webhook.objects.hold(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
-    deliveries.lapse(now=now)
+    Webhook.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
+    deliveries.release_expired(now=now)
     cancelled = deliveries.cancel(now=now)
     return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
 
@@ -187,7 +187,7 @@ def _refresh_source(source: Source, key: str, *, now: datetime) -> int:
             ]
             changed = [line for line in present if line != recorded.get(line.key)]
             gone = recorded.keys() - {line.key for line in present}
-            SourceState.objects.put(source.name, changed, now=now, using=using)
+            SourceState.objects.overwrite(source.name, changed, now=now, using=using)
             SourceState.objects.forget(source.name, gone, using=using)
         total += len(changed) + len(gone)
     return total

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models.constants import OnConflict
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Priority
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import (
     array,
     database,
@@ -30,7 +30,7 @@ from tms_webhooks.db.sql import (
     write,
 )
 from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
-from tms_webhooks.models.audience import OWNER, TO, Relation, recipient_sql
+from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
 
 # New events and their locks
 
@@ -144,7 +144,7 @@ about_webhook AS (SELECT * FROM unnest(%(about_events)s::bigint[], %(about_webho
 matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
 made AS (
     INSERT INTO {{delivery}} ({COLUMNS})
-    SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {TO[OWNER]}
+    SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {JOIN_WEBHOOKS[OWNER]}
     WHERE w.deleted_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM about_webhook s WHERE s.event_id = e.id AND s.webhook_id = w.id)
       AND EXISTS (
@@ -310,14 +310,14 @@ def insert_deliveries(
     A ``delay`` in seconds limits them to webhooks with that delay. For 0 it does not, so that webhooks are included whose
     delay changes at this moment: deliveries that exist already stay. ``may_exist`` says that there can be such.
     """
-    ops = database().ops
+    insert, suffix = insert_ignoring_conflicts(database())
     params = {**group.params, "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
     excludes = may_exist and database().vendor == "mysql"
     write(
         INSERT_DELIVERIES,
         params,
-        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
-        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        insert=insert,
+        suffix=suffix,
         with_delay=f"AND w.delay_seconds = {int(delay)}" if delay else "",
         wanted=wanted,
         **{name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()},

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from django.db import connections, models
-from django.db.models.constants import OnConflict
 
 from tms_webhooks.db.compiled import SHORT_LIVED
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.prepared import prepared
 from tms_webhooks.db.sql import as_json, recordset
 from tms_webhooks.models.event import Event, EventSequence
@@ -252,12 +252,13 @@ def record_first_times(deadlines: Mapping[str, datetime | None], *, now: datetim
 
 def _record_new_keys(lines: Sequence[tuple[str, datetime | None]], *, now: datetime, using: str) -> set[str]:
     ops = connections[using].ops
+    insert, suffix = insert_ignoring_conflicts(connections[using])
     sql = RECORD_FIRST_TIMES.format(
-        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
+        insert=insert,
         occurrence=_table(Occurrence, using),
         key=ops.quote_name("key"),
         values=", ".join(["(%s, %s, %s)"] * len(lines)),
-        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        suffix=suffix,
     )
     moment = ops.adapt_datetimefield_value
     params = [param for name, deadline in lines for param in (name, moment(now), moment(deadline))]

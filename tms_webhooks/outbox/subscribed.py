@@ -59,7 +59,7 @@ def matching_types_by_organizations(
     """
     keys = {key for one in organizations for key in one.keys}
     near = Q(webhook__organization_id__in=keys) | Q(webhook__include_children=True)
-    wanting = Subscription.objects.using(using).wanting(event_types).filter(near)
+    wanting = Subscription.objects.using(using).matching(event_types).filter(near)
     rows = wanting.order_by().values_list(*SCOPE_COLUMNS).distinct()
     scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
     types = {
@@ -79,5 +79,5 @@ def _subscriptions_query(event_types: tuple[str, ...], using: str) -> CompiledQu
     """Build the query for the subscriptions to these event types, with the keys of both organizations as parameters."""
     key = Webhook._meta.get_field("organization")
     near = Q(webhook__organization_id=Parameter(key)) | Q(webhook__organization_id=Parameter(key, 1))
-    wanting = Subscription.objects.using(using).wanting(event_types).filter(near | Q(webhook__include_children=True))
+    wanting = Subscription.objects.using(using).matching(event_types).filter(near | Q(webhook__include_children=True))
     return CompiledQuery(wanting.order_by().values_list(*SCOPE_COLUMNS).distinct())
