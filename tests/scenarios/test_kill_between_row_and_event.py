@@ -88,7 +88,7 @@ def crashed(request, tmp_path_factory) -> Iterator[tuple[dict[str, Any], Receive
         receiver.close()
 
 
-@pytest.mark.parametrize("scene", ["between", "before_commit", "before_bell", "unprotected"])
+@pytest.mark.parametrize("scene", ["between", "before_commit", "before_wake_up", "unprotected"])
 def test_every_process_was_killed_where_it_was_to_be(crashed, scene):
     outcome, _receiver = crashed
 
@@ -104,7 +104,7 @@ def test_a_process_killed_before_the_commit_leaves_neither_row_nor_event(crashed
 
 def test_a_process_killed_after_the_commit_leaves_both(crashed):
     outcome, _receiver = crashed
-    scene = outcome["before_bell"]
+    scene = outcome["before_wake_up"]
 
     assert scene["rows"] == scene["events"] == scene["numbers"] == scene["keys"]
 
@@ -121,7 +121,7 @@ def test_twenty_of_twenty_events_that_nobody_rang_for_are_delivered(crashed):
     outcome, receiver = crashed
 
     assert outcome["delivered"] == ROUNDS
-    assert sorted(event["data"]["id"] for event in receiver.events) == outcome["before_bell"]["keys"]
+    assert sorted(event["data"]["id"] for event in receiver.events) == outcome["before_wake_up"]["keys"]
     assert len({event["id"] for event in receiver.events}) == ROUNDS
     for request in receiver.received:
         request.verify(outcome["secret"])
