@@ -119,10 +119,10 @@ def test_filters_and_conditions_that_no_event_can_meet_are_refused_each_with_its
 
     assert problems == {
         "filters": [
-            "course: there is none in user.*. Events that have one: class.*, class_feedback.*, course_feedback.*, "
+            "course: not available for user.*. Events with this filter: class.*, class_feedback.*, course_feedback.*, "
             "course_assignment.*, enrollment.*, voucher.*."
         ],
-        "condition": ["data.grade: these events have none. Events that have one: enrollment.*."],
+        "condition": ["data.grade is not a field of these events. Events with this field: enrollment.*."],
     }
 
 

@@ -10,8 +10,8 @@ from django.core.checks import CheckMessage
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, obstacle
+from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.related_keys import RelatedKeys
 
 OWN_PACKAGE = "tms_webhooks.sources"
 

@@ -16,7 +16,7 @@ from django.db import transaction
 from tms_webhooks.capture.transactions import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.outbox.record import NeverBreaking, record_changes
+from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -42,7 +42,7 @@ def of_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
         rows = rows.filter(pk__gt=states.key_value(source, after))
     found = read_rows(source, rows[:limit], names=states.names(source))
     known = SourceState.objects.of(source.name, [states.key_text(key) for key, _raw in found], using=using)
-    lines = ((key, states.line_of(source, key, raw)) for key, raw in found)
+    lines = ((key, states.object_state(source, key, raw)) for key, raw in found)
     suspects = [key for key, line in lines if known.get(line.key) != line]
     end = states.key_text(found[-1][0]) if len(found) == limit else None
     return ComparedBatch(end, len(found), suspects)
@@ -88,7 +88,7 @@ def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: dat
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         found = compare(source, read_rows(source, rows), known, baseline=baseline, now=now)
         events = sum(map(len, record_changes(source, found.changes, using=using)))
-        SourceState.objects.put(source.name, found.lines, now=now, using=using)
+        SourceState.objects.overwrite(source.name, found.lines, now=now, using=using)
     return found, events
 
 
@@ -117,7 +117,7 @@ def compare(
     """Return how these rows differ from what was told of them."""
     found = FoundChanges()
     for key, raw in rows:
-        line = states.line_of(source, key, raw)
+        line = states.object_state(source, key, raw)
         told = known.get(line.key)
         if told == line:
             continue
@@ -125,7 +125,7 @@ def compare(
         if told is None and baseline:
             found.noted += 1
             continue
-        with NeverBreaking(source):
+        with LogSourceErrors(source):
             before = None if told is None else states.recorded_before(source, told, raw)
             change = diff(source, before=before, after=raw, now=now, using=database_of(source))
             if change.created or change.changed:
@@ -137,7 +137,7 @@ def compare_ends(source: Source, lines: Sequence[ObjectState], *, now: datetime)
     """Return the ends of objects that are known by what was told of them."""
     found = FoundChanges(lines=list(lines))
     for line in lines:
-        with NeverBreaking(source):
+        with LogSourceErrors(source):
             before = states.recorded_raw(source, line)
             found.changes.append(diff(source, before=before, after=None, now=now, using=database_of(source)))
     return found

@@ -11,7 +11,7 @@ from django.db import router
 
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.sources.interest import wanted_types
+from tms_webhooks.sources.interest import subscribed_to_everything
 
 MISSING = object()
 
@@ -82,7 +82,7 @@ def capture_events() -> Iterator[CapturedEvents]:
 
     Events that time makes, such as ``course_assignment.expiring``, are told to their subscriptions alone: make a webhook.
     """
-    with wanted_types():
+    with subscribed_to_everything():
         yield CapturedEvents()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from tms_webhooks.db.compiled import converters_of
+from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.rows import columns_of, instances
 from tms_webhooks.db.sql import (
     array,
@@ -359,7 +359,7 @@ def _lease_in_one_statement(
 
 def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
     # SQLite and MariaDB return times without a zone.
-    column = Event._meta.get_field("occurred_at").get_col(Event._meta.db_table)
+    column = column_of(Event._meta.get_field("occurred_at"), Event)
     converters = converters_of(column, database())
     claimed = [ClaimedDelivery(*row) for row in rows]
     for convert in converters:

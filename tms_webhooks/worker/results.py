@@ -106,7 +106,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
     delivery ``token`` no longer holds is logged as a late attempt, and the delivery is left to its new holder.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.hold(result.request.webhook_id for result in results)
+        Webhook.objects.lock(result.request.webhook_id for result in results)
         held = _held_results(results, token=token)
         ours = list(held.values())
         failed = [result for result in ours if not result.outcome.success]

@@ -158,7 +158,7 @@ def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
         # Locked: otherwise a user could disable it after the check, and it would be enabled again.
-        Webhook.objects.hold([webhook.pk])
+        Webhook.objects.lock([webhook.pk])
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses", "paused_until"])
         by_a_user = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
         if by_a_user or (webhook.enabled and not webhook.pauses):

@@ -115,7 +115,7 @@ def test_an_account_whose_end_is_moved_into_the_past_has_ended_once():
 
     (told,) = source.events_for(Change(before=before, after=after, changed=("closed_at",), now=now))
 
-    assert (told.once, told.deadline, told.forgetting) == (
+    assert (told.once, told.deadline, told.omit_personal) == (
         expired_key("user.closed", "7", after["closed_at"]),
         after["closed_at"],
         True,

@@ -55,7 +55,10 @@ def second(lines: str) -> str:
         ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
         ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: “soon” value must be an integer."),
         ("  enabled: maybe\n", "webhooks[1].enabled: 'maybe' is neither true nor false."),
-        ("  format: custom\n  content: '{nobody}'\n", "webhooks[1].content: {nobody} is no field of the events"),
+        (
+            "  format: custom\n  content: '{nobody}'\n",
+            "webhooks[1].content: {nobody} is not a field of this webhook's events",
+        ),
         ("  secret: whsec_hunter2\n", "webhooks[1].secret: write {env: VARIABLE}; what is secret has no place"),
         ("  secret: {env: HUNTER}\n", "webhooks[1].secret: HUNTER holds no secret. A signing secret starts with"),
         ("  secret: {env: NOT_SET}\n", "webhooks[1].secret: the environment variable NOT_SET is not set"),

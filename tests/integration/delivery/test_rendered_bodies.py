@@ -139,7 +139,7 @@ def test_our_own_words_tell_why_it_can_not_be_rendered(run):
     run()
 
     assert DeliveryAttempt.objects.get().message.startswith(
-        'the body can\'t be rendered: There is no event type "class.forgotten"'
+        'the body can\'t be rendered: Unknown event type "class.forgotten"'
     )
 
 
@@ -214,7 +214,7 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, cl
         keep(self, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DeliveryBodyManager, "keep", refuse)
+        patch.setattr(DeliveryBodyManager, "store", refuse)
         run()
 
     statuses = list(webhook.deliveries.order_by("pk").values_list("status", "error_class"))

@@ -132,7 +132,7 @@ def test_an_event_type_can_not_need_what_its_noun_has_not(make_event_type: MakeE
 
 @pytest.mark.parametrize("name", ["", "Status", "user.", ".id", "user..id", "user id", "user-id"])
 def test_an_ill_formed_field_name_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no field name"):
+    with pytest.raises(ConfigurationError, match="is not a field name"):
         Field(name, FieldKind.STRING, FieldPrivacy.BASIC)
 
 

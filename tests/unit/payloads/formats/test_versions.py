@@ -115,7 +115,7 @@ def test_a_step_that_is_missing_is_an_error_that_names_it():
     with catalogue.temporarily(NEW) as event_type:
         assert missing_step(event_type, 1) == 1
         assert missing_step(event_type, 2) is None
-        with pytest.raises(PayloadError, match=r"^Version 1 of badge.issued can't be made of version 2\.$"):
+        with pytest.raises(PayloadError, match=r"^Version 1 of badge.issued can't be made from version 2\.$"):
             tailored(RequestFormat(version=1), event_type.example())
 
 
