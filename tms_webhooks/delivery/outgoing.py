@@ -1,4 +1,4 @@
-"""The values that pass between the claim, the sender threads and the results: what to send, where to, and what came back."""
+"""The values that pass from the claim to the sender threads and back: claimed delivery, request, endpoint, result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The claim: which due deliveries a worker sends next, fairly over the webhooks, under a lease.
 
-Three steps: read some of what is due and its webhooks; choose within each webhook's capacity; lease what was chosen. The
-statements of all three are in `tms_webhooks.worker.claim_queries`.
+Three steps: read some of what is due and its webhooks; choose within each webhook's capacity; lease what was chosen.
+The statements of all three are in `tms_webhooks.worker.claim_queries`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 class Claim(NamedTuple):
     """The requests that a worker got to send.
 
-    ``full`` are the webhooks that may have more deliveries due than capacity left; ``is_complete`` says whether the claim
-    looked at all that is due.
+    ``full`` are the webhooks that may have more deliveries due than capacity left; ``is_complete`` says whether the
+    claim looked at all that is due.
     """
 
     requests: list[OutgoingRequest]
@@ -84,8 +84,8 @@ def _webhooks_to_serve(
 ) -> list[WebhookRow]:
     """Return the webhooks that a delivery can be sent to now, the least recently served first.
 
-    ``all_due`` are all due deliveries, where they are known. Whether an ordered webhook has the first open delivery of an
-    object is only known to the database.
+    ``all_due`` are all due deliveries, where they are known. Whether an ordered webhook has the first open delivery of
+    an object is only known to the database.
     """
     among: Collection[int] | None = None
     if all_due is not None:
@@ -117,7 +117,7 @@ def _last_service(row: WebhookRow) -> tuple[datetime, int]:
 def _webhooks_with_work(
     among: Collection[int] | None, now: datetime, *, token: str, limit: int, prefetch: Prefetch
 ) -> list[WebhookRow]:
-    """Read up to ``limit`` webhooks with work; full ones may be among them only where fewer than ``limit`` have work."""
+    """Read up to ``limit`` webhooks with work; full ones are among them only if fewer than ``limit`` have work."""
     rows = claim_queries.webhooks_with_work(among, token=token, now=now, limit=limit)
     if len(rows) < limit:
         return rows

@@ -44,8 +44,8 @@ TICK = timedelta(microseconds=1)
 # A delivery that this worker may claim. Not its own rows whose lease has run out: it would send them twice.
 IS_DUE = "d.due_at <= %(now)s AND d.lease <> %(token)s"
 
-# The oldest due deliveries of all webhooks. Index tms_delivery_due. Sorted by key outside: inside, PostgreSQL would read
-# all that came due in the same moment.
+# The oldest due deliveries of all webhooks. Index: tms_delivery_due. Sorted by key outside: inside, PostgreSQL would
+# read all that came due in the same moment.
 OLDEST_DUE = f"""
 SELECT id, webhook_id, priority FROM (
     SELECT id, webhook_id, priority, due_at FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at LIMIT {OLDEST_LIMIT}) due
@@ -55,13 +55,14 @@ ORDER BY due_at, id"""  # noqa: S608 (names of ours)
 # older ones, tms_delivery_claim; read one by one: for a join PostgreSQL may read all of them.
 NEWEST_DUE = f"""
 WITH newest AS (
-    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {NEWEST_LIMIT})
+    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d
+    WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {NEWEST_LIMIT})
 SELECT id, webhook_id, priority FROM newest n WHERE (
-    SELECT o.id FROM {{delivery}} o WHERE o.webhook_id = n.webhook_id AND o.priority = n.priority AND o.lease <> %(token)s
-        AND o.due_at <= (SELECT MIN(due_at) FROM newest HAVING COUNT(*) = {NEWEST_LIMIT}) LIMIT 1) IS NULL
+    SELECT o.id FROM {{delivery}} o
+    WHERE o.webhook_id = n.webhook_id AND o.priority = n.priority AND o.lease <> %(token)s AND o.due_at <= (SELECT MIN(due_at) FROM newest HAVING COUNT(*) = {NEWEST_LIMIT}) LIMIT 1) IS NULL
 ORDER BY due_at, id"""  # noqa: S608 (names of ours)
 
-# No earlier delivery of the same object is open. Index tms_delivery_order.
+# No earlier delivery of the same object is open. Index: tms_delivery_order.
 IS_FIRST_OPEN = """NOT EXISTS (
         SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
         AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"""
@@ -73,22 +74,23 @@ IS_FIRST_OF_OBJECT = f"""
     AND NOT EXISTS (SELECT 1 FROM {{event}} e WHERE e.fanned_out_at IS NULL AND e.subject_key = d.order_key
         AND e.id < d.event_id)"""  # noqa: S608 (names of ours)
 
-# The next deliveries within all quotas, for PostgreSQL: a loop over the quotas, planned once however many they are. Index
-# tms_delivery_claim. No database has a limit for each group that stops reading at the index.
+# The next deliveries within all quotas, for PostgreSQL: a loop over the quotas, planned once however many they are.
+# Index: tms_delivery_claim. No database has a limit for each group that stops reading at the index.
 NEXT_WITHIN_QUOTAS = """
 SELECT d.id, d.webhook_id, d.priority FROM (VALUES {quotas}) AS w (id, priority) CROSS JOIN LATERAL (
     SELECT id, webhook_id, priority FROM {{delivery}} d
     WHERE webhook_id = w.id AND priority = w.priority AND {is_due}{in_order} ORDER BY due_at, id LIMIT {limit}) d"""
 
-# The next deliveries within one quota, for SQLite and MariaDB, which have no LATERAL; one UNION ALL of them, nested because
-# SQLite allows ORDER BY only there. Index tms_delivery_claim.
+# The next deliveries within one quota, for SQLite and MariaDB, which have no LATERAL; one UNION ALL of them, nested
+# because SQLite allows ORDER BY only there. Index: tms_delivery_claim.
 NEXT_WITHIN_QUOTA = """SELECT id, webhook_id, priority FROM (
     SELECT id, webhook_id, priority FROM {{delivery}} d
     WHERE webhook_id = {webhook_id} AND priority = {priority} AND {is_due}{in_order}
     ORDER BY due_at, id LIMIT {limit}) u"""
 
-# Webhooks with their deliveries in flight; one row for each secret. Index tms_delivery_in_flight, and webhooks by key. The
-# time is compared as a truth value: otherwise PostgreSQL may read the index of all that is due later, which is far more.
+# Webhooks with their deliveries in flight; one row for each secret. Index: tms_delivery_in_flight, and webhooks by key.
+# The time is compared as a truth value: otherwise PostgreSQL may read the index of all that is due later, which is far
+# more.
 WEBHOOKS = """
 SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
     SELECT w.*, f.held, f.mine, f.replays FROM {webhook} w LEFT JOIN (
@@ -101,8 +103,8 @@ SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
 # The secrets that sign, the newest first. The foreign key's index of webhooksecret.
 SECRETS = f"LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS} ORDER BY w.id, s.id DESC"
 
-# Conditions of WEBHOOKS: the webhooks with these keys. PostgreSQL takes them as one parameter, so that the text stays the
-# same and is planned once.
+# Conditions of WEBHOOKS: the webhooks with these keys. PostgreSQL takes them as one parameter, so that the text stays
+# the same and is planned once.
 BY_KEY = "w.id IN ({ids})"
 BY_KEY_PREPARED = "w.id = ANY(%(ids)s::bigint[])"
 
@@ -111,8 +113,8 @@ IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AN
 
 # Condition of WEBHOOKS: those with a due delivery that may go out, the least recently served first. A manual delivery
 # (priority 0) goes out in any case. Of the others, an ordered webhook needs one that is the first of its object, and a
-# replay (priority 2) waits for the replay before it. Index tms_delivery_claim, which MariaDB has to be forced to use: it
-# reads the whole table otherwise.
+# replay (priority 2) waits for the replay before it. Index: tms_delivery_claim, which MariaDB has to be forced to use:
+# it reads the whole table otherwise.
 HAS_WORK = f"""
 w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
   w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %(now)s) AND CASE WHEN w.ordered THEN
@@ -144,9 +146,9 @@ CLAIMED = f"""
 SELECT {CLAIMED_COLUMNS} FROM {{delivery}} d JOIN {{event}} e ON e.id = d.event_id
 WHERE d.id IN ({{ids}}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
 
-# LOCK_SERVED_AT, SET_SERVED_AT, the lease of the deliveries and CLAIMED in one round trip, for PostgreSQL. By keys. The time
-# is compared once more, for a row that changed since it was read; as a truth value, because PostgreSQL would read the
-# index of all that is due rather than these keys.
+# LOCK_SERVED_AT, SET_SERVED_AT, the lease of the deliveries and CLAIMED in one round trip, for PostgreSQL. By keys. The
+# time is compared once more, for a row that changed since it was read; as a truth value, because PostgreSQL would read
+# the index of all that is due rather than these keys.
 LEASE_IN_ONE_STATEMENT = f"""
 WITH seen AS (SELECT * FROM unnest(%(webhooks)s::bigint[], %(seen_at)s::timestamptz[]) AS s (id, served_at)),
 locked AS (
@@ -174,7 +176,7 @@ class DueDelivery(NamedTuple):
 
 
 class ClaimQuota(NamedTuple):
-    """At most ``limit`` deliveries of one priority of a webhook; ``in_order``: only the first open one of each object."""
+    """At most ``limit`` deliveries of one priority of a webhook; with ``in_order`` the first open one of each object."""
 
     webhook_id: int
     priority: int
@@ -265,8 +267,8 @@ def lease(
     """Lease the deliveries in ``found``, (delivery, webhook) each, to the holder of ``token``; return those it holds.
 
     All of ``webhooks`` count as served, also those without a delivery in ``found``: they must not come first again. A
-    webhook that another worker has served since it was read, or serves now, is left to that worker; otherwise both could
-    use up its concurrency.
+    webhook that another worker has served since it was read, or serves now, is left to that worker; otherwise both
+    could use up its concurrency.
     """
     known = [row.webhook for row in webhooks.values()]
     # Later than ever before, even if the clock was set back: other workers compare it.

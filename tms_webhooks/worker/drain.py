@@ -38,8 +38,8 @@ from tms_webhooks.worker.polling import Polling, PollScope
 from tms_webhooks.worker.results import PendingResults, return_unsent
 from tms_webhooks.worker.sender_pool import ResultQueue, SenderPool
 
-# Results are written when there are so many, when the first has waited so many seconds, or when for so many seconds no more
-# have come.
+# Results are written when there are so many, when the first has waited so many seconds, or when for so many seconds no
+# more have come.
 RESULTS_AT_ONCE = 256
 RESULTS_LATEST = 0.1
 RESULTS_PAUSE = 0.002
@@ -64,8 +64,9 @@ class Tally:
 class Drain:
     """One run of the loop. Create it in the process and thread that runs it, and run it once.
 
-    ``fan_out`` creates the deliveries of new events: it takes the time and returns the number of events. ``clock`` returns
-    the time that is stored and compared with due times; durations are measured by the machine's monotonic clock.
+    ``fan_out`` creates the deliveries of new events: it takes the time and returns the number of events. ``clock``
+    returns the time that is stored and compared with due times; durations are measured by the machine's monotonic
+    clock.
     """
 
     def __init__(
@@ -111,9 +112,9 @@ class Drain:
     ) -> Tally:
         """Work for so many seconds, until ``stop`` is set, or until nothing is due; then finish the requests in flight.
 
-        ``after_last_claim`` is called once nothing more is claimed, so that a successor need not wait for the last answers.
-        If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it in another
-        thread.
+        ``after_last_claim`` is called once nothing more is claimed, so that a successor need not wait for the last
+        answers. If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it
+        in another thread.
         """
         end = None if seconds is None else monotonic() + seconds
         self._polling.always_everything = until_idle

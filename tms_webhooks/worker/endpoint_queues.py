@@ -1,4 +1,4 @@
-"""The requests that a worker has claimed and not sent yet: one queue for each webhook, each with its own concurrency."""
+"""The claimed requests that are not sent yet: a queue for each webhook, each with its own concurrency."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EndpointQueue:
 
 
 class EndpointQueues:
-    """Hands requests to sender threads, in rotation over the webhooks, within each webhook's concurrency. Thread-safe."""
+    """Hands requests to sender threads, rotating over the webhooks, within each one's concurrency. Thread-safe."""
 
     def __init__(self) -> None:
         self._queues: dict[int, EndpointQueue] = {}

@@ -27,9 +27,9 @@ class PollScope(Enum):
 class Polling:
     """Decides from the last polls when to poll next, and how much to read.
 
-    While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event would be
-    in vain: then the drain reads the new ones, and everything now and then. It reads everything at once where more was due
-    than it claimed, or where a result has freed capacity of a webhook that was full.
+    While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event would
+    be in vain: then the drain reads the new ones, and everything now and then. It reads everything at once where more
+    was due than it claimed, or where a result has freed capacity of a webhook that was full.
     """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:

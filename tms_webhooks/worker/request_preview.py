@@ -106,7 +106,7 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
 
 
 def body_sent(webhook: Webhook, headers: Mapping[str, str]) -> bytes | None:
-    """Return the body that was sent to a webhook in the request with these headers; None if it is unknown, or not kept."""
+    """Return the body that was sent to a webhook with these headers; None if it is unknown or no longer stored."""
     try:
         uid = uuid.UUID(hex=headers.get(ID_HEADER, "").removeprefix(PUBLIC_PREFIX))
     except ValueError:

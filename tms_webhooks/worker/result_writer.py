@@ -26,11 +26,12 @@ from tms_webhooks.models.total import CountedAttempt
 LOCK_HELD = """
 SELECT id, attempts FROM {delivery} WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s {lock}"""
 
-# Note the success of webhooks that have not failed. One that has failed is judged on its own: it may have recovered. By key.
+# Note the success of webhooks that have not failed. One that has failed is judged on its own: it may have recovered. By
+# key.
 SET_SUCCEEDED_AT = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids}) AND failures = 0 AND notified_at IS NULL"
 
-# A whole batch of successes in one round trip, for PostgreSQL: webhooks, deliveries, totals and attempts, or nothing at all.
-# By keys; the totals by tms_total_once.
+# A whole batch of successes in one round trip, for PostgreSQL: webhooks, deliveries, totals and attempts, or nothing at
+# all. By keys; the totals by tms_total_once.
 RECORD_SUCCESSES = """
 WITH line AS MATERIALIZED ({lines}),
 healthy AS (
@@ -76,7 +77,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
 
 
 def lock_held(results: Sequence[SendResult], *, token: str) -> dict[int, int]:
-    """Lock the deliveries of these results that ``token`` still holds; return how many attempts each had, by its key."""
+    """Lock the deliveries of these results that ``token`` still holds; return the attempts of each, by its key."""
     keys = numbers(result.request.delivery_id for result in results)
     return dict(read(LOCK_HELD, [token], ids=keys, lock=for_update()))
 

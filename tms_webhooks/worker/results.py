@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 class PendingResults:
     """Keeps results until they are written. If a write fails, the write is repeated, never the request.
 
-    A result that the database refuses for good must not block the others: after a refusal results are written one by one,
-    and the refused one without the receiver's texts.
+    A result that the database refuses for good must not block the others: after a refusal results are written
+    one by one, and the refused one without the receiver's texts.
     """
 
     def __init__(self, *, token: str, clock: Callable[[], datetime], random: Callable[[], float]) -> None:
@@ -59,8 +59,8 @@ class PendingResults:
     def write(self) -> tuple[Sequence[SendResult], Collection[int]]:
         """Write results; return those that are settled, and the webhooks that were paused or disabled.
 
-        Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition can
-        help; all results are kept then.
+        Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
+        can help; all results are kept then.
         """
         batch = self._results[:1] if self._one_by_one else list(self._results)
         stopped: Collection[int] = ()
@@ -140,8 +140,8 @@ def return_unsent(ids: Collection[int], *, token: str, now: datetime) -> None:
 def _held_results(results: Sequence[SendResult], *, token: str) -> dict[int, SendResult]:
     """Lock the deliveries that ``token`` still holds, and return the result of each.
 
-    A worker that was cut off for long may have lost a delivery to another worker and claimed it again. Then the result of
-    its first attempt is late, too: the attempt's number, which is used once, shows that.
+    A worker that was cut off for long may have lost a delivery to another worker and claimed it again. Then the result
+    of its first attempt is late, too: the attempt's number, which is used once, shows that.
     """
     attempts = lock_held(results, token=token)
     held: dict[int, SendResult] = {}
@@ -267,7 +267,7 @@ def _given_up(result: SendResult) -> notifications.GivenUpDelivery:
 
 
 def _webhooks_with_blocked_address(results: Sequence[SendResult]) -> set[int]:
-    """Return the webhooks whose own address is refused. A URL that was filled in from an event may differ for the next."""
+    """Return the webhooks whose own address is refused, not one that was filled in from an event."""
     refused = [result.request for result in results if result.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
     return {request.webhook_id for request in refused if request.url is None and not request.is_manual}
 

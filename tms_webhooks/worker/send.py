@@ -1,7 +1,7 @@
 """From a claimed delivery to its HTTP request and back: makes outgoing requests, sends each, and judges the answer.
 
-`make_requests` runs in the drain's thread, because it reads the database; `send` runs in a sender thread. Observers watch
-an attempt from beginning to end, as tracing has to; for counting, the signal ``attempt_recorded`` is enough.
+`make_requests` runs in the drain's thread, because it reads the database; `send` runs in a sender thread. Observers
+watch an attempt from beginning to end, as tracing has to; for counting, the signal ``attempt_recorded`` is enough.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], dateti
 
 
 def signed_request(request: OutgoingRequest, now: datetime, observations: Sequence[Observation] = ()) -> Request:
-    """Return the HTTP request for an attempt at ``now``, with its signature; raise `DeliveryError` if it can't be sent."""
+    """Return the signed HTTP request for an attempt at ``now``; raise `DeliveryError` if it can't be sent."""
     endpoint = request.endpoint
     problem = endpoint.problem or request.problem
     if problem is not None:

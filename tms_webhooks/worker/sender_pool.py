@@ -21,11 +21,12 @@ BUSY = 0.75
 BUSY_WAITING = 0.97
 # Seconds over which the wanted processor time is measured.
 MEASURED_OVER = 0.01
-# To measure costs a little for each thread: while the processor is busy, it is measured again after so many seconds for each
-# thread, at most BUSY_PAUSE. With two threads that soon, because both may be waiting for receivers that hang.
+# To measure costs a little for each thread: while the processor is busy, it is measured again after so many seconds for
+# each thread, at most BUSY_PAUSE. With two threads that soon, because both may be waiting for receivers that hang.
 BUSY_PAUSE = 0.1
 BUSY_PAUSE_EACH = 0.005
-# One file for each thread: nanoseconds that it ran, nanoseconds that it waited for a processor, and how often. Linux only.
+# One file for each thread: nanoseconds that it ran, nanoseconds that it waited for a processor, and how often. Linux
+# only.
 SCHEDULER_STATS = Path("/proc/self/task")
 
 
@@ -33,8 +34,8 @@ class SenderPool:
     """Threads that take requests from ``queues``, send them, and put the results into ``result_queue``.
 
     It begins small and grows while requests find no thread and the processor has time to spare. Threads pay where
-    receivers are slow. Where the processor is the limit, as with a receiver on the same network, each further thread only
-    makes all of them wait for Python's lock.
+    receivers are slow. Where the processor is the limit, as with a receiver on the same network, each further thread
+    only makes all of them wait for Python's lock.
     """
 
     def __init__(
@@ -133,7 +134,8 @@ class ResultQueue:
 
     def __init__(self) -> None:
         self._results: deque[SendResult] = deque()
-        # Released to wake the reader. Not a `SimpleQueue`: in Python 3.11 a signal at the wrong moment blocks it forever.
+        # Released to wake the reader. Not a `SimpleQueue`: in Python 3.11 a signal at the wrong moment blocks it
+        # forever.
         self._signal = threading.Lock()
         self._signal.acquire()
         self._is_waiting = False

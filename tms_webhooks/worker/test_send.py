@@ -73,12 +73,12 @@ def send_test(
 ) -> TestSendResult:
     """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 
-    The event is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and time are new. In
-    the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the webhook's
-    health. A success enables the webhook or ends its pause, unless a user disabled it.
+    The event is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and time are new.
+    In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
+    webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
-    Raises `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction, which
-    would stay open during the request.
+    Raises `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction,
+    which would stay open during the request.
     """
     kind = registry.get(event_type)
     token = uuid.uuid4().hex
