@@ -22,7 +22,7 @@ def field(kind: FieldKind, name: str = "thing") -> Field:
     return Field(name, kind, FieldPrivacy.BASIC, choices=choices)
 
 
-def test_a_fingerprint_tells_two_values_apart_and_neither_of_them(settings):
+def test_a_fingerprint_distinguishes_two_values_and_reveals_neither(settings):
     link = field(FieldKind.FINGERPRINT)
     first, second = to_json(link, "https://meet.example/1"), to_json(link, "https://meet.example/2")
 
@@ -63,7 +63,7 @@ def test_nothing_is_null(kind):
         (FieldKind.STATUS, EnrollmentStatus.ENROLL, {"code": 60, "name": "Enroll"}),
     ],
 )
-def test_a_value_becomes_what_its_kind_is_in_json(kind, value, expected):
+def test_a_value_becomes_json_of_its_kind(kind, value, expected):
     result = to_json(field(kind), value)
 
     assert result == expected
@@ -83,7 +83,7 @@ def test_a_value_becomes_what_its_kind_is_in_json(kind, value, expected):
         ("2026-11-24", "2026-11-24T00:00:00.000Z"),
     ],
 )
-def test_a_moment_is_told_in_utc_with_milliseconds(value, expected):
+def test_a_time_is_written_in_utc_with_milliseconds(value, expected):
     assert to_json(field(FieldKind.DATETIME), value) == expected
 
 
@@ -138,7 +138,7 @@ def test_an_event_is_written_in_few_characters_and_read_back():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), {1}, object(), datetime(2026, 1, 1, tzinfo=UTC)])
-def test_what_json_has_no_way_to_write_is_refused(value):
+def test_a_value_that_json_can_not_represent_is_refused(value):
     with pytest.raises(PayloadError, match="can't be written as JSON"):
         to_text({"data": value})
 
