@@ -176,7 +176,7 @@ def test_an_ordered_webhook_looks_for_earlier_ones_in_an_index(history, alice):
         assert len(alice.claim()) == WEBHOOKS
 
     assert statements.whole_scans(DELIVERIES) == []
-    assert statements.uses("tms_delivery_order")
+    assert statements.uses("tms_delivery_earlier_of_object")
 
 
 @plans

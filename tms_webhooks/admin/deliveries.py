@@ -215,7 +215,7 @@ def _events_of(term: str) -> list[int]:
     # The index begins with the noun: naming all that there are is what lets it be used.
     nouns, subject_id = ([noun], key) if colon else ([*registry.grouped()], term)
     of_subject = Event.objects.filter(subject_type__in=nouns, subject_id=subject_id)
-    return [pk for rows in (of_subject, Event.objects.called(term)) for pk in _newest(rows)]
+    return [pk for rows in (of_subject, Event.objects.with_external_id(term)) for pk in _newest(rows)]
 
 
 def _newest(events: QuerySet[Event]) -> list[int]:

@@ -13,11 +13,12 @@ from django.utils import timezone
 from tms_webhooks.capture import source_states
 from tms_webhooks.capture.saves import CapturedSave, deletions_recorded, open_saves
 from tms_webhooks.capture.transactions import atomic, has_outbox
+from tms_webhooks.db.django_private import InsertConflict
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import NeverBreaking, record_changes, types_subscribed
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
-from tms_webhooks.sources.querysets import CHUNK, InsertConflict, Rows, needs_one_statement
+from tms_webhooks.sources.querysets import CHUNK, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_name, locked_keys
 from tms_webhooks.sources.rules import Change
@@ -60,7 +61,7 @@ class CapturedRows:
                 states = {key: (self._as_before(key, raw), raw) for key, raw in after.items()}
                 changed = {key: pair for key, pair in states.items() if _differ(*pair)}
                 told = self._record(changed)
-                source_states.keep_all(self.source, changed, using=self.using, beside=bool(self.also))
+                source_states.keep_all(self.source, changed, using=self.using, related=bool(self.also))
                 for key in self.under_way.keys() & told.keys():
                     self.under_way[key].note(told[key], after[key])
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 
 from tms_webhooks.capture.bulk import CapturedRows, listening
 from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.db.django_private import atomic_blocks
 from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.snapshots import as_key, key_of
@@ -35,12 +36,12 @@ class _Scope(NamedTuple):
 
     @classmethod
     def of(cls, using: str) -> _Scope:
-        blocks = connections[using].atomic_blocks
+        blocks = atomic_blocks(connections[using])
         return cls(using, blocks[-1] if blocks else None)
 
     @property
     def is_open(self) -> bool:
-        return self.block in connections[self.using].atomic_blocks
+        return self.block in atomic_blocks(connections[self.using])
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +118,7 @@ def row_written(through: Model, row: models.Model, sources: Iterable[Source], *,
     try:
         yield
     finally:
-        if connections[using].needs_rollback:
+        if transaction.get_rollback(using):
             _take(through, row, using=using)
         else:
             finish(through, row, using=using)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from django.apps import apps
-from django.db import models, router, transaction
+from django.db import models, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from tms_webhooks.capture import bulk, learning_paths, many_to_many, saves
 from tms_webhooks.capture.transactions import atomic
+from tms_webhooks.db.django_private import unwrap_save_base, wrap_save_base
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.base import Source
@@ -33,11 +35,11 @@ def connect(source: Source) -> None:
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
         querysets.connect_capture(model, bulk)
-        _wrap_save_base(model)
+        wrap_save_base(model, functools.partial(_around_save, model))
     for through, field in many_to_many.throughs(source).items():
         _relations.setdefault(through, set()).add(source)
         m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
-        _wrap_save_base(through)
+        wrap_save_base(through, functools.partial(_around_save, through))
         for model, before, after in _ends_of_rows(through, field):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
@@ -61,7 +63,7 @@ def disconnect(source: Source) -> None:
         querysets.disconnect_capture(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
-        _unwrap_save_base(model)
+        _unwrap(model)
 
 
 def _disconnect_relations(source: Source) -> None:
@@ -74,7 +76,7 @@ def _disconnect_relations(source: Source) -> None:
         if _relations.get(through) == set():
             del _relations[through]
             m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
-            _unwrap_save_base(through)
+            _unwrap(through)
             for model, _before, _after in _ends_of_rows(through, field):
                 pre_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
                 post_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
@@ -134,7 +136,7 @@ def before_webhook_delete(instance: Webhook, **_kwargs: Any) -> None:
 
     Django tells of all that go before it deletes the first, in the order of their keys.
     """
-    Webhook.objects.hold([instance.pk])
+    Webhook.objects.lock([instance.pk])
 
 
 def relation_changed(
@@ -184,45 +186,23 @@ def _ends_of_rows(through: type[models.Model], field: Any) -> Iterator[tuple[typ
         yield model, before, after
 
 
-def _wrap_save_base(model: type[models.Model]) -> None:
-    if not hasattr(vars(model).get("save_base"), "tms_webhooks_undo"):
-        model.save_base = _in_transaction(model)  # type: ignore[method-assign]
+def _unwrap(model: type[models.Model]) -> None:
+    if model not in _listening and model not in _relations:
+        unwrap_save_base(model)
 
 
-def _unwrap_save_base(model: type[models.Model]) -> None:
-    undo = getattr(vars(model).get("save_base"), "tms_webhooks_undo", None)
-    if undo is not None and model not in _listening and model not in _relations:
-        undo()
-
-
-def _in_transaction(model: type[models.Model]) -> Callable[..., None]:
-    """Wrap the model's ``save_base`` so that the row and its events commit together, also in autocommit mode.
+@contextmanager
+def _around_save(model: type[models.Model], instance: models.Model, *, using: str, raw: bool) -> Iterator[None]:
+    """Commit the row and its events together, also in autocommit mode.
 
     Django sends ``post_save`` after the row is committed there: a process that dies in between would lose the event.
     """
-    own: Callable[..., None] | None = vars(model).get("save_base")
-    save_base: Callable[..., None] = model.save_base
-
-    @functools.wraps(save_base)
-    def wrapper(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
-        using = using or router.db_for_write(type(self), instance=self)
-        with saves.one_save(using), atomic(using):
-            if model not in _relations or kwargs.get("raw") or (args and args[0]):
-                save_base(self, *args, **kwargs)
-            else:
-                with many_to_many.row_written(model, self, _relations[model], using=using):
-                    save_base(self, *args, **kwargs)
-
-    def undo() -> None:
-        if own is None:
-            del model.save_base
+    with saves.one_save(using), atomic(using):
+        if raw or model not in _relations:
+            yield
         else:
-            model.save_base = own  # type: ignore[method-assign]
-
-    wrapper.tms_webhooks_undo = undo  # type: ignore[attr-defined]
-    wrapper.alters_data = True  # type: ignore[attr-defined]
-    return wrapper
+            with many_to_many.row_written(model, instance, _relations[model], using=using):
+                yield
 
 
 def _is_organization(origin: Any) -> bool:

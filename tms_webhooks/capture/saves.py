@@ -219,7 +219,7 @@ def _last_recorded(watched: CapturedSave) -> dict[str, Any] | None:
 
 def _record_written_rows(saves: list[Save], *, using: str) -> None:
     """Tell of rows that were written before a receiver raised."""
-    if connections[using].needs_rollback:
+    if transaction.get_rollback(using):
         return
     try:
         for _instance, several in saves:

@@ -20,22 +20,22 @@ def keep(source: Source, key: Any, *, before: Raw | None, after: Raw, using: str
         text = None if before is None else states.state_text(source, before)
         line = states.object_state(source, key, after)
         if line.state != text:
-            SourceState.objects.keep(source.name, line, before=text, now=timezone.now(), using=using)
+            SourceState.objects.record(source.name, line, before=text, now=timezone.now(), using=using)
 
 
 def keep_all(
-    source: Source, changes: Mapping[Any, tuple[Raw | None, Raw]], *, using: str, beside: bool = False
+    source: Source, changes: Mapping[Any, tuple[Raw | None, Raw]], *, using: str, related: bool = False
 ) -> None:
     """Remember many, each as it was before (None if it was not there) and is after.
 
-    ``beside`` says that the change was one of what stands beside their own rows.
+    ``related``: the change was one of related rows, not of the objects' own rows.
     """
     if source.reconcile and changes:
         lines = [
             (None if before is None else states.state_text(source, before), states.object_state(source, key, after))
             for key, (before, after) in changes.items()
         ]
-        SourceState.objects.keep_all(source.name, lines, now=timezone.now(), using=using, beside=beside)
+        SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using, related=related)
 
 
 def forget(source: Source, keys: Collection[Any], *, using: str) -> None:

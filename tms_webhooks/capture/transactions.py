@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from django.db import connections, router, transaction
 
+from tms_webhooks.db.django_private import locking_transaction_mode
 from tms_webhooks.models import Event
 
 
@@ -23,28 +23,6 @@ def atomic(using: str) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        with _locking_at_once(using):
+        with locking_transaction_mode(connections[using]):
             stack.enter_context(transaction.atomic(using=using))
         yield
-
-
-@contextmanager
-def _locking_at_once(using: str) -> Iterator[None]:
-    """Have SQLite lock as it begins: a transaction that reads first fails at once if another one writes meanwhile."""
-    connection: Any = connections[using]
-    if not _begins_unlocked(connection):
-        yield
-        return
-    connection.transaction_mode = "IMMEDIATE"
-    try:
-        yield
-    finally:
-        connection.transaction_mode = None
-
-
-def _begins_unlocked(connection: Any) -> bool:
-    if connection.vendor != "sqlite":
-        return False
-    # Its mode is known from then on.
-    connection.ensure_connection()
-    return getattr(connection, "transaction_mode", "unknown") is None

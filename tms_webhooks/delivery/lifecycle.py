@@ -48,7 +48,7 @@ def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
     A webhook that was disabled or paused is reported as recovered.
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        Webhook.objects.hold([webhook.pk])
+        Webhook.objects.lock([webhook.pk])
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
         was_ill = not webhook.enabled or webhook.pauses > 0
         _write(webhook, Webhook.objects.all(), **HEALTHY, updated_at=now)

@@ -186,7 +186,7 @@ def _keep(rows: Sequence[DeliveryBody]) -> list[int]:
     if not rows:
         return []
     try:
-        DeliveryBody.objects.keep(rows)
+        DeliveryBody.objects.store(rows)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:

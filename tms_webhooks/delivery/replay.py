@@ -34,7 +34,7 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     """
     refuse_resend(delivery)
     # Who writes that down refers to the webhook, and a drain that disables it wants the delivery.
-    Webhook.objects.hold([delivery.webhook_id])
+    Webhook.objects.lock([delivery.webhook_id])
     if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, priority=Priority.MANUAL):
         raise ReplayError(_("Delivery %(key)s was taken up by somebody else in the meantime.") % {"key": delivery.pk})
 
@@ -241,12 +241,12 @@ def missed_events(events: QuerySet[Event], webhook: Webhook, *, since: datetime)
     # Nobody is told of what concerns themselves.
     about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
     new = asked & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
-    return events.filter(events_for_scope(webhook.listener, using=events.db), Q(_was_skipped(own)) | new)
+    return events.filter(events_for_scope(webhook.scope, using=events.db), Q(_was_skipped(own)) | new)
 
 
 def count_missed(events: QuerySet[Event], webhook: Webhook) -> int:
     """Return how many of these events, which `missed` has found, a replay sends."""
-    if not any(subscription.is_narrowed for subscription in webhook.subscriptions.all()):
+    if not any(subscription.is_filtered for subscription in webhook.subscriptions.all()):
         return events.count()
     own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
     new = events.filter(~_was_skipped(own)).order_by("pk").values_list("pk", flat=True)

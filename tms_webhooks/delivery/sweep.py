@@ -44,22 +44,22 @@ def give_up_old(now: datetime) -> int:
 def _settle_one(webhook: Webhook, now: datetime) -> int:
     rows = Delivery.objects.filter(webhook=webhook)
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.hold([webhook.pk])
-        rows.lapse(now=now)
+        Webhook.objects.lock([webhook.pk])
+        rows.release_expired(now=now)
         return rows.skip(now=now) if webhook.deleted_at is None else rows.cancel(now=now)
 
 
 def _give_up_batch(now: datetime) -> int:
     # Those that come due only later are found then: what is due is an index's first part, and short.
     due = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT)
-    old = due.born_before(now - timedelta(seconds=app_settings.DELIVERY_LIFETIME))
+    old = due.opened_before(now - timedelta(seconds=app_settings.DELIVERY_LIFETIME))
     message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME)}"
     found = dict(old.order_by("due_at").values_list("pk", "webhook_id")[:BATCH])
     if not found:
         return 0
     with transaction.atomic(using=router.db_for_write(Delivery)):
         # They may have to be disabled, too.
-        Webhook.objects.hold(found.values())
+        Webhook.objects.lock(found.values())
         locked = old.among(found).order_by("due_at").select_for_update(skip_locked=True)
         rows = list(locked.values_list("pk", "webhook_id", "event_id"))
         Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)

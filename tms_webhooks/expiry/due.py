@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
-from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, lineages, parent_column
+from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, ancestors, parent_column
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.record import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, PlannedEvent, Source
@@ -47,7 +47,7 @@ def watch(subscription: Subscription, *, since: datetime, now: datetime) -> Expi
     """Return what to look for at ``now`` for one subscription, of whose window somebody looked last at ``since``."""
     return ExpiringSubscription(
         subscription.pk,
-        subscription.webhook.listener,
+        subscription.webhook.scope,
         subscription.window,
         since,
         windows.reach(subscription.window, since=since, now=now),
@@ -59,7 +59,7 @@ def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetim
     using = database_of(source)
     if not wanting(deadline.expired, using=using).exists():
         return
-    told = Occurrence.objects.told_of(since, now, using=using)
+    told = Occurrence.objects.keys_between(since, now, using=using)
     for key, raw in _read_briefly(source, deadline, deadline.expired, low=since, high=now):
         at = raw[deadline.field]
         once = expired_key(deadline.expired, subject_key(raw["id"]), at)
@@ -72,7 +72,7 @@ def expiring(
 ) -> Iterator[DueEvent]:
     """Yield what entered the windows of subscriptions; the rows are read once for all of them."""
     for low, high in windows.union(one.reach for one in watches):
-        told = Occurrence.objects.told_of(low, high, using=database_of(source))
+        told = Occurrence.objects.keys_between(low, high, using=database_of(source))
         rows = list(_read_briefly(source, deadline, deadline.expiring, low=low, high=high))
         homes = [organizations_of(raw) for _key, raw in rows]
         watching = _watching({home for home in homes if home is not None}, watches, using=database_of(source))
@@ -91,17 +91,17 @@ def _watching(
     for one in watches:
         by_organization[one.listener.organization_id].append(one)
     wide = any(one.listener.include_children for one in watches)
-    lines = lineages({key for home in homes for key in home.keys}, using=using) if wide else {}
+    lines = ancestors({key for home in homes for key in home.keys}, using=using) if wide else {}
     found: dict[EventOrganizations | None, list[ExpiringSubscription]] = {}
     for home in homes:
         near = home.keys.union(*(lines.get(key, ()) for key in home.keys))
-        found[home] = [one for key in near for one in by_organization.get(key, ()) if one.listener.hears(home, lines)]
+        found[home] = [one for key in near for one in by_organization.get(key, ()) if one.listener.matches(home, lines)]
     return found
 
 
 def wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
     """Return the subscriptions that want an event."""
-    return Subscription.objects.using(using).wanting([event_type])
+    return Subscription.objects.using(using).matching([event_type])
 
 
 def _entered(

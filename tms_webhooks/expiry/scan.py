@@ -56,7 +56,7 @@ def scan_expired(
     """Tell of what has passed its date since the last scan. What had passed before the first of all is left alone."""
     using = database_of(source)
     scan = f"{deadline.expired}:{source.model._meta.label_lower}"
-    cursors = ScanCursor.objects.keep(scan, ["all"], now=now, using=using)
+    cursors = ScanCursor.objects.current(scan, ["all"], now=now, using=using)
     found = due.expired(source, deadline, since=min(cursors["all"].scanned_until, now) - OVERLAP, now=now)
     scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
     if scanned.finished:
@@ -78,7 +78,7 @@ def scan_expiring(
         f"{subscription.pk}:{subscription.window[0]}:{subscription.window[1]}": subscription
         for subscription in due.wanting(deadline.expiring, using=using).select_related("webhook").order_by("pk")
     }
-    cursors = ScanCursor.objects.keep(scan, subscriptions, now=now, using=using)
+    cursors = ScanCursor.objects.current(scan, subscriptions, now=now, using=using)
     watches = [
         due.watch(subscription, since=min(cursors[name].scanned_until, now), now=now)
         for name, subscription in subscriptions.items()

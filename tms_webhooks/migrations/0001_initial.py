@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ('phase', models.CharField(choices=[('rows', 'Rows'), ('states', 'States'), ('done', 'Done')], default='rows', max_length=10)),
                 ('position', models.CharField(blank=True, default='', max_length=200)),
                 ('has_baseline', models.BooleanField(default=False)),
-                ('begun_at', models.DateTimeField()),
+                ('started_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(null=True)),
             ],
             options={
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'edited path',
                 'verbose_name_plural': 'edited paths',
-                'indexes': [models.Index(fields=['source', 'key'], name='tms_edited_path')],
+                'indexes': [models.Index(fields=['source', 'key'], name='tms_edited_path_by_key')],
             },
         ),
         migrations.CreateModel(
@@ -204,13 +204,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=255, unique=True, verbose_name='key')),
-                ('recorded_at', models.DateTimeField(verbose_name='told at')),
+                ('recorded_at', models.DateTimeField(verbose_name='recorded at')),
                 ('deadline', models.DateTimeField(null=True, verbose_name='deadline')),
             ],
             options={
                 'verbose_name': 'occurrence',
                 'verbose_name_plural': 'occurrences',
-                'indexes': [models.Index(fields=['deadline'], name='tms_occurrence_deadline')],
+                'indexes': [models.Index(fields=['deadline'], name='tms_occurrence_by_deadline')],
             },
         ),
         migrations.CreateModel(
@@ -220,13 +220,13 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=150)),
                 ('key', models.CharField(max_length=200)),
                 ('state', models.TextField()),
-                ('beside', models.TextField()),
+                ('related', models.TextField()),
                 ('recorded_at', models.DateTimeField()),
             ],
             options={
-                'verbose_name': 'told state',
-                'verbose_name_plural': 'told states',
-                'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='tms_told_state')],
+                'verbose_name': 'source state',
+                'verbose_name_plural': 'source states',
+                'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='tms_source_state_by_key')],
             },
         ),
         migrations.CreateModel(
@@ -359,7 +359,7 @@ class Migration(migrations.Migration):
                 ('actor_id', models.CharField(blank=True, default='', max_length=64, verbose_name='actor id')),
                 ('actor_label', models.CharField(blank=True, default='', max_length=150, verbose_name='actor')),
                 ('action', models.CharField(choices=[('webhook.created', 'Webhook created'), ('webhook.updated', 'Webhook changed'), ('webhook.deleted', 'Webhook deleted'), ('webhook.enabled', 'Webhook enabled'), ('webhook.disabled', 'Webhook disabled'), ('webhook.tested', 'Webhook tested'), ('secret.rotated', 'Secret rotated'), ('secret.revealed', 'Secret revealed'), ('subscription.created', 'Subscription created'), ('subscription.updated', 'Subscription changed'), ('subscription.deleted', 'Subscription deleted'), ('delivery.resent', 'Delivery resent'), ('job.started', 'Job started')], max_length=30, verbose_name='action')),
-                ('target', models.CharField(help_text='What it was done to, such as delivery:17.', max_length=100, verbose_name='target')),
+                ('target', models.CharField(help_text='The object of the action, such as delivery:17.', max_length=100, verbose_name='target')),
                 ('changes', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder, verbose_name='changes')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=organization_model(), verbose_name='organization')),
                 ('webhook', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='audit_log', to='tms_webhooks.webhook', verbose_name='webhook')),
@@ -406,7 +406,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'attempts',
                 'ordering': ('pk',),
                 'indexes': [models.Index(fields=['started_at'], name='tms_attempt_by_age')],
-                'constraints': [models.UniqueConstraint(fields=('delivery', 'number'), name='tms_attempt_number')],
+                'constraints': [models.UniqueConstraint(fields=('delivery', 'number'), name='tms_attempt_number_once')],
             },
         ),
         migrations.CreateModel(
@@ -422,7 +422,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'first occurrence',
                 'verbose_name_plural': 'first occurrences',
-                'constraints': [models.UniqueConstraint(fields=('subscription', 'event_type', 'subject_type', 'subject_id'), name='tms_first_of_subject')],
+                'constraints': [models.UniqueConstraint(fields=('subscription', 'event_type', 'subject_type', 'subject_id'), name='tms_first_once_per_subject')],
             },
         ),
         migrations.AddIndex(
@@ -439,31 +439,31 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(condition=models.Q(('external_id__gt', '')), fields=['external_id'], name='tms_event_of_external'),
+            index=models.Index(condition=models.Q(('external_id__gt', '')), fields=['external_id'], name='tms_event_by_external_id'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(condition=models.Q(('learner_organization__isnull', False), models.Q(('learner_organization', models.F('organization')), _negated=True)), fields=['learner_organization', 'id'], name='tms_event_of_learner'),
+            index=models.Index(condition=models.Q(('learner_organization__isnull', False), models.Q(('learner_organization', models.F('organization')), _negated=True)), fields=['learner_organization', 'id'], name='tms_event_by_learner'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(fields=['position', 'id'], name='tms_event_in_feed'),
+            index=models.Index(fields=['position', 'id'], name='tms_event_feed'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(fields=['organization', 'position'], name='tms_event_in_feed_of'),
+            index=models.Index(fields=['organization', 'position'], name='tms_event_feed_of_owner'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(condition=models.Q(('learner_organization__isnull', False), models.Q(('learner_organization', models.F('organization')), _negated=True)), fields=['learner_organization', 'position'], name='tms_event_in_feed_by_learner'),
+            index=models.Index(condition=models.Q(('learner_organization__isnull', False), models.Q(('learner_organization', models.F('organization')), _negated=True)), fields=['learner_organization', 'position'], name='tms_event_feed_of_learner'),
         ),
         migrations.AddConstraint(
             model_name='event',
-            constraint=models.UniqueConstraint(fields=('subject_type', 'subject_id', 'sequence'), name='tms_event_sequence'),
+            constraint=models.UniqueConstraint(fields=('subject_type', 'subject_id', 'sequence'), name='tms_event_sequence_once'),
         ),
         migrations.AddIndex(
             model_name='webhook',
-            index=models.Index(condition=models.Q(('deleted_at__isnull', True)), fields=['organization'], name='tms_webhook_of_organization'),
+            index=models.Index(condition=models.Q(('deleted_at__isnull', True)), fields=['organization'], name='tms_webhook_by_organization'),
         ),
         migrations.AddConstraint(
             model_name='webhook',
@@ -487,7 +487,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='subscription',
-            index=models.Index(fields=['event_type', 'webhook'], name='tms_subscription_wanting'),
+            index=models.Index(fields=['event_type', 'webhook'], name='tms_subscription_by_event'),
         ),
         migrations.AddConstraint(
             model_name='subscription',
@@ -503,11 +503,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='deliverytotal',
-            constraint=models.UniqueConstraint(fields=('webhook', 'span', 'starts_at'), name='tms_total_once'),
+            constraint=models.UniqueConstraint(fields=('webhook', 'span', 'starts_at'), name='tms_total_once_per_span'),
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(fields=['webhook', 'id'], name='tms_delivery_of_webhook'),
+            index=models.Index(fields=['webhook', 'id'], name='tms_delivery_by_webhook'),
         ),
         migrations.AddIndex(
             model_name='delivery',
@@ -519,7 +519,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('due_at__isnull', False), ('order_key__isnull', False)), fields=['webhook', 'order_key', 'event'], name='tms_delivery_order'),
+            index=models.Index(condition=models.Q(('due_at__isnull', False), ('order_key__isnull', False)), fields=['webhook', 'order_key', 'event'], name='tms_delivery_earlier_of_object'),
         ),
         migrations.AddIndex(
             model_name='delivery',
@@ -539,15 +539,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('charged__lte', models.F('attempts'))), name='tms_delivery_charged'),
+            constraint=models.CheckConstraint(condition=models.Q(('charged__lte', models.F('attempts'))), name='tms_delivery_charged_attempts'),
         ),
         migrations.AddIndex(
             model_name='auditentry',
-            index=models.Index(fields=['organization', 'id'], name='tms_audit_of_organization'),
+            index=models.Index(fields=['organization', 'id'], name='tms_audit_by_organization'),
         ),
         migrations.AddIndex(
             model_name='auditentry',
-            index=models.Index(fields=['webhook', 'id'], name='tms_audit_of_webhook'),
+            index=models.Index(fields=['webhook', 'id'], name='tms_audit_by_webhook'),
         ),
         migrations.AddConstraint(
             model_name='webhooksecret',

@@ -120,8 +120,8 @@ def _call_off(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
     # Locked, so that nobody makes deliveries of them meanwhile.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
-    Webhook.objects.hold(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
-    deliveries.lapse(now=now)
+    Webhook.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
+    deliveries.release_expired(now=now)
     cancelled = deliveries.cancel(now=now)
     return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
 
@@ -182,7 +182,7 @@ def _forget_source(source: Source, key: str, *, now: datetime) -> int:
             ]
             changed = [line for line in present if line != told.get(line.key)]
             gone = told.keys() - {line.key for line in present}
-            SourceState.objects.put(source.name, changed, now=now, using=using)
+            SourceState.objects.overwrite(source.name, changed, now=now, using=using)
             SourceState.objects.forget(source.name, gone, using=using)
         total += len(changed) + len(gone)
     return total

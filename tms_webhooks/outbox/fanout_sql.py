@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any, NamedTuple
 
-from django.db.models.constants import OnConflict
-
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience, Priority
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import array, database, filled, moment, numbers, read, read_at_once, read_prepared, write
 from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
-from tms_webhooks.models.audience import LEARNER, OWNER, TO, Relation, parent_column, recipient_sql
+from tms_webhooks.models.audience import JOIN_WEBHOOKS, LEARNER, OWNER, Relation, parent_column, recipient_sql
 from tms_webhooks.routing import filtered
 
 # Subscriptions that take only some of the events that they ask for.
@@ -178,13 +177,13 @@ def _insert(
 
     The webhook whose delay somebody changes at this moment is one of those: it must not be left out.
     """
-    ops = database().ops
+    insert, suffix = insert_ignoring_conflicts(database())
     params = {**group.params, "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
     write(
         FAN_OUT,
         params,
-        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
-        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
+        insert=insert,
+        suffix=suffix,
         held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
         wanted=wanted,
         **once,
@@ -236,7 +235,7 @@ speaking AS (SELECT * FROM unnest(%(speaking)s::bigint[], %(spoken_of)s::bigint[
 meant AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
 made AS (
     INSERT INTO {{delivery}} ({COLUMNS})
-    SELECT {ROW.format(**{**DUE, "due_at": WAITS})} FROM e {TO[OWNER]}
+    SELECT {ROW.format(**{**DUE, "due_at": WAITS})} FROM e {JOIN_WEBHOOKS[OWNER]}
     WHERE w.deleted_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM speaking s WHERE s.event_id = e.id AND s.webhook_id = w.id)
       AND EXISTS (

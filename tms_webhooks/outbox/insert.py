@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from django.db import connections, models
 from django.db.models import Model
-from django.db.models.constants import OnConflict
 
 from tms_webhooks.db.compiled import SHORT_LIVED
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.prepared import prepared
 from tms_webhooks.db.sql import as_json, recordset
 from tms_webhooks.models.event import Event, EventSequence
@@ -241,9 +241,9 @@ def record_first_times(keys: Mapping[str, datetime | None], *, now: datetime, us
 def _remember(lines: Sequence[tuple[str, datetime | None]], *, now: datetime, using: str) -> set[str]:
     ops = connections[using].ops
     key = ops.quote_name("key")
-    begin = f"{ops.insert_statement(on_conflict=OnConflict.IGNORE)} {_table_of(Occurrence, using)}"
+    insert, suffix = insert_ignoring_conflicts(connections[using])
+    begin = f"{insert} {_table_of(Occurrence, using)}"
     values = ", ".join(["(%s, %s, %s)"] * len(lines))
-    suffix = ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], [])
     moment = ops.adapt_datetimefield_value
     params = [param for name, deadline in lines for param in (name, moment(now), moment(deadline))]
     with connections[using].cursor() as cursor:

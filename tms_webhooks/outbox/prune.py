@@ -12,6 +12,7 @@ from django.db.models import Exists, Max, OuterRef
 
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.django_private import delete_without_signals
 from tms_webhooks.models import (
     Delivery,
     DeliveryAttempt,
@@ -158,7 +159,7 @@ def _delete(rows: models.QuerySet[Any], *, stop: Stop = lambda: False) -> int:
             if not keys:
                 break
             # Nothing refers to these rows any more, so Django need not look for what does.
-            total += _rows(rows.model).filter(pk__in=keys)._raw_delete(rows.db)
+            total += delete_without_signals(_rows(rows.model).filter(pk__in=keys))
     return total
 
 

@@ -129,7 +129,7 @@ def _query_listeners(event_types: tuple[str, ...], using: str) -> CompiledQuery:
     """Build the query for who subscribes to anything that means one of these event types, of all to whom it may come."""
     key = Webhook._meta.get_field("organization")
     near = Q(webhook__organization_id=Parameter(key)) | Q(webhook__organization_id=Parameter(key, 1))
-    wanting = Subscription.objects.using(using).wanting(event_types).filter(near | Q(webhook__include_children=True))
+    wanting = Subscription.objects.using(using).matching(event_types).filter(near | Q(webhook__include_children=True))
     return CompiledQuery(wanting.order_by().values_list(*LISTENING).distinct())
 
 
@@ -288,7 +288,7 @@ def types_wanted_by(
     """
     keys = {key for home in homes for key in home.keys}
     near = Q(webhook__organization_id__in=keys) | Q(webhook__include_children=True)
-    wanting = Subscription.objects.using(using).wanting(event_types).filter(near)
+    wanting = Subscription.objects.using(using).matching(event_types).filter(near)
     rows = wanting.order_by().values_list(*LISTENING).distinct()
     listeners = [(SubscriberScope(*listener), pattern) for pattern, *listener in rows]
     wanted = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from time import monotonic
-from typing import Any
 
 from django.db import connections, router, transaction
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.django_private import last_on_commit
 from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.wakeup import Notifier, wake_local
@@ -77,7 +77,7 @@ class _PromisedWakeUp:
 
 def wake_on_commit(using: str) -> None:
     """Ring the bell when the transaction is committed: once, however many events it records in a row."""
-    promised: Any = connections[using].run_on_commit
-    if promised and isinstance(promised[-1][1], _PromisedWakeUp) and not promised[-1][1].done:
+    last = last_on_commit(connections[using])
+    if isinstance(last, _PromisedWakeUp) and not last.done:
         return
     transaction.on_commit(_PromisedWakeUp(), using=using, robust=True)

@@ -88,7 +88,7 @@ def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: dat
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         found = compare(source, read_rows(source, rows), known, baseline=baseline, now=now)
         events = sum(map(len, record_changes(source, found.changes, using=using)))
-        SourceState.objects.put(source.name, found.lines, now=now, using=using)
+        SourceState.objects.overwrite(source.name, found.lines, now=now, using=using)
     return found, events
 
 

@@ -36,7 +36,7 @@ def checks_of(subscription: Subscription, event_type: str) -> tuple[EventCheck, 
 
     The filter `FIRST_OCCURRENCE` is not among them, because it needs the database: see `routing.filtered`.
     """
-    if not subscription.is_narrowed:
+    if not subscription.is_filtered:
         return ()
     return _checks(json.dumps(subscription.filters), json.dumps(subscription.condition), event_type)
 

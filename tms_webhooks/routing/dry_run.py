@@ -36,7 +36,7 @@ def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
     subscription.clean()
     webhook = subscription.webhook
     events = Event.objects.filter(
-        events_for_scope(webhook.listener, using=Event.objects.db),
+        events_for_scope(webhook.scope, using=Event.objects.db),
         Q(subscription__isnull=True) | Q(subscription=subscription.pk),
         type__in=event_names.matching(subscription.event_type),
     ).exclude(body="")

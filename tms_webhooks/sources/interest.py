@@ -80,7 +80,9 @@ def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> S
         rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
         key = OuterRef(OuterRef(path.column))
         organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
-    subscriptions = Subscription.objects.using(using).living().filter(webhook__organization_id=organization)
+    subscriptions = (
+        Subscription.objects.using(using).of_existing_webhooks().filter(webhook__organization_id=organization)
+    )
     if path.closed_to is not None:
         subscriptions = subscriptions.exclude(webhook__audience=path.closed_to)
     return _patterns(subscriptions)
@@ -98,7 +100,7 @@ def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None
         others |= Q(webhook__include_children=True)
     if LEARNER_ORGANIZATION.name in source.mapped and len(paths_of(source)) == 1:
         others |= ~Q(webhook__audience=LEARNER.closed_to)
-    return _patterns(Subscription.objects.using(using).living().filter(others)) if others else None
+    return _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others)) if others else None
 
 
 def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:
@@ -117,7 +119,7 @@ def patterns_of_any_webhook(event_types: tuple[str, ...], *, using: str) -> froz
 
 @cache
 def _query_of_any_webhook(event_types: tuple[str, ...], using: str) -> CompiledQuery:
-    subscriptions = Subscription.objects.using(using).wanting(event_types)
+    subscriptions = Subscription.objects.using(using).matching(event_types)
     return CompiledQuery(subscriptions.order_by().values_list("event_type").distinct())
 
 

@@ -9,26 +9,24 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from django.db import models
-from django.db.models import sql
-from django.db.models.constants import OnConflict
+
+from tms_webhooks.db.django_private import (
+    InsertConflict,
+    InsertQuerySet,
+    copy_of,
+    forget_results,
+    returns_values,
+    use_write_database,
+)
 
 M = TypeVar("M", bound=models.Model, covariant=True)
 Rows = models.QuerySet[Any]
 
 # How many objects are read, changed and captured at a time. Old versions of SQLite take 999 parameters in a statement.
 CHUNK = 900
-
-
-@dataclass(frozen=True, slots=True)
-class InsertConflict:
-    """How an insert handles existing rows with the same values in the ``unique`` fields: it updates or ignores them."""
-
-    updates: bool
-    unique: Collection[models.Field[Any, Any]]
 
 
 class BulkCapture(Protocol):
@@ -65,14 +63,11 @@ def disconnect_capture(model: type[models.Model]) -> None:
     _captures.pop(model, None)
 
 
-class WebhookQuerySet(models.QuerySet[M]):
+class WebhookQuerySet(InsertQuerySet[M]):
     """A queryset whose ``update``, ``bulk_update``, ``bulk_create`` and ``delete`` emit events, as ``save`` does.
 
     So do their asynchronous variants. For a model without a registered source they behave as Django's own.
     """
-
-    # Set on the clone that runs one captured ``bulk_create``.
-    _capture: BulkCapture | None = None
 
     def update(self, **kwargs: Any) -> int:
         """Update as Django does, and emit an event for each object that changes."""
@@ -80,8 +75,8 @@ class WebhookQuerySet(models.QuerySet[M]):
         # Django refuses to update these querysets, with its own message.
         if capture is None or self.query.is_sliced or self.query.combinator:
             return super().update(**kwargs)
-        self._for_write = True
-        self._result_cache = None
+        use_write_database(self)
+        forget_results(self)
         return capture.update(self, operator.methodcaller("_update_uncaptured", **kwargs), kwargs.keys())
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -91,7 +86,7 @@ class WebhookQuerySet(models.QuerySet[M]):
         capture, names = _captures.get(self.model), list(fields)
         if capture is None:
             return super().bulk_update(objs, names, batch_size=batch_size)
-        self._for_write = True
+        use_write_database(self)
         if not needs_one_statement(self.model, names) and (batch_size is None or batch_size > CHUNK):
             batch_size = CHUNK
         with capture.atomic(self.db):
@@ -102,12 +97,12 @@ class WebhookQuerySet(models.QuerySet[M]):
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Insert as Django does, and emit the events of new objects, and of objects that a conflict updates."""
         capture = _captures.get(self.model)
-        self._for_write = True
+        use_write_database(self)
         if capture is None or not capture.captures_inserts(self):
             return super().bulk_create(objs, *args, **kwargs)
-        # A clone, so that only this insert is captured.
-        inserting: WebhookQuerySet[M] = self._chain()  # type: ignore[attr-defined]
-        inserting._capture = capture
+        # On a copy, so that only this insert is captured.
+        inserting = copy_of(self)
+        inserting.around_insert = capture.insert
         with capture.atomic(self.db):
             return super(WebhookQuerySet, inserting).bulk_create(objs, *args, **kwargs)
 
@@ -117,11 +112,11 @@ class WebhookQuerySet(models.QuerySet[M]):
         """Delete as Django does, and emit an event for each deleted object."""
         capture = _captures.get(self.model)
         query: Any = self.query
-        valued = getattr(self, "_fields", None) is not None
+        valued = returns_values(self)
         if capture is None or query.is_sliced or query.distinct_fields or query.combinator or valued:
             return super().delete()
-        self._for_write = True
-        self._result_cache = None
+        use_write_database(self)
+        forget_results(self)
         return capture.delete(self, operator.methodcaller("_delete_uncaptured"))
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -132,29 +127,6 @@ class WebhookQuerySet(models.QuerySet[M]):
 
     def _delete_uncaptured(self) -> tuple[int, dict[str, int]]:
         return super().delete()
-
-    def _insert(self, objs: Sequence[Any], fields: Any, returning_fields: Any = None, **options: Any) -> list[Any]:
-        """Insert one batch of ``bulk_create``. All other inserts of Django call this method, too."""
-        insert: Callable[..., list[Any]] = super()._insert  # type: ignore[misc]
-        if self._capture is None:
-            return insert(objs, fields, returning_fields=returning_fields, **options)
-        conflict = _conflict_of(**options)
-        parts = self.model._meta.pk_fields
-        returned: list[Any] = []
-
-        def write() -> list[Any]:
-            if conflict is not None and not conflict.updates:
-                returned.extend(_insert_ignoring_conflicts(self.model, objs, fields, **options))
-            else:
-                returned.extend(insert(objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
-            keys = [tuple(row[-len(parts) :]) for row in returned]
-            return keys if len(parts) > 1 else [key for (key,) in keys]
-
-        self._capture.insert(self, objs, write, conflict)
-        return [row[: -len(parts)] for row in returned] if returning_fields else []
-
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
 
 
 class WebhookManager(models.Manager[M]):
@@ -173,25 +145,3 @@ def needs_one_statement(model: type[models.Model], names: Collection[str]) -> bo
     together = {name for constraint in meta.constraints for name in getattr(constraint, "fields", ())}
     together.update(*meta.unique_together)
     return any(field.unique or field.name in together for field in fields)
-
-
-def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:
-    if on_conflict is None:
-        return None
-    return InsertConflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
-
-
-def _insert_ignoring_conflicts(
-    model: type[models.Model], objs: Sequence[Any], fields: Any, *, using: str, **options: Any
-) -> list[Any]:
-    """Insert rows, ignore conflicts, and return the keys of the inserted rows, which Django does not request."""
-    query = sql.InsertQuery(model, **options)
-    query.insert_values(fields, list(objs), raw=False)
-    compiler: Any = query.get_compiler(using=using)
-    compiler.returning_fields = model._meta.pk_fields
-    with compiler.connection.cursor() as cursor:
-        for statement, params in compiler.as_sql():
-            cursor.execute(statement, params)
-        rows = list(cursor.fetchall())
-    columns = [field.get_col(model._meta.db_table) for field in compiler.returning_fields]
-    return list(compiler.apply_converters(rows, compiler.get_converters(columns)))

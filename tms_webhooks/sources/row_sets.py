@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections, models, router
-from django.db.models import F, Q
-from django.db.models.lookups import Lookup
 
+from tms_webhooks.db.django_private import without_conditions
+from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.snapshots import locked
-
-# Django's own class is not generic at run time.
-if TYPE_CHECKING:
-    _Lookup = Lookup[Any]
-else:
-    _Lookup = Lookup
 
 
 def database_of(source: Source) -> str:
@@ -31,28 +25,9 @@ def rows_of(source: Source) -> Rows:
     return source.model._base_manager.using(database_of(source)).order_by()
 
 
-class EqualsAny(_Lookup):
-    """PostgreSQL's ``= ANY``: a single parameter, where ``IN`` has one for each key and is slow to compile."""
-
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        """Return ``column = ANY(…)``."""
-        column, params = self.process_lhs(compiler, connection)
-        prepare = self.lhs.output_field.get_db_prep_value
-        return f"{column} = ANY(%s)", (*params, [prepare(key, connection) for key in self.rhs])
-
-
-def among(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
-    """Return a filter for the rows of ``model`` with these keys."""
-    if keys and connections[using].vendor == "postgresql" and not model._meta.is_composite_pk:
-        return EqualsAny(F("pk"), keys)
-    return Q(pk__in=keys)
-
-
 def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Rows:
     """Return the rows with these keys in the order of keys. No manager is used: it may hide rows."""
-    return models.QuerySet(model, using=using).filter(among(model, keys, using=using)).order_by("pk")
+    return models.QuerySet(model, using=using).filter(keys_in(model, keys, using=using)).order_by("pk")
 
 
 def key_name(model: type[models.Model], source: Source) -> str:
@@ -83,14 +58,13 @@ def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
 def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
     """Return a queryset of the rows with these keys that keeps the annotations and the order of ``rows``, for an update."""
     if rows.query.annotations:
-        found = rows._chain()  # type: ignore[attr-defined]
-        found.query.clear_where()
+        found = without_conditions(rows)
     else:
         found = type(rows)(model=rows.model, using=rows.db)
         found.query.order_by = rows.query.order_by
     # Newer versions of Django refuse to update a queryset with distinct fields; older ones ignore them.
     found.query.distinct_fields = rows.query.distinct_fields
-    return models.QuerySet.filter(found, among(rows.model, keys, using=rows.db))
+    return models.QuerySet.filter(found, keys_in(rows.model, keys, using=rows.db))
 
 
 def conflicting(

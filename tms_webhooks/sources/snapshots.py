@@ -129,7 +129,7 @@ def _query_before(
             patterns[_patterns_column(source, path)] = patterns_at_path(source, path, using=using)
         others = patterns_of_other_webhooks(source, using=using)
         if not paths_of(source):
-            patterns[_patterns_column(source)] = Exists(Subscription.objects.using(using).wanting(event_types))
+            patterns[_patterns_column(source)] = Exists(Subscription.objects.using(using).matching(event_types))
         elif others is not None:
             patterns[_other_patterns_column(source)] = others
     rows = locked(_at_key(sources[0][0], using)).annotate(**patterns)

@@ -83,7 +83,7 @@ def recorded_before(source: Source, recorded: ObjectState, raw: Mapping[str, Any
 
 
 def _texts(recorded: ObjectState) -> dict[str, Any]:
-    return {**json.loads(recorded.beside or "{}"), **json.loads(recorded.state)}
+    return {**json.loads(recorded.related or "{}"), **json.loads(recorded.state)}
 
 
 def key_text(key: Any) -> str:

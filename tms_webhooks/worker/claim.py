@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from tms_webhooks.choices import Priority
-from tms_webhooks.db.compiled import converters_of
+from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.sql import array, database, for_update, moment, numbers, read, read_at_once, read_prepared, write
 from tms_webhooks.db.writer import NOT_AT_ONCE, brief_write, undisturbed
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest
@@ -235,7 +235,7 @@ def _lease_in_one_statement(
 
 def _taken(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
     # SQLite and MariaDB return times without a zone.
-    column = Event._meta.get_field("occurred_at").get_col(Event._meta.db_table)
+    column = column_of(Event._meta.get_field("occurred_at"), Event)
     converters = converters_of(column, database())
     found = [ClaimedDelivery(*row) for row in rows]
     for convert in converters:

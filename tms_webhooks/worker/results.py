@@ -39,7 +39,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
     A result that comes after its lease was lost is logged as a late attempt; the delivery is left to its new holder.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.hold(result.outgoing.webhook_id for result in results)
+        Webhook.objects.lock(result.outgoing.webhook_id for result in results)
         ours = _still_held(results, token=token)
         mine = list(ours.values())
         failed = [result for result in mine if not result.outcome.success]

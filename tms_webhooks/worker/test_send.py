@@ -156,7 +156,7 @@ def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause; what a person disabled a person enables."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
         # Held, or a person could disable it between the question and the answer, and it would be enabled again.
-        Webhook.objects.hold([webhook.pk])
+        Webhook.objects.lock([webhook.pk])
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses", "paused_until"])
         by_a_person = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
         if by_a_person or (webhook.enabled and not webhook.pauses):

@@ -67,7 +67,7 @@ def test_an_event_keeps_the_external_id_of_what_it_tells_of():
 
     event = Event.objects.get(type="enrollment.cancelled")
     assert event.external_id == "ENR-9"
-    assert Event.objects.called("ENR-9").filter(deliveries__webhook=webhook).exists()
+    assert Event.objects.with_external_id("ENR-9").filter(deliveries__webhook=webhook).exists()
 
 
 def test_an_external_id_that_is_too_long_is_left_out(monkeypatch):

@@ -215,7 +215,7 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, cl
         keep(self, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DeliveryBodyManager, "keep", refuse)
+        patch.setattr(DeliveryBodyManager, "store", refuse)
         run()
 
     statuses = list(webhook.deliveries.order_by("pk").values_list("status", "error_class"))

@@ -46,14 +46,14 @@ def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("killed_at", ["advance", "put", "record"])
+@pytest.mark.parametrize("killed_at", ["advance", "overwrite", "record"])
 def test_a_pass_that_is_killed_tells_each_change_once_with_the_next(
     source, workshops, reconcile, monkeypatch, killed_at
 ):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     where = {
         "advance": (Reconciliation, "advance"),
-        "put": (type(SourceState.objects), "put"),
+        "overwrite": (type(SourceState.objects), "overwrite"),
         "record": (record, "record_changes"),
     }[killed_at]
     own, calls = getattr(*where), iter(range(10))
