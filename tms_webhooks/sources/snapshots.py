@@ -230,7 +230,7 @@ def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: 
         error = PayloadError(f"{name}: {instance._meta.label}.{path} raised {type(reason).__name__}.")
         if strict_payloads():
             raise error from reason
-        logger.exception("%s could not be read of %s %s.", path, instance._meta.label, instance.pk)
+        logger.exception("Could not read %s of %s %s.", path, instance._meta.label, instance.pk)
         raw[name] = error
     return raw
 

@@ -187,7 +187,7 @@ def test_a_dry_run_finds_the_events_that_a_new_subscription_matches():
 
     found = dry_run(subscription)
 
-    assert (found.looked_at, list(found.events)) == (3, matching[::-1])
+    assert (found.examined, list(found.events)) == (3, matching[::-1])
     assert not Delivery.objects.exists()
     assert subscription.pk is None
 
