@@ -60,7 +60,7 @@ def sweep(**_future: Any) -> None:
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
     settle(now)
-    learning_paths.record_left(now)
+    learning_paths.record_overdue_edits(now)
     health.warn_all(now)
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
 

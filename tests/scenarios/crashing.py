@@ -114,7 +114,7 @@ def killed_between_row_and_event(key: int) -> None:
     """Die when the row is written and the event is not."""
     from tms_webhooks.outbox import record
 
-    record.insert_draft = die
+    record.record_row = die
     cancel(key)
 
 
@@ -130,7 +130,7 @@ def killed_before_the_bell(key: int) -> None:
     """Die when both are committed and nobody was told that there is something to deliver."""
     from tms_webhooks.outbox.wake import Waker
 
-    Waker.ring = die
+    Waker.wake = die
     cancel(key)
 
 

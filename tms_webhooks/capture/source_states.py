@@ -1,4 +1,4 @@
-"""Remembering what was told, with the event that tells it: for sources that are reconciled."""
+"""Keeps the last recorded state of each object with its events, for sources that are reconciled; a no-op for others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tms_webhooks.models import SourceState
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 
-Raw = Mapping[str, Any]
+Values = Mapping[str, Any]
 
 
-def keep(source: Source, key: Any, *, before: Raw | None, after: Raw, using: str) -> None:
-    """Remember one object as it is ``after`` a change."""
+def keep(source: Source, key: Any, *, before: Values | None, after: Values, using: str) -> None:
+    """Keep the state of one object ``after`` a change; ``before`` is None for a new object."""
     if source.reconcile:
         text = None if before is None else states.state_text(source, before)
         line = states.object_state(source, key, after)
@@ -24,11 +24,11 @@ def keep(source: Source, key: Any, *, before: Raw | None, after: Raw, using: str
 
 
 def keep_all(
-    source: Source, changes: Mapping[Any, tuple[Raw | None, Raw]], *, using: str, related: bool = False
+    source: Source, changes: Mapping[Any, tuple[Values | None, Values]], *, using: str, related: bool = False
 ) -> None:
-    """Remember many, each as it was before (None if it was not there) and is after.
+    """Keep the states of many objects, each with its values before (None for a new object) and after a change.
 
-    ``related``: the change was one of related rows, not of the objects' own rows.
+    ``related`` says that values of related rows changed, not of the objects' own rows.
     """
     if source.reconcile and changes:
         lines = [
@@ -39,6 +39,6 @@ def keep_all(
 
 
 def forget(source: Source, keys: Collection[Any], *, using: str) -> None:
-    """Remember nothing of objects whose end was told, or that nobody wanted to be told of."""
+    """Delete the states of objects that are deleted."""
     if source.reconcile and keys:
         SourceState.objects.forget(source.name, [states.key_text(key) for key in keys], using=using)

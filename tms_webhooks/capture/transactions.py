@@ -1,4 +1,4 @@
-"""Transactions that a change and its events share."""
+"""Opens the transaction that a change shares with its events, where the host has not opened one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from tms_webhooks.models import Event
 
 
 def has_outbox(using: str) -> bool:
-    """Say whether there is an outbox in a database: whether the host's routers let this app have its tables there."""
+    """Return whether a database has an outbox: whether the host's routers allow this app's tables in it."""
     return bool(router.allow_migrate_model(using, Event))
 
 
 @contextmanager
 def atomic(using: str) -> Iterator[None]:
-    """Begin a transaction where there is none. A host's own stays as it is: what fails in it may be caught in it."""
+    """Open a transaction, unless the host has opened one: that gets no savepoint.
+
+    An error inside the host's transaction is the host's to catch.
+    """
     if connections[using].in_atomic_block:
         yield
         return
     with ExitStack() as stack:
+        # SQLite locks on BEGIN: a transaction that reads first fails if another one writes before it does.
         with locking_transaction_mode(connections[using]):
             stack.enter_context(transaction.atomic(using=using))
         yield

@@ -15,7 +15,7 @@ from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, ancestors, parent_column
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.record import organizations_of
+from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, PlannedEvent, Source
 from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
 from tms_webhooks.sources.row_sets import database_of, rows_of

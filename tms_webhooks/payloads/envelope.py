@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +20,14 @@ if TYPE_CHECKING:
 # How `to_text` writes the key of the sequence number, and the characters that follow it.
 SEQUENCE = '"sequence":'
 DIGITS = "0123456789"
-
-
-@dataclass(frozen=True, slots=True)
-class EventContent:
-    """The part of an event that is built from the host's object, before the event has an id and a sequence number."""
-
-    data: Mapping[str, Any]
-    changed: Sequence[str]
-    previous: Mapping[str, Any]
+# The sequence number in the body of an event that is not inserted yet.
+FIRST_SEQUENCE = 1
 
 
 def build_content(
     change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None, omit_personal: bool = False
-) -> EventContent:
-    """Return ``data``, ``changed`` and ``previous`` of one event.
+) -> dict[str, Any]:
+    """Return the content of one event: ``data``, ``changed`` and ``previous``, by these names.
 
     ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``.
     A field that the host lacks is null, and so is an old status without a mapping. Raises `PayloadError` for a value
@@ -50,7 +42,7 @@ def build_content(
     changed = [name for name in change.changed if name in fields]
     kept = [name for name in changed if not (omit_personal and fields[name].privacy is FieldPrivacy.PERSONAL)]
     previous = {name: to_json(fields[name], _value_or_none(change.before.get(name))) for name in kept}
-    return EventContent(data=nest(data), changed=changed, previous=nest(previous))
+    return {"data": nest(data), "changed": changed, "previous": nest(previous)}
 
 
 def organization_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,9 +64,9 @@ def envelope(
     organization: Mapping[str, Any],
     sequence: int,
     actor: Actor,
-    facts: EventContent,
+    content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the whole event, its keys in their fixed order."""
+    """Return the whole event, its keys in their fixed order. ``content`` is as `build_content` returns it."""
     return {
         "id": public_id,
         "type": event_type,
@@ -83,9 +75,9 @@ def envelope(
         "organization": dict(organization),
         "sequence": sequence,
         "actor": {"kind": actor.kind, "id": actor.id},
-        "data": dict(facts.data),
-        "changed": list(facts.changed),
-        "previous": dict(facts.previous),
+        "data": content["data"],
+        "changed": content["changed"],
+        "previous": content["previous"],
     }
 
 
@@ -105,11 +97,16 @@ def to_text(event: Mapping[str, Any]) -> str:
     return text
 
 
-def around_number(text: str) -> tuple[str, str]:
-    """Return the text before and after the sequence number in the output of `to_text`, to put in another number."""
+def split_at_sequence(text: str) -> tuple[str, str]:
+    """Return the text before and after the sequence number in the output of `to_text`."""
     # The first match is the envelope's own key: inside a string the quotes would be escaped.
     head, name, tail = text.partition(SEQUENCE)
     return head + name, tail.lstrip(DIGITS)
+
+
+def with_sequence(text: str, sequence: int) -> str:
+    """Return the output of `to_text` with another sequence number."""
+    return str(sequence).join(split_at_sequence(text))
 
 
 def from_text(body: str) -> dict[str, Any]:

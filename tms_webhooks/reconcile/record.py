@@ -16,7 +16,7 @@ from django.db import transaction
 from tms_webhooks.capture.transactions import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.outbox.record import NeverBreaking, record_changes
+from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -125,7 +125,7 @@ def compare(
         if told is None and baseline:
             found.noted += 1
             continue
-        with NeverBreaking(source):
+        with LogSourceErrors(source):
             before = None if told is None else states.recorded_before(source, told, raw)
             change = diff(source, before=before, after=raw, now=now, using=database_of(source))
             if change.created or change.changed:
@@ -137,7 +137,7 @@ def compare_ends(source: Source, lines: Sequence[ObjectState], *, now: datetime)
     """Return the ends of objects that are known by what was told of them."""
     found = FoundChanges(lines=list(lines))
     for line in lines:
-        with NeverBreaking(source):
+        with LogSourceErrors(source):
             before = states.recorded_raw(source, line)
             found.changes.append(diff(source, before=before, after=None, now=now, using=database_of(source)))
     return found

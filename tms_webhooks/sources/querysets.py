@@ -100,7 +100,7 @@ class WebhookQuerySet(InsertQuerySet[M]):
         use_write_database(self)
         if capture is None or not capture.captures_inserts(self):
             return super().bulk_create(objs, *args, **kwargs)
-        # On a copy, so that only this insert is captured.
+        # A clone, so that only this insert is captured.
         inserting = copy_of(self)
         inserting.around_insert = capture.insert
         with capture.atomic(self.db):
@@ -112,8 +112,7 @@ class WebhookQuerySet(InsertQuerySet[M]):
         """Delete as Django does, and emit an event for each deleted object."""
         capture = _captures.get(self.model)
         query: Any = self.query
-        valued = returns_values(self)
-        if capture is None or query.is_sliced or query.distinct_fields or query.combinator or valued:
+        if capture is None or query.is_sliced or query.distinct_fields or query.combinator or returns_values(self):
             return super().delete()
         use_write_database(self)
         forget_results(self)

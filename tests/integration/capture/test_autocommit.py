@@ -27,7 +27,7 @@ def test_a_crash_before_the_event_is_written_takes_the_row_with_it(training_clas
         assert status_of(training_class) == 2
         raise Crash
 
-    monkeypatch.setattr(record, "insert_draft", crash)
+    monkeypatch.setattr(record, "record_row", crash)
 
     with pytest.raises(Crash):
         training_class.cancel()

@@ -71,7 +71,7 @@ def test_a_host_hears_nothing_of_what_goes_wrong_after_its_commit(world, told, m
     assert hosts_own == ["called"]
     assert "the connection was lost" in caplog.text
     assert told() == []
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
     assert [event["type"] for event in told()] == ["learning_path.completed"]
 
 
@@ -112,15 +112,15 @@ def test_an_edit_that_is_rolled_back_completes_nothing(world):
 
 
 def test_an_edit_whose_process_died_is_looked_at_by_the_sweep(world, told, monkeypatch):
-    monkeypatch.setattr(learning_paths, "record_edited", lambda *_args, **_options: None)
+    monkeypatch.setattr(learning_paths, "record_completions", lambda *_args, **_options: None)
     world.path.courses.remove(world.courses[1])
     monkeypatch.undo()
     assert not Event.objects.exists()
 
-    learning_paths.record_left(timezone.now())
+    learning_paths.record_overdue_edits(timezone.now())
     assert not Event.objects.exists()
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
 
     (event,) = told()
     assert (event["type"], event["data"]["learning_path"]["id"]) == ("learning_path.completed", world.path.pk)
@@ -152,12 +152,12 @@ def test_one_path_that_fails_holds_up_no_other(world, monkeypatch, caplog):
         EditedPath.objects.create(source=WORLD, key=json.dumps(key), edited_at=timezone.now())
     LearningPathCourse.objects.filter(course=world.courses[1])._raw_delete("default")
 
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
 
     assert Event.objects.count() == 1
-    assert "could not be told; the next sweep tries again" in caplog.text
+    assert "could not be recorded; the next sweep tries again" in caplog.text
     assert EditedPath.objects.count() == 1
-    learning_paths.record_left(timezone.now() + learning_paths.GIVEN_UP)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.GIVE_UP_AFTER)
     assert not EditedPath.objects.exists()
 
 

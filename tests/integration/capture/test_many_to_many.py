@@ -132,7 +132,7 @@ def test_a_crash_before_the_event_is_written_takes_the_change_with_it(training_c
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(many_to_many, "finish", crash)
+    monkeypatch.setattr(many_to_many, "record_after_change", crash)
 
     with pytest.raises(KeyboardInterrupt):
         training_class.instructors.add(alice)

@@ -120,7 +120,7 @@ def test_a_row_and_its_event_commit_together(talk, alice, monkeypatch):
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tms_webhooks.capture.many_to_many.finish", crash)
+    monkeypatch.setattr("tms_webhooks.capture.many_to_many.record_after_change", crash)
 
     with pytest.raises(KeyboardInterrupt):
         Speech.objects.create(talk=talk, speaker=alice)

@@ -16,8 +16,7 @@ from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Subscription, Webhook
-from tms_webhooks.outbox import fanout_sql
-from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
 pytestmark = pytest.mark.django_db
 
@@ -213,7 +212,7 @@ def test_a_save_pays_nothing_for_filters(enrollment, webhook):
 
 def test_a_batch_takes_four_queries_more_however_many_events_and_subscriptions_there_are(clock, monkeypatch):
     # What is plain takes fewer on PostgreSQL.
-    monkeypatch.setattr(fanout_sql, "is_enough", lambda *described: False)
+    monkeypatch.setattr(FanOutPlan, "fits_single_statement", lambda _plan: False)
     organization = CourseAssignmentFactory().user.organization
 
     def queries(events: int) -> int:

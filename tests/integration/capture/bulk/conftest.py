@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import bulk
+from tms_webhooks.capture import bulk, captured_rows
 from tms_webhooks.models import Event
 
 
@@ -22,7 +22,7 @@ def workshops(listen, organization) -> list[Workshop]:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Chunks of two, so that five rows are three of them."""
-    for module in (bulk,):
+    for module in (bulk, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 
