@@ -12,7 +12,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.envelope import from_text, to_text
-from tms_webhooks.payloads.fields import instant, names_in, nest, to_json
+from tms_webhooks.payloads.fields import dotted_names, instant, nest, to_json
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 
@@ -125,9 +125,9 @@ def test_the_names_in_an_object_are_those_of_the_fields_and_then_the_others():
     fields = [field(FieldKind.STATUS, "status"), field(FieldKind.ID, "user.id"), field(FieldKind.ID, "user.email")]
     nested = {"stars": 5, "user": {"id": None}, "status": {"code": 1}, "more": {"x": 1}}
 
-    assert names_in(nested, fields) == ["status", "user.id", "stars", "more"]
-    assert names_in({"user": None}, fields) == []
-    assert names_in({}, fields) == []
+    assert dotted_names(nested, fields) == ["status", "user.id", "stars", "more"]
+    assert dotted_names({"user": None}, fields) == []
+    assert dotted_names({}, fields) == []
 
 
 def test_an_event_is_written_in_few_characters_and_read_back():
