@@ -1,4 +1,4 @@
-"""Each status of an enrollment has its event, and so has each way in which an enrolled learner did."""
+"""Each status of an enrollment has its event, and so has each completion status."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMPLETIONS = {
 
 @pytest.fixture
 def make():
-    """Make an enrollment whose class's organization hears of enrollments from then on."""
+    """Make an enrollment, and subscribe its class's organization to enrollments."""
 
     def make(**values):
         enrollment = ClassEnrollmentFactory(**values)
@@ -43,7 +43,7 @@ def make():
 
 
 @pytest.mark.parametrize("verb", STATUSES)
-def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(make, told, verb):
+def test_a_verb_emits_the_new_and_the_old_status(make, told, verb):
     event_type, code, name = STATUSES[verb]
     old = (20, "Waitlist") if verb == "enroll" else (60, "Enroll")
 
@@ -57,7 +57,7 @@ def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(make, told
 
 
 @pytest.mark.parametrize("verb", COMPLETIONS)
-def test_how_a_learner_did_is_told(make, told, verb):
+def test_a_completion_status_is_emitted(make, told, verb):
     event_type, code, name = COMPLETIONS[verb]
 
     getattr(make(), verb)()
@@ -69,7 +69,7 @@ def test_how_a_learner_did_is_told(make, told, verb):
     assert event["previous"] == {"completion_status": {"code": 0, "name": "Unknown"}}
 
 
-def test_a_grade_is_told_with_the_result(make, told):
+def test_a_grade_is_in_the_event_of_the_result(make, told):
     make().complete(grade=88)
 
     (event,) = told()
@@ -77,7 +77,7 @@ def test_a_grade_is_told_with_the_result(make, told):
     assert event["previous"]["grade"] is None
 
 
-def test_a_late_cancellation_says_so(make, told):
+def test_a_late_cancellation_is_marked(make, told):
     make().cancel(late=True)
 
     (event,) = told()
@@ -85,7 +85,7 @@ def test_a_late_cancellation_says_so(make, told):
 
 
 @pytest.mark.parametrize(("max_students", "event_type"), [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
-def test_a_registration_is_told_by_what_became_of_it(told, max_students, event_type):
+def test_a_registration_emits_its_resulting_status(told, max_students, event_type):
     training_class = TrainingClassFactory(max_students=max_students)
     learner = UserFactory()
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
@@ -96,7 +96,7 @@ def test_a_registration_is_told_by_what_became_of_it(told, max_students, event_t
     assert (event["type"], event["changed"], event["previous"]) == (event_type, [], {})
 
 
-def test_an_enrollment_is_told_to_the_class_owner_with_the_learners_organization(told):
+def test_the_class_owner_receives_an_enrollment_with_the_learners_organization(told):
     training_class, learner = TrainingClassFactory(), UserFactory()
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
     WebhookFactory(organization=learner.organization, events=["enrollment.*"])
