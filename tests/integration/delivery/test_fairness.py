@@ -1,4 +1,4 @@
-"""No webhook gets more than its share of the workers, however much waits for it."""
+"""No webhook gets more than its share of the workers, however many deliveries wait for it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_share_is_of_all_workers_together(worker, backlog):
     assert [len(one.claim(limit)) for one, limit in ((alice, 1), (bob, 1), (alice, 64), (bob, 64))] == [1, 1, 1, 0]
 
 
-def test_a_result_makes_room_for_the_next(worker, backlog):
+def test_a_result_frees_a_slot_for_the_next(worker, backlog):
     backlog(5, max_in_flight=1)
     alice, bob = worker("alice"), worker("bob")
     (request,) = alice.claim()
@@ -58,7 +58,7 @@ def test_a_result_makes_room_for_the_next(worker, backlog):
     assert len(bob.claim()) == 1
 
 
-def test_what_a_dead_worker_held_takes_no_room(worker, backlog, clock):
+def test_deliveries_of_a_dead_worker_occupy_no_slot(worker, backlog, clock):
     backlog(5, max_in_flight=2)
     assert len(worker("alice").claim()) == 2
     clock.advance(seconds=30)
@@ -112,7 +112,7 @@ def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
     assert by_webhook(requests) == {busy.pk: 2, **{other.pk: 1 for other in others}}
 
 
-def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog, clock):
+def test_full_webhooks_take_no_part_of_a_batch(worker, backlog, clock):
     saturated = [backlog(20) for _ in range(6)]
     alice = worker("alice")
     assert len(alice.claim()) == 12

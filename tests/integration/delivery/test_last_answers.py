@@ -1,4 +1,4 @@
-"""A drain at the end of its time: what waits for a slow receiver must not keep its worker, nor what was not sent yet."""
+"""A drain at the end of its budget: a slow answer must not occupy its worker, nor delay unsent deliveries."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_drain_passes_on_the_wait_for_the_last_answers(gate, finishes, clock):
     assert drain.tally.delivered == 1
 
 
-def test_what_was_claimed_and_not_sent_is_free_before_the_last_answer_has_come(gate, finishes, clock):
+def test_unsent_deliveries_are_released_before_the_last_answer_has_come(gate, finishes, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)
 

@@ -1,4 +1,4 @@
-"""While a receiver is down much is due that can't be sent: what is new for others is found all the same, and at once."""
+"""While a receiver is down much is due that can't be sent: new deliveries to others are still found at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def paused(clock):
     return subscribed(paused_until=clock.now + timedelta(hours=1), failures=4)
 
 
-def test_what_is_new_is_found_beyond_all_that_waits_for_a_paused_webhook(paused, due, new):
+def test_new_deliveries_are_found_behind_all_that_wait_for_a_paused_webhook(paused, due, new):
     healthy = subscribed()
     due(paused, MANY)
     due(healthy, 1)
@@ -63,7 +63,7 @@ def test_a_webhook_whose_older_deliveries_wait_gets_none_before_them(paused, due
     assert new() == [healthy.pk]
 
 
-def test_of_many_that_came_due_in_one_moment_none_is_taken_before_the_others(paused, due, new):
+def test_of_many_that_came_due_in_one_moment_none_is_claimed_before_the_others(paused, due, new):
     busy = subscribed(max_in_flight=100)
     due(paused, MANY)
     due(busy, NEWEST_LIMIT + 1)
@@ -89,7 +89,7 @@ def test_what_a_worker_holds_whose_lease_ran_out_is_new_to_others_alone(due, new
     assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, limit=1, only_new=True).requests) == 1
 
 
-def test_an_ordered_webhook_gets_what_is_in_turn(paused, due, new):
+def test_an_ordered_webhook_gets_the_first_of_each_object(paused, due, new):
     ordered = subscribed(ordered=True)
     due(paused, MANY)
     due(ordered, 2)

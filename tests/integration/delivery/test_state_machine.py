@@ -118,14 +118,14 @@ class Engine(RuleBasedStateMachine):
 
     @rule(name=WORKERS)
     def heartbeat(self, name: str) -> None:
-        """It comes in time. One that is late renews what was held to be lost, and more is under way than may be."""
+        """The heartbeat comes in time. A late one would renew leases that had expired, and exceed the concurrency."""
         held = Delivery.objects.held(self.workers[name].token)
         if not held.due(self.clock.now).exists():
             self.workers[name].renew()
 
     @rule(name=WORKERS)
     def end_well(self, name: str) -> None:
-        """The worker gives back what it has not sent."""
+        """The worker releases deliveries that it has not sent."""
         ids = [request.delivery_id for request in self.hands[name]]
         Delivery.objects.filter(pk__in=ids).release(token=self.workers[name].token, now=self.clock.now)
         self.hands[name] = []
@@ -194,7 +194,7 @@ class Engine(RuleBasedStateMachine):
             assert bool(one.lease) == (one.status == DeliveryStatus.IN_FLIGHT)
             assert one.charged <= one.attempts
             assert numbers[one.pk] == list(range(1, one.attempts + 1))
-            assert self.successes[one.pk] <= 1 + self.reopened[one.pk], "delivered twice, and nobody asked for it"
+            assert self.successes[one.pk] <= 1 + self.reopened[one.pk], "delivered twice without a replay"
         fanned_out = Event.objects.filter(fanned_out_at__isnull=False).count()
         assert len(deliveries) == fanned_out * len(self.webhooks)
 

@@ -1,4 +1,4 @@
-"""A batch in which all went well is written down in one step; anything else in that batch is not written there."""
+"""Plain successes are written in one step; the other results of a batch are not written there."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
 
 
 @pytest.mark.parametrize(
-    "change", [{"failures": 1}, {"notified_at": "2026-01-01T00:00:00Z"}], ids=["it failed", "it was told of"]
+    "change", [{"failures": 1}, {"notified_at": "2026-01-01T00:00:00Z"}], ids=["it failed", "it was notified"]
 )
 def test_nothing_is_written_where_a_webhook_has_something_to_forget(alice, backlog, change):
     backlog(2)

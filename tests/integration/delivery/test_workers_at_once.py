@@ -1,4 +1,4 @@
-"""Several workers at the same moment keep to the shares of the webhooks, and send nothing twice."""
+"""Several workers at the same moment keep within each webhook's concurrency, and send nothing twice."""
 
 from __future__ import annotations
 
