@@ -88,7 +88,7 @@ def test_a_new_subscription_counts_from_the_next_change_on(training_class):
     assert list(Event.objects.values_list("type", flat=True)) == ["class.completed"]
 
 
-def test_an_object_that_changes_hands_is_told_to_the_new_organization(training_class, told):
+def test_an_object_that_changes_hands_is_recorded_to_the_new_organization(training_class, recorded):
     old, new = training_class.organization, OrganizationFactory()
     for organization in (old, new):
         WebhookFactory(organization=organization, events=["class.*"])
@@ -96,25 +96,25 @@ def test_an_object_that_changes_hands_is_told_to_the_new_organization(training_c
     training_class.organization = new
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"] == {"id": new.pk, "external_id": new.external_id}
     assert event["previous"] == {"organization": {"id": old.pk}}
     assert Event.objects.get().organization == new
 
 
-def test_an_organization_hears_of_what_comes_to_it_from_one_that_hears_nothing(training_class, told):
+def test_an_organization_receives_of_what_comes_to_it_from_one_that_receives_nothing(training_class, recorded):
     old, new = training_class.organization, OrganizationFactory()
     WebhookFactory(organization=new, events=["class.updated"])
 
     training_class.organization = new
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"]["id"] == new.pk
     assert event["previous"] == {"organization": {"id": old.pk}}
 
 
-def test_an_organization_hears_nothing_of_what_goes_to_one_that_wants_nothing(training_class):
+def test_an_organization_receives_nothing_of_what_goes_to_one_that_wants_nothing(training_class):
     WebhookFactory(organization=training_class.organization, events=["*"])
 
     training_class.organization = OrganizationFactory()
@@ -123,7 +123,7 @@ def test_an_organization_hears_nothing_of_what_goes_to_one_that_wants_nothing(tr
     assert not Event.objects.exists()
 
 
-def test_an_organization_that_is_reached_by_way_of_a_learner_is_asked(told):
+def test_an_organization_that_is_reached_by_way_of_a_learner_is_asked(recorded):
     assignment = CourseAssignmentFactory()
     WebhookFactory(events=["*"])
     assignment.complete(at=timezone.now())
@@ -133,10 +133,10 @@ def test_an_organization_that_is_reached_by_way_of_a_learner_is_asked(told):
     other = CourseAssignmentFactory(user=assignment.user)
     other.start(at=timezone.now())
 
-    assert [event["type"] for event in told()] == ["course_assignment.started"]
+    assert [event["type"] for event in recorded()] == ["course_assignment.started"]
 
 
-def test_an_assignment_that_goes_to_a_learner_of_another_organization_is_told_there(told):
+def test_an_assignment_that_goes_to_a_learner_of_another_organization_is_recorded_there(recorded):
     assignment = CourseAssignmentFactory(started_at=None)
     other = UserFactory()
     WebhookFactory(organization=other.organization, events=["course_assignment.*"])
@@ -145,12 +145,12 @@ def test_an_assignment_that_goes_to_a_learner_of_another_organization_is_told_th
     assignment.started_at = timezone.now()
     assignment.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_assignment.started"
     assert event["organization"]["id"] == other.organization_id
 
 
-def test_an_object_of_no_organization_is_told_to_nobody(django_user_model):
+def test_an_object_of_no_organization_is_recorded_to_nobody(django_user_model):
     WebhookFactory(events=["*"])
     operator = django_user_model.objects.create(username="root", email="root@operations.example")
 
