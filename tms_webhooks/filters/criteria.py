@@ -15,7 +15,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.paths import paths_of, patterns_of, shortened, suggested
+from tms_webhooks.filters.paths import event_paths, patterns_of, shortened, suggested
 
 # Limits for the values of one filter.
 MOST_VALUES = 200
@@ -67,7 +67,7 @@ class ById(Criterion):
         return found is not None and str(found) in map(str, values)
 
     def has(self, event_type: EventType) -> bool:
-        return self._path(event_type.noun.name) in paths_of(event_type)
+        return self._path(event_type.noun.name) in event_paths(event_type)
 
     def _path(self, noun: str) -> str:
         return "data.id" if noun == self.name else f"data.{self.name}.id"
@@ -110,7 +110,7 @@ class ByStatus(Criterion):
         return found.get("code") in values or str(found.get("name")).lower() in map(_lower, values)
 
     def has(self, event_type: EventType) -> bool:
-        path = paths_of(event_type).get(f"data.{self.field}")
+        path = event_paths(event_type).get(f"data.{self.field}")
         return path is not None and path.kind is FieldKind.STATUS
 
     def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:

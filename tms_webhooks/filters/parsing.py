@@ -23,7 +23,7 @@ from tms_webhooks.filters.condition import (
     OneOf,
     comparable,
 )
-from tms_webhooks.filters.paths import EventPath, having, nearest, paths_of, patterns_of, shortened, suggested
+from tms_webhooks.filters.paths import EventPath, event_paths, having, nearest, patterns_of, shortened, suggested
 
 # The limits of a condition.
 DEEPEST = 5
@@ -85,7 +85,7 @@ class _Parser:
         return self._comparison(path, value) if path is not None else AllOf(())
 
     def _path(self, name: Any) -> EventPath | None:
-        known = [paths_of(event_type) for event_type in self.event_types]
+        known = [event_paths(event_type) for event_type in self.event_types]
         path = next((paths[name] for paths in known if name in paths), None)
         if path is None:
             self._refuse(self._unknown(str(name)))

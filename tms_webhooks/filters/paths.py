@@ -42,7 +42,7 @@ ACTOR = (
 
 
 @cache
-def paths_of(event_type: EventType) -> Mapping[str, EventPath]:
+def event_paths(event_type: EventType) -> Mapping[str, EventPath]:
     """Return all paths of an event type, by their text."""
     fields = [path for root in ROOTS for field in event_type.fields for path in _of_field(root, field)]
     names = tuple(field.name for field in event_type.fields)
@@ -61,7 +61,7 @@ def _of_field(root: str, field: Field) -> Iterable[EventPath]:
 
 def nearest(path: str, event_types: Sequence[EventType]) -> list[str]:
     """Return up to three similar paths of these event types, the most similar first."""
-    known = dict.fromkeys(found for event_type in event_types for found in paths_of(event_type))
+    known = dict.fromkeys(found for event_type in event_types for found in event_paths(event_type))
     # The most frequent mistake is to leave out the root.
     rooted = [f"data.{path}"] if f"data.{path}" in known else []
     return list(dict.fromkeys([*rooted, *difflib.get_close_matches(path, known)]))[:3]
@@ -69,7 +69,7 @@ def nearest(path: str, event_types: Sequence[EventType]) -> list[str]:
 
 def having(path: str) -> list[str]:
     """Return the patterns of all event types that have this path."""
-    return patterns_of(event_type for event_type in catalogue.all_types() if path in paths_of(event_type))
+    return patterns_of(event_type for event_type in catalogue.all_types() if path in event_paths(event_type))
 
 
 def patterns_of(event_types: Iterable[EventType]) -> list[str]:

@@ -17,7 +17,7 @@ from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.record import record_row
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.envelope import build_content
-from tms_webhooks.payloads.fields import names_in
+from tms_webhooks.payloads.fields import dotted_names
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
@@ -69,7 +69,7 @@ def emit(
         data = build_content(change, kind, extra=extra)["data"]
     content = {
         "data": dict(data or {}),
-        "changed": names_in(previous or {}, kind.fields),
+        "changed": dotted_names(previous or {}, kind.fields),
         "previous": dict(previous or {}),
     }
     subject_id = subject_key(values.get("id", subject.pk))

@@ -120,7 +120,7 @@ def _segments(name: str) -> tuple[list[str], str]:
     return parents, leaf
 
 
-def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
+def dotted_names(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
     """Return the dotted names of the values in a nested object: those of fields in their order, then other top-level keys."""
     known = list(fields)
     tops = {field.name.partition(".")[0] for field in known}

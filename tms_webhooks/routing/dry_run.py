@@ -21,7 +21,7 @@ MOST = 5_000
 class DryRun:
     """The number of events examined, and those that match the subscription, the latest first."""
 
-    looked_at: int
+    examined: int
     events: tuple[Event, ...]
 
 

@@ -100,7 +100,7 @@ class Source:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.model._meta.label}>"
 
-    # For subclasses
+    # Override these in a subclass.
 
     def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
         """Return canonical values computed from ``values``, such as a status that the host doesn't store."""
@@ -144,7 +144,7 @@ class Source:
         """Return whether the deadline of an object with these canonical values still matters."""
         return self.closed_when.is_open(values)
 
-    # For the app
+    # The app uses these.
 
     @cached_property
     def name(self) -> str:
@@ -181,10 +181,6 @@ class Source:
         """The canonical fields that the host's model has. The checks report required ones that it lacks."""
         mappings = ((field.name, self._map(field)) for field in self.all_fields)
         return {name: mapped for name, mapped in mappings if mapped is not None}
-
-    def _map(self, field: Field) -> MappedField | None:
-        path = self.path_of(field.name)
-        return map_field(self.model, field, path) if path else None
 
     @cached_property
     def own(self) -> dict[str, MappedField]:
@@ -235,14 +231,6 @@ class Source:
         if self.owned_by_learner and "organization.id" in values:
             values[LEARNER_ORGANIZATION.name] = values["organization.id"]
 
-    def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
-        if isinstance(value, PayloadError):
-            return value
-        try:
-            return self.status(name, value)
-        except PayloadError as error:
-            return error
-
     def status(self, name: str, value: Any) -> int | None:
         """Return the number of the status that the host's ``value`` means in the canonical field ``name``; None stays None.
 
@@ -250,7 +238,7 @@ class Source:
         """
         choices = self.mapped[name].field.choices
         if choices is None:
-            raise ConfigurationError(f"{name} of {self!r} is no status.")
+            raise ConfigurationError(f"{name} of {self!r} is not a status field.")
         member = read_status(value, field=name, statuses=choices, mapping=self.status_mapping(name))
         return None if member is None else int(member.value)
 
@@ -269,6 +257,18 @@ class Source:
             return []
         field: Any = parent._meta.pk if last == "pk" else parent._meta.get_field(last)
         return [value for value, _label in field.flatchoices]
+
+    def _map(self, field: Field) -> MappedField | None:
+        path = self.path_of(field.name)
+        return map_field(self.model, field, path) if path else None
+
+    def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
+        if isinstance(value, PayloadError):
+            return value
+        try:
+            return self.status(name, value)
+        except PayloadError as error:
+            return error
 
     def _host_values(self, name: str, member: models.IntegerChoices) -> list[Any]:
         """Return the host's own values for a status, without those that have no mapping."""

@@ -43,7 +43,7 @@ class OrganizationPath:
 
 
 @cache
-def paths_of(source: Source) -> tuple[OrganizationPath, ...]:
+def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
     """Return the paths from a source's rows to their organizations that SQL can follow.
 
     The result is empty if SQL can't follow the path to the owner.
@@ -98,7 +98,7 @@ def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None
     others = Q()
     if parent_column() is not None:
         others |= Q(webhook__include_children=True)
-    if LEARNER_ORGANIZATION.name in source.mapped and len(paths_of(source)) == 1:
+    if LEARNER_ORGANIZATION.name in source.mapped and len(organization_paths(source)) == 1:
         others |= ~Q(webhook__audience=LEARNER.closed_to)
     return _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others)) if others else None
 

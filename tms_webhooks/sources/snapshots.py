@@ -21,7 +21,7 @@ from tms_webhooks.models.audience import parent_column
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
 from tms_webhooks.sources.interest import (
     OrganizationPath,
-    paths_of,
+    organization_paths,
     patterns_at_path,
     patterns_in,
     patterns_of_any_webhook,
@@ -104,7 +104,7 @@ def read_before(
 
 def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> RowSnapshot:
     raw = {name: row[str(mapped.lookup)] for name, mapped in source.own.items()}
-    paths = paths_of(source)
+    paths = organization_paths(source)
     if not paths:
         matches = row[_patterns_column(source)]
         return RowSnapshot(raw, event_types=event_types if matches else subscribed_types(event_types, frozenset()))
@@ -124,11 +124,11 @@ def _query_before(
     patterns: dict[str, Any] = {}
     for source, event_types in sources:
         lookups.update(dict.fromkeys(str(mapped.lookup) for mapped in source.own.values()))
-        lookups.update(dict.fromkeys(path.column for path in paths_of(source)))
-        for path in paths_of(source):
+        lookups.update(dict.fromkeys(path.column for path in organization_paths(source)))
+        for path in organization_paths(source):
             patterns[_patterns_column(source, path)] = patterns_at_path(source, path, using=using)
         others = patterns_of_other_webhooks(source, using=using)
-        if not paths_of(source):
+        if not organization_paths(source):
             patterns[_patterns_column(source)] = Exists(Subscription.objects.using(using).matching(event_types))
         elif others is not None:
             patterns[_other_patterns_column(source)] = others
@@ -147,7 +147,9 @@ def _patterns_column(source: Source, path: OrganizationPath | None = None) -> st
 @cache
 def _other_patterns_column(source: Source) -> str:
     """Return the name of the column with the patterns of `patterns_of_other_webhooks`."""
-    return f"tms_webhooks_of_others_{len(paths_of(source)) == 1 and LEARNER_ORGANIZATION.name in source.mapped}"
+    return (
+        f"tms_webhooks_of_others_{len(organization_paths(source)) == 1 and LEARNER_ORGANIZATION.name in source.mapped}"
+    )
 
 
 def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
@@ -230,7 +232,7 @@ def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: 
         error = PayloadError(f"{name}: {instance._meta.label}.{path} raised {type(reason).__name__}.")
         if strict_payloads():
             raise error from reason
-        logger.exception("%s could not be read of %s %s.", path, instance._meta.label, instance.pk)
+        logger.exception("Could not read %s of %s %s.", path, instance._meta.label, instance.pk)
         raw[name] = error
     return raw
 

@@ -51,7 +51,7 @@ def read_status(
         member = _by_name(value, statuses)
     if member is None:
         raise PayloadError(
-            f"{field}: the value {value!r} is no {statuses.__name__}; map it in statuses[{field!r}] "
+            f"{field}: the value {value!r} is not a {statuses.__name__}; map it in statuses[{field!r}] "
             f"to one of {', '.join(f'{m.value} {m.name}' for m in statuses)}."
         )
     return member

@@ -1,4 +1,4 @@
-"""A learner's way through an assigned course, step by step."""
+"""The events of an assigned course, from its assignment to its completion or expiry."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def assignment():
     return assignment
 
 
-def test_an_assignment_is_recorded_with_what_paid_for_it(recorded, now):
+def test_a_new_assignment_is_emitted_with_its_subscription(recorded, now):
     course, learner = CourseFactory(), UserFactory()
     subscription = SubscriptionAssignmentFactory(user=learner)
     WebhookFactory(organization=learner.organization, events=["course_assignment.*"])
@@ -57,7 +57,7 @@ def test_an_assignment_is_recorded_with_what_paid_for_it(recorded, now):
     assert event["data"]["expires_at"] == instant(now + 180 * DAY)
 
 
-def test_the_first_launch_is_recorded_as_the_start_and_a_later_one_is_not(assignment, recorded, now):
+def test_the_first_launch_is_the_start_and_a_later_one_is_not(assignment, recorded, now):
     assignment.start(at=now)
     assignment.start(at=now + DAY)
 
@@ -68,7 +68,7 @@ def test_the_first_launch_is_recorded_as_the_start_and_a_later_one_is_not(assign
     assert (event["data"]["completion_status"], event["data"]["started_at"]) == (INCOMPLETE, instant(now))
 
 
-def test_a_completion_is_recorded(assignment, recorded, now):
+def test_a_completion_is_emitted(assignment, recorded, now):
     assignment.start(at=now)
     assignment.complete(at=now + DAY)
 
@@ -78,7 +78,7 @@ def test_a_completion_is_recorded(assignment, recorded, now):
     assert (event["data"]["completion_status"], event["data"]["completed_at"]) == (COMPLETE, instant(now + DAY))
 
 
-def test_a_cancellation_is_recorded(assignment, recorded):
+def test_a_cancellation_is_emitted(assignment, recorded):
     assignment.cancel()
 
     (event,) = recorded()
@@ -87,7 +87,7 @@ def test_a_cancellation_is_recorded(assignment, recorded):
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_an_assignment_whose_time_is_cut_to_the_past_has_expired(assignment, recorded, now, started):
+def test_an_assignment_whose_deadline_is_moved_into_the_past_has_expired(assignment, recorded, now, started):
     if started:
         assignment.start(at=now)
     expires_at = assignment.expires_at
@@ -100,7 +100,7 @@ def test_an_assignment_whose_time_is_cut_to_the_past_has_expired(assignment, rec
     assert event["data"]["completion_status"] == (INCOMPLETE if started else NOT_STARTED)
 
 
-def test_an_expiry_is_recorded_once_for_each_date(assignment, now):
+def test_an_expiry_is_emitted_once_for_each_date(assignment, now):
     for expires_at in (now - DAY, now + DAY, now - DAY, now + DAY, now - 2 * DAY):
         assignment.extend(expires_at=expires_at)
 
@@ -108,7 +108,7 @@ def test_an_expiry_is_recorded_once_for_each_date(assignment, now):
 
 
 @pytest.mark.parametrize("end", ["complete", "cancel"])
-def test_what_is_complete_or_cancelled_does_not_expire(assignment, recorded, now, end):
+def test_a_completed_or_cancelled_assignment_does_not_expire(assignment, recorded, now, end):
     if end == "complete":
         assignment.complete(at=now)
     else:
@@ -119,7 +119,7 @@ def test_what_is_complete_or_cancelled_does_not_expire(assignment, recorded, now
     assert "course_assignment.expired" not in [event["type"] for event in recorded()]
 
 
-def test_an_extension_is_recorded_to_nobody(assignment, recorded, now):
+def test_an_extension_emits_no_event(assignment, recorded, now):
     assignment.extend(expires_at=now + 400 * DAY)
     assignment.extend(expires_at=None)
 

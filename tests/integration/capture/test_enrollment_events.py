@@ -1,4 +1,4 @@
-"""Each status of an enrollment has its event, and so has each way in which an enrolled learner did."""
+"""Each status of an enrollment has its event, and so has each completion status."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMPLETIONS = {
 
 @pytest.fixture
 def make():
-    """Make an enrollment whose class's organization hears of enrollments from then on."""
+    """Make an enrollment, and subscribe its class's organization to enrollments."""
 
     def make(**values):
         enrollment = ClassEnrollmentFactory(**values)
@@ -43,7 +43,7 @@ def make():
 
 
 @pytest.mark.parametrize("verb", STATUSES)
-def test_a_verb_is_recorded_with_the_status_it_brings_and_the_one_it_ends(make, recorded, verb):
+def test_a_verb_emits_the_new_and_the_old_status(make, recorded, verb):
     event_type, code, name = STATUSES[verb]
     old = (20, "Waitlist") if verb == "enroll" else (60, "Enroll")
 
@@ -57,7 +57,7 @@ def test_a_verb_is_recorded_with_the_status_it_brings_and_the_one_it_ends(make, 
 
 
 @pytest.mark.parametrize("verb", COMPLETIONS)
-def test_how_a_learner_did_is_recorded(make, recorded, verb):
+def test_a_completion_status_is_emitted(make, recorded, verb):
     event_type, code, name = COMPLETIONS[verb]
 
     getattr(make(), verb)()
@@ -69,7 +69,7 @@ def test_how_a_learner_did_is_recorded(make, recorded, verb):
     assert event["previous"] == {"completion_status": {"code": 0, "name": "Unknown"}}
 
 
-def test_a_grade_is_recorded_with_the_result(make, recorded):
+def test_a_grade_is_in_the_event_of_the_result(make, recorded):
     make().complete(grade=88)
 
     (event,) = recorded()
@@ -77,7 +77,7 @@ def test_a_grade_is_recorded_with_the_result(make, recorded):
     assert event["previous"]["grade"] is None
 
 
-def test_a_late_cancellation_says_so(make, recorded):
+def test_a_late_cancellation_is_marked(make, recorded):
     make().cancel(late=True)
 
     (event,) = recorded()
@@ -85,7 +85,7 @@ def test_a_late_cancellation_says_so(make, recorded):
 
 
 @pytest.mark.parametrize(("max_students", "event_type"), [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
-def test_a_registration_is_recorded_by_what_became_of_it(recorded, max_students, event_type):
+def test_a_registration_emits_its_resulting_status(recorded, max_students, event_type):
     training_class = TrainingClassFactory(max_students=max_students)
     learner = UserFactory()
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
@@ -96,7 +96,7 @@ def test_a_registration_is_recorded_by_what_became_of_it(recorded, max_students,
     assert (event["type"], event["changed"], event["previous"]) == (event_type, [], {})
 
 
-def test_an_enrollment_is_recorded_to_the_class_owner_with_the_learners_organization(recorded):
+def test_the_class_owner_receives_an_enrollment_with_the_learners_organization(recorded):
     training_class, learner = TrainingClassFactory(), UserFactory()
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
     WebhookFactory(organization=learner.organization, events=["enrollment.*"])

@@ -1,4 +1,4 @@
-"""A learning path is completed with the last of its courses: computed, and recorded once per learner and path."""
+"""A learning path is completed with the last of its courses: computed, and emitted once per learner and path."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_path_with_a_course_that_is_not_completed_is_not(world):
     assert not Event.objects.exists()
 
 
-def test_what_another_else_completed_does_not_count(world):
+def test_a_course_completed_by_another_learner_does_not_count(world):
     CourseAssignmentFactory(course=world.courses[1]).complete(at=world.now)
 
     world.complete(0)
@@ -147,7 +147,7 @@ def test_one_course_may_complete_several_paths(world, recorded):
     assert [event["data"]["learning_path"]["name"] for event in recorded()] == ["Cloud Engineer", "Cloud Starter"]
 
 
-def test_an_assignment_that_is_born_complete_completes_the_path(world, recorded):
+def test_an_assignment_created_complete_completes_the_path(world, recorded):
     world.complete(0)
     world.assignments[1].delete()
 
@@ -156,7 +156,7 @@ def test_an_assignment_that_is_born_complete_completes_the_path(world, recorded)
     assert len(recorded()) == 1
 
 
-def test_where_only_others_listen_no_path_is_even_looked_at(world):
+def test_no_path_is_read_without_a_matching_subscription(world):
     other = WebhookFactory(events=["learning_path.*"])
     Subscription.objects.exclude(webhook=other).delete()
 
@@ -166,7 +166,7 @@ def test_where_only_others_listen_no_path_is_even_looked_at(world):
     assert not Event.objects.exists()
 
 
-def test_a_completion_that_is_rolled_back_may_be_recorded_later(world):
+def test_a_completion_that_is_rolled_back_may_be_emitted_later(world):
     world.complete(0)
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         world.complete(1)
@@ -223,7 +223,7 @@ def test_two_courses_that_many_complete_at_once_wait_for_each_other_in_one_order
 # What else happens to paths
 
 
-def test_a_course_that_is_added_later_takes_nothing_back_and_is_recorded_no_second_time(world, recorded):
+def test_a_course_added_after_the_completion_changes_nothing(world, recorded):
     world.complete(0)
     world.complete(1)
     late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
@@ -233,7 +233,7 @@ def test_a_course_that_is_added_later_takes_nothing_back_and_is_recorded_no_seco
     assert [event["data"]["course_count"] for event in recorded()] == [2]
 
 
-def test_a_course_that_is_added_in_time_is_waited_for(world, recorded):
+def test_a_course_added_before_the_completion_counts(world, recorded):
     world.complete(0)
     late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
     LearningPathCourseFactory(learning_path=world.path, course=late.course)
@@ -245,7 +245,7 @@ def test_a_course_that_is_added_in_time_is_waited_for(world, recorded):
     assert [event["data"]["course_count"] for event in recorded()] == [3]
 
 
-def test_a_path_without_courses_is_completed_by_nobody(world, monkeypatch):
+def test_a_path_without_courses_is_never_completed(world, monkeypatch):
     empty = LearningPathFactory(organization=world.learner.organization)
     monkeypatch.setattr(LearningPaths, "paths_with", lambda *_args: LearningPath.objects.filter(pk=empty.pk))
 

@@ -67,7 +67,7 @@ def test_a_field_that_is_left_out_is_null(listen, organization, recorded):
     assert recorded()[0]["data"]["seats"] is None
 
 
-def test_a_change_of_what_is_referred_to_is_no_change_of_the_object(listen, organization, recorded):
+def test_a_change_of_a_referenced_object_is_no_change_of_the_object(listen, organization, recorded):
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
     listen(WorkshopSource, Workshop)
     organization.name = "Renamed"

@@ -1,4 +1,4 @@
-"""A learner moves on in an assigned course: by a row for each activity, or by a figure on the assignment itself."""
+"""Progress in an assigned course: a row for each activity, or a figure on the assignment itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def activity(assignment):
     return ActivityFactory(course=assignment.course, name="Lab 1")
 
 
-def test_an_activity_that_is_begun_and_completed_is_recorded_of_the_assignment(assignment, activity, now, recorded):
+def test_starting_and_completing_an_activity_emits_events_of_the_assignment(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now)
     assignment.work_on(activity, at=now, done=True, score=92)
 
@@ -52,7 +52,7 @@ def test_an_activity_that_is_begun_and_completed_is_recorded_of_the_assignment(a
     }
 
 
-def test_all_that_an_assignment_is_recorded_with_is_there(assignment, activity, now, recorded):
+def test_the_event_of_an_activity_has_all_fields_of_the_assignment(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now)
     assignment.complete(at=now)
 
@@ -73,14 +73,14 @@ def test_the_first_activity_starts_the_course(assignment, activity, now, recorde
     assert [event["type"] for event in recorded()] == ["course_assignment.started", "course_assignment.progressed"]
 
 
-def test_an_activity_that_stays_where_it_is_records_nothing(assignment, activity, now, recorded):
+def test_an_unchanged_activity_emits_no_event(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now, score=3)
     assignment.work_on(activity, at=now, score=3)
 
     assert len(recorded()) == 1
 
 
-def test_results_that_go_with_their_assignment_record_nothing(assignment, activity, now):
+def test_results_deleted_with_their_assignment_emit_no_event(assignment, activity, now):
     assignment.work_on(activity, at=now)
     Event.objects.all().delete()
 
@@ -107,7 +107,7 @@ class Counting(sources.CourseAssignmentSource):
     }
 
 
-def test_a_figure_on_the_assignment_itself_is_recorded_when_it_moves(listen, assignment, recorded):
+def test_a_progress_figure_on_the_assignment_is_emitted_when_it_changes(listen, assignment, recorded):
     listen(Counting, DatedAssignment)
     counted = DatedAssignment.objects.create(user=assignment.user, course=assignment.course)
     for percent in (40, 40, 60):

@@ -1,4 +1,4 @@
-"""`explain` says clause by clause why an event goes to a webhook or doesn't; a dry run, which events would have gone."""
+"""`explain` gives the reasons why a webhook receives an event or not; a dry run finds the stored events that match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def enrolled(webhook: Webhook, **values) -> Event:
     return write_event(webhook.organization, "enrollment.enrolled", **values)
 
 
-def said(webhook: Webhook, event: Event) -> dict[str, tuple[str, str]]:
+def clauses_of(webhook: Webhook, event: Event) -> dict[str, tuple[str, str]]:
     """Return verdict and sentence by the names of the clauses; of several with a name the last."""
     clauses = explain(webhook, event).clauses
     assert all(clause.sentence.endswith(".") for clause in clauses)
@@ -48,7 +48,7 @@ def test_a_disabled_webhook_holds_it_back():
     explanation = explain(webhook, enrolled(webhook))
 
     assert explanation.verdict == CheckResult.HELD
-    assert said(webhook, enrolled(webhook))["enabled"][1].startswith(
+    assert clauses_of(webhook, enrolled(webhook))["enabled"][1].startswith(
         "The webhook is disabled. Its deliveries are skipped"
     )
 
@@ -67,8 +67,8 @@ def test_each_reason_against_it_has_its_sentence(values, name, words):
     event = enrolled(webhook)
 
     assert explain(webhook, event).verdict == CheckResult.NO
-    assert said(webhook, event)[name][0] == CheckResult.NO
-    assert words in said(webhook, event)[name][1]
+    assert clauses_of(webhook, event)[name][0] == CheckResult.NO
+    assert words in clauses_of(webhook, event)[name][1]
 
 
 def test_filters_and_conditions_are_explained_one_by_one_without_the_values_of_the_event():
@@ -109,8 +109,8 @@ def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_ano
     unbuilt.error = "ValueError"
     windowed = write_event(webhook.organization, "course_assignment.expiring", subscription=own)
 
-    assert said(webhook, about)["itself"][0] == CheckResult.NO
-    assert said(webhook, unbuilt)["payload"][0] == CheckResult.NO
+    assert clauses_of(webhook, about)["itself"][0] == CheckResult.NO
+    assert clauses_of(webhook, unbuilt)["payload"][0] == CheckResult.NO
     clauses = explain(webhook, windowed).clauses
     windows = {clause.subscription_id: clause for clause in clauses if clause.name == "window"}
     assert windows[own.pk].sentence == "The object entered the window of more than 0 and less than 30 days."
@@ -125,7 +125,7 @@ def test_an_event_before_the_webhook_is_delivered_by_sending_missed_events(clock
     webhook = subscribed(organization=organization)
 
     assert explain(webhook, event.__class__.objects.get()).verdict == CheckResult.NO
-    assert "Send missed events to deliver it." in said(webhook, Event.objects.get())["created"][1]
+    assert "Send missed events to deliver it." in clauses_of(webhook, Event.objects.get())["created"][1]
 
 
 def test_the_first_of_its_kind_and_those_after_it(clock):
@@ -135,13 +135,13 @@ def test_the_first_of_its_kind_and_those_after_it(clock):
     second.subject_id, second.sequence = first.subject_id, 2
     second.save()
 
-    assert said(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
+    assert clauses_of(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
     fan_out(timezone.now())
 
     first.refresh_from_db()
     second.refresh_from_db()
-    assert said(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
-    assert said(webhook, second)["filters.first_occurrence"] == (
+    assert clauses_of(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
+    assert clauses_of(webhook, second)["filters.first_occurrence"] == (
         CheckResult.NO,
         "An earlier event was the first of this type for this object.",
     )
@@ -159,11 +159,11 @@ def test_the_delivery_is_returned_with_the_verdict_by_present_settings():
     assert explanation.delivery.event == event
 
 
-def test_a_condition_that_can_not_be_read_says_why():
+def test_an_invalid_condition_is_explained():
     webhook = subscribed(events=[])
     Subscription.objects.create(webhook=webhook, event_type="*", condition={"data.grad": 1})
 
-    assert "data.grad is not a field of these events" in said(webhook, enrolled(webhook))["condition"][1]
+    assert "data.grad is not a field of these events" in clauses_of(webhook, enrolled(webhook))["condition"][1]
 
 
 def test_sentences_are_made_in_the_language_of_the_reader():
@@ -187,7 +187,7 @@ def test_a_dry_run_finds_the_events_that_a_new_subscription_matches():
 
     found = dry_run(subscription)
 
-    assert (found.looked_at, list(found.events)) == (3, matching[::-1])
+    assert (found.examined, list(found.events)) == (3, matching[::-1])
     assert not Delivery.objects.exists()
     assert subscription.pk is None
 
@@ -203,7 +203,7 @@ def test_a_dry_run_examines_the_latest_events_and_predicts_the_first_of_them():
     assert not FirstOccurrence.objects.exists()
 
 
-def test_a_dry_run_refuses_what_saving_would_refuse_and_invalid_numbers():
+def test_a_dry_run_refuses_invalid_filters_and_invalid_numbers():
     webhook = subscribed(events=[])
 
     with pytest.raises(ValidationError, match="course"):

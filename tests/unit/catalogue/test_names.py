@@ -26,7 +26,7 @@ PROMISED = {
 }
 
 
-def test_the_catalogue_holds_what_is_emitted_and_nothing_more() -> None:
+def test_the_catalogue_holds_the_emitted_types_and_no_others() -> None:
     promised = [f"{noun}.{verb}" for noun, verbs in PROMISED.items() for verb in verbs.split()]
     assert sorted(event_type.name for event_type in catalogue.types.BUILT_IN) == sorted(promised)
     assert set(catalogue.types.BUILT_IN) <= set(catalogue.all_types())
@@ -62,7 +62,7 @@ def test_get_finds_a_type_by_its_exact_name() -> None:
     assert catalogue.get("enrollment.waitlisted").name == "enrollment.waitlisted"
 
 
-def test_an_unknown_name_is_told_the_nearest() -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("enrolment.waitlisted")
     assert str(caught.value).startswith(
@@ -71,7 +71,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
     assert event_names.nearest("enrolment.waitlisted")[0] == "enrollment.waitlisted"
 
 
-def test_an_unknown_name_like_no_other_is_told_nothing() -> None:
+def test_the_error_of_a_name_like_no_other_suggests_nothing() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("zzz")
     assert str(caught.value) == 'Unknown event type "zzz".'

@@ -1,4 +1,4 @@
-"""A condition that can mean nothing is refused, in words that name the place and the remedy."""
+"""An invalid condition is refused, with a message that names the path and the remedy."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def problems(condition, pattern="enrollment.*") -> list[str]:
         (7, "Write an object with at least one path"),
     ],
 )
-def test_what_can_mean_nothing_is_refused(condition, message):
+def test_an_invalid_condition_is_refused(condition, message):
     (problem,) = problems(condition)
 
     assert message in problem
 
 
-def test_every_mistake_is_told():
+def test_every_mistake_is_reported():
     assert len(problems({"data.grad": 1, "data.retake": 1, "any": [{"actor.kind": "robot"}]})) == 3
 
 
@@ -77,7 +77,7 @@ def test_a_field_of_other_events_is_refused_with_the_events_that_have_it():
     assert "data.points is not a field of these events. Events with this field: achievement.*" in problem
 
 
-def test_what_is_in_all_events_can_be_asked_of_all():
+def test_a_field_of_all_events_is_allowed_for_the_pattern_of_all():
     condition = {"actor.kind": ["user", "administrator"], "changed": {"exists": True}}
 
     assert parse(condition, catalogue.expand("*")).holds(catalogue.get("user.updated").example())

@@ -62,7 +62,7 @@ def test_a_token_of_one_of_the_events_is_enough():
     assert list(problems(["course_assignment.started"], content=content)) == ["content"]
 
 
-def test_every_wrong_token_is_told():
+def test_every_wrong_token_is_reported():
     assert len(problems(content="a {nope} b {nada} c {nope}")["content"]) == 2
 
 

@@ -62,11 +62,11 @@ def test_one_that_is_pinned_to_version_1_gets_version_1(badge):
 
 
 @pytest.mark.parametrize("version", [None, 2, 3])
-def test_others_get_what_was_stored(badge, version):
+def test_other_webhooks_get_the_stored_version(badge, version):
     assert tailored(RequestFormat(version=version), badge.example()) == badge.example()
 
 
-def test_what_was_stored_before_the_new_version_came_stays_as_it_was(badge):
+def test_an_event_stored_before_the_new_version_is_unchanged(badge):
     stored = {**badge.example(), "version": 1, "data": OLD_DATA, "changed": [], "previous": {}}
 
     assert tailored(RequestFormat(version=1), dict(stored)) == stored
