@@ -51,7 +51,7 @@ def test_a_crash_after_the_event_was_written_takes_both(training_class):
     assert not Event.objects.exists()
 
 
-def test_one_transaction_holds_reading_writing_and_telling(training_class):
+def test_one_transaction_holds_reading_writing_and_recording(training_class):
     with CaptureQueriesContext(connection) as captured:
         training_class.cancel()
 

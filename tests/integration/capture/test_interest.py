@@ -88,7 +88,7 @@ def test_a_new_subscription_counts_from_the_next_change_on(training_class):
     assert list(Event.objects.values_list("type", flat=True)) == ["class.completed"]
 
 
-def test_the_new_organization_of_an_object_receives_the_event(training_class, told):
+def test_the_new_organization_of_an_object_receives_the_event(training_class, recorded):
     old, new = training_class.organization, OrganizationFactory()
     for organization in (old, new):
         WebhookFactory(organization=organization, events=["class.*"])
@@ -96,20 +96,20 @@ def test_the_new_organization_of_an_object_receives_the_event(training_class, to
     training_class.organization = new
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"] == {"id": new.pk, "external_id": new.external_id}
     assert event["previous"] == {"organization": {"id": old.pk}}
     assert Event.objects.get().organization == new
 
 
-def test_the_new_organization_receives_the_event_if_the_old_one_has_no_subscription(training_class, told):
+def test_the_new_organization_receives_the_event_if_the_old_one_has_no_subscription(training_class, recorded):
     old, new = training_class.organization, OrganizationFactory()
     WebhookFactory(organization=new, events=["class.updated"])
 
     training_class.organization = new
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"]["id"] == new.pk
     assert event["previous"] == {"organization": {"id": old.pk}}
 
@@ -123,7 +123,7 @@ def test_the_old_organization_receives_no_event_if_the_new_one_has_no_subscripti
     assert not Event.objects.exists()
 
 
-def test_the_subscriptions_of_a_learners_organization_count(told):
+def test_the_subscriptions_of_a_learners_organization_count(recorded):
     assignment = CourseAssignmentFactory()
     WebhookFactory(events=["*"])
     assignment.complete(at=timezone.now())
@@ -133,10 +133,10 @@ def test_the_subscriptions_of_a_learners_organization_count(told):
     other = CourseAssignmentFactory(user=assignment.user)
     other.start(at=timezone.now())
 
-    assert [event["type"] for event in told()] == ["course_assignment.started"]
+    assert [event["type"] for event in recorded()] == ["course_assignment.started"]
 
 
-def test_an_assignment_moved_to_a_learner_of_another_organization_is_emitted_there(told):
+def test_an_assignment_moved_to_a_learner_of_another_organization_is_emitted_there(recorded):
     assignment = CourseAssignmentFactory(started_at=None)
     other = UserFactory()
     WebhookFactory(organization=other.organization, events=["course_assignment.*"])
@@ -145,7 +145,7 @@ def test_an_assignment_moved_to_a_learner_of_another_organization_is_emitted_the
     assignment.started_at = timezone.now()
     assignment.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_assignment.started"
     assert event["organization"]["id"] == other.organization_id
 

@@ -58,13 +58,13 @@ def world(db) -> World:
     return World()
 
 
-def test_the_last_course_completes_the_path(world, told):
+def test_the_last_course_completes_the_path(world, recorded):
     world.complete(0)
-    assert told() == []
+    assert recorded() == []
 
     world.complete(1)
 
-    (event,) = told()
+    (event,) = recorded()
     data = event["data"]
     assert event["type"] == "learning_path.completed"
     assert data["id"] is None
@@ -76,10 +76,10 @@ def test_the_last_course_completes_the_path(world, told):
     assert Event.objects.get().subject_id == f"{world.path.pk}:{world.learner.pk}"
 
 
-def test_the_order_of_the_courses_is_advice_only(world, told):
+def test_the_order_of_the_courses_is_advice_only(world, recorded):
     world.complete(1, 0)
 
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
 def test_a_course_that_is_taken_again_completes_nothing_anew(world):
@@ -94,7 +94,7 @@ def test_a_course_that_is_taken_again_completes_nothing_anew(world):
     assert Event.objects.count() == 1
 
 
-def test_each_learner_completes_the_path_once(world, told):
+def test_each_learner_completes_the_path_once(world, recorded):
     world.complete()
     bob = UserFactory(organization=world.learner.organization)
     SubscriptionAssignmentFactory(profile=world.profile, user=bob)
@@ -102,7 +102,7 @@ def test_each_learner_completes_the_path_once(world, told):
     for course in world.courses:
         CourseAssignmentFactory(course=course, user=bob).complete(at=world.now)
 
-    assert [event["data"]["user"]["id"] for event in told()] == [world.learner.pk, bob.pk]
+    assert [event["data"]["user"]["id"] for event in recorded()] == [world.learner.pk, bob.pk]
 
 
 def test_a_path_with_a_course_that_is_not_completed_is_not(world):
@@ -137,23 +137,23 @@ def test_a_learner_without_the_paths_subscription_completes_nothing(world):
     assert not Event.objects.exists()
 
 
-def test_one_course_may_complete_several_paths(world, told):
+def test_one_course_may_complete_several_paths(world, recorded):
     short = LearningPathFactory(organization=world.path.organization, name="Cloud Starter")
     short.subscription_profiles.add(world.profile)
     LearningPathCourseFactory(learning_path=short, course=world.courses[1])
 
     world.complete()
 
-    assert [event["data"]["learning_path"]["name"] for event in told()] == ["Cloud Engineer", "Cloud Starter"]
+    assert [event["data"]["learning_path"]["name"] for event in recorded()] == ["Cloud Engineer", "Cloud Starter"]
 
 
-def test_an_assignment_created_complete_completes_the_path(world, told):
+def test_an_assignment_created_complete_completes_the_path(world, recorded):
     world.complete(0)
     world.assignments[1].delete()
 
     CourseAssignmentFactory(course=world.courses[1], user=world.learner, completed_at=world.now)
 
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
 def test_no_path_is_read_without_a_matching_subscription(world):
@@ -223,17 +223,17 @@ def test_two_courses_that_many_complete_at_once_wait_for_each_other_in_one_order
 # What else happens to paths
 
 
-def test_a_course_added_after_the_completion_changes_nothing(world, told):
+def test_a_course_added_after_the_completion_changes_nothing(world, recorded):
     world.complete(0)
     world.complete(1)
     late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
     LearningPathCourseFactory(learning_path=world.path, course=late.course)
     late.complete(at=world.now)
 
-    assert [event["data"]["course_count"] for event in told()] == [2]
+    assert [event["data"]["course_count"] for event in recorded()] == [2]
 
 
-def test_a_course_added_before_the_completion_counts(world, told):
+def test_a_course_added_before_the_completion_counts(world, recorded):
     world.complete(0)
     late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
     LearningPathCourseFactory(learning_path=world.path, course=late.course)
@@ -242,7 +242,7 @@ def test_a_course_added_before_the_completion_counts(world, told):
 
     late.complete(at=world.now)
 
-    assert [event["data"]["course_count"] for event in told()] == [3]
+    assert [event["data"]["course_count"] for event in recorded()] == [3]
 
 
 def test_a_path_without_courses_is_never_completed(world, monkeypatch):

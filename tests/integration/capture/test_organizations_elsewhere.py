@@ -43,12 +43,12 @@ def add_a_seat(workshop) -> None:
     workshop.save()
 
 
-def test_its_webhooks_receive_a_change(workshop, organization, told):
+def test_its_webhooks_receive_a_change(workshop, organization, recorded):
     WebhookFactory(organization=organization, events=["workshop.*"])
 
     add_a_seat(workshop)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["previous"] == {"seats": 10}
     assert Event.objects.get().organization == organization
 
@@ -62,10 +62,10 @@ def test_no_event_is_stored_if_only_other_subscriptions_match(workshop, wanted):
     assert not Event.objects.exists()
 
 
-def test_its_webhooks_receive_a_deletion(workshop, organization, told):
+def test_its_webhooks_receive_a_deletion(workshop, organization, recorded):
     WebhookFactory(organization=organization, events=["workshop.deleted"])
 
     add_a_seat(workshop)
     workshop.delete()
 
-    assert [event["type"] for event in told()] == ["workshop.deleted"]
+    assert [event["type"] for event in recorded()] == ["workshop.deleted"]

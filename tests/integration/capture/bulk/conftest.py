@@ -12,7 +12,7 @@ from tms_webhooks.models import Event
 
 @pytest.fixture
 def workshops(listen, organization) -> list[Workshop]:
-    """Five workshops that are listened to, with 0 to 4 seats, of which nothing is told yet."""
+    """Five workshops that are listened to, with 0 to 4 seats, without any event yet."""
     listen(WorkshopSource, Workshop)
     made = [Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
     Event.objects.all().delete()
@@ -27,6 +27,6 @@ def small_chunks(monkeypatch) -> None:
 
 
 @pytest.fixture
-def steps(told):
+def steps(recorded):
     """Return the type, the title and the old values of each event."""
-    return lambda: [(event["type"], event["data"]["title"], event["previous"]) for event in told()]
+    return lambda: [(event["type"], event["data"]["title"], event["previous"]) for event in recorded()]

@@ -112,7 +112,7 @@ def test_what_is_read_through_references_costs_no_more(django_assert_num_queries
     assert Event.objects.filter(type__in=["enrollment.cancelled", "enrollment.waitlisted"]).count() == 20
 
 
-def test_what_is_told_once_costs_no_more():
+def test_what_is_recorded_once_costs_no_more():
     organization = OrganizationFactory()
     WebhookFactory(organization=organization, events=["course_assignment.*"])
     costs = []

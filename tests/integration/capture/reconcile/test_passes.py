@@ -47,7 +47,7 @@ def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile)
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("killed_at", ["advance", "overwrite", "record"])
-def test_a_pass_that_is_killed_tells_each_change_once_with_the_next(
+def test_a_pass_that_is_killed_records_each_change_once_with_the_next(
     source, workshops, reconcile, monkeypatch, killed_at
 ):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
@@ -84,7 +84,7 @@ def test_a_first_pass_that_is_cut_short_is_still_the_first(source, organization,
 
 
 @pytest.mark.django_db
-def test_one_object_that_can_not_be_told_holds_up_no_other(source, workshops, reconcile, monkeypatch, caplog):
+def test_one_object_that_can_not_be_recorded_holds_up_no_other(source, workshops, reconcile, monkeypatch, caplog):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     own = Workshops.events_for
 
@@ -132,7 +132,9 @@ def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, c
 
 
 @pytest.mark.django_db
-def test_what_is_as_it_was_told_costs_the_same_few_queries_for_any_number(source, workshops, organization, reconcile):
+def test_what_is_as_it_was_recorded_costs_the_same_few_queries_for_any_number(
+    source, workshops, organization, reconcile
+):
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
             reconcile(source)
@@ -191,7 +193,7 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(source, workshops, m
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_two_passes_at_once_tell_each_change_once(source, workshops, organization):
+def test_two_passes_at_once_record_each_change_once(source, workshops, organization):
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 1")
     unseen("DELETE FROM testapp_workshop WHERE seats = 0")
     unseen_insert(Workshop(organization=organization, title="Restored", seats=9))
@@ -200,14 +202,14 @@ def test_two_passes_at_once_tell_each_change_once(source, workshops, organizatio
         passes.reconcile(source, now=timezone.now(), batch=2)
 
     assert at_once(one, one, one) == []
-    told = sorted((event.type, event.subject_id) for event in Event.objects.all())
-    assert len(told) == len(set(told)) == 5
+    recorded = sorted((event.type, event.subject_id) for event in Event.objects.all())
+    assert len(recorded) == len(set(recorded)) == 5
     assert SourceState.objects.count() == 5
 
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_what_is_saved_while_a_pass_is_at_it_is_told_once(source, workshops):
+def test_what_is_saved_while_a_pass_is_at_it_is_recorded_once(source, workshops):
     def saving() -> None:
         for number in range(20):
             for workshop in Workshop.objects.order_by("pk"):
@@ -225,7 +227,7 @@ def test_what_is_saved_while_a_pass_is_at_it_is_told_once(source, workshops):
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_what_comes_and_goes_while_a_pass_is_at_it_is_told_once(source, workshops, organization):
+def test_what_comes_and_goes_while_a_pass_is_at_it_is_recorded_once(source, workshops, organization):
     def saving() -> None:
         for number in range(20):
             Workshop.objects.create(organization=organization, title=f"New {number}").delete()
