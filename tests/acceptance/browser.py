@@ -1,4 +1,4 @@
-"""What the browser tests share: a page with a person at it, its accessibility, and pictures of it."""
+"""The shared parts of the browser tests: a signed-in user, accessibility checks, and screenshots."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Desk:
         self.page.click("input[name=_save] >> nth=-1")
 
     def faults(self) -> list[str]:
-        """Return what axe-core finds serious or critical on the page as it is, with where."""
+        """Return the serious and critical findings of axe-core on the page, with their elements."""
         found = Axe().run(self.page, context=OURS).response["violations"]
         return [
             f"{one['impact']}: {one['id']} ({one['help']}) at {[node['target'] for node in one['nodes'][:3]]}"
@@ -88,7 +88,7 @@ class Desk:
         return path
 
     def pictures(self, name: str) -> None:
-        """Keep a picture of the page wide and narrow, light and dark; fail where it is hard to use in one of them."""
+        """Save screenshots at two widths, light and dark; fail on accessibility problems in any of them."""
         for width in (WIDE, NARROW):
             for dark in (False, True):
                 self.looks(width=width, dark=dark)

@@ -28,9 +28,9 @@ def plain_desk(chromium, world, live_server):
     desk.close()
 
 
-def test_what_is_chosen_is_counted_narrowed_and_previewed(desk):
+def test_selected_events_are_counted_filtered_and_previewed(desk):
     page = desk.open(ADD)
-    assert page.inner_text("[data-tms-count]") == "No event chosen"
+    assert page.inner_text("[data-tms-count]") == "No events selected"
 
     page.fill("#tms-event-search", "expir")
     assert page.locator("[data-tms-group]:visible").count() == 3
@@ -40,7 +40,7 @@ def test_what_is_chosen_is_counted_narrowed_and_previewed(desk):
     page.fill("#tms-event-search", "")
     page.click("summary:has-text('Voucher')")
     page.check(event("voucher.redeemed"))
-    assert page.inner_text("[data-tms-count]") == "2 events chosen"
+    assert page.inner_text("[data-tms-count]") == "2 events selected"
 
     page.select_option("#id_format", "custom")
     page.fill("#id_content", '{"left": }')
@@ -130,7 +130,7 @@ def test_it_can_be_filled_in_by_keyboard_alone(desk):
     page.keyboard.press("Space")
 
     assert page.is_checked(event("class.denied"))
-    assert page.inner_text("[data-tms-count]") == "1 event chosen"
+    assert page.inner_text("[data-tms-count]") == "1 event selected"
     # Enter in the search is no click on "Save".
     assert page.url.endswith(ADD)
 
@@ -164,9 +164,9 @@ def test_without_a_script_everything_can_be_done_too(plain_desk, world):
     assert "course_assignment.expiring" in opened.value.inner_text(".tms-request pre")
     opened.value.close()
 
-    page.click(event("course_assignment.expiring", ".tms-narrow summary"))
+    page.click(event("course_assignment.expiring", ".tms-filter-fold summary"))
     page.click(event("course_assignment.expiring", ".tms-another"))
-    assert "Nothing is saved yet" in page.inner_text(".errornote ~ .errorlist")
+    assert "Nothing was saved yet" in page.inner_text(".errornote ~ .errorlist")
     page.locator(event("course_assignment.expiring", "[name$=less_than_days]")).nth(1).fill("7")
     plain_desk.save()
     assert page.inner_text("#tms-secret").startswith("whsec_")

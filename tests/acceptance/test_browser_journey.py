@@ -1,4 +1,4 @@
-"""From the form to a verified request and back: what an administrator does, in a real browser, with a real receiver."""
+"""From the form to a verified request, in a real browser and with a real receiver."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     deliver()
     receiver.wait_for(2)
     page = desk.open(LOG)
-    assert "Exhausted" in page.inner_text("#result_list tbody tr:first-child")
+    assert "Gave up after all retries" in page.inner_text("#result_list tbody tr:first-child")
     page.click("#result_list tbody tr:first-child th a")
     page.wait_for_load_state()
     assert "503" in page.inner_text("#content")
@@ -78,14 +78,14 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
 
     # It is mended, and what it missed is sent again.
     receiver.respond = None
-    page.click("text=Send it again")
-    page.click("text=Yes, send it again")
+    page.click("text=Resend")
+    page.click("text=Yes, resend it")
     page.wait_for_selector(".messagelist .success")
     deliver()
     again = receiver.wait_for(3)[2]
     again.verify(secret)
     assert again.headers["webhook-id"] == receiver.received[1].headers["webhook-id"]
-    assert "Exhausted" not in desk.open(LOG).inner_text("#result_list")
+    assert "Gave up after all retries" not in desk.open(LOG).inner_text("#result_list")
 
     # A new secret, with the old one beside it.
     page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")

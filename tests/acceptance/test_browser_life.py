@@ -1,4 +1,4 @@
-"""The life of a webhook in a real browser: every page of it wide and narrow, light and dark, and what refreshes itself."""
+"""The pages of a webhook in a real browser: wide and small, light and dark, and their refreshing parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DASHBOARD = "/admin/tms_webhooks/webhook/dashboard/"
 
 @pytest.fixture
 def life(world) -> Webhook:
-    """A webhook that has seen something: good hours and bad ones, a job under way, deliveries of every kind."""
+    """A webhook with successes, failures, a running job, and deliveries of every status."""
     now = timezone.now()
     organization = world.tenants[0].organization
     webhook = subscribed(
@@ -85,7 +85,7 @@ def test_every_page_is_fit_to_be_seen(desk, life):
         "log": "/admin/tms_webhooks/delivery/",
         "delivery": f"/admin/tms_webhooks/delivery/{delivery.pk}/change/",
         "event": f"/admin/tms_webhooks/event/{delivery.event_id}/change/",
-        "why": f"/admin/tms_webhooks/webhook/{narrow.pk}/why/?event={missed.public_id}",
+        "explain": f"/admin/tms_webhooks/webhook/{narrow.pk}/explain/?event={missed.public_id}",
     }
     for name, path in pages.items():
         desk.open(path)
@@ -96,7 +96,7 @@ def test_every_page_is_fit_to_be_seen(desk, life):
 def test_a_bar_moves_by_itself_and_stands_still_when_the_job_is_done(desk, life):
     page = desk.open(LIFE.format(life.pk))
     assert page.get_attribute("progress", "value") == "3"
-    assert not page.is_visible("text=Look again")
+    assert not page.is_visible("text=Refresh")
     job = Job.objects.get()
 
     Job.objects.update(done=8)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from tms_webhooks.admin.samples import Sample, all_samples
+from tms_webhooks.admin.samples import CodeSample, code_samples
 from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.models.webhook import new_secret
 
 BODY = '{"type":"class.cancelled","data":{"name":"Zoë"}}'.encode()
-SAMPLES: dict[str, Sample] = {sample.key: sample for sample in all_samples()}
+SAMPLES: dict[str, CodeSample] = {sample.key: sample for sample in code_samples()}
 
 
 @pytest.fixture

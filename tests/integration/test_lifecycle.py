@@ -61,10 +61,10 @@ class Callers:
         self._act("delete_selected", webhook)
 
     def admin_overview_disables(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, "disable"]))
+        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "disable"]))
 
     def admin_overview_enables(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, "enable"]))
+        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "enable"]))
 
     def admin_page_deletes(self, webhook: Webhook) -> None:
         self._pages.post(url(Webhook, "delete", webhook.pk), {"post": "yes"})

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from django.conf import settings
-from django.test import override_settings
 from django.utils import timezone
 from django_q.models import Schedule
 
 from tests.scenarios.processes import Processes
 from tests.scenarios.tables import Tables
-from tms_webhooks.tasks import install_schedules
 
 QUEUE = "tms_webhooks.queues.django_q.DjangoQQueue"
 SWEEP = "tms_webhooks sweep"
@@ -20,9 +17,9 @@ SWEEP = "tms_webhooks sweep"
 
 def with_django_q(processes: Processes, tables: Tables) -> Processes:
     """Return processes whose queue is django-q2, with its schedules in the database; a drain there is a short one."""
-    with override_settings(TMS_WEBHOOKS={**settings.TMS_WEBHOOKS, "QUEUE": QUEUE}):
-        install_schedules(using=tables.using)
-    return processes.but(QUEUE=QUEUE, DRAIN_BUDGET=1.0)
+    clustered = processes.but(QUEUE=QUEUE, DRAIN_BUDGET=1.0)
+    clustered.run("django", "migrate", "--verbosity", "0")
+    return clustered
 
 
 def let_the_sweep_come(processes: Processes, tables: Tables) -> None:

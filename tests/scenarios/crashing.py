@@ -126,7 +126,7 @@ def killed_before_the_commit(key: int) -> None:
     cancel(key)
 
 
-def killed_before_the_bell(key: int) -> None:
+def killed_before_the_wake_up(key: int) -> None:
     """Die when both are committed and nobody was told that there is something to deliver."""
     from tms_webhooks.outbox.wake import Waker
 
@@ -145,7 +145,7 @@ def killed_without_the_transaction(key: int) -> None:
 SCENES = {
     "between": killed_between_row_and_event,
     "before_commit": killed_before_the_commit,
-    "before_bell": killed_before_the_bell,
+    "before_wake_up": killed_before_the_wake_up,
     "unprotected": killed_without_the_transaction,
 }
 

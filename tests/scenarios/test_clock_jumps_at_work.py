@@ -222,6 +222,6 @@ def test_after_a_jump_back_a_change_starts_a_drain_at_once(settings, monkeypatch
     # Taken for ten seconds; then the clock was set back.
     DrainSlot.objects.take(1, owner="last", now=now + HOURS, until=now + HOURS + timedelta(seconds=10))
 
-    wake.Waker().ring()
+    wake.Waker().wake()
 
     assert KeptQueue.given == [wake.DRAIN]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,10 +42,10 @@ def reachable_postgres() -> str:
 
 
 @contextlib.contextmanager
-def new_database(kind: str, folder: Path) -> Iterator[str]:
+def new_database(kind: str, empty_file: Path, folder: Path) -> Iterator[str]:
     """Make a database for these tests alone, and yield its URL."""
     if kind == "sqlite":
-        yield f"sqlite:///{folder / 'crash.sqlite3'}"
+        yield f"sqlite:///{shutil.copy(empty_file, folder)}"
         return
     server, name = reachable_postgres(), f"tms_crash_{os.getpid()}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -78,17 +79,17 @@ def crash(database: str, receiver: Receiver) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def crashed(request, tmp_path_factory) -> Iterator[tuple[dict[str, Any], Receiver]]:
+def crashed(request, empty_file, tmp_path_factory) -> Iterator[tuple[dict[str, Any], Receiver]]:
     """What twenty crashes at each point left behind, and what the receiver got after them."""
     receiver = Receiver()
     try:
-        with new_database(request.param, tmp_path_factory.mktemp("crash")) as database:
+        with new_database(request.param, empty_file, tmp_path_factory.mktemp("crash")) as database:
             yield crash(database, receiver), receiver
     finally:
         receiver.close()
 
 
-@pytest.mark.parametrize("scene", ["between", "before_commit", "before_bell", "unprotected"])
+@pytest.mark.parametrize("scene", ["between", "before_commit", "before_wake_up", "unprotected"])
 def test_every_process_was_killed_where_it_was_to_be(crashed, scene):
     outcome, _receiver = crashed
 
@@ -104,7 +105,7 @@ def test_a_process_killed_before_the_commit_leaves_neither_row_nor_event(crashed
 
 def test_a_process_killed_after_the_commit_leaves_both(crashed):
     outcome, _receiver = crashed
-    scene = outcome["before_bell"]
+    scene = outcome["before_wake_up"]
 
     assert scene["rows"] == scene["events"] == scene["numbers"] == scene["keys"]
 
@@ -121,7 +122,7 @@ def test_twenty_of_twenty_events_that_nobody_rang_for_are_delivered(crashed):
     outcome, receiver = crashed
 
     assert outcome["delivered"] == ROUNDS
-    assert sorted(event["data"]["id"] for event in receiver.events) == outcome["before_bell"]["keys"]
+    assert sorted(event["data"]["id"] for event in receiver.events) == outcome["before_wake_up"]["keys"]
     assert len({event["id"] for event in receiver.events}) == ROUNDS
     for request in receiver.received:
         request.verify(outcome["secret"])

@@ -1,11 +1,11 @@
-"""The administration pages, a module for each noun; importing them registers them.
+"""The admin pages, one module per model. Importing a module registers its pages.
 
-A host puts `WebhookInline` on its own page of organizations.
+A host adds `WebhookInline` to its own organization page.
 """
 
 from __future__ import annotations
 
-from tms_webhooks.admin import audit_log, deliveries, events, jobs, webhooks
+from tms_webhooks.admin import audit, deliveries, events, jobs, webhooks
 from tms_webhooks.admin.organizations import WebhookInline
 
-__all__ = ["WebhookInline", "audit_log", "deliveries", "events", "jobs", "webhooks"]
+__all__ = ["WebhookInline", "audit", "deliveries", "events", "jobs", "webhooks"]

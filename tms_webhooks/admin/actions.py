@@ -1,4 +1,4 @@
-"""What can be done with a webhook: each asks first, says what it would do, and is written down."""
+"""The actions on one webhook: each asks for confirmation, states its effect, and is recorded in the audit log."""
 
 from __future__ import annotations
 
@@ -16,41 +16,69 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin import trials
-from tms_webhooks.admin.audit import write_down
-from tms_webhooks.admin.trials import TrialForm, TrialTold
+from tms_webhooks.admin.audit import record_action
+from tms_webhooks.admin.bases import TimeRangeForm
+from tms_webhooks.admin.delivery_page import timing_text
+from tms_webhooks.admin.formatting import format_milliseconds
+from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Webhook
+from tms_webhooks.worker.request_preview import pretty
+from tms_webhooks.worker.test_send import TestSendResult, send_test
 
-FIRST_RANGE = timedelta(hours=24)
+DEFAULT_RANGE = timedelta(hours=24)
+
+
+class SampleForm(forms.Form):
+    """The sample event to send: ``webhook.test``, or an event that the webhook subscribes to."""
+
+    event_type = forms.ChoiceField(label=gettext_lazy("Sample"))
+
+    def __init__(self, webhook: Webhook, *args: Any) -> None:
+        super().__init__(*args)
+        patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
+        names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
+        field: Any = self.fields["event_type"]
+        field.choices = [(name, name) for name in dict.fromkeys([TEST, *names])]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of asking: what to show on the page that asks, or what was done.
+class TestSendText:
+    """A test send for the page: its result, the total time, the time per step, and the request body."""
 
-    ``done`` is one line for the history of the webhook, in English; without it nothing was done yet.
+    result: TestSendResult
+    duration: str
+    timing: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """The result of a request to an action page: the content of the confirmation page, or the completed action.
+
+    ``history`` is one line in English for the history of the webhook. It is empty while nothing was done.
     """
 
-    done: str = ""
-    told: str = ""
+    history: str = ""
+    message: str = ""
     level: int = messages.SUCCESS
     form: forms.Form | None = None
     count: int | None = None
     problem: str = ""
-    trial: TrialTold | None = None
+    test: TestSendText | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """One thing to do.
+class WebhookAction:
+    """One action on a webhook.
 
     Attributes:
-        action: What the access policy has to allow, beside Django's own ``permission``.
-        fits: Whether it means anything for a webhook as it is.
-        answer: Does it where the request is a POST that says so, and otherwise tells what there is to know before.
+        action: The action that the access policy has to allow, in addition to Django's ``permission``.
+        is_available: Returns whether the action applies to the webhook in its present state.
+        run: Performs the action for a confirmed POST; otherwise returns the content of the confirmation page.
     """
 
     slug: str
@@ -59,77 +87,77 @@ class Act:
     confirm: Any
     action: Action
     permission: str
-    fits: Callable[[Webhook], bool]
-    answer: Callable[..., Answer]
-    template: str = "admin/tms_webhooks/webhook/act.html"
+    is_available: Callable[[Webhook], bool]
+    run: Callable[..., ActionResult]
+    template: str = "admin/tms_webhooks/webhook/action.html"
 
 
-class RangeForm(forms.Form):
-    """A range of time, of the events."""
-
-    since = forms.DateTimeField(
-        label=gettext_lazy("From"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    until = forms.DateTimeField(
-        label=gettext_lazy("Until"),
-        required=False,
-        help_text=gettext_lazy("Empty: now."),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-
-
-def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
+def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
     if request.method != "POST":
-        return Answer()
+        return ActionResult()
     lifecycle.enable(webhook, actor=get_policy().caller(request), now=now)
-    return Answer("Enabled.", _("It is enabled. What it missed stays skipped until somebody replays it."))
+    return ActionResult("Enabled.", _("The webhook is enabled. Missed events stay skipped until you send them."))
 
 
-def _disable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
+def _disable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
     if request.method != "POST":
-        return Answer()
+        return ActionResult()
     lifecycle.disable(webhook, actor=get_policy().caller(request), reason=DisabledReason.ADMIN, now=now)
-    return Answer("Disabled.", _("It is disabled. What waited for it is kept as skipped."))
+    return ActionResult("Disabled.", _("The webhook is disabled. Its queued deliveries are kept as skipped."))
 
 
-def _test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
+def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
     if request.method != "POST":
-        return Answer(form=TrialForm(webhook))
-    form = TrialForm(webhook, request.POST)
+        return ActionResult(form=SampleForm(webhook))
+    form = SampleForm(webhook, request.POST)
     if not form.is_valid():
-        return Answer(form=form)
-    return Answer(form=form, trial=trials.send(request, webhook, form.cleaned_data["event_type"], now=now))
+        return ActionResult(form=form)
+    event_type = form.cleaned_data["event_type"]
+    test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
+    record_action(
+        request,
+        AuditAction.WEBHOOK_TESTED,
+        webhook,
+        now=now,
+        target=f"delivery:{test.delivery.pk}",
+        changes={"event_type": event_type, "status_code": test.result.status},
+    )
+    text = TestSendText(
+        test,
+        format_milliseconds(round(test.result.seconds * 1000)),
+        timing_text(test.result.timing),
+        pretty(test.body.decode("utf-8", "replace")),
+    )
+    return ActionResult(form=form, test=text)
 
 
-def _job(kind: JobKind) -> Callable[..., Answer]:
-    def answer(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Answer:
-        form = _range_form(kind, request, now=now)
+def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
+    def run(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
+        form = _time_range_form(kind, request, now=now)
         if form.is_bound and not form.is_valid():
-            return Answer(form=form)
+            return ActionResult(form=form)
         times = form.cleaned_data if form.is_bound else form.initial
         since, until = times.get("since"), times.get("until")
         try:
             if request.method == "POST":
-                return _started(request, kind, webhook, since=since, until=until, now=now)
-            return Answer(form=form, count=replay.count(kind, webhook, since=since, until=until, now=now))
+                return _start_job(request, kind, webhook, since=since, until=until, now=now)
+            return ActionResult(form=form, count=replay.count(kind, webhook, since=since, until=until, now=now))
         except ReplayError as error:
-            return Answer(form=form, problem=str(error))
+            return ActionResult(form=form, problem=str(error))
 
-    return answer
+    return run
 
 
-def _range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> RangeForm:
-    """Return the form as it was filled in; until then with a day for a recovery, which needs to know where to begin."""
+def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> TimeRangeForm:
+    """Return the submitted form, or an initial one. A recovery needs a start, so its initial range is one day."""
     data = request.POST if request.method == "POST" else request.GET
     if "since" in data or "until" in data:
-        return RangeForm(data)
-    begin = {"since": timezone.localtime(now - FIRST_RANGE)} if kind == JobKind.RECOVER else {}
-    return RangeForm(initial=begin)
+        return TimeRangeForm(data)
+    initial = {"since": timezone.localtime(now - DEFAULT_RANGE)} if kind == JobKind.RECOVER else {}
+    return TimeRangeForm(initial=initial)
 
 
-def _started(
+def _start_job(
     request: HttpRequest,
     kind: JobKind,
     webhook: Webhook,
@@ -137,10 +165,10 @@ def _started(
     since: datetime | None,
     until: datetime | None,
     now: datetime,
-) -> Answer:
+) -> ActionResult:
     with transaction.atomic(using=router.db_for_write(Webhook)):
         job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=str(request.user)[:100])
-        write_down(
+        record_action(
             request,
             AuditAction.JOB_STARTED,
             webhook,
@@ -148,87 +176,91 @@ def _started(
             target=f"job:{job.pk}",
             changes={"kind": kind.value, "since": since, "until": until, "total": job.total},
         )
-    told = ngettext("Begun, with %(count)d delivery.", "Begun, with %(count)d deliveries.", job.total)
-    return Answer(f"Started a job: {kind.value}, {job.total} deliveries.", told % {"count": job.total})
+    message = ngettext(
+        "Started a job for %(count)d delivery.", "Started a job for %(count)d deliveries.", job.total
+    ) % {"count": job.total}
+    return ActionResult(f"Started a job: {kind.value}, {job.total} deliveries.", message)
 
 
 def _is_enabled(webhook: Webhook) -> bool:
     return webhook.enabled
 
 
-def _is_disabled_or_ill(webhook: Webhook) -> bool:
+def _is_disabled_or_failing(webhook: Webhook) -> bool:
     return not webhook.enabled or webhook.failures > 0
 
 
-ACTS = (
-    Act(
+WEBHOOK_ACTIONS = (
+    WebhookAction(
         "test",
         gettext_lazy("Send a test"),
         gettext_lazy(
-            "Send a sample, at once and once, also to a webhook that is paused or disabled. In the log it is a webhook.test."
+            "Sends one sample immediately, without retries, even if the webhook is paused or disabled. The delivery log "
+            "lists it as webhook.test."
         ),
         gettext_lazy("Send it"),
         Action.MANAGE,
         "tms_webhooks.change_webhook",
         lambda _webhook: True,
-        _test,
+        _send_test,
         "admin/tms_webhooks/webhook/test.html",
     ),
-    Act(
+    WebhookAction(
         "enable",
         gettext_lazy("Enable"),
         gettext_lazy(
-            "Enable it, and forget its failures? New events are sent at once; what it missed stays skipped until somebody "
-            "replays it."
+            "Enable the webhook and reset its failure count? New events are sent immediately. Missed events stay skipped "
+            "until you send them."
         ),
         gettext_lazy("Yes, enable it"),
         Action.MANAGE,
         "tms_webhooks.change_webhook",
-        _is_disabled_or_ill,
+        _is_disabled_or_failing,
         _enable,
     ),
-    Act(
+    WebhookAction(
         "recover",
-        gettext_lazy("Recover what failed"),
+        gettext_lazy("Resend failed deliveries"),
         gettext_lazy(
-            "Send again what was given up in a range of time. Receivers know an event that they had by its id."
+            "Resends the failed deliveries of a time range. Each keeps its event id, so receivers can ignore duplicates."
         ),
-        gettext_lazy("Yes, send them again"),
+        gettext_lazy("Yes, resend them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
         _is_enabled,
-        _job(JobKind.RECOVER),
+        _run_job(JobKind.RECOVER),
         "admin/tms_webhooks/webhook/job.html",
     ),
-    Act(
+    WebhookAction(
         "replay",
-        gettext_lazy("Replay what was missed"),
+        gettext_lazy("Send missed events"),
         gettext_lazy(
-            "Send what was skipped while it was disabled, and what it asks for today and was never sent, oldest first."
+            "Sends the events that were skipped while the webhook was disabled, and matching events that were never "
+            "sent to it. The oldest event is sent first."
         ),
         gettext_lazy("Yes, send them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
         _is_enabled,
-        _job(JobKind.REPLAY_MISSED),
+        _run_job(JobKind.REPLAY_MISSED),
         "admin/tms_webhooks/webhook/job.html",
     ),
-    Act(
+    WebhookAction(
         "cancel",
-        gettext_lazy("Cancel what waits"),
-        gettext_lazy("Call off what waits to be sent. What is under way right now can't be called back."),
-        gettext_lazy("Yes, call them off"),
+        gettext_lazy("Cancel queued deliveries"),
+        gettext_lazy("Cancels the deliveries that are queued. Deliveries in flight are not cancelled."),
+        gettext_lazy("Yes, cancel them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
         lambda _webhook: True,
-        _job(JobKind.CANCEL_PENDING),
+        _run_job(JobKind.CANCEL_PENDING),
         "admin/tms_webhooks/webhook/job.html",
     ),
-    Act(
+    WebhookAction(
         "disable",
         gettext_lazy("Disable"),
         gettext_lazy(
-            "Disable it? It gets no more requests; what happens meanwhile is kept as skipped, for a later replay."
+            "Disable the webhook? It receives no more requests. Its events are kept as skipped, to send later."
         ),
         gettext_lazy("Yes, disable it"),
         Action.MANAGE,

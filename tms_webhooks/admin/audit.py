@@ -1,19 +1,27 @@
-"""Writing down what the signed-in person did: in the audit log, which outlives the row and the person."""
+"""The audit log: records actions of the signed-in user, and lists who changed which webhook, and when."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.access import get_policy
+from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.log_filters import WebhookFilter
+from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Webhook
 
 
-def write_down(
+def record_action(
     request: HttpRequest,
     action: AuditAction,
     webhook: Webhook,
@@ -22,6 +30,30 @@ def write_down(
     target: str = "",
     changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an entry, in the transaction in which it is done; see `AuditEntryManager.record`."""
+    """Record an audit entry for the signed-in user, in the transaction of the change; see `AuditEntryManager.record`."""
     actor = get_policy().caller(request)
     AuditEntry.objects.record(action, actor=actor, webhook=webhook, now=now, target=target, changes=changes)
+
+
+@admin.register(AuditEntry)
+class AuditLogAdmin(ScopedAdmin, LogAdmin):
+    """Audit entries of the user's organizations, newest first."""
+
+    list_display = ("action", "actor", "webhook", "target", "at")
+    list_filter = (("webhook", WebhookFilter), "action", "actor_kind")
+    fields = ("action", "actor", "organization", "webhook", "target", "at", "formatted_changes")
+    readonly_fields = ("actor", "formatted_changes")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Select the entries together with their webhooks and organizations."""
+        return super().get_queryset(request).select_related("webhook", "organization").defer("webhook__headers")
+
+    @admin.display(description=_("by"))
+    def actor(self, obj: AuditEntry) -> str:
+        """Return the actor's name and kind."""
+        return f"{obj.actor_label or obj.actor_id} ({obj.get_actor_kind_display()})".strip()
+
+    @admin.display(description=_("changes"))
+    def formatted_changes(self, obj: AuditEntry) -> str:
+        """Return the changes as indented JSON."""
+        return format_html("<pre>{}</pre>", json.dumps(obj.changes, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""What the pages share: Django's classes as the type checker wants them, and the page of a log."""
+"""The base classes of the pages: Django's classes for the type checker, the time range form, and the log pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -30,47 +31,62 @@ else:
     TabularInline = admin.TabularInline
     _Paginator = Paginator
 
-MOST_ROWS = 1_000
-FIRST_STEP = 20_000
-LONGEST_STEP = 200_000
-PATIENCE = 0.5
-"""Seconds."""
+MAX_ROWS = 1_000
+FIRST_KEY_RANGE = 20_000
+MAX_KEY_RANGE = 200_000
+MAX_SEARCH_SECONDS = 0.5
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 
 
-class BoundedPaginator(_Paginator):
-    """Shows the first 1000 rows: to count all of a log takes longer than anybody wants to wait.
+class TimeRangeForm(forms.Form):
+    """A time range with two optional ends."""
 
-    It looks for their keys from the newest back, so many at a time: what the newest few have in common is found at once,
-    whatever the database thinks of it, and what none has is given up when `PATIENCE` is over.
+    since = forms.DateTimeField(
+        label=_("From"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    until = forms.DateTimeField(
+        label=_("Until"),
+        required=False,
+        help_text=_("Empty: now."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+
+class BoundedPaginator(_Paginator):
+    """Shows the first 1,000 rows, because counting a whole log is slow.
+
+    It searches the primary keys from the newest back, one key range at a time. Matches among the newest rows are found
+    fast whatever plan the database chooses. The search stops after `MAX_SEARCH_SECONDS`.
     """
 
-    looked_through: int | None = None
-    """How many keys were looked at, where that was not all."""
+    searched_keys: int | None = None
+    """The number of keys searched, if the search stopped early."""
 
     @cached_property
     def keys(self) -> list[Any]:
-        """The keys of the rows, or of the first 1000."""
+        """The primary keys of the rows, at most 1,000."""
         rows: Any = self.object_list
-        every = rows.model._default_manager.values_list("pk", flat=True)
-        newest, oldest = every.order_by("-pk").first(), every.order_by("pk").first()
+        all_keys = rows.model._default_manager.values_list("pk", flat=True)
+        newest, oldest = all_keys.order_by("-pk").first(), all_keys.order_by("pk").first()
         found: list[Any] = []
         if newest is None:
             return found
-        upper, step, end = newest, FIRST_STEP, monotonic() + PATIENCE
-        while upper >= oldest and len(found) < MOST_ROWS:
+        upper, size, end = newest, FIRST_KEY_RANGE, monotonic() + MAX_SEARCH_SECONDS
+        while upper >= oldest and len(found) < MAX_ROWS:
             if upper < newest and monotonic() > end:
-                self.looked_through = newest - upper
+                self.searched_keys = newest - upper
                 break
-            here = rows.filter(pk__gt=upper - step, pk__lte=upper).values_list("pk", flat=True)
-            found += here[: MOST_ROWS - len(found)]
-            upper, step = upper - step, min(2 * step, LONGEST_STEP)
+            matches = rows.filter(pk__gt=upper - size, pk__lte=upper).values_list("pk", flat=True)
+            found += matches[: MAX_ROWS - len(found)]
+            upper, size = upper - size, min(2 * size, MAX_KEY_RANGE)
         return found
 
     @cached_property
     def count(self) -> int:
-        """The number of rows, or 1000 where there are more."""
+        """The number of rows, at most 1,000."""
         return len(self.keys)
 
     def page(self, number: Any) -> Any:
@@ -78,38 +94,40 @@ class BoundedPaginator(_Paginator):
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
         rows: Any = self.object_list
-        # Of all rows, not of those that match: which these are is known.
-        chosen = rows.model._default_manager.filter(pk__in=self.keys[first : first + self.per_page])
-        return Page(like(rows, chosen), number, self)
+        # Filters all rows by key: the filters of the list were applied when the keys were read.
+        selected = rows.model._default_manager.filter(pk__in=self.keys[first : first + self.per_page])
+        return Page(_with_options_of(rows, selected), number, self)
 
 
-def like(rows: Any, chosen: Any) -> Any:
-    """Return ``chosen`` in the order of ``rows``, with what those read along and what they leave in the database."""
-    chosen.query.select_related = rows.query.select_related
-    chosen.query.deferred_loading = rows.query.deferred_loading
-    chosen.query.order_by = rows.query.order_by
-    return chosen
+def _with_options_of(rows: Any, selected: Any) -> Any:
+    """Return ``selected`` with the order, the joins and the deferred fields of ``rows``."""
+    selected.query.select_related = rows.query.select_related
+    selected.query.deferred_loading = rows.query.deferred_loading
+    selected.query.order_by = rows.query.order_by
+    return selected
 
 
 class LogChangeList(ChangeList):
-    """Reads a page of a log by its keys also where it is the only one: Django would look for more rows through all of it."""
+    """Reads the rows of a log by key, even for a single page: Django would search the whole table for more rows."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Find the rows of the page."""
+        """Read the rows of the page."""
         super().get_results(request)
         if not self.multi_page:
             self.result_list = self.paginator.page(1).object_list
-        looked_through = self.paginator.looked_through
-        if looked_through is not None:
-            told = _("Only the newest %(count)d were looked through. Choose a webhook, or search, to find older ones.")
-            messages.info(request, told % {"count": looked_through})
+        searched_keys = self.paginator.searched_keys
+        if searched_keys is not None:
+            message = _(
+                "Only the newest %(count)d rows were searched. Filter by webhook, or search, to find older ones."
+            )
+            messages.info(request, message % {"count": searched_keys})
 
 
 class LogAdmin(ModelAdmin):
-    """A table that only the app writes: lists without COUNT over the whole, pages without a way to change anything.
+    """Read-only pages of a table that only the app writes; its list runs no COUNT over the whole table.
 
-    Override `find`. Who may delete is left as it is, because Django asks it before an organization with all its rows is
-    deleted; here is no door to do it by.
+    Override `find`. The delete permission stays Django's, which checks it when an organization with all its rows is
+    deleted. These pages offer no way to delete a row.
     """
 
     paginator = BoundedPaginator
@@ -118,21 +136,22 @@ class LogAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
-    what_can_be_found: Any = ""
+    search_terms: Any = ""
+    """The kinds of search terms that `find` understands, for the help text."""
 
     @property
     def search_help_text(self) -> Any:  # type: ignore[override]
-        """What can be found, below the box."""
-        return gettext("Search for %(what)s.") % {"what": self.what_can_be_found} if self.what_can_be_found else ""
+        """The help text of the search box."""
+        return gettext("Search for %(terms)s.") % {"terms": self.search_terms} if self.search_terms else ""
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Return what is meant by a search term, by an index; None where nothing is."""
+        """Return the rows for a search term, using an index, or None if the term matches nothing."""
         return None
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find by keys only: a search through the texts of a log would read all of it."""
+        """Search by key only: a text search would read the whole log."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -140,39 +159,35 @@ class LogAdmin(ModelAdmin):
         if found is None:
             self.message_user(
                 request,
-                _("Nothing is found by “%(term)s”. Search for %(what)s.")
-                % {
-                    "term": term[:80],
-                    "what": self.what_can_be_found,
-                },
+                _("No results for “%(term)s”. Search for %(terms)s.") % {"term": term[:80], "terms": self.search_terms},
                 messages.WARNING,
             )
             return queryset.none(), False
         return found, False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return how a list is read."""
+        """Return the class that reads the list."""
         return LogChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
+        """Return False: only the app writes these rows."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """Return False: only the app writes these rows."""
         return False
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        """Leave out the deletion of what is selected."""
-        # Django asks for a place since 6.1.
-        place = {} if action_location is None else {"action_location": action_location}
-        actions = super().get_actions(request, **place)
+        """Remove the action that deletes the selected rows."""
+        # Django passes the location since 6.1.
+        options = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **options)
         return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Mapping[str, Any] | None = None
     ) -> HttpResponse:
-        """Refuse: old rows are pruned."""
+        """Deny access: rows are deleted by pruning only."""
         raise PermissionDenied
 
     def change_view(
@@ -186,12 +201,12 @@ class LogAdmin(ModelAdmin):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "show_delete": False})
 
     def changelist_view(self, request: HttpRequest, extra_context: Mapping[str, Any] | None = None) -> HttpResponse:
-        """Show the newest rows, and say that these are not all."""
-        told = _("The newest %(most)d that match. Filter or search for older ones.") % {"most": MOST_ROWS}
-        return super().changelist_view(request, {"subtitle": told, **(extra_context or {})})
+        """Show the newest rows, and say that older ones may exist."""
+        subtitle = _("The newest %(most)d that match. Filter or search for older ones.") % {"most": MAX_ROWS}
+        return super().changelist_view(request, {"subtitle": subtitle, **(extra_context or {})})
 
 
-def event_uid(term: str) -> uuid.UUID | None:
-    """Return the key that is meant by an event's id, with or without ``evt_`` or dashes; None where it is none."""
+def parse_event_id(term: str) -> uuid.UUID | None:
+    """Return the UUID of an event id, with or without ``evt_`` and dashes, or None for any other text."""
     text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
     return uuid.UUID(hex=text) if _HEX.fullmatch(text) else None

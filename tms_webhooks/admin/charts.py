@@ -1,7 +1,7 @@
-"""Charts as shapes with numbers beside them: the templates draw SVG of them, and a table for who can't see it.
+"""Charts as rectangles in percent of the drawing, with their labels.
 
-Shapes are in percent of the drawing, which stretches to whatever width there is; words stand beside it, in the page's own
-type.
+The templates draw them as SVG, together with a table for screen readers. The drawing stretches to the width of the page; its
+labels are HTML in the font of the page.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.numbers import rounded
+from tms_webhooks.admin.formatting import format_milliseconds
 from tms_webhooks.monitoring.history import AttemptStats
 
 HEIGHT = 100.0
-SHORTEST_MS = 10
-LONGEST_MS = 30_000
-DECADES = (100, 1_000, 10_000)
+MIN_MS = 10
+MAX_MS = 30_000
+GRID_MS = (100, 1_000, 10_000)
 GAP = 0.25
-"""The share of a bar's place that is left empty beside it."""
-NICE = (1, 2, 3, 4, 5, 6, 8, 10)
+"""The empty share of a column's width."""
+ROUND_NUMBERS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """One rectangle: its kind, which is its class in the style sheet, and where it is."""
+class Rectangle:
+    """One rectangle. ``kind`` is its class in the style sheet."""
 
     kind: str
     x: float
@@ -37,21 +37,23 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """What belongs to one hour or day: its shapes, and the same in words."""
+class ChartColumn:
+    """One hour or day: its rectangles, a text for the tooltip, and the cells of its table row."""
 
     label: str
-    told: str
-    shapes: tuple[Shape, ...]
+    text: str
+    rectangles: tuple[Rectangle, ...]
     cells: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing.
+    """One chart.
 
-    ``lines`` are heights with what they mean, ``ticks`` the labels of the first, a middle and the last column, and
-    ``kinds`` is the legend.
+    Attributes:
+        lines: The grid lines, as (height, label).
+        ticks: The labels of the first, the middle and the last column.
+        kinds: The legend, as (kind, title).
     """
 
     key: str
@@ -60,104 +62,102 @@ class Chart:
     lines: tuple[tuple[float, str], ...]
     ticks: tuple[str, str, str]
     kinds: tuple[tuple[str, str], ...]
-    columns: tuple[Column, ...]
+    columns: tuple[ChartColumn, ...]
 
 
 def outcomes(key: str, bars: Sequence[AttemptStats], *, label: Callable[[AttemptStats], str]) -> Chart:
-    """Draw what attempts came to: the delivered at the bottom, on them what failed and is tried again, then the given up."""
+    """Return the chart of attempts by outcome, stacked from the bottom: delivered, retried, given up."""
     kinds = (
         ("delivered", _("Delivered")),
-        ("retried", _("Failed, tried again")),
+        ("retried", _("Failed, retried")),
         ("given_up", _("Failed, given up")),
     )
-    most = nice(max((bar.attempts for bar in bars), default=0))
+    top = round_up(max((bar.attempts for bar in bars), default=0))
     columns = []
-    for place, bar in enumerate(bars):
+    for index, bar in enumerate(bars):
         counts = [(kind, int(getattr(bar, kind))) for kind, _title in kinds]
-        told = ", ".join(f"{title} {count}" for (_kind, title), (_same, count) in zip(kinds, counts, strict=True))
+        text = ", ".join(f"{title} {count}" for (_kind, title), (_same, count) in zip(kinds, counts, strict=True))
         columns.append(
-            Column(
+            ChartColumn(
                 label(bar),
-                f"{label(bar)}: {told}",
-                _stacked([(kind, HEIGHT * count / most) for kind, count in counts], place=place, places=len(bars)),
+                f"{label(bar)}: {text}",
+                _stacked([(kind, HEIGHT * count / top) for kind, count in counts], index=index, total=len(bars)),
                 tuple(f"{count}" for _kind, count in counts),
             )
         )
     attempts, delivered = sum(bar.attempts for bar in bars), sum(bar.delivered for bar in bars)
     summary = ngettext(
-        "%(attempts)d attempt, %(delivered)d of it delivered.",
-        "%(attempts)d attempts, %(delivered)d of them delivered.",
+        "%(attempts)d attempt, %(delivered)d delivered.",
+        "%(attempts)d attempts, %(delivered)d delivered.",
         attempts,
     ) % {"attempts": attempts, "delivered": delivered}
-    return Chart(key, _("Attempts by outcome"), summary, ((0.0, f"{most}"),), _ticks(columns), kinds, tuple(columns))
+    return Chart(key, _("Attempts by outcome"), summary, ((0.0, f"{top}"),), _ticks(columns), kinds, tuple(columns))
 
 
 def latencies(key: str, bars: Sequence[AttemptStats], *, label: Callable[[AttemptStats], str]) -> Chart:
-    """Draw how long answers took: what half of them stayed below, before what 19 of 20 did.
+    """Return the chart of response times: the median in front of the 95th percentile.
 
-    Every line is ten times the one below it: a receiver that hangs now and then would else hide all the rest.
+    The scale is logarithmic. On a linear scale, a few slow responses would hide all the others.
     """
-    kinds = (("p95", _("95 % within")), ("p50", _("Half within")))
+    kinds = (("p95", _("95 % within")), ("p50", _("50 % within")))
     columns = []
-    for place, bar in enumerate(bars):
-        taken = {"p95": bar.p95_ms, "p50": bar.p50_ms}
-        shapes = [_stacked([(kind, _height(taken[kind]))], place=place, places=len(bars)) for kind, _title in kinds]
-        told = ", ".join(f"{title} {milliseconds(taken[kind])}" for kind, title in kinds)
+    for index, bar in enumerate(bars):
+        times = {"p95": bar.p95_ms, "p50": bar.p50_ms}
+        behind, front = (
+            _stacked([(kind, _height(times[kind]))], index=index, total=len(bars)) for kind, _title in kinds
+        )
+        text = ", ".join(f"{title} {format_milliseconds(times[kind])}" for kind, title in kinds)
         columns.append(
-            Column(
+            ChartColumn(
                 label(bar),
-                f"{label(bar)}: {told}",
-                (*shapes[0], *shapes[1]),
-                tuple(milliseconds(taken[kind]) for kind, _title in kinds),
+                f"{label(bar)}: {text}",
+                (*behind, *front),
+                tuple(format_milliseconds(times[kind]) for kind, _title in kinds),
             )
         )
     slowest = max((bar.p95_ms or 0 for bar in bars), default=0)
     summary = (
-        _("95 %% of the answers within %(time)s at the slowest.") % {"time": milliseconds(slowest)}
+        _("In the slowest column, 95 %% of the responses took at most %(time)s.")
+        % {"time": format_milliseconds(slowest)}
         if slowest
-        else _("There were no answers.")
+        else _("No responses yet.")
     )
-    lines = tuple((HEIGHT - _height(value), milliseconds(value)) for value in DECADES)
-    return Chart(key, _("Time to answer"), summary, lines, _ticks(columns), kinds, tuple(columns))
+    lines = tuple((HEIGHT - _height(value), format_milliseconds(value)) for value in GRID_MS)
+    return Chart(key, _("Response time"), summary, lines, _ticks(columns), kinds, tuple(columns))
 
 
-def nice(most: int) -> int:
-    """Return a round number that is at least as large: 1, 2 or 5 with noughts."""
+def round_up(value: int) -> int:
+    """Return the next number that is a member of `ROUND_NUMBERS` times a power of ten."""
     scale = 1
     while True:
-        for step in NICE:
-            if most <= step * scale:
-                return step * scale
+        for number in ROUND_NUMBERS:
+            if value <= number * scale:
+                return number * scale
         scale *= 10
-
-
-def milliseconds(value: int | None) -> str:
-    """Return a duration for people: in ms below a second, in s above."""
-    if value is None:
-        return "–"
-    return _("%(count)d ms") % {"count": value} if value < 1000 else _("%(count)s s") % {"count": rounded(value / 1000)}
 
 
 def _height(value: int | None) -> float:
     if value is None:
         return 0.0
-    whole = math.log(LONGEST_MS / SHORTEST_MS)
-    return HEIGHT * min(1.0, max(0.02, math.log(max(value, SHORTEST_MS) / SHORTEST_MS) / whole))
+    full = math.log(MAX_MS / MIN_MS)
+    return HEIGHT * min(1.0, max(0.02, math.log(max(value, MIN_MS) / MIN_MS) / full))
 
 
-def _stacked(heights: Sequence[tuple[str, float]], *, place: int, places: int) -> tuple[Shape, ...]:
-    pitch = HEIGHT / places
-    shapes, bottom = [], HEIGHT
+def _stacked(heights: Sequence[tuple[str, float]], *, index: int, total: int) -> tuple[Rectangle, ...]:
+    pitch = HEIGHT / total
+    rectangles, bottom = [], HEIGHT
     for kind, height in heights:
         if height:
-            # What there is little of is seen, too.
-            tall = max(1.5, height)
-            bottom -= tall
-            shapes.append(
-                Shape(kind, round(place * pitch, 3), round(bottom, 3), round(pitch * (1 - GAP), 3), round(tall, 3))
+            # Keeps small values visible.
+            visible = max(1.5, height)
+            bottom -= visible
+            rectangles.append(
+                Rectangle(
+                    kind, round(index * pitch, 3), round(bottom, 3), round(pitch * (1 - GAP), 3), round(visible, 3)
+                )
             )
-    return tuple(shapes)
+    return tuple(rectangles)
 
 
-def _ticks(columns: Sequence[Column]) -> tuple[str, str, str]:
+def _ticks(columns: Sequence[ChartColumn]) -> tuple[str, str, str]:
     return columns[0].label, columns[len(columns) // 2].label, columns[-1].label

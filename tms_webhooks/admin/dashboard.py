@@ -1,4 +1,4 @@
-"""How the webhooks of organizations do right now, on one page that keeps itself up to date."""
+"""The dashboard: the current state of the webhooks of one or all organizations, on a page that refreshes itself."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.charts import milliseconds
-from tms_webhooks.admin.delivery_page import duration
-from tms_webhooks.admin.scope import Scoped, organizations
-from tms_webhooks.admin.standing import standing
+from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds
+from tms_webhooks.admin.health_text import health_text
+from tms_webhooks.admin.scope import ScopedAdmin, organizations
 from tms_webhooks.choices import Action, DisabledReason
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.monitoring.backlog import backlog, belongs_to
 from tms_webhooks.monitoring.stats import first_attempt_lag
 
 DAY = timedelta(hours=24)
-MOST_EVENTS = 5_000
-MOST_ILL = 50
-MOST_ORGANIZATIONS = 200
+MAX_EVENTS = 5_000
+MAX_FAILING = 50
+MAX_ORGANIZATIONS = 200
 
 
-class DashboardPages(Scoped):
+class DashboardPages(ScopedAdmin):
     """Adds the dashboard to the admin's pages."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Put it before Django's own, which take any path for a key."""
+        """Put the pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view
         return [
             path("dashboard/", view(self.dashboard_view), name="tms_webhooks_dashboard"),
@@ -47,68 +46,70 @@ class DashboardPages(Scoped):
         return self._dashboard(request, "admin/tms_webhooks/dashboard.html")
 
     def dashboard_part_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the part that refreshes itself."""
+        """Show the part that the page refreshes."""
         return self._dashboard(request, "admin/tms_webhooks/dashboard_part.html")
 
     def _dashboard(self, request: HttpRequest, template: str) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = timezone.now()
-        choices = list(organizations(request, Action.VIEW)[: MOST_ORGANIZATIONS + 1])
-        chosen = next((one for one in choices if str(one.pk) == request.GET.get("organization")), None)
+        options = list(organizations(request, Action.VIEW)[: MAX_ORGANIZATIONS + 1])
+        selected = next((one for one in options if str(one.pk) == request.GET.get("organization")), None)
         part = reverse(f"{self.admin_site.name}:tms_webhooks_dashboard_part")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Dashboard"),
             "now": now,
-            "choices": choices if 1 < len(choices) <= MOST_ORGANIZATIONS else [],
-            "chosen": chosen,
-            "part": part if chosen is None else f"{part}?{urlencode({'organization': chosen.pk})}",
-            **facts(self._of(request, chosen), now=now),
+            "organizations": options if 1 < len(options) <= MAX_ORGANIZATIONS else [],
+            "selected": selected,
+            "part": part if selected is None else f"{part}?{urlencode({'organization': selected.pk})}",
+            **dashboard_context(self._scope(request, selected), now=now),
         }
         return TemplateResponse(request, template, context)
 
-    def _of(self, request: HttpRequest, chosen: Any) -> Any:
-        """Return the organization that is asked for, or all that the signed-in person may see."""
-        return organizations(request, Action.VIEW) if chosen is None else chosen
+    def _scope(self, request: HttpRequest, selected: Any) -> Any:
+        """Return the selected organization, or all organizations that the user may view."""
+        return organizations(request, Action.VIEW) if selected is None else selected
 
 
-def facts(organization: Any, *, now: datetime) -> dict[str, Any]:
-    """Return what the template shows of an organization, or of a queryset of several."""
-    waits = backlog(now=now, organization=organization)
+def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
+    """Return the template context for one organization, or for a queryset of organizations."""
+    queued = backlog(now=now, organization=organization)
     lag = first_attempt_lag(now=now, organization=organization)
     return {
         "figures": [
-            (_("Waiting"), f"{waits.deliveries}", _("%(count)d under way") % {"count": waits.in_flight}),
-            (_("Oldest due"), _age(waits.oldest_due_seconds), _("of what may be sent now")),
-            (_("New events"), f"{waits.events}", _("not given to webhooks yet")),
-            (_("Half within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
-            (_("95 % within"), _age(lag.p95), _("the same; of %(count)d deliveries") % {"count": lag.deliveries}),
+            (_("Queued"), f"{queued.deliveries}", _("%(count)d in flight") % {"count": queued.in_flight}),
+            (_("Longest overdue"), _age(queued.oldest_due_seconds), _("among the deliveries that may be sent now")),
+            (_("New events"), f"{queued.events}", _("not fanned out yet")),
+            (_("50 % within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
+            (_("95 % within"), _age(lag.p95), _("the same, for %(count)d deliveries") % {"count": lag.deliveries}),
         ],
-        "ill": [(webhook, standing(webhook, now=now)) for webhook in _ill(organization)],
+        "failing": [(webhook, health_text(webhook, now=now)) for webhook in _failing_webhooks(organization)],
         "types": _types(organization, now=now),
-        "most_events": MOST_EVENTS,
+        "most_events": MAX_EVENTS,
     }
 
 
-def _ill(organization: Any) -> QuerySet[Webhook]:
-    """Return the webhooks that fail, or were disabled by something else than a person."""
-    by_itself = Q(enabled=False) & ~Q(disabled_reason__in=("", DisabledReason.ADMIN))
+def _failing_webhooks(organization: Any) -> QuerySet[Webhook]:
+    """Return the webhooks that are failing, and those that were disabled automatically."""
+    disabled_automatically = Q(enabled=False) & ~Q(disabled_reason__in=("", DisabledReason.ADMIN))
     rows = (
-        Webhook.objects.existing().filter(belongs_to(organization)).filter(by_itself | Q(enabled=True, failures__gt=0))
+        Webhook.objects.existing()
+        .filter(belongs_to(organization))
+        .filter(disabled_automatically | Q(enabled=True, failures__gt=0))
     )
-    return rows.select_related("organization").defer("headers").order_by("enabled", "-failures", "pk")[:MOST_ILL]
+    return rows.select_related("organization").defer("headers").order_by("enabled", "-failures", "pk")[:MAX_FAILING]
 
 
 def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:
-    """Return (type, events, percent of the most frequent) of the last day; of the newest events where there are many."""
+    """Return (type, count, percent of the highest count) of the last day, counted over the newest `MAX_EVENTS` events."""
     rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).order_by("-occurred_at")
-    counts = Counter(rows.values_list("type", flat=True)[:MOST_EVENTS]).most_common()
+    counts = Counter(rows.values_list("type", flat=True)[:MAX_EVENTS]).most_common()
     return [(name, count, max(1, round(100 * count / counts[0][1]))) for name, count in counts]
 
 
 def _age(seconds: float | None) -> str:
-    if seconds is None or seconds >= 1:
-        return "–" if seconds is None else duration(seconds)
-    return milliseconds(round(seconds * 1000))
+    if seconds is None:
+        return EMPTY
+    return format_duration(seconds) if seconds >= 1 else format_milliseconds(round(seconds * 1000))

@@ -1,4 +1,4 @@
-"""The delivery log: what was sent to whom, found by what people know of it, and a way to send it again."""
+"""The delivery log: the list, its search, the page of one delivery, and resending."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin import delivery_page
-from tms_webhooks.admin.audit import write_down
-from tms_webhooks.admin.bases import LogAdmin, event_uid
+from tms_webhooks.admin.audit import record_action
+from tms_webhooks.admin.bases import LogAdmin, parse_event_id
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
-from tms_webhooks.admin.scope import Scoped, organizations
+from tms_webhooks.admin.scope import ScopedAdmin, organizations
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import replay
@@ -30,24 +30,24 @@ from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.wake import waker
 
-RESENT_AT_ONCE = 100
-REFUSALS_SHOWN = 5
-MOST_EVENTS = 1_000
-LONGEST_TERM = 64
-LONGEST_NUMBER = 18
-"""No key has more digits, and no database takes them."""
+MAX_RESENDS = 100
+MAX_REFUSALS = 5
+MAX_EVENTS = 1_000
+MAX_TERM_LENGTH = 64
+MAX_KEY_DIGITS = 18
+"""Databases reject longer primary keys."""
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(Scoped, LogAdmin):
-    """Deliveries, the newest first."""
+class DeliveryAdmin(ScopedAdmin, LogAdmin):
+    """Deliveries, newest first."""
 
     organization_path = "webhook__organization"
     change_action = Action.REPLAY
 
     list_display = (
         "event_type",
-        "stands",
+        "status_badge",
         "webhook",
         "attempts",
         "error_class",
@@ -64,25 +64,25 @@ class DeliveryAdmin(Scoped, LogAdmin):
         TimeFilter,
     )
     search_fields = ("event__uid",)
-    what_can_be_found = _(
-        "an event's id, evt_…; an object, such as enrollment:42; its id or external id; a delivery's number"
+    search_terms = _(
+        "an event id, evt_…; an object, such as enrollment:42; an object's id or external id; a delivery number"
     )
     actions = ("resend_selected",)
 
     class Media:
-        css = {"all": ("tms_webhooks/life.css",)}
+        css = {"all": ("tms_webhooks/pages.css",)}
 
     def get_urls(self) -> list[URLPattern]:
-        """Put the page that asks before Django's own, which take any path for a key."""
+        """Put the confirmation page before Django's own, which take any path as a key."""
         resend = self.admin_site.admin_view(self.resend_view)
         return [path("<int:key>/resend/", resend, name="tms_webhooks_delivery_resend"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        """Read what the rows name along with them, and leave the payloads where they are."""
-        rows = super(Scoped, self).get_queryset(request).select_related("event", "webhook")
+        """Select events and webhooks together with the deliveries, without payloads."""
+        rows = super(ScopedAdmin, self).get_queryset(request).select_related("event", "webhook")
         rows = rows.defer("event__body", "event__error", "webhook__headers")
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
-        # Found first: joined to a million rows, the way to the organization is what takes the time.
+        # Reads the webhook keys first: a join from a million deliveries to the organizations is slow.
         if Webhook.objects.exclude(organization__in=allowed).exists():
             rows = rows.filter(
                 webhook__in=list(Webhook.objects.filter(organization__in=allowed).values_list("pk", flat=True))
@@ -90,29 +90,29 @@ class DeliveryAdmin(Scoped, LogAdmin):
         return rows
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find by an event's id, by an object, its id or its external id, or by the number in ``tms-delivery-id``."""
-        if len(term) > LONGEST_TERM:
+        """Find deliveries by event id, by object (id or external id), or by the number in ``tms-delivery-id``."""
+        if len(term) > MAX_TERM_LENGTH:
             return None
-        uid = event_uid(term)
-        keys = _events_of(term) if uid is None else _newest(Event.objects.filter(uid=uid))
+        uid = parse_event_id(term)
+        keys = _event_keys(term) if uid is None else _newest_keys(Event.objects.filter(uid=uid))
         found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
-        if term.isdecimal() and term.isascii() and len(term) <= LONGEST_NUMBER:
+        if term.isdecimal() and term.isascii() and len(term) <= MAX_KEY_DIGITS:
             found.append(int(term))
         return queryset.filter(pk__in=found) if found else None
 
     @admin.display(description=_("event"))
     def event_type(self, obj: Delivery) -> str:
-        """Show what is told."""
+        """Return the event type."""
         return obj.event.type
 
     @admin.display(description=_("event id"))
     def event_public_id(self, obj: Delivery) -> str:
-        """Show the id that the receiver sees."""
+        """Return the id that the receiver sees."""
         return obj.event.public_id
 
     @admin.display(description=_("status"))
-    def stands(self, obj: Delivery) -> str:
-        """Show the status, with its color."""
+    def status_badge(self, obj: Delivery) -> str:
+        """Return the status in its color."""
         return format_html('<span class="tms-status tms-{}">{}</span>', obj.status, obj.get_status_display())
 
     # One delivery
@@ -120,7 +120,7 @@ class DeliveryAdmin(Scoped, LogAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show one delivery, with each attempt and what was sent."""
+        """Show one delivery, with its attempts and its request."""
         if request.method != "GET":
             raise PermissionDenied
         delivery = self.get_object(request, object_id)
@@ -128,20 +128,20 @@ class DeliveryAdmin(Scoped, LogAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, delivery):
             raise PermissionDenied
-        may_see = request.user.has_perm("tms_webhooks.view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)
+        may_view = request.user.has_perm("tms_webhooks.view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
             "may_resend": self._may_resend(request, delivery) and delivery.due_at is None,
-            "may_see": may_see,
-            **delivery_page.facts(delivery, now=timezone.now(), payload=may_see),
+            "may_view_payload": may_view,
+            **delivery_page.delivery_context(delivery, now=timezone.now(), payload=may_view),
         }
         return TemplateResponse(request, "admin/tms_webhooks/delivery/page.html", context)
 
-    # Sending again
+    # Resending
 
     def resend_view(self, request: HttpRequest, key: int) -> HttpResponse:
-        """Ask whether it is meant, and send one delivery again."""
+        """Ask for confirmation, and resend one delivery."""
         delivery = self.get_object(request, str(key))
         if delivery is None:
             raise Http404
@@ -150,32 +150,32 @@ class DeliveryAdmin(Scoped, LogAdmin):
         if request.method == "POST":
             self._resend(request, [delivery])
             return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_delivery_change", args=[key]))
-        context = {**self._context(request, delivery), "title": _("Send it again?"), "act": True}
+        context = {**self._context(request, delivery), "title": _("Resend it?"), "is_subpage": True}
         return TemplateResponse(request, "admin/tms_webhooks/delivery/resend.html", context)
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change deliveries; there is no other change."""
+        """Return whether the user may resend deliveries of at least one organization."""
         return request.user.has_perm("tms_webhooks.change_delivery") and self.may(request, Action.REPLAY, None)
 
     @admin.action(description=_("Resend selected"), permissions=["resend"])
     def resend_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
-        """Ask whether it is meant, and send each once more, now."""
-        keys = list(queryset.values_list("pk", flat=True)[: RESENT_AT_ONCE + 1])
-        if len(keys) > RESENT_AT_ONCE:
-            told = _("Select at most %(most)d deliveries; nothing was sent.") % {"most": RESENT_AT_ONCE}
-            self.message_user(request, told, messages.ERROR)
+        """Ask for confirmation, and resend each selected delivery once."""
+        keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
+        if len(keys) > MAX_RESENDS:
+            message = _("Select at most %(most)d deliveries. Nothing was sent.") % {"most": MAX_RESENDS}
+            self.message_user(request, message, messages.ERROR)
             return None
         allowed = organizations(request, Action.REPLAY).order_by().values("pk")
-        chosen = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
-        chosen = chosen.select_related("event", "webhook").order_by("pk")
+        selected = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
+        selected = selected.select_related("event", "webhook").order_by("pk")
         if "confirmed" in request.POST:
-            self._resend(request, chosen)
+            self._resend(request, selected)
             return None
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Send them again?"),
-            "deliveries": list(chosen),
+            "title": _("Resend them?"),
+            "deliveries": list(selected),
         }
         return TemplateResponse(request, "admin/tms_webhooks/delivery/resend_selected.html", context)
 
@@ -187,20 +187,20 @@ class DeliveryAdmin(Scoped, LogAdmin):
                 with transaction.atomic(using=router.db_for_write(Delivery)):
                     replay.resend(delivery, now=now)
                     target = f"delivery:{delivery.pk}"
-                    write_down(request, AuditAction.DELIVERY_RESENT, delivery.webhook, now=now, target=target)
+                    record_action(request, AuditAction.DELIVERY_RESENT, delivery.webhook, now=now, target=target)
             except ReplayError as error:
                 refusals.append(str(error))
             else:
                 count += 1
-        for refusal in refusals[:REFUSALS_SHOWN]:
+        for refusal in refusals[:MAX_REFUSALS]:
             self.message_user(request, refusal, messages.WARNING)
-        if len(refusals) > REFUSALS_SHOWN:
-            told = _("%(count)d more can't be sent again.") % {"count": len(refusals) - REFUSALS_SHOWN}
-            self.message_user(request, told, messages.WARNING)
+        if len(refusals) > MAX_REFUSALS:
+            message = _("%(count)d more can't be resent.") % {"count": len(refusals) - MAX_REFUSALS}
+            self.message_user(request, message, messages.WARNING)
         if count:
             transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
-            told = ngettext("%(count)d delivery is sent again.", "%(count)d deliveries are sent again.", count)
-            self.message_user(request, told % {"count": count}, messages.SUCCESS)
+            message = ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count)
+            self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
     def _may_resend(self, request: HttpRequest, delivery: Delivery) -> bool:
         return self.has_resend_permission(request) and self.may(request, Action.REPLAY, delivery)
@@ -209,14 +209,14 @@ class DeliveryAdmin(Scoped, LogAdmin):
         return {**self.admin_site.each_context(request), "opts": self.opts, "original": delivery, "delivery": delivery}
 
 
-def _events_of(term: str) -> list[int]:
-    """Return the newest events of an object, such as ``enrollment:42`` or ``42`` of any noun, or with this external id."""
+def _event_keys(term: str) -> list[int]:
+    """Return the keys of the newest events of an object (``enrollment:42``, or ``42`` for any noun) or external id."""
     noun, colon, key = term.partition(":")
-    # The index begins with the noun: naming all that there are is what lets it be used.
+    # The index begins with the noun, so a search by id alone lists all nouns.
     nouns, subject_id = ([noun], key) if colon else ([*registry.grouped()], term)
     of_subject = Event.objects.filter(subject_type__in=nouns, subject_id=subject_id)
-    return [pk for rows in (of_subject, Event.objects.with_external_id(term)) for pk in _newest(rows)]
+    return [pk for rows in (of_subject, Event.objects.with_external_id(term)) for pk in _newest_keys(rows)]
 
 
-def _newest(events: QuerySet[Event]) -> list[int]:
-    return list(events.order_by("-pk").values_list("pk", flat=True)[:MOST_EVENTS])
+def _newest_keys(events: QuerySet[Event]) -> list[int]:
+    return list(events.order_by("-pk").values_list("pk", flat=True)[:MAX_EVENTS])

@@ -1,4 +1,4 @@
-"""The outbox, to look at: what happened, to whom it was sent, and why to nobody else."""
+"""The events in the outbox: the list, and the page of one event with its deliveries."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import LogAdmin, event_uid
+from tms_webhooks.admin.bases import LogAdmin, parse_event_id
 from tms_webhooks.admin.log_filters import TypeFilter
-from tms_webhooks.admin.scope import Scoped, allows, organizations
+from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
 from tms_webhooks.choices import Action, ActorKind
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
 from tms_webhooks.worker.request_preview import pretty
 
-MOST_DELIVERIES = 100
-MOST_WEBHOOKS = 100
+MAX_DELIVERIES = 100
+MAX_WEBHOOKS = 100
 
 
 @admin.register(Event)
-class EventAdmin(Scoped, LogAdmin):
-    """Events of the organizations that the signed-in person may see, and of their learners elsewhere; the newest first."""
+class EventAdmin(ScopedAdmin, LogAdmin):
+    """Events of the user's organizations, and of their learners in other organizations, newest first."""
 
     list_display = (
         "type",
@@ -39,43 +39,43 @@ class EventAdmin(Scoped, LogAdmin):
     )
     list_filter = (TypeFilter,)
     search_fields = ("uid",)
-    what_can_be_found = _("an event's id, evt_…; an object, such as enrollment:42; or an external id")
+    search_terms = _("an event id, evt_…; an object, such as enrollment:42; or an external id")
 
     class Media:
-        css = {"all": ("tms_webhooks/life.css",)}
+        css = {"all": ("tms_webhooks/pages.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
-        """Read the organizations along with the events; in the list, leave the payloads where they are."""
-        rows = super(Scoped, self).get_queryset(request).select_related("organization")
+        """Select the organizations together with the events; in the list, without payloads."""
+        rows = super(ScopedAdmin, self).get_queryset(request).select_related("organization")
         match = request.resolver_match
         rows = rows if match is not None and "object_id" in match.kwargs else rows.defer("body")
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
-        strangers = organizations(request, Action.VIEW).model._default_manager.exclude(pk__in=allowed)
-        return rows.filter(visible_to(allowed)) if strangers.exists() else rows
+        others = organizations(request, Action.VIEW).model._default_manager.exclude(pk__in=allowed)
+        return rows.filter(visible_to(allowed)) if others.exists() else rows
 
     def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
-        """Return whether the signed-in person may do it in the organization that owns the object, or in the learner's."""
+        """Return whether the user may do ``action`` in the object's organization or in the learner's."""
         if obj is None:
             return super().may(request, action, obj)
-        homes = (obj.organization_id, obj.learner_organization_id)
-        return any(home is not None and allows(request, action, home) for home in homes)
+        keys = (obj.organization_id, obj.learner_organization_id)
+        return any(key is not None and allows(request, action, key) for key in keys)
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find by an event's id, all of one object, or by an external id."""
-        uid = event_uid(term)
+        """Find events by event id, by object, or by external id."""
+        uid = parse_event_id(term)
         if uid is not None:
             return queryset.filter(uid=uid)
         noun, colon, key = term.partition(":")
         found = queryset.filter(subject_type=noun, subject_id=key) if colon else Event.objects.none()
         if found.exists():
             return found
-        called = queryset.filter(external_id__gt="", external_id=term)
-        return called if called.exists() else None
+        named = queryset.filter(external_id__gt="", external_id=term)
+        return named if named.exists() else None
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show one event, with its deliveries and the webhooks that got none."""
+        """Show one event, with its deliveries and the webhooks that have none."""
         if request.method != "GET":
             raise PermissionDenied
         event = self.get_object(request, object_id)
@@ -83,10 +83,10 @@ class EventAdmin(Scoped, LogAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, event):
             raise PermissionDenied
-        mine = Webhook.objects.filter(organization__in=organizations(request, Action.VIEW).order_by().values("pk"))
-        deliveries = Delivery.objects.filter(event=event, webhook__in=mine).select_related("webhook")
-        shown = list(deliveries.defer("webhook__headers").order_by("pk")[:MOST_DELIVERIES])
-        others = mine.filter(deleted_at__isnull=True).exclude(pk__in=[one.webhook_id for one in shown])
+        webhooks = Webhook.objects.filter(organization__in=organizations(request, Action.VIEW).order_by().values("pk"))
+        deliveries = Delivery.objects.filter(event=event, webhook__in=webhooks).select_related("webhook")
+        shown = list(deliveries.defer("webhook__headers").order_by("pk")[:MAX_DELIVERIES])
+        others = webhooks.filter(deleted_at__isnull=True).exclude(pk__in=[one.webhook_id for one in shown])
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -95,28 +95,28 @@ class EventAdmin(Scoped, LogAdmin):
             "actor": _actor(event),
             "title": f"{event.type} {event.subject_type}:{event.subject_id}",
             "deliveries": shown if request.user.has_perm("tms_webhooks.view_delivery") else None,
-            "others": others.order_by("name", "pk")[:MOST_WEBHOOKS] if _sees_webhooks(request) else [],
+            "others": others.order_by("name", "pk")[:MAX_WEBHOOKS] if _may_view_webhooks(request) else [],
             "body": pretty(event.body) if self.may(request, Action.VIEW_PAYLOAD, event) else None,
         }
         return TemplateResponse(request, "admin/tms_webhooks/event/page.html", context)
 
     @admin.display(description=_("id"))
     def public_id(self, obj: Event) -> str:
-        """Show the id that receivers see."""
+        """Return the id that receivers see."""
         return obj.public_id
 
     @admin.display(description=_("object"))
     def subject(self, obj: Event) -> str:
-        """Name what it happened to."""
+        """Return the object of the event."""
         return f"{obj.subject_type}:{obj.subject_id}"
 
     @admin.display(description=_("error"), boolean=True)
     def problem(self, obj: Event) -> bool | None:
-        """Mark those whose payload could not be built."""
+        """Return False if the payload could not be built, which shows an error icon."""
         return False if obj.error else None
 
 
-def _sees_webhooks(request: HttpRequest) -> bool:
+def _may_view_webhooks(request: HttpRequest) -> bool:
     return request.user.has_perm("tms_webhooks.view_webhook")
 
 

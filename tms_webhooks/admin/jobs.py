@@ -1,4 +1,4 @@
-"""Recoveries, replays and cancellations, to look at."""
+"""The jobs that resend, send or cancel many deliveries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import LogAdmin
-from tms_webhooks.admin.scope import Scoped
+from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.models import Job
 
 
 @admin.register(Job)
-class JobAdmin(Scoped, LogAdmin):
-    """Jobs, the newest first."""
+class JobAdmin(ScopedAdmin, LogAdmin):
+    """Jobs, newest first."""
 
     organization_path = "webhook__organization"
 
@@ -37,10 +37,10 @@ class JobAdmin(Scoped, LogAdmin):
     readonly_fields = ("progress",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Read the webhooks along with the jobs."""
+        """Select the webhooks together with the jobs."""
         return super().get_queryset(request).select_related("webhook").defer("webhook__headers")
 
     @admin.display(description=_("progress"))
     def progress(self, obj: Job) -> str:
-        """Show how far it is."""
+        """Return the number of finished deliveries, of the total."""
         return _("%(done)d of %(total)d") % {"done": obj.done, "total": obj.total}

@@ -1,4 +1,4 @@
-"""The webhooks of an organization, on the host's own page of it."""
+"""The list of an organization's webhooks, for the host's own organization page."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import TabularInline
+from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import allows
-from tms_webhooks.admin.standing import standing
-from tms_webhooks.admin.webhooks import host_of
+from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 
-SHOWN = 50
+MAX_WEBHOOKS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One webhook in the list, where it goes and how it does."""
+class WebhookSummary:
+    """One row of the list: a webhook, the host of its URL, and its health."""
 
     webhook: Webhook
     host: str
@@ -34,7 +34,7 @@ class Listed:
 
 
 class WebhookList:
-    """What the page shows: the first webhooks by name, and ways to the others and to a new one."""
+    """The first webhooks by name, with links to all webhooks and to the form of a new one."""
 
     def __init__(self, rows: QuerySet[Webhook], *, all_url: str, add_url: str) -> None:
         self._rows = rows
@@ -42,36 +42,37 @@ class WebhookList:
         self.add_url = add_url
 
     @cached_property
-    def _found(self) -> list[Webhook]:
-        return list(self._rows.order_by("name", "pk").defer("headers", "content")[: SHOWN + 1])
+    def _first_rows(self) -> list[Webhook]:
+        return list(self._rows.order_by("name", "pk").defer("headers", "content")[: MAX_WEBHOOKS + 1])
 
     @property
-    def webhooks(self) -> list[Listed]:
-        """The first of them."""
+    def webhooks(self) -> list[WebhookSummary]:
+        """The rows of the list."""
         now = timezone.now()
         return [
-            Listed(webhook, host_of(webhook), standing(webhook, now=now).headline) for webhook in self._found[:SHOWN]
+            WebhookSummary(webhook, url_host(webhook), health_text(webhook, now=now).headline)
+            for webhook in self._first_rows[:MAX_WEBHOOKS]
         ]
 
     @property
     def has_more(self) -> bool:
-        """Whether there are others."""
-        return len(self._found) > SHOWN
+        """Whether the organization has more webhooks than the list shows."""
+        return len(self._first_rows) > MAX_WEBHOOKS
 
 
 class InlineChecks(InlineModelAdminChecks):
-    """Django's checks of an inline."""
+    """Django's checks of an inline, without an organization model that does not exist."""
 
     def check(self, inline_obj: Any, **kwargs: Any) -> list[Any]:  # type: ignore[override]
-        """Leave an organization model that does not exist to the app's own check: Django would break off over it."""
+        """Return Django's errors. Django would crash on an unknown model, which the app's own check reports."""
         owner: Any = Webhook._meta.get_field("organization").remote_field
         return [] if isinstance(owner.model, str) else super().check(inline_obj, **kwargs)
 
 
 class WebhookInline(TabularInline):
-    """Put it into ``inlines`` of the host's own page of organizations: it lists their webhooks, and leads to the form.
+    """Lists an organization's webhooks, with links to their pages. Add it to ``inlines`` of the host's organization admin.
 
-    Nothing is changed on that page itself. Who may not see an organization's webhooks does not see the list.
+    It is read-only, and hidden from users who may not view the organization's webhooks.
     """
 
     model = Webhook
@@ -88,37 +89,37 @@ class WebhookInline(TabularInline):
         css: ClassVar = {"all": ("tms_webhooks/form.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return nothing to edit."""
+        """Return an empty queryset: the inline has no rows to edit."""
         return super().get_queryset(request).none()
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        """Give the page its list."""
+        """Return the formset, with the list for the template as ``webhook_list``."""
         formset: Any = super().get_formset(request, obj, **kwargs)
         if obj is not None:
             page = f"{self.admin_site.name}:tms_webhooks_webhook"
             may_add = request.user.has_perm("tms_webhooks.add_webhook") and allows(request, Action.MANAGE, obj.pk)
-            query = urlencode({"organization": obj.pk})
-            everything = urlencode({"organization__id__exact": obj.pk})
-            formset.list = WebhookList(
+            add_query = urlencode({"organization": obj.pk})
+            all_query = urlencode({"organization__id__exact": obj.pk})
+            formset.webhook_list = WebhookList(
                 Webhook.objects.existing().filter(organization=obj),
-                all_url=f"{reverse(f'{page}_changelist')}?{everything}",
-                add_url=f"{reverse(f'{page}_add')}?{query}" if may_add else "",
+                all_url=f"{reverse(f'{page}_changelist')}?{all_query}",
+                add_url=f"{reverse(f'{page}_add')}?{add_query}" if may_add else "",
             )
         return formset
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the webhooks of this organization."""
+        """Return whether the user may view the webhooks of this organization."""
         may_view = any(request.user.has_perm(f"tms_webhooks.{verb}_webhook") for verb in ("view", "change"))
         return obj is not None and may_view and allows(request, Action.VIEW, obj.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody: a webhook is added on its own page."""
+        """Return False: webhooks are added on their own page."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody: it is changed there, too."""
+        """Return False: webhooks are changed on their own page."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
+        """Return False: webhooks are deleted on their own page."""
         return False

@@ -1,4 +1,4 @@
-"""The life of a webhook: how it does and why, what came of its requests, and what can be done about it."""
+"""The overview of a webhook: its health, the results of its requests, and the actions on it."""
 
 from __future__ import annotations
 
@@ -15,85 +15,98 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from tms_webhooks.admin import charts
-from tms_webhooks.admin.actions import ACTS, Act, Answer
-from tms_webhooks.admin.scope import Scoped
-from tms_webhooks.admin.standing import standing
+from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
+from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_percent
+from tms_webhooks.admin.health_text import health_text
+from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.history import AttemptStats, history
 from tms_webhooks.worker.test_send import outside_transactions
 
-LAST_DELIVERIES = 10
-JOBS_SHOWN = 5
-JOBS_SINCE = timedelta(hours=24)
+MAX_DELIVERIES = 10
+MAX_JOBS = 5
+MAX_JOB_AGE = timedelta(hours=24)
 
 
-class OverviewPages(Scoped):
-    """Adds the overview of a webhook and the pages of what can be done with it to the admin's pages."""
+class OverviewPages(ScopedAdmin):
+    """Adds the overview of a webhook and the pages of its actions."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Put them before Django's own, which take any path for a key."""
+        """Put the pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view
         return [
             path("<int:key>/overview/", view(self.overview_view), name="tms_webhooks_webhook_overview"),
             path("<int:key>/overview/jobs/", view(self.jobs_view), name="tms_webhooks_webhook_jobs"),
-            # A test must not hold a transaction open while it waits for the receiver.
+            # A test send must not keep a transaction open while it waits for the receiver.
             path(
-                "<int:key>/overview/<slug:act>/",
-                outside_transactions(view(self.act_view)),
-                name="tms_webhooks_webhook_act",
+                "<int:key>/overview/<slug:slug>/",
+                outside_transactions(view(self.action_view)),
+                name="tms_webhooks_webhook_action",
             ),
             *super().get_urls(),
         ]
 
     def overview_view(self, request: HttpRequest, key: int) -> HttpResponse:
-        """Show how a webhook does."""
-        webhook = self._found(request, key)
+        """Show the health, the figures and the latest deliveries of a webhook."""
+        webhook = self._get_webhook(request, key)
         now = timezone.now()
-        found = history(webhook, now=now)
+        totals = history(webhook, now=now)
         rows = Delivery.objects.filter(webhook=webhook).select_related("event").defer("event__body", "event__error")
         context = {
             **self._context(request, webhook),
             "title": webhook.name,
-            "standing": standing(webhook, now=now),
+            "health": health_text(webhook, now=now),
             "waiting": backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None)),
             "figures": [
-                {**_figure(_("Last 24 hours"), found.day), "charts": _both("hours", found.hours, label=_hour)},
-                {**_figure(_("Last 30 days"), found.month), "charts": _both("days", found.days, label=_day)},
+                {**_figures(_("Last 24 hours"), totals.day), "charts": _charts("hours", totals.hours, label=_hour)},
+                {**_figures(_("Last 30 days"), totals.month), "charts": _charts("days", totals.days, label=_day)},
             ],
-            "jobs": _jobs(webhook, now=now),
-            "deliveries": rows.order_by("-pk")[:LAST_DELIVERIES] if _sees_log(request) else None,
-            "acts": [act for act in ACTS if self._may(request, act, webhook) and act.fits(webhook)],
+            "jobs": _recent_jobs(webhook, now=now),
+            "deliveries": rows.order_by("-pk")[:MAX_DELIVERIES] if _may_view_log(request) else None,
+            "actions": [
+                action
+                for action in WEBHOOK_ACTIONS
+                if self._is_allowed(request, action, webhook) and action.is_available(webhook)
+            ],
         }
         return TemplateResponse(request, "admin/tms_webhooks/webhook/overview.html", context)
 
     def jobs_view(self, request: HttpRequest, key: int) -> HttpResponse:
-        """Show the jobs alone: the part of the overview that refreshes itself while one is under way."""
-        webhook = self._found(request, key)
-        context = {**self._context(request, webhook), "jobs": _jobs(webhook, now=timezone.now())}
+        """Show the jobs only: the overview refreshes this part while a job is running."""
+        webhook = self._get_webhook(request, key)
+        context = {**self._context(request, webhook), "jobs": _recent_jobs(webhook, now=timezone.now())}
         return TemplateResponse(request, "admin/tms_webhooks/webhook/jobs.html", context)
 
-    def act_view(self, request: HttpRequest, key: int, act: str) -> HttpResponse:
-        """Ask whether it is meant, and do it."""
-        webhook = self._found(request, key)
-        chosen = next((one for one in ACTS if one.slug == act), None)
-        if chosen is None:
+    def action_view(self, request: HttpRequest, key: int, slug: str) -> HttpResponse:
+        """Ask for confirmation, and perform the action."""
+        webhook = self._get_webhook(request, key)
+        action = next((one for one in WEBHOOK_ACTIONS if one.slug == slug), None)
+        if action is None:
             raise Http404
-        if not self._may(request, chosen, webhook):
+        if not self._is_allowed(request, action, webhook):
             raise PermissionDenied
-        answer = chosen.answer(request, webhook, now=timezone.now())
-        if answer.done:
-            self.log_change(request, webhook, answer.done)
-            self.message_user(request, answer.told, answer.level)
+        result = action.run(request, webhook, now=timezone.now())
+        if result.history:
+            self.log_change(request, webhook, result.history)
+            self.message_user(request, result.message, result.level)
             return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_webhook_overview", args=[key]))
-        return self._ask(request, webhook, chosen, answer)
+        return self._action_page(request, webhook, action, result)
 
-    def _ask(self, request: HttpRequest, webhook: Webhook, act: Act, answer: Answer) -> HttpResponse:
-        context = {**self._context(request, webhook), "title": act.label, "act": act, "answer": answer}
-        return TemplateResponse(request, act.template, context)
+    def _action_page(
+        self, request: HttpRequest, webhook: Webhook, action: WebhookAction, result: ActionResult
+    ) -> HttpResponse:
+        context = {
+            **self._context(request, webhook),
+            "is_subpage": True,
+            "title": action.label,
+            "action": action,
+            "result": result,
+        }
+        return TemplateResponse(request, action.template, context)
 
-    def _found(self, request: HttpRequest, key: int) -> Webhook:
+    def _get_webhook(self, request: HttpRequest, key: int) -> Webhook:
         webhook: Webhook | None = self.get_object(request, str(key))
         if webhook is None:
             raise Http404
@@ -101,8 +114,8 @@ class OverviewPages(Scoped):
             raise PermissionDenied
         return webhook
 
-    def _may(self, request: HttpRequest, act: Act, webhook: Webhook) -> bool:
-        return request.user.has_perm(act.permission) and self.may(request, act.action, webhook)
+    def _is_allowed(self, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
+        return request.user.has_perm(action.permission) and self.may(request, action.action, webhook)
 
     def _context(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
         return {
@@ -111,58 +124,52 @@ class OverviewPages(Scoped):
             "webhook": webhook,
             "original": webhook,
             "now": timezone.now(),
-            "log_url": log_of(webhook, request, site=self.admin_site.name),
-            "may_see_payloads": request.user.has_perm("tms_webhooks.view_event")
+            "log_url": delivery_log_url(webhook, request, site=self.admin_site.name),
+            "may_view_payloads": request.user.has_perm("tms_webhooks.view_event")
             and self.may(request, Action.VIEW_PAYLOAD, webhook),
         }
 
 
-def log_of(webhook: Webhook, request: HttpRequest, *, site: str) -> str:
-    """Return the address of a webhook's deliveries; nothing for those who may not see the log."""
+def delivery_log_url(webhook: Webhook, request: HttpRequest, *, site: str) -> str:
+    """Return the URL of a webhook's deliveries, or an empty string if the user may not view the log."""
     page = reverse(f"{site}:tms_webhooks_delivery_changelist")
-    return f"{page}?{urlencode({'webhook__id__exact': webhook.pk})}" if _sees_log(request) else ""
+    return f"{page}?{urlencode({'webhook__id__exact': webhook.pk})}" if _may_view_log(request) else ""
 
 
-def _sees_log(request: HttpRequest) -> bool:
+def _may_view_log(request: HttpRequest) -> bool:
     return request.user.has_perm("tms_webhooks.view_delivery")
 
 
-def _figure(title: str, found: AttemptStats) -> dict[str, Any]:
-    rate = found.success_rate
+def _figures(title: str, stats: AttemptStats) -> dict[str, Any]:
+    rate = stats.success_rate
     return {
         "title": title,
-        "attempts": found.attempts,
-        "rate": "–" if rate is None else percent(rate),
-        "p50": charts.milliseconds(found.p50_ms),
-        "p95": charts.milliseconds(found.p95_ms),
-        "given_up": found.given_up,
+        "attempts": stats.attempts,
+        "rate": EMPTY if rate is None else format_percent(rate),
+        "p50": format_milliseconds(stats.p50_ms),
+        "p95": format_milliseconds(stats.p95_ms),
+        "given_up": stats.given_up,
     }
 
 
-def percent(share: float) -> str:
-    """Return a share for people; one that is not all is never shown as all."""
-    shown = min(round(100 * share, 1), 99.9) if share < 1 else 100
-    return _("%(share)s %%") % {"share": formats.number_format(shown, 1 if shown % 1 else 0)}
-
-
-def _both(key: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
+def _charts(key: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
     return [
         charts.outcomes(f"outcomes-{key}", bars, label=label),
         charts.latencies(f"latencies-{key}", bars, label=label),
     ]
 
 
-def _hour(found: AttemptStats) -> str:
-    return str(formats.time_format(timezone.localtime(found.starts_at).time(), "H:i"))
+def _hour(stats: AttemptStats) -> str:
+    return str(formats.time_format(timezone.localtime(stats.starts_at).time(), "H:i"))
 
 
-def _day(found: AttemptStats) -> str:
-    # A day of the totals is one of UTC, whatever the zone of the page.
-    return str(formats.date_format(found.starts_at.date(), "MONTH_DAY_FORMAT"))
+def _day(stats: AttemptStats) -> str:
+    # Daily totals are per UTC day, in every time zone of the page.
+    return str(formats.date_format(stats.starts_at.date(), "MONTH_DAY_FORMAT"))
 
 
-def _jobs(webhook: Webhook, *, now: datetime) -> list[Job]:
-    """Return the jobs that are under way, and those that ended lately."""
-    rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:JOBS_SHOWN])
-    lately = [job for job in rows if job.finished_at is None or job.finished_at > now - JOBS_SINCE]
-    return sorted(lately, key=lambda job: job.finished_at is not None)
+def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[Job]:
+    """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`."""
+    rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
+    recent = [job for job in rows if job.finished_at is None or job.finished_at > now - MAX_JOB_AGE]
+    return sorted(recent, key=lambda job: job.finished_at is not None)

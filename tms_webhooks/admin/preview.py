@@ -1,4 +1,4 @@
-"""What a webhook's requests will look like: the form's own values with the sample of an event, before anything is saved."""
+"""The preview of a webhook's requests: the submitted form values applied to a sample event, without saving."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from tms_webhooks.admin.scope import Scoped
+from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at
 from tms_webhooks.choices import Verb
@@ -29,8 +29,8 @@ from tms_webhooks.validators import parse_headers
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """A request, or why there is none."""
+class PreviewedRequest:
+    """The request for a sample event; ``problem`` is set if it can't be built."""
 
     event_type: str
     verb: str = ""
@@ -40,11 +40,11 @@ class Preview:
     problem: str = ""
 
 
-class PreviewPages(Scoped):
-    """Adds the preview to the admin's pages of a webhook."""
+class PreviewPages(ScopedAdmin):
+    """Adds the preview to the pages of a webhook."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Put it before Django's own, which take any path for a key."""
+        """Put the pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view
         return [
             path("preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview"),
@@ -53,10 +53,10 @@ class PreviewPages(Scoped):
         ]
 
     def preview_view(self, request: HttpRequest, key: int | None = None) -> HttpResponse:
-        """Answer a form, posted here instead of being saved, with the request that it would lead to.
+        """Show the request that the posted form would lead to, without saving it.
 
-        A page of its own for who came by the button, and the part that matters for the script of the form. It shows no
-        header, and nothing of what really happened: the event is a sample.
+        Returns a whole page for the button, and the preview alone for the form's script. It shows no header values and no
+        real data: the event is a sample.
         """
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -67,8 +67,8 @@ class PreviewPages(Scoped):
         form: Any = self.get_form(request, webhook)(request.POST, instance=webhook)
         form.full_clean()
         event_types = form.events.event_types() or registry.all_types()
-        chosen = request.POST.get("preview_event", "")
-        event_type = next((one for one in registry.all_types() if one.name == chosen), event_types[0])
+        selected = request.POST.get("preview_event", "")
+        event_type = next((one for one in registry.all_types() if one.name == selected), event_types[0])
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -82,28 +82,28 @@ class PreviewPages(Scoped):
         return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", context)
 
 
-def preview_of(webhook: Webhook, event_type: EventType) -> Preview:
-    """Return the request by which a webhook would be told of the sample of an event type."""
+def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
+    """Return the request that a webhook would send for the sample of an event type."""
     shape = rendering.shape_of(webhook, _headers(webhook))
     try:
         event = tailored(shape, example_at(event_type, shape.version))
         rendered = render(shape, event, limit=app_settings.BODY_LIMIT)
         url = fill_url(shape.url, event) if shape.has_tokens else shape.url
     except UnsafeURL as error:
-        return Preview(event_type.name, problem=str(error))
+        return PreviewedRequest(event_type.name, problem=str(error))
     except (WebhooksError, ValueError, KeyError) as error:
         reason = str(error) if isinstance(error, WebhooksError) else type(error).__name__
-        return Preview(
-            event_type.name, problem=_("It can't be written in this format: %(reason)s") % {"reason": reason}
+        return PreviewedRequest(
+            event_type.name, problem=_("The body can't be built in this format: %(reason)s") % {"reason": reason}
         )
     verb = webhook.verb if webhook.verb in Verb.values else ""
-    return Preview(event_type.name, verb, url, rendered.content_type, _readable(rendered.body))
+    return PreviewedRequest(event_type.name, verb, url, rendered.content_type, _indented(rendered.body))
 
 
 def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:
-    """Return the tokens that URL and content may hold for these events."""
+    """Return the tokens that the URL and the content may use for these events."""
     shape = rendering.shape_of(webhook, {})
-    names = [name for name, is_told in names_in(shape, event_types).items() if is_told]
+    names = [name for name, is_included in names_in(shape, event_types).items() if is_included]
     return sorted(names, key=lambda name: (name[0].isupper(), not name.startswith("data."), name))
 
 
@@ -114,7 +114,7 @@ def _headers(webhook: Webhook) -> dict[str, str]:
         return {}
 
 
-def _readable(body: str) -> str:
+def _indented(body: str) -> str:
     try:
         parsed: Any = json.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whose rows the pages show and let change: those of the organizations that the access policy allows."""
+"""Limits the pages to the rows of the organizations that the access policy allows."""
 
 from __future__ import annotations
 
@@ -11,43 +11,47 @@ from tms_webhooks.access import get_policy
 from tms_webhooks.admin.bases import ModelAdmin
 from tms_webhooks.choices import Action
 
-_MEMORY = "_tms_webhooks_access"
+_CACHE = "_tms_webhooks_access"
 
 
 def organizations(request: HttpRequest, action: Action) -> QuerySet[Any]:
-    """Return the organizations in which the signed-in person may do ``action``; the policy is asked once a request."""
-    asked: dict[Any, Any] = request.__dict__.setdefault(_MEMORY, {})
-    if action not in asked:
-        asked[action] = get_policy().organizations(request, action)
-    rows: QuerySet[Any] = asked[action].all()
+    """Return the organizations in which the user may do ``action``. The policy is called once per request and action."""
+    cached: dict[Any, Any] = request.__dict__.setdefault(_CACHE, {})
+    if action not in cached:
+        cached[action] = get_policy().organizations(request, action)
+    rows: QuerySet[Any] = cached[action].all()
     return rows
 
 
 def allows(request: HttpRequest, action: Action, organization_id: Any) -> bool:
-    """Return whether the signed-in person may do ``action`` in this organization."""
-    asked: dict[Any, Any] = request.__dict__.setdefault(_MEMORY, {})
-    question = (action, organization_id)
-    if question not in asked:
-        asked[question] = organizations(request, action).filter(pk=organization_id).exists()
-    return bool(asked[question])
+    """Return whether the user may do ``action`` in this organization."""
+    cached: dict[Any, Any] = request.__dict__.setdefault(_CACHE, {})
+    key = (action, organization_id)
+    if key not in cached:
+        cached[key] = organizations(request, action).filter(pk=organization_id).exists()
+    return bool(cached[key])
 
 
-class Scoped(ModelAdmin):
-    """Pages of rows that belong to an organization: Django's permissions say what may be done, the policy with whose rows.
+class ScopedAdmin(ModelAdmin):
+    """Pages of rows that belong to an organization.
 
-    ``organization_path`` leads from a row to its organization, ``change_action`` is what changing a row takes.
+    Django's permissions decide which operations a user may do; the access policy decides on which rows.
+
+    Attributes:
+        organization_path: The lookup path from a row to its organization.
+        change_action: The action that the policy has to allow for a change.
     """
 
     organization_path = "organization"
     change_action = Action.MANAGE
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave out what belongs to others: it is in no list, and on no page."""
+        """Return only the rows of organizations that the user may view."""
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
         return super().get_queryset(request).filter(**{f"{self.organization_path}__in": allowed})
 
     def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
-        """Return whether the signed-in person may do ``action`` with this row; without a row: anywhere at all."""
+        """Return whether the user may do ``action`` on this row; without a row, in at least one organization."""
         if obj is None:
             return organizations(request, action).exists()
         *steps, last = self.organization_path.split("__")
@@ -56,21 +60,21 @@ class Scoped(ModelAdmin):
         return allows(request, action, getattr(obj, f"{last}_id"))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the table, the rows of theirs. Without a row this is about the table, which may be empty."""
+        """Return whether the user may view this row; without a row, the table, which may be empty."""
         return super().has_view_permission(request, obj) and (obj is None or self.may(request, Action.VIEW, obj))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Whoever may add, and has an organization to add to."""
+        """Return whether the user may add a row in at least one organization."""
         return super().has_add_permission(request) and self.may(request, self.change_action, None)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may change, the rows of theirs."""
+        """Return whether the user may change this row; without a row, any row."""
         return super().has_change_permission(request, obj) and (
             obj is None or self.may(request, self.change_action, obj)
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may delete, the rows of theirs."""
+        """Return whether the user may delete this row; without a row, any row."""
         return super().has_delete_permission(request, obj) and (
             obj is None or self.may(request, self.change_action, obj)
         )

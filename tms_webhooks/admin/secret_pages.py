@@ -1,7 +1,7 @@
-"""The pages of a webhook's signing secret: shown once when it is made, rotated, and revealed to those who may.
+"""The pages of a webhook's signing secret: shown once after creation, rotated, and revealed with permission.
 
-What shows a secret is the answer to one request, and no browser or proxy keeps it. It goes through no message, no history
-and no session: the session only remembers which new secret its owner has not seen yet.
+A page with a secret is one response that browsers and proxies do not cache. No message, history or session holds a secret:
+the session stores only the keys of new secrets that their creator has not seen yet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
 from tms_webhooks.admin import samples
-from tms_webhooks.admin.audit import write_down
+from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
@@ -30,14 +30,14 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 
 UNSEEN = "tms_webhooks_unseen_secrets"
-MOST_UNSEEN = 20
+MAX_UNSEEN = 20
 
 
 class SecretPages(OverviewPages):
-    """Adds the pages of the secret to the admin's pages of a webhook."""
+    """Adds the pages of the secret to the pages of a webhook."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Put them before Django's own, which take any path for a key."""
+        """Put the pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view
         return [
             path("<int:key>/secret/", view(self.secret_view), name="tms_webhooks_webhook_secret"),
@@ -48,51 +48,51 @@ class SecretPages(OverviewPages):
     @method_decorator(never_cache)
     @sensitive_variables()
     def secret_view(self, request: HttpRequest, key: int) -> HttpResponse:
-        """Show a new secret to the person who made it, once; otherwise ask whether it is to be revealed, and do that."""
-        webhook = self._found(request, key)
-        is_new = request.method != "POST" and self._take_unseen(request, webhook)
+        """Show a new secret once to the user who created it; otherwise ask for confirmation, and reveal it."""
+        webhook = self._get_webhook(request, key)
+        is_new = request.method != "POST" and self._pop_unseen(request, webhook)
         if is_new:
-            return self._shown(request, webhook, is_new=True)
+            return self._secret_page(request, webhook, is_new=True)
         may_reveal = self.may(request, Action.REVEAL_SECRET, webhook)
         if request.method == "POST":
             if not may_reveal:
                 raise PermissionDenied
             with transaction.atomic(using=router.db_for_write(Webhook)):
-                write_down(request, AuditAction.SECRET_REVEALED, webhook, now=timezone.now())
+                record_action(request, AuditAction.SECRET_REVEALED, webhook, now=timezone.now())
                 self.log_change(request, webhook, "Revealed the secret.")
-            return self._shown(request, webhook, is_new=False)
+            return self._secret_page(request, webhook, is_new=False)
         return self._page(request, webhook, "reveal", title=_("Reveal the signing secret"), may_reveal=may_reveal)
 
     @method_decorator(never_cache)
     def rotate_view(self, request: HttpRequest, key: int) -> HttpResponse:
-        """Ask whether the secret is to be replaced, and do it. Asked twice with one form, it is done once."""
-        webhook = self._found(request, key)
+        """Ask for confirmation, and replace the secret. Submitting one form twice replaces it once."""
+        webhook = self._get_webhook(request, key)
         if not self.has_change_permission(request, webhook):
             raise PermissionDenied
         with transaction.atomic(using=router.db_for_write(Webhook)):
-            # Its row first, and then those that belong to it, as everybody does who changes them.
+            # Locks the webhook's row before its related rows, in the same order as every other change.
             Webhook.objects.lock([webhook.pk])
             current = webhook.secrets.filter(expires_at__isnull=True).values_list("pk", flat=True)
             before = str(current.first() or "")
             if request.method == "POST" and request.POST.get("before", "") == before:
                 self._rotate(request, webhook)
-                return HttpResponseRedirect(self._address(webhook))
+                return HttpResponseRedirect(self._secret_url(webhook))
         if request.method == "POST":
-            told = _("The secret was replaced in the meantime. Look whether you still want to replace it.")
-            self.message_user(request, told, messages.WARNING)
-            return HttpResponseRedirect(self._address(webhook))
+            message = _("Another user replaced the secret. Check whether you still want to replace it.")
+            self.message_user(request, message, messages.WARNING)
+            return HttpResponseRedirect(self._secret_url(webhook))
         overlap = timedelta(seconds=app_settings.SECRET_OVERLAP)
         hours = round(overlap / timedelta(hours=1))
         return self._page(request, webhook, "rotate", title=_("Replace the signing secret"), before=before, hours=hours)
 
     def remember_unseen(self, request: HttpRequest, webhook: Webhook) -> None:
-        """Let the person behind the request see the webhook's newest secret once, on its page."""
+        """Allow the user to see the webhook's newest secret once, on its page."""
         newest = webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
-        request.session[UNSEEN] = [*request.session.get(UNSEEN, []), newest][-MOST_UNSEEN:]
-        # Written with the secret itself, so that the answer to a second click finds it.
+        request.session[UNSEEN] = [*request.session.get(UNSEEN, []), newest][-MAX_UNSEEN:]
+        # Saved in the transaction of the secret, so that the response to a second click finds it.
         request.session.save()
 
-    def _take_unseen(self, request: HttpRequest, webhook: Webhook) -> bool:
+    def _pop_unseen(self, request: HttpRequest, webhook: Webhook) -> bool:
         newest = webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
         unseen = request.session.get(UNSEEN, [])
         if newest not in unseen:
@@ -102,17 +102,17 @@ class SecretPages(OverviewPages):
 
     def _rotate(self, request: HttpRequest, webhook: Webhook) -> None:
         webhook.rotate_secret(now=timezone.now())
-        write_down(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now())
+        record_action(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now())
         self.log_change(request, webhook, "Rotated the secret.")
         self.remember_unseen(request, webhook)
 
     @sensitive_variables()
-    def _shown(self, request: HttpRequest, webhook: Webhook, *, is_new: bool) -> HttpResponse:
+    def _secret_page(self, request: HttpRequest, webhook: Webhook, *, is_new: bool) -> HttpResponse:
         try:
             secret = webhook.signing_secrets(timezone.now())[0]
         except (SecretError, IndexError):
-            told = _("The secret can't be decrypted with the keys at hand. Rotate it.")
-            self.message_user(request, told, messages.ERROR)
+            message = _("The secret can't be decrypted with the configured keys. Rotate it.")
+            self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(
                 reverse(f"{self.admin_site.name}:tms_webhooks_webhook_change", args=[webhook.pk])
             )
@@ -120,20 +120,20 @@ class SecretPages(OverviewPages):
             request,
             webhook,
             "secret",
-            title=_("The signing secret"),
+            title=_("Signing secret"),
             secret=secret,
             is_new=is_new,
-            samples=samples.all_samples(),
+            samples=samples.code_samples(),
         )
 
     def _page(self, request: HttpRequest, webhook: Webhook, name: str, **context: Any) -> HttpResponse:
-        whole = {
+        page_context = {
             **self._context(request, webhook),
-            "act": name,
+            "is_subpage": True,
             "may_change": self.has_change_permission(request, webhook),
             **context,
         }
-        return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", whole)
+        return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", page_context)
 
-    def _address(self, webhook: Webhook) -> str:
+    def _secret_url(self, webhook: Webhook) -> str:
         return reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[webhook.pk])

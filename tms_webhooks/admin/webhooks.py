@@ -1,62 +1,225 @@
-"""The pages of webhooks: the list, the form, its secret and its preview. None shows a header's value."""
+"""The pages of webhooks: the list, and the form that adds and changes them. No page shows a header value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, router, transaction
 from django.db.models import QuerySet
 from django.forms import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.access import get_policy
+from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.dashboard import DashboardPages
-from tms_webhooks.admin.form_pages import FormPages
+from tms_webhooks.admin.explain import ExplainPages
+from tms_webhooks.admin.formatting import format_time
+from tms_webhooks.admin.forms import WebhookForm
+from tms_webhooks.admin.forms.events import SavedSubscriptions
+from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import organizations
-from tms_webhooks.admin.standing import moment
-from tms_webhooks.admin.why import WhyPages
-from tms_webhooks.choices import Action
+from tms_webhooks.admin.secret_pages import SecretPages
+from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.validators import parse_headers
 
-# What only a webhook that exists has.
-LIVED = ("state", "header_names", "failures", "failing_since", "succeeded_at", "paused_until", "log", "signing")
+# Fields that a new webhook does not have yet.
+STATE_FIELDS = ("state", "header_names", "failures", "failing_since", "succeeded_at", "paused_until", "log", "signing")
 EVENTS = _("Events")
-MOST_IN_A_LIST = 500
-"""Organizations. More are searched for, where the host's own page of them can be searched."""
+MAX_LISTED_ORGANIZATIONS = 500
+"""With more organizations, the form searches for one, if the host's organization admin has search fields."""
+
+AUDITED_FIELDS = ("event_type", "more_than_days", "less_than_days", "filters", "condition")
+# The changed fields in Django's history entries.
+HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
+
+
+class FormPages(SecretPages):
+    """The form pages: adding and changing a webhook."""
+
+    form = WebhookForm
+    formfield_overrides: ClassVar = {
+        kind: {"form_class": TrimmedTextField} for kind in (models.CharField, models.TextField)
+    }
+    save_on_top = True
+    change_form_template = "admin/tms_webhooks/webhook/change_form.html"
+
+    def get_form(self, request: HttpRequest, obj: Webhook | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Return the form class for this user. Header values entered into the form are usable by this user only."""
+        kwargs.setdefault("change", obj is not None)
+        form: Any = super().get_form(request, obj, **kwargs)
+        form.user = request.user.pk
+        return form
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer only the organizations whose webhooks the user may manage."""
+        if db_field.name == "organization":
+            kwargs["queryset"] = organizations(request, Action.MANAGE)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Remove the links to the organization's admin page, which the user may not have access to."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "organization" and field is not None:
+            for link in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{link}_related", False)
+        return field
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return a webhook. For a save, lock its row, so that the form detects a concurrent change."""
+        using = router.db_for_write(Webhook)
+        key = unquote(object_id)
+        if request.method == "POST" and key.isdecimal() and transaction.get_connection(using).in_atomic_block:
+            Webhook.objects.using(using).select_for_update().filter(pk=key).first()
+        return super().get_object(request, object_id, from_field)
+
+    # One form creates one webhook
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Mapping[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Redirect a form that was submitted twice to the webhook that it created."""
+        # A new webhook leads to its secret, not to another form.
+        context = {**(extra_context or {}), "show_save_and_add_another": False}
+        if object_id is not None or request.method != "POST":
+            context["show_save_and_continue"] = object_id is not None
+            return super().changeform_view(request, object_id, form_url, context)
+        created = self._created_by(request)
+        if created is None:
+            try:
+                return super().changeform_view(request, None, form_url, {**context, "show_save_and_continue": False})
+            except IntegrityError:
+                # A second request with the same form was saved first.
+                created = self._created_by(request)
+                if created is None and not Webhook.objects.filter(form_key=_form_key(request)).exists():
+                    raise
+        if created is None:
+            self.message_user(request, _("This form was submitted before. Start with a new one."), messages.WARNING)
+            return HttpResponseRedirect(request.path)
+        return HttpResponseRedirect(self._secret_url(created))
+
+    def _created_by(self, request: HttpRequest) -> Webhook | None:
+        key = _form_key(request)
+        webhook: Webhook | None = None if key is None else self.get_queryset(request).filter(form_key=key).first()
+        return webhook
+
+    # Saving
+
+    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
+        """Save only the changed fields, because a worker may have changed others since the form was opened."""
+        now = timezone.now()
+        if not change:
+            obj.form_key = form.cleaned_data.get("form_key")
+            lifecycle.add(obj, now=now)
+            self.remember_unseen(request, obj)
+            return
+        changed = [name for name in form.changed_data if name != "enabled"]
+        if changed:
+            before = Webhook.objects.get(pk=obj.pk)
+            obj.save(update_fields=[*changed, "updated_at"])
+            changes = differences(before, obj, fields=changed)
+            record_action(request, AuditAction.WEBHOOK_UPDATED, obj, now=now, changes=changes)
+        if "enabled" in form.changed_data:
+            self.switch(request, obj, on=form.cleaned_data["enabled"])
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
+        """Save the subscriptions."""
+        super().save_related(request, form, formsets, change)
+        webhook, now = form.instance, timezone.now()
+        form.saved_events = saved = form.events.save(webhook)
+        if not change:
+            names = [one.event_type for one in saved.added]
+            changes = {**differences(None, webhook), "subscriptions": {"to": names}}
+            record_action(request, AuditAction.WEBHOOK_CREATED, webhook, now=now, changes=changes)
+            return
+        for action, subscription, changes in _audit_rows(saved):
+            record_action(request, action, webhook, now=now, target=f"subscription:{subscription.pk}", changes=changes)
+
+    def switch(self, request: HttpRequest, webhook: Webhook, *, on: bool) -> None:
+        """Enable or disable a webhook."""
+        actor, now = get_policy().caller(request), timezone.now()
+        if on:
+            lifecycle.enable(webhook, actor=actor, now=now)
+        else:
+            lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
+
+    # Messages
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:  # noqa: FBT001, FBT002 (Django's)
+        """Add the added, changed and deleted events to the history entry."""
+        message: Any = super().construct_change_message(request, form, formsets, add)
+        if add:
+            return message
+        saved: SavedSubscriptions = form.saved_events
+        changed = [after for _before, after in saved.changed]
+        kinds = (("added", saved.added), ("changed", changed), ("deleted", saved.deleted))
+        with translation.override(None):
+            name = str(Subscription._meta.verbose_name)  # Translated when the history is shown.
+        return [
+            *message,
+            *(
+                {kind: {**HISTORY_FIELDS[kind], "name": name, "object": one.event_type}}
+                for kind, rows in kinds
+                for one in rows
+            ),
+        ]
+
+    def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
+        """Redirect to the page that shows the secret once."""
+        self.message_user(request, _("“%(name)s” was added.") % {"name": obj}, messages.SUCCESS)
+        self._warn_without_events(request, obj)
+        return HttpResponseRedirect(self._secret_url(obj))
+
+    def response_change(self, request: HttpRequest, obj: Webhook) -> HttpResponse:
+        """Respond as Django does, with a warning if the webhook has no events."""
+        self._warn_without_events(request, obj)
+        return super().response_change(request, obj)
+
+    def _warn_without_events(self, request: HttpRequest, webhook: Webhook) -> None:
+        if not webhook.subscriptions.exists():
+            message = _("“%(name)s” has no events selected, so it receives nothing.")
+            self.message_user(request, message % {"name": webhook}, messages.WARNING)
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
-    """Webhooks of the organizations that the signed-in person may see."""
+class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
+    """Webhooks of the user's organizations."""
 
     list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
     list_select_related = ("organization",)
     search_fields = ("name", "url")
     show_full_result_count = False
-    readonly_fields = LIVED
+    readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")
     fieldsets = (
-        (_("What"), {"fields": ("organization", "include_children", "audience", "name", "enabled", "state", "log")}),
+        (_("General"), {"fields": ("organization", "include_children", "audience", "name", "enabled", "state", "log")}),
         (EVENTS, {"fields": (), "classes": ("tms-events",)}),
         (
-            _("Where"),
+            _("Endpoint"),
             {
                 "fields": (
                     "verb",
@@ -76,7 +239,7 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
             {"fields": ("format", "payload", "content", "payload_version"), "classes": ("tms-body",)},
         ),
         (
-            _("When it fails"),
+            _("Retries and alerts"),
             {
                 "fields": (
                     "max_retries",
@@ -98,37 +261,37 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
         js = (Script("tms_webhooks/form.js", defer=True),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
-        """Leave out the deleted ones."""
+        """Return only webhooks that are not deleted."""
         return super().get_queryset(request).filter(deleted_at__isnull=True)
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
-        """Ask only what there is to say."""
-        left_out = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
+        """Return the fieldsets without the fields that do not apply."""
+        hidden = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
         if obj is None:
-            left_out |= set(LIVED)
+            hidden |= set(STATE_FIELDS)
         elif self.has_change_permission(request, obj) and known_headers(obj) is not None:
-            left_out.add("header_names")  # the box above names them
-        asked: list[tuple[Any, dict[str, Any]]] = [
-            (title, {**options, "fields": [name for name in options["fields"] if name not in left_out]})
+            hidden.add("header_names")  # The header lines name them.
+        visible: list[tuple[Any, dict[str, Any]]] = [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in hidden]})
             for title, options in self.fieldsets
         ]
-        return [(title, options) for title, options in asked if options["fields"] or title == EVENTS]
+        return [(title, options) for title, options in visible if options["fields"] or title == EVENTS]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
-        """Let nobody give a webhook away: what waits for it belongs to its organization."""
+        """Make the organization read-only after creation: queued deliveries belong to it."""
         return self.readonly_fields if obj is None else ("organization", *self.readonly_fields)
 
     def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search for the organization where there are too many for a list, and its own page can be searched."""
+        """Search for the organization if there are too many for a list and its admin page has search fields."""
         owner: Any = Webhook._meta.get_field("organization").related_model
         page = self.admin_site._registry.get(owner)
         if page is None or not page.get_search_fields(request):
             return ()
-        count = organizations(request, Action.MANAGE).order_by()[: MOST_IN_A_LIST + 1].count()
-        return ("organization",) if count > MOST_IN_A_LIST else ()
+        count = organizations(request, Action.MANAGE).order_by()[: MAX_LISTED_ORGANIZATIONS + 1].count()
+        return ("organization",) if count > MAX_LISTED_ORGANIZATIONS else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Choose the organization where there is but one."""
+        """Select the organization if there is only one."""
         initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
         if "organization" not in initial:
             keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
@@ -139,43 +302,43 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
 
     @admin.display(description=_("host"))
     def host(self, obj: Webhook) -> str:
-        """Show where it goes, without path and query."""
-        return host_of(obj)
+        """Return the host of the URL."""
+        return url_host(obj)
 
     @admin.display(description=_("state"))
     def state(self, obj: Webhook) -> str:
-        """Say whether it gets requests now, and why not."""
-        return state_of(obj)
+        """Return whether the webhook receives requests, and the reason if not."""
+        return state_text(obj)
 
     @admin.display(description=_("deliveries"))
     def log(self, obj: Webhook) -> str:
-        """Lead to the delivery log."""
+        """Return a link to the delivery log."""
         page = reverse(f"{self.admin_site.name}:tms_webhooks_delivery_changelist")
         return format_html('<a href="{}?{}">{}</a>', page, urlencode({"webhook__id__exact": obj.pk}), _("Log"))
 
-    @admin.display(description=_("headers now"))
+    @admin.display(description=_("current headers"))
     def header_names(self, obj: Webhook) -> str:
-        """Name the headers, without their values."""
+        """Return the names of the headers."""
         try:
             return ", ".join(parse_headers(reveal(obj.headers), custom_body=True)) or "-"
         except SecretError:
-            return str(_("They can't be decrypted with the keys at hand: enter them anew."))
+            return str(_("They can't be decrypted with the configured keys. Enter them again."))
         except ValidationError:
-            return str(_("They are not name=value lines: enter them anew."))
+            return str(_("They are not name=value lines. Enter them again."))
 
     @admin.display(description=_("signing secret"))
     def signing(self, obj: Webhook) -> SafeString:
-        """Say since when the secret signs, and until when older ones do; lead to its pages."""
+        """Return the age of the secret, the end of older secrets, and links to the secret pages."""
         now = timezone.now()
-        told = []
+        sentences = []
         for created_at, expires_at in obj.secrets.order_by("-pk").values_list("created_at", "expires_at"):
             if expires_at is None:
-                told.append(_("Made %(moment)s.") % {"moment": moment(created_at)})
+                sentences.append(_("Created %(moment)s.") % {"moment": format_time(created_at)})
             elif expires_at > now:
-                told.append(_("An older one signs until %(moment)s.") % {"moment": moment(expires_at)})
+                sentences.append(_("An older secret is valid until %(moment)s.") % {"moment": format_time(expires_at)})
         return format_html(
             '{} <a href="{}">{}</a> · <a href="{}">{}</a>',
-            " ".join(told) or _("There is none: rotate it."),
+            " ".join(sentences) or _("No secret exists. Rotate it to create one."),
             reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[obj.pk]),
             _("Reveal it…"),
             reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=[obj.pk]),
@@ -185,18 +348,18 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
     # Changes
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
-        """Delete it, and call off what waits; its log stays."""
+        """Delete the webhook and cancel its queued deliveries. Its log is kept."""
         lifecycle.delete(obj, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-        """Delete those that are selected, in the same way, and in the order of `Webhook.objects.hold`."""
+        """Delete the selected webhooks, in the lock order of `Webhook.objects.hold`."""
         for webhook in queryset.order_by("pk"):
             self.delete_model(request, webhook)
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """Name the webhooks alone: nothing else goes with them."""
+        """List the webhooks only: no other rows are deleted."""
         webhooks = [str(webhook) for webhook in objs]
         allowed = all(self.has_delete_permission(request, webhook) for webhook in objs)
         return (
@@ -208,50 +371,66 @@ class WebhookAdmin(WhyPages, DashboardPages, FormPages, PreviewPages):
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-        """Enable, and forget the failures."""
+        """Enable the selected webhooks, and reset their failure counts."""
         count = self._switch_all(request, queryset, on=True)
-        told = ngettext(
-            "%(count)d webhook is enabled. What it missed stays skipped until somebody replays it.",
-            "%(count)d webhooks are enabled. What they missed stays skipped until somebody replays it.",
+        message = ngettext(
+            "%(count)d webhook is enabled. Its missed events stay skipped until you send them.",
+            "%(count)d webhooks are enabled. Their missed events stay skipped until you send them.",
             count,
         )
-        self.message_user(request, told % {"count": count}, messages.SUCCESS)
+        self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-        """Disable, and keep what waits as skipped."""
+        """Disable the selected webhooks, and keep their queued deliveries as skipped."""
         count = self._switch_all(request, queryset, on=False)
-        told = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
-        self.message_user(request, told % {"count": count}, messages.SUCCESS)
+        message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
+        self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Rotate the secret"), permissions=["change"])
     def rotate_secret(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> HttpResponse | None:
-        """Lead to the page that asks, and shows the new secret once."""
+        """Redirect to the page that asks for confirmation and shows the new secret once."""
         keys = list(queryset.values_list("pk", flat=True)[:2])
         if len(keys) != 1:
-            self.message_user(request, _("Select one webhook: a new secret is shown once."), messages.ERROR)
+            self.message_user(request, _("Select one webhook only: its new secret is shown once."), messages.ERROR)
             return None
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=keys))
 
     def _switch_all(self, request: HttpRequest, webhooks: QuerySet[Webhook], *, on: bool) -> int:
-        """Switch those of the organizations that this person manages; return how many."""
-        # In the order of `Webhook.objects.hold`: the whole request may be one transaction.
-        mine = [webhook for webhook in webhooks.order_by("pk") if self.has_change_permission(request, webhook)]
-        for webhook in mine:
+        """Enable or disable the webhooks that the user may manage; return their number."""
+        # In the lock order of `Webhook.objects.hold`: the whole request may be one transaction.
+        allowed = [webhook for webhook in webhooks.order_by("pk") if self.has_change_permission(request, webhook)]
+        for webhook in allowed:
             self.switch(request, webhook, on=on)
             self.log_change(request, webhook, "Enabled." if on else "Disabled.")
-        return len(mine)
+        return len(allowed)
 
 
-def host_of(webhook: Webhook) -> str:
-    """Return where a webhook goes, without path and query, which may hold credentials."""
+def url_host(webhook: Webhook) -> str:
+    """Return the host of a webhook's URL, without path and query, which may hold credentials."""
     return urlsplit(webhook.url).netloc
 
 
-def state_of(webhook: Webhook) -> str:
-    """Say in a few words whether a webhook gets requests now, and why not."""
+def state_text(webhook: Webhook) -> str:
+    """Return in a few words whether a webhook receives requests, and the reason if not."""
     if not webhook.enabled:
         return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
     if webhook.is_awake(timezone.now()):
         return pgettext("webhook", "Enabled")
-    return _("Paused until %(moment)s") % {"moment": moment(webhook.paused_until)}
+    return _("Paused until %(moment)s") % {"moment": format_time(webhook.paused_until)}
+
+
+def _form_key(request: HttpRequest) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(hex=request.POST.get("form_key", ""))
+    except ValueError:
+        return None
+
+
+def _audit_rows(saved: SavedSubscriptions) -> Iterator[tuple[AuditAction, Subscription, dict[str, Any]]]:
+    for one in saved.added:
+        yield AuditAction.SUBSCRIPTION_CREATED, one, differences(None, one, fields=AUDITED_FIELDS)
+    for before, after in saved.changed:
+        yield AuditAction.SUBSCRIPTION_UPDATED, after, differences(before, after, fields=AUDITED_FIELDS)
+    for one in saved.deleted:
+        yield AuditAction.SUBSCRIPTION_DELETED, one, {"event_type": one.event_type}

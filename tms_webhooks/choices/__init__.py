@@ -1,4 +1,4 @@
-"""Statuses and other closed lists, each member with a sentence, a module for each concern."""
+"""Statuses and other closed lists, one module per subject. Each member has a docstring."""
 
 from __future__ import annotations
 

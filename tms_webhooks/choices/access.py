@@ -1,4 +1,4 @@
-"""Who does something, what they may do, and what the log calls it."""
+"""The kinds of actors, the actions that a policy allows, and the actions in the audit log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ActorKind(models.TextChoices):
-    """Who or what caused a change."""
+    """The kind of actor that caused a change."""
 
     USER = "user", _("User")
     """A signed-in person acting for themselves."""
@@ -18,29 +18,29 @@ class ActorKind(models.TextChoices):
     SYSTEM = "system", _("System")
     """A scheduled task, a command, the shell."""
     RECONCILE = "reconcile", _("Reconciliation")
-    """Nobody knows: the change was made unseen, and found later."""
+    """Unknown: reconciliation detected an out-of-band change."""
 
 
 class Action(models.TextChoices):
-    """What somebody may be allowed to do with the webhooks of an organization."""
+    """An action on the webhooks of an organization that the access policy may allow."""
 
     VIEW = "view", _("View")
-    """See webhooks, deliveries and their outcome, but no payload and no answer of a receiver."""
+    """View webhooks, deliveries and their results, without payloads and responses."""
     MANAGE = "manage", _("Manage")
     """Create, change, test, enable, disable and delete webhooks, and rotate their secrets."""
     VIEW_PAYLOAD = "view_payload", _("View payloads")
-    """See what was sent and what receivers answered: people's data, and a way to read an inner network."""
+    """View payloads and responses: personal data, and possibly data from an internal network."""
     REVEAL_SECRET = "reveal_secret", _("Reveal secrets")
-    """See a signing secret after it was made."""
+    """View a signing secret after its creation."""
     REPLAY = "replay", _("Replay")
-    """Send again, recover, and call off what waits."""
+    """Resend, recover and cancel deliveries."""
 
 
 class AuditAction(models.TextChoices):
-    """What was done by somebody, as the audit log names it."""
+    """A recorded action, by its name in the audit log."""
 
     WEBHOOK_CREATED = "webhook.created", _("Webhook created")
-    """A webhook was made, with its subscriptions."""
+    """A webhook was created, with its subscriptions."""
     WEBHOOK_UPDATED = "webhook.updated", _("Webhook changed")
     """Fields of a webhook were changed; the entry names them."""
     WEBHOOK_DELETED = "webhook.deleted", _("Webhook deleted")
@@ -54,14 +54,14 @@ class AuditAction(models.TextChoices):
     SECRET_ROTATED = "secret.rotated", _("Secret rotated")
     """A webhook got a new secret."""
     SECRET_REVEALED = "secret.revealed", _("Secret revealed")
-    """Somebody was shown a secret."""
+    """A user viewed a secret."""
     SUBSCRIPTION_CREATED = "subscription.created", _("Subscription created")
-    """A webhook was subscribed to more."""
+    """A subscription was added to a webhook."""
     SUBSCRIPTION_UPDATED = "subscription.updated", _("Subscription changed")
     """A subscription was changed; the entry names the fields."""
     SUBSCRIPTION_DELETED = "subscription.deleted", _("Subscription deleted")
-    """A webhook was unsubscribed from something."""
+    """A subscription was removed from a webhook."""
     DELIVERY_RESENT = "delivery.resent", _("Delivery resent")
-    """One delivery was sent again."""
+    """One delivery was resent."""
     JOB_STARTED = "job.started", _("Job started")
-    """A recovery, a replay or a cancellation was begun."""
+    """A recovery, a replay or a cancellation was started."""

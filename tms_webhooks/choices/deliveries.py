@@ -1,4 +1,4 @@
-"""Where deliveries stand, and what came of attempts."""
+"""The statuses of deliveries and jobs, and the results of attempts."""
 
 from __future__ import annotations
 
@@ -7,122 +7,122 @@ from django.utils.translation import gettext_lazy as _
 
 
 class DeliveryStatus(models.TextChoices):
-    """Where one event stands for one webhook."""
+    """The status of one event for one webhook."""
 
     PENDING = "pending", _("Pending")
-    """Not tried yet."""
+    """Not attempted yet."""
     IN_FLIGHT = "in_flight", _("In flight")
     """Held by a worker under a lease."""
     WAITING = "waiting", _("Waiting")
-    """Tried, and due again later."""
+    """Attempted, and due again later."""
     DELIVERED = "delivered", _("Delivered")
     """The receiver answered 2xx."""
-    EXHAUSTED = "exhausted", _("Exhausted")
-    """Every retry failed, or its life ran out."""
-    FAILED = "failed", _("Failed")
-    """Trying again can't help."""
+    EXHAUSTED = "exhausted", _("Gave up after all retries")
+    """Every retry failed, or the delivery became too old."""
+    FAILED = "failed", _("Can't be retried")
+    """It failed in a way that a retry can't fix."""
     SKIPPED = "skipped", _("Skipped")
-    """Never tried, because the webhook was disabled; kept so that it can be replayed."""
+    """Not attempted, because the webhook was disabled. A replay can send it."""
     CANCELLED = "cancelled", _("Cancelled")
-    """Called off by a person."""
+    """Cancelled by a user."""
 
 
 class ErrorClass(models.TextChoices):
-    """Why an attempt brought no success."""
+    """The reason that an attempt failed."""
 
     HTTP_STATUS = "http_status", _("Unsuccessful status")
     """The receiver answered, but not with 2xx."""
     DNS_ERROR = "dns_error", _("Name not resolved")
     """The host name has no address."""
     CONNECTION_REFUSED = "connection_refused", _("Connection refused")
-    """Nobody listens there."""
+    """No server listens on the port."""
     CONNECTION_RESET = "connection_reset", _("Connection reset")
-    """The connection broke before an answer."""
+    """The connection closed before a response."""
     NETWORK_UNREACHABLE = "network_unreachable", _("Network unreachable")
     """No route to the receiver."""
     TIMEOUT = "timeout", _("Timed out")
-    """No whole answer within the deadline."""
+    """No complete response within the deadline."""
     TLS_ERROR = "tls_error", _("TLS error")
     """No trusted, encrypted connection."""
     BLOCKED_ADDRESS = "blocked_address", _("Blocked address")
-    """The host name leads to an address that the app must not call."""
+    """The host name resolves to an address that is not allowed."""
     INVALID_URL = "invalid_url", _("Invalid URL")
     """The URL breaks a rule."""
     BODY_TOO_LARGE = "body_too_large", _("Body too large")
-    """Even the thin form is over the limit."""
+    """The body exceeds the limit, even in its thin form."""
     SECRET_UNREADABLE = "secret_unreadable", _("Secret unreadable")
     """A secret or header value can't be decrypted."""
     RENDER_FAILED = "render_failed", _("Body not rendered")
     """The event can't be written in the webhook's format."""
     OTHER = "other", _("Other")
-    """Anything else; the attempt's message tells."""
+    """Any other error; see the message of the attempt."""
 
 
 class DelayReason(models.TextChoices):
-    """Why the next attempt is when it is."""
+    """The reason for the time of the next attempt."""
 
     SCHEDULE = "schedule", _("Schedule")
     """The next step of the webhook's schedule."""
     RETRY_AFTER = "retry_after", _("Retry-After")
-    """The receiver asked for it."""
+    """The receiver requested the delay."""
     TIMEOUT_PENALTY = "timeout_penalty", _("Timeout penalty")
-    """A receiver that hangs is left in peace a little longer."""
+    """The delay is longer after a timeout."""
     THROTTLE = "throttle", _("Throttle")
     """The webhook's own rate limit."""
     BREAKER = "breaker", _("Pause")
-    """The webhook is backing off after failures."""
+    """The webhook is paused after failures."""
 
 
 class AttemptResult(models.TextChoices):
-    """What came of one attempt, for its delivery."""
+    """The result of one attempt for its delivery."""
 
     DELIVERED = "delivered", _("Delivered")
     """The receiver answered 2xx."""
-    RETRIED = "retried", _("Failed, tried again")
-    """It failed, and the next attempt has its time."""
+    RETRIED = "retried", _("Failed, retried")
+    """It failed, and the next attempt is scheduled."""
     GIVEN_UP = "given_up", _("Failed, given up")
-    """It failed, and was the last one."""
+    """It failed, and was the last attempt."""
 
 
 class TotalSpan(models.IntegerChoices):
-    """What attempts are counted by; the number is in hours."""
+    """The span of one row of totals, in hours."""
 
     HOUR = 1, _("Hour")
     """Kept for a few days."""
     DAY = 24, _("Day")
-    """Kept for ever."""
+    """Never deleted."""
 
 
 class Priority(models.IntegerChoices):
     """In which order deliveries of one webhook go: the lowest number first."""
 
-    MANUAL = 0, _("By hand")
-    """Resent by a person: one attempt, at once, also to a webhook that is paused or disabled; inert for its health."""
+    MANUAL = 0, _("Manual")
+    """Resent by a user: one immediate attempt, even if the webhook is paused or disabled. It does not affect the health."""
     LIVE = 1, _("Live")
-    """What happens now."""
+    """New events."""
     REPLAY = 2, _("Replay")
-    """What is sent again: one at a time, when nothing live is due."""
+    """Replayed events: one at a time, while no live delivery is due."""
 
 
 class JobKind(models.TextChoices):
-    """A long change of many deliveries of one webhook."""
+    """The kind of a job that changes many deliveries of one webhook."""
 
-    RECOVER = "recover", _("Recover")
-    """Send again what failed in a time range."""
-    REPLAY_MISSED = "replay_missed", _("Replay missed")
-    """Send what was skipped while it was disabled, and what it asks for today and was never sent."""
-    CANCEL_PENDING = "cancel_pending", _("Cancel pending")
-    """Call off what waits."""
+    RECOVER = "recover", _("Resend failed deliveries")
+    """Resend the failed deliveries of a time range."""
+    REPLAY_MISSED = "replay_missed", _("Send missed events")
+    """Send the events that were skipped while it was disabled, and matching events that were never sent."""
+    CANCEL_PENDING = "cancel_pending", _("Cancel queued deliveries")
+    """Cancel the deliveries that are queued."""
 
 
 class JobStatus(models.TextChoices):
-    """How far a job is."""
+    """The status of a job."""
 
     PENDING = "pending", _("Pending")
-    """Not begun."""
+    """Not started."""
     RUNNING = "running", _("Running")
-    """Under way."""
+    """In progress."""
     FINISHED = "finished", _("Finished")
     """Done."""
     FAILED = "failed", _("Failed")
-    """Given up; the error tells why."""
+    """Given up; see the error of the job."""

@@ -28,7 +28,7 @@ class DeliveryType(models.IntegerChoices):
 
 
 class EnrollmentStatus(models.IntegerChoices):
-    """Where a learner's place in a class stands."""
+    """The status of a learner's enrollment in a class."""
 
     REQUEST = 0, _("Request")
     CANCEL = 10, _("Cancel")
@@ -40,7 +40,7 @@ class EnrollmentStatus(models.IntegerChoices):
 
 
 class CompletionStatus(models.IntegerChoices):
-    """How an enrolled learner did."""
+    """The completion status of an enrolled learner."""
 
     UNKNOWN = 0, _("Unknown")
     ATTENDING = 10, _("Attending")
@@ -51,7 +51,7 @@ class CompletionStatus(models.IntegerChoices):
 
 
 class AssignmentCompletion(models.IntegerChoices):
-    """How far a learner is with an assigned course; derived from its dates, never stored."""
+    """The progress of a learner in an assigned course; derived from its dates, never stored."""
 
     NOT_STARTED = 0, _("Not Started")
     INCOMPLETE = 10, _("Incomplete")
@@ -59,7 +59,7 @@ class AssignmentCompletion(models.IntegerChoices):
 
 
 class AssignmentStatus(models.IntegerChoices):
-    """Whether a course assignment still stands. The real system publishes the names only, not the numbers."""
+    """The status of a course assignment. The real system publishes the names only, not the numbers."""
 
     ACTIVE = 0, _("Active")
     CANCELLED = 10, _("Cancelled")

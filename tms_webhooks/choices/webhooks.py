@@ -1,4 +1,4 @@
-"""How a webhook wants to be told, and what becomes of it."""
+"""The configuration choices of a webhook, and the reasons for which it is disabled."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from django.utils.translation import pgettext_lazy
 
 
 class FieldPrivacy(models.TextChoices):
-    """What a payload field may reveal."""
+    """The privacy class of a payload field."""
 
     ID = "id", _("Identifier")
     """Internal and external ids."""
     BASIC = "basic", _("Basic")
     """Facts about the training: names of courses, dates, statuses."""
     PERSONAL = "personal", _("Personal")
-    """Names, e-mail addresses and free text of people."""
+    """Names, e-mail addresses and free text."""
 
 
 class Audience(models.TextChoices):
-    """Whose events a webhook is told of."""
+    """The events that a webhook receives, by organization."""
 
-    OWNER = "owner", _("Owner organization")
-    """What belongs to its organization: a class, and whoever is enrolled in it."""
-    LEARNER = "learner", _("Learner organization")
-    """What its organization's own learners do, wherever they do it."""
+    OWNER = "owner", _("Classes we run")
+    """Events of objects that belong to its organization, such as its classes and their enrollments."""
+    LEARNER = "learner", _("Our learners, anywhere")
+    """Events of its organization's own learners, in every organization."""
     BOTH = "both", _("Both")
-    """Either."""
+    """Both of these."""
 
 
 class CheckResult(models.TextChoices):
-    """Whether a webhook gets an event, as far as one question of it says."""
+    """The result of one check of whether a webhook receives an event."""
 
     YES = "yes", _("Yes")
-    """It does."""
+    """The webhook receives the event."""
     NO = "no", _("No")
-    """It doesn't."""
+    """The webhook does not receive the event."""
     HELD = "held", _("Held back")
-    """It is kept for it as a skipped delivery, and not sent by itself."""
+    """The event is kept as a skipped delivery, and is not sent automatically."""
 
 
 class Verb(models.TextChoices):
@@ -51,7 +51,7 @@ class Verb(models.TextChoices):
 
 
 class PayloadFormat(models.TextChoices):
-    """What the body of a webhook's requests looks like."""
+    """The format of the request body."""
 
     STANDARD = "standard", _("Standard")
     """The event as it is stored: an envelope around its data."""
@@ -64,18 +64,18 @@ class PayloadFormat(models.TextChoices):
 
 
 class PayloadDetail(models.TextChoices):
-    """How much of an event a webhook is told."""
+    """The fields of an event that a webhook receives."""
 
     FULL = "full", _("Everything")
     """All fields."""
     NO_PERSONAL = "no_personal", _("No personal fields")
-    """All fields but names, e-mail addresses and free text of people."""
+    """All fields except names, e-mail addresses and free text."""
     THIN = "thin", _("Ids only")
-    """Ids and external ids; the receiver asks for the rest."""
+    """Ids and external ids; the receiver requests the other fields."""
 
 
 class DisabledReason(models.TextChoices):
-    """Why a webhook gets no requests."""
+    """The reason that a webhook is disabled."""
 
     GONE = "gone", _("Gone")
     """The receiver answered 410."""
@@ -84,17 +84,17 @@ class DisabledReason(models.TextChoices):
     RECEIVER_REQUESTED = "receiver_requested", _("Receiver's request")
     """The receiver answered with the header ``webhook-delivery: disable``."""
     ADMIN = "admin", _("Administrator")
-    """A person disabled it."""
+    """A user disabled it."""
     BLOCKED_TARGET = "blocked_target", _("Blocked target")
-    """Its URL leads where the app must not go."""
+    """Its URL leads to a blocked address."""
 
 
 class ErrorAction(models.TextChoices):
-    """What to do when a delivery is given up."""
+    """The action when a delivery is given up."""
 
     LOG = "log", pgettext_lazy("error action", "Log")
-    """Nothing more than the delivery log."""
+    """Record it in the delivery log only."""
     NOTIFY = "notify", _("Send notification")
-    """E-mail the contacts, once until the webhook works again."""
+    """E-mail the contacts once, until the webhook works again."""
     DISABLE = "disable", _("Disable the webhook")
-    """Stop sending until a person has looked."""
+    """Disable the webhook until a user enables it."""

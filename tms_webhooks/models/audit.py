@@ -69,9 +69,7 @@ class AuditEntry(models.Model):
     webhook = models.ForeignKey(
         Webhook, on_delete=models.SET_NULL, null=True, blank=True, related_name="audit_log", verbose_name=_("webhook")
     )
-    target = models.CharField(
-        _("target"), max_length=100, help_text=_("The object of the action, such as delivery:17.")
-    )
+    target = models.CharField(_("target"), max_length=100, help_text=_("The changed object, such as delivery:17."))
     changes = models.JSONField(_("changes"), default=dict, blank=True, encoder=DjangoJSONEncoder)
 
     if TYPE_CHECKING:

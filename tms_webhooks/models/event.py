@@ -149,7 +149,7 @@ class Event(models.Model):
         db_constraint=False,
         db_index=False,
         verbose_name=_("subscription"),
-        help_text=_("Set where the event is for this subscription alone, as an expiry window is."),
+        help_text=_("Set if the event is for this subscription only, such as an expiry window."),
     )
 
     if TYPE_CHECKING:

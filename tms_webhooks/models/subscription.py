@@ -44,13 +44,13 @@ class Subscription(models.Model):
         _("more than days"),
         null=True,
         blank=True,
-        help_text=_("For expiring events: tell while more days than these are left."),
+        help_text=_("For expiring events: send while more than this number of days is left."),
     )
     less_than_days = models.FloatField(
         _("less than days"),
         null=True,
         blank=True,
-        help_text=_("For expiring events: tell once fewer days than these are left."),
+        help_text=_("For expiring events: send once fewer than this number of days is left."),
     )
     filters = models.JSONField(
         _("filters"),

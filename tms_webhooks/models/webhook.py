@@ -47,15 +47,15 @@ class AudienceFields(models.Model):
         default=Audience.OWNER,
         db_default=Audience.OWNER,
         help_text=_(
-            "Events of what the organization owns, such as its classes with everybody in them; of its own learners, "
-            "wherever they learn; or both."
+            "Events of the organization's own objects, such as its classes and their enrollments; events of its learners "
+            "in any organization; or both."
         ),
     )
     include_children = models.BooleanField(
         _("include child organizations"),
         default=False,
         db_default=False,
-        help_text=_("Also events of the organizations below this one, at any depth."),
+        help_text=_("Include events of the organizations below this one, at any depth."),
     )
 
     if TYPE_CHECKING:
@@ -85,21 +85,21 @@ class RequestFormatFields(models.Model):
         blank=True,
         default="",
         validators=[validators.validate_header_lines],
-        help_text=_("One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
+        help_text=_("One name=value per line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
     )
     format = models.CharField(
         _("format"),
         max_length=12,
         choices=choices.PayloadFormat.choices,
         default=choices.PayloadFormat.STANDARD,
-        help_text=_("What the body looks like."),
+        help_text=_("The format of the body."),
     )
     payload = models.CharField(
         _("payload"),
         max_length=12,
         choices=choices.PayloadDetail.choices,
         default=choices.PayloadDetail.FULL,
-        help_text=_("How much of an event is sent."),
+        help_text=_("The fields of the event that are sent."),
     )
     content = models.TextField(
         _("content"),
@@ -113,9 +113,7 @@ class RequestFormatFields(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text=_(
-            "The newest version of an event's schema that the receiver understands; empty: whatever is newest."
-        ),
+        help_text=_("The newest version of an event's schema that the receiver supports. Empty: the newest version."),
     )
 
     class Meta:
@@ -169,47 +167,49 @@ class Webhook(AudienceFields, RequestFormatFields):
         _("URL"),
         max_length=2000,
         validators=[validators.validate_webhook_url],
-        help_text=_("Where to send the requests, with {tokens} in path and query. It must answer with 2xx in time."),
+        help_text=_(
+            "The URL of the receiver, with {tokens} in path and query. It must respond with 2xx within the timeout."
+        ),
     )
     verb = models.CharField(_("verb"), max_length=6, choices=choices.Verb.choices, default=choices.Verb.POST)
     delay_seconds = models.PositiveIntegerField(
         _("delay seconds"),
         default=0,
         validators=[MaxValueValidator(LONGEST_DELAY)],
-        help_text=_("Wait this long before the first attempt."),
+        help_text=_("The delay before the first attempt."),
     )
     timeout_seconds = models.PositiveSmallIntegerField(
         _("timeout seconds"),
         default=20,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_TIMEOUT)],
-        help_text=_("Give up an attempt after this long."),
+        help_text=_("The time limit of one attempt."),
     )
     max_retries = models.PositiveSmallIntegerField(
         _("max retries"),
         null=True,
         blank=True,
         validators=[MaxValueValidator(10)],
-        help_text=_("How often to try again, 0 to 10; empty: as often as the schedule has delays."),
+        help_text=_("The number of retries, 0 to 10. Empty: one per delay of the schedule."),
     )
     schedule = models.JSONField(
         _("schedule"),
         default=str,
         blank=True,
         validators=[validators.validate_schedule],
-        help_text=_("standard, skillable, none, or a list of at most 15 delays in seconds; empty: standard."),
+        help_text=_("standard, skillable, none, or a list of at most 15 delays in seconds. Empty: standard."),
     )
     max_in_flight = models.PositiveSmallIntegerField(
         _("max in flight"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text=_("Concurrent requests to this webhook; empty: the installation's default."),
+        help_text=_("The number of concurrent requests to this webhook. Empty: the default of the installation."),
     )
     ordered = models.BooleanField(
         _("blocking"),
         default=False,
         help_text=_(
-            "One request at a time, and for each object in order: later events wait until earlier ones are done."
+            "One request at a time, in order for each object: later events wait until earlier ones are finished."
         ),
     )
     rate_limit_per_second = models.FloatField(
@@ -217,21 +217,21 @@ class Webhook(AudienceFields, RequestFormatFields):
         null=True,
         blank=True,
         validators=[validators.validate_rate],
-        help_text=_("Most requests a second; what is over it waits. Empty: no limit."),
+        help_text=_("The highest number of requests per second. Further deliveries wait. Empty: no limit."),
     )
     error_action = models.CharField(
         _("error action"),
         max_length=10,
         choices=choices.ErrorAction.choices,
         default=choices.ErrorAction.LOG,
-        help_text=_("What to do when a delivery is given up."),
+        help_text=_("The action when a delivery is given up."),
     )
     contacts = models.TextField(
         _("contacts"),
         blank=True,
         default="",
         validators=[validators.validate_contacts],
-        help_text=_("E-mail addresses to notify, one a line."),
+        help_text=_("E-mail addresses to notify, one per line."),
     )
     enabled = models.BooleanField(_("enabled"), default=True)
     disabled_reason = models.CharField(

@@ -1,4 +1,4 @@
-"""What a browser sends for a form that nobody touched: it tidies values up by the kind of their box, and drops what is none."""
+"""The data that a browser submits for an unchanged form: it normalizes values by input type, and drops invalid ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Sent = dict[str, list[str]]
 
 
 def untouched(page: str, *, form: str) -> Sent:
-    """Return what the form of this id sends."""
+    """Return the data that the form with this id submits."""
     reader = _Reader(form)
     reader.feed(page)
     assert reader.sent, f"There is no form {form}."

@@ -34,7 +34,7 @@ def shown_at(client: Client, address: str, data: Any = None) -> str:
 def form_of(
     webhook: Webhook | None = None, *, subscriptions: list[dict[str, Any]] | None = None, **values: Any
 ) -> dict:
-    """Return what a browser posts: the form as it stands for ``webhook``, or a valid new one, with these changes."""
+    """Return the posted data: the current form of ``webhook``, or a valid new form, with these changes."""
     rows = subscriptions if subscriptions is not None else [{"event_type": "class.*"}]
     if webhook is not None and subscriptions is None:
         rows = [
@@ -89,11 +89,11 @@ def form_of(
 
 
 def errors_at(response: Any) -> dict[str, list[str]]:
-    """Return the errors that a form was sent back with, each beside its field, as the page shows them."""
+    """Return the errors of a returned form by field, after checking that the page shows them."""
     assert response.status_code == 200
     form = response.context["adminform"].form
     found = dict(form.errors)
-    for row in form.events.chosen:
+    for row in form.events.selected:
         found |= {f"{row.prefix}-{name}": messages for name, messages in row.errors.items()}
     page = html.unescape(response.content.decode())
     for messages in found.values():

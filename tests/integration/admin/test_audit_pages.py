@@ -1,4 +1,4 @@
-"""The audit log in the admin: what was done by whom, for those who may see the organization, and for nobody to change."""
+"""The audit log in the admin: read-only entries of the organizations that the user may view."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listed(client: Client, **query: object) -> list[AuditEntry]:
     return list(client.get(url(AuditEntry, "changelist"), query).context["cl"].result_list)
 
 
-def test_an_entry_says_who_did_what(operator):
+def test_an_entry_shows_actor_and_action(operator):
     row = entry(subscribed(name="CRM"), changes={"name": {"from": "A", "to": "<B>"}})
 
     assert "Webhook changed Ann Admin (Administrator) CRM" in shown_at(operator, url(AuditEntry, "changelist"))
@@ -57,7 +57,7 @@ def test_entries_of_others_are_neither_listed_nor_opened(alice, operator):
     assert set(listed(operator)) == {mine, other}
 
 
-def test_nobody_changes_or_deletes_an_entry(operator):
+def test_entries_can_not_be_changed_or_deleted(operator):
     row = entry(subscribed())
 
     assert operator.get(url(AuditEntry, "add")).status_code == 403

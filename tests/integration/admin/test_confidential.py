@@ -10,7 +10,7 @@ from django.utils import timezone
 from tests.integration.admin.pages import form_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import webhooks
-from tms_webhooks.admin.actions import ACTS
+from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
@@ -32,7 +32,7 @@ def webhook() -> Webhook:
 
 
 def hidden(webhook: Webhook) -> list[str]:
-    """Return what must be on no page: in clear, and as the database has it."""
+    """Return the texts that no page may contain: the secrets in clear text and as stored."""
     stored = [secret.value for secret in WebhookSecret.objects.all()]
     assert len(stored) == 2
     webhook = Webhook.objects.get(pk=webhook.pk)
@@ -46,14 +46,14 @@ def pages() -> list[str]:
         found.append(url(model, "changelist"))
         for row in model.objects.all():
             found += [url(model, page, row.pk) for page in ("change", "history")]
-    return [*found, url(Webhook, "delete", Webhook.objects.get().pk), *life()]
+    return [*found, url(Webhook, "delete", Webhook.objects.get().pk), *added_pages()]
 
 
-def life() -> list[str]:
-    """Return what there is beside Django's own pages."""
+def added_pages() -> list[str]:
+    """Return the pages that the app adds to Django's own."""
     key, event = Webhook.objects.get().pk, Event.objects.get()
-    acts = [reverse("admin:tms_webhooks_webhook_act", args=[key, act.slug]) for act in ACTS]
-    why = reverse("admin:tms_webhooks_webhook_why", args=[key])
+    acts = [reverse("admin:tms_webhooks_webhook_action", args=[key, act.slug]) for act in WEBHOOK_ACTIONS]
+    why = reverse("admin:tms_webhooks_webhook_explain", args=[key])
     return [
         reverse("admin:tms_webhooks_dashboard"),
         reverse("admin:tms_webhooks_webhook_overview", args=[key]),
@@ -76,7 +76,7 @@ def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
         assert response.status_code == 200, address
         page = response.content.decode()
         assert [text for text in forbidden if text in page] == [], address
-    assert len(addresses) == 15 + 7 + len(ACTS)
+    assert len(addresses) == 15 + 7 + len(WEBHOOK_ACTIONS)
 
 
 def test_the_history_says_that_headers_changed_and_not_to_what(operator, webhook):

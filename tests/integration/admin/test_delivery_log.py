@@ -78,7 +78,7 @@ def test_it_is_filtered_by_webhook_status_and_error(operator):
 
 
 def test_the_filter_offers_webhooks_that_exist_and_not_too_many(operator, monkeypatch):
-    monkeypatch.setattr(log_filters, "MOST_WEBHOOKS", 2)
+    monkeypatch.setattr(log_filters, "MAX_WEBHOOKS", 2)
     for name in ("C", "A", "B"):
         subscribed(name=name)
     subscribed(name="AA", deleted_at=timezone.now())
@@ -117,15 +117,13 @@ def test_it_is_found_by_the_deliverys_own_number(operator):
 
 
 @pytest.mark.parametrize("term", ["CRM", "evt_123", "9" * 19, "evt_" + "g" * 32, "' OR 1=1", "²"])
-def test_what_is_no_key_finds_nothing_and_is_told(operator, term):
+def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
     finished(subscribed(name="CRM"))
 
     response = operator.get(url(Delivery, "changelist"), {"q": term})
 
     assert list(response.context["cl"].result_list) == []
-    assert messages_of(response) == [
-        f"Nothing is found by “{term}”. Search for {page.DeliveryAdmin.what_can_be_found}."
-    ]
+    assert messages_of(response) == [f"No results for “{term}”. Search for {page.DeliveryAdmin.search_terms}."]
 
 
 # One delivery
@@ -141,7 +139,7 @@ def test_the_page_shows_each_attempt(operator):
 
 
 def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypatch):
-    monkeypatch.setattr(delivery_page, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(delivery_page, "MAX_ATTEMPTS", 2)
     other = finished(subscribed(), attempts=3)
     delivery = finished(subscribed(), attempts=5)
     assert other.attempt_log.count() == 3
@@ -151,7 +149,7 @@ def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypa
     assert [number for number in range(1, 6) if f"answer {number}." in text] == [4, 5]
 
 
-def test_answers_of_receivers_are_for_those_who_may_see_payloads(operator, staff):
+def test_responses_need_the_permission_to_view_payloads(operator, staff):
     delivery = finished(subscribed())
     address = url(Delivery, "change", delivery.pk)
 
@@ -191,14 +189,14 @@ def rung(monkeypatch) -> list[bool]:
     return rings
 
 
-def test_selected_ones_are_sent_again(operator, rung, django_capture_on_commit_callbacks):
+def test_selected_deliveries_are_resent(operator, rung, django_capture_on_commit_callbacks):
     webhook = subscribed()
     one, two, other = (finished(webhook) for _ in range(3))
 
     with django_capture_on_commit_callbacks(execute=True):
         response = resend(operator, one, two)
 
-    assert messages_of(response) == ["2 deliveries are sent again."]
+    assert messages_of(response) == ["2 deliveries are resent."]
     assert rung == [True]
     for delivery in (one, two, other):
         delivery.refresh_from_db()
@@ -206,7 +204,7 @@ def test_selected_ones_are_sent_again(operator, rung, django_capture_on_commit_c
     assert (other.status, other.due_at) == ("exhausted", None)
 
 
-def test_what_can_not_be_sent_is_told_and_the_others_are_sent(operator, rung, django_capture_on_commit_callbacks):
+def test_refused_resends_are_reported_and_the_others_are_sent(operator, rung, django_capture_on_commit_callbacks):
     webhook = subscribed()
     fine, pruned = finished(webhook), finished(webhook)
     waiting = write_delivery(webhook, now=timezone.now())
@@ -215,34 +213,34 @@ def test_what_can_not_be_sent_is_told_and_the_others_are_sent(operator, rung, dj
     with django_capture_on_commit_callbacks(execute=True):
         response = resend(operator, fine, pruned, waiting)
 
-    told = messages_of(response)
-    assert told[0].startswith(f"Delivery {pruned.pk}: its payload is no longer kept")
-    assert told[1].startswith(f"Delivery {waiting.pk} is pending; wait until it is finished")
-    assert told[2:] == ["1 delivery is sent again."]
+    notices = messages_of(response)
+    assert notices[0].startswith(f"Delivery {pruned.pk}: its payload is no longer kept")
+    assert notices[1].startswith(f"Delivery {waiting.pk} is pending; wait until it is finished")
+    assert notices[2:] == ["1 delivery is resent."]
 
 
-def test_many_refusals_are_summed_up(operator, rung):
+def test_many_refusals_are_summarized(operator, rung):
     webhook = subscribed()
     waiting = [write_delivery(webhook, now=timezone.now()) for _ in range(8)]
 
-    told = messages_of(resend(operator, *waiting))
+    notices = messages_of(resend(operator, *waiting))
 
-    assert (len(told), told[-1]) == (6, "3 more can't be sent again.")
+    assert (len(notices), notices[-1]) == (6, "3 more can't be resent.")
     assert rung == []
 
 
-def test_all_of_a_long_log_are_not_sent_again_by_a_slip(operator, monkeypatch):
-    monkeypatch.setattr(page, "RESENT_AT_ONCE", 3)
+def test_too_many_selected_deliveries_are_not_resent(operator, monkeypatch):
+    monkeypatch.setattr(page, "MAX_RESENDS", 3)
     webhook = subscribed()
     several = [finished(webhook) for _ in range(4)]
 
     response = resend(operator, several[0], select_across="1")
 
-    assert messages_of(response) == ["Select at most 3 deliveries; nothing was sent."]
+    assert messages_of(response) == ["Select at most 3 deliveries. Nothing was sent."]
     assert not Delivery.objects.exclude(status="exhausted").exists()
 
 
-def test_those_who_may_only_look_can_not_send(staff):
+def test_resending_needs_the_permission_to_change_deliveries(staff):
     delivery = finished(subscribed())
     client = staff("view_delivery")
 
@@ -253,7 +251,7 @@ def test_those_who_may_only_look_can_not_send(staff):
     assert delivery.status == "exhausted"
 
 
-def test_those_who_may_change_deliveries_can_send(staff):
+def test_the_permission_to_change_deliveries_allows_resending(staff):
     delivery = finished(subscribed())
 
     resend(staff("view_delivery", "change_delivery"), delivery)

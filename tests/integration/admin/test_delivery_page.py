@@ -1,4 +1,4 @@
-"""The page of a delivery: where it stands, what came of each attempt and why the next is when it is, and what was sent."""
+"""The page of a delivery: its status, its attempts with the next step, and its request."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "Basic aHVudGVyMg=="
 
 
-class NobodySeesPayloads(TrainingPolicy):
-    """Everything but payloads."""
+class PayloadsDenied(TrainingPolicy):
+    """Allows everything except viewing payloads."""
 
     def organizations(self, request, action):
         return Organization.objects.none() if action == Action.VIEW_PAYLOAD else super().organizations(request, action)
@@ -59,27 +59,27 @@ def tried(delivery: Delivery, **values) -> DeliveryAttempt:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
-        ({"status": "delivered"}, "The receiver took it at"),
+        ({"status": "delivered"}, "The receiver accepted it at"),
         ({"status": "exhausted"}, "It was given up at"),
-        ({"status": "failed"}, "trying again can't help"),
-        ({"status": "skipped"}, "A replay sends it."),
-        ({"status": "cancelled"}, "Somebody called it off."),
+        ({"status": "failed"}, "a retry would fail too"),
+        ({"status": "skipped"}, "Send missed events to send it."),
+        ({"status": "cancelled"}, "A user cancelled it."),
     ],
 )
-def test_a_finished_one_says_how_it_ended(operator, values, told):
-    assert told in shown_at(operator, page(finished(**values)))
+def test_a_finished_delivery_shows_its_result(operator, values, expected):
+    assert expected in shown_at(operator, page(finished(**values)))
 
 
-def test_a_waiting_one_says_when_it_is_tried_again(operator):
+def test_a_waiting_delivery_shows_when_it_is_retried(operator):
     now = timezone.now()
     later = (now + timedelta(days=1)).replace(hour=4, minute=5)
     delivery = write_delivery(subscribed(), now=now, status="waiting", due_at=later, attempts=1, charged=1)
 
     text = shown_at(operator, page(delivery))
 
-    assert "It was not taken yet, and is tried again. It is due at" in text
+    assert "It was not accepted yet, and is retried. It is due at" in text
     assert "04:05." in text
 
 
@@ -95,43 +95,43 @@ def test_one_that_waits_for_its_webhook_says_so(operator):
 
 
 @pytest.mark.parametrize(
-    ("reason", "seconds", "told"),
+    ("reason", "seconds", "expected"),
     [
-        (DelayReason.SCHEDULE, 5.2, "5 s later, as the webhook's schedule says"),
+        (DelayReason.SCHEDULE, 5.2, "5 s later, according to the retry schedule of the webhook"),
         (
             DelayReason.RETRY_AFTER,
             300.0,
-            "5 min later, as the receiver asked with Retry-After; the attempt does not count",
+            "5 min later, as the receiver requested with Retry-After; this attempt does not use up a retry",
         ),
-        (DelayReason.TIMEOUT_PENALTY, 60.0, "60 s later, because a receiver that hangs is left in peace"),
+        (DelayReason.TIMEOUT_PENALTY, 60.0, "60 s later, because retries are delayed after a timeout"),
         (DelayReason.THROTTLE, 0.4, "less than a second later, because of the webhook's rate limit"),
-        (DelayReason.BREAKER, 5_400.0, "1.5 h later, because the webhook is paused after failures in a row"),
+        (DelayReason.BREAKER, 5_400.0, "1.5 h later, because the webhook is paused after repeated failures"),
         (DelayReason.SCHEDULE, 200_000.0, "2 days later"),
     ],
 )
-def test_an_attempt_says_why_the_next_one_is_when_it_is(operator, reason, seconds, told):
+def test_an_attempt_shows_the_delay_and_reason_of_the_next_one(operator, reason, seconds, expected):
     delivery = finished()
     tried(delivery, next_delay=seconds, delay_reason=reason)
 
-    assert f"The next one came due {told}" in shown_at(operator, page(delivery))
+    assert f"The next attempt was due {expected}" in shown_at(operator, page(delivery))
 
 
-def test_the_last_attempt_and_a_late_one_say_what_they_are(operator):
+def test_the_last_attempt_and_a_late_attempt_are_marked(operator):
     delivery = finished()
     tried(delivery)
     tried(delivery, number=None)
 
     text = shown_at(operator, page(delivery))
 
-    assert "It was the last try." in text
+    assert "This was the last attempt." in text
     assert "Late attempt" in text
-    assert "another worker had taken the delivery over" in text
+    assert "another worker had claimed the delivery" in text
 
 
-# What was sent
+# Request body
 
 
-def test_the_headers_are_those_that_are_sent_and_their_values_are_masked(operator, clock):
+def test_request_headers_are_shown_with_masked_values(operator, clock):
     wire = Wire()
     webhook = subscribed(headers=f"Authorization={PASSWORD}\nX-Team=north")
     delivery = write_delivery(webhook, now=clock.now)
@@ -164,7 +164,7 @@ def test_the_body_is_shown_with_its_lines_broken_and_to_the_byte(operator):
     assert "Zoë <b>" not in operator.get(page(delivery)).content.decode()
 
 
-def test_a_webhook_with_a_format_of_its_own_shows_what_it_was_sent(operator):
+def test_a_custom_format_shows_the_sent_body(operator):
     delivery = finished(subscribed(format="custom", content="{id}", headers="Content-Type=text/plain"))
     DeliveryBody.objects.create(delivery=delivery, content_type="text/plain", body="what it was then")
 
@@ -192,17 +192,17 @@ def test_the_curl_command_is_one_that_a_shell_takes(operator):
     assert words[-2:] == ["--data-binary", '{"name":"it\'s $HOME `id`"}']
 
 
-def test_what_can_not_be_shown_says_why(operator):
+def test_a_request_that_can_not_be_shown_gives_the_reason(operator):
     pruned, broken = finished(), finished(subscribed(headers="X-Key=1"))
     Event.objects.filter(pk=pruned.event_id).update(body="")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE tms_webhooks_webhook SET headers = 'rubbish' WHERE id = %s", [broken.webhook_id])
 
-    assert "It can't be shown: the payload is no longer kept." in shown_at(operator, page(pruned))
+    assert "The request can't be shown: the payload is no longer kept." in shown_at(operator, page(pruned))
     assert "the headers can't be read; enter them anew" in shown_at(operator, page(broken))
 
 
-def test_payloads_and_answers_are_for_those_whom_the_policy_lets_see_them(operator, settings):
+def test_payloads_and_responses_need_the_permission_of_the_policy(operator, settings):
     webhook = subscribed("/hook/{data.name}")
     delivery = finished(webhook)
     tried(delivery, response_body="inner network")
@@ -210,33 +210,33 @@ def test_payloads_and_answers_are_for_those_whom_the_policy_lets_see_them(operat
     assert all(word in shown_at(operator, page(delivery)) for word in everything)
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
-        "ACCESS_POLICY": f"{NobodySeesPayloads.__module__}.{NobodySeesPayloads.__name__}",
+        "ACCESS_POLICY": f"{PayloadsDenied.__module__}.{PayloadsDenied.__name__}",
     }
 
     text = shown_at(operator, page(delivery))
 
     assert [word for word in everything if word in text] == []
-    assert "is shown to those who may see payloads" in text
+    assert "are shown to users with the permission to view payloads" in text
 
 
 # Sending it again
 
 
-def test_it_is_asked_first_and_then_sent_again(operator):
+def test_a_delivery_is_resent_after_confirmation(operator):
     delivery = finished()
 
-    assert "is sent to" in shown_at(operator, resend(delivery))
+    assert "is resent to" in shown_at(operator, resend(delivery))
     assert not Delivery.objects.filter(status="pending").exists()
     response = operator.post(resend(delivery), follow=True)
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.priority) == ("pending", 0)
-    assert "1 delivery is sent again." in text_of(response)
+    assert "1 delivery is resent." in text_of(response)
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target) == ("delivery.resent", f"delivery:{delivery.pk}")
 
 
-def test_what_is_refused_is_not_written_down(operator):
+def test_a_refused_resend_is_not_recorded(operator):
     delivery = write_delivery(subscribed(), now=timezone.now())
 
     response = operator.post(resend(delivery), follow=True)
@@ -245,7 +245,7 @@ def test_what_is_refused_is_not_written_down(operator):
     assert not AuditEntry.objects.exists()
 
 
-def test_those_who_may_only_look_are_not_offered_it(staff):
+def test_resending_is_not_offered_without_the_permission(staff):
     delivery = finished()
     client = staff("view_delivery")
 
@@ -255,13 +255,13 @@ def test_those_who_may_only_look_are_not_offered_it(staff):
     assert delivery.status == "exhausted"
 
 
-def test_selected_ones_are_asked_for_first(operator):
+def test_selected_deliveries_need_a_confirmation(operator):
     one, two = finished(), finished()
     data = {"action": "resend_selected", "_selected_action": [one.pk, two.pk]}
 
     asked = operator.post(url(Delivery, "changelist"), data)
 
-    assert "2 deliveries are sent once more" in text_of(asked)
+    assert "2 deliveries are resent immediately" in text_of(asked)
     assert Delivery.objects.filter(status="exhausted").count() == 2
     operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"})
     assert Delivery.objects.filter(status="pending").count() == 2
@@ -283,12 +283,12 @@ def test_the_page_takes_as_many_queries_for_many_attempts_as_for_few(operator):
     assert queries(0) == queries(30) <= 13
 
 
-def test_an_attempt_says_where_its_time_went(operator):
+def test_an_attempt_shows_the_time_of_each_step(operator):
     delivery = finished(attempts=2)
     tried(delivery)
     tried(delivery, number=2, timing="/3//1100/2")
 
     text = shown_at(operator, page(delivery))
 
-    assert text.count("waiting for the answer") == 1
-    assert "connecting 3 ms, waiting for the answer 1.1 s, reading it 2 ms" in text
+    assert text.count("response 1.1 s") == 1
+    assert "connection 3 ms, response 1.1 s, download 2 ms" in text

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, url
-from tests.integration.admin.test_delivery_page import NobodySeesPayloads
+from tests.integration.admin.test_delivery_page import PayloadsDenied
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.models import Delivery, Event
 
@@ -35,14 +35,14 @@ def test_it_shows_to_whom_it_was_sent(operator):
     assert url(Delivery, "change", delivery.pk) in response.content.decode()
 
 
-def test_an_event_that_went_to_nobody_says_so(operator):
+def test_an_event_without_deliveries_says_so(operator):
     new, done = write_event(OrganizationFactory()), write_event(OrganizationFactory())
     Event.objects.filter(pk=done.pk).update(fanned_out_at=timezone.now(), error="no such field")
 
-    assert "It was not given to webhooks yet." in shown_at(operator, page(new))
+    assert "The event has not been fanned out yet." in shown_at(operator, page(new))
     text = shown_at(operator, page(done))
-    assert "It was sent to none of your webhooks." in text
-    assert "Its payload could not be built: no such field" in text
+    assert "None of your webhooks has a delivery of this event." in text
+    assert "The payload could not be built: no such field" in text
 
 
 def test_it_is_found_by_the_external_id(operator):
@@ -72,16 +72,16 @@ def test_payloads_are_for_those_whom_the_policy_lets_see_them(operator, settings
     assert "Zoë" in shown_at(operator, page(event))
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
-        "ACCESS_POLICY": f"{NobodySeesPayloads.__module__}.{NobodySeesPayloads.__name__}",
+        "ACCESS_POLICY": f"{PayloadsDenied.__module__}.{PayloadsDenied.__name__}",
     }
 
     assert "Zoë" not in shown_at(operator, page(event))
 
 
-def test_deliveries_are_for_those_who_may_see_the_log(staff):
+def test_deliveries_need_the_permission_to_view_the_log(staff):
     delivery = write_delivery(subscribed(name="CRM"), now=timezone.now())
 
-    assert "Sent to" not in shown_at(staff("view_event"), page(delivery.event))
+    assert "Deliveries" not in shown_at(staff("view_event"), page(delivery.event))
 
 
 def test_it_takes_as_many_queries_for_many_deliveries_as_for_few(operator):

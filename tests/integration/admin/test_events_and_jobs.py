@@ -33,7 +33,7 @@ def test_an_event_is_shown_with_its_payload(operator):
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        ("", "It is no longer kept, or could never be built."),
+        ("", "The payload was deleted, or could not be built."),
         ("{broken", "{broken"),
         ('"<script>alert(1)</script>"', '"<script>alert(1)</script>"'),
     ],
@@ -91,7 +91,7 @@ def test_a_job_shows_its_progress(operator):
 
     for page in (url(Job, "changelist"), url(Job, "change", job.pk)):
         text = shown_at(operator, page)
-        for expected in ("Recover", "CRM", "3 of 10", "ann", "Pending"):
+        for expected in ("Resend failed deliveries", "CRM", "3 of 10", "ann", "Pending"):
             assert expected in text
 
 

@@ -1,4 +1,4 @@
-"""Deliveries are found by what people know of them, through indexes, and never those of others."""
+"""Deliveries are found by ids and filters, through indexes, and only those of the user's organizations."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_external_id_with_a_colon_is_one(operator):
     assert listed(operator, q="SAP:0042") == [wanted]
 
 
-def test_an_event_keeps_the_external_id_of_what_it_tells_of():
+def test_an_event_keeps_the_external_id_of_its_object():
     enrollment = ClassEnrollmentFactory(external_id="ENR-9")
     webhook = subscribed(organization=enrollment.training_class.organization)
     enrollment.enrollment_status_id = 10
@@ -81,7 +81,7 @@ def test_an_external_id_that_is_too_long_is_left_out(monkeypatch):
 
 
 @pytest.mark.parametrize("term", ["enrollment:", ":", "x" * 200, "%", "enrollment:7001' OR 1=1"])
-def test_what_is_found_by_nothing_is_told(operator, term):
+def test_a_term_without_results_is_reported(operator, term):
     delivery_of(subject_type="enrollment", subject_id="7001")
 
     response = operator.get(url(Delivery, "changelist"), {"q": term})
@@ -149,7 +149,7 @@ def test_they_are_filtered_by_time(operator):
     assert listed(operator, period="week") == [old, new]
 
 
-def test_any_range_can_be_asked_for(operator):
+def test_any_range_can_be_filtered(operator):
     noon = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
     delivery_of(at=noon - timedelta(minutes=1))
     wanted = delivery_of(at=noon)
@@ -169,7 +169,7 @@ def test_a_range_goes_together_with_the_other_filters(operator):
     assert 'href="?period=day&amp;status__exact=failed"' in markup
 
 
-def test_what_is_no_time_is_told(operator):
+def test_an_invalid_time_is_reported(operator):
     delivery_of()
 
     response = operator.get(url(Delivery, "changelist"), {"since": "<yesterday>"})

@@ -94,7 +94,7 @@ def unquoted(sql: str) -> str:
 
 
 def test_a_log_ends_at_its_limit_and_says_so(operator, monkeypatch):
-    monkeypatch.setattr(bases, "MOST_ROWS", 6)
+    monkeypatch.setattr(bases, "MAX_ROWS", 6)
     monkeypatch.setattr(bases.LogAdmin, "list_per_page", 4)
     webhook = subscribed()
     rows = [write_delivery(webhook, now=timezone.now()) for _ in range(9)]
@@ -119,9 +119,9 @@ def test_a_log_is_read_by_its_key(operator, model):
     assert 'class="sortable' not in response.content.decode()
 
 
-def test_a_log_is_looked_through_from_the_newest_back_step_by_step(operator, monkeypatch):
-    monkeypatch.setattr(bases, "FIRST_STEP", 2)
-    monkeypatch.setattr(bases, "LONGEST_STEP", 4)
+def test_a_log_is_searched_from_the_newest_key_range_back(operator, monkeypatch):
+    monkeypatch.setattr(bases, "FIRST_KEY_RANGE", 2)
+    monkeypatch.setattr(bases, "MAX_KEY_RANGE", 4)
     webhook = subscribed()
     rows = [write_delivery(webhook, now=timezone.now()) for _ in range(20)]
     Delivery.objects.filter(pk__in=[rows[0].pk, rows[9].pk, rows[19].pk]).update(error_class="timeout")
@@ -132,17 +132,17 @@ def test_a_log_is_looked_through_from_the_newest_back_step_by_step(operator, mon
     assert not list(response.context["messages"])
 
 
-def test_who_looks_for_what_is_rare_is_told_how_far_back_was_looked(operator, monkeypatch):
-    monkeypatch.setattr(bases, "FIRST_STEP", 2)
-    monkeypatch.setattr(bases, "PATIENCE", -1.0)
+def test_a_search_that_stops_early_reports_how_many_rows_it_searched(operator, monkeypatch):
+    monkeypatch.setattr(bases, "FIRST_KEY_RANGE", 2)
+    monkeypatch.setattr(bases, "MAX_SEARCH_SECONDS", -1.0)
     webhook = subscribed()
     for _ in range(3):
         write_delivery(webhook, now=timezone.now())
 
     response = operator.get(url(Delivery, "changelist"), {"error_class__exact": "timeout"})
 
-    (told,) = response.context["messages"]
-    assert str(told).startswith("Only the newest 2 were looked through.")
+    (message,) = response.context["messages"]
+    assert str(message).startswith("Only the newest 2 rows were searched.")
 
 
 def test_the_form_takes_as_many_queries_for_many_organizations_as_for_few(operator):

@@ -1,4 +1,4 @@
-"""What a page says to machines (values, addresses, sizes) is the same in every language, however it writes numbers for people."""
+"""Machine-readable values (form values, URLs, sizes) are the same in every language."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import new_event
-from tms_webhooks.admin.actions import ACTS
+from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import (
     AuditEntry,
@@ -40,7 +40,7 @@ OF_THE_MOMENT = {"csrfmiddlewaretoken", "form_key"}
 
 
 class Machine(HTMLParser):
-    """Reads what is not meant for people."""
+    """Reads the machine-readable values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Machine(HTMLParser):
 
 
 def read(page: bytes) -> Counter[tuple[str, str, str | None]]:
-    """Return what machines read of a page, in no order: a menu is sorted by its names."""
+    """Return the machine-readable values of a page, unordered, because menus are sorted by translated names."""
     machine = Machine()
     machine.feed(page.decode())
     return Counter(machine.found)
@@ -86,11 +86,11 @@ def addresses() -> list[str]:
 def _pages(webhook: Webhook, others: list[Model]) -> Iterator[str]:
     for row in (webhook, *others):
         yield from (url(type(row), "changelist"), url(type(row), "change", row.pk))
-    for page in ("overview", "jobs", "secret", "rotate", "why"):
+    for page in ("overview", "jobs", "secret", "rotate", "explain"):
         yield reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.pk])
-    yield reverse("admin:tms_webhooks_webhook_why", args=[webhook.pk]) + f"?event={Event.objects.get().public_id}"
-    for act in ACTS:
-        yield reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, act.slug]) + "?since=2026-01-31T12:30"
+    yield reverse("admin:tms_webhooks_webhook_explain", args=[webhook.pk]) + f"?event={Event.objects.get().public_id}"
+    for act in WEBHOOK_ACTIONS:
+        yield reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, act.slug]) + "?since=2026-01-31T12:30"
     yield reverse("admin:tms_webhooks_delivery_resend", args=[KEY])
     yield reverse("admin:tms_webhooks_dashboard") + f"?organization={KEY}"
     yield url(Delivery, "changelist") + "?since=2026-01-31T12:30&until=2126-01-31T12:30"

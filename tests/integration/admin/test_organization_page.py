@@ -84,14 +84,14 @@ def test_a_deleted_one_is_not_listed(operator, clock):
     webhook = subscribed(name="CRM")
     lifecycle.delete(webhook, now=clock.now)
 
-    assert "There are none yet." in page_at(operator, webhook.organization)
+    assert "None yet." in page_at(operator, webhook.organization)
 
 
 def test_a_new_organization_has_no_list(operator):
     assert "webhooks-heading" not in operator.get(url(Organization, "add")).content.decode()
 
 
-def test_who_may_not_see_webhooks_sees_no_list(member):
+def test_the_list_needs_the_permission_to_view_webhooks(member):
     webhook = subscribed(name="CRM")
 
     page = page_at(member(webhook.organization), webhook.organization)
@@ -101,7 +101,7 @@ def test_who_may_not_see_webhooks_sees_no_list(member):
     assert "webhooks-heading" not in page
 
 
-def test_who_may_only_look_is_offered_no_new_one(member):
+def test_the_add_link_needs_the_permission_to_add(member):
     webhook = subscribed(name="CRM")
 
     page = page_at(member(webhook.organization, "view_webhook"), webhook.organization)
@@ -120,7 +120,7 @@ def test_another_organization_is_not_there(member):
 
 
 def test_a_long_list_ends_and_says_so(operator, monkeypatch):
-    monkeypatch.setattr(organizations, "SHOWN", 2)
+    monkeypatch.setattr(organizations, "MAX_WEBHOOKS", 2)
     organization = OrganizationFactory()
     for number in range(3):
         subscribed(name=f"Hook {number}", organization=organization)
@@ -129,7 +129,7 @@ def test_a_long_list_ends_and_says_so(operator, monkeypatch):
 
     assert "Hook 1" in page
     assert "Hook 2" not in page
-    assert "Show all of them" in page
+    assert "All webhooks" in page
 
 
 def test_it_takes_as_many_queries_for_many_webhooks_as_for_few(operator):

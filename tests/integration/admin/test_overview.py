@@ -1,4 +1,4 @@
-"""The overview of a webhook: how it does and why, from totals, in as many queries for a long history as for none."""
+"""The overview of a webhook: its health, and figures from totals, in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_a_new_webhook_is_enabled_and_has_no_figures(operator):
     text = shown_at(operator, overview(subscribed()))
 
     assert "Enabled Nothing has been delivered to it yet." in text
-    assert "Success –" in text
-    assert "There are none yet." in text
+    assert "Success rate –" in text
+    assert "None yet." in text
 
 
 def test_one_that_works_says_since_when(operator):
@@ -57,7 +57,8 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
 
     assert "Failing 3 attempts in a row failed, since" in text
     assert (
-        "After 15 failures in a row and 5 days without a success it is disabled; it is 20 % of the way there." in text
+        "The webhook is disabled after 15 failures in a row and 5 days without a success. It has reached 20 % of that."
+        in text
     )
 
 
@@ -70,7 +71,7 @@ def test_a_paused_one_says_when_it_is_probed(operator):
     text = shown_at(operator, overview(webhook))
 
     assert "Failing, and paused" in text
-    assert "03:07, to see whether it answers again" in text
+    assert "03:07 to test the receiver." in text
 
 
 @pytest.mark.parametrize(
@@ -78,19 +79,19 @@ def test_a_paused_one_says_when_it_is_probed(operator):
     [
         (DisabledReason.GONE, "410 Gone"),
         (DisabledReason.FAILING, "too often for too long"),
-        (DisabledReason.RECEIVER_REQUESTED, "The receiver asked for it"),
-        (DisabledReason.ADMIN, "Somebody disabled it"),
-        (DisabledReason.BLOCKED_TARGET, "leads where this system must not go"),
-        ("", "Nobody wrote down why."),
+        (DisabledReason.RECEIVER_REQUESTED, "The receiver requested it"),
+        (DisabledReason.ADMIN, "A user disabled it"),
+        (DisabledReason.BLOCKED_TARGET, "leads to a blocked address"),
+        ("", "No reason was recorded."),
     ],
 )
-def test_a_disabled_one_says_why_in_words(operator, reason, words):
+def test_a_disabled_webhook_shows_the_reason(operator, reason, words):
     webhook = subscribed(enabled=False, disabled_reason=reason, disabled_at=timezone.now())
 
     text = shown_at(operator, overview(webhook))
 
     assert words in text
-    assert "Once it is enabled, replay what was missed." in text
+    assert "After you enable the webhook, send the missed events." in text
 
 
 # Figures and charts
@@ -105,9 +106,9 @@ def test_rates_and_durations_are_those_of_a_day_and_of_a_month(operator):
 
     day, _same, month = shown_at(operator, overview(webhook)).partition("Last 30 days")
 
-    assert "Success 90 % Attempts 10 Given up 1" in day
-    assert "Success 45 % Attempts 20 Given up 1" in month
-    assert "10 attempts, 9 of them delivered." in day
+    assert "Success rate 90 % Attempts 10 Given up 1" in day
+    assert "Success rate 45 % Attempts 20 Given up 1" in month
+    assert "10 attempts, 9 delivered." in day
 
 
 def test_not_quite_all_is_not_shown_as_all(operator):
@@ -115,10 +116,10 @@ def test_not_quite_all_is_not_shown_as_all(operator):
     count(webhook, 9_999, AttemptResult.DELIVERED)
     count(webhook, 1, AttemptResult.RETRIED)
 
-    assert "Success 99.9 %" in shown_at(operator, overview(webhook))
+    assert "Success rate 99.9 %" in shown_at(operator, overview(webhook))
 
 
-def test_a_chart_says_in_words_what_it_draws(operator):
+def test_a_chart_has_a_text_alternative(operator):
     webhook = subscribed()
     count(webhook, 3, AttemptResult.DELIVERED)
     count(webhook, 2, AttemptResult.GIVEN_UP)
@@ -130,7 +131,7 @@ def test_a_chart_says_in_words_what_it_draws(operator):
         assert 'role="img" aria-labelledby="title-' in drawing
         assert "<desc" in drawing
         assert "<table>" in drawing
-    assert "Delivered 3, Failed, tried again 0, Failed, given up 2" in drawings[0]
+    assert "Delivered 3, Failed, retried 0, Failed, given up 2" in drawings[0]
     assert 'class="tms-delivered" x="95.833" y="40.0" width="3.125" height="60.0"' in drawings[0]
     assert "<script>" not in markup.split('id="content-main"')[1]
     assert "style=" not in markup.split('id="content-main"')[1]
@@ -159,15 +160,15 @@ def test_the_last_deliveries_lead_to_their_pages(operator):
     assert url(Delivery, "change", other.pk) not in response.content.decode()
 
 
-def test_a_job_under_way_has_a_bar_that_keeps_itself_up_to_date(operator):
+def test_a_running_job_has_a_progress_bar_that_refreshes_itself(operator):
     webhook = subscribed()
     job = Job.objects.create(kind="recover", webhook=webhook, total=10, done=3, created_at=timezone.now())
 
     for address in (overview(webhook), jobs_of(webhook)):
         markup = operator.get(address).content.decode()
-        assert '<progress max="10" value="3" aria-label="Recover"></progress>' in markup
+        assert '<progress max="10" value="3" aria-label="Resend failed deliveries"></progress>' in markup
         assert f'data-tms-refresh="{jobs_of(webhook)}"' in markup
-        assert "Look again" in markup
+        assert "Refresh" in markup
     job.finish(now=timezone.now())
 
     assert "data-tms-refresh" not in operator.get(jobs_of(webhook)).content.decode()
@@ -208,18 +209,18 @@ def test_it_is_a_click_away_from_the_configuration(operator):
     assert url(Webhook, "change", webhook.pk) in operator.get(overview(webhook)).content.decode()
 
 
-def test_what_is_not_there_is_not_found(operator):
+def test_an_unknown_webhook_is_not_found(operator):
     webhook = subscribed(deleted_at=timezone.now())
 
     assert operator.get(overview(webhook)).status_code == 404
     assert operator.get(jobs_of(webhook)).status_code == 404
 
 
-def test_those_who_may_not_see_the_log_see_none_of_it(staff):
+def test_deliveries_need_the_permission_to_view_the_log(staff):
     webhook = subscribed()
     write_delivery(webhook, now=timezone.now())
 
     text = shown_at(staff("view_webhook"), overview(webhook))
 
-    assert "Last deliveries" not in text
+    assert "Latest deliveries" not in text
     assert "Delivery log" not in text

@@ -72,7 +72,7 @@ def test_a_form_that_is_not_right_yet_has_a_preview_too(preview):
     assert '"type": "class.scheduled"' in found.body
 
 
-def test_what_can_not_be_written_is_told(preview):
+def test_a_body_that_can_not_be_built_is_reported(preview):
     found, response = preview(url="https://{data.id}.example.com/")
 
     assert found.problem.startswith("URL: tokens are not allowed in the scheme, host or port")
@@ -96,11 +96,11 @@ def test_without_a_script_it_is_a_page(operator):
 
     page = text_of(operator.post(address, form_of(organization=OrganizationFactory().pk)))
 
-    assert "Nothing was saved: go back to the form's own tab to go on." in page
+    assert "Nothing was saved. Continue in the tab of the form." in page
     assert "Administration" in page or "Log out" in page
 
 
-def test_it_is_for_those_who_may_save(operator, staff):
+def test_it_needs_the_permission_to_save(operator, staff):
     webhook = subscribed()
     looking = staff("view_webhook")
 

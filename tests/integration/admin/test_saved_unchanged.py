@@ -1,4 +1,4 @@
-"""Whoever opens the form of a webhook and saves it as it is changes nothing, in whatever language they read it."""
+"""Saving the unchanged form of a webhook changes nothing, in every language."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def languages() -> list[str]:
     return list(dict.fromkeys(["en", "es", *ways.values()]))
 
 
-@pytest.fixture
-def webhook() -> Webhook:
-    """A webhook with something in every field, that asks for every event there is, each narrowed by all it can be."""
+@pytest.fixture(scope="module")
+def webhook(module_db: None) -> Webhook:
+    """A webhook with a value in every field, and a subscription with all filters for every event."""
     webhook = Webhook(organization=OrganizationFactory(), **FILLED_IN)
     webhook.full_clean()
     webhook.save()
@@ -89,7 +89,7 @@ def _wanted(name: str, field: Any) -> Any:
 
 
 def everything(webhook: Webhook) -> list[dict[str, Any]]:
-    """Return all that is stored of a webhook, and what was written down of it."""
+    """Return the stored rows of a webhook, and its audit entries."""
     tables = (Webhook.objects.filter(pk=webhook.pk), webhook.subscriptions, AuditEntry.objects)
     return [dict(row) for table in tables for row in table.order_by("pk").values()]
 
@@ -110,7 +110,7 @@ def test_nothing_changes(operator, webhook, settings, language, thousands):
     assert "No fields changed" in LogEntry.objects.get().get_change_message() or language != "en"
 
 
-def test_what_is_changed_beside_it_changes_nothing_else(operator, webhook, settings):
+def test_changing_one_field_changes_nothing_else(operator, webhook, settings):
     settings.LANGUAGE_CODE = "es"
     address = url(Webhook, "change", webhook.pk)
     before = dict(webhook.subscriptions.values_list("event_type", "filters"))

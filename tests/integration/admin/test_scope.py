@@ -60,7 +60,7 @@ def rows_at(client: Client, model, **query: object) -> list:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_lists_hold_what_is_ours(alice, ours, theirs, model):
+def test_lists_show_our_rows_only(alice, ours, theirs, model):
     rows = rows_at(alice, model)
 
     assert row_of(model, ours) in rows
@@ -167,7 +167,7 @@ def test_a_form_that_made_theirs_leads_us_nowhere(alice, theirs):
     form = form_of(organization=alice.organization.pk, form_key=key.hex)
     page = text_of(alice.post(url(Webhook, "add"), form, follow=True))
 
-    assert "This form was sent before. Begin with a new one." in page
+    assert "This form was submitted before. Start with a new one." in page
     assert "theirs" not in page
     assert Webhook.objects.count() == 2
 

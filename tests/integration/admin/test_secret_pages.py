@@ -1,4 +1,4 @@
-"""A signing secret is shown once; later only to those who may, who say so, and it is written down."""
+"""A signing secret is shown once; later it needs a permission and a confirmation, and is recorded."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def test_it_is_in_no_message_no_history_no_session_and_no_audit_log(operator):
     assert "Revealed the secret." in history
 
 
-def test_to_rotate_is_asked_first_and_the_old_one_goes_on_signing(operator):
+def test_rotation_needs_a_confirmation_and_keeps_the_old_secret_valid(operator):
     webhook = subscribed()
     old = secret_of(webhook)
 
     asked = operator.get(page_of(webhook, "rotate"))
-    assert "both the old and the new one for 24 hours" in text_of(asked)
+    assert "both the old and the new secret for 24 hours" in text_of(asked)
     assert old not in asked.content.decode()
     assert secret_of(webhook) == old
     page = rotate(operator, webhook).content.decode()
@@ -100,7 +100,7 @@ def test_to_rotate_is_asked_first_and_the_old_one_goes_on_signing(operator):
     assert new in page
     assert new not in operator.get(page_of(webhook)).content.decode()
     assert AuditEntry.objects.get().action == "secret.rotated"
-    assert "An older one signs until" in text_of(operator.get(url(Webhook, "change", webhook.pk)))
+    assert "An older secret is valid until" in text_of(operator.get(url(Webhook, "change", webhook.pk)))
 
 
 def test_a_second_click_rotates_nothing(operator):
@@ -114,12 +114,12 @@ def test_a_second_click_rotates_nothing(operator):
     assert secret_of(webhook) in operator.get(answers[1].url).content.decode()
 
 
-def test_to_reveal_is_asked_first_and_written_down(operator):
+def test_revealing_needs_a_confirmation_and_is_recorded(operator):
     webhook = subscribed()
 
     asked = operator.get(page_of(webhook))
     assert secret_of(webhook) not in asked.content.decode()
-    assert "That you did is written to the audit log." in text_of(asked)
+    assert "The audit log records that you viewed it." in text_of(asked)
     assert not AuditEntry.objects.exists()
     response = operator.post(page_of(webhook))
 
@@ -129,18 +129,18 @@ def test_to_reveal_is_asked_first_and_written_down(operator):
     assert (entry.action, entry.webhook, entry.changes) == ("secret.revealed", webhook, {})
 
 
-def test_who_may_not_reveal_is_shown_a_new_one_once_and_no_other(operator, settings):
+def test_without_the_reveal_permission_only_a_new_secret_is_shown_once(operator, settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.KeepsSecrets"}
     webhook = subscribed()
 
-    assert "You may not reveal it later." in text_of(operator.get(page_of(webhook)))
+    assert "You do not have permission to reveal it." in text_of(operator.get(page_of(webhook)))
     assert operator.post(page_of(webhook)).status_code == 403
     assert not AuditEntry.objects.exists()
     assert secret_of(webhook) not in str(LogEntry.objects.values())
-    assert "It is shown this once" in text_of(rotate(operator, webhook))
+    assert "Copy it now" in text_of(rotate(operator, webhook))
 
 
-def test_a_new_secret_is_shown_to_whoever_made_it_and_to_nobody_else(operator, staff):
+def test_a_new_secret_is_shown_only_to_the_user_who_created_it(operator, staff):
     webhook = subscribed()
     rotated = operator.post(page_of(webhook, "rotate"), {"before": webhook.secrets.get().pk})
     other = staff("view_webhook", "change_webhook")
@@ -149,7 +149,7 @@ def test_a_new_secret_is_shown_to_whoever_made_it_and_to_nobody_else(operator, s
     assert secret_of(webhook) in operator.get(rotated.url).content.decode()
 
 
-def test_who_may_only_look_rotates_nothing(staff):
+def test_rotation_needs_the_permission_to_change(staff):
     webhook = subscribed()
     client = staff("view_webhook")
 
@@ -158,12 +158,12 @@ def test_who_may_only_look_rotates_nothing(staff):
     assert webhook.secrets.count() == 1
 
 
-def test_one_that_can_not_be_decrypted_is_told_and_can_be_rotated(operator, settings):
+def test_a_secret_that_can_not_be_decrypted_is_reported_and_can_be_rotated(operator, settings):
     webhook = subscribed()
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": ["A" * 43 + "="]}
 
     page = text_of(operator.post(page_of(webhook), follow=True))
-    assert "The secret can't be decrypted with the keys at hand. Rotate it." in page
+    assert "The secret can't be decrypted with the configured keys. Rotate it." in page
 
 
 def test_the_list_leads_to_the_page_that_rotates_one(operator):
@@ -174,5 +174,5 @@ def test_the_list_leads_to_the_page_that_rotates_one(operator):
     data["_selected_action"].append(other.pk)
     page = text_of(operator.post(url(Webhook, "changelist"), data, follow=True))
 
-    assert "Select one webhook: a new secret is shown once." in page
+    assert "Select one webhook only: its new secret is shown once." in page
     assert (one.secrets.count(), other.secrets.count()) == (1, 1)

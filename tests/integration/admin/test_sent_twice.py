@@ -45,9 +45,9 @@ def test_a_second_click_that_overtakes_the_first_makes_none_either(operator, mon
     # It looked before the first one had committed, and saw nothing.
     from tms_webhooks.admin.webhooks import WebhookAdmin
 
-    seen, made_by = [], WebhookAdmin._made_by
+    seen, created_by = [], WebhookAdmin._created_by
     monkeypatch.setattr(
-        WebhookAdmin, "_made_by", lambda self, request: made_by(self, request) if seen else seen.append(True)
+        WebhookAdmin, "_created_by", lambda self, request: created_by(self, request) if seen else seen.append(True)
     )
 
     answer = operator.post(url(Webhook, "add"), form)

@@ -39,23 +39,23 @@ def test_the_form_asks_in_spanish(operator):
     page = spanish_at(operator, url(Webhook, "change", webhook.pk))
 
     for text in (
-        "1 evento elegido",
+        "1 evento seleccionado",
         "Se suspendió una clase: su estado pasó a Cancelada.",
         "Asignación de curso",
         "Más de (días)",
         "Creación course_assignment.created",
         "Activado",
         "Cabeceras HTTP",
-        "Cuando falla",
+        "Reintentos y avisos",
         "Rotarlo…",
         "Vista previa",
     ):
         assert text in page
-    for text in ("events chosen", "Send", "signing", "Caused by", "webhook gets", "Only some"):
+    for text in ("events selected", "Send", "signing", "Caused by", "webhook gets", "Add filters"):
         assert text not in page
 
 
-def test_mistakes_are_told_in_spanish(operator):
+def test_errors_are_in_spanish(operator):
     webhook = subscribed()
 
     row = {"event_type": "enrollment.*", "condition": '{"data.grad": 7}'}
@@ -74,15 +74,15 @@ def test_mistakes_are_told_in_spanish(operator):
         "events-0-condition": [
             'data.grad no es ningún lugar de estos eventos. ¿Quiso decir "data.grade" o "data.id" o "data.retake"?'
         ],
-        "__all__": ["Hay que corregir 1 evento."],
+        "__all__": ["Corrija 1 evento."],
     }
 
 
-def test_what_can_t_be_done_is_told_in_spanish(operator, clock):
+def test_refusals_are_in_spanish(operator, clock):
     webhook = subscribed()
     waiting = write_delivery(webhook, now=clock.now)
 
-    recover = reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, "recover"])
+    recover = reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "recover"])
     page = spanish_at(operator, f"{recover}?since=2026-01-01T00:00&until=2026-01-31T12:00")
     resend = reverse("admin:tms_webhooks_delivery_resend", args=[waiting.pk])
     refused = text_of(operator.post(resend, headers=SPANISH, follow=True))
@@ -109,7 +109,7 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     page = spanish_at(operator, url(Delivery, "change", delivery.pk))
 
     assert re.search(r"El 95 % de las respuestas en \d,\d+ s", overview)
-    assert "El siguiente tocó 1,5 h después" in page
+    assert "El siguiente intento tocó 1,5 h después" in page
     assert f"Entregas › Entrega {delivery.pk} " in page
     assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
 
@@ -120,7 +120,7 @@ def test_the_pages_around_it_are_spanish_too(operator, clock):
 
     assert "Pendiente" in spanish_at(operator, url(Delivery, "changelist"))
     assert "Busque el id de un evento, evt_…" in spanish_at(operator, url(Event, "changelist"))
-    assert "La petición" in spanish_at(operator, url(Delivery, "change", delivery.pk))
+    assert "Petición" in spanish_at(operator, url(Delivery, "change", delivery.pk))
     assert "Últimas 24 horas" in spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk]))
     secret = spanish_at(operator, reverse("admin:tms_webhooks_webhook_secret", args=[webhook.pk]))
-    assert "Que lo hizo queda escrito en el registro de auditoría." in secret
+    assert "El registro de auditoría anota que usted lo vio." in secret

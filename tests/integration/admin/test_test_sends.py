@@ -1,4 +1,4 @@
-"""A test from the overview: sent at once, answered in place, written down."""
+"""A test send from the overview: sent immediately, shown on the page, and recorded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import shown_at, text_of, url
-from tests.integration.admin.test_acts import act, entries, me
+from tests.integration.admin.test_actions import act, entries, me
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import AuditEntry, Delivery
 
@@ -19,12 +19,12 @@ def webhook(receiver):
     return WebhookFactory(url=f"{receiver.url}/hook", events=["class.*"])
 
 
-def test_the_answer_is_shown_in_place(operator, webhook, receiver):
+def test_the_response_is_shown_on_the_page(operator, webhook, receiver):
     response = operator.post(act(webhook, "test"), {"event_type": "webhook.test"})
 
     text = text_of(response)
-    assert "The receiver took it HTTP 200 OK" in text
-    assert "waiting for the answer" in text
+    assert "The receiver accepted it HTTP 200 OK" in text
+    assert "response " in text
     assert len(receiver.received) == 1
     delivery = Delivery.objects.get()
     assert url(Delivery, "change", delivery.pk) in response.content.decode()
@@ -32,7 +32,7 @@ def test_the_answer_is_shown_in_place(operator, webhook, receiver):
     assert AuditEntry.objects.get().changes == {"event_type": "webhook.test", "status_code": 200}
 
 
-def test_the_samples_are_those_of_what_it_is_subscribed_to(operator, webhook):
+def test_the_samples_are_those_of_the_subscribed_events(operator, webhook):
     markup = operator.get(act(webhook, "test")).content.decode()
 
     assert '<option value="webhook.test">' in markup
@@ -41,16 +41,16 @@ def test_the_samples_are_those_of_what_it_is_subscribed_to(operator, webhook):
     assert not Delivery.objects.exists()
 
 
-def test_a_receiver_that_is_not_there_is_told(operator, settings):
+def test_an_unreachable_receiver_is_reported(operator, settings):
     webhook = subscribed()
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"]}
 
     text = text_of(operator.post(act(webhook, "test"), {"event_type": "webhook.test"}))
 
-    assert "The receiver did not take it" in text
+    assert "The receiver did not accept it" in text
 
 
-def test_a_sample_that_it_is_not_subscribed_to_is_refused(operator, webhook, receiver):
+def test_a_sample_of_another_event_is_refused(operator, webhook, receiver):
     text = text_of(operator.post(act(webhook, "test"), {"event_type": "user.updated"}))
 
     assert "Select a valid choice. user.updated is not one of the available choices." in text
@@ -58,11 +58,11 @@ def test_a_sample_that_it_is_not_subscribed_to_is_refused(operator, webhook, rec
     assert entries() == []
 
 
-def test_bodies_are_for_those_who_may_see_payloads(staff, webhook):
+def test_bodies_need_the_permission_to_view_payloads(staff, webhook):
     client = staff("view_webhook", "change_webhook")
     assert "Send it" in shown_at(client, act(webhook, "test"))
 
     text = text_of(client.post(act(webhook, "test"), {"event_type": "webhook.test"}))
 
-    assert "The receiver took it" in text
-    assert "What was sent" not in text
+    assert "The receiver accepted it" in text
+    assert "Request body" not in text

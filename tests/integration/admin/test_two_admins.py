@@ -1,4 +1,4 @@
-"""Two people have the page of one webhook open: the second to save is told what the first changed."""
+"""Two users edit one webhook: the second save reports the changes of the first."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def save(client: Client, webhook: Webhook, **values):
     return client.post(url(Webhook, "change", webhook.pk), form_of(webhook, **values))
 
 
-def test_the_second_is_told_who_changed_what_and_keeps_what_was_typed(operator, carol, webhook):
+def test_the_second_save_reports_the_first_change_and_keeps_the_input(operator, carol, webhook):
     seen = seen_at(operator, webhook)
     save(carol, webhook, name="Carol's CRM", timeout_seconds="7", seen=seen_at(carol, webhook))
 
     response = save(operator, webhook, name="Our CRM", max_retries="3", seen=seen)
 
     errors = errors_at(response)
-    assert errors["name"] == ["It is now: Carol's CRM"]
-    assert errors["timeout_seconds"] == ["It is now: 7"]
+    assert errors["name"] == ["The current value is: Carol's CRM"]
+    assert errors["timeout_seconds"] == ["The current value is: 7"]
     assert errors["__all__"] == [
-        "Carol King changed this webhook while you had it open: Name, Timeout seconds. Nothing is saved yet, and what you "
-        "typed stands below. Save again to have it your way."
+        "Carol King changed this webhook while you edited it: Name, Timeout seconds. Nothing was saved yet, and your "
+        "input is kept below. Save again to overwrite these changes."
     ]
     assert 'value="Our CRM"' in response.content.decode()
     webhook.refresh_from_db()
@@ -79,44 +79,44 @@ def test_to_save_again_is_to_have_it_ones_own_way(operator, carol, webhook):
     assert webhook.name == "Our CRM"
 
 
-def test_changed_events_are_told_and_not_overwritten(operator, carol, webhook):
+def test_changed_events_are_reported_and_not_overwritten(operator, carol, webhook):
     seen = seen_at(operator, webhook)
     save(carol, webhook, subscriptions=[{"event_type": "user.updated"}], seen=seen)
 
     response = save(operator, webhook, subscriptions=[{"event_type": "class.*"}], seen=seen)
 
-    assert "Carol King changed this webhook while you had it open: Events." in text_of(response)
+    assert "Carol King changed this webhook while you edited it: Events." in text_of(response)
     assert webhook.subscriptions.get().event_type == "user.updated"
 
 
-def test_changed_headers_are_told_without_their_values(operator, carol, webhook):
+def test_changed_headers_are_reported_without_their_values(operator, carol, webhook):
     seen = seen_at(operator, webhook)
     save(carol, webhook, headers="X-Key=carols-secret", seen=seen)
 
     response = save(operator, webhook, headers="X-Key=mine", seen=seen)
 
     page = response.content.decode()
-    assert "while you had it open: HTTP headers." in page
+    assert "while you edited it: HTTP headers." in page
     assert "carols-secret" not in page
     assert "mine" not in page
     webhook.refresh_from_db()
     assert reveal(webhook.headers) == "X-Key=carols-secret"
 
 
-def test_what_a_worker_writes_is_no_change_of_anybodys(operator, webhook):
+def test_changes_by_a_worker_are_no_conflict(operator, webhook):
     seen = seen_at(operator, webhook)
     Webhook.objects.filter(pk=webhook.pk).update(failures=3, updated_at=webhook.updated_at)
 
     assert save(operator, webhook, name="Our CRM", seen=seen).status_code == 302
 
 
-def test_one_that_a_worker_disabled_meanwhile_is_not_enabled_by_accident(operator, webhook, clock):
+def test_a_webhook_that_a_worker_has_disabled_is_not_enabled_by_accident(operator, webhook, clock):
     seen = seen_at(operator, webhook)
     lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=clock.now)
 
     response = save(operator, webhook, name="Our CRM", enabled="on", seen=seen)
 
-    assert "Somebody else changed this webhook while you had it open: Enabled." in text_of(response)
+    assert "Another user changed this webhook while you edited it: Enabled." in text_of(response)
     assert not Webhook.objects.get().enabled
 
 

@@ -1,4 +1,4 @@
-"""What is wrong is told beside the field, with what helps, and nothing is written."""
+"""Errors are reported at their fields, with a remedy, and nothing is saved."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.django_db
         ("verb", "BREW", "Select a valid choice. BREW is not one of the available choices."),
     ],
 )
-def test_a_value_that_is_wrong_is_told_beside_its_field(operator, field, value, message):
+def test_an_invalid_value_is_reported_at_its_field(operator, field, value, message):
     form = form_of(**{"organization": OrganizationFactory().pk, field: value})
 
     errors = errors_at(operator.post(url(Webhook, "add"), form))
@@ -76,7 +76,7 @@ def test_a_value_that_is_wrong_is_told_beside_its_field(operator, field, value, 
         ({"event_type": "", "less_than_days": "7"}, "event_type", "This field is required."),
     ],
 )
-def test_a_subscription_that_is_wrong_is_told_beside_its_field(operator, row, field, message):
+def test_an_invalid_subscription_is_reported_at_its_field(operator, row, field, message):
     form = form_of(organization=OrganizationFactory().pk, subscriptions=[{"event_type": "class.*"}, row])
 
     errors = errors_at(operator.post(url(Webhook, "add"), form))
@@ -88,7 +88,7 @@ def test_a_subscription_that_is_wrong_is_told_beside_its_field(operator, row, fi
     assert not Subscription.objects.exists()
 
 
-def test_an_event_that_is_no_longer_there_stays_chosen_and_is_told(operator):
+def test_an_event_that_no_longer_exists_stays_selected_and_is_reported(operator):
     webhook = subscribed(events=["class.cancelled"])
     Subscription.objects.update(event_type="host.gone")
 

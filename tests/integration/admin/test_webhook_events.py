@@ -27,14 +27,14 @@ def asked() -> list[str]:
     return list(Subscription.objects.order_by("pk").values_list("event_type", flat=True))
 
 
-def test_every_event_is_offered_once_with_what_it_tells(operator):
+def test_every_event_is_offered_once_with_its_description(operator):
     OrganizationFactory()
 
     page = operator.get(url(Webhook, "add")).content.decode()
 
     for event_type in all_types():
         assert page.count(f'data-tms-event="{event_type.name}"') == 1
-    assert "0 events chosen" in page
+    assert "0 events selected" in page
 
 
 def test_a_row_that_stays_keeps_its_key_and_one_that_is_unchecked_goes(save):
@@ -91,7 +91,7 @@ def test_filters_are_shown_again_and_saving_them_changes_nothing(operator, save)
 def test_the_filters_of_an_event_are_those_that_it_has(operator):
     OrganizationFactory()
     rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
-    names = {row.pattern: [field.name for field in (*row.days, *row.narrowing)] for row in rows}
+    names = {row.pattern: [field.name for field in (*row.days, *row.filter_boxes)] for row in rows}
 
     assert names["class.cancelled"] == [
         "course",
@@ -112,7 +112,7 @@ def test_statuses_are_shown_however_they_were_written(operator):
     webhook = subscribed(events=["enrollment.*"])
     webhook.subscriptions.update(filters={"status_from": ["waitlist", None], "status_to": [60]})
 
-    (row,) = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form.events.chosen
+    (row,) = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form.events.selected
 
     assert (row["status_from"].value(), row["status_to"].value()) == ([20, "none"], [60])
 
@@ -128,18 +128,18 @@ def test_statuses_are_shown_however_they_were_written(operator):
         ({"actor_kind": "robot"}, "actor_kind"),
     ],
 )
-def test_a_filter_that_is_wrong_is_told_beside_it_and_nothing_is_written(save, row, field):
+def test_an_invalid_filter_is_reported_at_its_field_and_nothing_is_saved(save, row, field):
     webhook = subscribed(events=["user.updated"])
 
     errors = errors_at(save(webhook, {"event_type": "enrollment.*", **row}, name="Renamed"))
 
     assert errors[f"events-0-{field}"]
-    assert errors["__all__"] == ["1 event has to be corrected."]
+    assert errors["__all__"] == ["Correct 1 event."]
     assert asked() == ["user.updated"]
     assert Webhook.objects.get().name != "Renamed"
 
 
-def test_what_is_not_checked_is_not_looked_at(save):
+def test_unselected_rows_are_not_validated(save):
     webhook = subscribed(events=[])
 
     save(webhook, {"event_type": "class.*"}, {"event_type": "enrollment.*", "chosen": "", "condition": "{"})
@@ -147,13 +147,13 @@ def test_what_is_not_checked_is_not_looked_at(save):
     assert asked() == ["class.*"]
 
 
-def test_an_event_can_be_asked_for_twice(operator, save):
+def test_an_event_can_be_selected_twice(operator, save):
     webhook = subscribed(events=["course_assignment.expiring"])
     first = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().pk, "less_than_days": "30"}
 
     response = save(webhook, first, **{"events-another": "course_assignment.expiring"})
 
-    assert "Nothing is saved yet: fill in the row that was added." in text_of(response)
+    assert "Nothing was saved yet. Fill in the added row." in text_of(response)
     rows = [row for row in response.context["adminform"].form.events.rows if row.event_types]
     assert [row.pattern for row in rows] == ["course_assignment.expiring"] * 2
     assert Subscription.objects.get().less_than_days is None
@@ -166,7 +166,7 @@ def test_a_webhook_without_events_is_warned_of(operator):
 
     page = text_of(operator.post(url(Webhook, "add"), form, follow=True))
 
-    assert "“CRM” asks for no event, so it will be told nothing." in page
+    assert "“CRM” has no events selected, so it receives nothing." in page
 
 
 def test_the_key_of_another_webhooks_row_is_worth_nothing(save):
@@ -180,7 +180,7 @@ def test_the_key_of_another_webhooks_row_is_worth_nothing(save):
     assert webhook.subscriptions.get().condition == {"data.id": 1}
 
 
-def test_what_became_of_the_events_is_told_by_history_and_audit_log(operator, save):
+def test_history_and_audit_log_record_changed_events(operator, save):
     webhook = subscribed(events=["class.*"])
 
     save(webhook, {"event_type": "user.updated"})
@@ -194,7 +194,7 @@ def test_what_became_of_the_events_is_told_by_history_and_audit_log(operator, sa
     ]
 
 
-def test_the_audit_log_says_what_a_filter_was_before(save):
+def test_the_audit_log_records_the_old_value_of_a_filter(save):
     webhook = subscribed(events=["course_assignment.expiring"])
     webhook.subscriptions.update(less_than_days=30)
     row = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().pk}
@@ -224,7 +224,7 @@ def test_an_id_with_a_comma_stands_in_quotation_marks(save):
     assert Subscription.objects.get().filters == {"course": ["A,7", 301, 'B"7"', " C ", 'D"', '"E']}
 
 
-def test_who_may_only_look_reads_what_is_asked_for(staff):
+def test_the_read_only_page_shows_the_selected_events(staff):
     webhook = subscribed(events=["course_assignment.expiring", "enrollment.*"])
     expiring, enrollments = webhook.subscriptions.order_by("pk")
     expiring.less_than_days, expiring.filters, expiring.condition = 30, {"course": [301, "A,7"]}, {"data.id": 7}
@@ -255,5 +255,5 @@ def test_a_form_without_its_events_removes_none(operator, total):
 
     errors = errors_at(operator.post(url(Webhook, "change", webhook.pk), form))
 
-    assert errors == {"__all__": ["The events did not arrive whole. Open the page anew."]}
+    assert errors == {"__all__": ["The list of events is incomplete. Open the page again."]}
     assert asked() == ["class.*"]

@@ -56,7 +56,7 @@ def test_a_token_that_no_event_has_is_refused_at_its_field(post):
     assert message.startswith("{data.gradee} is not a field of this webhook's events. Did you mean {data.grade}")
 
 
-def test_a_token_that_the_chosen_events_lack_is_refused_beside_them(post):
+def test_a_token_that_the_selected_events_lack_is_refused(post):
     response = post(format="custom", content=CONTENT, subscriptions=chosen("class.*"))
 
     assert not Webhook.objects.exists()
@@ -114,7 +114,7 @@ def test_the_model_refuses_the_same():
     webhook.full_clean()
 
 
-def test_a_header_that_is_wrong_is_told_once():
+def test_an_invalid_header_is_reported_once():
     webhook = WebhookFactory.build(organization=OrganizationFactory(), headers="no header")
 
     with pytest.raises(ValidationError) as caught:

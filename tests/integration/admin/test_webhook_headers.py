@@ -22,7 +22,7 @@ def stored() -> str:
 
 
 def carried_by(response) -> dict[str, str]:
-    """Return what a page that was sent back would post again of the headers."""
+    """Return the header fields that a returned page would post again."""
     page = html.unescape(response.content.decode())
     box = re.search(r'<textarea name="headers"[^>]*>\n?(.*?)</textarea>', page, re.DOTALL)
     kept = re.search(r'name="headers_kept" value="([^"]*)"', page)
@@ -63,7 +63,7 @@ def test_dots_that_are_left_alone_write_nothing(operator):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("X-Other=••••", "Line 1: no value is known of the header X-Other. Type it in place of the dots."),
+        ("X-Other=••••", "Line 1: the header X-Other has no stored value. Replace the dots with its value."),
         ("X-Key=••••2", "Line 1: leave the dots as they are, or replace them all."),
         ("X-New=1\n••••", "Line 2: leave the dots as they are, or replace them all."),
     ],
@@ -77,7 +77,7 @@ def test_dots_for_nothing_are_refused(operator, typed, message):
     assert stored() == "X-Key=1"
 
 
-def test_what_was_typed_comes_back_as_dots_and_is_not_lost(operator):
+def test_entered_values_come_back_as_dots_and_are_kept(operator):
     organization = OrganizationFactory()
     form = form_of(organization=organization.pk, headers="Authorization=Basic hunter2", url="")
 
@@ -112,7 +112,7 @@ def test_a_line_that_is_wrong_comes_back_to_be_corrected(operator):
     assert "s3cret" not in response.content.decode()
 
 
-def test_what_somebody_typed_is_of_no_use_to_another(operator):
+def test_entered_values_are_not_usable_by_another_user(operator):
     organization = OrganizationFactory()
     response = operator.post(url(Webhook, "add"), form_of(organization=organization.pk, headers="X-Key=mine", url=""))
     other = Client()
@@ -120,7 +120,7 @@ def test_what_somebody_typed_is_of_no_use_to_another(operator):
 
     response = other.post(url(Webhook, "add"), form_of(organization=organization.pk, **carried_by(response)))
 
-    assert errors_at(response)["headers"][0].startswith("Line 1: no value is known of the header X-Key.")
+    assert errors_at(response)["headers"][0].startswith("Line 1: the header X-Key has no stored value.")
     assert not Webhook.objects.exists()
 
 
@@ -132,7 +132,7 @@ def test_a_token_that_is_made_up_is_worth_nothing(operator, token):
 
 
 @pytest.mark.parametrize("elsewhere", ["https://other.example.com/hook", "http://receiver.example.com/hook"])
-def test_a_value_does_not_go_unasked_where_the_url_leads_now(operator, settings, elsewhere):
+def test_a_stored_value_is_not_sent_to_another_receiver(operator, settings, elsewhere):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http", "https"], "ALLOWED_PORTS": [80, 443]}
     webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
     change = url(Webhook, "change", webhook.pk)
@@ -140,7 +140,7 @@ def test_a_value_does_not_go_unasked_where_the_url_leads_now(operator, settings,
     response = operator.post(change, form_of(webhook, url=elsewhere, headers="Authorization=••••\nX-Key=2"))
 
     assert errors_at(response)["headers"] == [
-        "Line 1: the URL leads to another receiver. Type the value of Authorization anew, or remove the line."
+        "Line 1: the URL is that of another receiver. Enter the value of Authorization again, or remove the line."
     ]
     assert Webhook.objects.get().url == "https://receiver.example.com/hook"
     # What was typed is known, and dots stand for it.

@@ -1,4 +1,4 @@
-"""The page of a webhook: what it takes, what it writes, and by which verbs."""
+"""The page of a webhook: valid values, saved fields, enabling, disabling and deleting."""
 
 from __future__ import annotations
 
@@ -99,15 +99,15 @@ def test_the_page_has_its_parts(operator):
     response = operator.get(url(Webhook, "change", webhook.pk))
 
     names = [str(fieldset.name) for fieldset in response.context["adminform"]]
-    assert names == ["What", "Events", "Where", "Body", "When it fails", "Security"]
+    assert names == ["General", "Events", "Endpoint", "Body", "Retries and alerts", "Security"]
     names = [str(fieldset.name) for fieldset in operator.get(url(Webhook, "add")).context["adminform"]]
-    assert names == ["What", "Events", "Where", "Body", "When it fails"]
+    assert names == ["General", "Events", "Endpoint", "Body", "Retries and alerts"]
 
 
 # Changing
 
 
-def test_only_what_was_changed_is_written(operator, monkeypatch):
+def test_only_changed_fields_are_saved(operator, monkeypatch):
     webhook = subscribed(headers="Authorization=Basic hunter2")
     save, written = Webhook.save, []
 
@@ -162,20 +162,20 @@ def test_a_webhook_can_not_be_given_to_another_organization(operator):
 
 
 @pytest.fixture
-def told():
-    """Which signals were sent."""
-    heard: list[str] = []
+def sent_signals():
+    """The names of the signals that were sent."""
+    names: list[str] = []
     receivers = {
-        name: lambda name=name, **kwargs: heard.append(name) for name in ("webhook_disabled", "webhook_recovered")
+        name: lambda name=name, **kwargs: names.append(name) for name in ("webhook_disabled", "webhook_recovered")
     }
     for name, receiver in receivers.items():
         getattr(signals, name).connect(receiver)
-    yield heard
+    yield names
     for name, receiver in receivers.items():
         getattr(signals, name).disconnect(receiver)
 
 
-def test_disabling_on_the_page_keeps_what_waits_as_skipped(operator, clock, told):
+def test_disabling_on_the_page_keeps_queued_deliveries_as_skipped(operator, clock, sent_signals):
     webhook = subscribed()
     delivery = write_delivery(webhook, now=clock.now)
 
@@ -185,17 +185,17 @@ def test_disabling_on_the_page_keeps_what_waits_as_skipped(operator, clock, told
     delivery.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.ADMIN)
     assert delivery.status == DeliveryStatus.SKIPPED
-    assert told == ["webhook_disabled"]
+    assert sent_signals == ["webhook_disabled"]
 
 
-def test_enabling_on_the_page_forgets_the_failures(operator, told):
+def test_enabling_on_the_page_resets_the_failure_count(operator, sent_signals):
     webhook = subscribed(enabled=False, disabled_reason="failing", failures=20, failing_since=timezone.now())
 
     operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled="on", name="LMS"))
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason, webhook.failures, webhook.name) == (True, "", 0, "LMS")
-    assert told == ["webhook_recovered"]
+    assert sent_signals == ["webhook_recovered"]
 
 
 # Actions
@@ -206,7 +206,7 @@ def act(client, action: str, *webhooks: Webhook):
     return client.post(url(Webhook, "changelist"), data, follow=True)
 
 
-def test_several_are_disabled_and_enabled_by_their_own_verbs(operator, clock, told):
+def test_several_webhooks_are_disabled_and_enabled(operator, clock, sent_signals):
     one, two, other = subscribed(), subscribed(), subscribed()
     write_delivery(one, now=clock.now)
 
@@ -218,14 +218,14 @@ def test_several_are_disabled_and_enabled_by_their_own_verbs(operator, clock, to
 
     response = act(operator, "enable_selected", one)
 
-    assert messages_of(response) == ["1 webhook is enabled. What it missed stays skipped until somebody replays it."]
+    assert messages_of(response) == ["1 webhook is enabled. Its missed events stay skipped until you send them."]
     assert set(Webhook.objects.filter(enabled=True)) == {one, other}
     assert Delivery.objects.get().status == DeliveryStatus.SKIPPED
-    assert told == ["webhook_disabled", "webhook_disabled", "webhook_recovered"]
+    assert sent_signals == ["webhook_disabled", "webhook_disabled", "webhook_recovered"]
     assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == ["Disabled."] * 2 + ["Enabled."]
 
 
-def test_those_who_may_only_look_have_no_actions(staff):
+def test_actions_need_the_permission_to_change(staff):
     webhook = subscribed(headers="Authorization=Basic hunter2")
     client = staff("view_webhook")
 
@@ -242,7 +242,7 @@ def test_those_who_may_only_look_have_no_actions(staff):
 # Deleting
 
 
-def test_deleting_calls_off_what_waits_and_keeps_the_log(operator, clock):
+def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
     webhook, other = subscribed(name="CRM"), subscribed(name="LMS")
     waiting = write_delivery(webhook, now=clock.now)
     done = write_delivery(webhook, now=clock.now, status="delivered", due_at=None)
@@ -270,7 +270,7 @@ def test_several_are_deleted_in_the_same_way(operator, clock):
     assert Delivery.objects.get().status == DeliveryStatus.CANCELLED
 
 
-def test_those_who_may_not_delete_are_told_so(staff):
+def test_deleting_without_the_permission_is_reported(staff):
     webhook = subscribed()
     client = staff("view_webhook", "change_webhook")
 
@@ -293,7 +293,7 @@ def test_an_organization_can_be_deleted_with_all_that_is_ours(operator, clock):
 # What is shown
 
 
-def test_the_state_says_why_nothing_is_sent(operator):
+def test_the_state_shows_why_nothing_is_sent(operator):
     subscribed(name="A")
     subscribed(name="B", paused_until=timezone.now() + timedelta(hours=1))
     subscribed(name="C", enabled=False, disabled_reason="gone")
@@ -312,32 +312,32 @@ def test_names_of_headers_are_shown_and_their_values_are_dots(operator):
     assert "Authorization=••••\nX-Key=••••</textarea>" in page
 
 
-def test_who_may_only_look_sees_the_names_of_headers(staff):
+def test_the_read_only_page_shows_the_names_of_headers(staff):
     webhook = subscribed(headers="Authorization=Basic hunter2")
 
     page = shown_at(staff("view_webhook"), url(Webhook, "change", webhook.pk))
 
-    assert "Headers now: Authorization" in page
+    assert "Current headers: Authorization" in page
     assert "hunter2" not in page
 
 
 @pytest.mark.parametrize("stored", ["no equals sign", "X-Key=1\nX-Key=2"])
-def test_headers_that_no_form_would_have_let_in_are_told(operator, stored):
+def test_invalid_stored_headers_are_reported(operator, stored):
     webhook = subscribed(headers=stored)
 
     page = shown_at(operator, url(Webhook, "change", webhook.pk))
 
-    assert "They are not name=value lines: enter them anew." in page
+    assert "They are not name=value lines. Enter them again." in page
     assert stored.split("\n")[0] not in page
 
 
-def test_headers_of_another_key_are_told(operator, settings):
+def test_headers_encrypted_with_another_key_are_reported(operator, settings):
     webhook = subscribed(headers="X-Key=s3cret")
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
 
     page = shown_at(operator, url(Webhook, "change", webhook.pk))
 
-    assert "They can't be decrypted with the keys at hand: enter them anew." in page
+    assert "They can't be decrypted with the configured keys. Enter them again." in page
     assert "s3cret" not in page
 
 

@@ -29,7 +29,7 @@ def test_a_job_is_done_in_batches_and_tells_how_far_it_is(monkeypatch, finished,
     assert seen == [("running", 3, 3, None), ("running", 6, 6, None), ("running", 8, 8, None)]
     row = Job.objects.get()
     assert (row.status, row.done, row.total, row.finished_at) == ("finished", 8, 8, clock.now)
-    assert str(row) == "Recover 8 of 8"
+    assert str(row) == "Resend failed deliveries 8 of 8"
 
 
 def test_a_job_with_nothing_to_do_is_finished(do):

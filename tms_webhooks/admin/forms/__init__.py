@@ -1,4 +1,4 @@
-"""The form of a webhook: its own fields, its header lines, and the events that it asks for."""
+"""The form of a webhook: its fields, its header lines, and its events."""
 
 from __future__ import annotations
 

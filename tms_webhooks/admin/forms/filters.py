@@ -1,4 +1,4 @@
-"""What a subscription can be narrowed to, as fields of a form: which of them an event has, and how they are written."""
+"""The filters of a subscription as form fields: the filters that an event has, and their text format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.numbers import written
+from tms_webhooks.admin.formatting import format_number
 from tms_webhooks.catalogue import EventType, status_name
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
@@ -21,26 +21,26 @@ _SPECIAL = re.compile(r'[,"\n]')
 
 
 class IdsField(forms.CharField):
-    """Ids with commas between them: whole numbers as numbers, everything else as text.
+    """Ids separated by commas. Integers are stored as numbers, other ids as text.
 
-    An id that a comma is part of, or a blank at its end, stands in quotation marks.
+    Ids that contain a comma, or begin or end with a blank, are quoted.
     """
 
     def to_python(self, value: Any) -> Any:
-        """Return a list."""
+        """Return a list of ids."""
         return [_id(part) for part in _parts(super().to_python(value) or "")]
 
     def prepare_value(self, value: Any) -> Any:
-        """Return what stands in the box."""
-        return ", ".join(_written(str(one)) for one in value) if isinstance(value, list | tuple) else value
+        """Return the text of the input."""
+        return ", ".join(_quoted(str(one)) for one in value) if isinstance(value, list | tuple) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare the ids, not how they are written."""
+        """Compare the ids, not their notation."""
         return [str(one) for one in self.to_python(data)] != [str(one) for one in initial or []]
 
 
-class ChoicesField(forms.TypedMultipleChoiceField):
-    """Check boxes."""
+class CheckboxesField(forms.TypedMultipleChoiceField):
+    """A multiple choice shown as check boxes."""
 
     widget = forms.CheckboxSelectMultiple
 
@@ -59,29 +59,29 @@ STATUSES = {
 
 
 def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
-    """Return the fields of the filters that all of these events can be narrowed by."""
+    """Return the fields of the filters that all of these events have."""
     possible = {name for name, one in CRITERIA.items() if all(one.has(event_type) for event_type in event_types)}
     fields: dict[str, forms.Field] = {}
     for name, label in IDS.items():
-        fields[name] = IdsField(label=label, help_text=_("Ids, with commas between them."), required=False)
+        fields[name] = IdsField(label=label, help_text=_("Ids, separated by commas."), required=False)
     for name, label in STATUSES.items():
         choices: Choices = [(int(member), member.label) for member in _members(CRITERIA[name], event_types)]
         if name == "status_from":
             choices.append((NONE, _("None: it did not change")))
-        fields[name] = ChoicesField(label=label, choices=choices, coerce=_code, required=False)
+        fields[name] = CheckboxesField(label=label, choices=choices, coerce=_code, required=False)
     kinds = [(kind.value, kind.label) for kind in ActorKind]
-    fields["actor_kind"] = ChoicesField(label=_("Caused by"), choices=kinds, coerce=str, required=False)
-    offered = {name: field for name, field in fields.items() if name in possible and not _is_settled(name, event_types)}
+    fields["actor_kind"] = CheckboxesField(label=_("Caused by"), choices=kinds, coerce=str, required=False)
+    offered = {name: field for name, field in fields.items() if name in possible and not _is_implied(name, event_types)}
     once = forms.BooleanField(label=_("Only the first time for each object"), required=False)
     return {**offered, FIRST_OCCURRENCE: once}
 
 
-def shown(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
-    """Return the stored value of a filter as its field has it: statuses by their numbers, however they were written."""
+def initial_value(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
+    """Return the field value for the stored value of a filter. Statuses become numbers, also if stored by name."""
     if not isinstance(stored, list):
         return stored
     if name not in STATUSES:
-        # What stands there twice is one check box.
+        # A repeated value is one check box.
         return stored if name in IDS else list(dict.fromkeys(stored))
     numbers = {status_name(member).lower(): int(member) for member in _members(CRITERIA[name], event_types)}
     return list(
@@ -92,14 +92,14 @@ def shown(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
     )
 
 
-def in_words(field: forms.BoundField) -> str:
-    """Return what a filter is set to, as people read it; nothing where its label says it all."""
+def value_text(field: forms.BoundField) -> str:
+    """Return the value of a filter as text, or an empty string for a check box."""
     value: Any = field.value()
     if value is True:
         return ""
     if isinstance(value, float):
-        return written(value)
-    if isinstance(field.field, ChoicesField):
+        return format_number(value)
+    if isinstance(field.field, CheckboxesField):
         choices: Any = field.field.choices
         labels = {key: str(label) for key, label in choices}
         return ", ".join(labels.get(one, str(one)) for one in value)
@@ -118,8 +118,8 @@ def _members(criterion: Any, event_types: Sequence[EventType]) -> list[Any]:
     return list(members)
 
 
-def _is_settled(name: str, event_types: Sequence[EventType]) -> bool:
-    """Return whether an event itself says what the filter would ask."""
+def _is_implied(name: str, event_types: Sequence[EventType]) -> bool:
+    """Return whether the event itself implies the status before or after."""
     if len(event_types) != 1 or name not in ("status_from", "status_to"):
         return False
     changes = "status" in event_types[0].sample_previous
@@ -133,13 +133,13 @@ def _parts(text: str) -> Iterator[str]:
             yield part
 
 
-def _written(text: str) -> str:
+def _quoted(text: str) -> str:
     is_plain = text == text.strip() and not _SPECIAL.search(text)
     return text if is_plain else '"{}"'.format(text.replace('"', '""'))
 
 
 def _id(text: str) -> int | str:
-    """Return a whole number where the text is one; not of 007, which another system may tell from 7."""
+    """Return an integer id as a number. An id with leading zeros stays text: 007 may differ from 7 elsewhere."""
     is_number = text.isascii() and text.isdecimal() and len(text) < 19 and (text == "0" or text[0] != "0")
     return int(text) if is_number else text
 
@@ -149,12 +149,12 @@ def _code(value: str) -> int | None:
 
 
 def has_days(event_types: Iterable[EventType]) -> bool:
-    """Return whether one of these events comes days before something ends."""
+    """Return whether one of these events is an expiry event, with a window of days."""
     return any(event_type.name.endswith(".expiring") for event_type in event_types)
 
 
-def composed(cleaned: Mapping[str, Any], fields: Iterable[str], *, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what to store: what was filled in, and of what was there before that which the form has no field for."""
+def merged_filters(cleaned: Mapping[str, Any], fields: Iterable[str], *, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters to store: the values of the form, and the stored filters that have no field."""
     names = set(fields)
     kept = {key: value for key, value in before.items() if key not in names}
     return {**kept, **{name: cleaned[name] for name in names if cleaned.get(name)}}

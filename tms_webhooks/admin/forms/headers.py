@@ -1,8 +1,7 @@
-"""Header lines in a form: ``name=value``, where values that are known already are dots.
+"""Header lines in a form: ``name=value``, with dots in place of known values.
 
-A value that was typed is never sent back in clear. What is right in a form that has to be corrected comes back as dots
-too, and travels along sealed, so that nobody has to type it twice. A line that is wrong comes back as it is, or it could
-not be corrected.
+The form never returns an entered value in clear text. If the form has errors, valid lines come back as dots, and their
+values travel encrypted in a hidden field, so the user need not enter them again. Invalid lines come back unchanged.
 """
 
 from __future__ import annotations
@@ -22,25 +21,27 @@ from tms_webhooks.models.encryption import MASK, decrypt, encrypt, reveal
 from tms_webhooks.validators import parse_headers
 
 SALT = "tms_webhooks.admin.headers"
-LONGEST_PAUSE = 86_400
-"""Seconds after which a form that was sent back no longer knows what was typed into it."""
+MAX_FORM_AGE = 86_400
+"""The seconds for which a returned form keeps the entered values."""
 
-UNKNOWN = _("Line %(line)d: no value is known of the header %(name)s. Type it in place of the dots.")
-ELSEWHERE = _("Line %(line)d: the URL leads to another receiver. Type the value of %(name)s anew, or remove the line.")
+UNKNOWN_VALUE = _("Line %(line)d: the header %(name)s has no stored value. Replace the dots with its value.")
+OTHER_RECEIVER = _(
+    "Line %(line)d: the URL is that of another receiver. Enter the value of %(name)s again, or remove the line."
+)
 
 
 class HeaderLinesField(forms.CharField):
-    """The box of header lines. The form that holds it puts in values for the dots: see `unmask`."""
+    """The text area of header lines. The form replaces the dots with values: see `unmask`."""
 
     widget = forms.Textarea
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare line by line, however the browser ends them."""
-        return _meant(initial) != _meant(data)
+        """Compare the lines, ignoring line ends and empty lines."""
+        return _filled_lines(initial) != _filled_lines(data)
 
 
 def known_headers(webhook: Webhook) -> Mapping[str, str] | None:
-    """Return the headers of a webhook; None where they can't be read."""
+    """Return the headers of a webhook, or None if they can't be read."""
     try:
         return parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
@@ -48,17 +49,18 @@ def known_headers(webhook: Webhook) -> Mapping[str, str] | None:
 
 
 def mask(headers: Mapping[str, str] | None) -> str:
-    """Return headers as the form shows them; those that can't be read as dots alone."""
+    """Return header lines with dots as values; unreadable headers are dots alone."""
     return MASK if headers is None else "\n".join(f"{name}={MASK}" for name in headers)
 
 
 def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = ()) -> str:
-    """Return header lines with the known values in place of dots; what is wrong with a line is left to the validators.
+    """Return header lines with the known values in place of the dots. Other errors are left to the validators.
 
-    ``withheld`` are the names of those that must not go where the webhook leads now. Raises `ValidationError` for dots in place of a value that is not known, and for dots that were typed into.
+    ``withheld`` are the names of headers whose values must not be sent to the new URL. Raises `ValidationError` for dots
+    without a known value, and for dots that were edited.
     """
     values = {name.lower(): value for name, value in known.items()}
-    held_back = {name.lower() for name in withheld}
+    withheld_names = {name.lower() for name in withheld}
     lines: list[str] = []
     problems: list[ValidationError] = []
     for number, line in enumerate(_lines(text), start=1):
@@ -70,7 +72,7 @@ def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = (
             problems.append(_problem(_("Line %(line)d: leave the dots as they are, or replace them all."), line=number))
         elif name.lower() not in values:
             lines.append("")
-            message = ELSEWHERE if name.lower() in held_back else UNKNOWN
+            message = OTHER_RECEIVER if name.lower() in withheld_names else UNKNOWN_VALUE
             problems.append(_problem(message, line=number, name=name))
         else:
             lines.append(f"{name}={values[name.lower()]}")
@@ -80,28 +82,28 @@ def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = (
 
 
 def hide(text: str) -> tuple[str, dict[str, str]]:
-    """Return typed lines with dots for the values of those that are right, and these values."""
+    """Return the lines with dots as the values of valid lines, and these values by name."""
     lines: list[str] = []
-    typed: dict[str, str] = {}
+    entered: dict[str, str] = {}
     for line in _lines(text):
         try:
             found = {} if MASK[0] in line else parse_headers(line, custom_body=True)
         except ValidationError:
             found = {}
-        typed.update(found)
+        entered.update(found)
         lines += [f"{name}={MASK}" for name in found] or [line]
-    return "\n".join(lines), typed
+    return "\n".join(lines), entered
 
 
 def seal(headers: Mapping[str, str], *, user: object) -> str:
-    """Return values to travel along with a form that is sent back: encrypted, signed, and of use to this person only."""
+    """Return header values as an encrypted and signed token that only this user can submit."""
     return signing.dumps([str(user), encrypt(json.dumps(headers))], salt=SALT) if headers else ""
 
 
 def unseal(token: str, *, user: object) -> dict[str, str]:
-    """Return what `seal` put away for this person; nothing where the token is of another, too old, or made up."""
+    """Return the values of a token from `seal`; empty if it is invalid, too old, or another user's."""
     try:
-        owner, sealed = signing.loads(token, salt=SALT, max_age=LONGEST_PAUSE)
+        owner, sealed = signing.loads(token, salt=SALT, max_age=MAX_FORM_AGE)
         headers: dict[str, str] = json.loads(decrypt(sealed)) if owner == str(user) else {}
     except (signing.BadSignature, SecretError, ValueError):
         return {}
@@ -112,7 +114,7 @@ def _lines(text: str) -> Iterator[str]:
     return (line.removesuffix("\r") for line in text.split("\n"))
 
 
-def _meant(text: Any) -> list[str]:
+def _filled_lines(text: Any) -> list[str]:
     return [line.strip() for line in _lines(text or "") if line.strip()]
 
 

@@ -1,8 +1,7 @@
-"""One event in the form of a webhook: whether it is chosen, and to what it is narrowed."""
+"""One event in the form of a webhook: its check box and its filters."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import filters
+from tms_webhooks.admin.forms.fields import ConditionField
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.models import Subscription
 
@@ -26,27 +26,15 @@ EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
 
 
-class ConditionField(forms.JSONField):
-    """A condition as JSON, in as many lines as it is easy to read in."""
-
-    widget = forms.Textarea
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return what stands in the box."""
-        if value is None:
-            return ""
-        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-
-
 class SubscriptionRow(_SubscriptionForm):
-    """A check box with what belongs to it. What is not checked is not looked at."""
+    """A check box with the fields of its subscription. An unchecked row is not validated."""
 
     chosen = forms.BooleanField(required=False)
     key = forms.IntegerField(required=False, widget=forms.HiddenInput)
     condition = ConditionField(
         label=_("Condition"),
         required=False,
-        help_text=_('As JSON: what an event has to hold, such as {"data.grade": {"gte": 50}}.'),
+        help_text=_('A condition on the fields of the event, as JSON: {"data.grade": {"gte": 50}}.'),
     )
 
     class Meta:
@@ -54,11 +42,11 @@ class SubscriptionRow(_SubscriptionForm):
         fields = ("event_type", *DAYS, "condition")
         widgets = {"event_type": forms.HiddenInput}
 
-    def __init__(self, *args: Any, pattern: str, again: bool = False, **kwargs: Any) -> None:
-        """Make the fields that events of this pattern can be narrowed by. ``again``: there is such a row already."""
+    def __init__(self, *args: Any, pattern: str, is_repeated: bool = False, **kwargs: Any) -> None:
+        """Add the filter fields of this pattern. ``is_repeated``: the form has an earlier row with the same pattern."""
         super().__init__(*args, **kwargs)
         self.pattern = pattern
-        self.again = again
+        self.is_repeated = is_repeated
         self.event_types: Sequence[EventType] = registry.expand(pattern)
         self.initial["chosen"] = self.instance.pk is not None
         self.initial["key"] = self.instance.pk
@@ -70,80 +58,80 @@ class SubscriptionRow(_SubscriptionForm):
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
         names = [name for name in self.filter_fields if name in stored]
-        self.initial.update({name: filters.shown(name, stored[name], self.event_types) for name in names})
+        self.initial.update({name: filters.initial_value(name, stored[name], self.event_types) for name in names})
 
     @cached_property
-    def is_chosen(self) -> bool:
+    def is_selected(self) -> bool:
         """Whether the box is checked."""
         return bool(self["chosen"].value())
 
     @property
-    def is_narrowed(self) -> bool:
-        """Whether the fold with the filters should stand open."""
+    def is_filtered(self) -> bool:
+        """Whether the page shows the filters unfolded."""
         names = (*self.filter_fields, "condition")
-        return self.is_chosen and any(self.errors.get(name) or self[name].value() not in EMPTY for name in names)
+        return self.is_selected and any(self.errors.get(name) or self[name].value() not in EMPTY for name in names)
 
     @property
     def days(self) -> list[Any]:
-        """The fields of the days window, for the page."""
+        """The fields of the days window."""
         return [self[name] for name in DAYS if name in self.fields]
 
     @property
-    def narrowing(self) -> list[Any]:
-        """The fields of the filters, for the page."""
+    def filter_boxes(self) -> list[Any]:
+        """The fields of the filters."""
         return [self[name] for name in self.filter_fields]
 
     @property
-    def told(self) -> list[tuple[str, str]]:
-        """What the event is narrowed to, for those who may only look: (label, value in words)."""
-        fields = [*self.days, *self.narrowing, self["condition"]]
-        return [(field.label, filters.in_words(field)) for field in fields if field.value() not in EMPTY]
+    def filter_texts(self) -> list[tuple[str, str]]:
+        """The filters as (label, value), for the read-only page."""
+        fields = [*self.days, *self.filter_boxes, self["condition"]]
+        return [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
 
     @property
     def label(self) -> str:
-        """The event's name for people: "Guaranteed to run"."""
+        """The name of the event: "Guaranteed to run"."""
         if self.pattern == "*":
-            return gettext("Everything in training")
+            return gettext("All training events")
         if self.pattern.endswith(".*"):
-            return gettext("All of this group")
+            return gettext("All events of this group")
         verb = self.pattern.rpartition(".")[2].replace("_", " ")
         return pgettext("event", verb[:1].upper() + verb[1:])
 
     @property
     def summary(self) -> str:
-        """One sentence on what the event tells."""
+        """One sentence about the event."""
         if self.pattern.endswith("*"):
-            return gettext("Also what is added to it later.")
+            return gettext("Includes events that are added later.")
         return gettext(self.event_types[0].summary) if self.event_types else gettext("This event no longer exists.")
 
     def full_clean(self) -> None:
-        """Check the row if it is chosen."""
-        if self.is_bound and not self.is_chosen:
+        """Validate the row if it is selected."""
+        if self.is_bound and not self.is_selected:
             self._errors: Any = forms.utils.ErrorDict()
             self.cleaned_data = {}
             return
         super().full_clean()
 
     def clean(self) -> dict[str, Any]:
-        """Put the filters together."""
+        """Set the filters of the subscription."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         before = self.instance.filters if isinstance(self.instance.filters, dict) else {}
-        self.instance.filters = filters.composed(cleaned, self.filter_fields, before=before)
+        self.instance.filters = filters.merged_filters(cleaned, self.filter_fields, before=before)
         if not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned
 
     def _update_errors(self, errors: ValidationError) -> None:
-        """Show what the model finds beside the field it is about, or at the row where it has none."""
+        """Show the errors of the model at their fields, or at the row."""
         found = errors.error_dict if hasattr(errors, "error_dict") else {NON_FIELD_ERRORS: errors.error_list}
-        placed: dict[str, list[ValidationError]] = {}
+        by_field: dict[str, list[ValidationError]] = {}
         for name, problems in found.items():
             for problem in problems:
-                placed.setdefault(self._place_of(name, problem), []).append(problem)
-        super()._update_errors(ValidationError(placed))  # type: ignore[misc]
+                by_field.setdefault(self._field_of(name, problem), []).append(problem)
+        super()._update_errors(ValidationError(by_field))  # type: ignore[misc]
 
-    def _place_of(self, name: str, problem: ValidationError) -> str:
+    def _field_of(self, name: str, problem: ValidationError) -> str:
         if name == "filters":
-            # Each begins with the filter that it is about.
+            # Each message begins with the name of its filter.
             name = str(problem.message).partition(":")[0]
         return name if name in self.fields else NON_FIELD_ERRORS

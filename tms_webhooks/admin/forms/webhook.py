@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.forms import conflicts, headers
+from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.schedule import ScheduleField
+from tms_webhooks.admin.forms.fields import HiddenTextField, ScheduleField
 from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery import rendering
-from tms_webhooks.models import Webhook
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.encryption import MASK, Sealed
 from tms_webhooks.net.urls import same_receiver
 
 # Django's own classes are not generic at run time.
@@ -26,43 +31,43 @@ if TYPE_CHECKING:
 else:
     _WebhookForm = forms.ModelForm
 
-
-class Carried(forms.CharField):
-    """What the form carries for itself, and nobody changes."""
-
-    widget = forms.HiddenInput
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Never."""
-        return False
+EVENTS = "events"
+EDITS = (
+    AuditAction.WEBHOOK_UPDATED,
+    AuditAction.WEBHOOK_ENABLED,
+    AuditAction.WEBHOOK_DISABLED,
+    AuditAction.SUBSCRIPTION_CREATED,
+    AuditAction.SUBSCRIPTION_UPDATED,
+    AuditAction.SUBSCRIPTION_DELETED,
+)
 
 
 class WebhookForm(_WebhookForm):
-    """A webhook with its events. What is wrong is told all at once, each beside its field; nothing typed is lost."""
+    """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
 
     user: ClassVar[object] = None
-    """The key of the person at the form."""
+    """The primary key of the user."""
 
     headers = headers.HeaderLinesField(
         label=_("HTTP headers"),
         required=False,
         help_text=_(
-            "One name=value a line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted and never shown again: "
-            "leave the dots to keep one, or type another in their place."
+            "One name=value per line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted and never shown "
+            "again. Leave the dots to keep a value, or replace them to change it."
         ),
     )
-    headers_kept = Carried(required=False)
+    headers_kept = HiddenTextField(required=False)
     schedule = ScheduleField(
         label=_("Schedule"),
         required=False,
         max_length=500,
         help_text=_(
-            "When to try again: standard (11 attempts over three days), skillable (5 retries within seconds), none, or at "
-            "most 15 delays in seconds, such as 5, 60, 300. Empty: standard."
+            "The delays between attempts: standard (11 attempts over three days), skillable (5 retries within seconds), "
+            "none, or at most 15 delays in seconds, such as 5, 60, 300. Empty: standard."
         ),
     )
-    form_key = Carried(required=False)
-    seen = Carried(required=False)
+    form_key = HiddenTextField(required=False)
+    seen = HiddenTextField(required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,68 +76,68 @@ class WebhookForm(_WebhookForm):
         self.initial["form_key"] = uuid.uuid4().hex
         self.events = EventRows(webhook=self.instance, data=self.data if self.is_bound else None)
         if self.instance.pk is not None:
-            self.state = conflicts.state_of(self.instance, self._stored_names)
-            self.initial["seen"] = conflicts.written(self.state)
+            self.fingerprints = _fingerprints(self.instance, self._model_field_names)
+            self.initial["seen"] = _to_text(self.fingerprints)
 
     @cached_property
-    def _stored_names(self) -> list[str]:
-        stored = {field.name for field in Webhook._meta.concrete_fields if field.editable}
-        return [name for name in self.fields if name in stored]
+    def _model_field_names(self) -> list[str]:
+        editable = {field.name for field in Webhook._meta.concrete_fields if field.editable}
+        return [name for name in self.fields if name in editable]
 
     @cached_property
-    def _typed_before(self) -> dict[str, str]:
-        """Header values that were typed into this form before it was sent back to be corrected."""
+    def _entered_headers(self) -> dict[str, str]:
+        """The header values that the user entered before the form was returned with errors."""
         return headers.unseal(self["headers_kept"].value() or "", user=self.user) if self.is_bound else {}
 
     @cached_property
     def changed_data(self) -> list[str]:
-        """The names of the fields whose value is another one; dots may stand for one that was typed before."""
+        """The names of the changed fields. Masked headers count as changed if their values were entered before."""
         names = super().changed_data
-        return [*names, "headers"] if self._typed_before and "headers" not in names else names
+        return [*names, "headers"] if self._entered_headers and "headers" not in names else names
 
-    # Judging
+    # Validation
 
     def full_clean(self) -> None:
-        """Check everything, and take what was typed into the headers out of what is shown again."""
+        """Validate the form. If it has errors, mask the header values before they are shown again."""
         super().full_clean()
         if self.is_bound and self.errors:
-            self._put_headers_away()
+            self._mask_entered_headers()
 
     def clean_headers(self) -> str:
-        """Put the known values in place of the dots."""
+        """Replace the dots with the known values."""
         text: str = self.cleaned_data["headers"]
         if text.strip() == MASK and self.known_headers is None:
-            return MASK  # what can't be read stays as it is
+            return MASK  # Unreadable headers stay as they are.
         stored = self.known_headers or {}
         if same_receiver(self.initial.get("url", ""), str(self["url"].value()).strip()):
-            return headers.unmask(text, {**stored, **self._typed_before})
-        # Whoever may change the URL may not know these values, and would get to know them.
-        return headers.unmask(text, self._typed_before, withheld=stored)
+            return headers.unmask(text, {**stored, **self._entered_headers})
+        # A user who may change the URL could otherwise send the stored values to a receiver of their own.
+        return headers.unmask(text, self._entered_headers, withheld=stored)
 
     def clean_form_key(self) -> uuid.UUID | None:
-        """Return the key by which a form that is sent twice makes one webhook."""
+        """Return the key that identifies a form that is submitted twice."""
         try:
             return uuid.UUID(hex=self.cleaned_data["form_key"])
         except ValueError:
             return None
 
     def clean(self) -> dict[str, Any]:
-        """Check the rows, and whether somebody else was faster."""
+        """Validate the event rows, and check for changes by other users."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.events.problems:
             count = self.events.problems
-            told = ngettext("%(count)d event has to be corrected.", "%(count)d events have to be corrected.", count)
-            self.add_error(None, ValidationError(told % {"count": count}, code="events"))
-        if self.events.is_broken:
-            self.add_error(None, ValidationError(gettext("The events did not arrive whole. Open the page anew.")))
-        if self.events.is_paused:
-            self.add_error(None, ValidationError(gettext("Nothing is saved yet: fill in the row that was added.")))
+            message = ngettext("Correct %(count)d event.", "Correct %(count)d events.", count)
+            self.add_error(None, ValidationError(message % {"count": count}, code="events"))
+        if self.events.is_incomplete:
+            self.add_error(None, ValidationError(gettext("The list of events is incomplete. Open the page again.")))
+        if self.events.adds_row:
+            self.add_error(None, ValidationError(gettext("Nothing was saved yet. Fill in the added row.")))
         if self.instance.pk is not None:
-            self._tell_conflicts()
+            self._add_conflict_errors()
         return cleaned
 
     def _post_clean(self) -> None:
-        """Check content and URL once the webhook has its new values, against the events that are chosen."""
+        """Check content and URL of the webhook with its new values, for the selected events."""
         super()._post_clean()  # type: ignore[misc]
         problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())
         if problems is None:
@@ -141,43 +146,78 @@ class WebhookForm(_WebhookForm):
             if name in self.fields and name not in self.errors:
                 self.add_error(name, errors)
 
-    # Two people at once
+    # Concurrent edits
 
-    def _tell_conflicts(self) -> None:
-        names = conflicts.changed_since(self["seen"].value() or "", self.state)
+    def _add_conflict_errors(self) -> None:
+        names = _changed_names(self["seen"].value() or "", self.fingerprints)
         if not names:
             return
-        who = conflicts.last_editor(self.instance) or gettext("Somebody else")
-        self._show_instead(seen=conflicts.written(self.state))
+        user = _last_editor(self.instance) or gettext("Another user")
+        self._replace_data(seen=_to_text(self.fingerprints))
         labels = [str(self._label(name)) for name in names]
         message = gettext(
-            "%(who)s changed this webhook while you had it open: %(labels)s. Nothing is saved yet, and what you typed "
-            "stands below. Save again to have it your way."
+            "%(user)s changed this webhook while you edited it: %(labels)s. Nothing was saved yet, and your input is kept "
+            "below. Save again to overwrite these changes."
         )
-        self.add_error(None, ValidationError(message % {"who": who, "labels": ", ".join(labels)}, code="conflict"))
+        self.add_error(None, ValidationError(message % {"user": user, "labels": ", ".join(labels)}, code="conflict"))
         for name in names:
             if name in self.fields and name != "headers":
-                told = gettext("It is now: %(value)s") % {"value": self._now(name)}
-                self.add_error(name, ValidationError(told, code="conflict"))
+                current = gettext("The current value is: %(value)s") % {"value": self._current_value(name)}
+                self.add_error(name, ValidationError(current, code="conflict"))
 
     def _label(self, name: str) -> Any:
-        return gettext("Events") if name == conflicts.EVENTS else self.fields[name].label
+        return gettext("Events") if name == EVENTS else self.fields[name].label
 
-    def _now(self, name: str) -> str:
+    def _current_value(self, name: str) -> str:
         value = self.initial.get(name)
         field = self.fields[name]
-        shown = dict(getattr(field, "choices", ())).get(value, field.prepare_value(value))
-        return "-" if shown in (None, "") else str(shown)
+        text = dict(getattr(field, "choices", ())).get(value, field.prepare_value(value))
+        return "-" if text in (None, "") else str(text)
 
     # Headers
 
-    def _put_headers_away(self) -> None:
-        shown, now = headers.hide(self["headers"].value() or "")
-        kept = headers.seal({**self._typed_before, **now}, user=self.user)
-        self._show_instead(headers=shown, headers_kept=kept)
+    def _mask_entered_headers(self) -> None:
+        masked, entered = headers.hide(self["headers"].value() or "")
+        kept = headers.seal({**self._entered_headers, **entered}, user=self.user)
+        self._replace_data(headers=masked, headers_kept=kept)
 
-    def _show_instead(self, **values: str) -> None:
+    def _replace_data(self, **values: str) -> None:
         data: Any = self.data.copy()  # type: ignore[attr-defined]
         for name, value in values.items():
             data[name] = value
         self.data = data
+
+
+def _fingerprints(webhook: Webhook, names: Iterable[str]) -> dict[str, str]:
+    """Return a fingerprint of each field's value, and one of all subscriptions."""
+    attributes = {name: str(getattr(Webhook._meta.get_field(name), "attname", name)) for name in names}
+    prints = {name: _fingerprint(getattr(webhook, attribute)) for name, attribute in attributes.items()}
+    rows = webhook.subscriptions.order_by("pk")
+    subscriptions = rows.values_list("event_type", "more_than_days", "less_than_days", "filters", "condition")
+    return {**prints, EVENTS: _fingerprint([list(row) for row in subscriptions])}
+
+
+def _fingerprint(value: Any) -> str:
+    text = value.token if isinstance(value, Sealed) else json.dumps(value, sort_keys=True, cls=DjangoJSONEncoder)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _to_text(fingerprints: Mapping[str, str]) -> str:
+    return json.dumps(fingerprints, separators=(",", ":"))
+
+
+def _changed_names(seen: str, current: Mapping[str, str]) -> list[str]:
+    """Return the names whose fingerprint differs from the one in the form; none if the form has no fingerprints."""
+    try:
+        before = json.loads(seen or "{}")
+    except ValueError:
+        return []
+    if not isinstance(before, dict):
+        return []
+    return [name for name, value in current.items() if before.get(name, value) != value]
+
+
+def _last_editor(webhook: Webhook) -> str:
+    """Return the name of the last editor from the audit log, or an empty string."""
+    entry = AuditEntry.objects.filter(webhook=webhook, action__in=EDITS).order_by("-pk").first()
+    return "" if entry is None else entry.actor_label

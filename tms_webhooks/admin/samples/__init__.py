@@ -1,6 +1,6 @@
-"""Code that verifies what a webhook is sent, to copy from the page of its secret.
+"""Code samples that verify the requests of a webhook, to copy from the page of its secret.
 
-Each uses the public library of Standard Webhooks for its language. The tests run those in Python and JavaScript.
+Each sample uses the Standard Webhooks library of its language. The tests run the Python and the JavaScript samples.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LANGUAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Code in one language, and how to get the library that it needs."""
+class CodeSample:
+    """Code in one language, and the command that installs its library."""
 
     key: str
     language: str
@@ -26,9 +26,9 @@ class Sample:
     code: str
 
 
-def all_samples() -> list[Sample]:
-    """Return the samples, in the order in which the page shows them."""
-    return [Sample(key, language, install, _code(key)) for key, language, install in LANGUAGES]
+def code_samples() -> list[CodeSample]:
+    """Return the samples, in the order of the page."""
+    return [CodeSample(key, language, install, _code(key)) for key, language, install in LANGUAGES]
 
 
 def _code(key: str) -> str:

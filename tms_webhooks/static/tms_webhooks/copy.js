@@ -1,6 +1,6 @@
 "use strict";
 
-// Buttons that copy a text. Without this script, or where the browser keeps the clipboard closed, the text is there to be selected.
+// Copy buttons. Without this script or clipboard access, the user can select the text instead.
 for (const button of document.querySelectorAll("[data-tms-copy]")) {
   const label = button.firstChild;
   const text = label.textContent;

@@ -1,6 +1,6 @@
 "use strict";
 
-// Whoever has opened the page with a session needs Django's token to try what changes something.
+// Requests of a signed-in user need Django's CSRF token.
 function withToken(request) {
   const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
   if (token && new URL(request.url, location.href).origin === location.origin) {
@@ -9,10 +9,10 @@ function withToken(request) {
   return request;
 }
 
-const place = document.getElementById("documentation");
+const container = document.getElementById("documentation");
 SwaggerUIBundle({
-  domNode: place,
-  url: place.dataset.document,
+  domNode: container,
+  url: container.dataset.document,
   deepLinking: true,
   docExpansion: "none",
   validatorUrl: null,

@@ -1,6 +1,6 @@
 "use strict";
 
-// What makes the form of a webhook more pleasant. It says and does nothing that the page can't do without it.
+// Improves the form of a webhook. The form also works without this script.
 
 (() => {
   const form = document.getElementById("webhook_form");
@@ -9,29 +9,29 @@
 
   for (const element of document.querySelectorAll("[data-tms-script]")) element.hidden = false;
 
-  // How many events are chosen.
+  // The number of selected events.
 
   const counter = events.querySelector("[data-tms-count]");
-  const isChosen = (row) => row.querySelector(".tms-choice input").checked;
+  const isSelected = (row) => row.querySelector(".tms-choice input").checked;
   const rows = [...events.querySelectorAll("[data-tms-event]")];
   const groups = [...events.querySelectorAll("[data-tms-group]")];
 
   function count() {
-    const chosen = rows.filter(isChosen).length;
+    const selected = rows.filter(isSelected).length;
     const { tmsNone, tmsOne, tmsMany } = counter.dataset;
-    const told = chosen === 0 ? tmsNone : chosen === 1 ? tmsOne : tmsMany.replace("#", chosen);
-    if (counter.textContent !== told) counter.textContent = told;
+    const text = selected === 0 ? tmsNone : selected === 1 ? tmsOne : tmsMany.replace("#", selected);
+    if (counter.textContent !== text) counter.textContent = text;
     for (const group of groups) {
-      const number = [...group.querySelectorAll("[data-tms-event]")].filter(isChosen).length;
+      const number = [...group.querySelectorAll("[data-tms-event]")].filter(isSelected).length;
       group.querySelector("[data-tms-group-count]").textContent = number || "";
     }
   }
 
-  // What is not chosen is sent by its name alone: there is a limit to the number of fields that Django reads.
+  // Unselected rows send their name only, because Django limits the number of fields.
 
   form.addEventListener("formdata", ({ formData }) => {
     for (const row of rows) {
-      if (isChosen(row)) continue;
+      if (isSelected(row)) continue;
       for (const { name, type } of row.querySelectorAll("[name]")) if (type !== "hidden") formData.delete(name);
     }
   });
@@ -49,16 +49,16 @@
     for (const group of groups) {
       if (words.length && !wasOpen.has(group)) wasOpen.set(group, group.open);
       const title = group.querySelector("summary").textContent;
-      let here = 0;
-      let chosen = false;
+      let visible = 0;
+      let selected = false;
       for (const row of group.querySelectorAll("[data-tms-event]")) {
         row.hidden = !matches(`${title} ${row.querySelector(".tms-choice").textContent}`);
-        here += row.hidden ? 0 : 1;
-        chosen ||= isChosen(row);
+        visible += row.hidden ? 0 : 1;
+        selected ||= isSelected(row);
       }
-      group.hidden = here === 0;
-      group.open = words.length ? here > 0 : chosen || (wasOpen.get(group) ?? group.open);
-      found += here;
+      group.hidden = visible === 0;
+      group.open = words.length ? visible > 0 : selected || (wasOpen.get(group) ?? group.open);
+      found += visible;
     }
     if (!words.length) wasOpen.clear();
     nothing.hidden = found > 0;
@@ -66,22 +66,22 @@
 
   search.addEventListener("input", find);
   search.addEventListener("keydown", (event) => {
-    // Not a click on the first button of the form.
+    // Keeps Enter from submitting the form.
     if (event.key === "Enter") event.preventDefault();
     if (event.key === "Escape") { search.value = ""; find(); }
   });
 
-  // The preview, and the tokens of the events that are chosen.
+  // The preview, and the tokens of the selected events.
 
   const box = document.getElementById("tms-preview");
   const result = box && box.querySelector("[data-tms-result]");
   const fields = ["id_url", "id_content"].map((id) => document.getElementById(id)).filter(Boolean);
   let last = fields[0];
-  let waiting = 0;
-  let asked = 0;
+  let timer = 0;
+  let requests = 0;
 
   async function preview() {
-    const number = ++asked;
+    const number = ++requests;
     let page;
     try {
       const response = await fetch(box.dataset.tmsPreview, {
@@ -95,37 +95,37 @@
     } catch {
       page = "";
     }
-    if (number !== asked) return; // a newer one is on its way
+    if (number !== requests) return; // A newer request is in flight.
     result.hidden = false;
-    if (page) { result.innerHTML = page; offerTokens(); }
+    if (page) { result.innerHTML = page; showTokens(); }
     else result.textContent = result.dataset.tmsFailed;
   }
 
-  function offerTokens() {
-    const offered = result.querySelector(".tms-tokens");
+  function showTokens() {
+    const tokens = result.querySelector(".tms-tokens");
     const row = form.querySelector(".form-row.field-url");
-    if (!offered || !row) return;
+    if (!tokens || !row) return;
     const before = row.querySelector(".tms-tokens");
-    offered.open = Boolean(before && before.open);
-    for (const element of offered.querySelectorAll("[data-tms-script]")) element.hidden = false;
-    for (const code of offered.querySelectorAll("[data-tms-token]")) {
+    tokens.open = Boolean(before && before.open);
+    for (const element of tokens.querySelectorAll("[data-tms-script]")) element.hidden = false;
+    for (const code of tokens.querySelectorAll("[data-tms-token]")) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = code.textContent;
-      button.addEventListener("click", () => put(code.textContent));
+      button.addEventListener("click", () => insert(code.textContent));
       code.replaceWith(button);
     }
-    if (before) before.replaceWith(offered);
+    if (before) before.replaceWith(tokens);
     else {
-      // Where Django puts its help, which differs from version to version.
-      const place = document.createElement("div");
-      place.className = "help";
-      place.append(offered);
-      (row.querySelector(".help")?.parentElement ?? row).append(place);
+      // The element of Django's help text differs between versions.
+      const help = document.createElement("div");
+      help.className = "help";
+      help.append(tokens);
+      (row.querySelector(".help")?.parentElement ?? row).append(help);
     }
   }
 
-  function put(token) {
+  function insert(token) {
     const target = last.offsetParent === null ? fields[0] : last;
     target.focus();
     target.setRangeText(token, target.selectionStart, target.selectionEnd, "end");
@@ -138,8 +138,8 @@
     if (event.target === search) return;
     count();
     if (!box) return;
-    clearTimeout(waiting);
-    waiting = setTimeout(preview, 350);
+    clearTimeout(timer);
+    timer = setTimeout(preview, 350);
   });
 
   count();

@@ -1,5 +1,5 @@
-// Keeps parts of a page up to date: what has data-tms-refresh="address" is fetched every data-tms-every seconds, while the
-// page is looked at and nothing in that part has the focus. A part that comes back without the address is done.
+// Refreshes parts of a page: fetches data-tms-refresh="URL" every data-tms-every seconds, while the page is visible and the
+// focus is outside that part. A response without the attribute ends the refreshing.
 "use strict";
 (() => {
   const isBusy = (part) => part.contains(document.activeElement) || part.matches(":has(details[open])");

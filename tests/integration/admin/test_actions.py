@@ -1,4 +1,4 @@
-"""What is done with a webhook from its overview: asked first, counted first, allowed, and written down."""
+"""The actions on a webhook: confirmation, counts, permissions, and the audit log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from example_project.training.models import Organization, User
 from tests.integration.admin.pages import shown_at, text_of
 from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.admin.actions import ACTS
+from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import Action, DeliveryStatus, JobStatus
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
 
-SLUGS = [act.slug for act in ACTS]
+SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
 JOBS = ["recover", "replay", "cancel"]
 
 
 def act(webhook: Webhook, slug: str) -> str:
-    return reverse("admin:tms_webhooks_webhook_act", args=[webhook.pk, slug])
+    return reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, slug])
 
 
 def given_up(webhook: Webhook, *, ago: timedelta = timedelta(hours=1)) -> Delivery:
@@ -48,15 +48,15 @@ def local(moment) -> str:
     return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M")
 
 
-class NobodyMayReplay(TrainingPolicy):
-    """Everything but sending again."""
+class ReplayDenied(TrainingPolicy):
+    """Allows everything except replays."""
 
     def organizations(self, request, action):
         return Organization.objects.none() if action == Action.REPLAY else super().organizations(request, action)
 
 
-class NobodyMayManage(TrainingPolicy):
-    """Everything but changing webhooks."""
+class ManageDenied(TrainingPolicy):
+    """Allows everything except managing webhooks."""
 
     def organizations(self, request, action):
         return Organization.objects.none() if action == Action.MANAGE else super().organizations(request, action)
@@ -66,7 +66,7 @@ class NobodyMayManage(TrainingPolicy):
 
 
 @pytest.mark.parametrize("slug", SLUGS)
-def test_looking_changes_nothing(operator, slug):
+def test_opening_the_confirmation_page_changes_nothing(operator, slug):
     webhook = subscribed(failures=2)
     given_up(webhook)
     before = Webhook.objects.values().get(pk=webhook.pk)
@@ -78,7 +78,7 @@ def test_looking_changes_nothing(operator, slug):
     assert entries() == []
 
 
-def test_what_makes_no_sense_is_not_offered(operator):
+def test_actions_that_do_not_apply_are_not_offered(operator):
     enabled = operator.get(overview(subscribed())).content.decode()
     disabled = operator.get(overview(subscribed(enabled=False))).content.decode()
 
@@ -90,7 +90,7 @@ def test_what_makes_no_sense_is_not_offered(operator):
 # Enabling and disabling
 
 
-def test_it_is_disabled_and_that_is_written_down(operator):
+def test_disabling_is_recorded_in_the_audit_log(operator):
     webhook = subscribed()
     waiting = write_delivery(webhook, now=timezone.now())
 
@@ -99,11 +99,11 @@ def test_it_is_disabled_and_that_is_written_down(operator):
     webhook.refresh_from_db()
     waiting.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason, waiting.status) == (False, "admin", "skipped")
-    assert "What waited for it is kept as skipped." in text_of(response)
+    assert "Its queued deliveries are kept as skipped." in text_of(response)
     assert entries() == [("webhook.disabled", me(), f"webhook:{webhook.pk}")]
 
 
-def test_it_is_enabled_and_its_failures_are_forgotten(operator):
+def test_enabling_resets_the_failure_count(operator):
     webhook = subscribed(enabled=False, disabled_reason="gone", disabled_at=timezone.now(), failures=20)
 
     operator.post(act(webhook, "enable"))
@@ -116,65 +116,65 @@ def test_it_is_enabled_and_its_failures_are_forgotten(operator):
 # Jobs
 
 
-def test_a_recovery_counts_a_day_before_it_is_begun(operator):
+def test_a_recovery_counts_one_day_by_default(operator):
     webhook = subscribed()
     given_up(webhook)
     given_up(webhook, ago=timedelta(days=3))
 
     text = shown_at(operator, act(webhook, "recover"))
 
-    assert "1 delivery is concerned." in text
+    assert "1 delivery matches." in text
 
 
-def test_a_recovery_counts_the_range_that_is_asked_for_and_begins_with_it(operator):
+def test_a_recovery_counts_and_uses_the_submitted_range(operator):
     webhook = subscribed()
     given_up(webhook)
     given_up(webhook, ago=timedelta(days=3))
     since = timezone.now() - timedelta(days=4)
     data = {"since": local(since), "until": ""}
 
-    assert "2 deliveries are concerned." in shown_at(operator, act(webhook, "recover"), data)
+    assert "2 deliveries match." in shown_at(operator, act(webhook, "recover"), data)
     response = operator.post(act(webhook, "recover"), data, follow=True)
 
     job = Job.objects.get()
     assert (job.kind, job.total, job.requested_by) == ("recover", 2, me())
     assert job.since == since.replace(second=0, microsecond=0)
-    assert "Begun, with 2 deliveries." in text_of(response)
+    assert "Started a job for 2 deliveries." in text_of(response)
     assert entries() == [("job.started", me(), f"job:{job.pk}")]
     assert AuditEntry.objects.get().changes["total"] == 2
 
 
-def test_what_was_missed_is_replayed(operator):
+def test_missed_events_are_replayed(operator):
     webhook = subscribed()
     now = timezone.now()
     write_delivery(webhook, now=now, status=DeliveryStatus.SKIPPED, due_at=None, finished_at=now)
 
-    assert "1 delivery is concerned." in shown_at(operator, act(webhook, "replay"))
+    assert "1 delivery matches." in shown_at(operator, act(webhook, "replay"))
     operator.post(act(webhook, "replay"), {"since": "", "until": ""})
 
     assert Job.objects.get().kind == "replay_missed"
 
 
-def test_what_waits_is_called_off(operator):
+def test_queued_deliveries_are_cancelled(operator):
     webhook = subscribed()
     write_delivery(webhook, now=timezone.now())
 
-    assert "1 delivery is concerned." in shown_at(operator, act(webhook, "cancel"))
+    assert "1 delivery matches." in shown_at(operator, act(webhook, "cancel"))
     operator.post(act(webhook, "cancel"), {"since": "", "until": ""})
 
     assert Job.objects.get().kind == "cancel_pending"
 
 
-def test_where_nothing_is_concerned_there_is_nothing_to_confirm(operator):
+def test_without_matching_deliveries_there_is_no_confirm_button(operator):
     markup = operator.get(act(subscribed(), "cancel")).content.decode()
 
-    assert "0 deliveries are concerned." in markup
-    assert "Yes, call them off" not in markup
+    assert "0 deliveries match." in markup
+    assert "Yes, cancel them" not in markup
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         ({"since": "yesterday", "until": ""}, "Enter a valid date/time."),
         ({"since": "", "until": ""}, "since is missing; a recovery takes a time range of at most 14 days."),
@@ -183,14 +183,14 @@ def test_where_nothing_is_concerned_there_is_nothing_to_confirm(operator):
         ({"since": "9999-01-01T00:00", "until": ""}, "not before until"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_told_beside_the_form(operator, method, data, told):
+def test_an_invalid_range_is_reported_with_the_form(operator, method, data, expected):
     webhook = subscribed()
     given_up(webhook)
 
     response = getattr(operator, method)(act(webhook, "recover"), data)
 
-    assert told in text_of(response)
-    assert "Yes, send them again" not in response.content.decode()
+    assert expected in text_of(response)
+    assert "Yes, resend them" not in response.content.decode()
     assert f'value="{data["since"]}"' in response.content.decode() or not data["since"]
     assert not Job.objects.exists()
 
@@ -219,7 +219,7 @@ def test_a_job_for_a_disabled_webhook_is_refused_by_its_address_too(operator):
 
 
 @pytest.mark.parametrize("slug", SLUGS)
-def test_those_who_may_only_look_are_offered_nothing_and_refused(staff, slug):
+def test_actions_are_denied_without_the_permission(staff, slug):
     webhook = subscribed(failures=1)
     client = staff("view_webhook", "view_delivery")
 
@@ -254,15 +254,15 @@ def test_another_organizations_webhook_is_neither_seen_nor_touched(alice, slug):
 
 @pytest.mark.parametrize(
     ("policy", "refused"),
-    [(NobodyMayReplay, JOBS), (NobodyMayManage, [slug for slug in SLUGS if slug not in JOBS])],
+    [(ReplayDenied, JOBS), (ManageDenied, [slug for slug in SLUGS if slug not in JOBS])],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_the_policy_is_asked_for_each_kind_of_action(operator, settings, policy, refused):
+def test_the_policy_decides_on_each_kind_of_action(operator, settings, policy, refused):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{policy.__module__}.{policy.__name__}"}
     webhook = subscribed(failures=1)
 
     assert [slug for slug in SLUGS if operator.get(act(webhook, slug)).status_code == 403] == refused
 
 
-def test_what_is_no_action_is_not_found(operator):
+def test_an_unknown_action_is_not_found(operator):
     assert operator.get(act(subscribed(), "explode")).status_code == 404

@@ -1,0 +1,103 @@
+"""The page that explains why a webhook received an event, or did not: one line per check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from tms_webhooks.admin.bases import parse_event_id
+from tms_webhooks.admin.overview import delivery_log_url
+from tms_webhooks.admin.scope import ScopedAdmin, organizations
+from tms_webhooks.choices import Action, CheckResult
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.outbox.feed import visible_to
+from tms_webhooks.routing.explain import Clause, Explanation, explain
+
+MAX_ID_LENGTH = 80
+
+
+class ExplainForm(forms.Form):
+    """The event to explain, by the id that receivers see."""
+
+    event = forms.CharField(label=gettext_lazy("Event id"), max_length=MAX_ID_LENGTH, help_text=gettext_lazy("evt_…"))
+
+    def __init__(self, request: HttpRequest, data: Any) -> None:
+        super().__init__(data)
+        self.request = request
+
+    def clean_event(self) -> Event:
+        """Return the event if the signed-in user may see it."""
+        uid = parse_event_id(self.cleaned_data["event"])
+        if uid is None:
+            raise forms.ValidationError(
+                _("This is not an event id. An event id is evt_ followed by 32 characters, 0 to 9 and a to f.")
+            )
+        allowed = organizations(self.request, Action.VIEW).order_by().values("pk")
+        event = Event.objects.filter(visible_to(allowed), uid=uid).first()
+        if event is None:
+            raise forms.ValidationError(_("Your organizations have no event with this id."))
+        return event
+
+
+class ExplainPages(ScopedAdmin):
+    """Adds the page to those of a webhook."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """Put the page before Django's own, which take any path as a key."""
+        view = self.admin_site.admin_view(self.explain_view)
+        return [path("<int:key>/explain/", view, name="tms_webhooks_webhook_explain"), *super().get_urls()]
+
+    def explain_view(self, request: HttpRequest, key: int) -> HttpResponse:
+        """Ask for an event, and explain why the webhook received it or did not."""
+        webhook: Webhook | None = self.get_object(request, str(key))
+        if webhook is None:
+            raise Http404
+        if not (self.has_view_permission(request, webhook) and request.user.has_perm("tms_webhooks.view_event")):
+            raise PermissionDenied
+        form = ExplainForm(request, request.GET if "event" in request.GET else None)
+        event = form.cleaned_data["event"] if form.is_bound and form.is_valid() else None
+        explanation = None if event is None else explain(webhook, event)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "webhook": webhook,
+            "original": webhook,
+            "is_subpage": True,
+            "title": _("Why was this not sent?"),
+            "form": form,
+            "event": event,
+            "explanation": explanation,
+            "headline": "" if explanation is None else headline(explanation),
+            "groups": [] if explanation is None else grouped_clauses(explanation),
+            "log_url": delivery_log_url(webhook, request, site=self.admin_site.name),
+        }
+        return TemplateResponse(request, "admin/tms_webhooks/webhook/explain.html", context)
+
+
+def headline(explanation: Explanation) -> str:
+    """Return one sentence: the status of the delivery, or the result if the event occurred today."""
+    if explanation.delivery is not None:
+        status = explanation.delivery.get_status_display()
+        return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
+    return {
+        CheckResult.YES: _(
+            "The webhook has no delivery of this event, but it matches today. Send missed events to deliver it."
+        ),
+        CheckResult.NO: _("The webhook has no delivery of this event, and the event does not match today."),
+        CheckResult.HELD: _("Today the event would be kept for this webhook as skipped, and not sent."),
+    }[explanation.verdict]
+
+
+def grouped_clauses(explanation: Explanation) -> list[list[Clause]]:
+    """Return the checks of the webhook, followed by one list of checks per subscription."""
+    by_subscription: dict[int | None, list[Clause]] = {}
+    for clause in explanation.clauses:
+        by_subscription.setdefault(clause.subscription_id, []).append(clause)
+    return list(by_subscription.values())

@@ -1,0 +1,59 @@
+"""Numbers, durations and times as text in the language and the time zone of the page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+EMPTY = "–"
+
+
+def format_number(value: float) -> str:
+    """Return a number without trailing zeros: "1", "2.5", "1,234.5"."""
+    return str(formats.localize(int(value) if float(value).is_integer() else value))
+
+
+def format_rounded(value: float) -> str:
+    """Return a number with three significant digits."""
+    return format_number(float(f"{value:.3g}"))
+
+
+def format_percent(share: float) -> str:
+    """Return a share from 0 to 1 as a percentage. Only a share of 1 is shown as 100 %."""
+    percent = min(round(100 * share, 1), 99.9) if share < 1 else 100
+    return _("%(share)s %%") % {"share": formats.number_format(percent, 1 if percent % 1 else 0)}
+
+
+def format_milliseconds(value: int | None) -> str:
+    """Return a duration in milliseconds as text: in ms below one second, in s from there on."""
+    if value is None:
+        return EMPTY
+    if value < 1000:
+        return _("%(count)d ms") % {"count": value}
+    return _("%(count)s s") % {"count": format_rounded(value / 1000)}
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest unit: "5 s", "2 min", "1.5 h", "2 days"."""
+    if seconds < 1:
+        return _("less than a second")
+    if seconds < 100:
+        return _("%(count)d s") % {"count": round(seconds)}
+    if seconds < 90 * 60:
+        return _("%(count)d min") % {"count": round(seconds / 60)}
+    if seconds < timedelta(days=2).total_seconds():
+        return _("%(count)s h") % {"count": format_rounded(seconds / 3600)}
+    days = round(seconds / 86_400)
+    return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
+
+
+def format_time(value: datetime | None) -> str:
+    """Return a date and time in the time zone of the page."""
+    if value is None:
+        return EMPTY
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    # DATETIME_FORMAT ends with "p.m." in English, which would double the period at the end of a sentence.
+    return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i')}"

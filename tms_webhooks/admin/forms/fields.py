@@ -1,0 +1,77 @@
+"""The form fields of a webhook that need their own conversion or comparison."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from django import forms
+
+_SEPARATOR = re.compile(r"[\s,;]+")
+_LIST_START = re.compile(r"[\[\d.+-]")
+
+
+class TrimmedTextField(forms.CharField):
+    """A text field that ignores changes by the browser: its line ends, and blanks that Django strips from both ends."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the text with ``\\n`` as its line end."""
+        text = super().to_python(value)
+        return text.replace("\r\n", "\n") if isinstance(text, str) else text
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the values as they would be stored."""
+        return bool(self.to_python(initial) != self.to_python(data))
+
+
+class HiddenTextField(forms.CharField):
+    """A hidden field with state of the form, which the user can't change."""
+
+    widget = forms.HiddenInput
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return False: the state of the form is no change of the webhook."""
+        return False
+
+
+class ScheduleField(forms.CharField):
+    """A retry schedule in one line: a name, or delays in seconds separated by commas."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the name, or a list. Invalid numbers stay text, so that the validator can name them."""
+        text = super().to_python(value) or ""
+        if not _LIST_START.match(text):
+            return text
+        return [_number(part) for part in _SEPARATOR.split(text.strip("[] \t")) if part]
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text of the input."""
+        return ", ".join(f"{delay}" for delay in value) if isinstance(value, list | tuple) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the schedules, not their notation."""
+        return bool(self.to_python(data) != (initial or ""))
+
+
+class ConditionField(forms.JSONField):
+    """A condition as indented JSON."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text of the input."""
+        if value is None:
+            return ""
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
