@@ -44,7 +44,7 @@ def delivered(webhook: Webhook) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("filters", "wanted"),
+    ("filters", "matches"),
     [
         (lambda one: {"course": [one.training_class.course_id]}, True),
         (lambda one: {"course": [str(one.training_class.course_id), 0]}, True),
@@ -61,21 +61,21 @@ def delivered(webhook: Webhook) -> list[str]:
         (lambda one: {"actor_kind": ["user"]}, False),
     ],
 )
-def test_each_filter_decides(enrollment, webhook, filters, wanted):
+def test_each_filter_decides(enrollment, webhook, filters, matches):
     narrowed(webhook, filters=filters(enrollment))
 
     enrollment.cancel()
 
-    assert delivered(webhook) == (["enrollment.cancelled"] if wanted else [])
+    assert delivered(webhook) == (["enrollment.cancelled"] if matches else [])
 
 
-@pytest.mark.parametrize(("late", "wanted"), [(True, True), (False, False)])
-def test_a_condition_decides(enrollment, webhook, late, wanted):
+@pytest.mark.parametrize(("late", "matches"), [(True, True), (False, False)])
+def test_a_condition_decides(enrollment, webhook, late, matches):
     narrowed(webhook, condition={"data.late_cancel": True, "previous.status.name": "Enroll"})
 
     enrollment.cancel(late=late)
 
-    assert bool(delivered(webhook)) is wanted
+    assert bool(delivered(webhook)) is matches
 
 
 def test_several_subscriptions_are_one_question_and_one_delivery(enrollment, webhook):

@@ -1,6 +1,6 @@
 """Each event's sample is valid, and is the one that integrators have been shown.
 
-The samples live as golden files in ``tests/golden/samples``. After a wanted change, write them anew with::
+The samples live as golden files in ``tests/golden/samples``. After an intended change, write them again with::
 
     TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/catalogue/test_samples.py
 
