@@ -40,6 +40,7 @@ django.setup()
 @pytest.fixture(scope="session", autouse=True)
 def database():
     setup_test_environment()
+    connection.settings_dict["TEST"]["MIGRATE"] = False  # the tables are enough
     made = setup_databases(verbosity=0, interactive=False)
     yield
     teardown_databases(made, verbosity=0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, explained, history, plans
+from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox import feed
 
 pytestmark = [pytest.mark.django_db, plans]
 
-__all__ = ["history"]
+__all__ = ["clock", "history", "moment"]
 
 SORTS = ("USE TEMP B-TREE FOR ORDER BY", "Sort Key")
 

@@ -34,8 +34,8 @@ def plans_of(queries: CaptureQueriesContext, table: str, column: str) -> list[st
     return found
 
 
-@pytest.fixture
-def many_rows() -> None:
+@pytest.fixture(scope="module")
+def many_rows(module_db: None) -> None:
     """4000 assignments over 400 days, those of the past half complete, and as many marks."""
     organizations = [organization_told("course_assignment.*"), *(OrganizationFactory() for _ in range(4))]
     users = [UserFactory(organization=organization) for organization in organizations for _ in range(4)]
