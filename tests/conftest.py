@@ -119,7 +119,7 @@ def receiver(settings) -> Iterator[Receiver]:
 @pytest.fixture
 def drain(clock) -> Callable[[], Tally]:
     """Run a drain on the test's clock until nothing is due. The middle of the dice: no jitter."""
-    return lambda: Drain(fan_out=fan_out, clock=clock, dice=lambda: 0.5).run(until_idle=True)
+    return lambda: Drain(fan_out=fan_out, clock=clock, random=lambda: 0.5).run(until_idle=True)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.reconcile import passes
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import run_link, wait_aside
+from tms_webhooks.worker.slots import finish_in_thread, run_in_slot
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SCAN_SECONDS = 20.0
@@ -40,13 +40,13 @@ logger = logging.getLogger(__name__)
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
     """Deliver what is due for a while; return how many requests were sent."""
-    tally = run_link(
+    tally = run_in_slot(
         lambda: Drain(fan_out=fan_out),
         slot=slot,
         successor=successor,
-        function=DRAIN,
+        task=DRAIN,
         clock=timezone.now,
-        aside=wait_aside,
+        run_finish=finish_in_thread,
     )
     return tally.sent if tally else 0
 

@@ -78,7 +78,7 @@ def _claims(now: datetime) -> list[float]:
     from tms_webhooks.worker.claim import claim
 
     def take() -> None:
-        assert claim(token="bench", now=now, until=now + LEASE, room=app_settings.CLAIM_BATCH).outgoing_requests
+        assert claim(token="bench", now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
 
     times = []
     for _ in range(CLAIMS):
@@ -94,7 +94,7 @@ def _idle_looks(now: datetime) -> list[float]:
 
     def look() -> None:
         assert not fan_out(now)
-        assert not claim(token="idle", now=now, until=now + LEASE, room=1).outgoing_requests
+        assert not claim(token="idle", now=now, until=now + LEASE, limit=1).requests
         assert next_due_at(now)
 
     return [_timed(look) for _ in range(CLAIMS)]

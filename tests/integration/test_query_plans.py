@@ -147,9 +147,9 @@ def explained() -> Iterator[Explained]:
 @plans
 def test_a_claim_reads_by_its_indexes_alone(history, alice):
     with explained() as statements:
-        outgoing_requests = alice.claim()
+        requests = alice.claim()
 
-    assert len(outgoing_requests) == WEBHOOKS  # one more of each: the cap is two, and one is in flight
+    assert len(requests) == WEBHOOKS  # one more of each: the cap is two, and one is in flight
     assert statements.whole_scans(DELIVERIES) == []
     for index in ("tms_delivery_claim", "tms_delivery_due", "tms_delivery_in_flight"):
         assert statements.uses(index), index
@@ -194,7 +194,7 @@ def test_an_ordered_webhook_looks_for_earlier_ones_in_an_index(history, alice):
 @pytest.mark.parametrize("said", [answer(200), answer(500)], ids=["200", "500"])
 def test_writing_results_down_reads_by_keys_and_indexes(history, alice, said):
     alice.wire.otherwise = said
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    results = [alice.send(request) for request in alice.claim()]
 
     with explained() as statements:
         alice.write(*results)

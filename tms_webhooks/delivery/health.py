@@ -35,8 +35,8 @@ def judge(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datet
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
-        if result.outcome.counts_for_health and not result.outgoing.single:
-            by_webhook[result.outgoing.webhook_id].append(result)
+        if result.outcome.counts_for_health and not result.request.is_manual:
+            by_webhook[result.request.webhook_id].append(result)
     if not by_webhook:
         return {}
     found = read(LOOKED_AT, ids=numbers(by_webhook))

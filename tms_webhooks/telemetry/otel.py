@@ -28,26 +28,26 @@ class Tracing:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def __call__(self, outgoing: OutgoingRequest) -> AttemptSpan:
+    def __call__(self, request: OutgoingRequest) -> AttemptSpan:
         """Begin the span of one attempt."""
-        return AttemptSpan(self._tracer, outgoing)
+        return AttemptSpan(self._tracer, request)
 
 
 class AttemptSpan:
     """One attempt. The URL's path and query are left out: receivers put keys there."""
 
-    def __init__(self, tracer: Tracer, outgoing: OutgoingRequest) -> None:
-        route = outgoing.route
+    def __init__(self, tracer: Tracer, request: OutgoingRequest) -> None:
+        endpoint = request.endpoint
         self._span = tracer.start_span(
-            f"{route.verb} webhook",
+            f"{endpoint.verb} webhook",
             kind=SpanKind.CLIENT,
             attributes={
-                "http.request.method": route.verb,
-                "server.address": urlsplit(route.url).hostname or "",
-                "tms.webhook_id": outgoing.webhook_id,
-                "tms.delivery_id": outgoing.delivery_id,
-                "tms.event_id": outgoing.event_id,
-                "tms.attempt": outgoing.number,
+                "http.request.method": endpoint.verb,
+                "server.address": urlsplit(endpoint.url).hostname or "",
+                "tms.webhook_id": request.webhook_id,
+                "tms.delivery_id": request.delivery_id,
+                "tms.event_id": request.event_id,
+                "tms.attempt": request.number,
             },
         )
 

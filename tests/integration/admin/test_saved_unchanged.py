@@ -57,15 +57,9 @@ def languages() -> list[str]:
     return list(dict.fromkeys(["en", "es", *ways.values()]))
 
 
-<<<<<<< HEAD
-@pytest.fixture
-def webhook() -> Webhook:
-    """A webhook with a value in every field, and a subscription with all filters for every event."""
-=======
 @pytest.fixture(scope="module")
 def webhook(module_db: None) -> Webhook:
-    """A webhook with something in every field, that asks for every event there is, each narrowed by all it can be."""
->>>>>>> 655b2be6be97e948c2ec71537aec75642b836bf4
+    """A webhook with a value in every field, and a subscription with all filters for every event."""
     webhook = Webhook(organization=OrganizationFactory(), **FILLED_IN)
     webhook.full_clean()
     webhook.save()

@@ -38,7 +38,9 @@ def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
         alarm = threading.Timer(PATIENCE, stop.set)
         alarm.start()
         try:
-            tally = Drain(fan_out=fan_out, clock=clock, client=wire, dice=lambda: dice).run(until_idle=True, stop=stop)
+            tally = Drain(fan_out=fan_out, clock=clock, client=wire, random=lambda: dice).run(
+                until_idle=True, stop=stop
+            )
         finally:
             alarm.cancel()
         assert not stop.is_set(), f"the drain did not come to rest in {PATIENCE} s"

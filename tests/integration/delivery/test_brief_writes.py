@@ -14,7 +14,7 @@ from tms_webhooks.db import writer
 from tms_webhooks.db.writer import brief_write, with_quiet_neighbours
 from tms_webhooks.worker import drain
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
-from tms_webhooks.worker.result_writer import PendingResults
+from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,13 +113,13 @@ def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_n
 def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(settings, monkeypatch, run):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 20}
     monkeypatch.setattr(drain, "others_write", lambda: True)
-    monkeypatch.setattr(drain, "CLAIMED_BESIDE_OTHERS", 7)
-    monkeypatch.setattr(drain, "RESULTS_BESIDE_OTHERS", 3)
+    monkeypatch.setattr(drain, "CLAIMED_WHILE_OTHERS_WRITE", 7)
+    monkeypatch.setattr(drain, "RESULTS_WHILE_OTHERS_WRITE", 3)
     claimed, written, claim, write = [], [], drain.claim, PendingResults.write
 
     def noted_claim(**asked):
         found = claim(**asked)
-        claimed.append(len(found.outgoing_requests))
+        claimed.append(len(found.requests))
         return found
 
     def noted_write(unwritten):

@@ -70,9 +70,9 @@ def test_results_of_others_in_the_same_batch_are_written_all_the_same(delivery, 
     bob.work()
     clock.advance(seconds=5)
     (other,) = due(subscribed("/other"), 1)
-    outgoing_requests = alice.claim()
+    requests = alice.claim()
 
-    alice.write(alice.send(lost), *[alice.send(outgoing) for outgoing in outgoing_requests])
+    alice.write(alice.send(lost), *[alice.send(request) for request in requests])
 
     other.refresh_from_db()
     delivery.refresh_from_db()

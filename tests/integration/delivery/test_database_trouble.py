@@ -24,7 +24,7 @@ EVENTS = Event._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.WRITE_PAUSE", 0.001)
+    monkeypatch.setattr("tms_webhooks.worker.drain.RETRY_PAUSE", 0.001)
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
@@ -119,7 +119,7 @@ def test_leases_that_cant_be_given_back_run_out_by_themselves(wire, clock, caplo
 
     with connection.execute_wrapper(trouble):
         drain = Drain(fan_out=fan_out, clock=clock, client=wire)
-        tally = drain.run(until_idle=True, closing=closing)
+        tally = drain.run(until_idle=True, after_last_claim=closing)
 
     assert trouble.refused > 0
     assert tally.delivered == 1

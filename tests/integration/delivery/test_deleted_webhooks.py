@@ -77,11 +77,11 @@ def test_what_is_under_way_is_finished_and_not_tried_again(worker, wire, clock, 
     webhook = subscribed(error_action="disable")
     (delivery,) = due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     lifecycle.delete(webhook, now=clock.now)
     wire.answers = [said]
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.due_at, delivery.attempts) == (status, None, 1)

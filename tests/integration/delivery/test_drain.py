@@ -17,7 +17,7 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker import drain
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.result_writer import PendingResults
+from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def drain_with(clock, wire):
             probe()
             return fan_out(now)
 
-        return Drain(fan_out=look, clock=clock, client=wire, dice=lambda: 0.5)
+        return Drain(fan_out=look, clock=clock, client=wire, random=lambda: 0.5)
 
     return drain_with
 
@@ -148,13 +148,13 @@ def test_a_failure_is_written_down_at_once_for_its_webhook_gets_no_more_before(d
 
 def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_it(drain_with, written, monkeypatch):
     write_events(subscribed("/other").organization, 3)
-    left, write = [], Drain._write
+    left, write = [], Drain._write_results
 
     def noted(drain):
         write(drain)
-        left.append(len(drain._unwritten))
+        left.append(len(drain._pending))
 
-    monkeypatch.setattr(Drain, "_write", noted)
+    monkeypatch.setattr(Drain, "_write_results", noted)
 
     def respond(request):
         return answer(500) if request.url.endswith("/other") else after_a_while(request)
@@ -180,7 +180,7 @@ def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_
         closed.append(DeliveryAttempt.objects.count())
         gate.open()
 
-    drain_with(probe, wire=wire).run(stop=stop, closing=closing)
+    drain_with(probe, wire=wire).run(stop=stop, after_last_claim=closing)
 
     assert len(closed) == 1
     assert closed[0] < 10
@@ -197,7 +197,7 @@ def test_no_more_is_sent_after_closing(drain_with):
     write_events(webhook.organization, 40)
     sent_when_closing, wire = [], Wire(otherwise=_in_a_moment)
 
-    drain_with(wire=wire).run(seconds=0.15, closing=lambda: sent_when_closing.append(len(wire.requests)))
+    drain_with(wire=wire).run(seconds=0.15, after_last_claim=lambda: sent_when_closing.append(len(wire.requests)))
 
     assert 0 < len(wire.requests) < 40
     assert len(wire.requests) <= sent_when_closing[0] + 2
@@ -330,7 +330,7 @@ def test_rings_by_the_hundred_do_not_keep_results_waiting(drain_with):
     def ring():
         turns.append(1)
         for _ in range(300 if len(turns) < 50 else 0):
-            drain._mailbox.ring()
+            drain._result_queue.wake()
 
     drain = drain_with(ring)
 
@@ -345,12 +345,12 @@ def test_results_are_written_down_after_more_is_claimed_where_there_is_more(drai
     fan_out(clock())
     drain._claim()
     drain._senders.grow()
-    wait_until(lambda: len(drain._mailbox) == 2)
+    wait_until(lambda: len(drain._result_queue) == 2)
 
-    drain._pace.more_due = more
+    drain._polling.more_due = more
     drain._collect(wait=0.0)
 
-    assert len(drain._unwritten) == (2 if more else 0)
+    assert len(drain._pending) == (2 if more else 0)
     drain._finish()
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 2
 

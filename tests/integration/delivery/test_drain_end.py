@@ -25,7 +25,7 @@ DELIVERIES = Delivery._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr(drain, "WRITE_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "RETRY_PAUSE", 0.001)
 
 
 def statuses() -> set[str]:
@@ -39,7 +39,7 @@ def test_answers_that_come_after_the_time_is_over_are_written_down(clock):
     wire = Wire(otherwise=gate)
     drain = Drain(fan_out=fan_out, clock=clock, client=wire)
 
-    tally = drain.run(seconds=0.5, closing=lambda: threading.Timer(0.1, gate.open).start())
+    tally = drain.run(seconds=0.5, after_last_claim=lambda: threading.Timer(0.1, gate.open).start())
 
     sent = len(wire.requests)
     assert sent
@@ -66,7 +66,7 @@ def test_a_last_result_that_the_database_refuses_is_written_all_the_same(clock):
         return fan_out(now)
 
     with connection.execute_wrapper(trouble):
-        Drain(fan_out=look, clock=clock, client=Wire(gate)).run(stop=stop, closing=closing)
+        Drain(fan_out=look, clock=clock, client=Wire(gate)).run(stop=stop, after_last_claim=closing)
 
     assert trouble.refused == 5
     assert statuses() == {DeliveryStatus.DELIVERED}

@@ -197,7 +197,7 @@ def test_a_body_that_is_no_event_at_all_does_not_stop_the_others(wire, run, body
 
 def test_an_event_of_a_type_that_the_catalogue_no_longer_has_is_sent(wire, run):
     webhook = subscribed()
-    write_event(webhook.organization, "room.painted", body='{"id":"evt_1"}')
+    write_event(webhook.organization, "limit.painted", body='{"id":"evt_1"}')
 
     run()
 

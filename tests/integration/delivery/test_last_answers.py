@@ -13,7 +13,7 @@ from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import wait_aside
+from tms_webhooks.worker.slots import finish_in_thread
 
 Finish = Callable[[], None]
 
@@ -44,7 +44,7 @@ def run(gate: Gate, aside: list[Finish], clock, *first: object) -> Drain:
     """Run a drain until a request waits at the gate, and put the rest aside."""
     stop = threading.Event()
     drain = Drain(fan_out=stopping_at(gate, stop), clock=clock, client=Wire(*first, otherwise=gate))
-    drain.run(stop=stop, aside=aside.append)
+    drain.run(stop=stop, run_finish=aside.append)
     return drain
 
 
@@ -81,7 +81,7 @@ def test_a_drain_with_nothing_under_way_puts_nothing_aside(clock):
     write_events(webhook.organization, 3)
     aside: list[Finish] = []
 
-    Drain(fan_out=fan_out, clock=clock, client=Wire()).run(until_idle=True, aside=aside.append)
+    Drain(fan_out=fan_out, clock=clock, client=Wire()).run(until_idle=True, run_finish=aside.append)
 
     assert aside == []
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 3
@@ -95,7 +95,7 @@ def test_waiting_aside_blocks_nobody_but_the_end_of_the_process():
         finished.set()
 
     began = time.monotonic()
-    wait_aside(finish)
+    finish_in_thread(finish)
 
     assert time.monotonic() - began < 5
     assert not finished.is_set()

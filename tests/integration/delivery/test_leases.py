@@ -43,9 +43,9 @@ def state(delivery: Delivery) -> tuple[str, str, object]:
 
 
 def test_a_claim_holds_a_delivery_for_the_time_of_the_lease(alice, delivery, clock):
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
 
-    assert (outgoing.delivery_id, outgoing.number) == (delivery.pk, 1)
+    assert (request.delivery_id, request.number) == (delivery.pk, 1)
     assert state(delivery) == (DeliveryStatus.IN_FLIGHT, "alice", clock.now + LEASE)
     assert delivery.attempts == 0
 
@@ -66,9 +66,9 @@ def test_what_is_held_is_not_claimed_twice_by_the_same_worker(alice, delivery, c
     assert alice.claim() == []
 
 
-@pytest.mark.parametrize("room", [0, -1])
-def test_a_worker_without_room_claims_nothing(alice, delivery, room):
-    assert alice.claim(room) == []
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_worker_without_room_claims_nothing(alice, delivery, limit):
+    assert alice.claim(limit) == []
     assert state(delivery)[0] == DeliveryStatus.PENDING
 
 
@@ -78,7 +78,7 @@ def test_what_is_not_due_is_not_claimed(alice, webhook, clock, status):
 
     assert alice.claim() == []
     clock.advance(seconds=1)
-    assert [outgoing.delivery_id for outgoing in alice.claim()] == [delivery.pk]
+    assert [request.delivery_id for request in alice.claim()] == [delivery.pk]
 
 
 @pytest.mark.parametrize("status", ["delivered", "exhausted", "failed", "skipped", "cancelled"])
@@ -150,9 +150,9 @@ def test_the_rows_of_a_worker_that_died_are_delivered_by_another(alice, bob, del
     alice.claim()
     clock.advance(seconds=30)
 
-    (outgoing,) = bob.work()
+    (request,) = bob.work()
 
-    assert (outgoing.delivery_id, outgoing.number) == (delivery.pk, 1)
+    assert (request.delivery_id, request.number) == (delivery.pk, 1)
     assert state(delivery) == (DeliveryStatus.DELIVERED, "", None)
     assert [request.headers["tms-attempt"] for request in bob.wire.requests] == ["1"]
 
@@ -262,7 +262,7 @@ def test_released_deliveries_are_due_at_once_and_as_they_were(alice, bob, webhoo
 
     assert state(fresh) == (DeliveryStatus.PENDING, "", clock.now)
     assert state(tried) == (DeliveryStatus.WAITING, "", clock.now)
-    assert sorted((outgoing.delivery_id, outgoing.number) for outgoing in bob.claim()) == [(fresh.pk, 1), (tried.pk, 3)]
+    assert sorted((request.delivery_id, request.number) for request in bob.claim()) == [(fresh.pk, 1), (tried.pk, 3)]
 
 
 def test_releasing_leaves_what_others_hold_alone(alice, bob, delivery, clock):

@@ -94,10 +94,10 @@ def test_what_is_under_way_is_left_to_its_worker(worker, wire, clock):
     webhook = subscribed()
     delivery = aged(webhook, clock, 2 * WEEK)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
 
     assert sweep.give_up_old(clock.now) == 0
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.DELIVERED
@@ -110,7 +110,7 @@ def test_what_a_dead_worker_held_is_left_to_the_next_one(worker, clock):
 
     assert sweep.give_up_old(clock.now) == 0
 
-    assert [outgoing.delivery_id for outgoing in worker("bob").claim()] == [delivery.pk]
+    assert [request.delivery_id for request in worker("bob").claim()] == [delivery.pk]
 
 
 def test_what_fails_after_its_life_is_not_tried_again(worker, wire, clock):

@@ -306,8 +306,8 @@ def test_a_rolled_back_batch_sends_no_mail(notifying, worker, due, monkeypatch, 
     webhook = notifying()
     due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
-    result = alice.send(outgoing)
+    (request,) = alice.claim()
+    result = alice.send(request)
 
     def refuse(*args, **kwargs):
         raise RuntimeError

@@ -9,11 +9,12 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.worker import LEASE
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.claim import FEW_NEW, claim
+from tms_webhooks.worker.claim import claim
+from tms_webhooks.worker.claim_queries import NEWEST_LIMIT
 
 pytestmark = pytest.mark.django_db
 
-MANY = 2 * FEW_NEW
+MANY = 2 * NEWEST_LIMIT
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def due(clock):
 def new(clock):
     """Claim what is new, and return the keys of its webhooks."""
 
-    def new(room=64):
-        claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, room=room, only_new=True)
-        return [outgoing.webhook_id for outgoing in claimed.outgoing_requests]
+    def new(limit=64):
+        claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, limit=limit, only_new=True)
+        return [request.webhook_id for request in claimed.requests]
 
     return new
 
@@ -65,7 +66,7 @@ def test_a_webhook_whose_older_deliveries_wait_gets_none_before_them(paused, due
 def test_of_many_that_came_due_in_one_moment_none_is_taken_before_the_others(paused, due, new):
     busy = subscribed(max_in_flight=100)
     due(paused, MANY)
-    due(busy, FEW_NEW + 1)
+    due(busy, NEWEST_LIMIT + 1)
 
     assert new() == []
 
@@ -85,7 +86,7 @@ def test_what_a_worker_holds_whose_lease_ran_out_is_new_to_others_alone(due, new
 
     clock.advance(seconds=LEASE.total_seconds() + 1)
     assert new() == []
-    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, room=1, only_new=True).outgoing_requests) == 1
+    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, limit=1, only_new=True).requests) == 1
 
 
 def test_an_ordered_webhook_gets_what_is_in_turn(paused, due, new):

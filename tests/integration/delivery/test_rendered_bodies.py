@@ -18,8 +18,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, 
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.claim import claimed_deliveries
-from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
 from tms_webhooks.worker.send import make_requests
 
 pytestmark = pytest.mark.django_db
@@ -295,10 +294,10 @@ def packed(clock):
         fan_out(clock.now)
         ids = list(Delivery.objects.values_list("pk", flat=True))
         Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
-        known = {webhook.pk: Candidate(webhook) for webhook in Webhook.objects.all()}
+        known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
         with CaptureQueriesContext(connection) as queries:
-            outgoing_requests = make_requests(claimed_deliveries(ids, token="t"), candidates=known, caps={})
-        assert len(outgoing_requests) == events * len(webhooks)
+            requests = make_requests(claimed_deliveries(ids, token="t"), webhooks=known, concurrency={})
+        assert len(requests) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]
 

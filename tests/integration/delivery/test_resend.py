@@ -133,7 +133,7 @@ def test_it_goes_before_everything_else(clock, worker, due):
 
     replay.resend(old, now=clock.now)
 
-    assert [outgoing.delivery_id for outgoing in worker("alice").claim()] == [old.pk]
+    assert [request.delivery_id for request in worker("alice").claim()] == [old.pk]
 
 
 def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
@@ -143,7 +143,7 @@ def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
 
     replay.resend(old, now=clock.now)
 
-    assert [outgoing.delivery_id for outgoing in worker("alice").claim()][0] == old.pk
+    assert [request.delivery_id for request in worker("alice").claim()][0] == old.pk
 
 
 def test_it_has_to_fit_what_may_be_under_way(clock, worker, due):
@@ -151,13 +151,13 @@ def test_it_has_to_fit_what_may_be_under_way(clock, worker, due):
     due(webhook, 2)
     old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     replay.resend(old, now=clock.now)
     assert worker("bob").claim() == []
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
-    assert [outgoing.delivery_id for outgoing in worker("bob").claim()] == [old.pk]
+    assert [request.delivery_id for request in worker("bob").claim()] == [old.pk]
 
 
 def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, clock):

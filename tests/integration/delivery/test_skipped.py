@@ -134,11 +134,11 @@ def test_a_worker_that_comes_back_after_that_is_late_and_changes_nothing(worker,
     webhook = subscribed()
     due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     sweep.settle(clock.advance(seconds=30))
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.SKIPPED, 0)

@@ -157,7 +157,7 @@ def test_connecting_twice_traces_once(run, exporter):
 
 
 def test_disconnecting_leaves_other_observers_alone():
-    other = lambda outgoing: None  # noqa: E731
+    other = lambda request: None  # noqa: E731
     otel.connect()
     observers.append(other)
     try:

@@ -28,24 +28,24 @@ def test_who_works_asks_for_all_that_there_is_however_little_others_leave():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who stands in line")
-def test_time_in_line_is_counted_for_every_thread(tmp_path, monkeypatch):
+def test_time_cpu_seconds_waited_is_counted_for_every_thread(tmp_path, monkeypatch):
     for task, waited in (("1", 2_000_000_000), ("2", 500_000_000)):
         (tmp_path / task).mkdir()
         (tmp_path / task / "schedstat").write_text(f"7 {waited} 3\n")
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "schedstat").write_text("")
-    monkeypatch.setattr(sender_pool, "TASKS", tmp_path)
+    monkeypatch.setattr(sender_pool, "SCHEDULER_STATS", tmp_path)
 
-    assert sender_pool._in_line() == 2.5
+    assert sender_pool._cpu_seconds_waited() == 2.5
 
 
 def test_where_the_system_does_not_tell_it_is_the_time_that_was_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(sender_pool, "TASKS", tmp_path / "nowhere")
+    monkeypatch.setattr(sender_pool, "SCHEDULER_STATS", tmp_path / "nowhere")
 
     assert abs(cpu_seconds_wanted() - time.process_time()) < 0.05
 
 
-def test_threads_that_end_meanwhile_do_no_harm():
+def test_threads_that_end_at_that_moment_do_no_harm():
     threads = [threading.Thread(target=time.sleep, args=(0.001,)) for _ in range(20)]
     for thread in threads:
         thread.start()

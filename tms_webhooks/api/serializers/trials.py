@@ -32,7 +32,7 @@ def trial_told(trial: TestSendResult, event_type: str, *, shows_payloads: bool) 
         "event": trial.delivery.event.public_id,
         "event_type": event_type,
         "request": {
-            "method": result.outgoing.route.verb,
+            "method": result.request.endpoint.verb,
             "headers": dict(trial.signed),
             "body": trial.body.decode() if shows_payloads else None,
         },
