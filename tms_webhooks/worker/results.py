@@ -43,7 +43,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         ours = _still_held(results, token=token)
         mine = list(ours.values())
         failed = [result for result in mine if not result.outcome.success]
-        paused = health.judge(mine, now=now)
+        paused = health.apply_results(mine, now=now)
         births, throttled = _births(failed), _throttled(failed, now)
         decisions = {
             result.outgoing.delivery_id: _held_back(
