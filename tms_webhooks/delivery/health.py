@@ -149,4 +149,4 @@ def _warn(webhook: Webhook, now: datetime) -> None:
     if reached > webhook.warned_percent and not_warned.update(warned_percent=reached):
         webhook.warned_percent = reached
         logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
-        signals.webhook_failing.emit(Webhook, webhook=webhook, percent=reached, now=now)
+        signals.webhook_failing.send_in_savepoint(Webhook, webhook=webhook, percent=reached, now=now)

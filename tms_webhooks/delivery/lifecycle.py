@@ -69,7 +69,7 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: A
         logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
         changes = {"disabled_reason": {"to": reason.value}}
         AuditEntry.objects.record(AuditAction.WEBHOOK_DISABLED, actor=actor, webhook=webhook, now=now, changes=changes)
-        signals.webhook_disabled.emit(Webhook, webhook=webhook, reason=reason, now=now)
+        signals.webhook_disabled.send_in_savepoint(Webhook, webhook=webhook, reason=reason, now=now)
 
 
 def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
@@ -88,7 +88,7 @@ def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
 def report_recovered(webhook: Webhook, *, now: datetime) -> None:
     """Log that a webhook has recovered, and send the signal. Call it in the transaction of the change."""
     logger.info("recovered webhook=%s", webhook.pk)
-    signals.webhook_recovered.emit(Webhook, webhook=webhook, now=now)
+    signals.webhook_recovered.send_in_savepoint(Webhook, webhook=webhook, now=now)
 
 
 def _write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:

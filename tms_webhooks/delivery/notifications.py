@@ -94,7 +94,7 @@ def _report(incident: Incident, *, now: datetime) -> None:
     """Log the incident and send the signal."""
     webhook = incident.webhook
     logger.warning("given up event=%s webhook=%s: %s", incident.event_id, webhook.pk, incident.message)
-    signals.webhook_exhausted.emit(
+    signals.webhook_exhausted.send_in_savepoint(
         Webhook,
         webhook=webhook,
         event_id=incident.event_id,

@@ -166,7 +166,7 @@ def insert_draft(entry: EventDraft, *, using: str) -> Event:
     """Write the row of an event, and ring on commit."""
     event, around = compose(entry, actor=current_actor())
     insert.insert_one(event, around=around, using=using)
-    signals.event_recorded.emit(Event, using=using, event=event)
+    signals.event_recorded.send_in_savepoint(Event, using=using, event=event)
     wake_on_commit(using)
     return event
 
@@ -342,6 +342,6 @@ def _insert_drafts(entries: Sequence[EventDraft], *, using: str) -> list[Event]:
     insert.insert_many(events, using=using)
     if signals.event_recorded.has_listeners(Event):
         for event in Event.objects.using(using).filter(uid__in=[event.uid for event in events]).order_by("pk"):
-            signals.event_recorded.emit(Event, using=using, event=event)
+            signals.event_recorded.send_in_savepoint(Event, using=using, event=event)
     wake_on_commit(using)
     return events
