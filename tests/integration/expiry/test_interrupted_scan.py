@@ -98,7 +98,7 @@ def test_one_assignment_that_can_not_be_told_holds_up_no_other(fail_at, caplog, 
 
     assert scan_at(later) == 2
     assert [key for _kind, key in told()] == [assigned[0].pk, assigned[2].pk]
-    assert f"{event_type} of training.CourseAssignment {assigned[1].pk} could not be told." in caplog.text
+    assert f"{event_type} of training.CourseAssignment {assigned[1].pk} could not be recorded." in caplog.text
     assert Occurrence.objects.count() == 2
 
 
