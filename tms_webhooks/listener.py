@@ -38,7 +38,7 @@ class Incoming:
     @property
     def verified(self) -> bool:
         """Whether its signature is right and it is fresh."""
-        return self.verdict is not None and self.verdict.right
+        return self.verdict is not None and self.verdict.valid
 
     @property
     def event(self) -> Any:

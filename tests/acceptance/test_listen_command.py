@@ -97,7 +97,7 @@ def test_what_does_not_verify_is_refused_told_and_makes_the_exit_status_1(runnin
 
     assert status == 1
     assert "NOT VERIFIED  -> 401" in lines[0]
-    assert lines[1].strip().startswith("No signature fits")
+    assert lines[1].strip().startswith("No signature matches")
     assert "\x1b" not in str(lines)
 
 

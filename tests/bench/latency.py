@@ -11,7 +11,7 @@ from tests.bench.saves import SHARES
 EVENTS = 100
 """So many in a round, 25 a second."""
 WARM_UP = 25
-WITHOUT_DRAIN = {"TMS_BENCH_SETTINGS": json.dumps({"QUEUE": "tms_webhooks.queues.immediate.SilentQueue"})}
+WITHOUT_DRAIN = {"TMS_BENCH_SETTINGS": json.dumps({"QUEUE": "tms_webhooks.queues.silent.SilentQueue"})}
 
 
 def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class WaitingQueue(Queue):
         self.later.append((moment, function, *args))
         return True
 
-    def every(self, jobs: object, *, using: str) -> None:
+    def schedule(self, jobs: object, *, using: str) -> None:
         pass
 
 

@@ -181,7 +181,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
     def _resend(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
         count, refusals, now = 0, [], timezone.now()
-        # In the order of `Webhook.objects.hold`: the whole request may be one transaction.
+        # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
                 with transaction.atomic(using=router.db_for_write(Delivery)):

@@ -12,7 +12,7 @@ from django.db import close_old_connections, connections
 from django.utils.module_loading import import_string
 
 from tms_webhooks.delivery import replay
-from tms_webhooks.queues.base import Periodic
+from tms_webhooks.queues.base import PeriodicJob
 
 # No bell tells of a job that somebody has ordered, and a person waits for it.
 SECONDS = {replay.WORK: 5.0}
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 class Timer:
     """Runs jobs, one after the other, each as soon as it is due: at first all of them."""
 
-    def __init__(self, jobs: Sequence[Periodic], *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, jobs: Sequence[PeriodicJob], *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._jobs = jobs
         self._due_at = dict.fromkeys((job.function for job in jobs), clock())
@@ -37,7 +37,7 @@ class Timer:
                 self._due_at[job.function] = self._clock() + SECONDS.get(job.function, 60.0 * job.minutes)
         return max(0.0, min(self._due_at.values()) - self._clock())
 
-    def _run(self, job: Periodic) -> None:
+    def _run(self, job: PeriodicJob) -> None:
         try:
             import_string(job.function)()
         except Exception:
@@ -45,7 +45,7 @@ class Timer:
 
 
 @contextmanager
-def ticking(jobs: Sequence[Periodic]) -> Iterator[None]:
+def ticking(jobs: Sequence[PeriodicJob]) -> Iterator[None]:
     """Run these jobs regularly, in a thread of their own, while the block lasts."""
     over = threading.Event()
 

@@ -346,7 +346,7 @@ class Webhook(AudienceFields, RequestFormatFields):
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)
-            signals.webhook_secret_rotated.emit(Webhook, using=self._state.db, webhook=self, now=now)
+            signals.webhook_secret_rotated.send_in_savepoint(Webhook, using=self._state.db, webhook=self, now=now)
         return secret
 
 

@@ -94,7 +94,7 @@ def _record_once(
 def record_row(event: Event, *, using: str) -> Event:
     """Insert the row of an event, send `event_recorded`, and wake a drain on commit."""
     insert.insert_one(event, using=using)
-    signals.event_recorded.emit(Event, using=using, event=event)
+    signals.event_recorded.send_in_savepoint(Event, using=using, event=event)
     wake_on_commit(using)
     return event
 
@@ -174,5 +174,5 @@ def _record_rows(events: Sequence[Event], *, using: str) -> None:
     insert.insert_many(events, using=using)
     if signals.event_recorded.has_listeners(Event):
         for event in Event.objects.using(using).filter(uid__in=[event.uid for event in events]).order_by("pk"):
-            signals.event_recorded.emit(Event, using=using, event=event)
+            signals.event_recorded.send_in_savepoint(Event, using=using, event=event)
     wake_on_commit(using)

@@ -15,13 +15,13 @@ from tms_webhooks.signals import TransactionSignal
 def connect() -> None:
     """Turn the signals about webhooks into events. Idempotent."""
     for signal, receiver in _RECEIVERS.items():
-        signal.first = receiver
+        signal.app_receiver = receiver
 
 
 def disconnect() -> None:
     """Undo `connect`."""
     for signal in _RECEIVERS:
-        signal.first = None
+        signal.app_receiver = None
 
 
 def emit_failing(*, webhook: Webhook, percent: int, **_kwargs: Any) -> None:

@@ -110,7 +110,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         held = _held_results(results, token=token)
         ours = list(held.values())
         failed = [result for result in ours if not result.outcome.success]
-        paused = health.judge(ours, now=now)
+        paused = health.apply_results(ours, now=now)
         decisions = _decisions(failed, paused, now=now, random=random)
         delivered = [result.request.delivery_id for result in ours if result.outcome.success]
         if delivered:

@@ -62,7 +62,7 @@ def test_a_body_that_a_proxy_changed_is_told_with_its_place(sent, verify):
     status, printed = verify(sent.request, "--webhook", str(sent.webhook.pk), body=body)
 
     assert status == 1
-    assert printed.startswith(f"The body was changed on its way: {len(body)} bytes were sent, these are {len(body)}")
+    assert printed.startswith(f"The body was changed in transit: {len(body)} bytes were sent, {len(body)} arrived")
     assert f"byte {sent.request.body.index(b'Cancelled')}" in printed
 
 
@@ -72,7 +72,7 @@ def test_a_rotated_secret_is_told(sent, verify):
     status, printed = verify(sent.request, "--webhook", str(sent.webhook.pk))
 
     assert status == 1
-    assert printed.startswith("It is signed with a secret that was rotated away")
+    assert printed.startswith("The request is signed with a secret that is no longer valid")
 
 
 def test_the_moment_at_which_it_came_in_can_be_named(sent, verify):

@@ -106,7 +106,7 @@ def test_one_mistake_is_named_by_its_place(refused, lines, told):
     ],
 )
 def test_a_document_that_is_wrong_as_a_whole(refused, settings, text, told):
-    settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.immediate.SilentQueue"}
+    settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
 
     assert told in refused(text)[0]
 

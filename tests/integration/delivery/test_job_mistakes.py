@@ -132,7 +132,7 @@ def test_the_same_is_not_begun_twice(clock, kind):
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
-    assert message == f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
+    assert message == f"A job of the kind {kind.value} is already running for webhook {webhook.pk}; wait for it to end."
     while replay.work_on(job, now=clock.now):
         pass
     assert replay.start(kind, webhook, now=clock.now, since=clock.now - DAY).pk != job.pk

@@ -58,11 +58,11 @@ def test_the_contacts_are_told_what_failed_where_and_why(notifying, run, django_
     assert letter.to == ["ann@example.com", "bob@example.com"]
     assert letter.subject == "Webhook HR system could not be delivered"
     assert letter.body == (
-        f"The webhook HR system of {webhook.organization} was given up on an event:\n\n"
+        f"An event could not be delivered to the webhook HR system of {webhook.organization}:\n\n"
         f"Event: class.cancelled {event.public_id}\n"
-        "Last answer: HTTP 500 Internal Server Error\n\n"
-        "You get no further message until the webhook has worked again. The delivery log shows every attempt; "
-        "what was missed can be sent again from there.\n"
+        "Last result: HTTP 500 Internal Server Error\n\n"
+        "You get no further message until a delivery to this webhook succeeds. The delivery log shows every attempt; "
+        "you can send missed events again from there.\n"
     )
 
 
@@ -180,7 +180,7 @@ def test_a_life_that_is_over_is_an_incident_too(notifying, clock, due, django_ca
         sweep.give_up_old(clock.now)
 
     (letter,) = mail.outbox
-    assert "Last answer: not delivered within 7 days" in letter.body
+    assert "Last result: not delivered within 7 days" in letter.body
 
 
 # Whom to write to
@@ -211,7 +211,7 @@ def test_a_webhook_with_nobody_to_write_to_is_named_in_the_log(notifying, give_u
     give_up(webhook)
 
     assert mail.outbox == []
-    assert f"webhook={webhook.pk} asks for a notification and has no contacts" in caplog.text
+    assert f"webhook={webhook.pk} has the error action 'notify' and no contacts" in caplog.text
 
 
 # What goes wrong
@@ -267,7 +267,7 @@ def test_a_hosts_function_that_breaks_is_logged_and_deliveries_go_on(settings_of
 
     assert_written_down(webhook)
     assert mail.outbox == []
-    assert f"The contacts of webhook={webhook.pk} could not be found." in caplog.text
+    assert f"The contacts of webhook={webhook.pk} could not be read." in caplog.text
 
 
 def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notifying, give_up, monkeypatch):

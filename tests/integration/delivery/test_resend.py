@@ -224,7 +224,7 @@ def test_two_people_at_once_send_it_once(delivered, clock, run, wire):
     same = Delivery.objects.get(pk=delivery.pk)
     replay.resend(delivery, now=clock.now)
 
-    with pytest.raises(ReplayError, match=f"Delivery {delivery.pk} was taken up by somebody else"):
+    with pytest.raises(ReplayError, match=f"Delivery {delivery.pk} is already being sent again"):
         replay.resend(same, now=clock.now)
 
     run()

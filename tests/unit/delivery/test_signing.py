@@ -110,7 +110,7 @@ def test_a_timestamp_with_a_fraction_is_refused() -> None:
 
 
 def test_nothing_is_sent_unsigned() -> None:
-    with pytest.raises(ValueError, match="There is no secret to sign with; an unsigned request is never sent"):
+    with pytest.raises(ValueError, match="No secret is given; a request is never sent without a signature"):
         signing.signature_headers(secrets=[], message_id=EVENT_ID, timestamp=1764000000, body=BODY)
 
 

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
         "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
         "you can run several on any number of machines, also together with django-q2. Without django-q2, set "
-        "TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.immediate.SilentQueue. The drain then also runs jobs, "
+        "TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue. The drain then also runs jobs, "
         "expiry scans, pruning and the sweep."
     )
 

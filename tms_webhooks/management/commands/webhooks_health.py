@@ -74,10 +74,10 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
     """Return the figures and the report."""
     now, queue = timezone.now(), get_queue()
     found = liveness.read_liveness(now=now)
-    overdue = queue.overdue(now - timedelta(seconds=liveness.CHAIN_PATIENCE))
+    overdue = queue.overdue(now - timedelta(seconds=liveness.MAX_SECONDS_WITHOUT_DRAIN))
     wrong = queue.wrong_schedules(periodic_jobs())
     return found, liveness.assess(
-        found, max_lag=max_lag, chains=queue.keeps_drains, overdue=overdue, wrong_schedules=wrong
+        found, max_lag=max_lag, keeps_drains=queue.keeps_drains, overdue=overdue, wrong_schedules=wrong
     )
 
 

@@ -79,10 +79,10 @@ class Command(BaseCommand):
         now = moment_of(request.headers) if at is None else at.timestamp()
         verdict = verify(headers=request.headers, body=request.body, now=now, tolerance=tolerance, **facts)
         if as_json:
-            self.stdout.write(json.dumps({"right": verdict.right, "problems": verdict.problems}))
+            self.stdout.write(json.dumps({"right": verdict.valid, "problems": verdict.problems}))
         else:
             self.stdout.write("\n".join(verdict.problems) or "The signature is right.")
-        sys.exit(0 if verdict.right else 1)
+        sys.exit(0 if verdict.valid else 1)
 
 
 def read(file: str) -> verification.CapturedRequest:

@@ -115,7 +115,7 @@ def test_in_production_it_is_logged_and_not_tried_every_night(
 
 @pytest.mark.django_db
 def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, caplog):
-    own = passes.record.of_rows
+    own = passes.record.compare_rows
 
     def failing(of, *args, **kwargs):
         if of is source:
@@ -123,7 +123,7 @@ def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, c
         return own(of, *args, **kwargs)
 
     other = WorkshopSource(Workshop, {})
-    monkeypatch.setattr(passes.record, "of_rows", failing)
+    monkeypatch.setattr(passes.record, "compare_rows", failing)
 
     found = reconcile_all([source, other], now=timezone.now())
 
