@@ -171,7 +171,7 @@ def test_a_failure_that_is_tried_again_is_no_reason_for_the_error_action(wire, w
     assert state_of(webhook) == (True, "")
 
 
-def test_what_a_worker_holds_is_not_sent_once_the_error_action_has_disabled_the_webhook(run, wire):
+def test_claimed_deliveries_are_not_sent_once_the_error_action_has_disabled_the_webhook(run, wire):
     webhook = subscribed(error_action=ErrorAction.DISABLE, schedule="none", max_in_flight=1)
     write_events(webhook.organization, 60)
     wire.answers = [*[answer()] * 30, answer(500)]
@@ -182,7 +182,7 @@ def test_what_a_worker_holds_is_not_sent_once_the_error_action_has_disabled_the_
     assert webhook.deliveries.filter(status=DeliveryStatus.SKIPPED).count() == 29
 
 
-def test_a_person_who_enables_a_webhook_forgives_it(ailing, wire, worker, heard):
+def test_enabling_a_webhook_resets_its_failures(ailing, wire, worker, heard):
     webhook = ailing(failures=14, days=5)
     wire.otherwise = answer(500)
     worker("alice").work(limit=1)
@@ -230,11 +230,11 @@ def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wi
     ("failures", "days", "percent"),
     [(0, 5, 0), (15, 2.5, 50), (8, 5, 53), (11, 3.5, 70), (14, 4.5, 90), (15, 4.99, 99), (15, 5, 100), (99, 99, 100)],
 )
-def test_the_way_to_being_disabled_is_the_shorter_of_both(clock, failures, days, percent):
+def test_the_percentage_is_the_lower_of_both_conditions(clock, failures, days, percent):
     webhook = Webhook(failures=failures, failing_since=clock.now - days * DAY)
 
     assert percent_to_disabling(webhook, clock.now) == percent
 
 
-def test_a_webhook_that_does_not_fail_is_on_no_way(clock):
+def test_the_percentage_of_a_healthy_webhook_is_zero(clock):
     assert percent_to_disabling(Webhook(), clock.now) == 0

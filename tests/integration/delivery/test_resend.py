@@ -146,7 +146,7 @@ def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
     assert [request.delivery_id for request in worker("alice").claim()][0] == old.pk
 
 
-def test_it_has_to_fit_what_may_be_under_way(clock, worker, due):
+def test_it_counts_toward_the_requests_in_flight(clock, worker, due):
     webhook = subscribed(max_in_flight=1)
     due(webhook, 2)
     old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
@@ -182,20 +182,20 @@ def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, c
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [("pending", "pending"), ("waiting", "waiting"), ("in_flight", "in flight")]
+    ("status", "text"), [("pending", "pending"), ("waiting", "waiting"), ("in_flight", "in flight")]
 )
-def test_what_is_on_its_way_is_refused(clock, status, told):
+def test_an_unfinished_delivery_is_refused(clock, status, text):
     lease = "somebody" if status == "in_flight" else ""
     delivery = write_delivery(subscribed(), now=clock.now, status=status, lease=lease)
 
     with pytest.raises(ReplayError) as refused:
         replay.resend(delivery, now=clock.now)
 
-    assert str(refused.value) == f"Delivery {delivery.pk} is {told}; wait until it is finished, or cancel it first."
+    assert str(refused.value) == f"Delivery {delivery.pk} is {text}; wait until it is finished, or cancel it first."
     assert Delivery.objects.get().priority == Priority.LIVE
 
 
-def test_what_has_no_payload_any_more_is_refused(delivered, clock, run, wire):
+def test_a_delivery_without_a_payload_is_refused(delivered, clock, run, wire):
     delivery = delivered()
     Event.objects.update(body="")
 
@@ -209,7 +209,7 @@ def test_what_has_no_payload_any_more_is_refused(delivered, clock, run, wire):
     assert len(wire.requests) == 1
 
 
-def test_what_went_to_a_deleted_webhook_is_refused(delivered, clock):
+def test_a_delivery_to_a_deleted_webhook_is_refused(delivered, clock):
     delivery = delivered()
     lifecycle.delete(delivery.webhook, now=clock.now)
 

@@ -46,7 +46,7 @@ def watch() -> Iterator[Callable[[Any], Any]]:
     observers[:] = before
 
 
-def test_its_headers_go_along_and_it_learns_what_came_of_it(run, wire, watch):
+def test_its_headers_are_sent_and_it_gets_the_result(run, wire, watch):
     observer = watch(Observer({"Traceparent": "00-abc"}))
     wire.answers = [answer(202)]
     webhook = subscribed()
@@ -142,7 +142,7 @@ def test_one_that_raises_is_logged_and_the_others_go_on(run, wire, watch, caplog
     assert message in caplog.text
 
 
-def test_what_can_not_be_sent_is_watched_too(run, wire, watch):
+def test_an_attempt_that_can_not_be_sent_is_observed_too(run, wire, watch):
     observer = watch(Observer({}))
     webhook = subscribed()
     webhook.secrets.update(value="plain")
@@ -154,5 +154,5 @@ def test_what_can_not_be_sent_is_watched_too(run, wire, watch):
     assert [result.outcome.error_class for result in observer.ended] == ["secret_unreadable"]
 
 
-def test_nobody_watches_unless_asked_to():
+def test_without_a_setting_nothing_is_observed():
     assert observers == []

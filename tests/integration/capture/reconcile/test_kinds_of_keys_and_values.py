@@ -39,7 +39,7 @@ def test_any_kind_of_key(listen, organization, reconcile, recorded, model):
 
 
 @pytest.mark.parametrize("model", MADE)
-def test_what_is_saved_in_sight_is_known_by_the_same_key(listen, organization, reconcile, model):
+def test_a_captured_save_has_the_same_key(listen, organization, reconcile, model):
     source = listen(Workshops, model)
     made = MADE[model](organization, 1)
     made.save()
@@ -51,7 +51,7 @@ def test_what_is_saved_in_sight_is_known_by_the_same_key(listen, organization, r
 
 
 @pytest.mark.parametrize("model", [Banquet, OnsiteWorkshop])
-def test_a_row_whose_parts_stand_in_two_tables(listen, organization, reconcile, recorded, model):
+def test_a_row_with_parts_in_two_tables(listen, organization, reconcile, recorded, model):
     source = listen(Workshops, model)
     made = model.objects.create(organization=organization, title="Dinner")
     reconcile(source)
@@ -76,7 +76,7 @@ class DatedAssignments(sources.CourseAssignmentSource):
     }
 
 
-def test_days_and_figures_and_statuses_in_words(listen, reconcile, recorded):
+def test_days_figures_and_statuses_as_text(listen, reconcile, recorded):
     from tests.factories import WebhookFactory
 
     organization = OrganizationFactory()

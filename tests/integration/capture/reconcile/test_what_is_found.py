@@ -28,7 +28,7 @@ def types(recorded) -> list[str]:
     return [event["type"] for event in recorded()]
 
 
-def test_the_first_pass_takes_down_how_things_are_and_records_nothing(source, organization, reconcile):
+def test_the_first_pass_records_the_states_and_no_events(source, organization, reconcile):
     for seats in range(3):
         unseen_insert(Workshop(organization=organization, title="Known", seats=seats))
 
@@ -58,7 +58,7 @@ def test_a_new_row_is_recorded(source, workshops, organization, reconcile, recor
     assert (event["type"], event["data"]["title"], event["changed"]) == ("workshop.created", "Restored", [])
 
 
-def test_a_row_that_is_gone_is_recorded_with_what_was_last_known(source, workshops, organization, reconcile, recorded):
+def test_a_row_that_is_gone_is_recorded_with_its_last_state(source, workshops, organization, reconcile, recorded):
     unseen("DELETE FROM testapp_workshop WHERE seats = 2")
 
     assert reconcile(source) == ReconcileResult(seen=4, deleted=1, events=1)
@@ -89,7 +89,7 @@ CAPTURED = {
 
 
 @pytest.mark.parametrize("change", CAPTURED.values(), ids=CAPTURED)
-def test_what_was_recorded_when_it_happened_is_not_recorded_again(source, workshops, reconcile, change):
+def test_a_captured_change_is_not_recorded_again(source, workshops, reconcile, change):
     change(workshops[1])
     events = Event.objects.count()
     assert events
@@ -115,7 +115,7 @@ def test_what_was_seen_while_nobody_subscribed_is_not_recorded_to_those_who_subs
 
 
 @pytest.mark.parametrize("how", ["save", "update"])
-def test_an_unseen_change_before_one_that_was_seen_is_recorded_and_the_other_not_again(
+def test_an_out_of_band_change_before_a_captured_one_is_recorded_and_the_other_not_again(
     source, workshops, reconcile, recorded, how
 ):
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats = 4")
@@ -133,14 +133,14 @@ def test_an_unseen_change_before_one_that_was_seen_is_recorded_and_the_other_not
     assert recorded()[-1]["previous"] == {"title": "W4"}
 
 
-def test_what_is_changed_unseen_and_changed_back_is_nothing(source, workshops, reconcile):
+def test_an_out_of_band_change_that_is_undone_is_not_found(source, workshops, reconcile):
     unseen("UPDATE testapp_workshop SET seats = seats + 1")
     unseen("UPDATE testapp_workshop SET seats = seats - 1")
 
     assert reconcile(source) == ReconcileResult(**FIVE)
 
 
-def test_a_change_that_was_rolled_back_leaves_what_was_recorded_as_it_was(source, workshops, reconcile):
+def test_a_change_that_was_rolled_back_leaves_the_recorded_state(source, workshops, reconcile):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         workshops[0].title = "Never"
         workshops[0].save()
@@ -153,9 +153,7 @@ def test_a_change_that_was_rolled_back_leaves_what_was_recorded_as_it_was(source
     assert not Event.objects.exists()
 
 
-def test_an_unseen_change_that_stays_beside_one_that_was_rolled_back_is_recorded(
-    source, workshops, reconcile, recorded
-):
+def test_an_out_of_band_change_before_one_that_was_rolled_back_is_recorded(source, workshops, reconcile, recorded):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         workshops[0].title = "Never"
         workshops[0].save()
@@ -166,7 +164,7 @@ def test_an_unseen_change_that_stays_beside_one_that_was_rolled_back_is_recorded
     assert recorded()[0]["previous"] == {"title": "W0"}
 
 
-def test_time_stamps_and_what_is_not_mapped_are_no_change(source, workshops, reconcile):
+def test_time_stamps_and_unmapped_fields_are_no_change(source, workshops, reconcile):
     unseen("UPDATE testapp_workshop SET updated_at = '2001-01-01 00:00:00'")
 
     assert reconcile(source) == ReconcileResult(**FIVE)
@@ -180,7 +178,7 @@ def test_another_name_of_the_organization_is_no_change_of_what_it_owns(source, w
     assert reconcile(source) == ReconcileResult(**FIVE)
 
 
-def test_a_row_that_is_moved_to_another_organization_is_recorded_to_that_one(source, workshops, reconcile, recorded):
+def test_the_event_of_a_row_moved_to_another_organization_belongs_to_that_one(source, workshops, reconcile, recorded):
     other = OrganizationFactory()
     WebhookFactory(organization=other, events=["*"])
     unseen("UPDATE testapp_workshop SET organization_id = %s WHERE seats = 1", other.pk)
@@ -191,7 +189,7 @@ def test_a_row_that_is_moved_to_another_organization_is_recorded_to_that_one(sou
     assert event["organization"]["id"] == other.pk
 
 
-def test_where_nobody_subscribes_it_is_found_and_recorded_nobody(source, workshops, organization, reconcile):
+def test_without_a_subscription_a_change_is_found_and_no_event_is_recorded(source, workshops, organization, reconcile):
     organization.webhooks.all().delete()
     unseen("UPDATE testapp_workshop SET seats = 99")
 
@@ -220,7 +218,7 @@ def classes(monkeypatch, reconcile, training_class):
     return source
 
 
-def test_a_many_to_many_field_that_is_changed_unseen_is_recorded(classes, training_class, reconcile, recorded):
+def test_an_out_of_band_change_of_a_many_to_many_field_is_recorded(classes, training_class, reconcile, recorded):
     bob = UserFactory()
     unseen(
         "INSERT INTO training_trainingclass_instructors (trainingclass_id, user_id) VALUES (%s, %s)",
@@ -234,7 +232,7 @@ def test_a_many_to_many_field_that_is_changed_unseen_is_recorded(classes, traini
     assert (event["previous"], event["data"]["instructor_ids"]) == ({"instructor_ids": []}, [bob.pk])
 
 
-def test_one_that_is_changed_in_sight_is_not_recorded_again(classes, training_class, reconcile, recorded):
+def test_a_captured_change_of_one_is_not_recorded_again(classes, training_class, reconcile, recorded):
     training_class.instructors.add(UserFactory())
     training_class.cancel()
 
@@ -242,7 +240,7 @@ def test_one_that_is_changed_in_sight_is_not_recorded_again(classes, training_cl
     assert types(recorded) == ["class.updated", "class.cancelled"]
 
 
-def test_what_is_gone_is_recorded_to_the_organization_of_its_learner(monkeypatch, reconcile, recorded):
+def test_the_event_of_a_row_that_is_gone_belongs_to_the_learners_organization(monkeypatch, reconcile, recorded):
     from tms_webhooks.sources.registry import sources_of
 
     monkeypatch.setattr(Achievements, "reconcile", True)
