@@ -142,7 +142,7 @@ def main() -> None:
         receiver = Receiver({ANY_PATH: options.secret}, host=options.host, port=options.port)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        parser.error(f"{options.host}:{options.port} can't be listened on: {reason}; choose another --port")
+        parser.error(f"{options.host}:{options.port} is not available: {reason}; choose another --port")
     except ValueError:
         parser.error("the secret is none: give it whole, whsec_ and what follows")
     with receiver:

@@ -138,7 +138,7 @@ def test_a_body_that_is_too_large_is_refused_unread(receiver):
 @pytest.mark.parametrize(
     ("is_taken", "secret", "told"),
     [
-        (True, SECRET, r"127\.0\.0\.1:\d+ can't be listened on: address already in use; choose another --port"),
+        (True, SECRET, r"127\.0\.0\.1:\d+ is not available: address already in use; choose another --port"),
         (False, "whsec_x", "the secret is none: give it whole, whsec_ and what follows"),
     ],
 )

@@ -104,14 +104,14 @@ def test_good_keys_pass(settings) -> None:
 def test_a_malformed_network_is_refused(settings, network: str) -> None:
     settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.0.0.0/8", network]}
     message = only(said(), "E006")
-    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {network!r} is no network")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {network!r} is not a network")
     assert message.hint == "Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'."
 
 
 def test_a_malformed_host_is_refused(settings) -> None:
     settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["hr.example.com", "https://crm.example.com"]}
     message = only(said(), "E007")
-    assert message.msg.startswith("TMS_WEBHOOKS['ALLOWED_HOSTS']: 'https://crm.example.com' is no host")
+    assert message.msg.startswith("TMS_WEBHOOKS['ALLOWED_HOSTS']: 'https://crm.example.com' is not a host")
 
 
 def test_an_overlap_above_its_limit_is_refused(settings) -> None:
