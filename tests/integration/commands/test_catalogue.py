@@ -65,8 +65,8 @@ def test_a_file_is_written(printed, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--event", "clas.done"], "There is no event clas.done"),
-        (["--event", "class.*", "--format", "openapi"], "openapi is always of all events"),
+        (["--event", "clas.done"], "Unknown event clas.done"),
+        (["--event", "class.*", "--format", "openapi"], "openapi always has all events"),
         (["--format", "pdf"], "invalid choice: 'pdf'"),
         (["--output", "/nowhere/at/all"], "/nowhere/at/all can't be written: No such file"),
     ],

@@ -136,7 +136,7 @@ def test_a_database_that_does_not_answer_is_the_worst(health):
 
     assert (status, text) == (
         2,
-        "STOPPED: The database does not answer (OperationalError). See that it runs, and that migrate was run.\n",
+        "STOPPED: The database does not answer (OperationalError). Make sure that it runs and that migrate was run.\n",
     )
 
 

@@ -71,8 +71,8 @@ def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--webhook", "987654"], "There is no webhook 987654."),
-        (["--organization", "nobody"], "There is no organization nobody."),
+        (["--webhook", "987654"], "Webhook 987654 does not exist."),
+        (["--organization", "nobody"], "Organization nobody does not exist."),
         (["--lines", "-1"], "'-1' is not a whole number from 0 up"),
         (["--interval", "0"], "'0' is not a number of seconds above 0"),
     ],

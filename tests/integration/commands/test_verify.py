@@ -96,10 +96,10 @@ def test_standard_input_is_read(sent, monkeypatch, capsys):
     ("arguments", "told"),
     [
         (["nowhere.http", "--webhook", "1"], "nowhere.http can't be read: No such file or directory."),
-        (["{file}", "--webhook", "987654"], "There is no webhook 987654."),
+        (["{file}", "--webhook", "987654"], "Webhook 987654 does not exist."),
         (["{file}", "--secret-env", "NOT_SET"], "NOT_SET is not set; put the webhook's secret"),
         (["{file}", "--secret-env", "NOT_ONE"], "NOT_ONE: A signing secret starts with 'whsec_'; this one does not."),
-        (["{file}", "--secret-env", "whsec_abc="], "that is no name of an environment variable"),
+        (["{file}", "--secret-env", "whsec_abc="], "that is not the name of an environment variable"),
         (["{other}"], "Header line 1 is not of the form name: value."),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings:
     "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "[fc00::1]"]
 )
 def test_a_private_address_in_the_url_is_refused_without_any_lookup(host: str) -> None:
-    with pytest.raises(BlockedAddress, match="leads to an address that webhooks may not call"):
+    with pytest.raises(BlockedAddress, match="has an address that webhooks may not call"):
         check_url(f"https://{host}/")
 
 
@@ -108,7 +108,7 @@ def test_one_private_address_among_many_refuses_the_host_and_is_not_told(address
 
     assert str(caught.value) == (
         "URL: the host 'hooks.example.com' has an address that webhooks may not call; use a public one, "
-        "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+        "or have the host added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
     )
 
 
