@@ -42,19 +42,19 @@ def test_a_schedule_passes(value: Any) -> None:
         (
             "hourly",
             "unknown_schedule",
-            "Retry schedule: there is none named 'hourly'. "
+            "Retry schedule: unknown name 'hourly'. "
             "Choose one of standard, skillable, none, or list delays in seconds.",
         ),
         (
             "Standard",
             "unknown_schedule",
-            "Retry schedule: there is none named 'Standard'. "
+            "Retry schedule: unknown name 'Standard'. "
             "Choose one of standard, skillable, none, or list delays in seconds.",
         ),
         (
             "x" * 1_000,
             "unknown_schedule",
-            f"Retry schedule: there is none named '{'x' * 38}…. "
+            f"Retry schedule: unknown name '{'x' * 38}…. "
             "Choose one of standard, skillable, none, or list delays in seconds.",
         ),
         (

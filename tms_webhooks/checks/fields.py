@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import BrokenPath, PathProblem, obstacle
+from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.related_keys import RelatedKeys
 
@@ -19,12 +19,12 @@ OWN_PACKAGE = "tms_webhooks.sources"
 def check(source: Source) -> Iterator[CheckMessage]:
     """Yield problems with the fields of one source."""
     yield from _check_names(source)
-    obstacles = dict(_obstacles(source))
-    for name, found in obstacles.items():
+    broken = dict(_broken_paths(source))
+    for name, found in broken.items():
         yield _refuse_path(source, name, found)
     for name, who in _required(source).items():
         # One message per mistake: the path is refused already.
-        if not obstacles.keys() & {name, reference_of(name)}:
+        if not broken.keys() & {name, reference_of(name)}:
             yield _missing(source, name, who)
 
 
@@ -44,7 +44,7 @@ def available(source: Source) -> set[str]:
 
 def refused(source: Source) -> set[str]:
     """Return the canonical names and references whose path is wrong; they need no second message."""
-    return {name for name, _found in _obstacles(source)}
+    return {name for name, _found in _broken_paths(source)}
 
 
 def declared_events(source: Source) -> list[tuple[str, tuple[str, ...]]]:
@@ -77,12 +77,12 @@ def _names(source: Source) -> tuple[list[str], list[str]]:
     return fields, list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
 
 
-def _obstacles(source: Source) -> Iterator[tuple[str, BrokenPath]]:
+def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
     fields, references = _names(source)
     for name, path in written_fields(source).items():
         if path and name in (*fields, *references) and name != "organization":
             # A reference must lead to an object with a key.
-            found = obstacle(source.model, path if name in fields else f"{path}.pk")
+            found = broken_path(source.model, path if name in fields else f"{path}.pk")
             many = name in source.mapped and isinstance(source.mapped[name].lookup, RelatedKeys)
             if found is not None and not many:
                 yield name, found
@@ -90,7 +90,7 @@ def _obstacles(source: Source) -> Iterator[tuple[str, BrokenPath]]:
 
 def _refuse_path(source: Source, name: str, found: BrokenPath) -> CheckMessage:
     text = f"fields[{name!r}] is {source.paths[name]!r}, but {found}."
-    if found.trouble is PathProblem.MANY:
+    if found.problem is PathProblem.MANY:
         return message(
             "E033",
             text,

@@ -44,7 +44,7 @@ def second(lines: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ("  urll: https://x\n", 'webhooks[1].urll: unknown key. Did you mean "url"?'),
         (
@@ -57,7 +57,10 @@ def second(lines: str) -> str:
         ("  enabled: maybe\n", "webhooks[1].enabled: 'maybe' is neither true nor false."),
         ("  format: custom\n  content: '{nobody}'\n", "webhooks[1].content: {nobody} is no field of the events"),
         ("  secret: whsec_hunter2\n", "webhooks[1].secret: write {env: VARIABLE}; a document must not contain secrets"),
-        ("  secret: {env: HUNTER}\n", "webhooks[1].secret: HUNTER does not hold a secret. A signing secret starts with"),
+        (
+            "  secret: {env: HUNTER}\n",
+            "webhooks[1].secret: HUNTER does not hold a secret. A signing secret starts with",
+        ),
         ("  secret: {env: NOT_SET}\n", "webhooks[1].secret: the environment variable NOT_SET is not set"),
         ("  headers: {X-Key: hunter2}\n", "webhooks[1].headers.X-Key: write {env: VARIABLE}"),
         ("  headers: {webhook-id: {env: HUNTER}}\n", "webhooks[1].headers: Line 1: the header webhook-id is set by"),
@@ -77,15 +80,15 @@ def second(lines: str) -> str:
         ("  name: Good\n", "The document is not YAML in line 6: duplicate key 'name'."),
     ],
 )
-def test_one_mistake_is_named_by_its_place(refused, lines, told):
+def test_one_mistake_is_named_by_its_place(refused, lines, expected):
     problem, *others = refused(second(lines))
 
-    assert problem.startswith(told)
+    assert problem.startswith(expected)
     assert len(others) == lines.count("class: [9, 10]")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "The document is not a mapping"),
         (b"\xff\xfe", "is not UTF-8."),
@@ -102,13 +105,13 @@ def test_one_mistake_is_named_by_its_place(refused, lines, told):
         (GOOD.replace("https://good", "http://10.0.0.1/good"), "webhooks[0].url: "),
     ],
 )
-def test_a_document_that_is_wrong_as_a_whole(refused, settings, text, told):
+def test_a_document_that_is_wrong_as_a_whole(refused, settings, text, expected):
     settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.immediate.SilentQueue"}
 
-    assert told in refused(text)[0]
+    assert expected in refused(text)[0]
 
 
-def test_all_mistakes_are_told_at_once(refused):
+def test_all_mistakes_are_reported_together(refused):
     text = (
         second("  verb: FETCH\n") + "- organization: NOBODY\n  name: C\n  url: https://c.example.com/\n  colour: red\n"
     )

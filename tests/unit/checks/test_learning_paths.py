@@ -46,7 +46,7 @@ def test_a_model_that_does_not_exist_is_told_the_nearest(say: Say) -> None:
         (
             {"path_enabled": "is_enabled"},
             "path_enabled is 'is_enabled', but training.LearningPath has no such field.",
-            'Name the field that says whether the path is in use, or write "" if there is none. Did you mean "enabled"?',
+            'Name the field that says whether the path is in use, or write "" if the model has none. Did you mean "enabled"?',
         ),
     ],
 )

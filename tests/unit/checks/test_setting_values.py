@@ -155,8 +155,8 @@ def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None
     [
         ("nowhere.Policy", "which can't be imported"),
         ("tms_webhooks.access.Policy", "which can't be imported"),
-        ("tms_webhooks.models.Webhook", "which is no AccessPolicy"),
-        ("tms_webhooks.access.get_policy", "which is no AccessPolicy"),
+        ("tms_webhooks.models.Webhook", "which is not an AccessPolicy"),
+        ("tms_webhooks.access.get_policy", "which is not an AccessPolicy"),
     ],
 )
 def test_a_path_that_leads_to_no_access_policy_is_refused(settings, path: str, problem: str) -> None:
