@@ -1,4 +1,4 @@
-"""``manage.py demo``, as a newcomer runs it, and as somebody who loses patience."""
+"""``manage.py demo``, run to its end and interrupted."""
 
 from __future__ import annotations
 

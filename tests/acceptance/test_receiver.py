@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from example_project.receiver import ANY_PATH, LARGEST_BODY, Incoming, Receiver, main
+from example_project.receiver import ANY_PATH, LARGEST_BODY, ReceivedRequest, Receiver, main
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = {"id": "evt_1", "type": "class.cancelled", "data": {"name": "Zoë's class"}}
@@ -31,7 +31,7 @@ class Keeping(Receiver):
         self.kept: list[tuple[str, Mapping[str, Any]]] = []
         self.errors: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def handle(self, request: Incoming, event: Mapping[str, Any]) -> None:
+    def handle(self, request: ReceivedRequest, event: Mapping[str, Any]) -> None:
         if self.broken:
             raise RuntimeError("the database is away")
         self.kept.append((request.path, event))
@@ -139,7 +139,7 @@ def test_a_body_that_is_too_large_is_refused_unread(receiver):
     ("is_taken", "secret", "told"),
     [
         (True, SECRET, r"127\.0\.0\.1:\d+ is not available: address already in use; choose another --port"),
-        (False, "whsec_x", "the secret is none: give it whole, whsec_ and what follows"),
+        (False, "whsec_x", "the secret is invalid: give all of it, with its beginning whsec_"),
     ],
 )
 def test_what_it_can_not_begin_with_is_told_in_a_line(receiver, monkeypatch, capsys, is_taken, secret, told):
