@@ -110,7 +110,7 @@ def test_a_taken_port_is_named_with_the_remedy(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--port", "70000"], "'70000' is not a port from 0 to 65535"),
         (["--fail-share", "2"], "'2' is not a share from 0 to 1"),
@@ -119,7 +119,7 @@ def test_a_taken_port_is_named_with_the_remedy(monkeypatch):
         (["--save", "/dev/null/x", "--secret-env", "WEBHOOK_SECRET"], "/dev/null/x can't be created"),
     ],
 )
-def test_bad_input_is_named(monkeypatch, arguments, told):
+def test_bad_input_is_named(monkeypatch, arguments, expected):
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
-    with pytest.raises(CommandError, match=told):
+    with pytest.raises(CommandError, match=expected):
         call_command("webhooks_listen", *arguments)

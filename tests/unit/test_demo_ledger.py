@@ -75,7 +75,7 @@ def test_what_was_not_accepted_has_not_come(ledger, answer):
     assert ledger.unverified == (0 if answer.get("signed", True) else 1)
 
 
-def test_what_nobody_caused_is_surplus(ledger):
+def test_an_event_without_a_cause_is_surplus(ledger):
     arrive(ledger, "/all")
 
     assert [arrival.key for arrival in ledger.compare().surplus] == [CANCELLED]

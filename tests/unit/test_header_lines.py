@@ -168,7 +168,7 @@ def test_a_custom_body_may_name_its_type() -> None:
         validators.validate_headers(text)
 
 
-def test_every_wrong_line_is_told_at_once() -> None:
+def test_every_wrong_line_is_reported_at_once() -> None:
     text = "X-A=1\nhunter2\nHost=hunter2\n\nx-a=2\nX-B=3\nX-B=4"
     assert [(code, message.split(":")[0].split(" has")[0]) for code, message in problems(text)] == [
         ("header_without_equals", "Line 2"),

@@ -1,4 +1,4 @@
-"""The receiver for trying out: it verifies, counts, and fails when it is told to."""
+"""The receiver for development: it verifies requests, counts repeated ids, and fails on purpose."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_same_id_is_counted(listening):
     assert [request.seen for request in received] == [1, 2, 3]
 
 
-def test_it_answers_as_told_and_takes_every_method(listening):
+def test_it_answers_as_configured_and_accepts_every_method(listening):
     listener, received = listening(lambda request: ScriptedResponse(429, {"retry-after": "9"}, b"slow down"))
 
     assert post(listener.port, method="PUT") == (429, b"slow down")

@@ -43,7 +43,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     assert not Event.objects.get().body
 
 
-def test_it_stops_after_a_batch_when_it_is_told_to(settings):
+def test_it_stops_after_a_batch_on_request(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
     webhook = subscribed()
     for _ in range(5):

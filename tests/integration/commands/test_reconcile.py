@@ -41,7 +41,7 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_it_says_what_it_found_and_told(renamed):
+def test_it_prints_the_changes_and_events(renamed):
     assert run() == f"{NAME}: 1 compared, 0 new, 1 changed, 0 deleted; 1 events.\n"
     assert Event.objects.get().actor_kind == "reconcile"
 

@@ -115,7 +115,7 @@ def test_one_delivery_is_sent_again(replay):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ([], "Give failed, missed or cancel"),
         (["failed"], "failed needs --webhook"),
@@ -130,10 +130,10 @@ def test_one_delivery_is_sent_again(replay):
         (["everything", "--webhook", "{webhook}"], "invalid choice: 'everything'"),
     ],
 )
-def test_what_cant_be_done_is_told_and_nothing_begun(arguments, told):
+def test_an_invalid_request_is_reported_and_starts_nothing(arguments, expected):
     webhook = subscribed()
 
-    with pytest.raises(CommandError, match=told):
+    with pytest.raises(CommandError, match=expected):
         call_command("webhooks_replay", *(text.format(webhook=webhook.pk) for text in arguments))
 
     assert not Job.objects.exists()

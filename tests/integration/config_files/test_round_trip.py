@@ -156,7 +156,7 @@ def document(**values) -> dict:
     return {"version": 1, "webhooks": [webhook]}
 
 
-def test_a_change_is_told_and_made_and_what_stays_the_same_stays_the_same_row(organization, imported):
+def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organization, imported):
     imported(document(subscriptions=[{"event": "class.*"}, {"event": "user.updated"}]))
     kept = Subscription.objects.get(event_type="class.*")
 

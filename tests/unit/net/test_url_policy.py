@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """A resolver that knows what it is told, and remembers what it was asked."""
+    """A resolver with fixed answers that records its calls."""
 
     def __init__(self, **addresses: Sequence[str]) -> None:
         self.addresses = addresses
@@ -102,7 +102,7 @@ def test_a_host_with_public_addresses_is_reachable() -> None:
         ["::ffff:10.0.0.7"],
     ],
 )
-def test_one_private_address_among_many_refuses_the_host_and_is_not_told(addresses: list[str]) -> None:
+def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addresses: list[str]) -> None:
     with pytest.raises(BlockedAddress) as caught:
         check_reachable("https://hooks.example.com/", resolve=Names(hooks=addresses))
 
