@@ -22,10 +22,10 @@ def check(source: Source) -> Iterator[CheckMessage]:
     broken = dict(_broken_paths(source))
     for name, found in broken.items():
         yield _refuse_path(source, name, found)
-    for name, who in _required(source).items():
+    for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
         if not broken.keys() & {name, reference_of(name)}:
-            yield _missing(source, name, who)
+            yield _missing(source, name, needed_by)
 
 
 def written_fields(source: Source) -> dict[str, str]:
@@ -115,16 +115,16 @@ def _required(source: Source) -> dict[str, str]:
         if event_names.is_known(event_type) and have.issuperset(waits):
             for name in catalogue.get(event_type).needs:
                 needed.setdefault(name, event_type)
-    return {name: who for name, who in needed.items() if name not in have and name != "organization.id"}
+    return {name: needed_by for name, needed_by in needed.items() if name not in have and name != "organization.id"}
 
 
-def _missing(source: Source, name: str, who: str) -> CheckMessage:
+def _missing(source: Source, name: str, needed_by: str) -> CheckMessage:
     key = reference_of(name) if "." in name else name
     path = source.path_of(name)
-    looked = f"{path!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
+    reason = f"{path!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
     return message(
         "E034",
-        f"{name!r} is needed by {who}, but {looked}.",
+        f"{name!r} is needed by {needed_by}, but {reason}.",
         hint=f'Name the attribute: fields = {{"{key}": "…"}}. If `derived` makes the value, list it in `supplies`.',
         obj=source,
     )

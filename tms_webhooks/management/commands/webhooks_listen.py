@@ -39,9 +39,9 @@ class Command(BaseCommand):
         """Add the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
         parser.add_argument("--port", type=arguments.port, default=9000, help="default: 9000; 0: a free port")
-        whose = parser.add_mutually_exclusive_group()
-        whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
-        whose.add_argument(
+        secret_source = parser.add_mutually_exclusive_group()
+        secret_source.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        secret_source.add_argument(
             "--secret-env",
             type=arguments.variable,
             default="WEBHOOK_SECRET",

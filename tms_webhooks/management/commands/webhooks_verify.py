@@ -41,9 +41,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("file", help="the captured request; - for standard input")
-        whose = parser.add_mutually_exclusive_group()
-        whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
-        whose.add_argument(
+        secret_source = parser.add_mutually_exclusive_group()
+        secret_source.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        secret_source.add_argument(
             "--secret-env",
             type=variable,
             default="WEBHOOK_SECRET",
