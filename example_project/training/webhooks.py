@@ -1,4 +1,4 @@
-"""Which of the training system's models tell webhooks what happens to them. Found by tms_webhooks, like admin.py."""
+"""Register the training system's models as sources of events. tms_webhooks imports this module, like Django admin.py."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_everything_is_run_at_once_and_then_each_in_its_time(ran):
     assert ran[2:] == ["tasks.sweep", "tasks.sweep", "tasks.sweep", "tasks.prune"]
 
 
-def test_what_somebody_ordered_does_not_wait_a_minute(ran):
+def test_a_replay_job_does_not_wait_a_minute(ran):
     now = [0.0]
     jobs = [job for job in periodic_jobs() if job.function in SECONDS]
     timer = Timer(jobs, clock=lambda: now[0])

@@ -235,7 +235,7 @@ def test_a_person_is_told_what_a_rate_may_be(rate):
 
     assert refused.value.message_dict == {
         "rate_limit_per_second": [
-            f"{float(rate)!r} requests a second are no rate. Give 0.001 or more, or leave it empty for no limit."
+            f"{float(rate)!r} is not a rate. Use 0.001 requests per second or more, or leave it empty for no limit."
         ]
     }
 

@@ -81,4 +81,4 @@ def test_the_marks_are_found_by_the_index_on_their_dates(many_rows):
     (query,) = queries
     with connection.cursor() as cursor:
         cursor.execute(f"{EXPLAIN[connection.vendor]} {query['sql'].replace('%', '%%')}")
-        assert "tms_occurrence_deadline" in str(cursor.fetchall())
+        assert "tms_occurrence_by_deadline" in str(cursor.fetchall())
