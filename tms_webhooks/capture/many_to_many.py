@@ -59,7 +59,7 @@ class _RelationChange:
     parts: list[tuple[CapturedRows, Sequence[Any]]]
 
 
-class _ThreadState(threading.local):
+class _OpenChanges(threading.local):
     """The open changes of this thread, the innermost last, and the objects with such fields that it is deleting."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class _ThreadState(threading.local):
         return any((source, key) in objects for scope, objects in self.deleting.items() if scope.using == using)
 
 
-_thread = _ThreadState()
+_thread = _OpenChanges()
 
 
 def through_tables(source: Source) -> Mapping[Model, Any]:

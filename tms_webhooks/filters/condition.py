@@ -118,7 +118,7 @@ class InRange(Node):
 
 @dataclass(frozen=True)
 class HasValue(Node):
-    """There is a value at a path, or there is none."""
+    """A path has a value, or it has none."""
 
     path: str
     expected: bool

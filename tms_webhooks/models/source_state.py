@@ -181,7 +181,7 @@ class ReconciliationManager(models.Manager["Reconciliation"]):
     """Reads and creates passes, one for each source."""
 
     def of(self, source: str, *, now: datetime, using: str) -> Reconciliation:
-        """Return the pass over a source; create it if there is none."""
+        """Return the pass over a source; create it if it does not exist."""
         return self.using(using).get_or_create(source=source, defaults={"started_at": now})[0]
 
 

@@ -57,7 +57,7 @@ class Subscription(models.Model):
         default=dict,
         db_default=Value({}, models.JSONField()),
         blank=True,
-        help_text=_('Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.'),
+        help_text=_('Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.'),
     )
     condition = models.JSONField(
         _("condition"),
@@ -152,7 +152,7 @@ class Subscription(models.Model):
 def _unknown(pattern: str) -> str:
     names = event_names.nearest_patterns(pattern)
     if names:
-        message = _("There is no event %(value)s; choose one of those there are, such as %(names)s.")
+        message = _("Unknown event: %(value)s. Choose an existing one, such as %(names)s.")
     else:
-        message = _("There is no event %(value)s; choose one of those there are, all of a noun as class.*, or *.")
+        message = _("Unknown event: %(value)s. Choose an existing one, all events of a noun as class.*, or *.")
     return message % {"value": pattern, "names": ", ".join(names)}

@@ -18,7 +18,7 @@ from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column, subject_webhook_id
 from tms_webhooks.outbox import fanout_sql
-from tms_webhooks.outbox.fanout_sql import EventGroup, Groups, NewEvent
+from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
 
@@ -106,7 +106,7 @@ class FanOutPlan(NamedTuple):
                         group, ids, relation=relation, delay=delay, now=now, wanted=wanted, may_exist=may_exist
                     )
 
-    def _filter_matches(self, groups: Groups) -> Mapping[tuple[EventGroup, Relation | None], set[tuple[int, int]]]:
+    def _filter_matches(self, groups: Groups) -> Mapping[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]]:
         """Return the keys of events and webhooks whose filters match. All are evaluated together, in their order."""
         candidates = {
             (group, relation): fanout_sql.filter_candidates(group, ids, relation)
@@ -116,7 +116,7 @@ class FanOutPlan(NamedTuple):
         matching = filtered.matching(
             {(event, subscription) for rows in candidates.values() for event, _webhook, subscription in rows}
         )
-        matches: dict[tuple[EventGroup, Relation | None], set[tuple[int, int]]] = defaultdict(set)
+        matches: dict[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]] = defaultdict(set)
         for key, rows in candidates.items():
             matches[key].update((event, webhook) for event, webhook, sub in rows if (event, sub) in matching)
         return matches
@@ -151,9 +151,9 @@ def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) 
 
 
 def _grouped(events: Iterable[NewEvent]) -> Groups:
-    groups: dict[EventGroup, list[int]] = defaultdict(list)
+    groups: dict[FanOutGroup, list[int]] = defaultdict(list)
     for event in events:
-        groups[EventGroup(event.type, subject_webhook_id(event.type, event.subject_id))].append(event.id)
+        groups[FanOutGroup(event.type, subject_webhook_id(event.type, event.subject_id))].append(event.id)
     return groups
 
 

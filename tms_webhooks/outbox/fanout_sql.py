@@ -163,7 +163,7 @@ class NewEvent(NamedTuple):
     organization_id: Any
 
 
-class EventGroup(NamedTuple):
+class FanOutGroup(NamedTuple):
     """Events of one type that are not sent to one webhook: the one that they are about; 0 for other subjects."""
 
     event_type: str
@@ -183,7 +183,7 @@ class EventGroup(NamedTuple):
 
 
 # Events by their group; by group, the keys of its events.
-Groups = Mapping[EventGroup, Sequence[int]]
+Groups = Mapping[FanOutGroup, Sequence[int]]
 
 
 # New events and their locks
@@ -248,7 +248,7 @@ def read_extras() -> list[tuple[Any, ...]]:
     return read_prepared(EXTRAS, {}, condition=_condition())
 
 
-def by_name(group: EventGroup, *, unfiltered: bool) -> str:
+def by_name(group: FanOutGroup, *, unfiltered: bool) -> str:
     """Return the condition that a webhook subscribes to these events by their type; optionally without filters."""
     only = f"AND NOT {FILTERED}".format(condition=_condition()) if unfiltered else ""
     return filled(BY_NAME, patterns=group.placeholders, unfiltered=only)
@@ -263,14 +263,14 @@ def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
     return f"({' OR '.join(either)})" if by_event else ""
 
 
-def count_recipients(group: EventGroup, ids: Sequence[int], relation: Relation | None) -> dict[int, int]:
+def count_recipients(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> dict[int, int]:
     """Return the number of webhooks that subscribe to each event by its type, without regard to filters."""
     keys = numbers(ids)
     parts = {"ids": keys, "wanted": by_name(group, unfiltered=False), **recipient_sql(keys, way=relation)}
     return dict(read_at_once("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
 
 
-def filter_candidates(group: EventGroup, ids: Sequence[int], relation: Relation | None) -> list[tuple[Any, ...]]:
+def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[tuple[Any, ...]]:
     """Return the keys of an event, a webhook and its filtered subscription, where that subscribes to the event's type."""
     parts = {"condition": _condition(), "patterns": group.placeholders, **_recipients(ids, relation)}
     return read(FILTER_CANDIDATES, group.params, **parts)
@@ -296,7 +296,7 @@ def _condition() -> str:
 
 
 def insert_deliveries(
-    group: EventGroup,
+    group: FanOutGroup,
     ids: Iterable[int],
     *,
     relation: Relation | None,

@@ -39,7 +39,7 @@ class Waker:
             if self._is_running():
                 self._notifier.notify(alias)
         except Exception:
-            logger.exception("No drain could be woken; the sweep will find what is due.")
+            logger.exception("No drain could be woken; the sweep will find the due deliveries.")
 
     def reset(self) -> None:
         """Forget the drain that is known to be running: for tests."""

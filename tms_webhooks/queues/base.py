@@ -37,7 +37,7 @@ class Queue(ABC):
     """
 
     keeps_drains = True
-    """Whether a drain runs all the time. False if the queue does not run what is enqueued."""
+    """Whether a drain runs all the time. False if the queue runs no enqueued functions."""
 
     @abstractmethod
     def enqueue(self, function: str, *args: object) -> None:

@@ -1,6 +1,6 @@
 """The claim: which due deliveries a worker sends next, fairly over the webhooks, under a lease.
 
-Three steps: read some of what is due and its webhooks; choose within each webhook's capacity; lease what was chosen.
+Three steps: read some due deliveries and their webhooks; choose within each webhook's capacity; lease the chosen deliveries.
 The statements of all three are in `tms_webhooks.worker.claim_queries`.
 """
 

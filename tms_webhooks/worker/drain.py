@@ -213,7 +213,7 @@ class Drain:
 
     @property
     def _free_slots(self) -> int:
-        """How many deliveries to claim: 0 until the senders have used up half of what they may hold."""
+        """How many deliveries to claim: 0 until the senders have sent half of the deliveries that they may hold."""
         free = 2 * app_settings.CLAIM_BATCH - self._queues.held
         if free < app_settings.CLAIM_BATCH:
             return 0

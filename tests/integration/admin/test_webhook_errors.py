@@ -56,7 +56,7 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
         (
             {"event_type": "class.canceled"},
             "event_type",
-            "There is no event class.canceled; choose one of those there are, such as class.cancelled",
+            "Unknown event: class.canceled. Choose an existing one, such as class.cancelled",
         ),
         (
             {"event_type": "course_assignment.expiring", "more_than_days": "14", "less_than_days": "14"},
@@ -110,7 +110,7 @@ def test_an_event_that_no_longer_exists_stays_selected_and_is_reported(operator)
         ),
     )
 
-    assert errors_at(response)["events-0-event_type"][0].startswith("There is no event host.gone")
+    assert errors_at(response)["events-0-event_type"][0].startswith("Unknown event: host.gone")
 
 
 def test_half_a_mask_is_refused(operator):

@@ -116,7 +116,7 @@ def test_an_unknown_event_is_told_the_nearest_names(refused):
     code, detail = refused(subscriptions=[{"event_type": "class.cancled"}])["#/subscriptions/0/event_type"]
 
     assert code == "invalid"
-    assert detail.startswith("There is no event class.cancled; choose one of those there are, such as class.cancelled")
+    assert detail.startswith("Unknown event: class.cancled. Choose an existing one, such as class.cancelled")
 
 
 def test_a_header_is_told_by_its_name_and_never_by_its_value(refused):

@@ -70,7 +70,7 @@ def second(lines: str) -> str:
         ("  headers: [a]\n", "webhooks[1].headers: write a mapping"),
         ("  subscriptions: class.*\n", "webhooks[1].subscriptions: write a list"),
         ("  subscriptions: [class.*]\n", "webhooks[1].subscriptions[0]: write a mapping with event"),
-        ("  subscriptions: [{event: clas.done}]\n", "webhooks[1].subscriptions[0]: There is no event clas.done"),
+        ("  subscriptions: [{event: clas.done}]\n", "webhooks[1].subscriptions[0]: Unknown event: clas.done"),
         ("  subscriptions: [{event: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: unknown key."),
         (
             "  subscriptions: [{event: '*', more_than_days: 9, less_than_days: 3}]\n",
