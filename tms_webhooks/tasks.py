@@ -100,19 +100,6 @@ def work_on_jobs(**_future: Any) -> None:
         get_queue().enqueue(replay.WORK)
 
 
-def _work_on(job: Job) -> bool:
-    """Do one batch; return whether more batches follow. An error ends this job alone, and is recorded on it."""
-    try:
-        return replay.work_on(job, now=timezone.now())
-    except (OperationalError, InterfaceError):
-        logger.exception("The database refused a batch of job=%s; the next run repeats it.", job.pk)
-    except Exception as error:
-        logger.exception("job=%s failed", job.pk)
-        # Only the class: the message may hold values of an event.
-        job.finish(now=timezone.now(), error=f"Unexpected {type(error).__name__}; see the log.")
-    return False
-
-
 def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
     end = monotonic() + SCAN_SECONDS
@@ -153,3 +140,16 @@ def watch_workers() -> None:
 def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Schedule the periodic jobs. Connected to ``post_migrate``, so that no other step is needed."""
     get_queue().schedule(periodic_jobs(), using=using)
+
+
+def _work_on(job: Job) -> bool:
+    """Do one batch; return whether more batches follow. An error ends this job alone, and is recorded on it."""
+    try:
+        return replay.work_on(job, now=timezone.now())
+    except (OperationalError, InterfaceError):
+        logger.exception("The database refused a batch of job=%s; the next run repeats it.", job.pk)
+    except Exception as error:
+        logger.exception("job=%s failed", job.pk)
+        # Only the class: the message may hold values of an event.
+        job.finish(now=timezone.now(), error=f"Unexpected {type(error).__name__}; see the log.")
+    return False

@@ -8,7 +8,7 @@ Undocumented names of django-q2 that are used here:
 - the option ``broker`` of ``async_task``;
 - ``django_q.signals.post_spawn``: a worker process has started.
 
-Each is covered by ``tests/integration/delivery/test_django_q_queue.py`` or ``test_first_drains.py``, which were run with
+Each has a test in ``tests/integration/delivery/test_django_q_queue.py`` or ``test_first_drains.py``. They pass with
 django-q2 1.9.0 and 1.11.1.
 """
 

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 from django_q.brokers.orm import ORM
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
@@ -95,6 +96,14 @@ def test_another_broker_than_the_orms_enqueues_nothing_for_later(monkeypatch):
 
     assert get_queue().enqueue_at(timezone.now(), DRAIN) is False
     assert not OrmQ.objects.exists()
+
+
+def test_conf_holds_the_settings_of_the_cluster(settings):
+    cluster = settings.Q_CLUSTER
+
+    assert (cluster["name"], cluster["name"]) == (Conf.PREFIX, Conf.CLUSTER_NAME)
+    assert (cluster["retry"], cluster["orm"], cluster["workers"]) == (Conf.RETRY, Conf.ORM, Conf.WORKERS)
+    assert Conf.SYNC is False
 
 
 # Schedules
