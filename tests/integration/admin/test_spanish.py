@@ -40,7 +40,7 @@ def test_the_form_asks_in_spanish(operator):
 
     for text in (
         "1 evento seleccionado",
-        "Se suspendió una clase: su estado pasó a Cancelada.",
+        "Se canceló una clase: su estado pasó a Cancelada.",
         "Asignación de curso",
         "Más de (días)",
         "Creación course_assignment.created",
@@ -51,7 +51,7 @@ def test_the_form_asks_in_spanish(operator):
         "Vista previa",
     ):
         assert text in page
-    for text in ("events selected", "Send", "signing", "Caused by", "webhook gets", "Add filters"):
+    for text in ("events selected", "Send", "signing", "Caused by", "webhook is called", "Add filters"):
         assert text not in page
 
 
@@ -67,12 +67,12 @@ def test_errors_are_in_spanish(operator):
     assert errors_at(response) == {
         "headers": ["La línea 1 no tiene «=». Escríbala como nombre=valor, o quítela."],
         "schedule": [
-            "Calendario de reintentos: no hay ninguno llamado 'soon'. Elija uno de standard, skillable, none, o indique "
+            "Calendario de reintentos: nombre desconocido 'soon'. Elija uno de standard, skillable, none, o indique "
             "esperas en segundos."
         ],
         "url": ["URL: el puerto 81 no está permitido; use 443, o haga que lo añadan a TMS_WEBHOOKS['ALLOWED_PORTS']."],
         "events-0-condition": [
-            'data.grad no es ningún lugar de estos eventos. ¿Quiso decir "data.grade" o "data.id" o "data.retake"?'
+            'data.grad no es un campo de estos eventos. ¿Quiso decir "data.grade" o "data.id" o "data.retake"?'
         ],
         "__all__": ["Corrija 1 evento."],
     }
