@@ -1,7 +1,7 @@
 """The statements of the fan-out, from reading new events to inserting their deliveries, each with its function.
 
 In the statements ``e`` is an event, ``w`` a webhook and ``s`` a subscription. The parts in braces come from `db.sql`,
-which names the tables, and from the functions here.
+which names the tables, and from the functions here. docs/reference/benchmarks.md explains PostgreSQL's own statements.
 """
 
 from __future__ import annotations
@@ -86,10 +86,11 @@ UNION ALL SELECT * FROM (SELECT 0 AS a, 'owner' AS b, 0 AS c, 1 AS d FROM {{subs
 
 SUBSCRIBED = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 
-# The condition that a webhook subscribes to an event by its type. Index: the subscriptions' one by webhook.
+# The condition that a webhook subscribes to an event by its type. Index: tms_subscription_by_event.
 BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {SUBSCRIBED} {{unfiltered}})"  # noqa: S608
 
-# The number of webhooks that subscribe to each event. Index: the events' primary key, then the webhooks' organization.
+# The number of webhooks that subscribe to each event. Indexes: the events' primary key, then
+# tms_webhook_by_organization and tms_subscription_by_event.
 COUNT_RECIPIENTS = """
 {lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached}
 WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
