@@ -206,12 +206,12 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, cl
     for pk in (1, 2, 3):
         event["data"]["id"] = pk
         write_event(webhook.organization, body=json.dumps(event))
-    keep = DeliveryBodyManager.keep
+    store = DeliveryBodyManager.store
 
     def refuse(self, rows):
         if any(row.body == "2" for row in rows):
             raise DataError("not 'hunter2'")
-        keep(self, rows)
+        store(self, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(DeliveryBodyManager, "store", refuse)
