@@ -26,7 +26,7 @@ def add_webhook(desk: Desk, organization, url: str) -> str:
     page = desk.open("/admin/tms_webhooks/webhook/add/")
     page.select_option("#id_organization", str(organization.pk))
     page.fill("#id_name", "HR system")
-    page.fill("#tms-event-search", "class called off")
+    page.fill("#tms-event-search", "class was cancelled")
     page.get_by_label("Cancelled class.cancelled").check()
     page.fill("#id_url", url)
     page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")

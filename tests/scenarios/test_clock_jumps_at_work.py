@@ -185,7 +185,7 @@ def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver,
 
     def link(look: Callable[[datetime], int]) -> object:
         return slots.run_in_slot(
-            lambda: Drain(fan_out=look, clock=clock), slot=1, successor=False, function="tasks.drain", clock=clock
+            lambda: Drain(fan_out=look, clock=clock), slot=1, successor=False, task="tasks.drain", clock=clock
         )
 
     def look(now: datetime) -> int:

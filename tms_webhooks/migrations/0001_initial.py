@@ -1,5 +1,3 @@
-"""The tables of the first release. Generated with `makemigrations`; the organization model is the host's."""
-
 from __future__ import annotations
 
 import django.core.serializers.json
@@ -206,7 +204,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default=models.Value({}, models.JSONField()),
                         default=dict,
-                        help_text='Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.',
+                        help_text='Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.',
                         verbose_name="filters",
                     ),
                 ),
