@@ -22,7 +22,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.integration.api.test_scope import NO_RESOURCE, routes
 from tms_webhooks import __version__, catalogue
-from tms_webhooks.api.problems import KINDS
+from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.schema.document import document
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +90,7 @@ def test_a_field_is_described_by_what_it_is_and_not_by_what_the_code_does():
 def test_every_kind_of_problem_is_told_of():
     told = str(document()["components"]["responses"])
     # No operation has a wrong method.
-    assert [kind.name for kind in KINDS.values() if kind.uri not in told and kind.status != 405] == []
+    assert [kind.name for kind in PROBLEM_TYPES.values() if kind.uri not in told and kind.status != 405] == []
 
 
 def test_writing_takes_keys_and_tags():

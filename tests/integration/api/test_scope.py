@@ -216,7 +216,7 @@ def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, pr
 
     told = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
 
-    assert [fault["pointer"] for fault in told["errors"]] == ["#/webhooks/1"]
+    assert [error["pointer"] for error in told["errors"]] == ["#/webhooks/1"]
     assert Job.objects.count() == 1
 
 
