@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 ENGINES = {"sqlite": "sqlite3", "postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql"}
 
 SQLITE_OPTIONS = {
-    # A transaction that reads first and writes later would otherwise fail at once when another one wrote in between.
+    # Otherwise a transaction that reads before it writes fails if another one wrote in between.
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    # Readers go on while somebody writes; a power cut may cost the last commits, never the file.
+    # Reads continue during a write. A power failure may lose the last commits but not the file.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 
@@ -33,7 +33,7 @@ def database_from_url(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
-        # Connecting anew for every task is what makes a queue in the database slow.
+        # A new connection for every task would make a queue in the database slow.
         "CONN_MAX_AGE": None,
         "OPTIONS": (SQLITE_OPTIONS if sqlite else {}) | dict(parse_qsl(parts.query)),
     }

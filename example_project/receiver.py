@@ -1,9 +1,9 @@
-"""A receiver that verifies: what a customer runs. It needs the public `standardwebhooks` library and nothing of Django.
+"""A verifying receiver, as a customer runs it. It needs the public `standardwebhooks` library, and not Django.
 
     python -m example_project.receiver --secret whsec_... --port 9000
 
-What makes it right: the signature is checked over the raw bytes before anything else, a request that comes twice is
-handled once, and only what was handled is answered with 2xx.
+It follows three rules: check the signature of the raw bytes first, process a repeated request only once, and answer 2xx
+only after processing.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ ANY_PATH = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """One request, as it came in."""
+class ReceivedRequest:
+    """One request."""
 
     path: str
     headers: Mapping[str, str]
-    """With names in lower case."""
+    """Names in lower case."""
     body: bytes
     arrived_at: float
     """Seconds since the epoch."""
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers 204 to what verifies and was handled, 401 to what does not verify, 404 on a path without a secret.
+    """Answers 204 after processing, 401 to an invalid signature, and 404 on a path without a secret.
 
     ``secrets`` are the webhooks' secrets by path; the path ``""`` stands for all others. Override `handle`.
     """
@@ -55,25 +55,25 @@ class Receiver(ThreadingHTTPServer):
         self._handled: set[tuple[str, str]] = set()
         self._one_at_a_time = threading.Lock()
 
-    def handle(self, request: Incoming, event: Mapping[str, Any]) -> None:
-        """Do what the event is for. Called once for each event; what it raises has the event sent again."""
+    def handle(self, request: ReceivedRequest, event: Mapping[str, Any]) -> None:
+        """Process an event. Called once for each event; after an exception the event is sent again."""
         sys.stdout.write(f"{event['timestamp']}  {event['type']}  {event['id']}  verified\n")
         sys.stdout.flush()
 
-    def verify(self, request: Incoming) -> Mapping[str, Any] | None:
-        """Return the event, or None where the request is not signed with the path's secret, or too long ago."""
+    def verify(self, request: ReceivedRequest) -> Mapping[str, Any] | None:
+        """Return the event, or None if the signature does not match the path's secret or is too old."""
         verifier = self._verifiers.get(request.path) or self._verifiers.get(ANY_PATH)
         if verifier is None:
             return None
         try:
             event: Mapping[str, Any] = verifier.verify(request.body, dict(request.headers))
-        # A ValueError is a header or a body in another shape: base64, UTF-8, JSON.
+        # ValueError: a header or body that is not valid base64, UTF-8 or JSON.
         except (WebhookVerificationError, ValueError):
             return None
         return event
 
-    def answer(self, request: Incoming) -> HTTPStatus:
-        """Judge one request and return the status to answer with."""
+    def answer(self, request: ReceivedRequest) -> HTTPStatus:
+        """Verify and process one request; return the status of the answer."""
         if not {request.path, ANY_PATH} & self._verifiers.keys():
             return HTTPStatus.NOT_FOUND
         event = self.verify(request)
@@ -87,15 +87,15 @@ class Receiver(ThreadingHTTPServer):
         return HTTPStatus.NO_CONTENT
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say in a line that a sender hung up before its answer; tell of any other error as usual."""
+        """Print one line if a sender closed the connection early, and the traceback of any other error."""
         if isinstance(sys.exc_info()[1], ConnectionError):
-            sys.stderr.write(f"{client_address[0]} hung up before it had its answer\n")
+            sys.stderr.write(f"{client_address[0]} closed the connection before the answer\n")
         else:
             super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Reads a request, asks the receiver, writes the answer. Connections are kept open for the next one."""
+    """Reads requests and writes the answers of the receiver. Connections stay open."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            status = self.server.answer(Incoming(self.path, headers, body, time.time()))
+            status = self.server.answer(ReceivedRequest(self.path, headers, body, time.time()))
         except Exception:
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR)
             raise
@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        """Say nothing: `Receiver.handle` does."""
+        """Print nothing: `Receiver.handle` reports each event."""
 
 
 def main() -> None:
@@ -137,14 +137,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9000)
     options = parser.parse_args()
     if not options.secret:
-        parser.error("give the webhook's secret by --secret or WEBHOOK_SECRET")
+        parser.error("give the webhook's secret with --secret or WEBHOOK_SECRET")
     try:
         receiver = Receiver({ANY_PATH: options.secret}, host=options.host, port=options.port)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        parser.error(f"{options.host}:{options.port} can't be listened on: {reason}; choose another --port")
+        parser.error(f"{options.host}:{options.port} is not available: {reason}; choose another --port")
     except ValueError:
-        parser.error("the secret is none: give it whole, whsec_ and what follows")
+        parser.error("the secret is invalid: give all of it, with its beginning whsec_")
     with receiver:
         sys.stdout.write(f"Listening on http://{options.host}:{receiver.server_address[1]}/ (stop with Ctrl-C)\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Settings of the example project: ready to run on one machine, and what differs elsewhere comes from the environment."""
+"""Settings of the example project: ready for one machine; environment variables change them for others."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ TMS_WEBHOOKS = {
     "ALLOWED_PORTS": [443, *(int(port) for port in os.environ.get("TMS_DEMO_PORTS", "").split(",") if port.strip())],
 }
 
-# The queue is only a bell: what must not be lost is in the app's own tables, so a failed task is never run again and
-# a finished one is not kept.
+# The queue only wakes the workers. All data is in the app's own tables, so failed tasks are not repeated and finished
+# tasks are not kept.
 Q_CLUSTER = {
     "name": "tms",
     "label": "Queue",

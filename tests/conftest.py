@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
+from django.db import connection, transaction
 
 from tests.receiver import Receiver
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker.drain import Drain, Tally
+
+ROOT = Path(__file__).parents[1]
+SLOW = {"acceptance", "scenarios"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite on all cores. Named tests run in one process, and so does everything under a debugger."""
+    option = config.option
+    if not hasattr(option, "numprocesses") or hasattr(config, "workerinput"):
+        return  # pytest-xdist is absent or blocked, or this is one of its processes.
+    whole = config.args == config.getini("testpaths") and not (option.keyword or option.usepdb)
+    if option.numprocesses is None and whole:
+        # One more than the cores: many tests wait for a clock, a server or another process.
+        option.numprocesses = config.hook.pytest_xdist_auto_num_workers(config=config) + 1
+    if option.numprocesses and option.dist == "no":
+        # A file is run by one process, so that what a module's tests share is made once.
+        option.dist, option.loadscopereorder = "loadfile", False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let the garbage collector leave alone what lives as long as the run: to walk it again and again takes a tenth of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, or the last one to start would be waited for."""
+    items.sort(key=lambda item: SLOW.isdisjoint(item.path.parts))
 
 
 class Clock:
@@ -33,6 +78,30 @@ def clock() -> Clock:
     return Clock(datetime.now(UTC).replace(microsecond=0))
 
 
+@pytest.fixture(scope="module")
+def module_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Open a transaction for all tests of a module: each finds the rows of the module's fixtures as they were written."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(scope="session")
+def empty_file(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables and no rows, for tests to copy: to migrate a new one takes seconds."""
+    file = tmp_path_factory.mktemp("empty") / "empty.sqlite3"
+    if connection.vendor != "sqlite":
+        environment = {**os.environ, "TMS_DATABASE": f"sqlite:///{quote(str(file))}"}
+        environment["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+        command = [sys.executable, "-m", "django", "migrate", "--verbosity=0"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+        return file
+    with django_db_blocker.unblock(), closing(sqlite3.connect(file)) as copy:
+        connection.ensure_connection()
+        connection.connection.backup(copy)
+    return file
+
+
 @pytest.fixture
 def receiver(settings) -> Iterator[Receiver]:
     """A receiver on loopback, and the settings that let webhooks reach it."""
@@ -50,12 +119,12 @@ def receiver(settings) -> Iterator[Receiver]:
 @pytest.fixture
 def drain(clock) -> Callable[[], Tally]:
     """Run a drain on the test's clock until nothing is due. The middle of the dice: no jitter."""
-    return lambda: Drain(fan_out=fan_out, clock=clock, dice=lambda: 0.5).run(until_idle=True)
+    return lambda: Drain(fan_out=fan_out, clock=clock, random=lambda: 0.5).run(until_idle=True)
 
 
 @pytest.fixture(autouse=True)
-def _quiet_bell() -> Iterator[None]:
-    """What one test's commits taught the bell must not keep the next one's from ringing."""
+def _reset_waker() -> Iterator[None]:
+    """What one test's commits taught the waker must not keep those of the next one from waking."""
     waker.reset()
     yield
     waker.reset()

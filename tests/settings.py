@@ -8,6 +8,6 @@ from example_project.settings import INSTALLED_APPS, REST_FRAMEWORK, TMS_WEBHOOK
 DEBUG = False
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.testapp"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-TMS_WEBHOOKS = {**TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.immediate.SilentQueue"}
+TMS_WEBHOOKS = {**TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
 # What one test asks for must not be counted to the next one.
 REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_CLASSES": []}

@@ -1,4 +1,4 @@
-"""Who may do what with whose webhooks: one policy, which the API, the admin and whoever else asks share.
+"""The access policy: decides which actions a caller may do in which organizations. The API and the admin share it.
 
 A host names its own class in ``TMS_WEBHOOKS["ACCESS_POLICY"]``::
 
@@ -28,32 +28,32 @@ Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 
 class AccessPolicy:
-    """Says in which organizations the caller of a request may do something.
+    """Decides in which organizations the caller of a request may do an action.
 
-    Override `organizations`, on which all else rests, and `caller` where requests come from others than users, such as
-    keys of the API. One instance serves one question: keep nothing in it.
+    Override `organizations`, which the other methods use, and `caller` if requests come from other callers than users,
+    such as API keys. Each check creates a new instance: keep no state in it.
     """
 
     def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
-        """Return the organizations in which the caller may do ``action``, children included. Here: none."""
+        """Return the organizations in which the caller may do ``action``, children included. By default none."""
         return _organizations().none()
 
     def caller(self, request: Any) -> Actor:
-        """Return who is calling, for the audit log and to tell callers apart by their ids. Here: the user."""
+        """Return the caller, for the audit log and to distinguish callers by their ids. By default the user."""
         return actor_of(request)
 
     def allows(self, request: Any, action: Action, organization: Any) -> bool:
-        """Return whether the caller may do ``action`` in this organization, given as object or key."""
+        """Return whether the caller may do ``action`` in this organization, given as an object or its key."""
         key = organization.pk if isinstance(organization, models.Model) else organization
         return self.organizations(request, action).filter(pk=key).exists()
 
     def scope(self, rows: Rows, request: Any, action: Action, *, path: str = "organization") -> Rows:
-        """Keep the rows whose organization, found by ``path``, is one in which the caller may do ``action``."""
+        """Return the rows whose organization, found by ``path``, is one in which the caller may do ``action``."""
         return within(rows, self.organizations(request, action), path=path)
 
 
 class SuperusersOnly(AccessPolicy):
-    """Lets superusers do everything, and nobody else anything."""
+    """Allows every action to superusers, and none to other users."""
 
     def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
         """Return all organizations for an active superuser, and none for others."""
@@ -64,19 +64,19 @@ class SuperusersOnly(AccessPolicy):
 
 
 def get_policy() -> AccessPolicy:
-    """Return the host's policy; raise `ConfigurationError` where the setting leads to none."""
+    """Return a new instance of the host's policy; raise `ConfigurationError` if the setting names none."""
     path = app_settings.ACCESS_POLICY
     try:
         policy = import_string(path)
     except ImportError as error:
         raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which can't be imported.") from error
     if not isinstance(policy, type) or not issubclass(policy, AccessPolicy):
-        raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which is no AccessPolicy.")
+        raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which is not an AccessPolicy.")
     return policy()
 
 
 def within(rows: Rows, organizations: models.QuerySet[Any], *, path: str = "organization") -> Rows:
-    """Keep the rows whose organization, found by ``path``, is one of these."""
+    """Return the rows whose organization, found by ``path``, is one of these."""
     return rows.filter(**{f"{path}__in": organizations.order_by().values("pk")})
 
 

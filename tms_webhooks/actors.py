@@ -1,4 +1,4 @@
-"""Who is behind the changes of this thread or task: set by a middleware or by hand, read when an event is recorded."""
+"""The actor of the changes in this thread or task: set by a middleware or a ``with`` block, read when an event is recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tms_webhooks.choices import ActorKind
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One cause of changes: its kind, the id of the person or key, as text, and their name for people."""
+    """The cause of a change: its kind, the id of the user or API key as text, and a readable name."""
 
     kind: str
     id: str | None = None
@@ -26,12 +26,12 @@ class Actor:
 
 SYSTEM = Actor(ActorKind.SYSTEM)
 
-# A function, so that the middleware can wait until somebody asks: reading request.user costs a query.
+# A function, so that the middleware reads request.user, which costs a query, only if an actor is needed.
 _current: ContextVar[Callable[[], Actor]] = ContextVar("tms_webhooks_actor", default=lambda: SYSTEM)
 
 
 def current_actor() -> Actor:
-    """Return who is behind what happens now; the system, where nobody said."""
+    """Return the current actor; the system, if none is set."""
     return _current.get()()
 
 
@@ -39,7 +39,7 @@ def current_actor() -> Actor:
 def actor_context(kind: str, id: object = None) -> Iterator[Actor]:  # noqa: A002
     """Attribute every change made inside the ``with`` block to this actor.
 
-    ``kind`` is a value of `ActorKind`; another one raises ``ValueError``.
+    Raise ``ValueError`` if ``kind`` is not a value of `ActorKind`.
     """
     actor = Actor(ActorKind(kind).value, None if id is None else str(id))
     token = _current.set(lambda: actor)
@@ -84,11 +84,11 @@ def _caused_by(request: HttpRequest) -> Iterator[None]:
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Return the user behind a request; the system, where there is none."""
+    """Return the user of a request as an actor; the system, if the request has no authenticated user."""
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return SYSTEM
-    # A session of the same user means a person at a page; any other authentication means a program at the API.
+    # A session of the same user means a person in a browser; other authentication means a program that uses the API.
     if not _has_session(user, getattr(request, "session", None)):
         return Actor(ActorKind.API.value, str(user.pk), str(user))
     kind = ActorKind.ADMINISTRATOR if getattr(user, "is_staff", False) else ActorKind.USER
@@ -96,7 +96,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def _has_session(user: Any, session: Any) -> bool:
-    # Who comes with a key or a token alone need not be a model.
+    # With a key or a token, request.user may be an object that is not a model.
     return (
         session is not None
         and hasattr(user, "_meta")

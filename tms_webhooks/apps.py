@@ -1,4 +1,4 @@
-"""Wiring, and nothing else."""
+"""The app's configuration: connects sources, checks, tasks and telemetry when Django starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TmsWebhooksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Find the host's sources, listen to their models, and load the checks."""
+        """Import the host's sources, connect to the signals of their models, and register the checks."""
         from tms_webhooks import checks, tasks, telemetry
         from tms_webhooks.capture import receivers
         from tms_webhooks.catalogue import types  # noqa: F401

@@ -9,11 +9,12 @@ The app reads ``conf.app_settings.MAX_IN_FLIGHT``. Times are in seconds unless t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
+
+from tms_webhooks.db.django_private import is_test_environment
 
 SETTING_NAME = "TMS_WEBHOOKS"
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
@@ -248,13 +249,4 @@ def strict_payloads() -> bool:
     """Return True if an invalid payload raises an error, False if it is logged."""
     if app_settings.STRICT_PAYLOADS is not None:
         return app_settings.STRICT_PAYLOADS
-    return django_settings.DEBUG or _is_test_run()
-
-
-def _is_test_run() -> bool:
-    """Return whether ``setup_test_environment()`` was called: Django 5.2 to 6.1 keeps this private attribute.
-
-    ``mail.outbox`` does not prove it: the locmem backend creates it with its first mail, also in production.
-    """
-    test_utils = sys.modules.get("django.test.utils")
-    return hasattr(getattr(test_utils, "_TestState", None), "saved_data")
+    return django_settings.DEBUG or is_test_environment()

@@ -1,10 +1,9 @@
-"""The names of the events there are, and the patterns by which a subscription asks for them.
+"""The registered event names, and the patterns with which subscriptions select them.
 
-The catalogue fills this list. It is all that settings and queries need to know of the catalogue.
+The catalogue fills this list. Settings and queries need nothing else of the catalogue.
 
 A pattern is what a subscription stores: an exact name, ``noun.*`` for all names that begin with ``noun.``, or ``*``.
-``*`` is everything that happens in training; what the app tells of its own webhooks has to be asked for by name or as
-``webhook.*``.
+``*`` means all training events; a subscription to the app's own webhook events needs their names or ``webhook.*``.
 """
 
 from __future__ import annotations
@@ -15,30 +14,31 @@ import re
 EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 EVERYTHING = "*"
 OPERATIONAL = "webhook."
+"""The prefix of the events about the app's own webhooks."""
 TEST = "webhook.test"
-"""What somebody sends to see whether a webhook works; it goes to that one alone."""
+"""The event of a test send; only the tested webhook receives it."""
 
 # A dictionary, because it keeps the order of registration.
 _known: dict[str, None] = {}
 
 
 def add(name: str) -> None:
-    """Make a name known."""
+    """Register a name."""
     _known[name] = None
 
 
 def discard(name: str) -> None:
-    """Make a name unknown again."""
+    """Remove a name."""
     _known.pop(name, None)
 
 
 def is_known(name: str) -> bool:
-    """Say whether there is an event of exactly this name."""
+    """Return True if exactly this name is registered."""
     return name in _known
 
 
 def matching(pattern: str) -> list[str]:
-    """Return the names that a pattern means today; none for a pattern that is unknown or ill-formed."""
+    """Return the registered names that match a pattern; an empty list for an unknown or malformed pattern."""
     if pattern == EVERYTHING:
         return [name for name in _known if not is_operational(name)]
     if pattern.endswith(".*"):
@@ -48,12 +48,12 @@ def matching(pattern: str) -> list[str]:
 
 
 def is_operational(name: str) -> bool:
-    """Say whether an event tells of a webhook of this app, not of training."""
+    """Return True if an event is about a webhook of this app, not about training."""
     return name.startswith(OPERATIONAL)
 
 
 def patterns_for(name: str) -> list[str]:
-    """Return the patterns that mean an event of this name, known or not, the narrowest first.
+    """Return the patterns that match this name, registered or not, the narrowest first.
 
     >>> patterns_for("class.cancelled")
     ['class.cancelled', 'class.*', '*']
@@ -65,22 +65,22 @@ def patterns_for(name: str) -> list[str]:
 
 
 def is_pattern_known(pattern: str) -> bool:
-    """Say whether a pattern means any event today."""
+    """Return True if a pattern matches a registered name."""
     return bool(matching(pattern))
 
 
 def nearest(name: str) -> list[str]:
-    """Return up to three known names that look like this one, the best first."""
+    """Return up to three registered names that are similar to this one, the closest first."""
     return difflib.get_close_matches(name, _known)
 
 
 def nearest_patterns(pattern: str) -> list[str]:
-    """Return up to three names and patterns that look like this one, the best first."""
+    """Return up to three registered names and patterns that are similar to this one, the closest first."""
     return difflib.get_close_matches(pattern, [*_known, *_patterns()])
 
 
 def did_you_mean(candidates: list[str]) -> str:
-    """Return the question with a blank before it, or nothing where there are no candidates."""
+    """Return " Did you mean …?" with a leading space, or "" without candidates."""
     quoted = [f'"{candidate}"' for candidate in candidates]
     return f" Did you mean {' or '.join(quoted)}?" if quoted else ""
 

@@ -1,4 +1,4 @@
-"""What can go wrong, by name. Catch `WebhooksError` for anything this app raises while it works."""
+"""The exceptions of the app. Catch `WebhooksError` for all of them except `ConfigurationError`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class WebhooksError(Exception):
-    """Something the app could not do."""
+    """Base class of the errors that this app raises at run time."""
 
 
-# Outside the base on purpose: `except WebhooksError` around a delivery must never hide a wrong setting.
+# Not a WebhooksError on purpose: `except WebhooksError` around a delivery must not hide a wrong setting.
 class ConfigurationError(ImproperlyConfigured):
-    """The host project has set the app up wrongly."""
+    """A setting of the host project is wrong."""
 
 
 class DeliveryError(WebhooksError):
-    """A request got no answer.
+    """A request without an answer.
 
-    ``error_class`` says why; ``permanent`` says that trying again can't help; ``timing``, of `tms_webhooks.net.timing`,
-    says where the time went, if there was a connection to be made. The message is safe to log: it holds
-    no header value, no secret and no body.
+    ``error_class`` is the cause; ``permanent`` is True if a retry can't help; ``timing`` is a `Timing` of
+    `tms_webhooks.net.timing` with the seconds of each part, or None if no connection was tried. The message is safe to
+    log: it contains no header values, secrets or bodies.
     """
 
     def __init__(self, message: str, *, error_class: ErrorClass, permanent: bool = False, timing: Any = None) -> None:
@@ -35,11 +35,11 @@ class DeliveryError(WebhooksError):
 
 
 class UnsafeURL(WebhooksError, ValueError):
-    """A URL that no webhook may have: malformed, or pointing where the app must not go."""
+    """A URL that a webhook may not have: malformed, or with a target that is not allowed."""
 
 
 class BlockedAddress(UnsafeURL):
-    """A URL whose host leads to an address that the app must not call."""
+    """A URL whose host has an address that webhooks may not call."""
 
 
 class PayloadError(WebhooksError, ValueError):
@@ -47,7 +47,7 @@ class PayloadError(WebhooksError, ValueError):
 
 
 class SecretError(WebhooksError):
-    """A stored secret or header value can't be decrypted with the keys at hand."""
+    """A stored secret or header value that can't be decrypted with the present keys."""
 
 
 class UnknownEventType(WebhooksError, LookupError):
@@ -55,9 +55,9 @@ class UnknownEventType(WebhooksError, LookupError):
 
 
 class ReplayError(WebhooksError, ValueError):
-    """A resend, recovery or replay that can't be done; the message says what can.
+    """A resend, recovery or replay that is not possible; the message gives an alternative.
 
-    ``field`` names what was asked for wrongly; without it things stand so that nothing could be asked for.
+    ``field`` names the invalid argument. It is empty if the state of the webhook or delivery is the reason.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -66,7 +66,7 @@ class ReplayError(WebhooksError, ValueError):
 
 
 class CursorError(WebhooksError, ValueError):
-    """A place in the catch-up feed that nothing can be read after; ``code`` says why, the message what to do."""
+    """An invalid cursor of the catch-up feed; ``code`` is the reason, and the message has the remedy."""
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""A receiver on this machine, for trying out and for tests: it verifies, remembers, and fails when it is told to.
+"""A receiver on this machine, for development and tests: it verifies requests, counts repeated ids, and can fail on purpose.
 
-A real receiver is in docs/howto/receive/. This one lives in threads of its own and keeps nothing but ids.
+It runs in its own threads and stores only ids. docs/howto/receive/ shows receivers for production.
 """
 
 from __future__ import annotations
@@ -19,30 +19,32 @@ from tms_webhooks.delivery.signing import ID_HEADER
 from tms_webhooks.delivery.verification import VerificationResult, verify
 
 LARGEST_BODY = 4 * 1024 * 1024
+"""Bytes. A larger body is refused with 413."""
 IDLE_SECONDS = 60.0
+"""Seconds after which an idle connection is closed."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Incoming:
-    """One request. ``verdict`` is empty where the listener knows no secret; ``time`` counts those of one webhook-id."""
+class ReceivedRequest:
+    """One request. ``verdict`` is None if the listener has no secret; ``seen`` counts the requests with its webhook-id."""
 
     method: str
     path: str
     headers: Mapping[str, str]
-    """With names in lower case."""
+    """Names in lower case."""
     body: bytes
     arrived_at: float
     verdict: VerificationResult | None = None
-    time: int = 1
+    seen: int = 1
 
     @property
     def verified(self) -> bool:
-        """Whether its signature is right and it is fresh."""
-        return self.verdict is not None and self.verdict.right
+        """True if its signature is right and its timestamp is recent."""
+        return self.verdict is not None and self.verdict.valid
 
     @property
     def event(self) -> Any:
-        """The body as JSON; None where it is none."""
+        """The body parsed as JSON, or None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -51,7 +53,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedResponse:
-    """What to say, and how long to think before."""
+    """The answer to send, after ``delay`` seconds."""
 
     status: int = HTTPStatus.NO_CONTENT
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -61,31 +63,31 @@ class ScriptedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Misbehavior:
-    """How to fail on purpose: so many first requests of each event, or a share of all, with this status."""
+    """Failures on purpose: the first requests of each event, or a share of all requests, get ``status``."""
 
     status: int = HTTPStatus.SERVICE_UNAVAILABLE
     first: int = 0
     share: float = 0.0
     delay: float = 0.0
 
-    def answer(self, request: Incoming, *, dice: Callable[[], float]) -> ScriptedResponse:
-        """Return the answer to a request; one that does not verify is refused in any case."""
+    def answer(self, request: ReceivedRequest, *, dice: Callable[[], float]) -> ScriptedResponse:
+        """Return the answer to a request. A request that does not verify always gets 401."""
         if request.verdict is not None and not request.verified:
             return ScriptedResponse(HTTPStatus.UNAUTHORIZED, delay=self.delay)
-        fails = request.time <= self.first or dice() < self.share
+        fails = request.seen <= self.first or dice() < self.share
         return ScriptedResponse(self.status if fails else HTTPStatus.NO_CONTENT, delay=self.delay)
 
 
 class Listener:
-    """Listens on ``host`` and ``port`` (0: a free one) from the moment it is made, until `close`.
+    """Listens on ``host`` and ``port`` (0: a free one) from its creation until `close`.
 
-    ``respond`` is called for each request, in a thread of its own, and returns the answer. Raises `OSError` where the
-    address can't be had.
+    ``respond`` is called for each request, each time in its own thread, and returns the answer. Raises `OSError` if the
+    address is not available.
     """
 
     def __init__(
         self,
-        respond: Callable[[Incoming], ScriptedResponse],
+        respond: Callable[[ReceivedRequest], ScriptedResponse],
         *,
         secrets: Callable[[], Sequence[str]] = tuple,
         host: str = "127.0.0.1",
@@ -102,23 +104,23 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        """Stop listening; what is being answered is answered."""
+        """Stop listening, and finish the answers in progress."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
-        """Judge and answer one request."""
+        """Verify and answer one request."""
         now, secrets = time.time(), self._secrets()
         verdict = verify(secrets=secrets, headers=headers, body=body, now=now) if secrets else None
         with self._lock:
             self._seen[headers.get(ID_HEADER, "")] += 1
-            times = self._seen[headers.get(ID_HEADER, "")]
-        return self._respond(Incoming(method, path, headers, body, now, verdict, times))
+            seen = self._seen[headers.get(ID_HEADER, "")]
+        return self._respond(ReceivedRequest(method, path, headers, body, now, verdict, seen))
 
 
 class _Server(ThreadingHTTPServer):
@@ -127,7 +129,7 @@ class _Server(ThreadingHTTPServer):
     listener: Listener
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a sender that hung up; that is the sender's to tell."""
+        """Print nothing if a sender closes the connection early; the sender reports that."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -137,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def answer_one(self) -> None:
-        """Read a request, ask the listener, and write its answer."""
+        """Read a request, and write the answer of the listener."""
         length = self.headers.get("content-length") or "0"
         if not length.isdecimal() or int(length) > LARGEST_BODY:
             self.close_connection = True
@@ -167,4 +169,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        """Say nothing: ``respond`` does."""
+        """Print nothing: ``respond`` reports each request."""

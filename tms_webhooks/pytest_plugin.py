@@ -1,6 +1,6 @@
-"""Fixtures for the tests of a host project; pytest finds them by itself where this package is installed.
+"""Fixtures for the tests of a host project; pytest finds them if this package is installed.
 
-Nothing of Django is imported before a test asks for one of them.
+Nothing of Django is imported before a test requests one of them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from tms_webhooks.worker.drain import Tally
 
 FIXTURES = frozenset({"webhook_events", "webhook_receiver", "deliver_webhooks"})
-GIVES_DATABASE = frozenset({"db", "transactional_db", "live_server"})
+DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})
+"""Fixtures of pytest-django that already give a test the database."""
 
 
 @pytest.fixture
 def webhook_events() -> Iterator[CapturedEvents]:
-    """The events that the test's changes tell, also those that nobody subscribes to."""
+    """The events that the test's changes emit, also without a subscription."""
     from tms_webhooks.testing import capture_events
 
     with capture_events() as events:
@@ -29,7 +30,7 @@ def webhook_events() -> Iterator[CapturedEvents]:
 
 @pytest.fixture
 def webhook_receiver() -> Iterator[WebhookReceiver]:
-    """A receiver on this machine that verifies; ``webhook_receiver.subscribe(organization, "class.*")`` makes a webhook."""
+    """A verifying receiver on this machine; ``webhook_receiver.subscribe(organization, "class.*")`` creates a webhook."""
     from tms_webhooks.testing import WebhookReceiver
 
     with WebhookReceiver() as receiver:
@@ -38,7 +39,7 @@ def webhook_receiver() -> Iterator[WebhookReceiver]:
 
 @pytest.fixture
 def deliver_webhooks() -> Callable[[], Tally]:
-    """Deliver what is due, now, without a worker."""
+    """A function that delivers until nothing is due, without a worker."""
     from tms_webhooks.testing import deliver_now
 
     return deliver_now
@@ -46,14 +47,14 @@ def deliver_webhooks() -> Callable[[], Tally]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let tests that ask for one of these fixtures have the database, where pytest-django guards it.
+    """Give the database to tests that request one of these fixtures, if pytest-django is in use.
 
-    By a mark: pytest-django makes test databases only for the tests that it knows of before the first one runs, and
-    would let a fixture that asks later have the real one.
+    Done with a mark: pytest-django creates the test databases before the first test, for marked tests only. A fixture
+    that requested the database later would get the real one.
     """
     if not config.pluginmanager.hasplugin("django"):
         return
     for item in items:
-        asked = set(getattr(item, "fixturenames", ()))
-        if FIXTURES & asked and not GIVES_DATABASE & asked and item.get_closest_marker("django_db") is None:
+        requested = set(getattr(item, "fixturenames", ()))
+        if FIXTURES & requested and not DATABASE_FIXTURES & requested and item.get_closest_marker("django_db") is None:
             item.add_marker(pytest.mark.django_db)

@@ -1,4 +1,4 @@
-"""Signals of the app. Receivers get keyword arguments only. Errors of receivers are logged and not raised."""
+"""The signals of this app. Receivers get keyword arguments only; their errors are logged and not raised."""
 
 from __future__ import annotations
 
@@ -14,43 +14,59 @@ logger = logging.getLogger(__name__)
 
 
 class TransactionSignal(Signal):
-    """A signal that tells of a change from inside the transaction of that change."""
+    """A signal that is sent within the transaction of the change it reports.
 
-    first: Callable[..., None] | None = None
-    """What the app itself makes of it. Called before the receivers, whose mistakes are not to take it back."""
+    What a receiver writes to the same database is committed, or rolled back, with that change.
+    """
 
-    def emit(self, sender: type[models.Model], *, using: str | None = None, **facts: Any) -> None:
-        """Send it in a savepoint: a receiver whose query fails must not end the transaction of what it is told."""
+    app_receiver: Callable[..., None] | None = None
+    """This app's own receiver. It is called first and in a savepoint of its own, so that other receivers can't undo it."""
+
+    def send_in_savepoint(self, sender: type[models.Model], *, using: str | None = None, **arguments: Any) -> None:
+        """Send the signal in a savepoint, so that a failed query of a receiver does not break the transaction.
+
+        Args:
+            sender: The model that changes.
+            using: Alias of the database of the transaction; without it, the one that the sender is written to.
+            arguments: The arguments of the receivers.
+        """
         using = using or router.db_for_write(sender)
-        if self.first is not None:
-            self._call(sender, self.first, using=using, facts=facts)
+        if self.app_receiver is not None:
+            self._call(sender, self.app_receiver, using=using, arguments=arguments)
         if self.has_listeners(sender):
-            self._call(sender, partial(self.send_robust, sender), using=using, facts=facts)
+            self._call(sender, partial(self.send_robust, sender), using=using, arguments=arguments)
 
     def _call(
-        self, sender: type[models.Model], call: Callable[..., object], *, using: str, facts: Mapping[str, Any]
+        self, sender: type[models.Model], call: Callable[..., object], *, using: str, arguments: Mapping[str, Any]
     ) -> None:
         try:
             with transaction.atomic(using=using):
-                call(**facts)
+                call(**arguments)
         except Exception:
             logger.exception("A receiver of a signal about a %s failed, or broke its savepoint.", sender.__name__)
 
 
 event_recorded = TransactionSignal()
-"""An event was written to the outbox, in the host's own transaction. Sent with ``event``."""
+"""An event was written to the outbox, in the host's transaction. Sent with ``event``."""
 
 attempt_recorded = Signal()
-"""An attempt was recorded. Sent with ``delivery_id``, ``event_id``, ``webhook_id``, ``number``,
-``started_at``, ``seconds`` (its duration), ``status_code`` (None without an answer), ``error_class`` (empty after
-success) and ``next_delay`` (seconds to the next attempt, or None). It is not sent for late attempts of a worker that lost
-its lease."""
+"""An attempt was recorded. Sent with:
+
+- ``delivery_id``, ``event_id``, ``webhook_id``;
+- ``number``, of the attempt, from 1;
+- ``started_at`` and ``seconds``, its duration;
+- ``status_code``, or None without a response;
+- ``error_class``, empty after a success;
+- ``next_delay``, seconds to the next attempt, or None without one.
+
+It is not sent for an attempt whose worker lost its lease before recording it.
+"""
 
 delivery_finished = Signal()
 """A delivery reached a final state. Sent with ``delivery_id``, ``event_id``, ``webhook_id`` and ``status``."""
 
 webhook_failing = TransactionSignal()
-"""A webhook is on its way to being disabled. Sent with ``webhook``, ``percent`` and ``now``."""
+"""A webhook keeps failing and will be disabled. Sent with ``webhook``, ``percent`` (progress to that, 0 to 100) and ``now``."""
 
 webhook_disabled = TransactionSignal()
 """A webhook was disabled. Sent with ``webhook``, ``reason`` and ``now``."""

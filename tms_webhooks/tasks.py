@@ -1,4 +1,8 @@
-"""What the queue's workers run. Each task reads the clock and makes one call."""
+"""The tasks that the queue runs in worker processes: the drain, the sweep and the other periodic jobs.
+
+A task that can take long stops after some seconds and enqueues itself again, so that it does not occupy the worker. Each
+task accepts further keyword arguments: a later version may enqueue them before this worker is updated.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,13 @@ from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.reconcile import passes
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import run_link, wait_aside
+from tms_webhooks.worker.slots import finish_in_thread, run_in_slot
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
-SCAN_SECONDS = 20.0
 RECONCILE = "tms_webhooks.tasks.reconcile"
+
+# Seconds after which a task stops and leaves the rest to the next one.
+SCAN_SECONDS = 20.0
 RECONCILE_SECONDS = 20.0
 JOBS_SECONDS = 20.0
 PUBLISH_SECONDS = 10.0
@@ -39,37 +45,38 @@ logger = logging.getLogger(__name__)
 
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
-    """Deliver what is due for a while; return how many requests were sent."""
-    tally = run_link(
+    """Deliver due deliveries for DRAIN_BUDGET seconds; return the number of requests that were sent."""
+    tally = run_in_slot(
         lambda: Drain(fan_out=fan_out),
         slot=slot,
         successor=successor,
-        function=DRAIN,
+        task=DRAIN,
         clock=timezone.now,
-        aside=wait_aside,
+        run_finish=finish_in_thread,
     )
     return tally.sent if tally else 0
 
 
 def sweep(**_future: Any) -> None:
-    """Start every chain of drains that does not run, which finds what no bell was rung for; finish what none will.
+    """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    And publish what is new in the catch-up feed, so that its readers don't have to.
+    That is: settle deliveries of disabled and deleted webhooks, record pending changes of learning paths, warn of
+    failing webhooks, and publish new events in the catch-up feed, which its readers would else have to do.
     """
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
     settle(now)
-    learning_paths.record_left(now)
+    learning_paths.record_overdue_edits(now)
     health.warn_all(now)
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
 
 
-def start_chains() -> None:
-    """Start every chain of drains that does not run, as a worker does when it starts.
+def start_drains() -> None:
+    """Start a drain in every slot. A worker calls this when it starts.
 
-    A slot that a killed drain still holds is tried when it falls free: its successor may have been killed with it,
-    and the sweep is up to a minute away.
+    For a slot that is held, a drain is enqueued for the time at which the slot expires. The drain that holds it may have
+    been killed together with its successor, and the next sweep may be a minute away.
     """
     now = timezone.now()
     for slot in range(1, app_settings.DRAINS + 1):
@@ -81,14 +88,11 @@ def start_chains() -> None:
 
 
 def work_on_jobs(**_future: Any) -> None:
-    """Do what is left of recoveries, replays and cancellations.
-
-    A queue's worker must not be taken for long: what is left after a while is another task's.
-    """
+    """Work on unfinished jobs: recoveries, replays and cancellations."""
     end = monotonic() + JOBS_SECONDS
     jobs = deque(Job.objects.unfinished())
     while jobs and monotonic() < end:
-        # In turns: a long one does not hold up the others.
+        # One batch per job and round: a long job does not delay the others.
         job = jobs.popleft()
         if _work_on(job):
             jobs.append(job)
@@ -96,24 +100,8 @@ def work_on_jobs(**_future: Any) -> None:
         get_queue().enqueue(replay.WORK)
 
 
-def _work_on(job: Job) -> bool:
-    """Do one batch; return whether to go on. What goes wrong with one job is written on it, and the others go on."""
-    try:
-        return replay.work_on(job, now=timezone.now())
-    except (OperationalError, InterfaceError):
-        logger.exception("The database refused a batch of job=%s; the next run goes on with it.", job.pk)
-    except Exception as error:
-        logger.exception("job=%s failed", job.pk)
-        # The class alone: what the message holds nobody knows.
-        job.finish(now=timezone.now(), error=f"It broke with an unexpected {type(error).__name__}; the log tells more.")
-    return False
-
-
 def scan_expiring(**_future: Any) -> int:
-    """Tell of what expires soon or has expired; return the number of events.
-
-    A queue's worker must not be taken for long: what is left after a while is another task's.
-    """
+    """Record events of objects that expire soon or have expired; return the number of events."""
     end = monotonic() + SCAN_SECONDS
     scanned = scan.scan_all(now=timezone.now(), out_of_time=lambda: monotonic() >= end)
     if scanned.out_of_time and not scanned.left_to_another:
@@ -122,16 +110,16 @@ def scan_expiring(**_future: Any) -> int:
 
 
 def prune(**_future: Any) -> None:
-    """Give up what is too old, and forget what was kept long enough."""
+    """Give up deliveries that are too old, and delete rows that were kept long enough."""
     now = timezone.now()
     give_up_old(now)
     pruning.prune(now)
 
 
 def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
-    """Tell of what was changed unseen; return the number of events.
+    """Detect out-of-band changes and record their events; return the number of events.
 
-    A queue's worker must not be taken for long: what is left after a while is another task's, which begins no new pass.
+    With ``begin=False``, only passes that were interrupted are continued.
     """
     end = monotonic() + RECONCILE_SECONDS
     sources = passes.reconciled_sources()
@@ -144,11 +132,24 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
 
 
 def watch_workers() -> None:
-    """Ask the queue to let its workers start the chains. A queue that can't be made is told of by a check."""
+    """Have each worker start the drains when it starts. A wrong QUEUE setting is reported by a check, not here."""
     with suppress(ConfigurationError, TypeError):
-        get_queue().when_workers_start(start_chains)
+        get_queue().when_workers_start(start_drains)
 
 
 def install_schedules(*, using: str, **_kwargs: Any) -> None:
-    """Ask the queue to run the tasks regularly. Connected to ``post_migrate``, so that no further step is needed."""
-    get_queue().every(periodic_jobs(), using=using)
+    """Schedule the periodic jobs. Connected to ``post_migrate``, so that no other step is needed."""
+    get_queue().schedule(periodic_jobs(), using=using)
+
+
+def _work_on(job: Job) -> bool:
+    """Do one batch; return whether more batches follow. An error ends this job alone, and is recorded on it."""
+    try:
+        return replay.work_on(job, now=timezone.now())
+    except (OperationalError, InterfaceError):
+        logger.exception("The database refused a batch of job=%s; the next run repeats it.", job.pk)
+    except Exception as error:
+        logger.exception("job=%s failed", job.pk)
+        # Only the class: the message may hold values of an event.
+        job.finish(now=timezone.now(), error=f"Unexpected {type(error).__name__}; see the log.")
+    return False

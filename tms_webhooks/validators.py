@@ -1,7 +1,7 @@
-"""Validators of what people type: header lines, a webhook's URL, a retry schedule.
+"""Validators of user input: header lines, a webhook's URL, a retry schedule, a rate, contacts.
 
-Migrations name these functions: keep their names, and let each take the value as its only required argument.
-A message never holds a header's value, which may be a password.
+Migrations refer to these functions: keep their names, and let each take the value as its only required argument.
+A message never contains a header's value, which may be a password.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ HOP_BY_HOP_HEADERS = frozenset(
 """Headers that belong to one connection, not to the request."""
 
 OWN_HEADERS = frozenset({"accept-encoding", "content-length", "expect", "host", "user-agent"})
-"""Headers that the app or its HTTP client sets itself, or that would upset the exchange."""
+"""Headers that the app or its HTTP client sets, or that would break the exchange."""
 
 OWN_PREFIXES = ("webhook-", "tms-")
+"""Prefixes of the headers that the app sets."""
 
 NAMED_SCHEDULES = ("standard", "skillable", "none")
 DELAYS_LIMIT = 15
 SLOWEST_RATE = 0.001
+"""Requests per second."""
 LONGEST_DELAY = 7 * 86_400
-"""Seconds. Fixed rather than the setting of a delivery's lifetime, so that what was valid once stays valid."""
+"""Seconds. Not the setting for a delivery's lifetime, so that a stored schedule stays valid if the setting changes."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
-    """Return the headers in ``text``: a ``name=value`` a line, split at the first ``=``; blank lines are skipped.
+    """Return the headers in ``text``: one ``name=value`` per line, split at the first ``=``; blank lines are skipped.
 
-    Names keep their case. ``custom_body`` says that the webhook sends a body of its own making and may therefore name
-    its ``content-type``. Raise `ValidationError` with one error for each line that is wrong: its number, the
-    header's name where it is a name, and the remedy.
+    Names keep their case. With ``custom_body``, the webhook sends a body from its own template and may set its
+    ``content-type``. Raise `ValidationError` with one error for each wrong line: its number, the header's name if it is
+    valid, and the remedy.
     """
     headers: dict[str, str] = {}
     seen: set[str] = set()
@@ -73,19 +75,19 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
 
 
 def validate_headers(text: str, *, custom_body: bool = False) -> None:
-    """Raise `ValidationError` unless `parse_headers` understands ``text``."""
+    """Raise `ValidationError` unless `parse_headers` accepts ``text``."""
     parse_headers(text, custom_body=custom_body)
 
 
 def validate_header_lines(text: str) -> None:
-    """Raise `ValidationError` unless `parse_headers` understands ``text`` for one format of body or another."""
+    """Raise `ValidationError` unless `parse_headers` accepts ``text`` for at least one body format."""
     parse_headers(text, custom_body=True)
 
 
 def validate_webhook_url(value: str) -> None:
-    """Raise `ValidationError` unless ``value`` may be a webhook's URL; looks at its form only, not at the network.
+    """Raise `ValidationError` unless ``value`` may be a webhook's URL. Check its syntax only, without the network.
 
-    Path and query may hold ``{tokens}``; the host may not, or the data would choose where it goes.
+    Path and query may contain ``{tokens}``. The host may not, because the data would choose the target.
     """
     try:
         urls.check_url(value)
@@ -94,16 +96,16 @@ def validate_webhook_url(value: str) -> None:
 
 
 def validate_schedule(value: object) -> None:
-    """Raise `ValidationError` unless ``value`` is a list of delays in seconds, the name of a schedule, or left empty.
+    """Raise `ValidationError` unless ``value`` is a list of delays in seconds, the name of a schedule, or empty.
 
-    Empty is ``None`` or ``""``; an empty list is a schedule: no retries.
+    ``None`` and ``""`` are empty; an empty list is a schedule without retries.
     """
     if value is None or value == "":
         return
     if isinstance(value, str):
         if value not in NAMED_SCHEDULES:
             raise ValidationError(
-                _("Retry schedule: there is none named %(value)s. Choose one of %(names)s, or list delays in seconds."),
+                _("Retry schedule: unknown name %(value)s. Choose one of %(names)s, or list delays in seconds."),
                 code="unknown_schedule",
                 params={"value": _short(value), "names": ", ".join(NAMED_SCHEDULES)},
             )
@@ -119,9 +121,9 @@ def validate_schedule(value: object) -> None:
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, with their numbers from 1."""
-    # Not splitlines(): it also splits at characters that a Latin-1 value may hold.
+    # Not splitlines(): it also splits at characters that a Latin-1 value may contain.
     for number, line in enumerate(text.split("\n"), start=1):
-        # Not strip() alone: it would swallow control characters that have to be refused.
+        # Not strip() alone: it would remove control characters that must be refused.
         line = line.removesuffix("\r").strip(" \t")
         if line:
             yield number, line
@@ -143,7 +145,7 @@ def _parse_line(number: int, line: str) -> tuple[str, str]:
         # Not quoted: "Authorization: Bearer abc=" puts most of a password before the first "=".
         raise _problem(
             _(
-                "Line %(line)d: what stands before the first “=” is not a header name. Use letters, digits and "
+                "Line %(line)d: the text before the first “=” is not a header name. Use letters, digits and "
                 "hyphens only, as in Authorization=Basic …, with “=” instead of “:”."
             ),
             code="header_name",
@@ -156,7 +158,7 @@ def _parse_line(number: int, line: str) -> tuple[str, str]:
 def _refuse_value(number: int, name: str, value: str) -> None:
     if _CONTROL.search(value):
         raise _problem(
-            _("Line %(line)d, header %(name)s: the value holds a control character. Type the value anew."),
+            _("Line %(line)d, header %(name)s: the value contains a control character. Type the value again."),
             code="header_control_character",
             line=number,
             name=name,
@@ -164,10 +166,10 @@ def _refuse_value(number: int, name: str, value: str) -> None:
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
-        # Without its cause, which holds the value.
+        # Without its cause, which contains the value.
         raise _problem(
             _(
-                "Line %(line)d, header %(name)s: the value holds a character that HTTP can't carry. Use Latin-1 only, "
+                "Line %(line)d, header %(name)s: the value contains a character that HTTP can't carry. Use Latin-1 only, "
                 "or encode the value (as Base64, for instance)."
             ),
             code="header_not_latin1",
@@ -194,7 +196,7 @@ def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -
         )
     if key in seen:
         raise _problem(
-            _("Line %(line)d: the header %(name)s is there already. Remove one of the two lines."),
+            _("Line %(line)d: duplicate header %(name)s. Remove one of the two lines."),
             code="header_duplicate",
             line=number,
             name=name,
@@ -206,11 +208,11 @@ def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
 
 
 def validate_rate(value: float) -> None:
-    """Refuse a rate per second that is no number from 0.001 up."""
+    """Raise `ValidationError` unless ``value`` is a rate of at least 0.001 requests per second."""
     # Infinity and "not a number" are numbers to a JSON parser, and fail this comparison.
     if not SLOWEST_RATE <= value < math.inf:
         raise _problem(
-            _("%(value)s requests a second are no rate. Give %(slowest)s or more, or leave it empty for no limit."),
+            _("%(value)s is not a rate. Use %(slowest)s requests per second or more, or leave it empty for no limit."),
             code="rate",
             value=_short(value),
             slowest=SLOWEST_RATE,
@@ -218,14 +220,14 @@ def validate_rate(value: float) -> None:
 
 
 def validate_contacts(text: str) -> None:
-    """Refuse a line that is no e-mail address, by its number."""
+    """Raise `ValidationError` with the number of the first line that is not an e-mail address."""
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
                 validate_email(line.strip())
             except ValidationError:
                 raise _problem(
-                    _("Line %(line)d: %(value)s is no e-mail address. Write one address a line."),
+                    _("Line %(line)d: %(value)s is not an e-mail address. Write one address per line."),
                     code="contact",
                     line=number,
                     value=_short(line.strip()),
@@ -265,6 +267,6 @@ def _is_delay(value: object) -> bool:
 def _short(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:  # Python writes out no number of more than 4300 digits
+    except ValueError:  # Python refuses to print numbers of more than 4,300 digits
         text = "a number of thousands of digits"
     return text if len(text) <= 40 else text[:39] + "…"

@@ -1,5 +1,5 @@
-"""``manage.py demo``: a day at the training system, with everything that can go wrong, in half a minute.
+"""``manage.py demo``: a working day at the training system, with typical failures, in half a minute.
 
-Read `show` first: it is the program of the evening. `scenes` is what people do all day, `troubles` what goes wrong,
-`ledger` what has to arrive and what did, `verdict` whether that is the same.
+Read `show` first: it runs the steps in order. `scenes` makes the changes of a normal day, `incidents` causes failures,
+`ledger` records expected and received events, and `verdict` compares them.
 """

@@ -1,4 +1,4 @@
-"""Who is on stage: two organizations with people and courses, and the webhooks they set up."""
+"""The webhooks of the demo: two organizations with two webhooks each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXPIRING_DAYS = {"more_than_days": 2, "less_than_days": 7}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One webhook to be: of which organization, for which events, and what else its form says."""
+    """The definition of one webhook: its organization, its events, and further fields."""
 
     tenant: int
     name: str
@@ -48,7 +48,7 @@ PARTS = (WAREHOUSE, CRM, HR, SHOP)
 
 
 def set_up(tenants: tuple[Tenant, ...], *, port: int) -> tuple[Endpoint, ...]:
-    """Create the webhooks, with addresses on this machine's ``port``."""
+    """Create the webhooks with URLs on ``port`` of this machine; return their endpoints."""
     return tuple(_set_up(part, tenants[part.tenant], port) for part in PARTS)
 
 

@@ -1,4 +1,4 @@
-"""How things are done on the day: in a transaction each, with a note of what has to be told of it."""
+"""Make each change in its own transaction, and record the events that must follow."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from example_project.training.seed import Tenant
 
 T = TypeVar("T")
 
-PACE = 0.06
+PAUSE = 0.06
 """Seconds between two changes."""
 
 
 class Mishap(Exception):
-    """Something that goes wrong before the commit."""
+    """An error before the commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One organization's day."""
+    """The changes of one organization."""
 
     ledger: Ledger
     tenant: Tenant
@@ -38,23 +38,23 @@ class Day:
         also: tuple[tuple[str, Model | str], ...] = (),
         timed: bool = True,
     ) -> T:
-        """Do ``act`` in one transaction and return what it returns.
+        """Run ``act`` in one transaction and return its result.
 
-        ``event_types`` have to be told of ``of``, or of what ``act`` returns; ``also`` of other subjects. ``timed``
-        says whether their latency counts.
+        Expect ``event_types`` about ``of``, or about the result, and the events in ``also`` about other objects. With
+        ``timed``, their latency counts.
         """
         moment = Moment(timed=timed)
         with transaction.atomic():
-            # Before the app's own hook, so that its bell is no part of the latency's start.
+            # Registered before the app's own hook, so that the time of its wake-up belongs to the latency.
             transaction.on_commit(lambda: _stamp(moment))
             result = act()
             for event_type, subject in [*((name, of or result) for name in event_types), *also]:
                 self.ledger.expect(self._key(event_type, subject), moment)
-        time.sleep(PACE)
+        time.sleep(PAUSE)
         return result
 
     def fails_to(self, act: Callable[[], object], *event_types: str, of: Model) -> None:
-        """Do ``act`` and then roll it back: nothing may be told of it."""
+        """Run ``act`` and roll it back: no event may follow."""
         for event_type in event_types:
             self.ledger.forbid(self._key(event_type, of))
         try:
@@ -65,7 +65,7 @@ class Day:
             of.refresh_from_db()
 
     def awaits(self, event_type: str, of: Model) -> None:
-        """Note that time itself is going to make an event. When it does is up to a worker: no latency."""
+        """Expect an event of an expiry scan. A worker decides when it runs, so its latency does not count."""
         self.ledger.expect(self._key(event_type, of), Moment(timed=False))
 
     def _key(self, event_type: str, subject: object) -> tuple[int, str, str]:

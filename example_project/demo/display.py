@@ -1,4 +1,4 @@
-"""What the demo says while it runs, in plain lines. `live` draws the same with a table that moves."""
+"""Print the progress of the demo as plain lines. `live` shows the same with an updating table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from example_project.demo.ledger import Arrival, Endpoint, Ledger, Pair, Standing
+from example_project.demo.ledger import Arrival, Comparison, Endpoint, Ledger, Pair
 from example_project.demo.verdict import Verdict, percentile
 
 NOUNS = {
@@ -21,34 +21,34 @@ NOUNS = {
     "Vouchers": ("voucher",),
     "Users": ("user",),
 }
-"""The lines of the table, and the nouns of the events that they count."""
+"""The rows of the table, with the nouns of the events that each counts."""
 
-NOT_COUNTED = "commit to receiver; without outage, crash and what dates bring"
+NOT_COUNTED = "from commit to receiver, without the outage, the crash and expiry events"
 
 
 @dataclass
 class Scene:
-    """One part of the program."""
+    """One step of the demo."""
 
     title: str
     detail: str = ""
-    """What it showed, said at its end."""
+    """The result, printed at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: how a noun stands."""
+    """One row of the table: the events and deliveries of a noun."""
 
     title: str
     events: int
     deliveries: tuple[tuple[int, int], ...]
-    """Of each webhook: how many arrived, of how many."""
+    """Per webhook: the arrived and the expected deliveries."""
     p50: float | None
     p95: float | None
 
 
 class Display:
-    """Says what happens, a line for each scene, and ends with the table and the verdict."""
+    """Prints a line for each scene, and at the end the table and the verdict."""
 
     def __init__(self, ledger: Ledger, out: IO[str]) -> None:
         self.ledger = ledger
@@ -57,12 +57,12 @@ class Display:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the curtain rose."""
+        """Seconds since the start."""
         return time.monotonic() - self._start
 
     @contextmanager
     def scene(self, title: str) -> Iterator[Scene]:
-        """Announce a scene, and say at its end what it showed."""
+        """Show that a scene runs, and print its result at its end."""
         scene = Scene(title)
         self.begins(scene)
         try:
@@ -73,20 +73,20 @@ class Display:
         self.ends(scene, well=True)
 
     def begins(self, scene: Scene) -> None:
-        """Say that a scene begins: plain lines wait for its end."""
+        """Show that a scene begins; nothing in plain lines, which are printed at its end."""
 
     def ends(self, scene: Scene, *, well: bool) -> None:
-        """Say how a scene went."""
-        standing = self.ledger.standing()
+        """Print the result of a scene."""
+        comparison = self.ledger.compare()
         mark = "ok" if well else "FAILED"
         self.say(
             f"{self.seconds:5.1f} s  {mark:6}  {scene.title}"
             + (f": {scene.detail}" if scene.detail else "")
-            + (f"  [{standing.arrived}/{len(standing.pairs)} delivered]" if standing.pairs else "")
+            + (f"  [{comparison.arrived}/{len(comparison.pairs)} delivered]" if comparison.pairs else "")
         )
 
     def close(self, verdict: Verdict | None) -> None:
-        """Show the table a last time, and the verdict if there is one."""
+        """Print the final table and the verdict, if the demo reached one."""
         if verdict is None:
             return
         self.say("")
@@ -99,11 +99,11 @@ class Display:
             self.say(f"{'PROBLEM':13}{problem}")
 
     def arrival(self, arrival: Arrival) -> None:
-        """Say what the receiver got: for the time after the show."""
+        """Print a received request; used after the scenes, with --serve."""
         self.say(arrival_line(self.ledger.endpoints, arrival))
 
     def notice(self, lines: Sequence[str]) -> None:
-        """Say something that a person has to read."""
+        """Print important lines, with space around them."""
         self.say("")
         for line in lines:
             self.say(line)
@@ -116,18 +116,18 @@ class Display:
 
 
 def rows(ledger: Ledger) -> list[Row]:
-    """Return the lines of the table: the nouns of which something happened, and their sum."""
-    standing = ledger.standing()
+    """Return the rows of the table: the nouns with expected events, and their sum."""
+    comparison = ledger.compare()
     table = []
     for title, nouns in NOUNS.items():
-        pairs = [pair for pair in standing.pairs if pair.expected.key[1].split(".")[0] in nouns]
+        pairs = [pair for pair in comparison.pairs if pair.expected.key[1].split(".")[0] in nouns]
         if pairs:
             table.append(_row(title, ledger.endpoints, pairs))
-    return [*table, _row("All", ledger.endpoints, standing.pairs)]
+    return [*table, _row("All", ledger.endpoints, comparison.pairs)]
 
 
 def _row(title: str, endpoints: Sequence[Endpoint], pairs: Sequence[Pair]) -> Row:
-    latencies = Standing(tuple(pairs)).latencies()
+    latencies = Comparison(tuple(pairs)).latencies()
     deliveries = []
     for endpoint in endpoints:
         own = [pair for pair in pairs if pair.endpoint is endpoint]
@@ -137,14 +137,14 @@ def _row(title: str, endpoints: Sequence[Endpoint], pairs: Sequence[Pair]) -> Ro
 
 
 def summary(verdict: Verdict) -> list[tuple[str, str]]:
-    """Return the last words: a label and a sentence each."""
+    """Return the lines of the summary as pairs of a label and a sentence."""
     figures = verdict.figures
-    again = f"{figures.repeated} requests after the crash; the receiver knew their ids"
+    again = f"{figures.repeated} requests after the crash; the receiver recognized their ids"
     return [
         ("Events", f"{figures.events} of {figures.event_types} types, for {figures.expected} deliveries"),
         ("Delivered", f"{figures.delivered} of {figures.expected}, each once; {figures.missing} missing"),
-        ("Rolled back", f"{figures.unexpected or 'nothing'} arrived that did not happen"),
-        ("Signatures", f"{figures.unverified} not valid" if figures.unverified else "all valid"),
+        ("Rolled back", f"{figures.unexpected or 'no'} events of rolled-back changes arrived"),
+        ("Signatures", f"{figures.unverified} invalid" if figures.unverified else "all valid"),
         ("Sent again", again if figures.repeated else "none"),
         (
             "Latency",
@@ -160,7 +160,7 @@ def number(value: float | None) -> str:
 
 
 def arrival_line(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
-    """Return one request in words."""
+    """Return one request as a line."""
     name = next((endpoint.name for endpoint in endpoints if endpoint.path == arrival.path), arrival.path)
     moment = time.strftime("%H:%M:%S", time.localtime(arrival.at))
     if arrival.event is None:
@@ -177,5 +177,5 @@ def _plain_table(endpoints: Sequence[Endpoint], table: Sequence[Row]) -> Iterato
 
 
 def share(arrived: int, of: int) -> str:
-    """Return how many of how many, or nothing where nothing was to come."""
+    """Return "arrived/expected", or "" if nothing was expected."""
     return f"{arrived}/{of}" if of else ""

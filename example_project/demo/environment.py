@@ -1,4 +1,4 @@
-"""Where the demo lives: a folder, a fresh database, a free port, and the environment that tells its processes so."""
+"""The demo's folder, database and port, and the environment variables that pass them to its processes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def receiver_port(environ: Mapping[str, str]) -> int:
-    """Return the port that `environment` has chosen for the receiver."""
+    """Return the port that `environment` chose for the receiver."""
     return int(environ["TMS_DEMO_PORTS"].split(",")[0])
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -45,9 +45,9 @@ def free_port() -> int:
 
 @contextmanager
 def clean_folder(folder: Path) -> Iterator[None]:
-    """Make ``folder`` as good as new, and keep it to ourselves inside the ``with`` block.
+    """Remove the files of an earlier demo from ``folder``, and lock it inside the ``with`` block.
 
-    Only files that a demo makes are removed. Raises `Occupied` where another demo is at work in it.
+    Other files stay. Raises `Occupied` if another demo runs in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:

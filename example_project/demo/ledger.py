@@ -1,4 +1,4 @@
-"""What has to arrive, told by those who did it, and what did arrive, told by the receiver."""
+"""Record the events that the changes must cause and the requests that the receiver got, and compare them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Key = tuple[int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One webhook, with the path at the receiver that is its alone."""
+    """One webhook, with its own path at the receiver."""
 
     webhook_id: int
     organization_id: int
@@ -27,7 +27,7 @@ class Endpoint:
     patterns: tuple[str, ...]
 
     def wants(self, key: Key) -> bool:
-        """Return whether the webhook asked for such an event. Worked out here, not by the app that is on show."""
+        """Return True if the webhook subscribes to such an event. Computed here, independently of the app."""
         organization_id, event_type, _subject = key
         names = {"*", event_type, event_type.split(".")[0] + ".*"}
         return organization_id == self.organization_id and not names.isdisjoint(self.patterns)
@@ -35,16 +35,16 @@ class Endpoint:
 
 @dataclass(slots=True)
 class Moment:
-    """A transaction. Its time is that of the commit, in seconds since the epoch."""
+    """The commit of a transaction, in seconds since the epoch."""
 
     timed: bool = True
-    """Whether what arrives of it counts for the latency."""
+    """True if its events count for the latency."""
     committed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One event that somebody caused."""
+    """One event that a change must cause."""
 
     key: Key
     moment: Moment
@@ -52,7 +52,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request that reached the receiver; ``event`` is None where the signature was wrong."""
+    """One request at the receiver; ``event`` is None if its signature is invalid."""
 
     path: str
     at: float
@@ -62,19 +62,19 @@ class Arrival:
 
     @property
     def accepted(self) -> bool:
-        """Whether it was verified and answered with 2xx."""
+        """True if it was verified and answered with 2xx."""
         return self.event is not None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     def key(self) -> Key:
-        """What the event tells of; only for one that was verified."""
+        """Organization, type and subject of the event; only for a verified request."""
         event = self.event or {}
         return event["organization"]["id"], event["type"], _subject(event["data"])
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One event for one webhook: what a delivery is."""
+    """One expected event for one webhook, with its request if that arrived."""
 
     endpoint: Endpoint
     expected: Expected
@@ -82,7 +82,7 @@ class Pair:
 
     @property
     def latency_ms(self) -> float | None:
-        """Milliseconds from the commit to the receiver; None where it does not count or has not come."""
+        """Milliseconds from the commit to the receiver; None if it does not count or has not arrived."""
         moment = self.expected.moment
         if self.arrival is None or moment.committed_at is None or not moment.timed:
             return None
@@ -90,23 +90,23 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Both sides of the ledger, compared."""
+class Comparison:
+    """The expected events compared with the received requests."""
 
     pairs: tuple[Pair, ...]
     surplus: tuple[Arrival, ...] = ()
-    """What nobody expected, a change that was rolled back for one."""
+    """Requests without an expected event, for example of a rolled-back change."""
     repeats: tuple[Arrival, ...] = ()
-    """What came again after it had been accepted; a receiver knows it by its id."""
+    """Repeated requests with the id of an accepted one."""
 
     @property
     def arrived(self) -> int:
-        """How many of the pairs are complete."""
+        """The number of pairs with a request."""
         return sum(pair.arrival is not None for pair in self.pairs)
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing any more."""
+        """True if every expected event arrived."""
         return self.arrived == len(self.pairs)
 
     def latencies(self) -> list[float]:
@@ -116,28 +116,28 @@ class Standing:
 
 @dataclass
 class Ledger:
-    """The two sides, kept by several threads."""
+    """Expected events and received requests. Thread-safe."""
 
     endpoints: tuple[Endpoint, ...] = ()
     expected: list[Expected] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     forbidden: set[Key] = field(default_factory=set)
-    """What was rolled back."""
+    """Events of rolled-back changes."""
     listener: Callable[[Arrival], None] | None = None
-    """Is told of every request, by the thread that hears the receiver."""
+    """Called with each request, in the thread that reads the receiver's output."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, key: Key, moment: Moment) -> None:
-        """Note that an event is about to be committed."""
+        """Record an event that is about to be committed."""
         with self._lock:
             self.expected.append(Expected(key, moment))
 
     def forbid(self, key: Key) -> None:
-        """Note that such an event was rolled back."""
+        """Record an event that was rolled back."""
         self.forbidden.add(key)
 
     def receive(self, line: str) -> Arrival:
-        """Note what the receiver reports, and return it."""
+        """Record a request that the receiver reports, and return it."""
         arrival = Arrival(**json.loads(line))
         with self._lock:
             self.arrivals.append(arrival)
@@ -147,12 +147,12 @@ class Ledger:
 
     @property
     def unverified(self) -> int:
-        """How many requests had a wrong signature, or none."""
+        """The number of requests with an invalid signature, or none."""
         with self._lock:
             return sum(arrival.event is None for arrival in self.arrivals)
 
-    def standing(self) -> Standing:
-        """Compare the two sides: the events of one key in the order of their sequence with those expected of it."""
+    def compare(self) -> Comparison:
+        """Compare both sides. Events of one key are matched in the order of their sequence numbers."""
         with self._lock:
             expected, arrivals = list(self.expected), list(self.arrivals)
         came, repeats = _sorted_out(arrivals)
@@ -163,11 +163,11 @@ class Ledger:
                     waiting = came[endpoint.path, one.key]
                     pairs.append(Pair(endpoint, one, waiting.pop(0) if waiting else None))
         surplus = [arrival for rest in came.values() for arrival in rest]
-        return Standing(tuple(pairs), tuple(surplus), tuple(repeats))
+        return Comparison(tuple(pairs), tuple(surplus), tuple(repeats))
 
 
 def _sorted_out(arrivals: Iterable[Arrival]) -> tuple[dict[tuple[str, Key], list[Arrival]], list[Arrival]]:
-    """Return what was accepted by path and key, each event once, and what came again."""
+    """Return the accepted requests by path and key, one per event, and the repeated requests."""
     came: dict[tuple[str, Key], list[Arrival]] = defaultdict(list)
     repeats, seen = [], Counter[tuple[str, str]]()
     for arrival in arrivals:
@@ -185,6 +185,6 @@ def _sorted_out(arrivals: Iterable[Arrival]) -> tuple[dict[tuple[str, Key], list
 
 def _subject(data: Mapping[str, Any]) -> str:
     if data.get("id") is None and "learning_path" in data:
-        # A finished learning path is no row: it follows from the courses.
+        # A completed learning path has no row: it is computed from its courses.
         return f"{data['learning_path']['id']}:{data['user']['id']}"
     return str(data.get("id"))

@@ -1,4 +1,4 @@
-"""The display on a terminal: a table that moves, drawn by rich, under the scenes that are over."""
+"""The display on a terminal: an updating table, drawn by rich, below the finished scenes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from example_project.demo.verdict import Verdict
 
 
 class LiveDisplay(Display):
-    """Scenes scroll by with a check mark; the table below them follows the deliveries."""
+    """Prints finished scenes with a mark; the table below them shows the deliveries."""
 
     def __init__(self, ledger: Ledger, console: Console) -> None:
         super().__init__(ledger, console.file)
@@ -34,11 +34,11 @@ class LiveDisplay(Display):
         self._live.start()
 
     def begins(self, scene: Scene) -> None:
-        """Let a spinner turn beside the title."""
+        """Show a spinner next to the title."""
         self._last_line = Spinner("dots", text=Text(scene.title, style="bold"), style="cyan")
 
     def ends(self, scene: Scene, *, well: bool) -> None:
-        """Leave a line with a mark."""
+        """Print a line with a mark."""
         self._last_line = Text()
         mark = Text("✓", style="bold green") if well else Text("✗", style="bold red")
         line = Text.assemble((f"{self.seconds:5.1f} s ", "dim"), mark, " ", scene.title)
@@ -47,19 +47,19 @@ class LiveDisplay(Display):
         self._console.print(line)
 
     def close(self, verdict: Verdict | None) -> None:
-        """Leave the table as it is, and the verdict below it."""
+        """Stop updating the table, and print the verdict below it."""
         self._last_line = Text()
         self._live.stop()
         if verdict is not None:
             self._console.print(_closing_words(verdict))
 
     def arrival(self, arrival: Arrival) -> None:
-        """Say what the receiver got."""
+        """Print a received request."""
         style = "" if arrival.event is not None else "bold red"
         self._console.print(Text(arrival_line(self.ledger.endpoints, arrival), style=style))
 
     def notice(self, lines: Sequence[str]) -> None:
-        """Frame what a person has to read."""
+        """Print important lines in a frame."""
         self._console.print(Panel("\n".join(lines), expand=False, border_style="cyan"))
 
     def say(self, line: str) -> None:
@@ -77,7 +77,7 @@ def _table(endpoints: Sequence[Endpoint], lines: Sequence[Row]) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
     for endpoint in endpoints:
-        # The organization's first word tells them apart, and 80 columns are enough for all.
+        # The organization's first word distinguishes them, and the table fits into 80 columns.
         owner = endpoint.organization.split()[0]
         table.add_column(Text.assemble((f"{owner}\n", "dim"), endpoint.name), justify="right", no_wrap=True)
     table.add_column("p50\nms", justify="right", no_wrap=True)
@@ -109,7 +109,7 @@ def _closing_words(verdict: Verdict) -> Panel:
         table.add_row(Text(label, style="bold"), text)
     for problem in verdict.problems:
         table.add_row(Text("Problem", style="bold red"), problem)
-    title = "Everything arrived" if verdict.passed else "Not everything is as it should be"
+    title = "Everything arrived" if verdict.passed else "The demo found problems"
     style = "green" if verdict.passed else "red"
     return Panel(
         table, title=f"[bold]{title}", subtitle=f"{verdict.figures.seconds} s", border_style=style, expand=False

@@ -1,4 +1,4 @@
-"""The demo's child processes: how they are started, ended, and killed with all that they started themselves."""
+"""Start, stop and kill the demo's child processes, with their own children."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from typing import Any
 
 from django.conf import settings
 
-LAST_WORDS = 2.0
-"""Seconds that what a killed process has written may take to be read."""
+DRAIN_SECONDS = 2.0
+"""Longest time to read the remaining output of a killed process, in seconds."""
 
 MANAGE = str(settings.BASE_DIR / "manage.py")
 
 
 class Child:
-    """A process in a session of its own, so that Ctrl-C reaches the demo alone, and one signal the whole family."""
+    """A process in its own session: Ctrl-C reaches the demo only, and one signal reaches all of its processes."""
 
     def __init__(self, *arguments: str, log: Path, talks: bool = False) -> None:
         """Run this Python with ``arguments``. Its errors go to ``log``, and its output too unless it ``talks``."""
         self._listener: threading.Thread | None = None
-        self._buried = False
+        self._killed = False
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -54,17 +54,17 @@ class Child:
         return time.monotonic() - start
 
     def kill(self) -> None:
-        """Kill the process and all of its family with -9. Idempotent."""
-        if self._buried:
+        """Kill the process and its children with SIGKILL. Idempotent."""
+        if self._killed:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._buried = True
+        self._killed = True
         if self._listener is not None:
-            self._listener.join(LAST_WORDS)
+            self._listener.join(DRAIN_SECONDS)
         for pipe in (self.process.stdin, self.process.stdout):
-            # An order that it did not read any more.
+            # An order that it no longer read.
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()
@@ -81,37 +81,37 @@ class Server(Child):
     """Django's development server."""
 
     def __init__(self, *, port: int, log: Path) -> None:
-        # DEBUG is off, and the admin wants its style sheets.
+        # --insecure, because DEBUG is off and the admin needs its style sheets.
         super().__init__(MANAGE, "runserver", "--noreload", "--insecure", f"127.0.0.1:{port}", log=log)
 
 
 class ReceiverProcess(Child):
-    """The receiver. ``hear`` gets each line that it reports, in a thread of its own."""
+    """The receiver. A thread calls ``hear`` with each line of its output."""
 
     def __init__(self, *, port: int, secrets: Mapping[str, str], hear: Callable[[str], object], log: Path) -> None:
-        """Start it and wait until it listens. Raises ``RuntimeError`` where it does not."""
+        """Start it and wait until it listens. Raise ``RuntimeError`` if it does not."""
         super().__init__("-m", "example_project.demo.receiver", log=log, talks=True)
-        self._tell({"port": port, "secrets": secrets})
+        self._order({"port": port, "secrets": secrets})
         if not self._out.readline():
             self.kill()
-            raise RuntimeError(f"The receiver did not start; {log} tells why.")
+            raise RuntimeError(f"The receiver did not start; see {log}.")
         self._listener = threading.Thread(target=self._listen, args=(hear,), daemon=True)
         self._listener.start()
 
     def fail(self, path: str, *, times: int) -> None:
         """Answer the next requests to ``path`` with 503."""
-        self._tell({"fail": path, "times": times})
+        self._order({"fail": path, "times": times})
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
         """Keep every request waiting for its answer inside the ``with`` block."""
-        self._tell({"hold": True})
+        self._order({"hold": True})
         try:
             yield
         finally:
-            self._tell({"hold": False})
+            self._order({"hold": False})
 
-    def _tell(self, order: Mapping[str, Any]) -> None:
+    def _order(self, order: Mapping[str, Any]) -> None:
         if self.process.stdin is not None:
             self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()

@@ -1,7 +1,7 @@
-"""The demo's receiver: the one that verifies, with moods. It runs as a process of its own, so that it outlives a kill.
+"""The demo's receiver: the verifying example, with failures on order. It runs as a separate process.
 
 The demo writes JSON lines to its input: first ``{"port": ..., "secrets": {path: secret}}``, then orders: ``{"fail":
-path, "times": 2}``, ``{"hold": true}``. It writes a line for every request to its output. It ends with its input.
+path, "times": 2}``, ``{"hold": true}``. It writes a line for every request to its output, and ends when its input ends.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, TextIO
 
-from example_project.receiver import Incoming, Receiver
+from example_project.receiver import ReceivedRequest, Receiver
 
 LONGEST_HOLD = 15.0
+"""Seconds after which a held answer is sent."""
 
 
-class MoodyReceiver(Receiver):
-    """A receiver that can be told to fail, or to hold its answers back, and that reports all it gets."""
+class DemoReceiver(Receiver):
+    """A receiver that fails or delays its answers on order, and reports every request."""
 
     def __init__(self, secrets: Mapping[str, str], *, port: int, reports: TextIO) -> None:
         super().__init__(secrets, port=port)
@@ -31,7 +32,7 @@ class MoodyReceiver(Receiver):
         self._may_answer.set()
 
     def obey(self, order: Mapping[str, Any]) -> None:
-        """Fail the next ``times`` requests to the path ``fail``, or ``hold`` all answers from now on, or no more."""
+        """Fail the next ``times`` requests to the path ``fail``; or ``hold`` all answers, or release them."""
         if "fail" in order:
             self._failures[order["fail"]] += order["times"]
         elif order["hold"]:
@@ -39,11 +40,11 @@ class MoodyReceiver(Receiver):
         else:
             self._may_answer.set()
 
-    def handle(self, request: Incoming, event: Mapping[str, Any]) -> None:
-        """Do nothing: the demo counts what was answered with 2xx."""
+    def handle(self, request: ReceivedRequest, event: Mapping[str, Any]) -> None:
+        """Do nothing: the demo counts the answers with 2xx."""
 
-    def answer(self, request: Incoming) -> HTTPStatus:
-        """Judge a request as the example does, in the mood that was ordered."""
+    def answer(self, request: ReceivedRequest) -> HTTPStatus:
+        """Return the status of the example receiver, or 503 if a failure is ordered."""
         event = self.verify(request)
         status = HTTPStatus.SERVICE_UNAVAILABLE if self._is_to_fail(request.path) else super().answer(request)
         self._report(request, event, status)
@@ -57,7 +58,7 @@ class MoodyReceiver(Receiver):
             self._failures[path] = max(self._failures[path], 0)
         return fails
 
-    def _report(self, request: Incoming, event: Mapping[str, Any] | None, status: HTTPStatus) -> None:
+    def _report(self, request: ReceivedRequest, event: Mapping[str, Any] | None, status: HTTPStatus) -> None:
         line = {
             "path": request.path,
             "at": request.arrived_at,
@@ -71,9 +72,9 @@ class MoodyReceiver(Receiver):
 
 
 def main() -> None:
-    """Serve until the input ends, as it does when the demo dies."""
+    """Serve until the input ends, also if the demo is killed."""
     start = json.loads(sys.stdin.readline())
-    with MoodyReceiver(start["secrets"], port=start["port"], reports=sys.stdout) as receiver:
+    with DemoReceiver(start["secrets"], port=start["port"], reports=sys.stdout) as receiver:
         threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         sys.stdout.write("{}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What people do all day. Every event that was asked for is caused by something that causes it in real life."""
+"""The changes of an ordinary day. Each event has the cause that it has in production."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from example_project.training.models import ClassEnrollment, CourseAssignment, T
 
 
 def classes(day: Day) -> None:
-    """Classes are asked for and refused, planned, promised, moved, held and called off."""
+    """Classes are requested and denied, scheduled, guaranteed, moved, completed and cancelled."""
     refused = day.does(lambda: _new_class(day, ConfirmationStatus.REQUESTED), "class.requested")
     day.does(refused.deny, "class.denied", of=refused)
 
@@ -37,7 +37,7 @@ def _new_class(day: Day, status: ConfirmationStatus) -> TrainingClass:
 
 
 def enrollments(day: Day) -> None:
-    """Learners ask for seats, get them, wait for them, give them up, are refused, or just listen."""
+    """Learners request seats, and are enrolled, waitlisted, denied or admitted as auditors; one cancels."""
     first, second, third, _ = day.tenant.people.learners
     seat = day.does(lambda: _ask_for_seat(day, first), "enrollment.requested")
     day.does(seat.approve, "enrollment.approved", of=seat)
@@ -78,7 +78,7 @@ def self_paced(day: Day) -> None:
 
 
 def people(day: Day) -> None:
-    """Records are corrected, praise is given, an achievement earned, a voucher redeemed."""
+    """Users are changed, feedback is given, an achievement is earned and a voucher is redeemed."""
     tenant, learner = day.tenant, day.tenant.people.learners[0]
     enrolled, training_class = tenant.classes.enrolled, tenant.classes.training_class
     for title in ("Senior engineer", "Head of operations"):

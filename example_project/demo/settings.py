@@ -1,4 +1,4 @@
-"""Settings of the demo: the example project's own, with the waiting times of a crash shortened from half a minute."""
+"""Settings of the demo: those of the example project, with shorter waits after a crash."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ DEBUG = False
 
 TMS_WEBHOOKS = {
     **PROJECT_WEBHOOKS,
-    # Nobody wants to watch a lease of 30 s run out.
+    # Short, so that the demo does not wait 30 s for the leases of a killed worker.
     "LEASE": 3.0,
     "HEARTBEAT": 1.0,
     "DRAIN_BUDGET": 4.0,
-    # A payload that breaks its schema must not pass unseen here.
+    # A payload that breaks its schema must fail the demo.
     "STRICT_PAYLOADS": True,
 }
 

@@ -1,4 +1,4 @@
-"""The program of the demo, from the first migration to the last word."""
+"""Run the demo, from the migration of its database to the verdict."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from pathlib import Path
 from django.core.management import call_command
 from django.utils import timezone
 
-from example_project.demo import cast, scenes, troubles
+from example_project.demo import cast, incidents, scenes
 from example_project.demo.day import Day
 from example_project.demo.display import Display
 from example_project.demo.environment import free_port, receiver_port
+from example_project.demo.incidents import Failed, wait_until
 from example_project.demo.ledger import Endpoint
 from example_project.demo.processes import Child, Cluster, ReceiverProcess, Server
-from example_project.demo.troubles import Failed, wait_until
 from example_project.demo.verdict import Verdict, judge
 from example_project.training.seed import World, seed
 from tms_webhooks.models import Delivery, DrainSlot
 
 LONGEST_WAIT = 45.0
-"""Seconds within which everything has to have arrived, a crash included."""
+"""Seconds within which every expected event must arrive, also after a crash."""
 
 LONGEST_STOP = 15.0
+"""Seconds within which the cluster must stop after SIGTERM."""
 
 
 class Show:
-    """One run of the demo, with its files in ``folder``. Use it in a ``with`` block: it ends what it has started."""
+    """One run of the demo, with its files in ``folder``. Use it in a ``with`` block, which stops its processes."""
 
     world: World
     receiver: ReceiverProcess
@@ -48,9 +49,9 @@ class Show:
         self._children.close()
 
     def run(self, *, password: str | None = None, stop: bool = True) -> Verdict:
-        """Play everything and return the verdict. The administrators can sign in with ``password``.
+        """Run all scenes and return the verdict. Administrators can sign in with ``password``.
 
-        With ``stop`` the cluster is stopped at the end, as a deployment does it.
+        With ``stop``, the cluster is stopped at the end, as in a deployment.
         """
         try:
             self._set_up(password)
@@ -59,7 +60,7 @@ class Show:
             self._problems.append(str(failure))
         if stop and hasattr(self, "cluster"):
             self._stop_cluster()
-        return judge(self.ledger, seconds=self.display.seconds, troubles=self._problems)
+        return judge(self.ledger, seconds=self.display.seconds, problems=self._problems)
 
     def serve(self) -> str:
         """Start the admin on a free port and return its address."""
@@ -71,7 +72,7 @@ class Show:
         with self.display.scene("A fresh SQLite file is migrated") as scene:
             call_command("migrate", verbosity=0, interactive=False)
             scene.detail = os.path.relpath(self.folder)
-        with self.display.scene("Two organizations set up webhooks, and a receiver that verifies starts"):
+        with self.display.scene("Two organizations create webhooks, and a verifying receiver starts"):
             self.world = seed(password=password)
             port = receiver_port(os.environ)
             self.ledger.endpoints = cast.set_up(self.world.tenants, port=port)
@@ -84,29 +85,29 @@ class Show:
             self._keep(self.receiver)
         with self.display.scene("A django-q2 cluster starts"):
             self._start_cluster()
-            wait_until(self._is_drained, "the cluster to take up its work", seconds=LONGEST_WAIT)
+            wait_until(self._is_drained, "the cluster to start its work", seconds=LONGEST_WAIT)
 
     def _play(self) -> None:
         first, second = days = [Day(self.ledger, tenant) for tenant in self.world.tenants]
         crm = self._endpoint(cast.CRM)
-        with self.display.scene("A worker looks for course assignments that expire soon"):
-            troubles.first_scan(days, self.ledger)
-        over_at = troubles.nearly_over(days)
+        with self.display.scene("A worker scans for course assignments that expire soon"):
+            incidents.first_scan(days, self.ledger)
+        over_at = incidents.nearly_over(days)
         self._ordinary_day(first)
         with self.display.scene("Transactions are rolled back") as scene:
-            scene.detail = troubles.rollback(days)
-        troubles.outage(first, self.receiver, crm)
+            scene.detail = incidents.rollback(days)
+        incidents.outage(first, self.receiver, crm)
         self._ordinary_day(second)
         with self.display.scene("Time passes, and course assignments expire"):
             wait_until(lambda: time.monotonic() > over_at, "time to pass", seconds=10)
-            troubles.second_scan(days)
+            incidents.second_scan(days)
             self._everything_arrives()
         with self.display.scene("A receiver fails twice and recovers") as scene:
-            scene.detail = troubles.recovery(self.ledger, crm)
+            scene.detail = incidents.recovery(self.ledger, crm)
             self._everything_arrives()
         with self.display.scene("The whole cluster is killed while it sends") as scene:
-            scene.detail = troubles.kill(days, self.ledger, self.receiver, self.cluster)
-        with self.display.scene("It is started again, and nothing is lost") as scene:
+            scene.detail = incidents.kill(days, self.ledger, self.receiver, self.cluster)
+        with self.display.scene("The cluster is started again, and no event is lost") as scene:
             self._start_cluster()
             scene.detail = f"everything had arrived after {self._everything_arrives():.1f} s"
 
@@ -116,14 +117,14 @@ class Show:
                 scene(day)
 
     def _everything_arrives(self) -> float:
-        seconds = wait_until(lambda: self.ledger.standing().complete, "what has to arrive", seconds=LONGEST_WAIT)
-        # The worker writes down what the receiver has answered a moment after the receiver has seen the request.
+        seconds = wait_until(lambda: self.ledger.compare().complete, "the expected events", seconds=LONGEST_WAIT)
+        # The worker stores the answer shortly after the receiver got the request.
         wait_until(lambda: not Delivery.objects.open().exists(), "the log of deliveries", seconds=LONGEST_WAIT)
         return seconds
 
     def _is_drained(self) -> bool:
         if self.cluster.process.poll() is not None:
-            raise Failed(f"The cluster ended by itself; {self.folder / 'cluster.log'} tells why.")
+            raise Failed(f"The cluster exited; see {self.folder / 'cluster.log'}.")
         return DrainSlot.objects.held_until(timezone.now()) is not None
 
     def _endpoint(self, part: cast.Part) -> Endpoint:

@@ -1,4 +1,4 @@
-"""Keys of organizations as a way to call the API, beside sessions and tokens of people."""
+"""API keys of organizations, in addition to sessions and tokens of users."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rest_framework_api_key.permissions import KeyParser
 
 from example_project.training.models import ApiKey, Organization
 
-REFUSED = "There is no such API key, or it was revoked or has expired."
+REFUSED = "The API key is unknown, revoked or expired."
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Who calls with a key: no person, and so with nothing but the organization and a name."""
+    """The caller with an API key: not a user, but an organization and a name."""
 
     pk: str
-    """What a key begins with: enough to tell keys apart, and not enough to call with."""
+    """The beginning of the key: enough to distinguish keys, but not to use one."""
     name: str
     organization: Organization
 
@@ -52,18 +52,18 @@ class ApiKeyAuthentication(BaseAuthentication):
         return System(key.prefix, key.name, key.organization), key
 
     def authenticate_header(self, request: Any) -> str:
-        """Return what a request without credentials is told to bring."""
+        """Return the value of WWW-Authenticate for a request without credentials."""
         return self.parser.keyword
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    """Tells the API's document of it."""
+    """Describes the key in the API's OpenAPI document."""
 
     target_class = ApiKeyAuthentication
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """Return the scheme as OpenAPI has it."""
+        """Return the security scheme in OpenAPI's format."""
         return {
             "type": "apiKey",
             "in": "header",

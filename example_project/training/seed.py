@@ -1,4 +1,4 @@
-"""A small world to try things in: a few organizations, each with people, courses and training under way."""
+"""Sample data: a few organizations, each with people, courses and training in progress."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Tenant:
     classes: Classes
     self_paced: SelfPaced
     achievement: Achievement
-    """Earned by nobody yet."""
+    """Not earned by any learner yet."""
     voucher: Voucher
     """Unused, for the course of the class."""
 
@@ -109,7 +109,7 @@ def seed(*, organizations: int = 2, now: datetime | None = None, password: str |
     """Make a world of so many organizations; all of it or nothing.
 
     Dates are relative to ``now``, which is the present if left out. The operator and the administrators sign in with
-    ``password``; without one, nobody can. Seeding again adds more organizations and keeps the operator as they are.
+    ``password``; without it, sign-in is not possible. Seeding again adds more organizations and keeps the operator as they are.
     """
     now = now or timezone.now()
     reseed_random(SEED)

@@ -1,4 +1,4 @@
-"""Which of the training system's models tell webhooks what happens to them. Found by tms_webhooks, like admin.py."""
+"""Register the training system's models as sources of events. tms_webhooks imports this module, like Django admin.py."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LearningPaths(sources.ComputedLearningPathSource):
     """The real system keeps no record of a finished path either."""
 
     path_model = "training.LearningPath"
-    retold = True
+    emit_after_edit = True
     fields = {"subscription.name": "subscription.profile.name"}
 
     def paths_with(self, course: Any, learner: Any) -> QuerySet[models.LearningPath]:

@@ -1,4 +1,4 @@
-"""``manage.py demo``, as a newcomer runs it, and as somebody who loses patience."""
+"""``manage.py demo``, run to its end and interrupted."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def left_behind(folder: Path) -> list[str]:
             if mark in (process / "environ").read_bytes().split(b"\0"):
                 found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         except OSError:
-            continue  # Gone, or somebody else's.
+            continue  # The process has ended, or belongs to another user.
     return found
 
 

@@ -26,12 +26,11 @@ ROOT = Path(__file__).parents[2]
 SOON = 8.0
 """Seconds: many times what it takes, for a busy machine, and far from never."""
 PREPARE = """
-import sys
 import django
 django.setup()
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-WebhookFactory(organization=OrganizationFactory(), url=sys.argv[1], events=["class.scheduled"], max_in_flight=2)
+WebhookFactory(organization=OrganizationFactory(), events=["class.scheduled"], max_in_flight=2)
 """
 SCHEDULE = """
 import sys
@@ -94,23 +93,28 @@ class World:
         with closing(sqlite3.connect(self.file)) as database:
             return database.execute("SELECT status, lease, attempts FROM tms_webhooks_delivery ORDER BY id").fetchall()
 
+    def send_to(self, url: str) -> None:
+        """Give the webhook this URL."""
+        with closing(sqlite3.connect(self.file)) as database, database:
+            database.execute("UPDATE tms_webhooks_webhook SET url = ?", [url])
+
     def slots(self) -> list[tuple[str]]:
         with closing(sqlite3.connect(self.file)) as database:
             return database.execute("SELECT owner FROM tms_webhooks_drainslot").fetchall()
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory) -> Path:
-    """A database file with all tables and no rows."""
-    file = tmp_path_factory.mktemp("tables") / "empty.sqlite3"
-    World(file).run("manage.py", "migrate", "--verbosity=0")
+def prepared(empty_file, tmp_path_factory) -> Path:
+    """A database file with a webhook."""
+    file = Path(shutil.copy(empty_file, tmp_path_factory.mktemp("prepared")))
+    World(file).run("-c", PREPARE)
     return file
 
 
 @pytest.fixture
-def world(tables, tmp_path, receiver) -> Iterator[World]:
-    world = World(Path(shutil.copy(tables, tmp_path)), ports=str(receiver.port))
-    world.run("-c", PREPARE, receiver.url)
+def world(prepared, tmp_path, receiver) -> Iterator[World]:
+    world = World(Path(shutil.copy(prepared, tmp_path)), ports=str(receiver.port))
+    world.send_to(receiver.url)
     yield world
     for process in world.processes:
         process.kill()

@@ -1,4 +1,4 @@
-"""What docs/howto/test.md tells people to copy works as it stands there."""
+"""The examples of docs/howto/test.md work without changes."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_it_verifies_fails_on_purpose_saves_and_ends(running, tmp_path):
     assert status == 0
     first, second = map(json.loads, lines)
     assert (first["type"], first["id"], first["verified"], first["answered"]) == ("class.cancelled", "evt_1", True, 503)
-    assert (second["time"], second["answered"]) == (2, 204)
+    assert (second["seen"], second["answered"]) == (2, 204)
     assert "Alice" not in str(lines)
     saved = sorted((tmp_path / "saved").iterdir())
     assert [file.name for file in saved] == ["00001-evt_1.http", "00002-evt_1.http"]
@@ -97,7 +97,7 @@ def test_what_does_not_verify_is_refused_told_and_makes_the_exit_status_1(runnin
 
     assert status == 1
     assert "NOT VERIFIED  -> 401" in lines[0]
-    assert lines[1].strip().startswith("No signature fits")
+    assert lines[1].strip().startswith("No signature matches")
     assert "\x1b" not in str(lines)
 
 
@@ -105,23 +105,21 @@ def test_a_taken_port_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            CommandError, match=rf"127.0.0.1:{port} can't be listened on: address already in use.*--port"
-        ):
+        with pytest.raises(CommandError, match=rf"127.0.0.1:{port} is not available: address already in use.*--port"):
             call_command("webhooks_listen", "--port", str(port))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--port", "70000"], "'70000' is not a port from 0 to 65535"),
         (["--fail-share", "2"], "'2' is not a share from 0 to 1"),
         (["--fail-with", "99"], "'99' is not an HTTP status"),
         (["--secret-env", "NOT_SET"], "NOT_SET is not set"),
-        (["--save", "/dev/null/x", "--secret-env", "WEBHOOK_SECRET"], "/dev/null/x can't be made"),
+        (["--save", "/dev/null/x", "--secret-env", "WEBHOOK_SECRET"], "/dev/null/x can't be created"),
     ],
 )
-def test_bad_input_is_named(monkeypatch, arguments, told):
+def test_bad_input_is_named(monkeypatch, arguments, expected):
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
-    with pytest.raises(CommandError, match=told):
+    with pytest.raises(CommandError, match=expected):
         call_command("webhooks_listen", *arguments)

@@ -1,4 +1,4 @@
-"""The pytest plugin in a project without pytest-django, and where nobody asks for it; `test_howto_test` has it with that."""
+"""The pytest plugin without pytest-django, and without a test that uses it; `test_howto_test` runs it with pytest-django."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tms_webhooks.testing import assert_event
 
 
-def test_a_cancelled_class_is_told(webhook_events, webhook_receiver, deliver_webhooks):
+def test_a_cancelled_class_is_reported(webhook_events, webhook_receiver, deliver_webhooks):
     organization = OrganizationFactory()
     training_class = TrainingClassFactory(organization=organization)
     webhook_receiver.subscribe(organization, "class.cancelled")
@@ -40,6 +40,7 @@ django.setup()
 @pytest.fixture(scope="session", autouse=True)
 def database():
     setup_test_environment()
+    connection.settings_dict["TEST"]["MIGRATE"] = False  # the tables are enough
     made = setup_databases(verbosity=0, interactive=False)
     yield
     teardown_databases(made, verbosity=0)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from example_project.receiver import ANY_PATH, LARGEST_BODY, Incoming, Receiver, main
+from example_project.receiver import ANY_PATH, LARGEST_BODY, ReceivedRequest, Receiver, main
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = {"id": "evt_1", "type": "class.cancelled", "data": {"name": "Zoë's class"}}
@@ -31,7 +31,7 @@ class Keeping(Receiver):
         self.kept: list[tuple[str, Mapping[str, Any]]] = []
         self.errors: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def handle(self, request: Incoming, event: Mapping[str, Any]) -> None:
+    def handle(self, request: ReceivedRequest, event: Mapping[str, Any]) -> None:
         if self.broken:
             raise RuntimeError("the database is away")
         self.kept.append((request.path, event))
@@ -136,17 +136,17 @@ def test_a_body_that_is_too_large_is_refused_unread(receiver):
 
 
 @pytest.mark.parametrize(
-    ("is_taken", "secret", "told"),
+    ("is_taken", "secret", "expected"),
     [
-        (True, SECRET, r"127\.0\.0\.1:\d+ can't be listened on: address already in use; choose another --port"),
-        (False, "whsec_x", "the secret is none: give it whole, whsec_ and what follows"),
+        (True, SECRET, r"127\.0\.0\.1:\d+ is not available: address already in use; choose another --port"),
+        (False, "whsec_x", "the secret is invalid: give all of it, with its beginning whsec_"),
     ],
 )
-def test_what_it_can_not_begin_with_is_told_in_a_line(receiver, monkeypatch, capsys, is_taken, secret, told):
+def test_a_wrong_argument_is_reported_in_one_line(receiver, monkeypatch, capsys, is_taken, secret, expected):
     port = str(receiver.server_address[1]) if is_taken else "0"
     monkeypatch.setattr(sys, "argv", ["receiver", "--port", port, "--secret", secret])
 
     with pytest.raises(SystemExit, match="2"):
         main()
 
-    assert re.search(told, capsys.readouterr().err)
+    assert re.search(expected, capsys.readouterr().err)

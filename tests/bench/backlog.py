@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.bench import place
+from tests.bench import environment
 
 FEW, MANY = 10_000, 1_000_000
 WEBHOOKS = 5_000
@@ -21,18 +21,18 @@ def run(*, db: str, rounds: int) -> dict[str, Any]:
         waiting.append(_measure(db, "waiting", WEBHOOKS))
     pairs = list(zip(few, many, strict=True))
     return {
-        "claim_ms_10k": place.middle([one["claim_ms"] for one in few]),
-        "claim_ms_1m": place.middle([one["claim_ms"] for one in many]),
-        "claim_ratio": place.middle([large["claim_ms"] / small["claim_ms"] for small, large in pairs]),
-        "per_second_10k": place.middle([one["per_second"] for one in few], 0),
-        "per_second_1m": place.middle([one["per_second"] for one in many], 0),
-        "throughput_ratio": place.middle([large["per_second"] / small["per_second"] for small, large in pairs]),
-        "claim_ms_5000_webhooks_waiting": place.middle([one["claim_ms"] for one in waiting]),
-        "idle_look_ms_5000": place.middle([one["idle_look_ms"] for one in waiting]),
+        "claim_ms_10k": environment.middle([one["claim_ms"] for one in few]),
+        "claim_ms_1m": environment.middle([one["claim_ms"] for one in many]),
+        "claim_ratio": environment.middle([large["claim_ms"] / small["claim_ms"] for small, large in pairs]),
+        "per_second_10k": environment.middle([one["per_second"] for one in few], 0),
+        "per_second_1m": environment.middle([one["per_second"] for one in many], 0),
+        "throughput_ratio": environment.middle([large["per_second"] / small["per_second"] for small, large in pairs]),
+        "claim_ms_5000_webhooks_waiting": environment.middle([one["claim_ms"] for one in waiting]),
+        "idle_look_ms_5000": environment.middle([one["idle_look_ms"] for one in waiting]),
     }
 
 
 def _measure(db: str, way: str, number: int) -> dict[str, float]:
-    with place.database(db) as url, place.receiver() as port:
-        figures: dict[str, float] = place.figures("depth", way, number, url=url, port=port)
+    with environment.database(db) as url, environment.receiver() as port:
+        figures: dict[str, float] = environment.figures("depth", way, number, url=url, port=port)
     return figures

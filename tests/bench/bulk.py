@@ -1,4 +1,4 @@
-"""What it costs to change many rows at once, beside the same number of saves: seconds, and memory."""
+"""The cost of bulk changes compared with the same number of saves: seconds, and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.bench import place
+from tests.bench import environment
 
 ROWS = 10_000
 SAVES = 1_000
@@ -17,19 +17,21 @@ SAVES = 1_000
 
 def run(*, db: str, rounds: int) -> dict[str, Any]:
     """Return the medians of ``update()`` on ten thousand rows, with and without webhooks, and of as many saves."""
-    with place.database(db) as url:
-        environment = {**os.environ, "TMS_DATABASE": url, "DJANGO_SETTINGS_MODULE": "tests.bench.settings"}
+    with environment.database(db) as url:
+        variables = {**os.environ, "TMS_DATABASE": url, "DJANGO_SETTINGS_MODULE": "tests.bench.settings"}
         command = [sys.executable, "-m", "tests.bench.updates", str(ROWS), str(SAVES), str(rounds)]
-        done = subprocess.run(command, cwd=place.ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=environment.ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True
+        )
     figures: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
     ratios = [one / other for one, other in zip(figures["update"], figures["saves"], strict=True)]
     return {
         **{
-            f"{name}_seconds": place.middle(figures[name], 3)
-            for name in ("saves", "update", "nobody", "bare", "insert")
+            f"{name}_seconds": environment.middle(figures[name], 3)
+            for name in ("saves", "update", "unsubscribed", "bare", "insert")
         },
-        "update_us_per_row": place.middle([seconds / ROWS * 1e6 for seconds in figures["update"]], 1),
-        "peak_mib": place.middle(figures["peak_mib"], 1),
+        "update_us_per_row": environment.middle([seconds / ROWS * 1e6 for seconds in figures["update"]], 1),
+        "peak_mib": environment.middle(figures["peak_mib"], 1),
         # Round by round, because both sides of a round saw the same neighbours on the machine.
-        "ratio_to_saves": place.middle(ratios, 3),
+        "ratio_to_saves": environment.middle(ratios, 3),
     }

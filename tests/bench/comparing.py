@@ -41,7 +41,7 @@ def main(rows: int, changed: int, saves: int, rounds: int) -> dict[str, list[flo
         return perf_counter() - start
 
     first = pass_over()
-    size = SourceState.objects.aggregate(size=Avg(Length("state") + Length("beside")))["size"]
+    size = SourceState.objects.aggregate(size=Avg(Length("state") + Length("related")))["size"]
     keys = list(TrainingClass.objects.order_by("pk").values_list("pk", flat=True))[:: rows // changed]
     figures: dict[str, list[float]] = {"first": [first], "bytes": [float(size)], "nothing": [], "changed": []}
     figures |= {"peak_mib": [], "saved_us": [], "kept_us": []}

@@ -18,7 +18,7 @@ from time import perf_counter, sleep
 import django
 from django.utils import timezone
 
-from tests.bench import place
+from tests.bench import environment
 
 WEBHOOKS = 100
 WAITING_EACH = 20
@@ -39,11 +39,11 @@ def rows(number: str) -> dict[str, float]:
     world.write_deliveries("delivered", now, events=f"< {middle}")
     world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
     world.analyze()
-    return {"claim_ms": place.middle(_claims(now), 3), "per_second": _throughput()}
+    return {"claim_ms": environment.middle(_claims(now), 3), "per_second": _throughput()}
 
 
 def waiting(number: str) -> dict[str, float]:
-    """Measure a look that finds nothing, and claims for one webhook, where so many others wait."""
+    """Measure a poll that finds nothing, and claims for one webhook, where so many others wait."""
     from tests.bench import world
     from tms_webhooks.models import Delivery, Webhook, WebhookSecret
     from tms_webhooks.models.webhook import new_secret
@@ -58,9 +58,9 @@ def waiting(number: str) -> dict[str, float]:
     write_events(WAITING_EACH, now)
     world.write_deliveries("waiting", now, events="> 0", due_at=now + timedelta(hours=1))
     world.analyze()
-    figures = {"idle_look_ms": place.middle(_idle_looks(now), 3)}
+    figures = {"idle_look_ms": environment.middle(_idle_polls(now), 3)}
     Delivery.objects.filter(webhook=busy).update(due_at=now)
-    return {**figures, "claim_ms": place.middle(_claims(now), 3)}
+    return {**figures, "claim_ms": environment.middle(_claims(now), 3)}
 
 
 def write_events(count: int, now: datetime) -> list[int]:
@@ -78,7 +78,7 @@ def _claims(now: datetime) -> list[float]:
     from tms_webhooks.worker.claim import claim
 
     def take() -> None:
-        assert claim(token="bench", now=now, until=now + LEASE, room=app_settings.CLAIM_BATCH).outgoing_requests
+        assert claim(token="bench", now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
 
     times = []
     for _ in range(CLAIMS):
@@ -88,16 +88,16 @@ def _claims(now: datetime) -> list[float]:
     return times
 
 
-def _idle_looks(now: datetime) -> list[float]:
+def _idle_polls(now: datetime) -> list[float]:
     from tms_webhooks.outbox.fanout import fan_out
     from tms_webhooks.worker.claim import claim, next_due_at
 
-    def look() -> None:
+    def poll() -> None:
         assert not fan_out(now)
-        assert not claim(token="idle", now=now, until=now + LEASE, room=1).outgoing_requests
+        assert not claim(token="idle", now=now, until=now + LEASE, limit=1).requests
         assert next_due_at(now)
 
-    return [_timed(look) for _ in range(CLAIMS)]
+    return [_timed(poll) for _ in range(CLAIMS)]
 
 
 def _throughput() -> float:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench import place
+from tests.bench import environment
 
 COUNT = 1_000
 RATE = 100
@@ -32,20 +32,20 @@ def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
 def _compare(db: str, rounds: int, writing: Sequence[object], settings: dict[str, object]) -> dict[str, Any]:
     alone: list[list[float]] = []
     together: list[list[float]] = []
-    with place.database(db) as url:
+    with environment.database(db) as url:
         for _ in range(min(rounds, ROUNDS)):
             alone.append(_latencies(url, writing, settings, neighbours=False))
             together.append(_latencies(url, writing, settings, neighbours=True))
     shares = {"p50": 0.5, "p95": 0.95}
-    alone_at = {name: [place.percentile(times, share) for times in alone] for name, share in shares.items()}
-    together_at = {name: [place.percentile(times, share) for times in together] for name, share in shares.items()}
+    alone_at = {name: [environment.percentile(times, share) for times in alone] for name, share in shares.items()}
+    together_at = {name: [environment.percentile(times, share) for times in together] for name, share in shares.items()}
     ratios = {
-        name: place.middle([two / one for one, two in zip(alone_at[name], together_at[name], strict=True)])
+        name: environment.middle([two / one for one, two in zip(alone_at[name], together_at[name], strict=True)])
         for name in shares
     }
     return {
-        **{f"healthy_{name}_alone_ms": place.middle(values) for name, values in alone_at.items()},
-        **{f"healthy_{name}_ms": place.middle(values) for name, values in together_at.items()},
+        **{f"healthy_{name}_alone_ms": environment.middle(values) for name, values in alone_at.items()},
+        **{f"healthy_{name}_ms": environment.middle(values) for name, values in together_at.items()},
         "healthy_p50_ratio": ratios["p50"],
         "healthy_p95_ratio": ratios["p95"],
     }
@@ -55,15 +55,15 @@ def _latencies(url: str, writing: Sequence[object], settings: dict[str, object],
     """Return how long each event took from its commit to the healthy receiver, in milliseconds."""
     arrivals: dict[str, float] = {}
     with (
-        place.receiver(arrivals=arrivals) as healthy,
-        place.receiver(NEVER) as hanging,
-        place.receiver(status=500) as failing,
+        environment.receiver(arrivals=arrivals) as healthy,
+        environment.receiver(NEVER) as hanging,
+        environment.receiver(status=500) as failing,
     ):
         ports = [healthy, hanging, failing] if neighbours else [healthy]
         environ = {"TMS_DEMO_PORTS": ",".join(map(str, ports)), "TMS_BENCH_SETTINGS": json.dumps(settings)}
-        place.figures("neighbours", "settle", *ports, url=url, port=healthy, **environ)
-        with place.managed("webhooks_drain", url=url, port=healthy, **environ):
-            stamps = place.figures("neighbours", *writing, url=url, port=healthy, **environ)
+        environment.figures("neighbours", "settle", *ports, url=url, port=healthy, **environ)
+        with environment.managed("webhooks_drain", url=url, port=healthy, **environ):
+            stamps = environment.figures("neighbours", *writing, url=url, port=healthy, **environ)
     missing = stamps.keys() - arrivals.keys()
     assert not missing, f"{len(missing)} of {len(stamps)} never arrived"
     return [(arrivals[key] - stamp) * 1000 for key, stamp in stamps.items()]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.bench import place
+from tests.bench import environment
 from tests.bench.saves import SHARES
 
 EVENTS = 100
 """So many in a round, 25 a second."""
 WARM_UP = 25
-WITHOUT_DRAIN = {"TMS_BENCH_SETTINGS": json.dumps({"QUEUE": "tms_webhooks.queues.immediate.SilentQueue"})}
+WITHOUT_DRAIN = {"TMS_BENCH_SETTINGS": json.dumps({"QUEUE": "tms_webhooks.queues.silent.SilentQueue"})}
 
 
 def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
-    """Measure the way that is installed: a cluster whose resident drain is tapped by a datagram.
+    """Measure the way that is installed: a cluster whose resident drain is woken by a datagram.
 
-    The variants are NOTIFY, as from another host; no ring, so that the drain finds the event itself; and no resident
+    The variants are NOTIFY, as from another host; no wake-up, so that the drain finds the event itself; and no resident
     drain, so that each commit enqueues a task in django-q2's ORM broker.
     """
     report: dict[str, Any] = {
@@ -30,21 +30,21 @@ def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
     return report
 
 
-def _measure(db: str, ring: str, rounds: int) -> dict[str, float]:
+def _measure(db: str, wake_by: str, rounds: int) -> dict[str, float]:
     arrivals: dict[str, float] = {}
     stamps: list[dict[str, float]] = []
-    environ = WITHOUT_DRAIN if ring == "task" else {}
-    with place.database(db) as url, place.receiver(arrivals=arrivals) as port:
-        place.figures("saves", "fill", url=url, port=port)
-        with place.managed("qcluster", url=url, port=port, **environ):
-            if ring != "task":
-                place.figures("stamps", "attended", url=url, port=port)
-            place.figures("stamps", "stamped", WARM_UP, ring, url=url, port=port)
+    environ = WITHOUT_DRAIN if wake_by == "task" else {}
+    with environment.database(db) as url, environment.receiver(arrivals=arrivals) as port:
+        environment.figures("saves", "fill", url=url, port=port)
+        with environment.managed("qcluster", url=url, port=port, **environ):
+            if wake_by != "task":
+                environment.figures("stamps", "attended", url=url, port=port)
+            environment.figures("stamps", "stamped", WARM_UP, wake_by, url=url, port=port)
             for _ in range(rounds):
-                stamps.append(place.figures("stamps", "stamped", EVENTS, ring, url=url, port=port))
-            place.figures("stamps", "settled", url=url, port=port)
+                stamps.append(environment.figures("stamps", "stamped", EVENTS, wake_by, url=url, port=port))
+            environment.figures("stamps", "settled", url=url, port=port)
     taken = [[(arrivals[name] - moment) * 1000 for name, moment in one.items()] for one in stamps]
     return {
-        f"{name}_ms": place.middle([place.percentile(times, share) for times in taken])
+        f"{name}_ms": environment.middle([environment.percentile(times, share) for times in taken])
         for name, share in SHARES.items()
     } | {"max_ms": round(max(map(max, taken)), 2)}

@@ -1,6 +1,6 @@
 """A database of a given size, and pages of the API over it: ``python -m tests.bench.lists fill|ask NUMBER``.
 
-``fill`` makes NUMBER deliveries to a hundred webhooks of as many organizations, and beside them one organization with a tenth
+``fill`` makes NUMBER deliveries to a hundred webhooks of as many organizations, and one organization with a tenth
 as many events and deliveries of its own; ``ask`` asks for each kind of page NUMBER times, through all of Django, and prints
 the milliseconds.
 """

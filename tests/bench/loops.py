@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.bench import place
+from tests.bench import environment
 
 
 def main(way: str, url: str, port: int, count: int, threads: int) -> None:
     """Run one way and print what it took."""
-    place.prepare(url, port, SENDER_THREADS=threads, MAX_IN_FLIGHT=max(2, threads // 4))
+    environment.prepare(url, port, SENDER_THREADS=threads, MAX_IN_FLIGHT=max(2, threads // 4))
     run = {"drain": _drain, "transport": _transport, "requests": _requests}[way](port, count, threads)
     cpu, start = time.process_time(), time.perf_counter()
     done = run()
@@ -45,11 +45,9 @@ def _transport(port: int, count: int, threads: int) -> Callable[[], int]:
     from tms_webhooks.worker.send import send
 
     client = Client(pool_size=threads)
-    route = Endpoint(1, "POST", f"http://127.0.0.1:{port}/hook", {}, (new_secret(),), 20.0, "", None)
-    outgoing = OutgoingRequest(1, "evt_" + "0" * 32, 1, 0, single=False, body=BODY.encode(), route=route)
-    return lambda: _in_threads(
-        threads, count, lambda: send(outgoing, client=client, clock=timezone.now).outcome.success
-    )
+    endpoint = Endpoint(1, "POST", f"http://127.0.0.1:{port}/hook", {}, (new_secret(),), 20.0, "", None)
+    request = OutgoingRequest(1, "evt_" + "0" * 32, 1, 0, is_manual=False, body=BODY.encode(), endpoint=endpoint)
+    return lambda: _in_threads(threads, count, lambda: send(request, client=client, clock=timezone.now).outcome.success)
 
 
 def _requests(port: int, count: int, threads: int) -> Callable[[], int]:

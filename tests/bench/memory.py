@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench import place
+from tests.bench import environment
 
 DELIVERIES = 100_000
 CHUNK = 10_000
@@ -20,11 +20,11 @@ PATIENCE = 120.0
 def run(*, db: str, rounds: int) -> dict[str, Any]:
     """Watch one worker deliver them all. One round is long enough, so more are not made."""
     with (
-        place.database(db) as url,
-        place.receiver() as port,
-        place.managed("webhooks_drain", url=url, port=port) as worker,
+        environment.database(db) as url,
+        environment.receiver() as port,
+        environment.managed("webhooks_drain", url=url, port=port) as worker,
     ):
-        sizes = place.figures("memory", worker.pid, url=url, port=port)
+        sizes = environment.figures("memory", worker.pid, url=url, port=port)
     return {
         "deliveries": DELIVERIES,
         "rounds": min(rounds, 1),

@@ -1,7 +1,7 @@
 """Three receivers' webhooks and their events, in a process of its own: ``python -m tests.bench.neighbours WAY …``.
 
 ``settle`` makes the webhooks of an organization, after a clean sweep; ``steadily`` and ``at_once`` write events, wait until
-the first webhook has had them, and tell when each was committed. The last line is JSON.
+the first webhook has had them, and return when each was committed. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from time import perf_counter
 import django
 from django.utils import timezone
 
-from tests.bench import place
+from tests.bench import environment
 
 WEBHOOKS = 100
 RARE = 1_000
@@ -48,7 +48,9 @@ def main(number: int, rounds: int) -> dict[str, float]:
         "object": {"q": Event.objects.earliest("pk").subject_id},
     }
     client.get(LOG)
-    return {name: place.middle([_opened(client, query) for _ in range(rounds)], 0) for name, query in pages.items()}
+    return {
+        name: environment.middle([_opened(client, query) for _ in range(rounds)], 0) for name, query in pages.items()
+    }
 
 
 def _opened(client: object, query: dict[str, object]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.bench import place
+from tests.bench import environment
 
 SAVES = 200
 """Saves of each case in a round."""
@@ -13,20 +13,20 @@ SECONDS = 4.0
 
 
 def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Return the median save of each case in microseconds, the ratios to the bare one, and saves beside a drain."""
-    with place.database(db) as url, place.receiver() as port:
-        place.figures("saves", "fill", url=url, port=port)
-        # Somebody who hears the ring and does nothing about it: a drain would change what is measured.
-        with place.managed("shell", "-c", LISTEN, url=url, port=port) as listener:
+    """Return the median save of each case in microseconds, the ratios to the bare one, and saves during a drain."""
+    with environment.database(db) as url, environment.receiver() as port:
+        environment.figures("saves", "fill", url=url, port=port)
+        # A listener that receives the wake-ups and does nothing: a drain would change the measurement.
+        with environment.managed("shell", "-c", LISTEN, url=url, port=port) as listener:
             assert listener.stdout is not None
             assert listener.stdout.readline()
-            costs = place.figures("saves", "cost", rounds, SAVES, url=url, port=port)
+            costs = environment.figures("saves", "cost", rounds, SAVES, url=url, port=port)
         report = _compare(costs)
-        report["save_idle_ms"] = place.figures("saves", "pace", SECONDS, url=url, port=port)
-        place.figures("saves", "backlog", BACKLOG, url=url, port=port)
-        with place.managed("webhooks_drain", url=url, port=port):
-            report["save_while_draining_ms"] = place.figures("saves", "pace", SECONDS, url=url, port=port)
-        report["backlog_left"] = place.figures("saves", "left", url=url, port=port)
+        report["save_idle_ms"] = environment.figures("saves", "steadily", SECONDS, url=url, port=port)
+        environment.figures("saves", "backlog", BACKLOG, url=url, port=port)
+        with environment.managed("webhooks_drain", url=url, port=port):
+            report["save_while_draining_ms"] = environment.figures("saves", "steadily", SECONDS, url=url, port=port)
+        report["backlog_left"] = environment.figures("saves", "left", url=url, port=port)
     assert report["backlog_left"], "The drain was idle before the saves were over; give it a larger BACKLOG."
     return {
         **report,
@@ -37,8 +37,8 @@ def run(*, db: str, rounds: int) -> dict[str, Any]:
 
 LISTEN = """
 import time
-from tms_webhooks.queues.wakeup import Listener
-Listener("default", lambda: None)
+from tms_webhooks.queues.wakeup import WakeUpListener
+WakeUpListener("default", lambda: None)
 print("listening", flush=True)
 time.sleep(600)
 """
@@ -46,8 +46,8 @@ time.sleep(600)
 
 def _compare(costs: dict[str, list[float]]) -> dict[str, Any]:
     """Return the medians, and the ratios round by round: both sides of a round saw the same neighbours."""
-    report: dict[str, Any] = {f"save_{case}_us": place.middle(times, 1) for case, times in costs.items()}
+    report: dict[str, Any] = {f"save_{case}_us": environment.middle(times, 1) for case, times in costs.items()}
     bare = costs.pop("bare")
     for case, times in costs.items():
-        report[f"ratio_{case}"] = place.middle([one / other for one, other in zip(times, bare, strict=True)])
+        report[f"ratio_{case}"] = environment.middle([one / other for one, other in zip(times, bare, strict=True)])
     return report

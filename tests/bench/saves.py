@@ -1,7 +1,8 @@
-"""Saves of classes that webhooks hear of, in a process of their own: ``python -m tests.bench.saves WAY …``.
+"""Saves of classes with subscribed webhooks, in a process of their own: ``python -m tests.bench.saves WAY …``.
 
-``fill`` makes the classes, of organizations with more and fewer webhooks; ``cost`` measures saves of each; ``pace``
-saves now and then, as people do; ``backlog`` writes events for a drain, and ``left`` tells how many it still has to do.
+``fill`` makes the classes, of organizations with more and fewer webhooks; ``cost`` measures saves of each;
+``steadily`` saves every few milliseconds; ``backlog`` writes events for a drain, and ``left`` returns how many still
+have no deliveries.
 The last line is JSON.
 """
 
@@ -18,12 +19,12 @@ from statistics import median
 import django
 from django.db import transaction
 
-from tests.bench import place
+from tests.bench import environment
 
 BLOCK = 25
 PAUSE = 0.005
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-CLASSES = {"nobody": 0, "1": 1, "10": 10, "100": 100}
+CLASSES = {"0": 0, "1": 1, "10": 10, "100": 100}
 """Classes by name, with the number of webhooks that their organization has."""
 CASES = ("bare", *CLASSES)
 
@@ -54,7 +55,7 @@ def cost(rounds: str, saves: str) -> dict[str, list[float]]:
     return costs
 
 
-def pace(seconds: str) -> dict[str, float]:
+def steadily(seconds: str) -> dict[str, float]:
     """Save every few milliseconds for so long; return what the saves took, in milliseconds."""
     save = saver("1")
     times = []
@@ -62,7 +63,7 @@ def pace(seconds: str) -> dict[str, float]:
     while time.perf_counter() < end:
         times.append(save() * 1000)
         time.sleep(PAUSE)
-    shares = {name: round(place.percentile(times, share), 2) for name, share in SHARES.items()}
+    shares = {name: round(environment.percentile(times, share), 2) for name, share in SHARES.items()}
     return {**shares, "max": round(max(times), 2), "saves": len(times)}
 
 
@@ -84,7 +85,7 @@ def saver(case: str, stamps: list[float] | None = None) -> Callable[[], float]:
     """Return a function that changes and saves a class in a transaction, and returns how long that took."""
     from example_project.training.models import TrainingClass
 
-    training_class = TrainingClass.objects.get(name="nobody" if case == "bare" else case)
+    training_class = TrainingClass.objects.get(name="0" if case == "bare" else case)
 
     def save() -> float:
         start = time.perf_counter()
@@ -116,7 +117,7 @@ def _url() -> str:
     return f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS']}/hook"
 
 
-WAYS = {way.__name__: way for way in (fill, cost, pace, backlog, left)}
+WAYS = {way.__name__: way for way in (fill, cost, steadily, backlog, left)}
 
 if __name__ == "__main__":
     django.setup()

@@ -1,7 +1,7 @@
-"""Saves at a walking pace, in a process of their own, for how long each takes to reach the receiver.
+"""Steady saves, in their own process, to measure how long each takes to reach the receiver.
 
-Run as ``python -m tests.bench.stamps WAY …``: ``attended`` waits until a drain is at work, ``stamped`` saves and tells
-when each commit was about to happen, ``settled`` waits for the last delivery. The last line is JSON.
+Run as ``python -m tests.bench.stamps WAY …``: ``attended`` waits until a drain is at work, ``stamped`` saves and
+returns when each commit was about to happen, ``settled`` waits for the last delivery. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ INTERVAL = 0.04
 PATIENCE = 60.0
 
 
-def stamped(count: str, ring: str) -> dict[str, float]:
+def stamped(count: str, wake_by: str) -> dict[str, float]:
     """Save so often, 25 times a second; return when each event was about to be committed, by its public id."""
     from tms_webhooks.models import Event
 
-    RINGS[ring]()
+    WAKE_UPS[wake_by]()
     stamps: list[float] = []
     save = saver("1", stamps)
     save()
@@ -69,10 +69,10 @@ def drain_once() -> None:
     Drain(fan_out=fan_out).run(until_idle=True)
 
 
-def _ring_by(tap: Callable[[], None]) -> None:
+def _wake_by(wake: Callable[[], None]) -> None:
     from tms_webhooks.outbox.wake import Waker
 
-    Waker.ring = lambda _bell: tap()  # type: ignore[method-assign]
+    Waker.wake = lambda _waker: wake()  # type: ignore[method-assign]
 
 
 def _only_notify() -> None:
@@ -87,13 +87,13 @@ def _enqueue() -> None:
     DjangoQQueue().enqueue("tests.bench.stamps.drain_once")
 
 
-RINGS: dict[str, Callable[[], None]] = {
+WAKE_UPS: dict[str, Callable[[], None]] = {
     "installed": lambda: None,
     "notify": _only_notify,
-    "poll": lambda: _ring_by(lambda: None),
-    "task": lambda: _ring_by(_enqueue),
+    "poll": lambda: _wake_by(lambda: None),
+    "task": lambda: _wake_by(_enqueue),
 }
-"""What is to be changed so that a commit wakes a drain in another way."""
+"""Changes that make a commit wake a drain in another way."""
 
 
 WAYS = {way.__name__: way for way in (attended, stamped, settled)}

@@ -32,7 +32,7 @@ def main(rows: int, saves: int, rounds: int) -> dict[str, list[float]]:
         "bare": lambda: QuerySet(TrainingClass).update(max_students=F("max_students") + 1),
         "insert": lambda: classes.bulk_create(_copies(some)),
     }
-    figures: dict[str, list[float]] = {name: [] for name in (*ways, "nobody", "peak_mib")}
+    figures: dict[str, list[float]] = {name: [] for name in (*ways, "unsubscribed", "peak_mib")}
     for number in range(rounds + 1):
         times = {}
         for name, way in ways.items():
@@ -43,7 +43,7 @@ def main(rows: int, saves: int, rounds: int) -> dict[str, list[float]]:
         times["peak_mib"] = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
         Subscription.objects.update(event_type="voucher.*")
-        times["nobody"] = timed(ways["update"])
+        times["unsubscribed"] = timed(ways["update"])
         Subscription.objects.update(event_type="*")
         Event.objects.all().delete()
         times["saves"] *= rows / saves

@@ -1,4 +1,4 @@
-"""What the measurements fill a database with. Import it after `place.prepare`."""
+"""What the measurements fill a database with. Import it after `environment.prepare`."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_superusers_may_do_everything_everywhere(action):
 
 
 @pytest.mark.parametrize("action", Action)
-def test_nobody_else_may_do_anything(action):
+def test_other_users_may_do_nothing(action):
     user = UserFactory(is_staff=True)
     inactive = SimpleNamespace(is_active=False, is_superuser=True)
 

@@ -60,12 +60,12 @@ def test_an_unknown_event_is_refused_with_the_nearest_names(event_type: str, nea
     problems = refusals(subscription(event_type))
     assert list(problems) == ["event_type"]
     (problem,) = problems["event_type"]
-    assert problem.startswith(f"There is no event {event_type}; choose one of those there are, such as {nearest}")
+    assert problem.startswith(f"Unknown event: {event_type}. Choose an existing one, such as {nearest}")
 
 
 def test_an_event_like_no_other_is_refused_with_the_forms_there_are() -> None:
     assert refusals(subscription("zzz")) == {
-        "event_type": ["There is no event zzz; choose one of those there are, all of a noun as class.*, or *."]
+        "event_type": ["Unknown event: zzz. Choose an existing one, all events of a noun as class.*, or *."]
     }
 
 
@@ -119,10 +119,10 @@ def test_filters_and_conditions_that_no_event_can_meet_are_refused_each_with_its
 
     assert problems == {
         "filters": [
-            "course: there is none in user.*. Events that have one: class.*, class_feedback.*, course_feedback.*, "
+            "course: not available for user.*. Events with this filter: class.*, class_feedback.*, course_feedback.*, "
             "course_assignment.*, enrollment.*, voucher.*."
         ],
-        "condition": ["data.grade: these events have none. Events that have one: enrollment.*."],
+        "condition": ["data.grade is not a field of these events. Events with this field: enrollment.*."],
     }
 
 
@@ -142,7 +142,7 @@ def test_child_organizations_are_included_where_the_host_has_named_its_tree(sett
 
     assert refusals(webhook(include_children=True)) == {
         "include_children": [
-            "There are no child organizations: the setting ORGANIZATION_PARENT is empty. Leave this off."
+            "Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off."
         ]
     }
 

@@ -115,7 +115,7 @@ def test_the_command_prints_a_key_and_nothing_else(acme, capsys):
 
 
 def test_the_command_names_the_organizations_there_are(acme):
-    with pytest.raises(CommandError, match="There is no organization 'Acne'; there are: Acme."):
+    with pytest.raises(CommandError, match="Unknown organization 'Acne'. Choose one of: Acme."):
         call_command("issue_api_key", "Acne")
 
 

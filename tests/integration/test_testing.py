@@ -20,13 +20,13 @@ from tms_webhooks.testing import assert_event, assert_no_event, capture_events
 pytestmark = pytest.mark.django_db
 
 
-def test_events_are_captured_although_nobody_subscribes():
+def test_events_are_captured_without_a_subscription():
     training_class = TrainingClassFactory()
 
     with capture_events() as events:
         training_class.cancel()
         UserFactory()
-    training_class.name = "Told to nobody"
+    training_class.name = "Without a subscription"
     training_class.save()
 
     assert events.types == ["class.cancelled", "user.created"]
@@ -56,7 +56,7 @@ def test_bulk_operations_deletions_and_emitted_events_are_captured_too():
     assert events.types == ["class.completed", "class.denied", "class.deleted"]
 
 
-def test_what_was_rolled_back_was_not_told():
+def test_a_rolled_back_change_emits_no_event():
     training_class = TrainingClassFactory()
 
     with capture_events() as events, transaction.atomic():
@@ -68,7 +68,7 @@ def test_what_was_rolled_back_was_not_told():
     assert_no_event(events)
 
 
-def test_what_was_told_before_is_not_captured():
+def test_earlier_events_are_not_captured():
     training_class = TrainingClassFactory()
     WebhookFactory(organization=training_class.organization, events=["*"])
     training_class.cancel()
@@ -116,7 +116,7 @@ def test_a_receiver_gets_verified_events(webhook_receiver, deliver_webhooks):
     assert [event["type"] for event in webhook_receiver.events] == ["class.cancelled"]
 
 
-def test_a_receiver_answers_as_it_is_told_and_takes_a_rotated_secret(webhook_receiver, deliver_webhooks):
+def test_a_receiver_answers_as_configured_and_accepts_a_rotated_secret(webhook_receiver, deliver_webhooks):
     organization = OrganizationFactory()
     webhook = webhook_receiver.subscribe(organization, "*")
     webhook_receiver.answer = ScriptedResponse(503)

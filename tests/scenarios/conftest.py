@@ -18,21 +18,13 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.net.client import Client
 
 
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with an empty database with all tables, where the tests' own is in memory."""
-    directory = tmp_path_factory.mktemp("empty")
-    if connection.vendor == "sqlite":
-        Processes(database_url(directory), settings_for(443)).run("django", "migrate", "--verbosity", "0")
-    return directory
-
-
 @pytest.fixture
-def processes(receiver: Receiver, tmp_path: Path, empty: Path) -> Processes:
+def processes(request: pytest.FixtureRequest, receiver: Receiver, tmp_path: Path) -> Processes:
     """Processes on an empty database, and a receiver that does not mind callers that die."""
     receiver._server.handle_error = lambda *_args: None
-    for file in empty.iterdir():
-        shutil.copy(file, tmp_path)
+    if connection.vendor == "sqlite":
+        # The tests' own is in memory, where no other process sees it.
+        shutil.copy(request.getfixturevalue("empty_file"), tmp_path / "scenario.sqlite3")
     return Processes(database_url(tmp_path), settings_for(receiver.port))
 
 

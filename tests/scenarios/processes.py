@@ -108,11 +108,11 @@ class Processes:
 
     def drain(self, *options: str, seconds: float = PATIENCE) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start a drain; if it still runs at the end of the block, it is killed."""
-        return self.start("django", "webhooks_drain", "--json", "--seconds", str(seconds), *options)
+        return self.start("django", "webhooks_drain", "--skip-checks", "--json", "--seconds", str(seconds), *options)
 
     def cluster(self) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start a django-q2 cluster; it is killed at the end of the block."""
-        return self.start("django", "qcluster")
+        return self.start("django", "qcluster", "--skip-checks")
 
 
 def stop(process: subprocess.Popen[str]) -> dict[str, int]:

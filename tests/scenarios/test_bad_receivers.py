@@ -69,7 +69,7 @@ class World:
     def drain(self) -> None:
         # A clock that stands still: nothing is tried a second time, however long it takes.
         now = datetime.now(UTC)
-        drain = Drain(fan_out=fan_out, clock=lambda: now, client=Client(resolve=self.resolve), dice=lambda: 0.5)
+        drain = Drain(fan_out=fan_out, clock=lambda: now, client=Client(resolve=self.resolve), random=lambda: 0.5)
         bomb()  # Made before the memory is measured.
         tracemalloc.start()
         try:

@@ -16,7 +16,7 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues.base import Queue
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import run_link
+from tms_webhooks.worker.slots import run_in_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ class WaitingQueue(Queue):
         self.later.append((moment, function, *args))
         return True
 
-    def every(self, jobs: object, *, using: str) -> None:
+    def schedule(self, jobs: object, *, using: str) -> None:
         pass
 
 
@@ -71,7 +71,7 @@ def link(clock, wire):
 
     def link(*, slot: int = 1, successor: bool = False, clock=clock, make=None):
         make = make or (lambda: Drain(fan_out=fan_out, clock=clock, client=wire))
-        return run_link(make, slot=slot, successor=successor, function=DRAIN, clock=clock)
+        return run_in_slot(make, slot=slot, successor=successor, task=DRAIN, clock=clock)
 
     return link
 
@@ -203,13 +203,13 @@ def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
 
     class Watched(Drain):
         def run(self, **options):
-            closing = options.pop("closing")
+            closing = options.pop("after_last_claim")
 
             def watched():
                 closing()
                 free_at.append((time.monotonic(), DrainSlot.objects.held_until(clock.now)))
 
-            return super().run(closing=watched, **options)
+            return super().run(after_last_claim=watched, **options)
 
     tally = link(make=lambda: Watched(fan_out=fan_out, clock=clock, client=Wire(otherwise=slow)))
 

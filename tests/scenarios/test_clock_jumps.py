@@ -165,7 +165,7 @@ def test_after_a_jump_back_in_the_midst_of_everything_nothing_stays_behind(
     write_events(webhook.organization, 4)
     while fan_out(clock.now):
         pass
-    assert worker("killed").claim(room=1)
+    assert worker("killed").claim(limit=1)
     clock.now += jump
     write_events(webhook.organization, 4)
 

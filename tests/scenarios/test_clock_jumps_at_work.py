@@ -20,7 +20,7 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DrainSlot, Webhook
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.queues.immediate import SilentQueue
+from tms_webhooks.queues.silent import SilentQueue
 from tms_webhooks.worker import slots
 from tms_webhooks.worker.drain import Drain
 
@@ -68,11 +68,11 @@ def test_before_that_heartbeat_another_worker_may_send_it_too_and_only_one_of_bo
     event = write_event(webhook.organization)
     fan_out(clock.now)
     alive, other = worker("alive"), worker("other")
-    (outgoing,) = alive.claim()
+    (request,) = alive.claim()
     clock.now += jump
 
     other.work()
-    alive.write(alive.send(outgoing))
+    alive.write(alive.send(request))
 
     # Twice under one id, by which a receiver knows the second one.
     assert brought(receiver) == {event.public_id: 2}
@@ -87,11 +87,11 @@ def test_what_a_live_worker_holds_after_a_jump_forward_it_does_not_send_twice_it
     write_event(webhook.organization)
     fan_out(clock.now)
     alive = worker("alive")
-    (outgoing,) = alive.claim()
+    (request,) = alive.claim()
     clock.now += jump
 
     assert alive.work() == []
-    alive.write(alive.send(outgoing))
+    alive.write(alive.send(request))
 
     assert brought(receiver) == once_each()
     assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
@@ -184,7 +184,7 @@ def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver,
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.5}
 
     def link(look: Callable[[datetime], int]) -> object:
-        return slots.run_link(
+        return slots.run_in_slot(
             lambda: Drain(fan_out=look, clock=clock), slot=1, successor=False, function="tasks.drain", clock=clock
         )
 

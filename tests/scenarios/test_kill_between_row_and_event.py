@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,10 +42,10 @@ def reachable_postgres() -> str:
 
 
 @contextlib.contextmanager
-def new_database(kind: str, folder: Path) -> Iterator[str]:
+def new_database(kind: str, empty_file: Path, folder: Path) -> Iterator[str]:
     """Make a database for these tests alone, and yield its URL."""
     if kind == "sqlite":
-        yield f"sqlite:///{folder / 'crash.sqlite3'}"
+        yield f"sqlite:///{shutil.copy(empty_file, folder)}"
         return
     server, name = reachable_postgres(), f"tms_crash_{os.getpid()}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -78,11 +79,11 @@ def crash(database: str, receiver: Receiver) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def crashed(request, tmp_path_factory) -> Iterator[tuple[dict[str, Any], Receiver]]:
+def crashed(request, empty_file, tmp_path_factory) -> Iterator[tuple[dict[str, Any], Receiver]]:
     """What twenty crashes at each point left behind, and what the receiver got after them."""
     receiver = Receiver()
     try:
-        with new_database(request.param, tmp_path_factory.mktemp("crash")) as database:
+        with new_database(request.param, empty_file, tmp_path_factory.mktemp("crash")) as database:
             yield crash(database, receiver), receiver
     finally:
         receiver.close()

@@ -66,7 +66,9 @@ def clusters(processes: Processes, tables: Tables, receiver: Receiver, tmp_path:
     subscribe(tables, receiver)
     with ExitStack() as stack:
         logs = [tmp_path / "first.log", tmp_path / "second.log"]
-        clusters = [Cluster(stack.enter_context(logged(clustered, log, "django", "qcluster"))) for log in logs]
+        clusters = [
+            Cluster(stack.enter_context(logged(clustered, log, "django", "qcluster", "--skip-checks"))) for log in logs
+        ]
         tables.wait_until(lambda: all(one.has_a_drain_at_work(tables) for one in clusters), seconds=PATIENCE)
         yield clusters
 

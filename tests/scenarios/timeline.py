@@ -86,7 +86,7 @@ class Timeline:
         health.warn_all(self.clock.now)
         sweep.give_up_old(self.clock.now)
         # The middle of the dice: no jitter.
-        drain = Drain(fan_out=fan_out, clock=self.clock, client=Client(ssl_context=self._tls), dice=lambda: 0.5)
+        drain = Drain(fan_out=fan_out, clock=self.clock, client=Client(ssl_context=self._tls), random=lambda: 0.5)
         drain.run(until_idle=True, seconds=PATIENCE)
 
     def _next_moments(self) -> Iterable[datetime]:

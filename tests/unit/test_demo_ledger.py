@@ -50,7 +50,7 @@ def test_an_event_is_expected_by_the_webhooks_of_its_organization_that_asked_for
     ledger.expect(CANCELLED, Moment())
     ledger.expect((1, "user.updated", "3"), Moment())
 
-    wanted = [(pair.endpoint.name, pair.expected.key[1]) for pair in ledger.standing().pairs]
+    wanted = [(pair.endpoint.name, pair.expected.key[1]) for pair in ledger.compare().pairs]
 
     assert wanted == [("all", "class.cancelled"), ("all", "user.updated"), ("crm", "class.cancelled")]
 
@@ -59,11 +59,11 @@ def test_what_has_not_come_is_missing(ledger):
     ledger.expect(CANCELLED, Moment())
     arrive(ledger, "/all")
 
-    standing = ledger.standing()
+    comparison = ledger.compare()
 
-    assert (standing.arrived, len(standing.pairs), standing.complete) == (1, 2, False)
+    assert (comparison.arrived, len(comparison.pairs), comparison.complete) == (1, 2, False)
     arrive(ledger, "/crm")
-    assert ledger.standing().complete
+    assert ledger.compare().complete
 
 
 @pytest.mark.parametrize("answer", [{"status": 503}, {"status": 401, "signed": False}])
@@ -71,14 +71,14 @@ def test_what_was_not_accepted_has_not_come(ledger, answer):
     ledger.expect(CANCELLED, Moment())
     arrive(ledger, "/all", **answer)
 
-    assert ledger.standing().arrived == 0
+    assert ledger.compare().arrived == 0
     assert ledger.unverified == (0 if answer.get("signed", True) else 1)
 
 
-def test_what_nobody_caused_is_surplus(ledger):
+def test_an_event_without_a_cause_is_surplus(ledger):
     arrive(ledger, "/all")
 
-    assert [arrival.key for arrival in ledger.standing().surplus] == [CANCELLED]
+    assert [arrival.key for arrival in ledger.compare().surplus] == [CANCELLED]
 
 
 def test_a_second_event_of_what_happened_once_is_surplus_and_the_same_event_again_a_repeat(ledger):
@@ -87,10 +87,10 @@ def test_a_second_event_of_what_happened_once_is_surplus_and_the_same_event_agai
     arrive(ledger, "/all")
     arrive(ledger, "/all", number=2)
 
-    standing = ledger.standing()
+    comparison = ledger.compare()
 
-    assert [arrival.event["id"] for arrival in standing.repeats] == ["evt_1"]
-    assert [arrival.event["id"] for arrival in standing.surplus] == ["evt_2"]
+    assert [arrival.event["id"] for arrival in comparison.repeats] == ["evt_1"]
+    assert [arrival.event["id"] for arrival in comparison.surplus] == ["evt_2"]
 
 
 def test_latency_goes_from_the_commit_to_the_first_arrival_in_the_order_of_the_sequence(ledger):
@@ -100,14 +100,14 @@ def test_latency_goes_from_the_commit_to_the_first_arrival_in_the_order_of_the_s
     arrive(ledger, "/all", number=1, at=10.010)
     arrive(ledger, "/all", number=1, at=50.0)
 
-    assert [round(latency) for latency in ledger.standing().latencies()] == [10, 30]
+    assert [round(latency) for latency in ledger.compare().latencies()] == [10, 30]
 
 
 def test_what_was_delayed_on_purpose_does_not_count_for_the_latency(ledger):
     ledger.expect(CANCELLED, Moment(timed=False, committed_at=10.0))
     arrive(ledger, "/all", at=15.0)
 
-    assert ledger.standing().latencies() == []
+    assert ledger.compare().latencies() == []
 
 
 def test_a_percentile_is_one_of_the_values():

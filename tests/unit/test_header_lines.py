@@ -73,17 +73,17 @@ def test_the_order_of_the_lines_is_kept() -> None:
         (
             "X-A=1\r\n\r\nx-a=hunter2",
             "header_duplicate",
-            "Line 3: the header x-a is there already. Remove one of the two lines.",
+            "Line 3: duplicate header x-a. Remove one of the two lines.",
         ),
         (
             "X-A=hunter2\x00",
             "header_control_character",
-            "Line 1, header X-A: the value holds a control character. Type the value anew.",
+            "Line 1, header X-A: the value contains a control character. Type the value again.",
         ),
         (
             "X-A=hunter2€",
             "header_not_latin1",
-            "Line 1, header X-A: the value holds a character that HTTP can't carry. "
+            "Line 1, header X-A: the value contains a character that HTTP can't carry. "
             "Use Latin-1 only, or encode the value (as Base64, for instance).",
         ),
         (
@@ -96,11 +96,11 @@ def test_the_order_of_the_lines_is_kept() -> None:
             "header_content_type",
             "Line 1: Content-Type can be set only with a custom body. Remove this line, or use a custom body.",
         ),
-        # The usual mistake. What stands before the first "=" is most of the password.
+        # The usual mistake. The text before the first "=" is most of the password.
         (
             "Authorization: Bearer hunter2==",
             "header_name",
-            "Line 1: what stands before the first “=” is not a header name. Use letters, digits and hyphens only, "
+            "Line 1: the text before the first “=” is not a header name. Use letters, digits and hyphens only, "
             "as in Authorization=Basic …, with “=” instead of “:”.",
         ),
     ],
@@ -168,7 +168,7 @@ def test_a_custom_body_may_name_its_type() -> None:
         validators.validate_headers(text)
 
 
-def test_every_wrong_line_is_told_at_once() -> None:
+def test_every_wrong_line_is_reported_at_once() -> None:
     text = "X-A=1\nhunter2\nHost=hunter2\n\nx-a=2\nX-B=3\nX-B=4"
     assert [(code, message.split(":")[0].split(" has")[0]) for code, message in problems(text)] == [
         ("header_without_equals", "Line 2"),

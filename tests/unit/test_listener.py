@@ -1,4 +1,4 @@
-"""The receiver for trying out: it verifies, counts, and fails when it is told to."""
+"""The receiver for development: it verifies requests, counts repeated ids, and fails on purpose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tms_webhooks.delivery.signing import signature_headers
-from tms_webhooks.listener import Incoming, Listener, Misbehavior, ScriptedResponse
+from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse
 
 SECRET = "whsec_" + "A" * 43 + "="
 
@@ -29,9 +29,9 @@ def listening():
     opened: list[Listener] = []
 
     def listening(respond=lambda request: ScriptedResponse(), secrets=(SECRET,)):
-        received: list[Incoming] = []
+        received: list[ReceivedRequest] = []
 
-        def keep(request: Incoming) -> ScriptedResponse:
+        def keep(request: ReceivedRequest) -> ScriptedResponse:
             received.append(request)
             return respond(request)
 
@@ -77,10 +77,10 @@ def test_the_same_id_is_counted(listening):
     for _ in range(3):
         post(listener.port)
 
-    assert [request.time for request in received] == [1, 2, 3]
+    assert [request.seen for request in received] == [1, 2, 3]
 
 
-def test_it_answers_as_told_and_takes_every_method(listening):
+def test_it_answers_as_configured_and_accepts_every_method(listening):
     listener, received = listening(lambda request: ScriptedResponse(429, {"retry-after": "9"}, b"slow down"))
 
     assert post(listener.port, method="PUT") == (429, b"slow down")
@@ -103,13 +103,13 @@ def test_a_body_over_the_limit_is_not_read(listening):
     assert received == []
 
 
-def incoming(**values) -> Incoming:
-    return Incoming(**{"method": "POST", "path": "/", "headers": {}, "body": b"", "arrived_at": 0.0, **values})
+def incoming(**values) -> ReceivedRequest:
+    return ReceivedRequest(**{"method": "POST", "path": "/", "headers": {}, "body": b"", "arrived_at": 0.0, **values})
 
 
 def test_it_fails_the_first_times_of_each_event_and_by_chance():
     failing = Misbehavior(status=500, first=2, share=0.25, delay=1.5)
 
-    assert failing.answer(incoming(time=2), dice=lambda: 0.9) == ScriptedResponse(500, delay=1.5)
-    assert failing.answer(incoming(time=3), dice=lambda: 0.9) == ScriptedResponse(204, delay=1.5)
-    assert failing.answer(incoming(time=3), dice=lambda: 0.1) == ScriptedResponse(500, delay=1.5)
+    assert failing.answer(incoming(seen=2), dice=lambda: 0.9) == ScriptedResponse(500, delay=1.5)
+    assert failing.answer(incoming(seen=3), dice=lambda: 0.9) == ScriptedResponse(204, delay=1.5)
+    assert failing.answer(incoming(seen=3), dice=lambda: 0.1) == ScriptedResponse(500, delay=1.5)

@@ -42,19 +42,19 @@ def test_a_schedule_passes(value: Any) -> None:
         (
             "hourly",
             "unknown_schedule",
-            "Retry schedule: there is none named 'hourly'. "
+            "Retry schedule: unknown name 'hourly'. "
             "Choose one of standard, skillable, none, or list delays in seconds.",
         ),
         (
             "Standard",
             "unknown_schedule",
-            "Retry schedule: there is none named 'Standard'. "
+            "Retry schedule: unknown name 'Standard'. "
             "Choose one of standard, skillable, none, or list delays in seconds.",
         ),
         (
             "x" * 1_000,
             "unknown_schedule",
-            f"Retry schedule: there is none named '{'x' * 38}…. "
+            f"Retry schedule: unknown name '{'x' * 38}…. "
             "Choose one of standard, skillable, none, or list delays in seconds.",
         ),
         (
@@ -98,7 +98,7 @@ def test_an_ill_formed_schedule_is_refused_with_the_remedy(value: Any, code: str
         (10**400, "1" + "0" * 38 + "…"),
         # More digits than Python writes out.
         pytest.param(10**5_000, "a number of thousands of digits", id="endless"),
-        # Numbers to a loose reader, and to nobody.
+        # Numbers for a lenient parser only.
         (True, "True"),
         ("60", "'60'"),
         (None, "None"),
@@ -113,7 +113,7 @@ def test_a_bad_delay_is_named_by_its_place_and_value(delay: Any, shown: str) -> 
     assert caught.value.messages == [f"Retry schedule, delay 2: {shown} {LIMITS}"]
 
 
-def test_every_bad_delay_is_told_at_once() -> None:
+def test_every_bad_delay_is_reported_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         validators.validate_schedule([-1, 5, "6"])
     assert caught.value.messages == [f"Retry schedule, delay 1: -1 {LIMITS}", f"Retry schedule, delay 3: '6' {LIMITS}"]

@@ -52,7 +52,7 @@ def test_tests_are_strict_unless_the_setting_says_otherwise(settings):
 
 
 def test_debug_is_strict(settings, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.conf._is_test_run", lambda: False)
+    monkeypatch.setattr("tms_webhooks.conf.is_test_environment", lambda: False)
     assert strict_payloads() is False
     settings.DEBUG = True
     assert strict_payloads() is True

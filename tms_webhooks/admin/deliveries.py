@@ -181,7 +181,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
     def _resend(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
         count, refusals, now = 0, [], timezone.now()
-        # In the order of `Webhook.objects.hold`: the whole request may be one transaction.
+        # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
                 with transaction.atomic(using=router.db_for_write(Delivery)):
@@ -215,7 +215,7 @@ def _event_keys(term: str) -> list[int]:
     # The index begins with the noun, so a search by id alone lists all nouns.
     nouns, subject_id = ([noun], key) if colon else ([*registry.grouped()], term)
     of_subject = Event.objects.filter(subject_type__in=nouns, subject_id=subject_id)
-    return [pk for rows in (of_subject, Event.objects.called(term)) for pk in _newest_keys(rows)]
+    return [pk for rows in (of_subject, Event.objects.with_external_id(term)) for pk in _newest_keys(rows)]
 
 
 def _newest_keys(events: QuerySet[Event]) -> list[int]:

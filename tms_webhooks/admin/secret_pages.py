@@ -71,7 +71,7 @@ class SecretPages(OverviewPages):
             raise PermissionDenied
         with transaction.atomic(using=router.db_for_write(Webhook)):
             # Locks the webhook's row before its related rows, in the same order as every other change.
-            Webhook.objects.hold([webhook.pk])
+            Webhook.objects.lock([webhook.pk])
             current = webhook.secrets.filter(expires_at__isnull=True).values_list("pk", flat=True)
             before = str(current.first() or "")
             if request.method == "POST" and request.POST.get("before", "") == before:

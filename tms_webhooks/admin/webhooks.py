@@ -352,7 +352,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         lifecycle.delete(obj, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-        """Delete the selected webhooks, in the lock order of `Webhook.objects.hold`."""
+        """Delete the selected webhooks, in the lock order of `Webhook.objects.lock`."""
         for webhook in queryset.order_by("pk"):
             self.delete_model(request, webhook)
 
@@ -398,7 +398,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
     def _switch_all(self, request: HttpRequest, webhooks: QuerySet[Webhook], *, on: bool) -> int:
         """Enable or disable the webhooks that the user may manage; return their number."""
-        # In the lock order of `Webhook.objects.hold`: the whole request may be one transaction.
+        # In the lock order of `Webhook.objects.lock`: the whole request may be one transaction.
         allowed = [webhook for webhook in webhooks.order_by("pk") if self.has_change_permission(request, webhook)]
         for webhook in allowed:
             self.switch(request, webhook, on=on)

@@ -1,4 +1,4 @@
-"""Remembering what was told, with the event that tells it: for sources that are reconciled."""
+"""Keeps the last recorded state of each object with its events, for sources that are reconciled; a no-op for others."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from tms_webhooks.models import SourceState
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 
-Raw = Mapping[str, Any]
+Values = Mapping[str, Any]
 
 
-def keep(source: Source, key: Any, *, before: Raw | None, after: Raw, using: str) -> None:
-    """Remember one object as it is ``after`` a change."""
+def keep(source: Source, key: Any, *, before: Values | None, after: Values, using: str) -> None:
+    """Keep the state of one object ``after`` a change; ``before`` is None for a new object."""
     if source.reconcile:
         text = None if before is None else states.state_text(source, before)
-        line = states.line_of(source, key, after)
+        line = states.object_state(source, key, after)
         if line.state != text:
-            SourceState.objects.keep(source.name, line, before=text, now=timezone.now(), using=using)
+            SourceState.objects.record(source.name, line, before=text, now=timezone.now(), using=using)
 
 
 def keep_all(
-    source: Source, changes: Mapping[Any, tuple[Raw | None, Raw]], *, using: str, beside: bool = False
+    source: Source, changes: Mapping[Any, tuple[Values | None, Values]], *, using: str, related: bool = False
 ) -> None:
-    """Remember many, each as it was before (None if it was not there) and is after.
+    """Keep the states of many objects, each with its values before (None for a new object) and after a change.
 
-    ``beside`` says that the change was one of what stands beside their own rows.
+    ``related`` says that values of related rows changed, not of the objects' own rows.
     """
     if source.reconcile and changes:
         lines = [
-            (None if before is None else states.state_text(source, before), states.line_of(source, key, after))
+            (None if before is None else states.state_text(source, before), states.object_state(source, key, after))
             for key, (before, after) in changes.items()
         ]
-        SourceState.objects.keep_all(source.name, lines, now=timezone.now(), using=using, beside=beside)
+        SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using, related=related)
 
 
 def forget(source: Source, keys: Collection[Any], *, using: str) -> None:
-    """Remember nothing of objects whose end was told, or that nobody wanted to be told of."""
+    """Delete the states of objects that are deleted."""
     if source.reconcile and keys:
         SourceState.objects.forget(source.name, [states.key_text(key) for key in keys], using=using)

@@ -1,4 +1,4 @@
-"""Which events there are, what each one's payload holds, and a sample of each. Importing it registers the app's own."""
+"""The catalogue of event types: their names, payload schemas and samples. Importing it registers the built-in types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One type of event: its name, what its payload holds, and a sample that proves it."""
+"""`EventType`: the name, the fields, the JSON Schema and a sample of one type of event."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ from tms_webhooks.catalogue.schema import Field, JSONSchema, Noun, envelope_sche
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 
+# The envelope of every sample.
 SAMPLE_ID = "evt_0123456789abcdef0123456789abcdef"
 SAMPLE_TIMESTAMP = "2026-11-24T15:04:05.123Z"
 SAMPLE_ORGANIZATION: Mapping[str, Any] = {"id": 12, "external_id": "ACME-EU"}
 SAMPLE_SEQUENCE = 3
 SAMPLE_ACTOR_ID = "7"
 
+# How many reasons an error message lists.
 _MOST_REASONS = 3
 
 
-# Two types are equal only if they are one: the registry holds one of each name, and identity makes them keys of a cache.
+# Compared by identity, so that they can be keys of caches: the registry holds one instance per name.
 @dataclass(frozen=True, slots=True, eq=False)
 class EventType:
-    """A type of event that organizations can subscribe to.
+    """A type of event to which a webhook can subscribe.
 
-    ``name`` is "noun.verb_in_the_past"; ``summary`` is one sentence for people; ``sample`` is the ``data`` of an example
-    and ``sample_previous`` its old values, both nested. ``extra`` are fields that only this type has, ``needs`` the names
-    of optional fields of the noun without which this type would say nothing. Raise ``version`` only for a change that
-    breaks a receiver; adding a field doesn't. A ``deprecated`` type is told still, and nobody should begin to want it.
+    - ``name``: "noun.verb_in_the_past"
+    - ``noun``: the noun of the event's subject
+    - ``summary``: one sentence for people
+    - ``sample`` and ``sample_previous``: the ``data`` and the old values of an example, as nested objects
+    - ``version``: raise it only for a change that breaks receivers; adding a field does not
+    - ``extra``: fields of this type in addition to those of the noun
+    - ``needs``: optional fields of the noun that this type requires
+    - ``deprecated``: events are still emitted, but new subscriptions are discouraged
     """
 
     name: str
@@ -51,19 +57,21 @@ class EventType:
         refuse_conflicts((*self.noun.fields, *self.extra), owner=f'event type "{self.name}"')
         for name in self.needs:
             if name not in {item.name for item in self.noun.fields}:
-                raise ConfigurationError(f'Event type "{self.name}" needs the field "{name}", which its noun has not.')
+                raise ConfigurationError(
+                    f'Event type "{self.name}" needs the field "{name}", which its noun does not have.'
+                )
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """All fields of ``data``, in the order in which payloads write them; required ones as this type requires them."""
+        """All fields of ``data``, in the order of payloads. Fields in ``needs`` are required."""
         return _fields(self)
 
     def schema(self) -> Mapping[str, Any]:
-        """Return the JSON Schema (draft 2020-12) of the whole envelope. It is built once: copy it before changing it."""
+        """Return the JSON Schema (draft 2020-12) of the whole envelope. It is cached: copy it before you change it."""
         return _schema(self)
 
     def example(self) -> dict[str, Any]:
-        """Return a whole sample envelope, always the same one, that is valid against the schema. It is yours to change."""
+        """Return a sample of the whole envelope, valid against the schema. Each call returns a new copy of the same sample."""
         actor_id = None if self.sample_actor is ActorKind.SYSTEM else SAMPLE_ACTOR_ID
         return {
             "id": SAMPLE_ID,
@@ -81,7 +89,7 @@ class EventType:
     def validate(self, envelope: Mapping[str, Any]) -> None:
         """Raise `PayloadError` if a whole envelope breaks the schema.
 
-        The message names the event type, the JSON path and the rule, and never the value: it may be a person's.
+        The message names the event type, the JSON path and the rule, but not the value: it may be personal.
         """
         reasons = list(dict.fromkeys(_reasons(_validator(self).iter_errors(envelope))))
         if not reasons:
@@ -94,10 +102,10 @@ class EventType:
 
 @cache
 def _fields(event_type: EventType) -> tuple[Field, ...]:
-    promised = (
+    of_noun = (
         replace(item, required=True) if item.name in event_type.needs else item for item in event_type.noun.fields
     )
-    return (*promised, *event_type.extra)
+    return (*of_noun, *event_type.extra)
 
 
 @cache
@@ -126,8 +134,8 @@ def _holds(nested: Mapping[str, Any], dotted_name: str) -> bool:
 
 
 def _reasons(errors: Iterator[ValidationError]) -> Iterator[str]:
-    # `error.message` quotes the value. Everything said here comes from the schema; the path does too, as the schema
-    # looks into no property that it doesn't name.
+    # `error.message` quotes the value. These messages contain only text of the schema. So does the path, because the
+    # schema validates only properties that it names.
     for error in errors:
         rule: Any = error.validator_value
         if error.validator == "required":

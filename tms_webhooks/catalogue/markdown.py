@@ -1,4 +1,4 @@
-"""The catalogue as a Markdown page: each event with its fields and a sample."""
+"""Render the catalogue as a Markdown page: each event type with its fields and a sample."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, status_name
 
+# The head of each table of fields.
 TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
 
 
 def to_markdown(event_types: Sequence[EventType]) -> str:
-    """Return a Markdown page on these event types, grouped by noun."""
+    """Return a Markdown page about these event types, grouped by noun."""
     by_noun: dict[str, list[EventType]] = {}
     for event_type in event_types:
         by_noun.setdefault(event_type.noun.name, []).append(event_type)

@@ -1,6 +1,6 @@
-"""The event types there are. A host adds its own with ``register(EventType(...))``.
+"""The registry of event types. A host adds its own with ``register(EventType(...))``.
 
-Which names there are, and what a pattern means, is said in `event_names`.
+`tms_webhooks.event_names` holds the names alone, and matches patterns against them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _event_types: dict[str, EventType] = {}
 def register(event_type: EventType) -> EventType:
     """Add an event type to the catalogue and return it.
 
-    Raises `ConfigurationError` if its name is ill-formed (at least two dotted segments of a-z, 0-9 and _) or taken.
+    Raises `ConfigurationError` if its name is taken, or is not two or more dotted segments of a-z, 0-9 and _.
     """
     name = event_type.name
     if not event_names.EVENT_NAME.fullmatch(name):
         raise ConfigurationError(
-            f'"{name}" is no event name: it takes at least two dotted segments of a-z, 0-9 and _, as in "class.scheduled".'
+            f'"{name}" is not an event name. Use two or more dotted segments of a-z, 0-9 and _, such as "class.scheduled".'
         )
     if name in _event_types:
-        raise ConfigurationError(f'There is an event type "{name}" already.')
+        raise ConfigurationError(f'The event type "{name}" is registered already.')
     _event_types[name] = event_type
     event_names.add(name)
     return event_type
@@ -34,7 +34,7 @@ def register(event_type: EventType) -> EventType:
 
 @contextmanager
 def temporarily(event_type: EventType) -> Iterator[EventType]:
-    """Register an event type for the length of the ``with`` block, for tests."""
+    """Register an event type for the length of a ``with`` block, in tests."""
     register(event_type)
     try:
         yield event_type
@@ -44,21 +44,21 @@ def temporarily(event_type: EventType) -> Iterator[EventType]:
 
 
 def get(name: str) -> EventType:
-    """Return the event type of this name; raise `UnknownEventType`, which tells the nearest names, if there is none."""
+    """Return the event type of this name, or raise `UnknownEventType` with similar names."""
     try:
         return _event_types[name]
     except KeyError:
         suggestion = event_names.did_you_mean(event_names.nearest(name))
-        raise UnknownEventType(f'There is no event type "{name}".{suggestion}') from None
+        raise UnknownEventType(f'Unknown event type "{name}".{suggestion}') from None
 
 
 def all_types() -> list[EventType]:
-    """Return every event type, in the order of registration: the app's noun by noun, then the host's."""
+    """Return every event type in the order of registration: the built-in ones by noun, then those of the host."""
     return list(_event_types.values())
 
 
 def grouped() -> dict[str, list[EventType]]:
-    """Return every event type under the name of its noun, nouns and types in the order of registration."""
+    """Return every event type by the name of its noun, in the order of registration."""
     groups: dict[str, list[EventType]] = {}
     for event_type in _event_types.values():
         groups.setdefault(event_type.noun.name, []).append(event_type)
@@ -66,5 +66,5 @@ def grouped() -> dict[str, list[EventType]]:
 
 
 def expand(pattern: str) -> list[EventType]:
-    """Return the event types that a pattern means today; none for a pattern that is unknown or ill-formed."""
+    """Return the registered event types that match a pattern; an empty list for an unknown or invalid pattern."""
     return [_event_types[name] for name in event_names.matching(pattern)]

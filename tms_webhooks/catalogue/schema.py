@@ -1,6 +1,6 @@
-"""The canonical fields of the training system's nouns, and the JSON Schema that follows from them.
+"""Nouns and their canonical fields, and the JSON Schema generated from them.
 
-Nothing here knows an event type: `EventType` in `event_type.py` puts a noun, its fields and a sample together.
+`EventType`, in ``event_type.py``, combines a noun with a name and a sample.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
 
 JSONSchema: TypeAlias = dict[str, Any]
 
+# The JSON Schema dialect, and the patterns of names, ids and times.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
-# A pattern beside "format", because checking the format "date-time" takes a package that the app can do without.
+# In addition to the format "date-time", which jsonschema validates only with an optional package.
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
 )
 
 
 class FieldKind(StrEnum):
-    """What the value of a field is in JSON."""
+    """The kind of a field's value in JSON."""
 
     ID = "id"
-    """An integer or a string: hosts differ in their primary keys."""
+    """An integer or a string, because primary keys differ between hosts."""
     IDS = "ids"
-    """A list of such ids, without duplicates, in their order."""
+    """A sorted list of ids without duplicates."""
     STRING = "string"
     """Text."""
     INTEGER = "integer"
     """A whole number."""
     NUMBER = "number"
-    """A number, whole or not."""
+    """A number, with or without fractions."""
     BOOLEAN = "boolean"
     """True or false."""
     DATETIME = "datetime"
@@ -48,9 +49,10 @@ class FieldKind(StrEnum):
     STATUS = "status"
     """One of a closed list, as ``{"code": 20, "name": "Waitlist"}``."""
     FINGERPRINT = "fingerprint"
-    """Letters that change whenever a value does that must not be told itself, such as a link that lets people in."""
+    """A keyed hash of a value that must not be sent itself, such as a meeting link: it changes whenever the value changes."""
 
 
+# The JSON types of each kind.
 _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.ID: ("integer", "string"),
     FieldKind.IDS: ("array",),
@@ -68,8 +70,12 @@ _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
 class Field:
     """One canonical field of a noun.
 
-    ``name`` is its dotted place in an event's ``data``, such as "status" or "user.external_id". A ``required`` field is
-    one that the host must have; any other is null where the host lacks it. ``choices`` belong to the kind `STATUS` alone.
+    - ``name``: its dotted path in an event's ``data``, such as "status" or "user.external_id"
+    - ``kind``: the kind of its value in JSON
+    - ``privacy``: which payload details include it
+    - ``required``: whether the host must have it; otherwise it is null if the host lacks it
+    - ``choices``: the statuses, for the kind `FieldKind.STATUS` only
+    - ``doc``: one sentence for people
     """
 
     name: str
@@ -81,14 +87,16 @@ class Field:
 
     def __post_init__(self) -> None:
         if not FIELD_NAME.fullmatch(self.name):
-            raise ConfigurationError(f'"{self.name}" is no field name: it takes dotted segments of a-z, 0-9 and _.')
+            raise ConfigurationError(f'"{self.name}" is not a field name. Use dotted segments of a-z, 0-9 and _.')
         if (self.kind is FieldKind.STATUS) is not (self.choices is not None):
-            raise ConfigurationError(f'Field "{self.name}": choices belong to the kind "status", and it needs them.')
+            raise ConfigurationError(
+                f'Field "{self.name}": give choices to a field of the kind "status", and to no other.'
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A thing that events tell of, with all that they say of it. ``title`` is its name for people."""
+    """A kind of object that events are about, with its canonical fields. ``title`` is its name for people."""
 
     name: str
     title: str
@@ -99,9 +107,9 @@ class Noun:
 
 
 def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
-    """Raise `ConfigurationError` if two of the fields claim the same place in ``data``.
+    """Raise `ConfigurationError` if two fields have conflicting paths in ``data``.
 
-    That is so for two of one name, and for "user" beside "user.id": a value can't be an object at the same time.
+    Two fields conflict if they have the same name, or if one is "user" and the other "user.id".
     """
     seen: set[str] = set()
     branches: set[str] = set()
@@ -116,15 +124,15 @@ def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
 
 
 def status_name(member: IntegerChoices) -> str:
-    """Return the name of a status as payloads write it, in English words: "No Show" for ``NO_SHOW``.
+    """Return the name of a status in payloads: "No Show" for ``NO_SHOW``.
 
-    It follows from the member's name, never from its label: a label is translated, a payload is the same in every language.
+    It is made from the member's name, not from its label, because labels are translated and payloads are not.
     """
     return member.name.replace("_", " ").title()
 
 
 def status_value(member: IntegerChoices) -> dict[str, Any]:
-    """Return a status as payloads write it: ``{"code": 20, "name": "Waitlist"}``."""
+    """Return a status as an object of a payload: ``{"code": 20, "name": "Waitlist"}``."""
     return {"code": int(member.value), "name": status_name(member)}
 
 
@@ -144,10 +152,10 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
 
 
 def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema:
-    """Return the JSON Schema of the object that nests these fields by the dots of their names.
+    """Return the JSON Schema of an object with these fields, nested by their dotted names.
 
-    ``partial`` is for old values: the same shapes, where nothing is required and everything may be null (what has just
-    come into being had no status before). Properties of other names are allowed: events evolve by addition.
+    ``partial`` is for old values: nothing is required, and everything may be null (a new object had no status before).
+    Additional properties are allowed, because new fields are added without a new version.
     """
     tree: dict[str, Any] = {}
     for field in fields:
@@ -160,27 +168,27 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema
 
 
 def envelope_schema(name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...]) -> JSONSchema:
-    """Return the JSON Schema of a whole event: ``data`` made of these fields, in the envelope that all events share."""
-    data = {"title": title, "description": f"The {title.lower()} as it is after what happened."}
+    """Return the JSON Schema of a whole event: the envelope that all events share, with these fields as ``data``."""
+    data = {"title": title, "description": f"The {title.lower()} after the event."}
     properties: dict[str, JSONSchema] = {
         "id": {
             "type": "string",
             "pattern": EVENT_ID_PATTERN,
-            "description": "The event's id, the same in every delivery of it: handle an id once.",
+            "description": "The event's id, the same in all its deliveries: process an id only once.",
         },
         "type": {"const": name, "description": "The event type."},
         "timestamp": {
             "type": "string",
             "format": "date-time",
             "pattern": TIMESTAMP_PATTERN,
-            "description": "When it happened, in UTC.",
+            "description": "When the event happened, in UTC.",
         },
         "version": {"const": version, "description": "The version of this schema."},
         "organization": _organization(),
         "sequence": {
             "type": "integer",
             "minimum": 1,
-            "description": "The place of the event among those of the same object, without gaps.",
+            "description": "The number of the event among the events of the same object, without gaps.",
         },
         "actor": _actor(),
         "data": data_schema(fields) | data,
@@ -190,7 +198,7 @@ def envelope_schema(name: str, *, version: int, title: str, summary: str, fields
             "uniqueItems": True,
             "description": "Dotted names of the fields in `data` that changed.",
         },
-        "previous": {**data_schema(fields, partial=True), "description": "The old values of what changed."},
+        "previous": {**data_schema(fields, partial=True), "description": "The old values of the changed fields."},
     }
     return {
         "$schema": DIALECT,
@@ -220,7 +228,7 @@ def _object(tree: Mapping[str, Any], *, partial: bool) -> JSONSchema:
             needed = "required" in properties[key]
         if needed:
             required.append(key)
-    # An object in which nothing is required may be null as a whole: a feedback without a user, say.
+    # An object without required fields may be null as a whole, such as the user of anonymous feedback.
     schema: JSONSchema = {"type": "object" if required else ["object", "null"], "properties": properties}
     return {**schema, "required": required} if required else schema
 
@@ -238,7 +246,7 @@ def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
 def _organization() -> JSONSchema:
     return {
         "type": "object",
-        "description": "The organization whose webhooks hear of it.",
+        "description": "The organization that the event belongs to.",
         "properties": {"id": {"type": ["integer", "string"]}, "external_id": {"type": ["integer", "string", "null"]}},
         "required": ["id", "external_id"],
     }
@@ -247,7 +255,7 @@ def _organization() -> JSONSchema:
 def _actor() -> JSONSchema:
     return {
         "type": "object",
-        "description": "Who or what caused it; the id is that of the person or key.",
+        "description": "Who or what caused the event; `id` is that of the user or the API key.",
         "properties": {
             "kind": {"type": "string", "enum": [kind.value for kind in ActorKind]},
             "id": {"type": ["integer", "string", "null"]},

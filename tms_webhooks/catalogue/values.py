@@ -1,4 +1,4 @@
-"""How an event writes a moment, and where in it a value stands."""
+"""Write times as events do, and read values at dotted paths."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def instant(value: datetime) -> str:
-    """Return a moment as ISO 8601 in UTC with milliseconds; a naive one is taken as UTC.
+    """Return a datetime as ISO 8601 in UTC with milliseconds; a naive datetime is read as UTC.
 
-    All are of one length, so that they sort as the moments do.
+    All results have the same length, so they sort like the datetimes.
     """
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
@@ -18,7 +18,7 @@ def instant(value: datetime) -> str:
 
 
 def value_at(nested: Any, name: str) -> Any:
-    """Return the value at a dotted name; null where there is none."""
+    """Return the value at a dotted name, or None."""
     for segment in name.split("."):
         if not isinstance(nested, Mapping):
             return None

@@ -1,6 +1,6 @@
-"""Older versions of event types, for receivers that don't know the newest.
+"""Older versions of event types, for receivers that don't support the current one.
 
-Whoever raises an `EventType`'s ``version`` registers the one that was newest until then::
+When you raise the ``version`` of an `EventType`, register its previous version::
 
     register_older(OlderVersion("class.cancelled", version=1, fields=..., convert=...))
 """
@@ -19,10 +19,10 @@ from tms_webhooks.exceptions import ConfigurationError, PayloadError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OlderVersion:
-    """A version of an event type that is no longer the newest.
+    """An older version of an event type.
 
-    ``fields`` are those that its ``data`` had. ``convert`` turns a whole event of the next version into one of this
-    version; it may change the dictionary that it is given.
+    ``fields`` are the fields of its ``data``. ``convert`` returns a whole event of the next version in this version; it
+    may modify its argument.
     """
 
     event_type: str
@@ -35,10 +35,10 @@ _older: dict[tuple[str, int], OlderVersion] = {}
 
 
 def register_older(older: OlderVersion) -> OlderVersion:
-    """Add an older version and return it; raise `ConfigurationError` if there is one of this number already."""
+    """Add an older version and return it; raise `ConfigurationError` if its number is invalid or registered already."""
     key = (older.event_type, older.version)
     if older.version < 1:
-        raise ConfigurationError(f'"{older.event_type}": version {older.version} is none; the first version is 1.')
+        raise ConfigurationError(f'"{older.event_type}": {older.version} is not a version; the first version is 1.')
     if key in _older:
         raise ConfigurationError(f'Version {older.version} of "{older.event_type}" is registered already.')
     _older[key] = older
@@ -47,7 +47,7 @@ def register_older(older: OlderVersion) -> OlderVersion:
 
 @contextmanager
 def temporarily_older(older: OlderVersion) -> Iterator[OlderVersion]:
-    """Register an older version for the length of the ``with`` block, for tests."""
+    """Register an older version for the length of a ``with`` block, in tests."""
     register_older(older)
     try:
         yield older
@@ -56,27 +56,27 @@ def temporarily_older(older: OlderVersion) -> Iterator[OlderVersion]:
 
 
 def convert_down(event: dict[str, Any], version: int) -> dict[str, Any]:
-    """Return an event in a version that is no newer than ``version``; one that is older stays as it is.
+    """Return an event converted down to ``version``; an event of that version or an older one is returned unchanged.
 
-    Raises `PayloadError` where a step on the way down is not registered.
+    Raises `PayloadError` if a version in between is not registered.
     """
     while event["version"] > version:
         target = event["version"] - 1
         older = _older.get((event["type"], target))
         if older is None:
-            raise PayloadError(f"Version {target} of {event['type']} can't be made of version {target + 1}.")
+            raise PayloadError(f"Version {target} of {event['type']} can't be made from version {target + 1}.")
         event = {**older.convert(event), "version": target}
     return event
 
 
 def missing_step(event_type: EventType, version: int) -> int | None:
-    """Return the newest version between an event type's own and ``version`` that is not registered, if there is one."""
+    """Return the newest version between the current one and ``version`` that is not registered, or None."""
     versions = range(event_type.version - 1, version - 1, -1)
     return next((number for number in versions if (event_type.name, number) not in _older), None)
 
 
 def fields_at(event_type: EventType, version: int) -> tuple[Field, ...]:
-    """Return the fields that an event type had in a version; those of today where that one is not registered."""
+    """Return the fields of an event type in a version; the current fields if that version is not registered."""
     older = _older.get((event_type.name, version)) if version < event_type.version else None
     return event_type.fields if older is None else older.fields
 
@@ -93,6 +93,6 @@ def schema_at(event_type: EventType, version: int) -> JSONSchema:
 
 
 def example_at(event_type: EventType, version: int | None) -> dict[str, Any]:
-    """Return the whole sample event as one who knows nothing newer than ``version`` gets it."""
+    """Return the sample event, converted down to ``version`` if that is given."""
     example = event_type.example()
     return example if version is None else convert_down(example, version)

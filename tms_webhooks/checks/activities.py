@@ -13,7 +13,7 @@ from tms_webhooks.sources.tms import ActivityProgressSource
 
 def check(source: Source) -> Iterator[CheckMessage]:
     """Yield problems with the path from an activity to its course assignment."""
-    if not isinstance(source, ActivityProgressSource) or source.read_by is not None:
+    if not isinstance(source, ActivityProgressSource) or source.assignment_source is not None:
         return
     model = source.assigned_model
     if model is None:

@@ -9,9 +9,9 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import BrokenPath, PathProblem, obstacle
+from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
+from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.related_keys import RelatedKeys
 
 OWN_PACKAGE = "tms_webhooks.sources"
 
@@ -19,13 +19,13 @@ OWN_PACKAGE = "tms_webhooks.sources"
 def check(source: Source) -> Iterator[CheckMessage]:
     """Yield problems with the fields of one source."""
     yield from _check_names(source)
-    obstacles = dict(_obstacles(source))
-    for name, found in obstacles.items():
+    broken = dict(_broken_paths(source))
+    for name, found in broken.items():
         yield _refuse_path(source, name, found)
-    for name, who in _required(source).items():
+    for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
-        if not obstacles.keys() & {name, reference_of(name)}:
-            yield _missing(source, name, who)
+        if not broken.keys() & {name, reference_of(name)}:
+            yield _missing(source, name, needed_by)
 
 
 def written_fields(source: Source) -> dict[str, str]:
@@ -44,7 +44,7 @@ def available(source: Source) -> set[str]:
 
 def refused(source: Source) -> set[str]:
     """Return the canonical names and references whose path is wrong; they need no second message."""
-    return {name for name, _found in _obstacles(source)}
+    return {name for name, _found in _broken_paths(source)}
 
 
 def declared_events(source: Source) -> list[tuple[str, tuple[str, ...]]]:
@@ -77,12 +77,12 @@ def _names(source: Source) -> tuple[list[str], list[str]]:
     return fields, list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
 
 
-def _obstacles(source: Source) -> Iterator[tuple[str, BrokenPath]]:
+def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
     fields, references = _names(source)
     for name, path in written_fields(source).items():
         if path and name in (*fields, *references) and name != "organization":
             # A reference must lead to an object with a key.
-            found = obstacle(source.model, path if name in fields else f"{path}.pk")
+            found = broken_path(source.model, path if name in fields else f"{path}.pk")
             many = name in source.mapped and isinstance(source.mapped[name].lookup, RelatedKeys)
             if found is not None and not many:
                 yield name, found
@@ -90,7 +90,7 @@ def _obstacles(source: Source) -> Iterator[tuple[str, BrokenPath]]:
 
 def _refuse_path(source: Source, name: str, found: BrokenPath) -> CheckMessage:
     text = f"fields[{name!r}] is {source.paths[name]!r}, but {found}."
-    if found.trouble is PathProblem.MANY:
+    if found.problem is PathProblem.MANY:
         return message(
             "E033",
             text,
@@ -115,16 +115,16 @@ def _required(source: Source) -> dict[str, str]:
         if event_names.is_known(event_type) and have.issuperset(waits):
             for name in catalogue.get(event_type).needs:
                 needed.setdefault(name, event_type)
-    return {name: who for name, who in needed.items() if name not in have and name != "organization.id"}
+    return {name: needed_by for name, needed_by in needed.items() if name not in have and name != "organization.id"}
 
 
-def _missing(source: Source, name: str, who: str) -> CheckMessage:
+def _missing(source: Source, name: str, needed_by: str) -> CheckMessage:
     key = reference_of(name) if "." in name else name
     path = source.path_of(name)
-    looked = f"{path!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
+    reason = f"{path!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
     return message(
         "E034",
-        f"{name!r} is needed by {who}, but {looked}.",
+        f"{name!r} is needed by {needed_by}, but {reason}.",
         hint=f'Name the attribute: fields = {{"{key}": "…"}}. If `derived` makes the value, list it in `supplies`.',
         obj=source,
     )

@@ -61,4 +61,4 @@ def _remedy(attribute: str, source: ComputedLearningPathSource, path_model: type
     nearest = did_you_mean(difflib.get_close_matches(str(getattr(source, attribute)), names))
     if many:
         return f"Name the relation from the path to its courses.{nearest}"
-    return f'Name the field that says whether the path is in use, or write "" if there is none.{nearest}'
+    return f'Name the field that says whether the path is in use, or write "" if the model has none.{nearest}'

@@ -13,6 +13,9 @@ from tms_webhooks.checks.messages import message
 from tms_webhooks.sources.querysets import WebhookQuerySet
 from tms_webhooks.sources.registry import all_sources
 
+UNTOUCHED = (models.CASCADE, models.PROTECT, models.RESTRICT, models.DO_NOTHING)
+"""Values of on_delete that change no referencing row by a queryset."""
+
 
 def check_managers(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of registered models, and models that extend them, whose bulk operations emit no events."""
@@ -81,9 +84,6 @@ def _is_changed_by_django(field: Any) -> bool:
     added = field.many_to_one and not field.remote_field.hidden
     # SET_NULL, SET_DEFAULT and SET(…) update.
     return added or field.remote_field.on_delete not in (*UNTOUCHED, *_done_by_database())
-
-
-UNTOUCHED = (models.CASCADE, models.PROTECT, models.RESTRICT, models.DO_NOTHING)
 
 
 def _emits_events(manager: models.Manager[Any]) -> bool:

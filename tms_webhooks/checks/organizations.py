@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import obstacle
+from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.event_names import did_you_mean
@@ -92,7 +92,7 @@ def _problem_with(path: str, model: type[models.Model], organization: type[model
 
     Both are empty if it does, or if only a value could show it.
     """
-    found = obstacle(model, f"{path}.pk")
+    found = broken_path(model, f"{path}.pk")
     if found is not None:
         return str(found), found.suggestion
     target = follow(model, path)

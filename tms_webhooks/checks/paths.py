@@ -31,7 +31,7 @@ class BrokenPath:
 
     model: type[models.Model]
     part: str
-    trouble: PathProblem
+    problem: PathProblem
 
     def __str__(self) -> str:
         words = {
@@ -39,35 +39,35 @@ class BrokenPath:
             PathProblem.MANY: "has many objects in",
             PathProblem.COLUMN: "has only a plain column",
         }
-        return f"{self.model._meta.label} {words[self.trouble]} {self.part!r}"
+        return f"{self.model._meta.label} {words[self.problem]} {self.part!r}"
 
     @property
     def suggestion(self) -> str:
         """A "Did you mean" question with the nearest attributes, or an empty string."""
-        if self.trouble is not PathProblem.MISSING:
+        if self.problem is not PathProblem.MISSING:
             return ""
         return did_you_mean(difflib.get_close_matches(self.part, attributes_of(self.model)))
 
 
-def obstacle(model: type[models.Model], path: str) -> BrokenPath | None:
-    """Return the obstacle that keeps ``path`` from being followed from ``model``, or None.
+def broken_path(model: type[models.Model], path: str) -> BrokenPath | None:
+    """Return the first part of ``path`` that can't be followed from ``model``, or None.
 
     The check ends at a property: only a value can show what it returns.
     """
     current: type[models.Model] = model
-    *way, last = path.split(".")
-    for part in way:
+    *leading, last = path.split(".")
+    for part in leading:
         field = field_of(current, part)
-        trouble = _trouble(current, part, field)
-        if trouble is None and field is not None and field.related_model is None:
-            trouble = PathProblem.COLUMN
-        if trouble is not None:
-            return BrokenPath(current, part, trouble)
+        problem = _problem_with(current, part, field)
+        if problem is None and field is not None and field.related_model is None:
+            problem = PathProblem.COLUMN
+        if problem is not None:
+            return BrokenPath(current, part, problem)
         if field is None or not isinstance(field.related_model, type):
             return None
         current = field.related_model
-    trouble = _trouble(current, last, field_of(current, last))
-    return None if trouble is None else BrokenPath(current, last, trouble)
+    problem = _problem_with(current, last, field_of(current, last))
+    return None if problem is None else BrokenPath(current, last, problem)
 
 
 def field_of(model: type[models.Model], name: str) -> Any:
@@ -85,7 +85,7 @@ def attributes_of(model: type[models.Model]) -> list[str]:
     return [*(field.name for field in fields), *(name for name in properties if name != "pk")]
 
 
-def _trouble(model: type[models.Model], name: str, field: Any) -> PathProblem | None:
+def _problem_with(model: type[models.Model], name: str, field: Any) -> PathProblem | None:
     attribute = getattr(model, name, None)
     if field is not None and (field.one_to_many or field.many_to_many):
         return PathProblem.MANY

@@ -77,8 +77,11 @@ def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
         yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
     if source.deadline is not None and not isinstance(source.deadline, Deadline):
         yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Set a Deadline or None."
-    if not isinstance(source.closing, ClosedWhen):
-        yield f"closing is {shorten(source.closing)}, not a Closing.", 'Write closing = Closing(moments=("ended_at",)).'
+    if not isinstance(source.closed_when, ClosedWhen):
+        yield (
+            f"closed_when is {shorten(source.closed_when)}, not a ClosedWhen.",
+            'Write closed_when = ClosedWhen(filled=("ended_at",)).',
+        )
     if not isinstance(source.reconcile, bool):
         yield f"reconcile is {shorten(source.reconcile)}, not True or False.", "Write reconcile = True."
     yield from _wrong_rules(source)

@@ -1,4 +1,4 @@
-"""Webhooks as a document that people keep under version control: written, compared and put into force."""
+"""Webhooks as YAML documents for version control: write them, compare them and apply them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting a document into force: all of it, or nothing."""
+"""Apply a document to the stored webhooks in one transaction: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def synchronize(
     keep_secrets: bool = False,
     dry_run: bool = False,
 ) -> Sequence[WebhookChange]:
-    """Make the webhooks what the document says, in one transaction; return what was changed, nothing a second time.
+    """Create, change and delete webhooks as the document describes; return the changes. A second run returns none.
 
-    A webhook is found by its organization and name. ``prune`` deletes the webhooks of the document's organizations that
-    it does not name; ``keep_secrets`` leaves secrets and headers as they are; ``dry_run`` changes nothing. Raises
-    `DocumentError` with all that is wrong.
+    Organization and name identify a webhook. ``prune`` deletes the webhooks of the document's organizations that it does
+    not name; ``keep_secrets`` leaves secrets and headers as they are; ``dry_run`` changes nothing. Raises `DocumentError`
+    with all mistakes.
     """
     using = router.db_for_write(Webhook)
     with transaction.atomic(using=using):
@@ -39,11 +39,11 @@ def synchronize(
         plan = changes(wanted, list(existing.select_for_update().order_by("pk")), prune=prune, now=now)
         if not dry_run:
             for change in plan:
-                _make(change, actor=actor, now=now)
+                _apply(change, actor=actor, now=now)
     return plan
 
 
-def _make(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
+def _apply(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
     webhook = change.webhook
     if change.action == AuditAction.WEBHOOK_DELETED:
         lifecycle.delete(webhook, actor=actor, now=now)
@@ -60,19 +60,20 @@ def _make(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
         one.delete()
     for one in change.added:
         one.save()
-    if changed := _audited(change):
-        AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=changed)
+    if audited := _audit_changes(change):
+        AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=audited)
     if change.enabled is True:
         lifecycle.enable(webhook, actor=actor, now=now)
     elif change.enabled is False:
         lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
 
 
-def _audited(change: WebhookChange) -> Mapping[str, object]:
-    told = dict(change.fields)
+def _audit_changes(change: WebhookChange) -> Mapping[str, object]:
+    """Return the changes for the audit log, without the secret itself."""
+    audited = dict(change.fields)
     if change.secret is not None:
-        told["secret"] = MASK
+        audited["secret"] = MASK
     for name, rows in (("subscribed", change.added), ("unsubscribed", change.removed)):
         if rows:
-            told[name] = [one.event_type for one in rows]
-    return told
+            audited[name] = [one.event_type for one in rows]
+    return audited

@@ -1,4 +1,8 @@
-"""Ids in filters: whether the host has what they name, or the document is another environment's."""
+"""Read a YAML document of webhooks: its keys, its values, and all of its mistakes with their places.
+
+`webhook_fields` and `subscription_fields` define the keys, for reading and for writing. `DocumentReader` returns a
+`WebhookSpec` for each webhook.
+"""
 
 from __future__ import annotations
 
@@ -17,106 +21,23 @@ from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.validators import parse_headers
 
-NAMED = ("course", "class", "organization")
-"""What filters name by ids."""
-
-
-def missing(filters: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each kind of thing that filters name by ids of which the host has none."""
-    for name in NAMED:
-        wanted, target = filters.get(name), _target(name)
-        if isinstance(wanted, list) and target is not None:
-            lost = [str(key) for key in wanted if not _is_there(*target, key)]
-            if lost:
-                yield f"filters.{name}: there is none with the id {', '.join(lost)} here; is this document another environment's?"
-
-
-def _target(name: str) -> tuple[type[models.Model], str] | None:
-    """Return the host's model of what filters call ``name``, and its field that payloads have as the id, if a source tells."""
-    for source in all_sources():
-        field_name = "id" if source.noun.name == name else f"{name}.id"
-        found = _end(source, field_name)
-        if found is not None:
-            return found
-    return None
-
-
-def _end(source: Source, field_name: str) -> tuple[type[models.Model], str] | None:
-    mapped = source.mapped.get(field_name)
-    if mapped is None or not isinstance(mapped.lookup, str):
-        return None
-    model: Any = source.model
-    found: tuple[type[models.Model], str] | None = None
-    for part in mapped.lookup.split("__"):
-        field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
-        if field.related_model is None:
-            return model, field.name
-        found, model = (field.related_model, field.target_field.name), field.related_model
-    return found
-
-
-def _is_there(model: type[models.Model], name: str, key: Any) -> bool:
-    try:
-        return model._base_manager.filter(**{name: key}).exists()
-    except (ValidationError, ValueError, TypeError, OverflowError):
-        return False
-
-
 VERSION = 1
-
-# Each has a form of its own in the document.
+"""The version of the document's format that this release reads and writes."""
 SPECIAL = frozenset({"organization", "headers", "enabled"})
+"""Fields of a webhook whose form in the document differs from their value."""
+KEYS = frozenset({"organization", "enabled", "secret", "headers", "subscriptions"})
+"""Keys of a webhook in addition to `webhook_fields`."""
 EVENT = "event"
 EVENT_FIELD = "event_type"
 
 Fields = Mapping[str, "models.Field[Any, Any]"]
-
-
-@cache
-def webhook_fields() -> Fields:
-    """Return the fields of a webhook that people may edit, but for those that are written in a form of their own."""
-    return {name: field for name, field in _editable(Webhook).items() if name not in SPECIAL}
-
-
-@cache
-def subscription_fields() -> Fields:
-    """Return the fields of a subscription by their keys in the document."""
-    fields = _editable(Subscription)
-    del fields["webhook"]
-    return {EVENT if name == EVENT_FIELD else name: field for name, field in fields.items()}
-
-
-def _editable(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
-    own = (field for field in model._meta.concrete_fields if field.editable and not field.primary_key)
-    return {field.name: field for field in own}
-
-
-@cache
-def organization_key() -> str:
-    """Return the attribute of an organization that names it in the document: its external id, where it has one."""
-    model: Any = Webhook._meta.get_field("organization").related_model
-    try:
-        model._meta.get_field("external_id")
-    except FieldDoesNotExist:
-        return "pk"
-    return "external_id"
-
-
-def variable_name(*parts: str) -> str:
-    """Return a name for an environment variable that is made of these parts."""
-    name = "_".join(re.sub(r"[^A-Za-z0-9]+", "_", part).strip("_").upper() for part in parts)
-    return f"WEBHOOK_{name}"
-
-
-KEYS = frozenset({"organization", "enabled", "secret", "headers", "subscriptions"})
+"""Fields of a model by their keys in the document."""
 
 
 class DocumentError(WebhooksError, ValueError):
-    """A document that can't be put into force. ``problems`` are sentences that begin with their place in it."""
+    """A document that can't be imported or written. ``problems`` are sentences that begin with their place in it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -125,7 +46,7 @@ class DocumentError(WebhooksError, ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WebhookSpec:
-    """One webhook as a document wants it. ``secret`` and ``headers`` are None where they are to be kept as they are."""
+    """One webhook as the document describes it. ``secret`` and ``headers`` are None if they stay as they are."""
 
     place: str
     organization: Any
@@ -139,23 +60,43 @@ class WebhookSpec:
 
     @property
     def label(self) -> str:
-        """What it is called in a report."""
+        """The name of the webhook in reports."""
         return f"{self.organization_name} / {self.name}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would keep the last."""
+@cache
+def webhook_fields() -> Fields:
+    """Return the editable fields of a webhook, without those of `SPECIAL`."""
+    return {name: field for name, field in _editable(Webhook).items() if name not in SPECIAL}
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 (its signature)
-        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
+
+@cache
+def subscription_fields() -> Fields:
+    """Return the editable fields of a subscription by their keys in the document."""
+    fields = _editable(Subscription)
+    del fields["webhook"]
+    return {EVENT if name == EVENT_FIELD else name: field for name, field in fields.items()}
+
+
+@cache
+def organization_key() -> str:
+    """Return the attribute that identifies an organization in documents: ``external_id`` if the model has it, else ``pk``."""
+    model: Any = Webhook._meta.get_field("organization").related_model
+    try:
+        model._meta.get_field("external_id")
+    except FieldDoesNotExist:
+        return "pk"
+    return "external_id"
+
+
+def variable_name(*parts: str) -> str:
+    """Return the name of an environment variable, built from these parts."""
+    name = "_".join(re.sub(r"[^A-Za-z0-9]+", "_", part).strip("_").upper() for part in parts)
+    return f"WEBHOOK_{name}"
 
 
 class DocumentReader:
-    """Reads one document. ``environ`` holds the secrets that it names; ``keep_secrets`` says that none is looked for."""
+    """Reads one document. ``environ`` holds the secrets that it names; with ``keep_secrets`` they are not needed."""
 
     def __init__(self, environ: Mapping[str, str], *, keep_secrets: bool) -> None:
         self._environ = environ
@@ -163,27 +104,27 @@ class DocumentReader:
         self._problems: list[str] = []
 
     def read(self, text: str) -> Sequence[WebhookSpec]:
-        """Return the webhooks that a document wants; raise `DocumentError` with all that is wrong with it."""
+        """Return the webhooks of a document; raise `DocumentError` with all of its mistakes."""
         rows = list(self._webhooks(_parse(text)))
         seen: dict[tuple[Any, str], str] = {}
         for row in rows:
             first = seen.setdefault((row.organization, row.name), row.place)
             if first != row.place:
-                self._problems.append(f"{row.place}: {row.label} is there already, as {first}.")
+                self._problems.append(f"{row.place}: {row.label} is a duplicate of {first}.")
         if self._problems:
             raise DocumentError(self._problems)
         return rows
 
     def _webhooks(self, document: Any) -> Iterator[WebhookSpec]:
         if not isinstance(document, dict):
-            raise DocumentError(["The document is no mapping; begin it with version: 1 and webhooks:."])
+            raise DocumentError(["The document is not a mapping; begin it with version: 1 and webhooks:."])
         version = document.get("version")
         if version != VERSION:
-            raise DocumentError([f"version: {version!r} can't be read; this release reads version {VERSION}."])
+            raise DocumentError([f"version: {version!r} is not supported; write version: {VERSION}."])
         self._refuse_unknown("", document, {"version", "webhooks"})
         rows = document.get("webhooks")
         if not isinstance(rows, list):
-            raise DocumentError(["webhooks: write a list, of one webhook an entry."])
+            raise DocumentError(["webhooks: write a list with one entry per webhook."])
         for number, row in enumerate(rows):
             place = f"webhooks[{number}]"
             if not isinstance(row, dict):
@@ -197,7 +138,7 @@ class DocumentReader:
         organization = self._organization(f"{place}.organization", row.get("organization"))
         name, enabled = row.get("name"), row.get("enabled")
         if not isinstance(name, str) or not name.strip():
-            self._problems.append(f"{place}.name: give the webhook a name; it is found by it.")
+            self._problems.append(f"{place}.name: give the webhook a name, which identifies it in its organization.")
         if not (enabled is None or isinstance(enabled, bool)):
             self._problems.append(f"{place}.enabled: {enabled!r} is neither true nor false.")
         if organization is None or not isinstance(name, str):
@@ -223,20 +164,19 @@ class DocumentReader:
             self._problems.append(f"{place}: name the organization by its {_in_words(key)}.")
         except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
             self._problems.append(
-                f"{place}: there is no organization with the {_in_words(key)} {value!r} here; is this document another "
-                "environment's?"
+                f"{place}: unknown organization: {_in_words(key)} {value!r}. Is this document from another environment?"
             )
         except model.MultipleObjectsReturned:
             self._problems.append(f"{place}: several organizations have the {_in_words(key)} {value!r}.")
         return None
 
     def _secret(self, place: str, value: Any) -> str | None:
-        found = None if value is None or self._keep else self._named(place, value)
+        found = None if value is None or self._keep else self._from_environment(place, value)
         if found:
             try:
                 secret_key(found)
             except ValueError as error:
-                self._problems.append(f"{place}: {value['env']} holds no secret. {error}")
+                self._problems.append(f"{place}: {value['env']} does not hold a secret. {error}")
         return found
 
     def _headers(self, place: str, value: Any) -> str | None:
@@ -245,7 +185,7 @@ class DocumentReader:
             return None
         if self._keep:
             return None
-        found = {str(name): self._named(f"{place}.{name}", one) for name, one in value.items()}
+        found = {str(name): self._from_environment(f"{place}.{name}", one) for name, one in value.items()}
         lines = "\n".join(f"{name}={one}" for name, one in found.items() if one is not None)
         try:
             parse_headers(lines, custom_body=True)
@@ -253,12 +193,12 @@ class DocumentReader:
             self._problems += [f"{place}: {message}" for message in error.messages]
         return lines
 
-    def _named(self, place: str, value: Any) -> str | None:
-        """Return what the environment variable holds that is named here."""
+    def _from_environment(self, place: str, value: Any) -> str | None:
+        """Return the value of the environment variable that ``value`` names, or None with a problem noted."""
         name = value.get("env") if isinstance(value, dict) and set(value) == {"env"} else None
         if not isinstance(name, str) or not name:
             # Not quoted: it may be the secret itself.
-            self._problems.append(f"{place}: write {{env: VARIABLE}}; what is secret has no place in a document.")
+            self._problems.append(f"{place}: write {{env: VARIABLE}}; a document must not contain secrets.")
         elif not self._environ.get(name):
             self._problems.append(
                 f"{place}: the environment variable {name} is not set; set it, or use --keep-secrets."
@@ -269,7 +209,7 @@ class DocumentReader:
 
     def _subscriptions(self, place: str, rows: Any) -> Iterator[Mapping[str, Any]]:
         if not isinstance(rows, list):
-            self._problems.append(f"{place}: write a list, of one event an entry.")
+            self._problems.append(f"{place}: write a list with one entry per event.")
             return
         for number, row in enumerate(rows):
             here = f"{place}[{number}]"
@@ -279,15 +219,32 @@ class DocumentReader:
                 yield {key: row.get(key, one.get_default()) for key, one in subscription_fields().items()}
 
     def _refuse_unknown(self, place: str, row: Mapping[Any, Any], known: Any) -> bool:
+        """Note a problem for each unknown key; return True if all keys are known."""
         unknown = [key for key in row if key not in known]
         for key in unknown:
             where = f"{place}.{key}" if place else str(key)
             if key in {"id", "pk"}:
-                remedy = " An id means something in one environment only; remove it."
+                remedy = " Remove it: ids differ between environments."
             else:
                 remedy = did_you_mean(_close(str(key), known))
-            self._problems.append(f"{where}: there is no such key.{remedy}")
+            self._problems.append(f"{where}: unknown key.{remedy}")
         return not unknown
+
+
+def _editable(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
+    own = (field for field in model._meta.concrete_fields if field.editable and not field.primary_key)
+    return {field.name: field for field in own}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses duplicate keys, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 (its signature)
+        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 def _parse(text: str) -> Any:
@@ -296,9 +253,9 @@ def _parse(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        # Not the error's own text, which quotes the line.
+        # Without the text of the error, which quotes the line: it may hold a secret.
         problem = getattr(error, "problem", None) or "it can't be read"
-        raise DocumentError([f"The document is no YAML{where}: {problem}."]) from None
+        raise DocumentError([f"The document is not YAML{where}: {problem}."]) from None
 
 
 def _close(key: str, known: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What has to change for the webhooks to be as a document wants them."""
+"""Compare a document with the stored webhooks, and return the changes that make them equal."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import models
 
 from tms_webhooks import catalogue
 from tms_webhooks.choices import AuditAction
-from tms_webhooks.config_files.document import DocumentError, WebhookSpec, missing, subscription_fields
+from tms_webhooks.config_files.document import DocumentError, WebhookSpec, subscription_fields
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import all_sources
+
+FILTERED_BY_ID = ("course", "class", "organization")
+"""Conditions of a filter that hold ids of the host's objects."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WebhookChange:
-    """What is done to one webhook. ``fields`` are its differences, as the audit log keeps them."""
+    """The changes of one webhook. ``fields`` are the differences of its fields, as in the audit log."""
 
     action: AuditAction
     label: str
@@ -34,7 +40,7 @@ class WebhookChange:
     removed: Sequence[Subscription] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads: what comes, what goes, what changes; no secret."""
+        """Yield the lines of a report: added, removed and changed values, without secrets."""
         sign = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}.get(self.action, "~")
         yield f"{sign} {self.label}"
         for name, values in self.fields.items():
@@ -42,17 +48,17 @@ class WebhookChange:
         if self.enabled is not None:
             yield f"    enabled: {not self.enabled} -> {self.enabled}"
         if self.secret is not None:
-            yield "    secret: another one"
-        yield from (f"    + {_told(one)}" for one in self.added)
-        yield from (f"    - {_told(one)}" for one in self.removed)
+            yield "    secret: changed"
+        yield from (f"    + {_description(one)}" for one in self.added)
+        yield from (f"    - {_description(one)}" for one in self.removed)
 
 
 def changes(
     wanted: Sequence[WebhookSpec], existing: Sequence[Webhook], *, prune: bool, now: datetime
 ) -> list[WebhookChange]:
-    """Return what has to change; raise `DocumentError` for what no webhook may be, and for names that mean several.
+    """Return the changes; raise `DocumentError` for invalid values and for ambiguous names.
 
-    ``existing`` are the webhooks of the document's organizations; ``prune`` has those deleted that it does not name.
+    ``existing`` are the webhooks of the document's organizations; ``prune`` deletes those that the document does not name.
     """
     found: dict[tuple[Any, str], list[Webhook]] = {}
     for webhook in existing:
@@ -62,7 +68,7 @@ def changes(
     for one in wanted:
         same = found.pop((one.organization, one.name), [])
         if len(same) > 1:
-            problems.append(f"{one.place}: there are several webhooks {one.label}; rename all but one.")
+            problems.append(f"{one.place}: several webhooks are named {one.label}; rename all but one.")
             continue
         try:
             change = _create(one) if not same else _update(one, same[0], now=now)
@@ -120,7 +126,7 @@ def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChan
 
 
 def _fill(webhook: Webhook, one: WebhookSpec) -> None:
-    """Give the webhook its new values, as the model understands them; raise `ValidationError` for what it refuses."""
+    """Set the new values of the webhook, converted by the model; raise `ValidationError` for invalid ones."""
     for name, value in one.values.items():
         setattr(webhook, name, value)
     webhook.full_clean(validate_unique=False, validate_constraints=False)
@@ -134,9 +140,50 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
             _subscription(webhook, values).full_clean(exclude=["webhook"], validate_constraints=False)
         except ValidationError as error:
             raise ValidationError({f"subscriptions[{number}]": error.messages}) from error
-        lost = list(missing(values["filters"]))
-        if lost:
-            raise ValidationError({f"subscriptions[{number}]": lost})
+        unknown = list(_unknown_ids(values["filters"]))
+        if unknown:
+            raise ValidationError({f"subscriptions[{number}]": unknown})
+
+
+def _unknown_ids(filters: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each filter with ids that don't exist in the host's tables."""
+    for name in FILTERED_BY_ID:
+        ids, target = filters.get(name), _filtered_field(name)
+        if isinstance(ids, list) and target is not None:
+            unknown = [str(key) for key in ids if not _exists(*target, key)]
+            if unknown:
+                yield f"filters.{name}: unknown id {', '.join(unknown)}. Is this document from another environment?"
+
+
+def _filtered_field(name: str) -> tuple[type[models.Model], str] | None:
+    """Return the host's model that filters call ``name``, and its field with the id; None if no source maps it."""
+    for source in all_sources():
+        target = _mapped_field(source, "id" if source.noun.name == name else f"{name}.id")
+        if target is not None:
+            return target
+    return None
+
+
+def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], str] | None:
+    """Return the model and the field at the end of the path to which a source maps ``field_name``, or None."""
+    mapped = source.mapped.get(field_name)
+    if mapped is None or not isinstance(mapped.lookup, str):
+        return None
+    model: Any = source.model
+    target: tuple[type[models.Model], str] | None = None
+    for part in mapped.lookup.split("__"):
+        field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
+        if field.related_model is None:
+            return model, field.name
+        target, model = (field.related_model, field.target_field.name), field.related_model
+    return target
+
+
+def _exists(model: type[models.Model], name: str, key: Any) -> bool:
+    try:
+        return model._base_manager.filter(**{name: key}).exists()
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return False
 
 
 def _subscription(webhook: Webhook, values: Mapping[str, Any]) -> Subscription:
@@ -147,7 +194,7 @@ def _subscription(webhook: Webhook, values: Mapping[str, Any]) -> Subscription:
 
 
 def _subscriptions(webhook: Webhook, one: WebhookSpec) -> tuple[list[Subscription], list[Subscription]]:
-    """Return what to add and what to remove; what is the same stays the same row, which knows what it was told."""
+    """Return the subscriptions to add and to remove. An equal row stays, because it holds the history of its events."""
     removed = list(webhook.subscriptions.order_by("pk"))
     added = []
     for values in one.subscriptions:
@@ -164,10 +211,10 @@ def _values(subscription: Subscription) -> list[Any]:
     return [getattr(subscription, one.attname) for one in subscription_fields().values()]
 
 
-def _told(subscription: Subscription) -> str:
+def _description(subscription: Subscription) -> str:
     fields = subscription_fields()
-    told = {key: getattr(subscription, one.attname) for key, one in fields.items()}
-    return ", ".join(f"{key}: {value}" for key, value in told.items() if value != fields[key].get_default())
+    values = {key: getattr(subscription, one.attname) for key, one in fields.items()}
+    return ", ".join(f"{key}: {value}" for key, value in values.items() if value != fields[key].get_default())
 
 
 def _headers(webhook: Webhook) -> str | None:
@@ -178,7 +225,7 @@ def _headers(webhook: Webhook) -> str | None:
 
 
 def _signs(webhook: Webhook, secret: str, *, now: datetime) -> bool:
-    """Return whether it is the newest secret; one that can't be read is none."""
+    """Return True if this is the newest secret of the webhook; False if that can't be decrypted."""
     try:
         return webhook.signing_secrets(now)[:1] == [secret]
     except SecretError:
@@ -186,5 +233,5 @@ def _signs(webhook: Webhook, secret: str, *, now: datetime) -> bool:
 
 
 def _in_place(place: str, error: ValidationError) -> list[str]:
-    """Return the sentences of an error, each with its place in the document."""
+    """Return the messages of an error, each with its place in the document."""
     return [f"{place}.{name}: {message}" for name, messages in error.message_dict.items() for message in messages]

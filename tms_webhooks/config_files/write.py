@@ -1,4 +1,4 @@
-"""From webhooks to a document. Secrets and header values are named, by the variables that are to hold them."""
+"""Write webhooks as a YAML document. Environment variables stand for secrets and header values."""
 
 from __future__ import annotations
 
@@ -24,35 +24,38 @@ from tms_webhooks.models.encryption import reveal
 from tms_webhooks.validators import parse_headers
 
 INTRODUCTION = """\
-# Webhooks of a training management system; python manage.py webhooks_import puts them into force.
-# What is left out has its default. Secrets and header values are not here: {env: NAME} names the variable that holds one.
+# Webhooks of a training management system. Import them with: python manage.py webhooks_import FILE
+# Omitted keys have their defaults. {env: NAME} stands for a secret or header value in the environment variable NAME.
 """
 
 
 def to_yaml(webhooks: Iterable[Webhook]) -> str:
-    """Return the document of these webhooks, always the same for the same ones.
+    """Return the document of these webhooks; equal webhooks give equal text.
 
-    Raises `DocumentError` for organizations without a name that other environments share, for two webhooks of one
-    organization with the same name, and for headers that can't be decrypted.
+    Raises `DocumentError` for organizations without an external id, for two webhooks of one organization with the same
+    name, and for headers that can't be decrypted.
     """
     rows = [_webhook(webhook) for webhook in webhooks]
     rows.sort(key=lambda row: (str(row["organization"]), row["name"]))
     names = [(str(row["organization"]), row["name"]) for row in rows]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
         raise DocumentError(
-            [f"{organization} has several webhooks named {name!r}; rename all but one." for organization, name in twice]
+            [
+                f"{organization} has several webhooks named {name!r}; rename all but one."
+                for organization, name in duplicates
+            ]
         )
     document = {"version": VERSION, "webhooks": rows}
     return INTRODUCTION + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _webhook(webhook: Webhook) -> dict[str, Any]:
-    organization = name_of(webhook.organization)
+    organization = _identifier(webhook.organization)
     row: dict[str, Any] = {"organization": organization, "name": webhook.name, "enabled": webhook.enabled}
-    row |= {name: value for name, value in _told(webhook, webhook_fields()).items() if name != "name"}
+    row |= {name: value for name, value in _non_default(webhook, webhook_fields()).items() if name != "name"}
     row["secret"] = {"env": variable_name(str(organization), webhook.name, "secret")}
-    headers = _headers(webhook)
+    headers = _header_names(webhook)
     if headers:
         row["headers"] = {
             name: {"env": variable_name(str(organization), webhook.name, "header", name)} for name in headers
@@ -62,31 +65,32 @@ def _webhook(webhook: Webhook) -> dict[str, Any]:
 
 
 def _subscription(subscription: Subscription) -> dict[str, Any]:
-    told = _told(subscription, subscription_fields())
-    return {EVENT: told.pop(EVENT, ""), **told}
+    values = _non_default(subscription, subscription_fields())
+    return {EVENT: values.pop(EVENT, ""), **values}
 
 
-def _told(instance: Any, fields: Fields) -> dict[str, Any]:
+def _non_default(instance: Any, fields: Fields) -> dict[str, Any]:
+    """Return the values that differ from their defaults, by their keys in the document."""
     values = {name: getattr(instance, field.attname) for name, field in fields.items()}
     return {name: value for name, value in values.items() if value != fields[name].get_default()}
 
 
-def _headers(webhook: Webhook) -> Iterable[str]:
+def _header_names(webhook: Webhook) -> Iterable[str]:
     try:
         return list(parse_headers(reveal(webhook.headers), custom_body=True))
     except (SecretError, ValidationError):
         raise DocumentError(
-            [f"Webhook {webhook.pk} ({webhook.name}): its headers can't be read; enter them anew."]
+            [f"Webhook {webhook.pk} ({webhook.name}): its headers can't be decrypted; enter them again."]
         ) from None
 
 
-def name_of(organization: Any) -> Any:
-    """Return what names an organization in the document."""
+def _identifier(organization: Any) -> Any:
+    """Return the value that identifies an organization in the document."""
     value = getattr(organization, organization_key())
     if value in (None, ""):
         raise DocumentError(
             [
-                f"Organization {organization.pk} ({organization}) has no external id, by which it could be found elsewhere."
+                f"Organization {organization.pk} ({organization}) has no external id, which identifies it in other environments."
             ]
         )
     return value if isinstance(value, int | str) else str(value)

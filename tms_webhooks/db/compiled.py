@@ -1,66 +1,67 @@
-"""Queries that are asked with every save: built by the ORM once, and run as the SQL that came out from then on.
+"""Queries that run with every save: the ORM builds each once, and later runs reuse its SQL.
 
-To build one takes the ORM several times as long as the database needs to answer it. PostgreSQL takes as long again to
-plan it, so there it is also `prepared`, by a connection that lives long enough.
+Building such a query takes the ORM several times as long as the database needs to answer it. PostgreSQL takes as long
+again to plan it, so long-lived connections also prepare it.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections, models
-from django.db.models.expressions import Col, ColPairs, Expression
+from django.db.models.expressions import Expression
 
+from tms_webhooks.db.django_private import column_type, compile_select, composite_keys, converters_of, selected_columns
 from tms_webhooks.db.prepared import prepared
 
 SHORT_LIVED = 20
-"""Queries of a connection before they are prepared: to prepare one costs more than to run it once."""
-WHOLE_NUMBERS = frozenset({"smallint", "integer"})
+"""Queries that a connection runs before it prepares them: to prepare one costs more than to run it once."""
+SMALL_INTEGER_TYPES = frozenset({"smallint", "integer"})
 
 
 class Parameter(Expression):
-    """The place in a query of a value that is given when it is run: the first, or another of those that are given."""
+    """A placeholder in a query for the value at ``position`` of those that `CompiledQuery.run` is given."""
 
     def __init__(self, field: models.Field[Any, Any], position: int = 0) -> None:
         super().__init__(output_field=field)
         self.position = position
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        """Stand among the parameters of the SQL until `CompiledQuery.run` replaces it."""
+        """Return itself as the parameter; `CompiledQuery.run` replaces it."""
         return "%s", [self]
 
-    def take(self, values: Sequence[Any], connection: Any) -> Any:
+    def value(self, values: Sequence[Any], connection: Any) -> Any:
         """Return its value as the database's driver takes it."""
         return self.output_field.get_db_prep_value(values[self.position], connection)
 
 
 class CompiledQuery:
-    """What a ``values_list()`` asks, with a `Parameter` for each value that is known later.
+    """The query of a ``values_list()`` queryset, with a `Parameter` for each value that is known later.
 
-    Threads may share it. Each has a connection of its own, and its own converters with it.
+    Threads may share it. Each has its own connection, and converters of that connection.
     """
 
     def __init__(self, rows: models.QuerySet[Any, Any]) -> None:
         self._using = rows.db
-        compiler: Any = rows.query.get_compiler(using=rows.db)
-        sql, parameters = compiler.as_sql()
+        connection = connections[rows.db]
+        sql, parameters, selected = compile_select(rows)
         self._parameters = {f"p{number}": parameter for number, parameter in enumerate(parameters)}
-        # By name, because for SQLite Django looks for places without names letter by letter, each time.
+        # Named parameters, because for positional ones Django scans the statement on SQLite at each run.
         self._sql = sql.replace("%%", "%%%%") % tuple(f"%({name})s" for name in self._parameters)
-        self._selected = [expression for expression, _sql, _alias in compiler.select]
-        if compiler.connection.vendor == "postgresql":
-            self._sql = _with_lasting_types(self._sql, list(_columns(self._selected)), compiler.connection)
-        self._pairs = list(_pairs(self._selected))
-        self._known = threading.local()
+        self._columns = selected_columns(selected)
+        if connection.vendor == "postgresql":
+            self._sql = _with_fixed_types(self._sql, self._columns, connection)
+        self._composite_keys = composite_keys(selected)
+        self._local = threading.local()
 
     def run(self, *values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows that there are for these values."""
+        """Return the rows for these values."""
         connection = connections[self._using]
         parameters = {
-            name: one.take(values, connection) if isinstance(one, Parameter) else one
+            name: one.value(values, connection) if isinstance(one, Parameter) else one
             for name, one in self._parameters.items()
         }
         with prepared(connection, after=SHORT_LIVED) as cursor:
@@ -73,57 +74,36 @@ class CompiledQuery:
         for index, column, converters in self._converters(connection):
             for convert in converters:
                 values[index] = convert(values[index], column, connection)
-        for pair in self._pairs:
-            values[pair] = [tuple(values[pair])]
+        for key in self._composite_keys:
+            values[key] = [tuple(values[key])]
         return tuple(values)
 
     def _converters(self, connection: Any) -> list[tuple[int, Expression, list[Any]]]:
-        known = self._known
-        if getattr(known, "connection", None) is not connection:
-            known.connection = connection
-            of_columns = [
-                (index, column, converters_of(column, connection))
-                for index, column in enumerate(_columns(self._selected))
+        """Return the columns that need converting, by position, with their converters; cached for each thread."""
+        local = self._local
+        if getattr(local, "connection", None) is not connection:
+            local.connection = connection
+            by_column = [
+                (index, column, converters_of(column, connection)) for index, column in enumerate(self._columns)
             ]
-            known.converters = [one for one in of_columns if one[2]]
-        found: list[tuple[int, Expression, list[Any]]] = known.converters
-        return found
+            local.converters = [one for one in by_column if one[2]]
+        converters: list[tuple[int, Expression, list[Any]]] = local.converters
+        return converters
 
 
-def _with_lasting_types(sql: str, columns: list[Expression], connection: Any) -> str:
-    """Return the query so that its columns keep their types when a migration changes those of the host's.
+def _with_fixed_types(sql: str, columns: list[Any], connection: Any) -> str:
+    """Return the query with casts, so that its columns keep their types when a migration changes a host's column.
 
-    PostgreSQL refuses a plan from before, once, where the result would look different: that would be somebody's save.
+    PostgreSQL refuses a prepared statement once if its result types have changed, and that would fail a user's save.
     """
     names = [f"c{number}" for number in range(len(columns))]
     casts = [name + _cast(column, connection) for name, column in zip(names, columns, strict=True)]
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS found ({', '.join(names)})"  # noqa: S608 (names of ours)
 
 
-def _cast(column: Expression, connection: Any) -> str:
-    """Return what makes a column of a table keep its type; what is worked out from columns is of our own making."""
-    kind = column.output_field.db_type(connection) if isinstance(column, Col) else None
+def _cast(column: Any, connection: Any) -> str:
+    """Return the cast to a table column's type; nothing for computed columns, whose types do not change."""
+    kind = column_type(column, connection)
     if kind is None:
         return ""
-    return "::bigint" if kind in WHOLE_NUMBERS else "::" + re.sub(r"\([^)]*\)", "", kind)
-
-
-def _columns(selected: list[Expression]) -> Iterator[Expression]:
-    """Yield what is selected, column by column: a composite key has several."""
-    for expression in selected:
-        if isinstance(expression, ColPairs):
-            yield from expression.get_source_expressions()
-        else:
-            yield expression
-
-
-def _pairs(selected: list[Expression]) -> Iterator[slice]:
-    """Yield where the parts of each composite key are, when those before it have become one value each."""
-    for index, expression in enumerate(selected):
-        if isinstance(expression, ColPairs):
-            yield slice(index, index + len(expression))
-
-
-def converters_of(column: Expression, connection: Any) -> list[Any]:
-    """Return what makes a value of this column, as the driver gives it, one for Python: to be called one after the other."""
-    return [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+    return "::bigint" if kind in SMALL_INTEGER_TYPES else "::" + re.sub(r"\([^)]*\)", "", kind)

@@ -1,4 +1,7 @@
-"""Statements that PostgreSQL plans once for a connection, and not each time: for those that take longer to plan than to run."""
+"""Cursors with prepared statements: PostgreSQL plans each once for a connection instead of at every run.
+
+For short statements planning takes longer than running.
+"""
 
 from __future__ import annotations
 
@@ -10,40 +13,39 @@ from weakref import WeakKeyDictionary
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# By psycopg's connection: whether there is nobody in between who may hand it another server's process meanwhile.
+from tms_webhooks.db.django_private import server_side_binding
+
+# By psycopg's connection: whether it is direct, without a pooler that may switch it to another server process.
 _direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-# And how often it could have been prepared for.
+# By psycopg's connection: how often `prepared` was asked for it with a minimum of uses.
 _uses: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 @contextmanager
 def prepared(connection: BaseDatabaseWrapper, *, after: int = 0) -> Iterator[Any]:
-    """Open a cursor whose statements are prepared, where this database and what lies before it allow that.
+    """Open a cursor whose statements are prepared, or a plain cursor where that is not possible or not worth it.
 
-    Not before the connection was used ``after`` times with such a count: one that lives for a moment gains nothing.
+    Statements are not prepared
 
-    Behind a pooler such as PgBouncer they are not, nor where the host's ``OPTIONS`` set ``prepare_threshold`` to None,
-    nor while queries are logged, because Django finds no text of theirs.
+    - on databases other than PostgreSQL, and with psycopg 2;
+    - behind a pooler such as PgBouncer;
+    - where the host's ``OPTIONS`` set ``prepare_threshold`` to None;
+    - while queries are logged, because Django finds no text of prepared ones;
+    - in the first ``after`` uses of a connection that pass ``after``: a short-lived connection gains nothing.
     """
     if not _can_prepare(connection, after):
         with connection.cursor() as cursor:
             yield cursor
         return
-    from django.db.backends.postgresql.base import ServerBindingCursor
-
-    raw: Any = connection.connection
-    before = raw.cursor_factory, raw.prepare_threshold
-    raw.cursor_factory, raw.prepare_threshold = ServerBindingCursor, 0
-    try:
-        with connection.cursor() as cursor:
-            yield cursor
-    except DatabaseError:
-        # The server may have forgotten the statement: a new connection knows that it has none.
-        if not connection.in_atomic_block:
-            connection.close()
-        raise
-    finally:
-        raw.cursor_factory, raw.prepare_threshold = before
+    with server_side_binding(connection):
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        except DatabaseError:
+            # The server may have dropped the prepared statement; a new connection starts without any.
+            if not connection.in_atomic_block:
+                connection.close()
+            raise
 
 
 def _can_prepare(connection: BaseDatabaseWrapper, after: int) -> bool:
@@ -63,10 +65,10 @@ def _can_prepare(connection: BaseDatabaseWrapper, after: int) -> bool:
 
 
 def _is_direct(connection: Any) -> bool:
-    """Return whether the server's process is the one that said hello: a pooler says hello in its own name."""
+    """Return whether the server process that answers is the one that opened the connection; a pooler's is not."""
     if not hasattr(connection.connection, "prepare_threshold"):  # psycopg 2
         return False
-    # Not a query of the host's: who counts or logs those does not see it.
+    # On the driver's cursor, so that the host's query counts and logs do not include it.
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()

@@ -1,6 +1,6 @@
-"""Instances of models from statements written by hand.
+"""Model instances from the rows of statements written by hand.
 
-`QuerySet.raw` finds out each time anew what becomes of which column, which takes as long as the query.
+`QuerySet.raw` matches columns to fields at each run, which takes as long as the query.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
-from tms_webhooks.db.compiled import converters_of
+from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.sql import database
 
 M = TypeVar("M", bound=Model)
 Names = tuple[str, ...]
 Conversions = list[tuple[int, Any, list[Any]]]
 
-# By the connection, which takes part in them.
-_known: WeakKeyDictionary[BaseDatabaseWrapper, dict[tuple[type[Model], Names], Conversions]] = WeakKeyDictionary()
+# By connection, because converters depend on it.
+_cached_conversions: WeakKeyDictionary[BaseDatabaseWrapper, dict[tuple[type[Model], Names], Conversions]] = (
+    WeakKeyDictionary()
+)
 
 
 def columns_of(model: type[Model], table: str, names: Names = ()) -> str:
-    """Return what a statement selects for `instances`: the columns of these fields, or of all, of a model's table."""
+    """Return the columns that a statement selects for `instances`: of the fields in ``names``, or of all fields."""
     return _columns(model, table, names, database().alias)
 
 
 def instances(model: type[M], rows: Iterable[Sequence[Any]], *, names: Names = ()) -> Iterator[tuple[M, Sequence[Any]]]:
-    """Yield an instance for each row, which begins with the columns that `columns_of` names for the same fields.
+    """Yield an instance for each row, with the rest of the row as the driver returned it.
 
-    Beside it comes what the row has beyond these, as the driver gives it.
+    A row begins with the columns that `columns_of` returns for the same ``names``.
     """
     connection, fields = database(), _fields(model, names)
     attributes, conversions = [field.attname for field in fields], _conversions(model, names, connection)
@@ -57,9 +59,10 @@ def _columns(model: type[Model], table: str, names: Names, alias: str) -> str:
 
 
 def _conversions(model: type[Model], names: Names, connection: BaseDatabaseWrapper) -> Conversions:
-    known = _known.setdefault(connection, {})
-    if (model, names) not in known:
-        columns = [field.get_col(model._meta.db_table) for field in _fields(model, names)]
-        found = [(index, column, converters_of(column, connection)) for index, column in enumerate(columns)]
-        known[model, names] = [one for one in found if one[2]]
-    return known[model, names]
+    """Return the columns that need converting, by position, with their converters."""
+    cached = _cached_conversions.setdefault(connection, {})
+    if (model, names) not in cached:
+        columns = [column_of(field, model) for field in _fields(model, names)]
+        by_column = [(index, column, converters_of(column, connection)) for index, column in enumerate(columns)]
+        cached[model, names] = [one for one in by_column if one[2]]
+    return cached[model, names]

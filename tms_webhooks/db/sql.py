@@ -1,7 +1,7 @@
-"""Statements written by hand, for the few that run with every batch: built by the ORM they take longer than they run.
+"""Run statements written by hand: for those of every batch the ORM needs longer to build them than they run.
 
-``{delivery}``, ``{event}`` and so on in a statement stand for the tables of those models; what else is in braces is
-given by name.
+In a statement ``{delivery}``, ``{event}`` and so on stand for the tables of those models. Other names in braces are
+arguments.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from django.db.models import Field, Model
 from tms_webhooks.db.prepared import prepared
 
 LABEL = "tms_webhooks"
+"""The app whose models are looked up in the registry, by their names."""
 
 
 def database() -> BaseDatabaseWrapper:
-    """Return the connection to the database that deliveries are written to."""
+    """Return the connection to the database of deliveries."""
     return connections[router.db_for_write(_models()["delivery"])]
 
 
 def filled(sql: str, **parts: str) -> str:
-    """Return a statement with its tables and parts in place."""
+    """Return a statement with the names of tables and the given parts filled in."""
     return sql.format(**_tables(database().alias), **parts)
 
 
 def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> list[tuple[Any, ...]]:
-    """Run a query and return its rows, as the database's driver gives them: times and truth values are raw."""
+    """Run a query and return its rows as the database's driver returns them: times and booleans are not converted."""
     with database().cursor() as cursor:
         cursor.execute(filled(sql, **parts), params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -41,10 +42,10 @@ def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str)
 
 
 def read_at_once(columns: str, sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
-    """Run a query for rows of numbers and texts as `read_prepared` does. ``columns`` are all that it has, by their names.
+    """Run a query as `read_prepared` does. ``columns`` are the names of all its columns, which are numbers and texts.
 
-    With each row SQLite's driver lets go of Python's lock, and busy threads are slow to give it back: there all come
-    as one.
+    On SQLite all rows come as one JSON value: its driver releases Python's lock with each row, and busy threads are
+    slow to return it.
     """
     if database().vendor != "sqlite":
         return read_prepared(sql, params, **parts)
@@ -53,14 +54,14 @@ def read_at_once(columns: str, sql: str, params: Mapping[str, Any], **parts: str
 
 
 def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> int:
-    """Run a statement that changes rows, and return how many."""
+    """Run a statement that changes rows, and return their number."""
     with database().cursor() as cursor:
         cursor.execute(filled(sql, **parts), params)
         return int(cursor.rowcount)
 
 
 def read_prepared(sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
-    """Run a query as `read` does, planned once where that can be done: one whose text is always the same."""
+    """Run a query as `read` does, as a prepared statement where possible. Its text must always be the same."""
     with prepared(database()) as cursor:
         cursor.execute(filled(sql, **parts), params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -68,44 +69,44 @@ def read_prepared(sql: str, params: Mapping[str, Any], **parts: str) -> list[tup
 
 
 def write_prepared(sql: str, params: Mapping[str, Any]) -> int:
-    """Run a statement as `write` does, planned once where that can be done: one whose text is always the same."""
+    """Run a statement as `write` does, prepared where possible. Its text must always be the same, and have no braces."""
     with prepared(database()) as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 
 def moment(value: datetime) -> Any:
-    """Return a time as this database takes it for a parameter."""
+    """Return a time as a parameter for this database."""
     return database().ops.adapt_datetimefield_value(value)
 
 
 def numbers(keys: Iterable[int]) -> str:
-    """Return keys as they stand in ``IN (…)`` and ``NOT IN (…)``; where there are none, one that no row has."""
+    """Return keys for ``IN (…)`` and ``NOT IN (…)``; without keys a 0, which no row has."""
     return ", ".join(map(str, map(int, keys))) or "0"
 
 
 def array(values: Iterable[Any]) -> str:
-    """Return keys or times as one parameter for PostgreSQL, whose type is the same whatever they are."""
+    """Return keys or times as one parameter for PostgreSQL: the text of an array, whatever the type of its items."""
     return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"
 
 
 def for_update(*, skip_locked: bool = False) -> str:
-    """Return what makes a query lock its rows; nothing where the whole database has one writer."""
+    """Return the ``FOR UPDATE`` clause; an empty text where the whole database has one writer."""
     connection = database()
     return connection.ops.for_update_sql(skip_locked=skip_locked) if connection.features.has_select_for_update else ""
 
 
 def recordset(fields: Iterable[Field[Any, Any]], connection: BaseDatabaseWrapper) -> str:
-    """Return a query, for PostgreSQL, for rows that come as one parameter, from `as_json`, with these fields' columns.
+    """Return PostgreSQL's query for rows that are passed as one parameter, from `as_json`, with these fields' columns.
 
-    One parameter, because psycopg takes five times as long over thousands of them.
+    With thousands of parameters psycopg takes five times as long.
     """
     typed = ", ".join(f'"{field.column}" {field.db_type(connection)}' for field in fields)
     return f"SELECT * FROM json_to_recordset(%s) AS line ({typed})"  # noqa: S608 (names of ours)
 
 
 def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows, each by the names of its columns, as the parameter of `recordset`."""
+    """Return rows, each a mapping by column name, as the parameter of `recordset`."""
     return json.dumps(
         list(rows), default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)
     )

@@ -1,4 +1,7 @@
-"""Holding the database's writer for as short a time as can be."""
+"""Short write transactions, above all for databases with one writer, such as SQLite.
+
+There all other writers wait for a transaction to end, so other threads of this process pause while it runs.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,34 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tms_webhooks.db.sql import database, read
 
-# Until the transaction ends, its commit does not wait for the disk. For PostgreSQL.
+# For PostgreSQL: the commit of the current transaction does not wait for the disk.
 NOT_AT_ONCE = "SELECT set_config('synchronous_commit', 'off', true)"
 
 LATELY = 1.0
-"""For so many seconds after others have written they are expected to write again."""
+"""For this many seconds after a write of another connection, further ones are expected."""
 
 Quiet = Callable[[], AbstractContextManager[None]]
 
 
 class _Neighbours(threading.local):
-    """What keeps the other threads of this process quiet while this one holds the writer."""
+    """The context that pauses the other threads of this process while this thread writes."""
 
     quiet: Quiet = staticmethod(nullcontext)
 
 
 _neighbours = _Neighbours()
-# By connection: the database's version for it, and until when others are expected to write.
+# By connection: the database version that it saw last, and until when writes of others are expected.
 _versions: WeakKeyDictionary[BaseDatabaseWrapper, tuple[int, float]] = WeakKeyDictionary()
 
 
 @contextmanager
 def brief_write(*, durable: bool = True) -> Iterator[None]:
-    """Run the block in a transaction; read and reckon before it, and leave in it as few statements as can be.
+    """Run the block in a transaction. Compute before the transaction; keep few statements inside it.
 
-    One that need not be ``durable`` may be undone if the database's machine dies in the next second, as if it had never
-    been: for what is simply done again then.
+    If it need not be ``durable``, its commit may be lost when the database's machine fails within the next second. That
+    is for work that is repeated then.
 
-    Where a database has one writer, as SQLite has, everybody else who saves something waits for the end: so it is
-    `undisturbed`.
+    Where the database has one writer, the block is also `undisturbed`.
     """
     connection = database()
     with undisturbed(), transaction.atomic(using=connection.alias):
@@ -51,21 +53,21 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
 
 
 def has_one_writer() -> bool:
-    """Return whether the database has one writer, for whom all others wait."""
+    """Return whether the database has one writer, so that all others wait for it."""
     return not database().features.has_select_for_update
 
 
 def others_write() -> bool:
-    """Return whether others write, too, and wait for the one writer. They do where they have done so of late.
+    """Return whether other connections have written recently, and so may be waiting for the one writer.
 
-    SQLite has a new version for a connection whenever another one has committed something.
+    SQLite changes the data version of a connection whenever another connection commits.
     """
     if not has_one_writer():
         return False
     connection = database()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        # Not a query of the host's: who counts or logs those does not see it.
+        # On the driver's connection, so that the host's query counts and logs do not include it.
         version: int = connection.connection.execute("PRAGMA data_version").fetchone()[0]
     before, until = _versions.get(connection, (version, 0.0))
     if version != before:
@@ -75,17 +77,17 @@ def others_write() -> bool:
 
 
 def undisturbed() -> AbstractContextManager[None]:
-    """Keep the neighbours quiet inside the block, where the database works in this process.
+    """Pause the other threads inside the block, if the database runs in this process.
 
-    There each statement and each row lets go of Python's lock, and with busy threads about it takes ten times as long
-    to get that back as to run.
+    Its driver releases Python's lock with each statement and each row. While other threads are busy, getting the lock
+    back takes ten times as long as the statement.
     """
     return _neighbours.quiet() if has_one_writer() else nullcontext()
 
 
 @contextmanager
 def with_quiet_neighbours(quiet: Quiet) -> Iterator[None]:
-    """Have this thread keep its neighbours quiet wherever it is to be `undisturbed` in the block."""
+    """Set the context that pauses the other threads while this thread is `undisturbed` inside the block."""
     before = _neighbours.quiet
     _neighbours.quiet = quiet
     try:

@@ -1,4 +1,7 @@
-"""What attempts say about a webhook as a whole: pause it, disable it, or find that it works again."""
+"""The health of a webhook: attempts make it failing, paused, disabled or healthy again.
+
+The SQL statements at the top run with every batch of results. Both use the primary key of the webhooks' table.
+"""
 
 from __future__ import annotations
 
@@ -17,40 +20,51 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.models import Delivery, Webhook
 
-FIELDS = ("failures", "failing_since", "succeeded_at", "paused_until", "pauses", "warned_percent", "notified_at")
+HEALTH_FIELDS = (
+    "failures",
+    "failing_since",
+    "succeeded_at",
+    "paused_until",
+    "pauses",
+    "warned_percent",
+    "notified_at",
+)
+"""The fields of a webhook that its attempts change."""
 
-# Failures of our own making, such as a blocked address, are not counted and yet notified of.
-LOOKED_AT = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids})"
+# Whether a webhook is healthy. A blocked address, or another fault of ours, counts no failure but sets ``notified_at``.
+READ_HEALTH = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids})"
 
-SUCCEEDED = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
+# A healthy webhook that had successes only: nothing but the time changes.
+RECORD_SUCCESS = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
 
 logger = logging.getLogger(__name__)
 
 
-def judge(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datetime]:
-    """Learn from results, in the order in which they came back; return until when webhooks get no requests.
+def apply_results(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datetime]:
+    """Update the health of the webhooks of these results, which are in the order in which they came back.
 
-    Call it in the transaction that writes the results down, after `hold`. What is resent by hand, and what never left because of a
-    fault of our own, says nothing of a receiver.
+    Return the webhooks that get no requests, by key, and until when: the end of a pause, or ``now`` for a disabled webhook.
+    Call it in the transaction that records the results, after `hold`. A delivery that a user resends, and an attempt that
+    failed before the request left, do not count for health.
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
-        if result.outcome.counts_for_health and not result.outgoing.single:
-            by_webhook[result.outgoing.webhook_id].append(result)
+        if result.outcome.counts_for_health and not result.request.is_manual:
+            by_webhook[result.request.webhook_id].append(result)
     if not by_webhook:
         return {}
-    found = read(LOOKED_AT, ids=numbers(by_webhook))
-    well = [pk for pk, *was_well in found if all(was_well) and not any(map(may_stop_webhook, by_webhook[pk]))]
-    write(SUCCEEDED, [moment(now)], ids=numbers(well))
-    unwell = Webhook.objects.filter(pk__in=by_webhook.keys() - well) if len(well) < len(found) else ()
-    return {webhook.pk: until for webhook in unwell if (until := _judge_one(webhook, by_webhook[webhook.pk], now))}
+    found = read(READ_HEALTH, ids=numbers(by_webhook))
+    healthy = [pk for pk, *checks in found if all(checks) and not any(map(may_stop_webhook, by_webhook[pk]))]
+    write(RECORD_SUCCESS, [moment(now)], ids=numbers(healthy))
+    others = Webhook.objects.filter(pk__in=by_webhook.keys() - healthy) if len(healthy) < len(found) else ()
+    return {webhook.pk: until for webhook in others if (until := _apply_to(webhook, by_webhook[webhook.pk], now))}
 
 
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
-    """Disable those of these webhooks whose last deliveries, as many as pause one, were all refused a blocked address.
+    """Disable the webhooks whose last PAUSE_AFTER deliveries all failed on a blocked address; return their keys.
 
-    Each further event would be lost on it, and ask for the address again; now they are kept for a replay. Once alone
-    is no reason: a name server may be wrong for a moment. Returns the webhooks that were disabled.
+    Without this, each further event would fail for good. The events of a disabled webhook are kept for a replay. One
+    failure is not enough: a name server may give a wrong answer for a moment.
     """
     disabled = set()
     for webhook in Webhook.objects.enabled().filter(pk__in=set(webhooks)):
@@ -63,7 +77,11 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
 
 
 def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
-    """Return how far a webhook is on the way to being disabled, 0 to 100; both conditions have to be met."""
+    """Return how near a failing webhook is to being disabled, 0 to 100.
+
+    A webhook is disabled when it has failed for DISABLE_AFTER_DAYS and for DISABLE_AFTER_FAILURES attempts; the lower
+    share of the two is returned.
+    """
     if webhook.failing_since is None:
         return 0
     days = (now - webhook.failing_since) / timedelta(days=1)
@@ -73,22 +91,23 @@ def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
 
 
 def warn_all(now: datetime) -> None:
-    """Tell of the webhooks that time alone has brought nearer to being disabled.
+    """Warn of each failing webhook that has reached a further percentage of WARN_AT_PERCENT since the last warning.
 
-    A paused one is asked so seldom, once a day in the end, that its next failure would come too late to warn.
+    A paused webhook gets as little as one request a day. Its next failure would come too late for a warning.
     """
     for webhook in Webhook.objects.enabled().filter(failing_since__isnull=False):
         with transaction.atomic(using=router.db_for_write(Webhook)):
             _warn(webhook, now)
 
 
-def _judge_one(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> datetime | None:
+def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> datetime | None:
+    """Update one webhook; return until when it gets no requests, or None."""
     for result in results:
         if result.outcome.success:
-            _note_success(webhook, now)
+            _apply_success(webhook, now)
         else:
-            _note_failure(webhook, now, started_at=result.started_at)
-    webhook.save(update_fields=FIELDS)
+            _apply_failure(webhook, now, started_at=result.started_at)
+    webhook.save(update_fields=HEALTH_FIELDS)
     if not webhook.enabled or webhook.deleted_at is not None:
         return now
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
@@ -102,7 +121,7 @@ def _judge_one(webhook: Webhook, results: Sequence[SendResult], now: datetime) -
     return now
 
 
-def _note_success(webhook: Webhook, now: datetime) -> None:
+def _apply_success(webhook: Webhook, now: datetime) -> None:
     was_paused = webhook.pauses > 0
     webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
     webhook.paused_until, webhook.pauses, webhook.warned_percent, webhook.notified_at = None, 0, 0, None
@@ -110,10 +129,10 @@ def _note_success(webhook: Webhook, now: datetime) -> None:
         lifecycle.report_recovered(webhook, now=now)
 
 
-def _note_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> None:
+def _apply_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> None:
     webhook.failures += 1
     webhook.failing_since = webhook.failing_since or now
-    # What was in flight when the pause began belongs to the same trouble and makes it no longer, however late it fails.
+    # A request that was in flight when the pause began does not make the pause longer, however late it fails.
     belongs_to_pause = webhook.paused_until is not None and started_at < webhook.paused_until
     if webhook.failures >= app_settings.PAUSE_AFTER and not belongs_to_pause:
         seconds = min(app_settings.PAUSE_FIRST * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST)
@@ -125,9 +144,9 @@ def _note_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> N
 def _warn(webhook: Webhook, now: datetime) -> None:
     percent = percent_to_disabling(webhook, now)
     reached = max((share for share in app_settings.WARN_AT_PERCENT if share <= percent), default=0)
-    # Asked of the database, in case another worker has told or found it well.
-    untold = Webhook.objects.filter(pk=webhook.pk, failing_since=webhook.failing_since, warned_percent__lt=reached)
-    if reached > webhook.warned_percent and untold.update(warned_percent=reached):
+    # Checked in the database: another worker may have warned, or recorded a success.
+    not_warned = Webhook.objects.filter(pk=webhook.pk, failing_since=webhook.failing_since, warned_percent__lt=reached)
+    if reached > webhook.warned_percent and not_warned.update(warned_percent=reached):
         webhook.warned_percent = reached
         logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
-        signals.webhook_failing.emit(Webhook, webhook=webhook, percent=reached, now=now)
+        signals.webhook_failing.send_in_savepoint(Webhook, webhook=webhook, percent=reached, now=now)

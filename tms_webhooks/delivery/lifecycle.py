@@ -1,11 +1,12 @@
-"""The verbs of a webhook's life: add, enable, disable and delete. All callers use them: admin, API, YAML and engine.
+"""Add, enable, disable and delete a webhook. All callers use these functions: admin, API, configuration files and worker.
 
-Each verb is one transaction. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
+Each function is one transaction. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,8 @@ from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 from tms_webhooks.models.webhook import ReceiverQuerySet
 
-HEALTHY = {
+# The fields of a webhook that is enabled and has no failures.
+HEALTHY: Mapping[str, Any] = {
     "enabled": True,
     "disabled_reason": "",
     "disabled_at": None,
@@ -33,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 
 def add(webhook: Webhook, *, now: datetime) -> None:
-    """Save a new webhook. One that is added disabled has the reason ``admin``.
+    """Save a new webhook. If it is disabled, the reason is ``admin``.
 
-    The caller writes the audit entry, which names the subscriptions, too.
+    The caller writes the audit entry, which also names the subscriptions.
     """
     if not webhook.enabled:
         webhook.disabled_reason, webhook.disabled_at = DisabledReason.ADMIN, now
@@ -43,22 +45,22 @@ def add(webhook: Webhook, *, now: datetime) -> None:
 
 
 def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
-    """Enable a webhook and forget its failures. Skipped deliveries stay skipped until a user replays them.
+    """Enable a webhook and reset its failures. Skipped deliveries stay skipped until a user replays them.
 
-    A webhook that was disabled or paused is reported as recovered.
+    The signal ``webhook_recovered`` is sent if the webhook was disabled or paused.
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        Webhook.objects.hold([webhook.pk])
+        Webhook.objects.lock([webhook.pk])
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
-        was_ill = not webhook.enabled or webhook.pauses > 0
+        was_stopped = not webhook.enabled or webhook.pauses > 0
         _write(webhook, Webhook.objects.all(), **HEALTHY, updated_at=now)
         AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=actor, webhook=webhook, now=now)
-        if was_ill:
+        if was_stopped:
             report_recovered(webhook, now=now)
 
 
 def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: Actor = SYSTEM) -> None:
-    """Disable a webhook, and skip its waiting deliveries, for a later replay. A disabled webhook stays as it is."""
+    """Disable a webhook and skip its waiting deliveries, which can be replayed later. A disabled webhook is not changed."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
         rows = Webhook.objects.filter(enabled=True)
         if not _write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now):
@@ -67,11 +69,14 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: A
         logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
         changes = {"disabled_reason": {"to": reason.value}}
         AuditEntry.objects.record(AuditAction.WEBHOOK_DISABLED, actor=actor, webhook=webhook, now=now, changes=changes)
-        signals.webhook_disabled.emit(Webhook, webhook=webhook, reason=reason, now=now)
+        signals.webhook_disabled.send_in_savepoint(Webhook, webhook=webhook, reason=reason, now=now)
 
 
 def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
-    """Delete a webhook, and cancel its waiting deliveries. Its row stays for the delivery log; requests in flight end."""
+    """Delete a webhook and cancel its waiting deliveries. Requests in flight are completed.
+
+    The row stays in the database, because the delivery log refers to it.
+    """
     with transaction.atomic(using=router.db_for_write(Webhook)):
         if not _write(webhook, Webhook.objects.existing(), deleted_at=now, updated_at=now):
             return
@@ -81,13 +86,13 @@ def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
 
 
 def report_recovered(webhook: Webhook, *, now: datetime) -> None:
-    """Log that a webhook works again, and send the signal. Call it in the transaction of the change."""
+    """Log that a webhook has recovered, and send the signal. Call it in the transaction of the change."""
     logger.info("recovered webhook=%s", webhook.pk)
-    signals.webhook_recovered.emit(Webhook, webhook=webhook, now=now)
+    signals.webhook_recovered.send_in_savepoint(Webhook, webhook=webhook, now=now)
 
 
 def _write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:
-    """Write the values to the webhook's row and to the object; return False where the row is not among ``rows``."""
+    """Write the values to the webhook's row and to the object; return False if the row is not among ``rows``."""
     if not rows.filter(pk=webhook.pk).update(**values):
         return False
     for name, value in values.items():

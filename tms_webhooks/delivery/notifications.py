@@ -1,4 +1,4 @@
-"""What a webhook's error action asks for when a delivery is given up."""
+"""Notify of deliveries that are given up: log, signal, mail to contacts, or disable, as the webhook's error action says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Delivery, Webhook
 
-# How long deliveries wait, in seconds, for a mail server that does not answer.
+# Seconds that a worker waits for a mail server that does not answer.
 MAIL_TIMEOUT = 5.0
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GivenUpDelivery:
-    """A delivery that will not be tried again: ``event_id`` is the public one, ``message`` says what came last."""
+    """A delivery that gets no further attempt. ``event_id`` is the public id; ``message`` describes the last result."""
 
     delivery_id: int
     webhook_id: int
@@ -37,7 +37,7 @@ class GivenUpDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What a person is written about."""
+    """A delivery that was given up, with the data that a notification shows."""
 
     webhook: Webhook
     event_id: str
@@ -46,9 +46,9 @@ class Incident:
 
 
 def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
-    """Do what the webhooks of these deliveries ask for; return those that are disabled by it.
+    """Apply the error actions of the webhooks of these deliveries; return the keys of the webhooks it disables.
 
-    Call it in the transaction that gives the deliveries up. Mail is sent when that is committed.
+    Call it in the transaction that gives the deliveries up. Mail is sent after the commit.
     """
     if not given_up:
         return set()
@@ -61,16 +61,16 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
         if one.webhook_id in webhooks and one.delivery_id in event_types
     ]
     for incident in incidents:
-        _announce(incident, now=now)
-    to_mail = [incident for incident in incidents if _asks_for_mail(incident.webhook, now)]
+        _report(incident, now=now)
+    to_mail = [incident for incident in incidents if _needs_mail(incident.webhook, now)]
     if to_mail:
         using = router.db_for_write(Webhook)
-        transaction.on_commit(lambda: post(to_mail), using=using, robust=True)
+        transaction.on_commit(lambda: send_mails(to_mail), using=using, robust=True)
     return _disable({incident.webhook for incident in incidents}, now=now)
 
 
 def contacts_of(webhook: Webhook) -> list[str]:
-    """Return whom to write to: the webhook's own contacts, or those that the host's function names."""
+    """Return the mail addresses to notify: the webhook's contacts, or else those that the function in CONTACTS returns."""
     own = [line.strip() for line in webhook.contacts.splitlines() if line.strip()]
     if own or not app_settings.CONTACTS:
         return own
@@ -78,22 +78,23 @@ def contacts_of(webhook: Webhook) -> list[str]:
     return list(find(webhook.organization))
 
 
-def post(incidents: Sequence[Incident]) -> None:
-    """Write to the contacts of each webhook. Never raises: what can't be sent is logged.
+def send_mails(incidents: Sequence[Incident]) -> None:
+    """Send one mail per incident to the contacts of its webhook. Never raises: an error is logged.
 
-    It is sent from a thread, so that a mail server that hangs holds deliveries back for a moment only.
+    A thread sends them, so that a mail server that hangs delays the caller by MAIL_TIMEOUT at most.
     """
-    letters = [letter for incident in incidents if (letter := _message(incident)) is not None]
-    if letters:
-        thread = Thread(target=_send, args=(letters,), name="webhook-mail", daemon=True)
+    mails = [mail for incident in incidents if (mail := _mail(incident)) is not None]
+    if mails:
+        thread = Thread(target=_send, args=(mails,), name="webhook-mail", daemon=True)
         thread.start()
         thread.join(MAIL_TIMEOUT)
 
 
-def _announce(incident: Incident, *, now: datetime) -> None:
+def _report(incident: Incident, *, now: datetime) -> None:
+    """Log the incident and send the signal."""
     webhook = incident.webhook
     logger.warning("given up event=%s webhook=%s: %s", incident.event_id, webhook.pk, incident.message)
-    signals.webhook_exhausted.emit(
+    signals.webhook_exhausted.send_in_savepoint(
         Webhook,
         webhook=webhook,
         event_id=incident.event_id,
@@ -103,8 +104,8 @@ def _announce(incident: Incident, *, now: datetime) -> None:
     )
 
 
-def _asks_for_mail(webhook: Webhook, now: datetime) -> bool:
-    """Return whether somebody is to be told and nobody was since the webhook last worked; note that somebody is now."""
+def _needs_mail(webhook: Webhook, now: datetime) -> bool:
+    """Return whether to send a mail, and record its time: one is sent until the webhook has a success again."""
     if webhook.error_action != ErrorAction.NOTIFY:
         return False
     return bool(Webhook.objects.filter(pk=webhook.pk, notified_at__isnull=True).update(notified_at=now))
@@ -117,11 +118,12 @@ def _disable(webhooks: set[Webhook], *, now: datetime) -> set[int]:
     return {webhook.pk for webhook in to_disable}
 
 
-def _message(incident: Incident) -> EmailMessage | None:
+def _mail(incident: Incident) -> EmailMessage | None:
+    """Return the mail for an incident; None without contacts."""
     webhook = incident.webhook
     try:
         recipients = contacts_of(webhook)
-        facts = {
+        values = {
             "name": webhook.name,
             "organization": webhook.organization,
             "type": incident.event_type,
@@ -129,29 +131,29 @@ def _message(incident: Incident) -> EmailMessage | None:
             "message": incident.message,
         }
     except Exception:
-        logger.exception("The contacts of webhook=%s could not be found.", webhook.pk)
+        logger.exception("The contacts of webhook=%s could not be read.", webhook.pk)
         return None
     if not recipients:
-        logger.warning("webhook=%s asks for a notification and has no contacts", webhook.pk)
+        logger.warning("webhook=%s has the error action 'notify' and no contacts", webhook.pk)
         return None
-    subject = _("Webhook %(name)s could not be delivered") % facts
+    subject = _("Webhook %(name)s could not be delivered") % values
     body = _(
-        "The webhook %(name)s of %(organization)s was given up on an event:\n\n"
-        "Event: %(type)s %(event)s\nLast answer: %(message)s\n\n"
-        "You get no further message until the webhook has worked again. The delivery log shows every attempt; "
-        "what was missed can be sent again from there.\n"
+        "An event could not be delivered to the webhook %(name)s of %(organization)s:\n\n"
+        "Event: %(type)s %(event)s\nLast result: %(message)s\n\n"
+        "You get no further message until a delivery to this webhook succeeds. The delivery log shows every attempt; "
+        "you can send missed events again from there.\n"
     )
-    # One line: a name that somebody typed with a line break in it must not be taken for a header.
-    return EmailMessage(" ".join(subject.split()), body % facts, to=recipients)
+    # On one line: a line break in the name must not become a header.
+    return EmailMessage(" ".join(subject.split()), body % values, to=recipients)
 
 
-def _send(letters: Sequence[EmailMessage]) -> None:
+def _send(mails: Sequence[EmailMessage]) -> None:
     try:
-        for letter in letters:
+        for mail in mails:
             try:
-                letter.send()
+                mail.send()
             except Exception:
-                logger.exception("A notification could not be sent: %s", letter.subject)
+                logger.exception("A notification could not be sent: %s", mail.subject)
     finally:
-        # A backend may keep letters in the database; this thread's connections are nobody else's.
+        # The mail backend may write to the database; only this thread uses its connections.
         connections.close_all()

@@ -1,6 +1,6 @@
-"""What an attempt's answer, or its error, means for the delivery and its webhook.
+"""Decide from a response, or from an error, whether an attempt succeeded and what follows for delivery and webhook.
 
-Pure: the table of the semantics as two functions. What happens next in time is `tms_webhooks.delivery.retry`.
+Pure functions. `tms_webhooks.delivery.retry` decides when the next attempt is made.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 
 DISABLE_HEADER = "webhook-delivery"
-"""A receiver that answers with ``webhook-delivery: disable`` wants no more requests."""
+"""A receiver that responds with ``webhook-delivery: disable`` asks for no more requests."""
 
 MESSAGE_LIMIT = 500
+"""Characters of a message that are kept."""
 LOCATION_LIMIT = 200
+"""Characters of a ``Location`` that a message quotes."""
 DATE_LIMIT = 64
+"""A longer ``Retry-After`` is not parsed as a date."""
 LONGEST_WAIT = 366 * 86_400.0
-"""Seconds. Only keeps a ``Retry-After`` of a thousand digits a number; `retry.decide` cuts it far shorter."""
+"""Seconds; the upper limit of a ``Retry-After`` of any length. `retry.decide` applies a far lower limit."""
 
 RETRY_AFTER_STATUSES = frozenset({429, 503})
+"""Responses whose ``Retry-After`` is read."""
 
 OUR_OWN_FAULT = frozenset(
     {
@@ -35,22 +39,22 @@ OUR_OWN_FAULT = frozenset(
         ErrorClass.RENDER_FAILED,
     }
 )
-"""Errors from before a request left: trying again can't help, and the receiver is not to blame."""
+"""Errors from before the request left. Another attempt fails in the same way, and the receiver is not the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The meaning of one attempt.
+    """The outcome of one attempt.
 
     Attributes:
-        success: The receiver has the event.
-        permanent: Trying again can't help.
-        error_class: Why there was no success; ``None`` after one.
+        success: The receiver accepted the event.
+        permanent: No further attempt is made.
+        error_class: The kind of failure; ``None`` after a success.
         timed_out: The attempt ran out of time.
-        retry_after: Seconds that the receiver asked to be left in peace for.
-        disable: Why the webhook must be disabled at once; ``None`` if it need not.
-        counts_for_health: Whether the attempt says anything, good or bad, about the receiver's health.
-        message: One line for the log; holds no secret, no body and no value that we sent.
+        retry_after: Seconds that the receiver asked us to wait; ``None`` if it did not.
+        disable: The reason to disable the webhook immediately; ``None`` to leave it enabled.
+        counts_for_health: Whether the attempt counts for the webhook's health.
+        message: One line for the log. It holds no secret, no body and no value that was sent.
     """
 
     success: bool
@@ -64,10 +68,11 @@ class Outcome:
 
 
 def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Outcome:
-    """Judge an answer by its ``status`` and ``headers`` (names in any case); ``now`` must be aware.
+    """Return the outcome of a response with this status and these headers (names in any case). ``now`` must be aware.
 
-    2xx is success and everything else, redirects included, a failure that is retried. A 410 or, on any status, the
-    header ``webhook-delivery: disable`` has the webhook disabled. ``Retry-After`` is read from 429 and 503 only.
+    A 2xx status is a success. Any other status, redirects included, is a failure that is retried. The webhook is
+    disabled by a 410 and, with any status, by the header ``webhook-delivery: disable``. ``Retry-After`` is read from
+    429 and 503 only.
     """
     known = {name.lower(): value for name, value in headers.items()}
     success = 200 <= status <= 299
@@ -85,7 +90,7 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Ou
 
 
 def of_error(error: DeliveryError) -> Outcome:
-    """Judge an attempt that got no answer."""
+    """Return the outcome of an attempt without a response."""
     permanent = error.permanent or error.error_class in OUR_OWN_FAULT
     return Outcome(
         success=False,
@@ -100,14 +105,14 @@ def of_error(error: DeliveryError) -> Outcome:
 
 
 def _disable(status: int, headers: Mapping[str, str]) -> Literal["gone", "receiver_requested"] | None:
-    # A word said on purpose tells more than a status that a proxy may have made.
+    # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
         return "receiver_requested"
     return "gone" if status == http.HTTPStatus.GONE else None
 
 
 def _retry_after(value: str, now: datetime) -> float | None:
-    """Return the seconds in a ``Retry-After`` value, a count or an HTTP date; ``None`` if it is neither."""
+    """Return the seconds from now to a ``Retry-After`` value, a number or an HTTP date; ``None`` if it is neither."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         # Not int(): it refuses more than 4300 digits. float() makes them infinity.

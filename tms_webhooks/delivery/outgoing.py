@@ -1,4 +1,4 @@
-"""The values that travel between a worker and the wire: the request to send, and the result that came back."""
+"""The values that pass from the claim to the sender threads and back: claimed delivery, request, endpoint, result."""
 
 from __future__ import annotations
 
@@ -13,32 +13,11 @@ from tms_webhooks.net.timing import Timing
 from tms_webhooks.payloads.formats import JSON, RequestFormat
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Endpoint:
-    """What all outgoing_requests of one webhook share: today's URL, headers and secrets.
-
-    ``cap`` is how many this worker may send at once. ``problem`` says why nothing can be sent at all; secrets and
-    headers are empty then. ``repr`` shows neither.
-    """
-
-    webhook_id: int
-    verb: str
-    url: str
-    headers: Mapping[str, str]
-    secrets: Sequence[str]
-    timeout: float
-    schedule: Any
-    max_retries: int | None
-    cap: int = 1
-    problem: DeliveryError | None = None
-    shape: RequestFormat = field(default_factory=RequestFormat)
-
-    def __repr__(self) -> str:
-        return f"<Route of webhook {self.webhook_id}>"
-
-
 class ClaimedDelivery(NamedTuple):
-    """One delivery that is held now: as it stands, and its event's id, body and time."""
+    """A delivery that this worker holds: its row, and the id, body and time of its event.
+
+    ``attempts`` are all attempts so far, ``charged`` those that count against the retries.
+    """
 
     delivery_id: int
     webhook_id: int
@@ -50,21 +29,50 @@ class ClaimedDelivery(NamedTuple):
     occurred_at: datetime | None = None
 
 
-class OutgoingRequest(NamedTuple):
-    """One delivery to send: its event, its bytes, its next attempt's number and those charged before.
+@dataclass(frozen=True, slots=True, repr=False)
+class Endpoint:
+    """The settings that all requests of one webhook share, as of the claim.
 
-    A ``single`` one is resent by hand: it is not retried, and says nothing of the webhook's health. Without a ``url`` it
-    goes to that of its route; ``problem`` says why it can't be sent. ``expected_at`` is the time of the event plus the
-    webhook's delay, for a first attempt; None for a retry, a replay and a delivery sent by hand.
+    ``concurrency`` is how many requests this worker may send at once. With a ``problem`` nothing can be sent; secrets
+    and headers are empty then. ``repr`` shows neither.
+    """
+
+    webhook_id: int
+    verb: str
+    url: str
+    headers: Mapping[str, str]
+    secrets: Sequence[str]
+    timeout: float
+    schedule: Any
+    max_retries: int | None
+    concurrency: int = 1
+    problem: DeliveryError | None = None
+    shape: RequestFormat = field(default_factory=RequestFormat)
+
+    def __repr__(self) -> str:
+        return f"<Endpoint of webhook {self.webhook_id}>"
+
+
+class OutgoingRequest(NamedTuple):
+    """One delivery, ready to send.
+
+    Attributes:
+        number: The number of this attempt, from 1.
+        charged: The attempts so far that count against the retries.
+        is_manual: A user sent it by hand: it is not retried, and does not affect the webhook's health.
+        url: Replaces the URL of the endpoint.
+        problem: Why this delivery can't be sent.
+        expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay and
+            a manual request.
     """
 
     delivery_id: int
     event_id: str
     number: int
     charged: int
-    single: bool
+    is_manual: bool
     body: bytes
-    route: Endpoint
+    endpoint: Endpoint
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
@@ -72,18 +80,21 @@ class OutgoingRequest(NamedTuple):
 
     @property
     def webhook_id(self) -> int:
-        """Whom it goes to."""
-        return self.route.webhook_id
+        """The key of the webhook."""
+        return self.endpoint.webhook_id
 
     def __repr__(self) -> str:
-        return f"<Parcel {self.event_id} delivery {self.delivery_id} webhook {self.webhook_id} attempt {self.number}>"
+        return (
+            f"<OutgoingRequest {self.event_id} delivery {self.delivery_id} webhook {self.webhook_id} "
+            f"attempt {self.number}>"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What came of sending one outgoing."""
+    """The result of one attempt to send a request. ``body`` is the receiver's answer."""
 
-    outgoing: OutgoingRequest
+    request: OutgoingRequest
     started_at: datetime
     seconds: float
     outcome: Outcome
@@ -92,10 +103,10 @@ class SendResult:
     timing: Timing = field(default_factory=Timing)
 
     def without_texts(self) -> SendResult:
-        """Return the same without what the receiver wrote, for a database that can't keep that."""
+        """Return the result without the receiver's own texts, for a database that can't store them."""
         return replace(self, body="", outcome=replace(self.outcome, message="not kept: the database refused it"))
 
 
 def may_stop_webhook(result: SendResult) -> bool:
-    """Return whether a result may keep its webhook from getting more: a failure, or a word to stop."""
+    """Return whether a result may pause or disable its webhook: a failure, or a receiver that asks to be disabled."""
     return not result.outcome.success or result.outcome.disable is not None

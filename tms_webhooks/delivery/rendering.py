@@ -1,4 +1,7 @@
-"""The bodies and URLs of deliveries whose webhook does not get the event as it is stored."""
+"""Render the bodies and URLs of deliveries whose webhook has a format, a version or URL tokens of its own.
+
+A body is rendered before the first attempt and stored in `DeliveryBody`; later attempts send the stored one.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, router
 
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadFormat
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import numbers, read
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
 from tms_webhooks.models import DeliveryBody, Webhook
 from tms_webhooks.models.encryption import reveal
@@ -21,13 +24,11 @@ from tms_webhooks.payloads.formats import JSON, RequestFormat, fill_url, render,
 from tms_webhooks.payloads.formats.check import check
 from tms_webhooks.validators import parse_headers
 
-KEPT = "SELECT delivery_id, content_type, body FROM {deliverybody} WHERE delivery_id IN ({ids})"
-
 logger = logging.getLogger(__name__)
 
 
 class RenderInput(NamedTuple):
-    """A delivery whose body may be another one than its event's, which is ``body``."""
+    """A delivery to render. ``body`` is the body of its event, in the standard format."""
 
     delivery_id: int
     webhook_id: int
@@ -36,14 +37,14 @@ class RenderInput(NamedTuple):
 
 
 class StoredBody(NamedTuple):
-    """What was rendered for a delivery; of what could not be rendered the type is empty."""
+    """The stored body of a delivery. The content type is empty if the body could not be rendered."""
 
     content_type: str
     body: str
 
 
 class Content(NamedTuple):
-    """What to send, or why nothing can be sent. Without a ``url`` it goes to the webhook's own."""
+    """The body and URL of a request, or the ``problem`` that prevents it. Without ``url``, the webhook's is used."""
 
     body: bytes = b""
     content_type: str = JSON
@@ -52,7 +53,7 @@ class Content(NamedTuple):
 
 
 def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
-    """Return what a webhook with these headers wants its requests to look like."""
+    """Return the request format of a webhook that has these headers."""
     named = [value for name, value in headers.items() if name.lower() == "content-type"]
     is_custom = webhook.format == PayloadFormat.CUSTOM
     return RequestFormat(
@@ -67,11 +68,11 @@ def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
 
 
 def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> ValidationError | None:
-    """Return what is wrong, field by field, with how a webhook wants to be told of these event types."""
+    """Return the problems of a webhook's request format for these event types, by field; None if it is valid."""
     try:
         headers = parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
-        headers = {}  # told elsewhere
+        headers = {}  # Reported by the validation of the headers.
     try:
         check(shape_of(webhook, headers), event_types)
     except ValidationError as error:
@@ -80,9 +81,9 @@ def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> Validatio
 
 
 def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError | None:
-    """Return what is wrong with how a webhook wants to be told of the events that these patterns mean.
+    """Return the problems of a webhook's request format for the event types that match these patterns.
 
-    What would be wrong for every event there is comes first.
+    Problems that occur with every event type come first.
     """
     chosen = dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern))
     problems = problems_of(webhook, registry.all_types())
@@ -90,78 +91,84 @@ def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError |
 
 
 def contents_of(
-    lines: Iterable[RenderInput], shapes: Mapping[int, RequestFormat], *, blocked: Collection[int]
+    deliveries: Iterable[RenderInput], shapes: Mapping[int, RequestFormat], *, blocked: Collection[int]
 ) -> dict[int, Content]:
-    """Return what to send for each of these deliveries.
+    """Return the contents to send, by the key of the delivery; render and store the missing bodies.
 
-    A body is settled with the first attempt and never changes; the webhook's format counts for what was not tried yet.
-    The URL is always today's. What can't be rendered becomes a problem of that delivery alone. Nothing is sent to the
-    webhooks that are ``blocked``, so nothing is rendered for them.
+    Args:
+        deliveries: The deliveries to send.
+        shapes: The request format of each webhook, by its key.
+        blocked: Webhooks to which nothing can be sent; nothing is rendered for them.
+
+    A delivery keeps the body of its first attempt; a change of the webhook's format applies to deliveries without an
+    attempt. The URL is always the current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    lines, limit = list(lines), app_settings.BODY_LIMIT
-    kept = _kept(line.delivery_id for line in lines)
+    deliveries, limit = list(deliveries), app_settings.BODY_LIMIT
+    stored = _stored_bodies(one.delivery_id for one in deliveries)
     contents: dict[int, Content] = {}
-    fresh: list[DeliveryBody] = []
-    for line in lines:
-        shape = shapes[line.webhook_id]
-        content = _settled(line, kept.get(line.delivery_id), shape, limit=limit)
-        if content is None and line.webhook_id in blocked:
+    new: list[DeliveryBody] = []
+    for one in deliveries:
+        shape = shapes[one.webhook_id]
+        content = _existing(one, stored.get(one.delivery_id), shape, limit=limit)
+        if content is None and one.webhook_id in blocked:
             content = Content(problem=_failed("nothing is sent to its webhook"))
-            fresh.append(_row(line, content, limit=limit))
+            new.append(_row(one, content, limit=limit))
         elif content is None:
-            content = _rendered(line, shape, limit=limit)
-            fresh.append(_row(line, content, limit=limit))
-        contents[line.delivery_id] = _addressed(line, shape, content)
-    refused = _keep(fresh)
-    _keep([DeliveryBody(delivery_id=pk) for pk in refused])
-    return {**contents, **dict.fromkeys(refused, Content(problem=_failed("the database does not take it")))}
+            content = _rendered(one, shape, limit=limit)
+            new.append(_row(one, content, limit=limit))
+        contents[one.delivery_id] = _with_url(one, shape, content)
+    refused = _store(new)
+    _store([DeliveryBody(delivery_id=pk) for pk in refused])
+    return {**contents, **dict.fromkeys(refused, Content(problem=_failed("the database does not accept it")))}
 
 
-def preview(line: RenderInput, shape: RequestFormat) -> Content:
-    """Return what is sent for a delivery, or would be if it was tried now, and write nothing down."""
+def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
+    """Return the content of a delivery as it was sent, or as it would be sent now. Nothing is stored."""
     limit = app_settings.BODY_LIMIT
-    kept = _kept([line.delivery_id]).get(line.delivery_id)
-    content = _settled(line, kept, shape, limit=limit) or _rendered(line, shape, limit=limit)
-    return _addressed(line, shape, content)
+    stored = _stored_bodies([delivery.delivery_id]).get(delivery.delivery_id)
+    content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, limit=limit)
+    return _with_url(delivery, shape, content)
 
 
-def _kept(ids: Iterable[int]) -> dict[int, StoredBody]:
-    return {pk: StoredBody(content_type, body) for pk, content_type, body in read(KEPT, ids=numbers(ids))}
+def _stored_bodies(ids: Iterable[int]) -> dict[int, StoredBody]:
+    rows = DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).filter(key_in(ids))
+    found = rows.values_list("pk", "content_type", "body")
+    return {pk: StoredBody(content_type, body) for pk, content_type, body in found}
 
 
-def _settled(line: RenderInput, kept: StoredBody | None, shape: RequestFormat, *, limit: int) -> Content | None:
-    """Return the body of a delivery that has one, or None where it has to be rendered."""
-    if kept is not None and kept.content_type:
-        content = Content(kept.body.encode(), kept.content_type)
-    elif shape.is_plain or (kept is None and line.attempts):
-        content = Content(line.body.encode())
+def _existing(delivery: RenderInput, stored: StoredBody | None, shape: RequestFormat, *, limit: int) -> Content | None:
+    """Return the stored body, or the event's own body if it is sent unchanged; None if a body has to be rendered."""
+    if stored is not None and stored.content_type:
+        content = Content(stored.body.encode(), stored.content_type)
+    elif shape.is_plain or (stored is None and delivery.attempts):
+        content = Content(delivery.body.encode())
     else:
         return None
     return content if len(content.body) <= limit else None
 
 
-def _rendered(line: RenderInput, shape: RequestFormat, *, limit: int) -> Content:
+def _rendered(delivery: RenderInput, shape: RequestFormat, *, limit: int) -> Content:
     try:
-        rendered = render(shape, tailored(shape, from_text(line.body)), limit=limit)
+        rendered = render(shape, tailored(shape, from_text(delivery.body)), limit=limit)
         return Content(rendered.body.encode(), rendered.content_type)
     except Exception as error:
-        # Of a webhook that gets events as they are this one is too large, and that is what is wrong with it.
-        return Content(line.body.encode()) if shape.is_plain else Content(problem=_failed(_reason(error)))
+        # A standard body fails here only if it is too large; the worker reports that for the body itself.
+        return Content(delivery.body.encode()) if shape.is_plain else Content(problem=_failed(_reason(error)))
 
 
-def _row(line: RenderInput, content: Content, *, limit: int) -> DeliveryBody:
-    """Return what to keep: nothing but a mark where there is nothing that can be sent."""
+def _row(delivery: RenderInput, content: Content, *, limit: int) -> DeliveryBody:
+    """Return the row to store: an empty one if the content can't be sent."""
     if content.problem is not None or len(content.body) > limit:
-        return DeliveryBody(delivery_id=line.delivery_id)
-    return DeliveryBody(delivery_id=line.delivery_id, content_type=content.content_type, body=content.body.decode())
+        return DeliveryBody(delivery_id=delivery.delivery_id)
+    return DeliveryBody(delivery_id=delivery.delivery_id, content_type=content.content_type, body=content.body.decode())
 
 
-def _addressed(line: RenderInput, shape: RequestFormat, content: Content) -> Content:
-    """Fill in the URL, where it has tokens."""
+def _with_url(delivery: RenderInput, shape: RequestFormat, content: Content) -> Content:
+    """Return the content with the URL of this delivery, if the webhook's URL has tokens."""
     if content.problem is not None or not shape.has_tokens:
         return content
     try:
-        return content._replace(url=fill_url(shape.url, tailored(shape, from_text(line.body))))
+        return content._replace(url=fill_url(shape.url, tailored(shape, from_text(delivery.body))))
     except UnsafeURL as error:
         problem = DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
     except Exception as error:
@@ -172,7 +179,7 @@ def _addressed(line: RenderInput, shape: RequestFormat, content: Content) -> Con
 
 
 def _reason(error: Exception) -> str:
-    # Only our own messages are known to hold no value of the event.
+    # The messages of other exceptions may hold values of the event.
     return str(error) if isinstance(error, WebhooksError) else type(error).__name__
 
 
@@ -181,20 +188,20 @@ def _failed(reason: str) -> DeliveryError:
     return DeliveryError(message, error_class=ErrorClass.RENDER_FAILED, permanent=True)
 
 
-def _keep(rows: Sequence[DeliveryBody]) -> list[int]:
-    """Write bodies down; return the deliveries whose body the database refuses for good."""
+def _store(rows: Sequence[DeliveryBody]) -> list[int]:
+    """Store bodies; return the keys of the deliveries whose body the database never accepts."""
     if not rows:
         return []
     try:
-        DeliveryBody.objects.keep(rows)
+        DeliveryBody.objects.store(rows)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
-        # The class alone: the message may quote the body.
+        # Only the class: the message may quote the body.
         logger.error(
-            "The database refused a body, by %s: delivery=%s of %s", type(error).__name__, rows[0].pk, len(rows)
+            "The database refused a body with %s: delivery=%s of %s", type(error).__name__, rows[0].pk, len(rows)
         )
         if len(rows) == 1:
             return [rows[0].pk]
-        return [pk for row in rows for pk in _keep([row])]
+        return [pk for row in rows for pk in _store([row])]
     return []

@@ -1,8 +1,16 @@
-"""Sending again, and calling off: one delivery at once, or many as a job with progress."""
+"""Send deliveries again, or cancel them: one delivery at once, or the deliveries of one webhook as a job in batches.
+
+The kinds of jobs (`JobKind`):
+
+- ``recover`` sends deliveries that failed;
+- ``replay_missed`` sends missed events: those skipped while the webhook was disabled, and those that match a subscription
+  of today and got no delivery;
+- ``cancel_pending`` cancels deliveries that wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -21,26 +29,36 @@ from tms_webhooks.queues import get_queue
 from tms_webhooks.routing import filtered
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
+"""The task that works on jobs."""
+
 BATCH = 500
+"""Events per batch of a job."""
+
+FILTER_BATCH = 500
+"""Events whose bodies are read at once to apply the filters of subscriptions."""
+
+MAX_FILTERED = 10_000
+"""Events to which `count` applies filters. Events beyond this number are counted as if they matched."""
+
 PENDING = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED)
 
 
 def resend(delivery: Delivery, *, now: datetime) -> None:
-    """Send a delivery once more, now, to today's URL with today's secret and the same event id.
+    """Make a finished delivery due for one more attempt, to today's URL, with today's secret and the same event id.
 
-    It is one attempt that says nothing of the webhook's health, also to a webhook that is disabled. Raises `ReplayError`
-    for a delivery that is still on its way, and for one whose payload was pruned.
+    The attempt is also made to a disabled webhook, and does not count for the webhook's health. Raise `ReplayError`
+    where `refuse_resend` does.
     """
     refuse_resend(delivery)
-    # Who writes that down refers to the webhook, and a drain that disables it wants the delivery.
-    Webhook.objects.hold([delivery.webhook_id])
+    # The lock order: the webhook before its deliveries.
+    Webhook.objects.lock([delivery.webhook_id])
     if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, priority=Priority.MANUAL):
-        raise ReplayError(_("Delivery %(key)s was taken up by somebody else in the meantime.") % {"key": delivery.pk})
+        raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.pk})
 
 
 def refuse_resend(delivery: Delivery) -> None:
-    """Raise `ReplayError` where a delivery can't be sent once more: what a dry run asks."""
+    """Raise `ReplayError` if a delivery can't be sent again: it is unfinished, or its payload or webhook was deleted."""
     if delivery.due_at is not None:
         raise ReplayError(
             _("Delivery %(key)s is %(status)s; wait until it is finished, or cancel it first.")
@@ -54,16 +72,25 @@ def refuse_resend(delivery: Delivery) -> None:
             % {"key": delivery.pk, "days": app_settings.KEEP_PAYLOADS_DAYS}
         )
     if delivery.webhook.deleted_at is not None:
-        raise ReplayError(
-            _("Delivery %(key)s: its webhook was deleted; there is nobody to send it to.") % {"key": delivery.pk}
-        )
+        raise ReplayError(_("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.pk})
+
+
+def undelivered(webhook: Webhook) -> QuerySet[Event]:
+    """Return the events that were not delivered to a webhook.
+
+    Their deliveries wait, failed, or were skipped or cancelled; or they match a subscription of today and got no
+    delivery since the webhook was created.
+    """
+    not_delivered = _deliveries_to(webhook).exclude(status=DeliveryStatus.DELIVERED)
+    missed = _missed_events(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
+    return Event.objects.filter(Exists(not_delivered) | Exists(missed))
 
 
 def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Event]:
-    """Return the events whose delivery a job would change, or make.
+    """Return the events whose deliveries a job changes or creates.
 
-    ``since`` and ``until`` are about the time of the event. What was missed is what was skipped while the webhook was
-    disabled, and what the webhook asks for today and got no delivery of: by default since it was made.
+    ``since`` and ``until`` limit the time of the event. Without ``since``, missed events without a delivery are those
+    since the webhook was created.
     """
     events = Event.objects.all()
     if since is not None:
@@ -72,32 +99,22 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
         events = events.filter(occurred_at__lt=until)
     if kind == JobKind.CANCEL_PENDING:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=PENDING)
-    # A test was for its own moment, and for one webhook.
+    # A test event is sent once, to the webhook that is tested.
     events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
-    return missed_events(events, webhook, since=since or webhook.created_at)
+    return _missed_events(events, webhook, since=since or webhook.created_at)
 
 
 def count(
     kind: JobKind, webhook: Webhook, *, now: datetime, since: datetime | None = None, until: datetime | None = None
 ) -> int:
-    """Return how many deliveries a job would be about; raise `ReplayError` where `start` would."""
+    """Return the number of deliveries that a job would change or create; raise `ReplayError` where `start` does."""
     since, until = _range(kind, since, until, now=now)
     refusal = _refusal(kind, webhook) or _busy(kind, webhook)
     if refusal:
         raise ReplayError(refusal)
     return _total(kind, webhook, since=since, until=until)
-
-
-def undelivered(webhook: Webhook) -> QuerySet[Event]:
-    """Return the events that a webhook should have got and has not.
-
-    That is what waits, failed, was skipped or cancelled, and what it asks for today and got no delivery of since it was made.
-    """
-    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    asked = missed_events(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
-    return Event.objects.filter(Exists(own.exclude(status=DeliveryStatus.DELIVERED)) | Exists(asked))
 
 
 def start(
@@ -109,10 +126,14 @@ def start(
     until: datetime | None = None,
     requested_by: str = "",
 ) -> Job:
-    """Begin a job; workers do it in batches (`work_on`).
+    """Create a job. Workers do it in batches, with `work_on`.
 
-    Raises `ReplayError` for a recovery without a time range, for a range that is empty or, for a recovery, longer than
-    RECOVER_DAYS, for sending to a webhook that is disabled, for one that was deleted, and where the same is under way.
+    Raise `ReplayError` in these cases:
+
+    - a recovery has no ``since``, or a range longer than RECOVER_DAYS;
+    - the range is empty, or one of its ends has no time zone;
+    - the webhook is deleted, or is disabled and the job would send to it;
+    - a job of this kind is unfinished for this webhook.
     """
     since, until = _range(kind, since, until, now=now)
     total = _total(kind, webhook, since=since, until=until)
@@ -136,7 +157,7 @@ def start(
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
-    """Do one batch of a job; return whether to go on. Safe to be called by two workers at once: one of them goes on."""
+    """Do one batch of a job; return whether more batches follow. If two workers call it at once, one gets False."""
     kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id)
     refusal = _refusal(kind, webhook)
     if refusal:
@@ -155,24 +176,82 @@ def work_on(job: Job, *, now: datetime) -> bool:
     return True
 
 
-def _total(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
-    events = affected(kind, webhook, since=since, until=until)
-    return count_missed(events, webhook) if kind == JobKind.REPLAY_MISSED else events.count()
-
-
 def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
+    """Cancel, reopen or create the deliveries of these events."""
     rows = Delivery.objects.filter(webhook=webhook, event__in=event_ids)
     if kind == JobKind.CANCEL_PENDING:
         rows.cancel(now=now)
     elif kind == JobKind.RECOVER:
-        # Asked again: a person may have sent one of them by hand since.
+        # The status is checked again: a user may have resent a delivery since the batch was read.
         rows.filter(status__in=UNDELIVERED).reopen(now=now, priority=Priority.REPLAY)
     else:
-        make_missed_due(webhook, event_ids, now=now)
+        rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY)
+        _create_missing(webhook, event_ids, now=now)
+
+
+def _create_missing(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
+    """Create the deliveries of those events that have none and match a subscription."""
+    own = _deliveries_to(webhook)
+    new = dict(Event.objects.filter(~Exists(own), key_in(event_ids)).order_by("pk").values_list("pk", "subject_key"))
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                event_id=pk,
+                webhook=webhook,
+                priority=Priority.REPLAY,
+                order_key=new[pk] if webhook.ordered else None,
+                due_at=now,
+                created_at=now,
+            )
+            for pk in filtered.matching_events(webhook, list(new))
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _missed_events(events: QuerySet[Event], webhook: Webhook, *, since: datetime) -> QuerySet[Event]:
+    """Keep the events that a webhook missed.
+
+    The filters of its subscriptions are not applied here: they need the bodies of the events.
+    """
+    own = _deliveries_to(webhook)
+    subscribed = Q(pk__in=())
+    for pk, pattern in webhook.subscriptions.values_list("pk", "event_type"):
+        of_this = Q(subscription__isnull=True) | Q(subscription=pk)
+        subscribed |= of_this & Q(type__in=event_names.matching(pattern))
+    # A webhook gets no events about itself.
+    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
+    new = subscribed & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
+    return events.filter(events_for_scope(webhook.scope, using=events.db), Q(_was_skipped(own)) | new)
+
+
+def _deliveries_to(webhook: Webhook) -> QuerySet[Delivery]:
+    """Return the delivery of the outer query's event to a webhook."""
+    return Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
+
+
+def _was_skipped(own: QuerySet[Delivery]) -> Exists:
+    return Exists(own.filter(status=DeliveryStatus.SKIPPED))
+
+
+def _total(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
+    events = affected(kind, webhook, since=since, until=until)
+    if kind != JobKind.REPLAY_MISSED or not any(one.is_filtered for one in webhook.subscriptions.all()):
+        return events.count()
+    new = events.filter(~_was_skipped(_deliveries_to(webhook))).order_by("pk").values_list("pk", flat=True)
+    to_filter = list(new[:MAX_FILTERED])
+    return events.count() - len(to_filter) + sum(_matching_counts(webhook, to_filter))
+
+
+def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int]:
+    """Yield, for each batch of these events, how many match a subscription and its filters. Nothing is written."""
+    firsts = filtered.PredictedFirstOccurrences()
+    for begin in range(0, len(event_ids), FILTER_BATCH):
+        yield len(filtered.matching_events(webhook, event_ids[begin : begin + FILTER_BATCH], firsts=firsts))
 
 
 def _refusal(kind: JobKind, webhook: Webhook) -> str:
-    """Return why there can be no such job for the webhook as it is now; nothing where there can."""
+    """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
@@ -181,9 +260,9 @@ def _refusal(kind: JobKind, webhook: Webhook) -> str:
 
 
 def _busy(kind: JobKind, webhook: Webhook) -> str:
-    """Return why there can be no second job of this kind for the webhook; nothing where there is none."""
+    """Return that a job of this kind is unfinished for the webhook; an empty text if none is."""
     if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
-        return _("A job of the kind %(kind)s is under way for webhook %(key)s; wait for it to end.") % {
+        return _("A job of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.") % {
             "kind": kind.value,
             "key": webhook.pk,
         }
@@ -193,7 +272,7 @@ def _busy(kind: JobKind, webhook: Webhook) -> str:
 def _range(
     kind: JobKind, since: datetime | None, until: datetime | None, *, now: datetime
 ) -> tuple[datetime | None, datetime]:
-    """Return the range, which ends now at the latest; raise `ReplayError` where there can't be such a one."""
+    """Return the time range, which ends at ``now`` at the latest; raise `ReplayError` if it is not valid for the kind."""
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and timezone.is_naive(moment):
             raise ReplayError(
@@ -221,68 +300,3 @@ def _range(
             field="since",
         )
     return since, until
-
-
-CHUNK = 500
-BODY_BATCH = 10_000
-"""Most events that are looked into to count what filters let pass; what is beyond them is counted as if it did."""
-
-
-def missed_events(events: QuerySet[Event], webhook: Webhook, *, since: datetime) -> QuerySet[Event]:
-    """Keep the events that a webhook missed.
-
-    Of subscriptions with filters these are all that they might want: `wanted_of` tells which they do.
-    """
-    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    asked = Q(pk__in=())
-    for pk, pattern in webhook.subscriptions.values_list("pk", "event_type"):
-        of_this = Q(subscription__isnull=True) | Q(subscription=pk)
-        asked |= of_this & Q(type__in=event_names.matching(pattern))
-    # Nobody is told of what concerns themselves.
-    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
-    new = asked & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
-    return events.filter(events_for_scope(webhook.listener, using=events.db), Q(_was_skipped(own)) | new)
-
-
-def count_missed(events: QuerySet[Event], webhook: Webhook) -> int:
-    """Return how many of these events, which `missed` has found, a replay sends."""
-    if not any(subscription.is_narrowed for subscription in webhook.subscriptions.all()):
-        return events.count()
-    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    new = events.filter(~_was_skipped(own)).order_by("pk").values_list("pk", flat=True)
-    known = list(new[:BODY_BATCH])
-    kept = sum(len(some) for some in _matching_in_chunks(webhook, known))
-    return events.count() - len(known) + kept
-
-
-def make_missed_due(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
-    """Make due again what was skipped of these events, and make the deliveries of those that are wanted and had none."""
-    rows = Delivery.objects.filter(webhook=webhook, event__in=event_ids)
-    rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY)
-    own = Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
-    new = dict(Event.objects.filter(~Exists(own), key_in(event_ids)).order_by("pk").values_list("pk", "subject_key"))
-    Delivery.objects.bulk_create(
-        [
-            Delivery(
-                event_id=pk,
-                webhook=webhook,
-                priority=Priority.REPLAY,
-                order_key=new[pk] if webhook.ordered else None,
-                due_at=now,
-                created_at=now,
-            )
-            for pk in filtered.matching_events(webhook, list(new))
-        ],
-        ignore_conflicts=True,
-    )
-
-
-def _was_skipped(own: QuerySet[Delivery]) -> Exists:
-    return Exists(own.filter(status=DeliveryStatus.SKIPPED))
-
-
-def _matching_in_chunks(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[Collection[int]]:
-    """Yield which of these events are wanted, some at a time, and change nothing."""
-    firsts = filtered.PredictedFirstOccurrences()
-    for start in range(0, len(event_ids), CHUNK):
-        yield filtered.matching_events(webhook, event_ids[start : start + CHUNK], firsts=firsts)

@@ -1,6 +1,6 @@
-"""Sign requests as Standard Webhooks 1.0.0 asks, so that its public libraries verify them unchanged.
+"""Sign requests by Standard Webhooks 1.0.0, so that its public libraries verify them.
 
-Pure: bytes in, text out. No clock, no database, no settings.
+Pure functions: no clock, no database, no settings.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from collections.abc import Sequence
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the public prefix of every secret, not a secret)
 SHORTEST_KEY = 24
-"""The specification's lower limit for a key, in bytes."""
+"""Minimum length of a key in bytes, by the specification."""
 LONGEST_KEY = 64
-"""The specification's upper limit for a key, in bytes."""
+"""Maximum length of a key in bytes, by the specification."""
 
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
+"""The ids that `sign` accepts."""
 
 
 def secret_key(secret: str) -> bytes:
-    """Return the key, in bytes, that ``secret`` stands for.
+    """Return the key that ``secret`` encodes.
 
-    Raise `ValueError`, which never holds the secret, unless it is ``whsec_`` followed by the padded base64 of 24 to
-    64 bytes. Receivers' libraries differ in what else they decode, so nothing else is accepted.
+    Raise `ValueError` unless the secret is ``whsec_`` followed by the padded base64 of 24 to 64 bytes. Other encodings
+    are refused, because receivers' libraries decode them differently. The error never holds the secret.
     """
     if not secret.startswith(SECRET_PREFIX):
         raise ValueError(f"A signing secret starts with {SECRET_PREFIX!r}; this one does not.")
@@ -36,7 +37,7 @@ def secret_key(secret: str) -> bytes:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except ValueError:
         # The cause is left out: it could quote the secret.
-        raise ValueError(f"What follows {SECRET_PREFIX!r} in a signing secret must be base64; this is not.") from None
+        raise ValueError(f"A signing secret must be base64 after {SECRET_PREFIX!r}; this one is not.") from None
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
         raise ValueError(f"A signing secret holds {SHORTEST_KEY} to {LONGEST_KEY} bytes; this one holds {len(key)}.")
     return key
@@ -46,18 +47,19 @@ def sign(*, secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
     """Return the ``webhook-signature`` of a request: one ``v1,<base64>`` per secret, joined by spaces.
 
     Args:
-        secrets: Every secret that signs now, newest first; during a rotation the old ones follow.
+        secrets: The secrets that are valid now, newest first. During a rotation, the old ones are included.
         message_id: The event's id: letters, digits, ``_`` and ``-``.
-        timestamp: This attempt's own time, in whole seconds since 1970 UTC.
+        timestamp: The time of this attempt, in whole seconds since 1970 UTC.
         body: The exact bytes that are sent.
 
-    Signed is ``{message_id}.{timestamp}.{body}``. A ``.`` in the id would let one request's signature fit another
-    one's bytes, so such an id is refused. Raise `ValueError` for that, for a malformed secret and for no secret.
+    The signed content is ``{message_id}.{timestamp}.{body}``. An id with a ``.`` is refused: the signature of one
+    request would also be valid for other requests. Raise `ValueError` for such an id, for a malformed secret and for
+    an empty list of secrets.
     """
     if not MESSAGE_ID.fullmatch(message_id):
         raise ValueError(f"A message id holds letters, digits, '_' and '-' only, not {message_id!r}.")
     if not secrets:
-        raise ValueError("There is no secret to sign with; an unsigned request is never sent.")
+        raise ValueError("No secret is given; a request is never sent without a signature.")
     content = f"{message_id}.{timestamp:d}.".encode("ascii") + body
     return " ".join(f"v1,{_signature(secret_key(secret), content)}" for secret in secrets)
 

@@ -1,4 +1,4 @@
-"""Finishing what no worker would ever finish. Run regularly; a run that is cut short goes on with the next."""
+"""Finish deliveries that no worker finishes. Run regularly; an interrupted run is continued by the next one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import notifications
 from tms_webhooks.models import Delivery, Event, Webhook
 
+# Deliveries that one transaction gives up.
 BATCH = 200
 
 logger = logging.getLogger(__name__)
 
 
 def settle(now: datetime) -> int:
-    """Skip what is open for webhooks that are disabled, cancel it for those that are deleted; return how many.
+    """Skip the open deliveries of disabled webhooks, and cancel those of deleted webhooks; return their number.
 
-    It was fanned out, or in the hands of a worker that died, while that was done.
+    Such deliveries exist if they were created, or held by a worker that was killed, while the webhook was disabled or
+    deleted. A delivery that a user resends to a disabled webhook is left open.
     """
     still_open = Delivery.objects.open().filter(webhook=OuterRef("pk"))
     disabled = Q(Exists(still_open.exclude(priority=Priority.MANUAL)), enabled=False)
@@ -34,7 +36,7 @@ def settle(now: datetime) -> int:
 
 
 def give_up_old(now: datetime) -> int:
-    """Give up what is older than DELIVERY_LIFETIME and still waits, as behind a pause; return how many."""
+    """Give up due deliveries that are older than DELIVERY_LIFETIME, such as those of a paused webhook; return their number."""
     total = 0
     while given_up := _give_up_batch(now):
         total += given_up
@@ -44,22 +46,22 @@ def give_up_old(now: datetime) -> int:
 def _settle_one(webhook: Webhook, now: datetime) -> int:
     rows = Delivery.objects.filter(webhook=webhook)
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.hold([webhook.pk])
-        rows.lapse(now=now)
+        Webhook.objects.lock([webhook.pk])
+        rows.release_expired(now=now)
         return rows.skip(now=now) if webhook.deleted_at is None else rows.cancel(now=now)
 
 
 def _give_up_batch(now: datetime) -> int:
-    # Those that come due only later are found then: what is due is an index's first part, and short.
+    # Only due deliveries are read, by an index on ``due_at``. One that is due later is found then.
     due = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT)
-    old = due.born_before(now - timedelta(seconds=app_settings.DELIVERY_LIFETIME))
+    old = due.opened_before(now - timedelta(seconds=app_settings.DELIVERY_LIFETIME))
     message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME)}"
     found = dict(old.order_by("due_at").values_list("pk", "webhook_id")[:BATCH])
     if not found:
         return 0
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        # They may have to be disabled, too.
-        Webhook.objects.hold(found.values())
+        # The lock order: webhooks before deliveries. An error action may disable these webhooks.
+        Webhook.objects.lock(found.values())
         locked = old.among(found).order_by("due_at").select_for_update(skip_locked=True)
         rows = list(locked.values_list("pk", "webhook_id", "event_id"))
         Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)

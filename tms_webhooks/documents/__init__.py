@@ -1,6 +1,6 @@
-"""The catalogue as documents that machines read: the webhooks of an OpenAPI document, and an AsyncAPI document.
+"""The catalogue as machine-readable documents: the webhooks of an OpenAPI document, and an AsyncAPI document.
 
-Both speak of the format ``standard`` with its whole detail, which is what a webhook is sent unless it says otherwise.
+Both describe the format ``standard`` with full detail, the default of a webhook.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The catalogue as an AsyncAPI 3 document: one channel for each noun, one message for each event type."""
+"""Build the AsyncAPI 3 document of the catalogue: one channel per noun, one message per event type."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ INFO = {
     "title": "Webhooks of a Training Management System",
     "version": __version__,
     "description": (
-        "What a webhook is sent, in the format `standard`. Each request is signed by "
-        "[Standard Webhooks](https://www.standardwebhooks.com/), and comes at least once."
+        "The requests to a webhook, in the format `standard`. Each request is signed according to "
+        "[Standard Webhooks](https://www.standardwebhooks.com/). Each event is delivered at least once."
     ),
 }
 
 
 def asyncapi_document() -> dict[str, Any]:
-    """Return the whole document, as JSON has it."""
+    """Return the document as JSON values."""
     groups = catalogue.grouped()
     event_types = catalogue.all_types()
     return {
@@ -32,7 +32,7 @@ def asyncapi_document() -> dict[str, Any]:
         "operations": {
             f"send{camel_case(noun)}Events": {
                 "action": "send",
-                "summary": f"Tell a receiver of {members[0].noun.title.lower()} events.",
+                "summary": f"Send {members[0].noun.title.lower()} events to a receiver.",
                 "channel": {"$ref": f"#/channels/{noun}"},
                 "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
             }
@@ -50,10 +50,10 @@ def asyncapi_document() -> dict[str, Any]:
 
 def _channel(noun: str, members: list[EventType]) -> dict[str, Any]:
     return {
-        # The receiver's own address, which each webhook says.
+        # Each webhook has its own URL.
         "address": None,
         "title": f"{members[0].noun.title} events",
-        "description": f"Subscribed to as `{noun}.*`, or one by one.",
+        "description": f"Subscribe to `{noun}.*`, or to single events.",
         "messages": {one.name: {"$ref": f"#/components/messages/{one.name}"} for one in members},
     }
 

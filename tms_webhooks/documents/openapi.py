@@ -1,4 +1,4 @@
-"""The ``webhooks`` of an OpenAPI 3.1 document: each event as a request that a receiver has to answer."""
+"""Add the ``webhooks`` to an OpenAPI 3.1 document: each event type as a request that a receiver answers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, event_schemas, s
 
 TAG = "Received webhooks"
 TAG_DESCRIPTION = (
-    "What your receiver is called with, as POST unless the webhook says otherwise, and what it may answer."
+    "The requests to your receiver, as POST unless the webhook has another method, and the possible answers."
 )
 
 ANSWERS = {
-    "2XX": "Taken. Answer at once, and do the work later: an answer has to come within the webhook's timeout.",
-    "410": "Nobody is here any more: the webhook is disabled at once.",
-    "429": "Not now. `Retry-After` is obeyed, in seconds or as a date, up to 24 hours, and costs no attempt.",
-    "503": "As 429.",
-    "default": "Failed, redirects too: tried again on the webhook's schedule.",
+    "2XX": "Accepted. Answer within the webhook's timeout: store the event, answer, and process it later.",
+    "410": "Gone. The webhook is disabled immediately.",
+    "429": "Too many requests. `Retry-After`, in seconds or as a date, is obeyed up to 24 hours. It does not count as a failed attempt.",
+    "503": "Like 429.",
+    "default": "Failed, redirects included: retried on the webhook's schedule.",
 }
 
 
 def with_webhooks(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the events of the catalogue, their schemas, samples and headers, to an OpenAPI 3.1 document; return it."""
+    """Add all event types with their schemas, samples and headers to an OpenAPI 3.1 document; return it."""
     event_types = catalogue.all_types()
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(event_schemas(event_types))
@@ -52,7 +52,7 @@ def _operation(event_type: EventType) -> dict[str, Any]:
         "tags": [TAG],
         "summary": event_type.name,
         "description": event_type.summary,
-        # Not signed for by a key of the API, but by the webhook's own secret.
+        # The webhook's secret signs it; no API key is used.
         "security": [],
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in HEADERS],
         "requestBody": {

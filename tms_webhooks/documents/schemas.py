@@ -1,4 +1,4 @@
-"""The JSON Schemas of events as the components of a document: what events of one noun share stands there once."""
+"""The JSON Schemas of events as components of a document; the events of one noun share components."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ from tms_webhooks.worker import send
 COMPONENTS = "#/components/schemas/"
 
 SHARED = {"data": "Data", "previous": "Previous"}
-"""The parts of an event that are large and mostly those of its noun, with how their components' names end."""
+"""Large parts of an event that its noun mostly defines, with the suffixes of their components' names."""
 
 HEADERS: dict[str, JSONSchema] = {
     signing.ID_HEADER: {
         "type": "string",
         "pattern": "^evt_[0-9a-f]{32}$",
-        "description": "The event's id, the same with every attempt and every replay: handle an id once.",
+        "description": "The event's id, equal in all attempts and replays: process each id once.",
     },
     signing.TIMESTAMP_HEADER: {
         "type": "string",
         "pattern": "^[0-9]+$",
-        "description": "When this attempt was made, in seconds since 1970 UTC. Refuse one that is minutes away from now.",
+        "description": "The time of this attempt, in seconds since 1970 UTC. Refuse a request if it differs by minutes from your clock.",
     },
     signing.SIGNATURE_HEADER: {
         "type": "string",
         "pattern": "^v1,[A-Za-z0-9+/]+=*( v1,[A-Za-z0-9+/]+=*)*$",
         "description": (
-            "By Standard Webhooks 1.0.0: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`; "
-            "after a rotation one for each secret, with blanks between."
+            "As in Standard Webhooks 1.0.0: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`; "
+            "after a rotation one signature per secret, separated by spaces."
         ),
     },
     send.DELIVERY_HEADER: {
         "type": "string",
         "pattern": "^[0-9]+$",
-        "description": "The delivery's id: this event's to this webhook. Not signed.",
+        "description": "The id of the delivery of this event to this webhook. Not signed.",
     },
     send.ATTEMPT_HEADER: {
         "type": "string",
         "pattern": "^[1-9][0-9]*$",
-        "description": "The number of this attempt at the delivery. Not signed.",
+        "description": "The number of this attempt, from 1. Not signed.",
     },
 }
-"""The headers of each request beside those of HTTP."""
+"""The headers of each request, in addition to those of HTTP."""
 
 
 def camel_case(name: str) -> str:
-    """Return a dotted name as components are named: ``ClassCancelled`` for "class.cancelled"."""
+    """Return a dotted name in the style of components: ``ClassCancelled`` for "class.cancelled"."""
     return "".join(part.capitalize() for part in name.replace(".", "_").split("_"))
 
 
 def schema_name(event_type: EventType) -> str:
-    """Return the name of an event type's component, which is no resource's of the API."""
+    """Return the name of an event type's component. The suffix avoids the names of the API's resources."""
     return f"{camel_case(event_type.name)}Event"
 
 
 def event_schemas(event_types: Iterable[EventType]) -> dict[str, JSONSchema]:
-    """Return the component of each event type, and those that they refer to."""
+    """Return the components of these event types, and the components to which they refer."""
     components: dict[str, JSONSchema] = {}
     events: dict[str, JSONSchema] = {}
     for event_type in event_types:
-        whole = event_type.schema()
-        properties = dict(whole["properties"])
+        schema = event_type.schema()
+        properties = dict(schema["properties"])
         for part, ending in SHARED.items():
             properties[part] = _shared(components, event_type, properties[part], ending)
-        # Without the keywords that make it a document of its own: a reference in it would be one into itself.
-        kept = {key: value for key, value in whole.items() if not key.startswith("$")}
+        # Without the keywords of a separate document: its references would resolve inside it.
+        kept = {key: value for key, value in schema.items() if not key.startswith("$")}
         events[schema_name(event_type)] = {**kept, "properties": properties}
     return events | components
 
@@ -76,7 +76,7 @@ def event_schemas(event_types: Iterable[EventType]) -> dict[str, JSONSchema]:
 def _shared(
     components: dict[str, JSONSchema], event_type: EventType, schema: JSONSchema, ending: str
 ) -> dict[str, Any]:
-    """Refer to the noun's component, or to the event's own where it promises more than its noun."""
+    """Return a reference to the noun's component, or to the event's own if its schema differs."""
     for owner in (event_type.noun.name, event_type.name):
         name = f"{camel_case(owner)}Event{ending}"
         if components.setdefault(name, schema) == schema:

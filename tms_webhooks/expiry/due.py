@@ -1,4 +1,7 @@
-"""What a scan has to tell: rows near their date or past it, less what was told."""
+"""Find due events: rows whose date is near or past, without those whose event was recorded before.
+
+All rows are read with the ORM, by a range of the host's date column.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from django.db.models import Q
 
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
-from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, lineages, parent_column
+from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, ancestors, parent_column
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.record import organizations_of
-from tms_webhooks.sources.base import LEARNERS, PlannedEvent, Source
+from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, PlannedEvent, Source
 from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
@@ -24,101 +27,121 @@ from tms_webhooks.sources.snapshots import read_rows
 
 @dataclass(frozen=True, slots=True)
 class DueEvent:
-    """One event that is to be told of the row ``key``, if its date is still ``at``."""
+    """An event to record for the row ``key``, if the row's date is still ``at``."""
 
     key: Any
     at: datetime
-    told: PlannedEvent
+    planned: PlannedEvent
     subscription_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiringSubscription:
-    """A subscription to expiring events: its window, and since when nobody has looked for it."""
+    """A subscription to expiring events.
+
+    Attributes:
+        subscription_id: Its key.
+        scope: The scope of its webhook.
+        window: (more than, less than) in days before the date.
+        since: Time of the last scan for this subscription and window.
+        reach: The dates to read: of the rows that were in the window at any moment since then.
+    """
 
     subscription_id: int
-    listener: SubscriberScope
+    scope: SubscriberScope
     window: tuple[float, float]
     since: datetime
     reach: windows.Range
 
 
-def watch(subscription: Subscription, *, since: datetime, now: datetime) -> ExpiringSubscription:
-    """Return what to look for at ``now`` for one subscription, of whose window somebody looked last at ``since``."""
+def expiring_subscription(subscription: Subscription, *, since: datetime, now: datetime) -> ExpiringSubscription:
+    """Return what a scan at ``now`` needs to know of a subscription whose last scan was at ``since``."""
     return ExpiringSubscription(
         subscription.pk,
-        subscription.webhook.listener,
+        subscription.webhook.scope,
         subscription.window,
         since,
         windows.reach(subscription.window, since=since, now=now),
     )
 
 
+def subscriptions_to(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
+    """Return the enabled subscriptions to an event type."""
+    return Subscription.objects.using(using).matching([event_type])
+
+
 def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[DueEvent]:
-    """Yield what has passed its date since then, of organizations that want to know."""
+    """Yield the events of rows whose date passed between ``since`` and ``now``, if any subscription matches."""
     using = database_of(source)
-    if not wanting(deadline.expired, using=using).exists():
+    if not subscriptions_to(deadline.expired, using=using).exists():
         return
-    told = Occurrence.objects.told_of(since, now, using=using)
-    for key, raw in _read_briefly(source, deadline, deadline.expired, low=since, high=now):
+    recorded = Occurrence.objects.keys_between(since, now, using=using)
+    for key, raw in _read_due_rows(source, deadline, deadline.expired, low=since, high=now):
         at = raw[deadline.field]
         once = expired_key(deadline.expired, subject_key(raw["id"]), at)
-        if once not in told:
+        if once not in recorded:
             yield DueEvent(key, at, PlannedEvent(deadline.expired, once=once, deadline=at))
 
 
 def expiring(
-    source: Source, deadline: Deadline, watches: list[ExpiringSubscription], *, now: datetime
+    source: Source, deadline: Deadline, subscriptions: list[ExpiringSubscription], *, now: datetime
 ) -> Iterator[DueEvent]:
-    """Yield what entered the windows of subscriptions; the rows are read once for all of them."""
-    for low, high in windows.union(one.reach for one in watches):
-        told = Occurrence.objects.told_of(low, high, using=database_of(source))
-        rows = list(_read_briefly(source, deadline, deadline.expiring, low=low, high=high))
-        homes = [organizations_of(raw) for _key, raw in rows]
-        watching = _watching({home for home in homes if home is not None}, watches, using=database_of(source))
-        for (key, raw), home in zip(rows, homes, strict=True):
-            for one in watching.get(home, ()):
-                event = _entered(one, deadline, raw, told, now=now)
+    """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
+    for low, high in windows.union(one.reach for one in subscriptions):
+        recorded = Occurrence.objects.keys_between(low, high, using=database_of(source))
+        rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
+        organizations = [organizations_of(raw) for _key, raw in rows]
+        matching = _matching_scope(
+            {one for one in organizations if one is not None}, subscriptions, using=database_of(source)
+        )
+        for (key, raw), one in zip(rows, organizations, strict=True):
+            for subscription in matching.get(one, ()):
+                event = _entered_window(subscription, deadline, raw, recorded, now=now)
                 if event is not None:
-                    yield DueEvent(key, raw[deadline.field], event, one.subscription_id)
+                    yield DueEvent(key, raw[deadline.field], event, subscription.subscription_id)
 
 
-def _watching(
-    homes: Collection[EventOrganizations], watches: list[ExpiringSubscription], *, using: str
+def _matching_scope(
+    organizations: Collection[EventOrganizations], subscriptions: list[ExpiringSubscription], *, using: str
 ) -> dict[EventOrganizations | None, list[ExpiringSubscription]]:
-    """Return the subscriptions to whom what is at home in each of these places comes."""
+    """Return, for each pair of organizations, the subscriptions whose scope includes an event of theirs."""
     by_organization: dict[Any, list[ExpiringSubscription]] = defaultdict(list)
-    for one in watches:
-        by_organization[one.listener.organization_id].append(one)
-    wide = any(one.listener.include_children for one in watches)
-    lines = lineages({key for home in homes for key in home.keys}, using=using) if wide else {}
+    for one in subscriptions:
+        by_organization[one.scope.organization_id].append(one)
+    with_children = any(one.scope.include_children for one in subscriptions)
+    keys = {key for pair in organizations for key in pair.keys}
+    parents = ancestors(keys, using=using) if with_children else {}
     found: dict[EventOrganizations | None, list[ExpiringSubscription]] = {}
-    for home in homes:
-        near = home.keys.union(*(lines.get(key, ()) for key in home.keys))
-        found[home] = [one for key in near for one in by_organization.get(key, ()) if one.listener.hears(home, lines)]
+    for pair in organizations:
+        reached = pair.keys.union(*(parents.get(key, ()) for key in pair.keys))
+        found[pair] = [
+            one for key in reached for one in by_organization.get(key, ()) if one.scope.matches(pair, parents)
+        ]
     return found
 
 
-def wanting(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
-    """Return the subscriptions that want an event."""
-    return Subscription.objects.using(using).wanting([event_type])
-
-
-def _entered(
-    watched: ExpiringSubscription, deadline: Deadline, raw: Mapping[str, Any], told: set[str], *, now: datetime
+def _entered_window(
+    subscription: ExpiringSubscription,
+    deadline: Deadline,
+    raw: Mapping[str, Any],
+    recorded: set[str],
+    *,
+    now: datetime,
 ) -> PlannedEvent | None:
+    """Return the event of a row that entered the subscription's window; None if it did not, or was recorded before."""
     at = raw[deadline.field]
-    low, high = watched.reach
+    low, high = subscription.reach
     if not low < at < high:
         return None
-    once = expiring_key(deadline.expiring, watched.subscription_id, watched.window, subject_key(raw["id"]), at)
-    if once in told:
+    window = subscription.window
+    once = expiring_key(deadline.expiring, subscription.subscription_id, window, subject_key(raw["id"]), at)
+    if once in recorded:
         return None
     created_at = raw.get("created_at")
     known = created_at if isinstance(created_at, datetime) else None
-    if not windows.was_inside(at, watched.window, since=watched.since, now=now, created_at=known):
+    if not windows.was_inside(at, window, since=subscription.since, now=now, created_at=known):
         return None
-    more, less = watched.window
+    more, less = window
     days = {
         "days_left": windows.days_left(at, now=now),
         "window.more_than_days": more,
@@ -127,30 +150,33 @@ def _entered(
     return PlannedEvent(deadline.expiring, once=once, deadline=at, extra=days)
 
 
-def _read_briefly(
+def _read_due_rows(
     source: Source, deadline: Deadline, event_type: str, *, low: datetime, high: datetime
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Read what decides whether an event is due, of open rows from after ``low`` to ``high`` of those who want to know.
+    """Yield the key of each open row with a date after ``low`` up to ``high``, and the values that decide about its event.
 
-    The rest is read of those that are told.
+    The other values are read later, for the events that are recorded.
     """
     rows = rows_of(source).filter(
-        _audible(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
+        _with_subscribers(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
     )
-    names = {"id", "organization.id", LEARNERS.name, "created_at", deadline.field}
+    names = {"id", "organization.id", LEARNER_ORGANIZATION.name, "created_at", deadline.field}
     for key, raw in read_rows(source, rows, names=names):
         raw.update({name: as_moment(raw[name]) for name in ("created_at", deadline.field) if name in raw})
-        source.name_learners(raw)
+        source.add_learner_organization(raw)
         yield key, raw
 
 
-def _audible(source: Source, event_type: str) -> Q:
-    """Return a filter that leaves out rows of which nobody hears, where that is simple to say."""
-    subscriptions = wanting(event_type, using=database_of(source)).order_by()
-    learner = source.mapped.get(LEARNERS.name)
-    followed = learner is None or learner.lookup is not None
-    wide = subscriptions.filter(webhook__include_children=True) if parent_column() is not None else None
-    if not followed or (wide is not None and wide.exists()):
+def _with_subscribers(source: Source, event_type: str) -> Q:
+    """Return a filter that leaves out rows of organizations without a subscription to this event type.
+
+    It keeps all rows where the condition would need the organization tree, or learners that no lookup leads to.
+    """
+    subscriptions = subscriptions_to(event_type, using=database_of(source)).order_by()
+    learner = source.mapped.get(LEARNER_ORGANIZATION.name)
+    has_lookup = learner is None or learner.lookup is not None
+    with_children = subscriptions.filter(webhook__include_children=True) if parent_column() is not None else None
+    if not has_lookup or (with_children is not None and with_children.exists()):
         return Q()
     organizations = subscriptions.values("webhook__organization_id")
     owner = f"{source.mapped['organization.id'].lookup}__in"
@@ -163,6 +189,7 @@ def _audible(source: Source, event_type: str) -> Q:
 
 
 def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) -> dict[str, Any]:
+    """Return the conditions for dates after ``low`` up to ``high``. A column of days is compared in UTC."""
     column = str(source.own[deadline.field].lookup)
     field = source.model._meta.get_field(column)
     first, last = (low, high) if isinstance(field, models.DateTimeField) else (_day(low), _day(high))

@@ -1,4 +1,4 @@
-"""Telling what is due: one event at a time, each in a transaction of its own, and only what is still true."""
+"""Record due events, each in its own transaction, if its row has not changed since it was read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
 
-# How many rows are read whole at a time.
+# Rows that are read with all their values at once.
 BATCH = 500
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """How many events were recorded, and whether time ran out before that was all.
+    """The result of a scan.
 
-    ``left_to_another`` says that another scan was met at work, which tells the rest.
+    Attributes:
+        events: Number of events that were recorded.
+        out_of_time: Whether the scan ended before all due events were recorded.
+        left_to_another: Whether the scan ended because another one is running, which records the rest.
     """
 
     events: int = 0
@@ -38,7 +41,7 @@ class ScanResult:
 
     @property
     def finished(self) -> bool:
-        """Whether all that was due has been told."""
+        """Whether all due events were recorded."""
         return not (self.out_of_time or self.left_to_another)
 
     def __add__(self, other: ScanResult) -> ScanResult:
@@ -50,17 +53,17 @@ class ScanResult:
 
 
 class AnotherScanError(Exception):
-    """What this scan was about to tell was told since it looked."""
+    """An event was recorded by another scan after this one had read its row."""
 
 
 def record_all(
     source: Source, deadline: Deadline, due: Iterable[DueEvent], *, now: datetime, out_of_time: Callable[[], bool]
 ) -> ScanResult:
-    """Record an event of each that is due, in the order of their dates, until ``out_of_time`` returns True."""
+    """Record due events in the order of their dates, until ``out_of_time`` returns True. It is called after each event."""
     events = 0
-    # A host's filter may join a table and so find a row more than once.
-    single = {one.told.once: one for one in due}
-    in_order = sorted(single.values(), key=lambda one: one.at)
+    # A join in a host's filter may return a row more than once.
+    unique = {one.planned.once: one for one in due}
+    in_order = sorted(unique.values(), key=lambda one: one.at)
     for start in range(0, len(in_order), BATCH):
         batch = in_order[start : start + BATCH]
         known = dict(read_rows(source, rows_of(source).filter(source.open_rows(), pk__in={one.key for one in batch})))
@@ -79,16 +82,21 @@ def _record_or_log(source: Source, deadline: Deadline, due: DueEvent, raw: dict[
     try:
         return _record(source, deadline, due, raw, now=now)
     except (AnotherScanError, OperationalError, InterfaceError):
-        # These end the scan: the database that can't be reached or is too busy may be better at the next one.
+        # These end the scan; the next one continues it.
         raise
     except Exception:
-        # One object that can't be told must hold up neither the others nor the scans to come.
-        logger.exception("%s of %s %s could not be told.", due.told.event_type, source.model._meta.label, due.key)
+        # The other events, and the next scans, must not be affected.
+        logger.exception(
+            "%s of %s %s could not be recorded.", due.planned.event_type, source.model._meta.label, due.key
+        )
         return False
 
 
 def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, Any], *, now: datetime) -> bool:
-    """Record one event, if it is still true; return whether it was recorded."""
+    """Record one event if its row is open and its date is the same; return whether it was recorded.
+
+    Raise `AnotherScanError` if another scan recorded it.
+    """
     using = database_of(source)
     with transaction.atomic(using=using):
         latest = _lock(source, due, raw)
@@ -96,17 +104,17 @@ def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, An
         if values.get(deadline.field) != due.at or not source.is_open(values):
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
-        if record_planned(source, due.told, change, using=using, subscription_id=due.subscription_id) is not None:
+        if record_planned(source, due.planned, change, using=using, subscription_id=due.subscription_id) is not None:
             return True
-        if Occurrence.objects.using(using).filter(key=due.told.once).exists():
+        if Occurrence.objects.using(using).filter(key=due.planned.once).exists():
             raise AnotherScanError
         return False
 
 
 def _lock(source: Source, due: DueEvent, raw: dict[str, Any]) -> dict[str, Any] | None:
-    """Lock the row as a change of it would, and return its values: ``raw``, if nothing has changed since it was read.
+    """Lock the row as a change does, and return its current values: ``raw`` if it has not changed, None if it is gone.
 
-    Without the lock a change and this event could overtake each other, and what is told last has to be the latest.
+    The lock keeps the order: an event of a later change is recorded after this one.
     """
     row = rows_of(source).filter(pk=due.key)
     own = dict(read_rows(source, locked(row), names=source.own)).get(due.key)

@@ -1,8 +1,8 @@
-"""The events that time makes: what comes near its date, and what has passed it.
+"""Scan for events that time causes: an object's date comes near (expiring), or has passed (expired).
 
-A scan finds what is due by ranges of the index on the host's date column, leaves out what `Occurrence` says was told,
-and tells the rest, each in a short transaction of its own. So one that is cut short, or two at once, tell nothing
-twice, and what is missing is told by the next.
+A scan finds due events by ranges of the index on the host's date column, leaves out those with an `Occurrence`, and
+records each of the others in a short transaction. No event is recorded twice, even by two concurrent scans, and the next
+scan records the rest of an interrupted one.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import database_of
 
-# Each scan looks again at the end of the last one: a change that was being committed then could not be seen.
+# Each scan reads again the last minute before the end of the previous one, which did not see uncommitted changes.
 OVERLAP = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
 
 
 def never() -> bool:
-    """Return False: there is time enough."""
+    """Return False: the scan has no time limit."""
     return False
 
 
 def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> ScanResult:
-    """Tell of all that expires soon or has expired. What goes wrong in one source holds up no other.
+    """Record the events of all objects that expire soon or have expired. An error in one source does not stop the others.
 
-    ``out_of_time`` is asked after each event; when it returns True the scan ends, and the next one goes on.
+    ``out_of_time`` is called after each event. When it returns True the scan ends, and the next one continues.
     """
     total = ScanResult()
     with actor_context(ActorKind.SYSTEM):
@@ -46,17 +46,17 @@ def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> ScanR
                 try:
                     total += scan(source, source.deadline, now=now, out_of_time=out_of_time)
                 except Exception:
-                    logger.exception("%s of %r failed; the next run makes it up.", scan.__name__, source)
+                    logger.exception("%s of %r failed; the next run repeats it.", scan.__name__, source)
     return total
 
 
 def scan_expired(
     source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
 ) -> ScanResult:
-    """Tell of what has passed its date since the last scan. What had passed before the first of all is left alone."""
+    """Record the events of objects that expired since the last scan. The first scan of all records none of the past."""
     using = database_of(source)
     scan = f"{deadline.expired}:{source.model._meta.label_lower}"
-    cursors = ScanCursor.objects.keep(scan, ["all"], now=now, using=using)
+    cursors = ScanCursor.objects.current(scan, ["all"], now=now, using=using)
     found = due.expired(source, deadline, since=min(cursors["all"].scanned_until, now) - OVERLAP, now=now)
     scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
     if scanned.finished:
@@ -67,23 +67,25 @@ def scan_expired(
 def scan_expiring(
     source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
 ) -> ScanResult:
-    """Tell each subscription of what entered its days window, once for each object and date.
+    """Record the events of objects that entered the window of a subscription, once per subscription, object and date.
 
-    All subscriptions share one reading of the rows. A new one, or one with another window, begins with what is inside
-    now.
+    The rows are read once for all subscriptions. A new subscription, or one whose window was changed, begins with the
+    objects that are in its window now.
     """
     using = database_of(source)
     scan = f"{deadline.expiring}:{source.model._meta.label_lower}"
     subscriptions = {
         f"{subscription.pk}:{subscription.window[0]}:{subscription.window[1]}": subscription
-        for subscription in due.wanting(deadline.expiring, using=using).select_related("webhook").order_by("pk")
+        for subscription in due.subscriptions_to(deadline.expiring, using=using)
+        .select_related("webhook")
+        .order_by("pk")
     }
-    cursors = ScanCursor.objects.keep(scan, subscriptions, now=now, using=using)
-    watches = [
-        due.watch(subscription, since=min(cursors[name].scanned_until, now), now=now)
+    cursors = ScanCursor.objects.current(scan, subscriptions, now=now, using=using)
+    watched = [
+        due.expiring_subscription(subscription, since=min(cursors[name].scanned_until, now), now=now)
         for name, subscription in subscriptions.items()
     ]
-    found = due.expiring(source, deadline, watches, now=now)
+    found = due.expiring(source, deadline, watched, now=now)
     scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
     if scanned.finished:
         ScanCursor.objects.advance(cursors.values(), until=now, using=using)

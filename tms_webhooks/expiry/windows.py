@@ -1,4 +1,7 @@
-"""When something is inside a days window. Pure: times in, an answer out."""
+"""Windows of days before a date: compute the dates in reach of a scan, and whether a date was in a window.
+
+Pure functions: the times are arguments.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 Range = tuple[datetime, datetime]
+"""Two times, both excluded."""
 
-# A hundred years. What is further away than that is as good as never, and Python's calendar ends.
-LONGEST = 36_500.0
+# A hundred years. A longer window would exceed the range of `datetime`.
+MAX_DAYS = 36_500.0
 
 
 def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Range:
-    """Return between which two moments, both excluded, that falls which a scan at ``now`` has to look at.
+    """Return the range of dates that a scan at ``now`` has to read, after the last scan at ``since``.
 
-    ``window`` is (more than, less than) in days. Something that expires at ``e`` is inside the window at the moment
-    ``t`` if ``more < e - t < less``. A scan tells of all that was inside at any moment since the last one, at
-    ``since``, so that a run that was missed is made up; what has expired by now is another event's business.
+    ``window`` is (more than, less than) in days. A date ``e`` is in the window at the time ``t`` if
+    ``more < e - t < less``. The range holds each date that was in the window at any time since the last scan, so that
+    a missed scan loses nothing. Dates before ``now`` are left out: they have expired, which is another event.
 
     >>> day = timedelta(days=1)
     >>> start = datetime(2026, 1, 1)
@@ -31,16 +35,16 @@ def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Ran
 def was_inside(
     expires_at: datetime, window: tuple[float, float], *, since: datetime, now: datetime, created_at: datetime | None
 ) -> bool:
-    """Return whether it was inside the window at any moment from ``since`` to ``now`` at which it existed."""
+    """Return whether a date was in the window at any time from ``since``, or from ``created_at`` if later, to ``now``."""
     start = since if created_at is None else min(max(since, created_at), now)
     low, high = reach(window, since=start, now=now)
     return low < expires_at < high
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:
-    """Return the same moments as few ranges that don't overlap, in order; empty ranges are left out.
+    """Return the union as sorted ranges that don't overlap, without empty ones.
 
-    Both ends are excluded, so two ranges that only touch stay two.
+    Both ends are excluded, so two ranges that only touch are not merged.
     """
     merged: list[Range] = []
     for low, high in sorted(ranges):
@@ -54,10 +58,10 @@ def union(ranges: Iterable[Range]) -> list[Range]:
 
 
 def days_left(expires_at: datetime, *, now: datetime) -> float:
-    """Return the days until then, with fractions to about a second."""
+    """Return the days from ``now`` to the date, rounded to about a second."""
     return round((expires_at - now) / timedelta(days=1), 5)
 
 
 def _span(days: float) -> timedelta:
-    # The comparison is false for NaN, too, which is no number of days at all.
-    return timedelta(days=days if days < LONGEST else LONGEST)
+    # The comparison is also false for NaN.
+    return timedelta(days=days if days < MAX_DAYS else MAX_DAYS)

@@ -1,3 +1,3 @@
-"""Which events of a type are wanted: a subscription's filters and its condition. Pure: facts in, an answer out."""
+"""A subscription's filters and its condition: parse them, check them, and match events against them. No database access."""
 
 from __future__ import annotations

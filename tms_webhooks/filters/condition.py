@@ -1,7 +1,7 @@
-"""A condition as a tree, and whether an event meets it.
+"""A condition as a tree of nodes, and matching an event against it.
 
-A condition names places in an event and what has to stand there; ``all``, ``any`` and ``not`` join conditions. There
-is nothing in it that runs code, that repeats, or that takes longer than one look at each place that it names.
+A condition names paths in an event and the values expected there; ``all``, ``any`` and ``not`` combine conditions. It
+can't run code or loop: matching reads each path once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.catalogue import FieldKind
 from tms_webhooks.catalogue.values import value_at
 
+# The comparisons of a number or a time, by the name that a condition uses.
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -26,20 +27,20 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class Node(ABC):
-    """A condition, or a part of one."""
+    """A condition, or a part of it."""
 
     @abstractmethod
     def holds(self, event: Mapping[str, Any]) -> bool:
-        """Return whether a whole event meets it."""
+        """Return whether an event, given as its whole body, meets the condition."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return what it asks for, in words. It holds nothing of any event."""
+        """Return the condition as text for people. It contains no values of events."""
 
 
 @dataclass(frozen=True)
 class AllOf(Node):
-    """Every part has to hold."""
+    """All parts hold."""
 
     parts: tuple[Node, ...]
 
@@ -52,7 +53,7 @@ class AllOf(Node):
 
 @dataclass(frozen=True)
 class AnyOf(Node):
-    """At least one part has to hold."""
+    """At least one part holds."""
 
     parts: tuple[Node, ...]
 
@@ -65,7 +66,7 @@ class AnyOf(Node):
 
 @dataclass(frozen=True)
 class Negation(Node):
-    """The part must not hold."""
+    """The part does not hold."""
 
     part: Node
 
@@ -78,7 +79,7 @@ class Negation(Node):
 
 @dataclass(frozen=True)
 class OneOf(Node):
-    """A place holds one of these values; of a list there, one of its own is enough."""
+    """The value at a path is one of these values; of a list, at least one item is."""
 
     path: str
     kind: FieldKind | None
@@ -86,8 +87,8 @@ class OneOf(Node):
 
     def holds(self, event: Mapping[str, Any]) -> bool:
         found = value_at(event, self.path)
-        several = found if isinstance(found, list) else [found]
-        return any(comparable(self.kind, one) in self.values for one in several)
+        items = found if isinstance(found, list) else [found]
+        return any(comparable(self.kind, item) in self.values for item in items)
 
     def __str__(self) -> str:
         return _("%(path)s is %(values)s") % {"path": self.path, "values": in_words(self.values)}
@@ -95,7 +96,7 @@ class OneOf(Node):
 
 @dataclass(frozen=True)
 class InRange(Node):
-    """A place holds a number or a time within these bounds."""
+    """The value at a path is a number or a time within these bounds."""
 
     path: str
     kind: FieldKind | None
@@ -106,7 +107,7 @@ class InRange(Node):
         try:
             return found is not None and all(COMPARISONS[name](found, bound) for name, bound in self.bounds)
         except TypeError:
-            # A payload that is not as its schema says.
+            # The payload breaks its schema.
             return False
 
     def __str__(self) -> str:
@@ -116,8 +117,8 @@ class InRange(Node):
 
 
 @dataclass(frozen=True)
-class Exists(Node):
-    """A place holds something, or nothing."""
+class HasValue(Node):
+    """A path has a value, or it has none."""
 
     path: str
     expected: bool
@@ -131,7 +132,7 @@ class Exists(Node):
 
 
 def in_words(values: tuple[Any, ...]) -> str:
-    """Return values as a list in words, as far as a person reads one."""
+    """Return values as text for people: the first five, and the number of the others."""
     shown = [_("nothing") if value is None else _word(value) for value in values[:5]]
     more = [_("%(count)d others") % {"count": len(values) - 5}] if len(values) > 5 else []
     return _(" or ").join([*shown, *more])
@@ -142,7 +143,7 @@ def _word(value: Any) -> str:
 
 
 def comparable(kind: FieldKind | None, value: Any) -> Any:
-    """Return a value as it is compared: of ids 301 and "301" are one, and true is not 1, as Python has it."""
+    """Return a value for a comparison: the ids 301 and "301" are equal, and true does not equal 1, unlike in Python."""
     if kind in (FieldKind.ID, FieldKind.IDS) and value is not None:
         return str(value)
     return (value,) if isinstance(value, bool) else value

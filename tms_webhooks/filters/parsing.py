@@ -1,4 +1,4 @@
-"""From the JSON that people write to a condition, or to what is wrong with it."""
+"""Parse a condition: from the JSON of a subscription to a tree, or to a list of errors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,28 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.filters.condition import COMPARISONS, AllOf, AnyOf, Exists, InRange, Negation, Node, OneOf, comparable
-from tms_webhooks.filters.paths import EventPath, having, nearest, paths_of, patterns_of, shortened, suggested
+from tms_webhooks.filters.condition import (
+    COMPARISONS,
+    AllOf,
+    AnyOf,
+    HasValue,
+    InRange,
+    Negation,
+    Node,
+    OneOf,
+    comparable,
+)
+from tms_webhooks.filters.paths import EventPath, event_paths, having, nearest, patterns_of, shortened, suggested
 
+# The limits of a condition.
 DEEPEST = 5
 MOST_PARTS = 50
 MOST_VALUES = 100
 LONGEST_TEXT = 255
+# The keys that combine conditions, and the one that asks whether there is a value.
 JOINING = ("all", "any", "not")
 EXISTS = "exists"
+# The kinds of values that are numbers.
 NUMBERS = (FieldKind.INTEGER, FieldKind.NUMBER)
 
 Problems = list[ValidationError]
@@ -29,30 +42,30 @@ Problems = list[ValidationError]
 def parse(condition: Any, event_types: Sequence[EventType]) -> Node:
     """Return the tree of a condition on events of these types.
 
-    Raises `ValidationError` with one error for each thing that is wrong: where it stands, and the remedy.
+    Raises `ValidationError` with one error per mistake, which names the path and the remedy.
     """
-    reader = _Reader(event_types)
-    node = reader.read(condition, depth=0)
-    if reader.problems:
-        raise ValidationError(reader.problems)
+    parser = _Parser(event_types)
+    node = parser.parse(condition, depth=0)
+    if parser.problems:
+        raise ValidationError(parser.problems)
     return node
 
 
-class _Reader:
-    """Reads one condition, and collects what is wrong with it."""
+class _Parser:
+    """Parse one condition, and collect its errors."""
 
     def __init__(self, event_types: Sequence[EventType]) -> None:
         self.event_types = event_types
         self.problems: Problems = []
         self.parts = 0
 
-    def read(self, condition: Any, *, depth: int) -> Node:
-        """Return a part of the tree. Where there are problems it is worth nothing."""
-        # A join of nothings is large, too.
+    def parse(self, condition: Any, *, depth: int) -> Node:
+        """Return the tree of a condition. It is meaningless if ``problems`` is not empty afterwards."""
+        # An empty condition counts as a part: many of them are a large condition, too.
         self.parts += len(condition) if condition and isinstance(condition, Mapping) else 1
         if self.parts > MOST_PARTS:
-            # There is no reading on: what is too large may be larger than anybody has time for.
-            raise ValidationError(_("There are more than %(most)d parts; ask for fewer.") % {"most": MOST_PARTS})
+            # Stop here: the rest may take too long to parse.
+            raise ValidationError(_("The condition has more than %(most)d parts.") % {"most": MOST_PARTS})
         if not isinstance(condition, Mapping) or not condition:
             return self._refuse(_('Write an object with at least one path, such as {"data.grade": {"gte": 50}}.'))
         if depth > DEEPEST:
@@ -62,61 +75,61 @@ class _Reader:
 
     def _part(self, name: Any, value: Any, *, depth: int) -> Node:
         if name == "not":
-            return Negation(self.read(value, depth=depth + 1))
+            return Negation(self.parse(value, depth=depth + 1))
         if name in JOINING:
             if not isinstance(value, list) or not value:
                 return self._refuse(_("%(name)s: write a list of conditions.") % {"name": name})
-            parts = tuple(self.read(one, depth=depth + 1) for one in value)
+            parts = tuple(self.parse(one, depth=depth + 1) for one in value)
             return AllOf(parts) if name == "all" else AnyOf(parts)
-        place = self._place(name)
-        return self._comparison(place, value) if place is not None else AllOf(())
+        path = self._path(name)
+        return self._comparison(path, value) if path is not None else AllOf(())
 
-    def _place(self, path: Any) -> EventPath | None:
-        known = [paths_of(event_type) for event_type in self.event_types]
-        place = next((places[path] for places in known if path in places), None)
-        if place is None:
-            self._refuse(self._unknown(str(path)))
-        elif place.whole:
-            self._refuse(_("%(path)s is a status; compare %(path)s.code or %(path)s.name.") % {"path": path})
-        elif not all(path in places for places in known):
-            lacking = [one for one, places in zip(self.event_types, known, strict=True) if path not in places]
+    def _path(self, name: Any) -> EventPath | None:
+        known = [event_paths(event_type) for event_type in self.event_types]
+        path = next((paths[name] for paths in known if name in paths), None)
+        if path is None:
+            self._refuse(self._unknown(str(name)))
+        elif path.is_status:
+            self._refuse(_("%(path)s is a status; compare %(path)s.code or %(path)s.name.") % {"path": name})
+        elif not all(name in paths for paths in known):
+            lacking = [one for one, paths in zip(self.event_types, known, strict=True) if name not in paths]
             self._refuse(
-                _("%(path)s: there is none in %(lacking)s. Subscribe to events that have one: %(having)s.")
-                % {"path": path, "lacking": _some(patterns_of(lacking)), "having": _some(having(path))}
+                _("%(path)s: not a field of %(lacking)s. Subscribe to events with this field: %(having)s.")
+                % {"path": name, "lacking": _some(patterns_of(lacking)), "having": _some(having(name))}
             )
         else:
-            return place
+            return path
         return None
 
     def _unknown(self, path: str) -> str:
         names = nearest(path, self.event_types)
-        elsewhere = having(path)
-        if elsewhere:
-            return _("%(path)s: these events have none. Events that have one: %(having)s.") % {
+        others = having(path)
+        if others:
+            return _("%(path)s is not a field of these events. Events with this field: %(having)s.") % {
                 "path": shortened(path),
-                "having": _some(elsewhere),
+                "having": _some(others),
             }
-        message = _("%(path)s is no place in these events.") % {"path": shortened(path)}
+        message = _("%(path)s is not a field of these events.") % {"path": shortened(path)}
         return message + (suggested(names) or _(" Paths begin with data, previous, changed or actor."))
 
-    def _comparison(self, place: EventPath, value: Any) -> Node:
+    def _comparison(self, path: EventPath, value: Any) -> Node:
         if isinstance(value, Mapping):
-            return self._operators(place, value)
+            return self._operators(path, value)
         values = value if isinstance(value, list) else [value]
         if not values:
-            return self._refuse(_("%(path)s: the list is empty; no event can match.") % {"path": place.path})
+            return self._refuse(_("%(path)s: the list is empty; no event can match.") % {"path": path.path})
         if len(values) > MOST_VALUES:
             message = _("%(path)s: %(count)d values; give at most %(most)d.")
-            return self._refuse(message % {"path": place.path, "count": len(values), "most": MOST_VALUES})
-        return OneOf(place.path, place.kind, tuple(self._value(place, one) for one in values))
+            return self._refuse(message % {"path": path.path, "count": len(values), "most": MOST_VALUES})
+        return OneOf(path.path, path.kind, tuple(self._value(path, one) for one in values))
 
-    def _operators(self, place: EventPath, value: Mapping[Any, Any]) -> Node:
+    def _operators(self, path: EventPath, value: Mapping[Any, Any]) -> Node:
         unknown = [name for name in value if name not in COMPARISONS and name != EXISTS]
         if unknown or not value:
             return self._refuse(
-                _("%(path)s: %(names)s is no comparison. Use %(known)s.")
+                _("%(path)s: unknown comparison %(names)s. Use %(known)s.")
                 % {
-                    "path": place.path,
+                    "path": path.path,
                     "names": shortened(", ".join(map(str, unknown)) or "{}"),
                     "known": ", ".join([*COMPARISONS, EXISTS]),
                 }
@@ -124,45 +137,42 @@ class _Reader:
         parts: list[Node] = []
         if EXISTS in value:
             if not isinstance(value[EXISTS], bool):
-                self._refuse(_("%(path)s: exists takes true or false.") % {"path": place.path})
-            parts.append(Exists(place.path, value[EXISTS]))
-        bounds = tuple((name, self._bound(place, one)) for name, one in value.items() if name in COMPARISONS)
+                self._refuse(_("%(path)s: exists takes true or false.") % {"path": path.path})
+            parts.append(HasValue(path.path, value[EXISTS]))
+        bounds = tuple((name, self._bound(path, one)) for name, one in value.items() if name in COMPARISONS)
         if bounds:
-            parts.append(InRange(place.path, place.kind, bounds))
+            parts.append(InRange(path.path, path.kind, bounds))
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
-    def _bound(self, place: EventPath, value: Any) -> Any:
-        if place.kind not in (*NUMBERS, FieldKind.DATETIME):
-            self._refuse(
-                _("%(path)s can't be compared by more and less; list the values that are wanted.")
-                % {"path": place.path}
-            )
+    def _bound(self, path: EventPath, value: Any) -> Any:
+        if path.kind not in (*NUMBERS, FieldKind.DATETIME):
+            self._refuse(_("%(path)s is not a number or a time; list the accepted values.") % {"path": path.path})
         elif value is None:
-            self._refuse(_('%(path)s: null is no bound; write {"exists": false}.') % {"path": place.path})
+            self._refuse(_('%(path)s: null is not a bound; write {"exists": false}.') % {"path": path.path})
         else:
-            return self._value(place, value)
+            return self._value(path, value)
         return None
 
-    def _value(self, place: EventPath, value: Any) -> Any:
-        """Return a value as it is compared; refuse one that can't stand there."""
+    def _value(self, path: EventPath, value: Any) -> Any:
+        """Return a value for a comparison; report one that is not allowed at the path."""
         if value is None:
             return None
-        if place.kind is FieldKind.DATETIME:
-            return self._moment(place, value)
-        if not _is_of_kind(place.kind, value):
-            self._refuse(_wrong_kind(place, value))
-        elif place.allowed and value not in place.allowed:
+        if path.kind is FieldKind.DATETIME:
+            return self._moment(path, value)
+        if not _is_of_kind(path.kind, value):
+            self._refuse(_wrong_kind(path, value))
+        elif path.allowed and value not in path.allowed:
             self._refuse(
-                _("%(path)s: there is no %(value)s. Choose from %(allowed)s.")
-                % {"path": place.path, "value": shortened(value), "allowed": _some(list(map(str, place.allowed)), 20)}
+                _("%(path)s: unknown value %(value)s. Choose from %(allowed)s.")
+                % {"path": path.path, "value": shortened(value), "allowed": _some(list(map(str, path.allowed)), 20)}
             )
-        return comparable(place.kind, value)
+        return comparable(path.kind, value)
 
-    def _moment(self, place: EventPath, value: Any) -> Any:
+    def _moment(self, path: EventPath, value: Any) -> Any:
         try:
             return instant(datetime.fromisoformat(value))
         except (TypeError, ValueError, OverflowError):
-            self._refuse(_wrong_kind(place, value))
+            self._refuse(_wrong_kind(path, value))
             return None
 
     def _refuse(self, message: str) -> Node:
@@ -180,20 +190,20 @@ def _is_of_kind(kind: FieldKind, value: Any) -> bool:
     return isinstance(value, int) and kind is not FieldKind.STRING
 
 
-def _wrong_kind(place: EventPath, value: Any) -> str:
+def _wrong_kind(path: EventPath, value: Any) -> str:
     right = {
         FieldKind.DATETIME: _('a date or a time, such as "2026-12-01" or "2026-12-01T08:00:00Z"'),
         FieldKind.BOOLEAN: _("true or false"),
         FieldKind.INTEGER: _("a number"),
         FieldKind.NUMBER: _("a number"),
         FieldKind.ID: _('an id, such as 301 or "AZ-104"'),
-        FieldKind.IDS: _("a name") if place.allowed else _("an id, such as 301"),
+        FieldKind.IDS: _("a name") if path.allowed else _("an id, such as 301"),
     }
     text = _("text of at most %(most)d characters") % {"most": LONGEST_TEXT}
-    return _("%(path)s: %(value)s can't stand there; write %(right)s.") % {
-        "path": place.path,
+    return _("%(path)s: %(value)s is not allowed; write %(right)s.") % {
+        "path": path.path,
         "value": shortened(value),
-        "right": right.get(place.kind, text),
+        "right": right.get(path.kind, text),
     }
 
 

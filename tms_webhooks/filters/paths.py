@@ -1,4 +1,4 @@
-"""What filters and conditions can look at in an event, and what stands there."""
+"""The paths in an event that filters and conditions can read, and the kinds of values at them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import EventType, Field, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
 
+# The parts of an event that hold the fields of its type, and the list of changed fields.
 ROOTS = ("data", "previous")
 CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class EventPath:
-    """One place in an event: its path, the kind of its values, and all of them where they are a closed list.
+    """One path in an event.
 
-    ``whole`` marks a status as such, which is compared by its parts.
+    - ``kind``: the kind of the values at the path
+    - ``allowed``: all possible values, if they are a closed list
+    - ``is_status``: whether the value is a status object, which can only be compared by its code or name
     """
 
     path: str
     kind: FieldKind
     allowed: tuple[Any, ...] = ()
-    whole: bool = False
+    is_status: bool = False
 
 
+# The paths of the actor, which every event has.
 ACTOR = (
     EventPath("actor.kind", FieldKind.STRING, tuple(kind.value for kind in ActorKind)),
     EventPath("actor.id", FieldKind.ID),
@@ -38,11 +42,11 @@ ACTOR = (
 
 
 @cache
-def paths_of(event_type: EventType) -> Mapping[str, EventPath]:
-    """Return every place of an event type by its path."""
-    found = [place for root in ROOTS for field in event_type.fields for place in _of_field(root, field)]
+def event_paths(event_type: EventType) -> Mapping[str, EventPath]:
+    """Return all paths of an event type, by their text."""
+    fields = [path for root in ROOTS for field in event_type.fields for path in _of_field(root, field)]
     names = tuple(field.name for field in event_type.fields)
-    return {place.path: place for place in (*found, EventPath(CHANGED, FieldKind.IDS, names), *ACTOR)}
+    return {path.path: path for path in (*fields, EventPath(CHANGED, FieldKind.IDS, names), *ACTOR)}
 
 
 def _of_field(root: str, field: Field) -> Iterable[EventPath]:
@@ -50,41 +54,41 @@ def _of_field(root: str, field: Field) -> Iterable[EventPath]:
     if field.choices is None:
         yield EventPath(path, field.kind)
         return
-    yield EventPath(path, field.kind, whole=True)
+    yield EventPath(path, field.kind, is_status=True)
     yield EventPath(f"{path}.code", FieldKind.INTEGER, tuple(int(member.value) for member in field.choices))
     yield EventPath(f"{path}.name", FieldKind.STRING, tuple(status_name(member) for member in field.choices))
 
 
 def nearest(path: str, event_types: Sequence[EventType]) -> list[str]:
-    """Return up to three paths of these event types that look like this one, the best first."""
-    known = dict.fromkeys(found for event_type in event_types for found in paths_of(event_type))
-    # Most often it is the root that was left out.
+    """Return up to three similar paths of these event types, the most similar first."""
+    known = dict.fromkeys(found for event_type in event_types for found in event_paths(event_type))
+    # The most frequent mistake is to leave out the root.
     rooted = [f"data.{path}"] if f"data.{path}" in known else []
     return list(dict.fromkeys([*rooted, *difflib.get_close_matches(path, known)]))[:3]
 
 
 def having(path: str) -> list[str]:
-    """Return what to subscribe to for events that have this place: patterns where all of a noun have it."""
-    return patterns_of(event_type for event_type in catalogue.all_types() if path in paths_of(event_type))
+    """Return the patterns of all event types that have this path."""
+    return patterns_of(event_type for event_type in catalogue.all_types() if path in event_paths(event_type))
 
 
 def patterns_of(event_types: Iterable[EventType]) -> list[str]:
-    """Return these event types as few patterns: ``class.*`` for all that there are of a noun."""
+    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them."""
     names = [event_type.name for event_type in event_types]
-    found: dict[str, None] = {}
+    patterns: dict[str, None] = {}
     for name in names:
         pattern = f"{name.rpartition('.')[0]}.*"
-        found[pattern if set(event_names.matching(pattern)) <= {*names} else name] = None
-    return list(found)
+        patterns[pattern if set(event_names.matching(pattern)) <= {*names} else name] = None
+    return list(patterns)
 
 
 def shortened(value: Any) -> str:
-    """Return what somebody wrote, as far as a message quotes it."""
+    """Return a user's input, shortened to at most 60 characters for an error message."""
     text = str(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
 def suggested(candidates: Sequence[str]) -> str:
-    """Return the question with a blank before it, or nothing where there are no candidates: for the people at a form."""
+    """Return " Did you mean …?" with a leading space, or an empty text without candidates."""
     quoted = [f'"{candidate}"' for candidate in candidates]
     return _(" Did you mean %(names)s?") % {"names": _(" or ").join(quoted)} if quoted else ""

@@ -1,4 +1,4 @@
-"""What the commands accept on their command line; argparse says what is wrong with the rest."""
+"""The argument types of the commands: each parses one argument, or raises an error that argparse prints."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def status(text: str) -> int:
 
 
 def moment(text: str) -> datetime:
-    """Read a moment with its time zone, or how long ago it was: 30min, 12h, 3d."""
+    """Read a time with its time zone, or an age such as 30min, 12h or 3d."""
     age = AGE.fullmatch(text)
     if age:
         return timezone.now() - int(age[1]) * UNITS[age[2]]
@@ -70,7 +70,7 @@ def moment(text: str) -> datetime:
     except ValueError:
         value = None
     if value is None:
-        raise ArgumentTypeError(f"{text!r} is not a moment such as 2026-11-24T15:00:00Z, nor an age such as 12h or 3d")
+        raise ArgumentTypeError(f"{text!r} is neither a time such as 2026-11-24T15:00:00Z nor an age such as 12h or 3d")
     if timezone.is_naive(value):
         raise ArgumentTypeError(f"{text!r} has no time zone; give one, as in 2026-11-24T15:00:00Z")
     return value
@@ -80,7 +80,9 @@ def variable(text: str) -> str:
     """Read the name of an environment variable."""
     if not VARIABLE.fullmatch(text):
         # Not quoted: it may be the secret itself.
-        raise ArgumentTypeError("that is no name of an environment variable; put the secret into one, and name it here")
+        raise ArgumentTypeError(
+            "that is not the name of an environment variable; put the secret into a variable, and give its name here"
+        )
     return text
 
 

@@ -1,4 +1,4 @@
-"""Finding what a command line names, or saying that it is not there."""
+"""Find the objects that a command line names; raise a clear `CommandError` for an unknown one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 
 BAD_INPUT = 2
-"""The exit status of a command that can't begin: what it was given is wrong. argparse uses the same."""
+"""The exit status of a command that can't start because of a wrong argument; the same as argparse's."""
 
 
 def bad_input(text: str) -> CommandError:
@@ -25,24 +25,24 @@ def bad_input(text: str) -> CommandError:
 
 
 def webhook_of(pk: int) -> Webhook:
-    """Return a webhook; raise `CommandError` where there is none."""
+    """Return a webhook; raise `CommandError` if it does not exist."""
     webhook = Webhook.objects.existing().filter(pk=pk).first()
     if webhook is None:
-        raise bad_input(f"There is no webhook {pk}.")
+        raise bad_input(f"Webhook {pk} does not exist.")
     return webhook
 
 
 def key_of_organization(text: str) -> Any:
-    """Return the key of an organization; raise `CommandError` where there is none."""
+    """Return the key of an organization; raise `CommandError` if it does not exist."""
     model: Any = Webhook._meta.get_field("organization").related_model
     try:
         return model._base_manager.only("pk").get(pk=text).pk
     except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
-        raise bad_input(f"There is no organization {text}.") from None
+        raise bad_input(f"Organization {text} does not exist.") from None
 
 
 def secrets_of(webhook: Webhook, *, now: datetime) -> Sequence[str]:
-    """Return the secrets that sign for a webhook; raise `CommandError` where one can't be read."""
+    """Return the signing secrets of a webhook; raise `CommandError` if one can't be decrypted."""
     try:
         return webhook.signing_secrets(now)
     except SecretError as error:
@@ -50,7 +50,7 @@ def secrets_of(webhook: Webhook, *, now: datetime) -> Sequence[str]:
 
 
 def secret_from(variable: str) -> str:
-    """Return the secret that an environment variable holds; raise `CommandError`, which never quotes it."""
+    """Return the secret in an environment variable; raise `CommandError` without quoting a wrong one."""
     value = os.environ.get(variable, "")
     if not value:
         raise bad_input(f"{variable} is not set; put the webhook's secret (whsec_…) into it, or name another variable.")
@@ -62,7 +62,7 @@ def secret_from(variable: str) -> str:
 
 
 def config_files() -> Any:
-    """Return the module that reads and writes documents; raise `CommandError` where its package is not installed."""
+    """Return the module for YAML documents; raise `CommandError` if PyYAML is not installed."""
     try:
         return importlib.import_module("tms_webhooks.config_files")
     except ModuleNotFoundError as error:

@@ -1,14 +1,15 @@
-"""How far long work is, for the person in front of the terminal."""
+"""A progress bar for commands that run long."""
 
 from __future__ import annotations
 
 from typing import TextIO
 
 WIDTH = 30
+"""Characters of the bar."""
 
 
 class Progress:
-    """A bar on ``stream``; nothing at all where that is no terminal, so that logs stay readable."""
+    """Draws a bar on ``stream`` if that is a terminal; otherwise nothing, so that logs stay readable."""
 
     def __init__(self, stream: TextIO, *, total: int) -> None:
         self._stream = stream
@@ -16,7 +17,7 @@ class Progress:
         self._shown = stream.isatty() and total > 0
 
     def show(self, done: int) -> None:
-        """Draw the bar anew."""
+        """Draw the bar again."""
         if self._shown:
             full = min(WIDTH, WIDTH * done // self._total)
             bar = "#" * full + "." * (WIDTH - full)
@@ -24,7 +25,7 @@ class Progress:
             self._stream.flush()
 
     def end(self) -> None:
-        """Leave the bar's line."""
+        """End the line of the bar."""
         if self._shown:
             self._stream.write("\n")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""Commands that run until they are told to stop."""
+"""Let a command stop cleanly on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """Set the event at the first SIGTERM or SIGINT inside the ``with`` block; let the second one kill."""
+    """Set the event at the first SIGTERM or SIGINT inside the ``with`` block; the second one kills the process."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""The tables. Rows change through their own verbs; filters are adjectives on the querysets."""
+"""The tables of this app. Rows change through methods of their own; querysets have a method for each filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: one row for each HTTP call, and what came of it."""
+"""The attempt log: one row for each HTTP call, with its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tms_webhooks.net.timing import Timing
 
 
 class AttemptRow(NamedTuple):
-    """One attempt as it is written down: the columns of `DeliveryAttempt`, in their order."""
+    """One attempt as it is inserted: the columns of `DeliveryAttempt`, in their order."""
 
     delivery_id: int
     number: int | None
@@ -33,50 +33,51 @@ class AttemptRow(NamedTuple):
     timing: str
 
 
+# Where `AttemptRow` has the one value that some databases take in another form.
 STARTED_AT = AttemptRow._fields.index("started_at")
 COLUMNS = ", ".join(AttemptRow._fields)
-LINE = f"({', '.join(['%s'] * len(AttemptRow._fields))})"
+PLACEHOLDERS = f"({', '.join(['%s'] * len(AttemptRow._fields))})"
+# The attempts of one batch.
 INSERT = f"INSERT INTO {{deliveryattempt}} ({COLUMNS}) {{rows}}"
 
 
 class AttemptManager(models.Manager["DeliveryAttempt"]):
-    """Writes the log."""
+    """Inserts many attempts in one statement.
 
-    def write(self, lines: Sequence[AttemptRow]) -> None:
-        """Insert many attempts in one statement.
+    ``bulk_create`` does the same at ten times the cost, a good part of the cost of a delivery.
+    """
 
-        ``bulk_create`` does the same at ten times the cost, which is a good part of what a delivery costs in all.
-        """
-        self.insertion(lines)()
+    def write(self, rows: Sequence[AttemptRow]) -> None:
+        """Insert attempts."""
+        self.insertion(rows)()
 
-    def insertion(self, lines: Sequence[AttemptRow]) -> Callable[[], object]:
-        """Return what inserts these attempts when it is called: for a transaction that is to be short."""
-        if not lines:
+    def insertion(self, rows: Sequence[AttemptRow]) -> Callable[[], object]:
+        """Return a function that inserts these attempts, prepared ahead to keep the transaction that calls it short."""
+        if not rows:
             return lambda: None
         if sql.database().vendor == "postgresql":
-            return partial(sql.write, INSERT, [json_of(lines)], rows=json_rows())
-        moment = sql.database().ops.adapt_datetimefield_value
+            return partial(sql.write, INSERT, [json_of(rows)], rows=json_rows())
         params: list[Any] = []
-        for one in lines:
-            params += one
-            params[-len(one) + STARTED_AT] = moment(one.started_at)
-        return partial(sql.write, INSERT, params, rows=f"VALUES {', '.join([LINE] * len(lines))}")
+        for row in rows:
+            params += row
+            params[-len(row) + STARTED_AT] = sql.moment(row.started_at)
+        return partial(sql.write, INSERT, params, rows=f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}")
 
 
 @cache
 def json_rows() -> str:
-    """Return a query, for PostgreSQL, for the attempts in one parameter from `json_of`."""
+    """Return PostgreSQL's query for the attempts in one parameter from `json_of`."""
     by_column = {field.column: field for field in DeliveryAttempt._meta.concrete_fields}
     return sql.recordset([by_column[name] for name in AttemptRow._fields], sql.database())
 
 
-def json_of(lines: Iterable[AttemptRow]) -> str:
+def json_of(rows: Iterable[AttemptRow]) -> str:
     """Return attempts as the parameter of `json_rows`."""
-    return sql.as_json(line._asdict() for line in lines)
+    return sql.as_json(row._asdict() for row in rows)
 
 
 class DeliveryAttempt(models.Model):
-    """One HTTP call, and what came of it."""
+    """One HTTP call and its result."""
 
     delivery = models.ForeignKey(
         Delivery,
@@ -86,7 +87,7 @@ class DeliveryAttempt(models.Model):
         db_index=False,
         verbose_name=_("delivery"),
     )
-    # Empty for a late one: its worker had lost the lease, and the number belongs to the attempt that took over.
+    # Empty for a late attempt: its worker had lost the lease, and the number belongs to the attempt of the next worker.
     number = models.PositiveIntegerField(_("number"), null=True)
     charged = models.BooleanField(_("charged"), default=True)
     started_at = models.DateTimeField(_("started at"))
@@ -99,7 +100,7 @@ class DeliveryAttempt(models.Model):
     delay_reason = models.CharField(
         _("delay reason"), max_length=20, choices=DelayReason.choices, blank=True, default=""
     )
-    # As `Timing.as_text` has it.
+    # In the format of `Timing.as_text`.
     timing = models.CharField(_("timing"), max_length=60, blank=True, default="", db_default="")
 
     if TYPE_CHECKING:
@@ -111,9 +112,13 @@ class DeliveryAttempt(models.Model):
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
         ordering = ("pk",)
-        indexes = [models.Index(fields=["started_at"], name="tms_attempt_by_age")]
+        indexes = [
+            # Attempts to prune; attempts since a time.
+            models.Index(fields=["started_at"], name="tms_attempt_by_age"),
+        ]
         constraints = [
-            models.UniqueConstraint(fields=["delivery", "number"], name="tms_attempt_number"),
+            # Also the index for the log of one delivery.
+            models.UniqueConstraint(fields=["delivery", "number"], name="tms_attempt_number_once"),
         ]
 
     def __str__(self) -> str:
@@ -121,5 +126,5 @@ class DeliveryAttempt(models.Model):
 
     @property
     def parts(self) -> Timing:
-        """Where the time went; nothing is known of attempts from before that was kept."""
+        """The phases of the request; empty where they were not measured."""
         return Timing.of_text(self.timing)

@@ -1,4 +1,9 @@
-"""The tree that the host's organizations form, asked of the database: any depth, and a ring comes to an end."""
+"""Which webhooks receive an event: by its organizations, by the webhook's audience, and by the tree of organizations.
+
+An event belongs to the organization that owns the object and, for a learner's object, to the learner's organization. A
+webhook receives the events of its own organization and, where it includes child organizations, of all below it. The tree
+is the host's: it is read with recursive queries, to any depth, and a cycle in it does no harm.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +21,14 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, filled, read
 from tms_webhooks.models.organization import organization_model
 
-# UNION and not UNION ALL: what was found before is not looked at again, and that ends a ring.
-LINEAGES = """
+KEYS_PER_QUERY = 500
+LONGEST_KEY = 18
+"""Digits of the longest subject id that can be the key of a webhook."""
+
+# In these three, UNION instead of UNION ALL drops rows that were found before, which ends a cycle.
+
+# The key of each organization with its own key and those above it. By primary key.
+ANCESTORS = """
 WITH RECURSIVE line (start, above) AS (
     SELECT {key}, {key} FROM {organization} WHERE {key} IN ({places})
     UNION SELECT line.start, o.{parent} FROM line JOIN {organization} o ON o.{key} = line.above
@@ -25,40 +36,161 @@ WITH RECURSIVE line (start, above) AS (
 )
 SELECT start, above FROM line"""
 
-OFFSPRING = """
+# The keys of organizations and of those below them. By the host's index of the parent column.
+DESCENDANTS = """
 WITH RECURSIVE branch (below) AS (
     SELECT {key} FROM {organization} WHERE {key} IN ({places})
     UNION SELECT o.{key} FROM branch JOIN {organization} o ON o.{parent} = branch.below
 )
 SELECT below FROM branch"""
 
-KEYS_AT_ONCE = 500
+# The organizations of events and all above them, each with the relation (0: owner, 1: learner). By primary key.
+LINEAGES = """
+WITH RECURSIVE line (event_id, way, above) AS (
+    SELECT id, 0, organization_id FROM {event} WHERE id IN ({ids})
+    UNION SELECT id, 1, learner_organization_id FROM {event} WHERE id IN ({ids}) AND learner_organization_id IS NOT NULL
+    UNION SELECT line.event_id, line.way, o.{parent} FROM line JOIN {organization} o ON o.{key} = line.above
+    WHERE o.{parent} IS NOT NULL
+)"""
+
+
+class EventOrganizations(NamedTuple):
+    """The keys of the organizations that an event belongs to; None for a missing one."""
+
+    owner: Any
+    learner: Any = None
+
+    @property
+    def keys(self) -> set[Any]:
+        """Both keys, without a missing one."""
+        return {key for key in self if key is not None}
+
+
+class Relation(NamedTuple):
+    """One of the two relations from an event to an organization, and the audience whose webhooks do not use it."""
+
+    column: str
+    closed_to: Audience
+
+
+OWNER = Relation("organization_id", closed_to=Audience.LEARNER)
+LEARNER = Relation("learner_organization_id", closed_to=Audience.OWNER)
+RELATIONS = (OWNER, LEARNER)
+"""In the order of `EventOrganizations`."""
+
+# From events ``e`` to the webhooks ``w`` that receive them by one relation. Index: tms_webhook_by_organization.
+JOIN_WEBHOOKS = {
+    relation: f"JOIN {{webhook}} w ON w.organization_id = e.{relation.column} AND w.audience <> '{relation.closed_to.value}'"
+    for relation in RELATIONS
+}
+
+# The same by either relation, to webhooks of the organizations in LINEAGES that include children. Index: tms_webhook_by_organization.
+BY_LINEAGE = f"""line JOIN {{event}} e ON e.id = line.event_id
+JOIN {{webhook}} w ON w.organization_id = line.above AND w.include_children
+    AND w.audience <> CASE line.way WHEN 0 THEN '{OWNER.closed_to.value}' ELSE '{LEARNER.closed_to.value}' END"""
+
+# Whether one event is for one webhook. Both by primary key.
+RECEIVES = "{lines} SELECT 1 FROM {reached} WHERE e.id = %s AND w.id = %s"
+
+
+class SubscriberScope(NamedTuple):
+    """The organizations whose events a webhook receives: the fields of `Webhook` that decide it."""
+
+    organization_id: Any
+    audience: str
+    include_children: bool
+
+    def matches(self, organizations: EventOrganizations, lineages: dict[Any, frozenset[Any]] | None = None) -> bool:
+        """Return whether the webhook receives events of these organizations.
+
+        ``lineages`` are the `ancestors` of these organizations; without them child organizations do not count.
+        """
+        for key, relation in zip(organizations, RELATIONS, strict=True):
+            if key is None or self.audience == relation.closed_to:
+                continue
+            if key == self.organization_id:
+                return True
+            if self.include_children and lineages is not None and self.organization_id in lineages.get(key, ()):
+                return True
+        return False
+
+
+def patterns_by_organizations(
+    organizations: Collection[EventOrganizations], subscriptions: Iterable[tuple[SubscriberScope, str]], *, using: str
+) -> dict[EventOrganizations, frozenset[str]]:
+    """Return the patterns of the subscriptions that receive events of each of these pairs of organizations.
+
+    ``subscriptions`` are pairs of a webhook's scope and an event pattern. Reads the tree only where it can add a
+    pattern, in one query for all.
+    """
+    pairs = list(subscriptions)
+    found = {one: {pattern for scope, pattern in pairs if scope.matches(one)} for one in organizations}
+    with_children = [(scope, pattern) for scope, pattern in pairs if scope.include_children]
+    incomplete = {one for one in organizations if any(pattern not in found[one] for _scope, pattern in with_children)}
+    if incomplete:
+        lineages = ancestors({key for one in incomplete for key in one.keys}, using=using)
+        for one in incomplete:
+            found[one].update(pattern for scope, pattern in with_children if scope.matches(one, lineages))
+    return {one: frozenset(patterns) for one, patterns in found.items()}
+
+
+def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
+    """Return a filter for the events that a webhook with this scope receives."""
+    keys: Collection[Any] = [scope.organization_id]
+    if scope.include_children:
+        keys = descendants(keys, using=using)
+    matching = Q(pk__in=())
+    for relation in RELATIONS:
+        if scope.audience != relation.closed_to:
+            matching |= Q(**{f"{relation.column}__in": keys})
+    return matching
+
+
+def subject_webhook_id(event_type: str, subject_id: str) -> int:
+    """Return the key of the webhook that an operational event is about, which does not receive it; 0 for other events."""
+    # A host may emit operational events about webhooks of its own, whose keys need not be numbers.
+    is_key = subject_id.isdecimal() and len(subject_id) <= LONGEST_KEY
+    return int(subject_id) if is_key and event_names.is_operational(event_type) else 0
 
 
 def parent_column() -> str | None:
-    """Return the column of the organization model that leads to the parent; None where there is no tree."""
+    """Return the column of the organization model that refers to the parent; None where organizations form no tree."""
     try:
         field = apps.get_model(organization_model())._meta.get_field(app_settings.ORGANIZATION_PARENT)
     except FieldDoesNotExist:
-        return None  # there is none, or a check tells
+        return None  # the setting is empty, or a system check reports it
     return getattr(field, "column", None)
 
 
-def lineages(keys: Collection[Any], *, using: str) -> dict[Any, frozenset[Any]]:
+def ancestors(keys: Collection[Any], *, using: str) -> dict[Any, frozenset[Any]]:
     """Return, for each of these organizations, its own key and those of all above it."""
     found: dict[Any, set[Any]] = {key: {key} for key in keys}
-    for start, above in _ask(LINEAGES, keys, using=using):
+    for start, above in _read_tree(ANCESTORS, keys, using=using):
         found[start].add(above)
     return {key: frozenset(line) for key, line in found.items()}
 
 
-def offspring(keys: Collection[Any], *, using: str) -> set[Any]:
+def descendants(keys: Collection[Any], *, using: str) -> set[Any]:
     """Return the keys of these organizations and of all below them."""
-    return {*keys, *(below for (below,) in _ask(OFFSPRING, keys, using=using))}
+    return {*keys, *(below for (below,) in _read_tree(DESCENDANTS, keys, using=using))}
 
 
-def names(using: str) -> dict[str, str]:
-    """Return what stands for the organizations' table and columns in a statement; only where there is a tree."""
+def _read_tree(sql: str, keys: Collection[Any], *, using: str) -> list[tuple[Any, ...]]:
+    if parent_column() is None:
+        return []
+    connection, key = connections[using], apps.get_model(organization_model())._meta.pk
+    params = [key.get_db_prep_value(one, connection) for one in keys]
+    rows: list[tuple[Any, ...]] = []
+    with connection.cursor() as cursor:
+        for start in range(0, len(params), KEYS_PER_QUERY):
+            some = params[start : start + KEYS_PER_QUERY]
+            cursor.execute(sql.format(places=", ".join(["%s"] * len(some)), **_organization_names(using)), some)
+            rows += [tuple(map(key.to_python, row)) for row in cursor.fetchall()]
+    return rows
+
+
+def _organization_names(using: str) -> dict[str, str]:
+    """Return the quoted names of the organizations' table and columns for a statement. There must be a tree."""
     model = apps.get_model(organization_model())
     quote = connections[using].ops.quote_name
     return {
@@ -68,138 +200,21 @@ def names(using: str) -> dict[str, str]:
     }
 
 
-def _ask(sql: str, keys: Collection[Any], *, using: str) -> list[tuple[Any, ...]]:
-    if parent_column() is None:
-        return []
-    connection, key = connections[using], apps.get_model(organization_model())._meta.pk
-    prepared = [key.get_db_prep_value(one, connection) for one in keys]
-    rows: list[tuple[Any, ...]] = []
-    with connection.cursor() as cursor:
-        for start in range(0, len(prepared), KEYS_AT_ONCE):
-            some = prepared[start : start + KEYS_AT_ONCE]
-            cursor.execute(sql.format(places=", ".join(["%s"] * len(some)), **names(using)), some)
-            rows += [tuple(map(key.to_python, row)) for row in cursor.fetchall()]
-    return rows
-
-
-class EventOrganizations(NamedTuple):
-    """The keys of the organizations in which an event is at home; None where there is none."""
-
-    owner: Any
-    learner: Any = None
-
-    @property
-    def keys(self) -> set[Any]:
-        """Those that there are."""
-        return {key for key in self if key is not None}
-
-
-class Relation(NamedTuple):
-    """One way from an event to a webhook: by which organization, and for which audience it is no way."""
-
-    column: str
-    closed_to: Audience
-
-
-OWNER = Relation("organization_id", closed_to=Audience.LEARNER)
-LEARNER = Relation("learner_organization_id", closed_to=Audience.OWNER)
-RELATIONS = (OWNER, LEARNER)
-"""In the order of `Home`."""
-
-
-class SubscriberScope(NamedTuple):
-    """What a webhook says of whose events it is for."""
-
-    organization_id: Any
-    audience: str
-    include_children: bool
-
-    def hears(self, home: EventOrganizations, lines: dict[Any, frozenset[Any]] | None = None) -> bool:
-        """Return whether an event comes to it; ``lines`` are the lineages of the organizations of its home.
-
-        Without them child organizations don't count.
-        """
-        for key, way in zip(home, RELATIONS, strict=True):
-            if key is None or self.audience == way.closed_to:
-                continue
-            if key == self.organization_id:
-                return True
-            if self.include_children and lines is not None and self.organization_id in lines.get(key, ()):
-                return True
-        return False
-
-
-def patterns_by_organizations(
-    homes: Collection[EventOrganizations], listeners: Iterable[tuple[SubscriberScope, str]], *, using: str
-) -> dict[EventOrganizations, frozenset[str]]:
-    """Return, for each home, the patterns of those listeners to whom an event that is at home there comes.
-
-    Asks for the tree where it makes a difference, in one query for all.
-    """
-    asked = list(listeners)
-    found = {home: {pattern for one, pattern in asked if one.hears(home)} for home in homes}
-    wide = [(one, pattern) for one, pattern in asked if one.include_children]
-    open_to = {home for home in homes if any(pattern not in found[home] for _one, pattern in wide)}
-    if open_to:
-        lines = lineages({key for home in open_to for key in home.keys}, using=using)
-        for home in open_to:
-            found[home].update(pattern for one, pattern in wide if one.hears(home, lines))
-    return {home: frozenset(patterns) for home, patterns in found.items()}
-
-
-def events_for_scope(listener: SubscriberScope, *, using: str) -> Q:
-    """Return a filter for the events that come to a webhook."""
-    own: Collection[Any] = [listener.organization_id]
-    if listener.include_children:
-        own = offspring(own, using=using)
-    reached = Q(pk__in=())
-    for way in RELATIONS:
-        if listener.audience != way.closed_to:
-            reached |= Q(**{f"{way.column}__in": own})
-    return reached
-
-
-# For statements: from an event ``e`` to the webhooks ``w`` to which it comes by one way, or from above.
-TO = {
-    way: f"JOIN {{webhook}} w ON w.organization_id = e.{way.column} AND w.audience <> '{way.closed_to.value}'"
-    for way in RELATIONS
-}
-
-LINES = """
-WITH RECURSIVE line (event_id, way, above) AS (
-    SELECT id, 0, organization_id FROM {event} WHERE id IN ({ids})
-    UNION SELECT id, 1, learner_organization_id FROM {event} WHERE id IN ({ids}) AND learner_organization_id IS NOT NULL
-    UNION SELECT line.event_id, line.way, o.{parent} FROM line JOIN {organization} o ON o.{key} = line.above
-    WHERE o.{parent} IS NOT NULL
-)"""
-
-FROM_BELOW = f"""line JOIN {{event}} e ON e.id = line.event_id
-JOIN {{webhook}} w ON w.organization_id = line.above AND w.include_children
-    AND w.audience <> CASE line.way WHEN 0 THEN '{OWNER.closed_to.value}' ELSE '{LEARNER.closed_to.value}' END"""
-
-
-LONGEST_KEY = 18
-
-
 def recipient_sql(ids: str, *, way: Relation | None) -> dict[str, str]:
-    """Return the parts of a statement that lead from events, by their keys, to webhooks; None is the way from below."""
+    """Return the parts ``lines`` and ``reached`` of a statement, which lead from the events with these keys to webhooks.
+
+    ``way`` is a relation, or None for webhooks of organizations above that include children.
+    """
     return {
-        "lines": filled(LINES, ids=ids, **names(database().alias)) if way is None else "",
-        "reached": filled(FROM_BELOW if way is None else f"{{event}} e {TO[way]}"),
+        "lines": filled(LINEAGES, ids=ids, **_organization_names(database().alias)) if way is None else "",
+        "reached": filled(BY_LINEAGE if way is None else f"{{event}} e {JOIN_WEBHOOKS[way]}"),
     }
 
 
 def reaches(event_id: int, webhook_id: int) -> bool:
-    """Return whether an event comes to a webhook, by any way."""
-    from_below: list[Relation | None] = [None] if parent_column() is not None else []
-    sql = "{lines} SELECT 1 FROM {reached} WHERE e.id = %s AND w.id = %s"
+    """Return whether an event is for a webhook's organization and audience."""
+    by_lineage: list[Relation | None] = [None] if parent_column() is not None else []
     return any(
-        read(sql, [event_id, webhook_id], **recipient_sql(str(event_id), way=way)) for way in (*RELATIONS, *from_below)
+        read(RECEIVES, [event_id, webhook_id], **recipient_sql(str(event_id), way=way))
+        for way in (*RELATIONS, *by_lineage)
     )
-
-
-def subject_webhook_id(event_type: str, subject_id: str) -> int:
-    """Return the key of the webhook that an event speaks of, which is told nothing of it; 0 where it speaks of none."""
-    # A host may tell of webhooks of its own, which may have other keys than ours.
-    is_key = subject_id.isdecimal() and len(subject_id) <= LONGEST_KEY
-    return int(subject_id) if is_key and event_names.is_operational(event_type) else 0

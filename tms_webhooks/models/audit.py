@@ -1,4 +1,4 @@
-"""The audit log: who changed, revealed or sent again what, and when."""
+"""The audit log: each change of a webhook, each revealed secret and each replay, with its actor and time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tms_webhooks.models.webhook import Webhook
 LONGEST_ID = 64
 LONGEST_LABEL = 150
 LONGEST_VALUE = 500
-# Integrators put credentials into it: of a URL only the host is told.
+# Only the host of these is logged, because integrators put credentials into URLs.
 URL_FIELDS = frozenset({"url"})
 
 
 class AuditEntryManager(models.Manager["AuditEntry"]):
-    """The one way to write the log."""
+    """Writes the audit log."""
 
     def record(
         self,
@@ -37,10 +37,10 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         target: str = "",
         changes: Mapping[str, Any] | None = None,
     ) -> AuditEntry:
-        """Write down what ``actor`` did to a webhook, in the transaction in which it is done.
+        """Record an action of ``actor`` on a webhook. Call it in the transaction of the action.
 
-        ``target`` names what it was done to where that is not the webhook itself, such as "delivery:17". ``changes`` are
-        those of `differences`, or facts such as the length of an overlap; never a secret and never a header's value.
+        ``target`` names the object of the action if it is not the webhook itself, such as "delivery:17". ``changes`` are
+        those of `differences`, or facts such as the length of an overlap; never a secret or a header's value.
         """
         return self.create(
             at=now,
@@ -56,7 +56,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One thing that somebody did. It is written once, and outlives the webhook."""
+    """One action of a user. The entry never changes, and outlives the webhook."""
 
     at = models.DateTimeField(_("at"))
     actor_kind = models.CharField(_("actor kind"), max_length=20, choices=ActorKind.choices)
@@ -83,8 +83,10 @@ class AuditEntry(models.Model):
         verbose_name_plural = _("audit entries")
         ordering = ("-pk",)
         indexes = [
-            models.Index(fields=["organization", "id"], name="tms_audit_of_organization"),
-            models.Index(fields=["webhook", "id"], name="tms_audit_of_webhook"),
+            # The log of an organization, newest first.
+            models.Index(fields=["organization", "id"], name="tms_audit_by_organization"),
+            # The log of a webhook, newest first.
+            models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
         ]
 
     def __str__(self) -> str:
@@ -94,30 +96,30 @@ class AuditEntry(models.Model):
 def differences(
     before: models.Model | None, after: models.Model, *, fields: Iterable[str] | None = None
 ) -> dict[str, Any]:
-    """Return what changed between two states of a row, as the log keeps it: ``{"name": {"from": "A", "to": "B"}}``.
+    """Return the changes between two states of a row as the log stores them: ``{"name": {"from": "A", "to": "B"}}``.
 
-    Without ``before`` the row is new, and all that it holds is told. ``fields`` are those to compare; without it all that
-    people may edit. Secrets are masked, and of a URL only the host is told.
+    ``before`` is None for a new row, whose values are all changes. ``fields`` are the names to compare; None stands for
+    all editable fields. Secrets are masked, and URLs are cut to their host.
     """
     changes: dict[str, Any] = {}
-    wanted = None if fields is None else set(fields)
+    names = None if fields is None else set(fields)
     for field in after._meta.concrete_fields:
-        if not field.editable or field.primary_key or (wanted is not None and field.name not in wanted):
+        if not field.editable or field.primary_key or (names is not None and field.name not in names):
             continue
         old = None if before is None else getattr(before, field.attname)
         new = getattr(after, field.attname)
         if old != new and not (before is None and new in (None, "")):
-            changes[field.name] = {"from": _told(field, old), "to": _told(field, new)}
+            changes[field.name] = {"from": _loggable(field, old), "to": _loggable(field, new)}
     return changes
 
 
-def _told(field: models.Field[Any, Any], value: Any) -> Any:
+def _loggable(field: models.Field[Any, Any], value: Any) -> Any:
     if value in (None, ""):
         return value
     if isinstance(field, EncryptedTextField):
         return MASK
     if field.name in URL_FIELDS:
-        # Never raises on what was valid once, and a malformed one has no part worth telling.
+        # `urlsplit` raises on malformed queries only, and they are not logged.
         parts = urlsplit(str(value).partition("?")[0])
         return f"{parts.scheme}://{parts.netloc}/…"
     if isinstance(value, str) and len(value) > LONGEST_VALUE:

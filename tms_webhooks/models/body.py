@@ -1,4 +1,4 @@
-"""The body of a delivery where it is not the event's own."""
+"""The body of a delivery where it differs from the event's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tms_webhooks.models.delivery import Delivery
 
 
 class DeliveryBodyQuerySet(models.QuerySet["DeliveryBody"]):
-    """Bodies by what they are of."""
+    """Filters for bodies."""
 
     def of_events(self, events: Iterable[int]) -> DeliveryBodyQuerySet:
-        """Keep those that tell of these events."""
+        """Keep those of deliveries of these events."""
         return self.filter(delivery__in=Delivery._base_manager.using(self.db).filter(event__in=events).values("pk"))
 
 
@@ -24,29 +24,29 @@ _DeliveryBodyManager = models.Manager.from_queryset(DeliveryBodyQuerySet)
 
 
 class DeliveryBodyManager(_DeliveryBodyManager["DeliveryBody"]):
-    """Writes many bodies at once."""
+    """Writes bodies in bulk."""
 
-    def keep(self, rows: Collection[DeliveryBody]) -> None:
-        """Write these bodies; one that a delivery has already is replaced."""
-        # MariaDB and MySQL look at every key, and take no names of columns.
-        named = sql.database().features.supports_update_conflicts_with_target
+    def store(self, rows: Collection[DeliveryBody]) -> None:
+        """Insert these bodies, and replace those that exist."""
+        # MariaDB and MySQL check every unique key, and take no column names.
+        takes_names = sql.database().features.supports_update_conflicts_with_target
         with transaction.atomic(using=router.db_for_write(DeliveryBody)):
             self.bulk_create(
                 rows,
                 update_conflicts=True,
                 update_fields=["content_type", "body"],
-                unique_fields=["delivery"] if named else None,
+                unique_fields=["delivery"] if takes_names else None,
             )
 
 
 class DeliveryBody(models.Model):
-    """What one webhook is told of one event, in its own format: written once, and sent with every attempt.
+    """One event in the format of one webhook: rendered once, and sent with every attempt.
 
-    A webhook of the standard format needs none: it gets the body of the event. Where ``content_type`` is empty the body
-    could not be made, and is made anew should the delivery be sent again.
+    A webhook with the standard format has none, and gets the body of the event. An empty ``content_type`` means that
+    rendering failed; it is tried again when the delivery is replayed.
     """
 
-    # No constraint in the database, as on the delivery's own event.
+    # No constraint in the database, as on `Delivery.event`.
     delivery = models.OneToOneField(
         Delivery,
         on_delete=models.CASCADE,

@@ -1,4 +1,4 @@
-"""One event on its way to one webhook."""
+"""Deliveries: one event for one webhook, with its status, lease and next due time."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ FINISHED = (
     DeliveryStatus.CANCELLED,
 )
 
-
+# Lease those that are due. By primary key.
 LEASE = """
 UPDATE {delivery} SET status = 'in_flight', lease = %s, due_at = %s WHERE id IN ({ids}) AND due_at <= %s"""
 
+# The values of a delivered row; also for statements elsewhere.
 DELIVERED = """status = 'delivered', lease = '', due_at = NULL, finished_at = {now}, error_class = '',
     attempts = attempts + 1, charged = charged + 1"""
 
+# Finish those that a lease holds. By primary key.
 MARK_DELIVERED = f"""
 UPDATE {{delivery}} SET {DELIVERED.format(now="%s")}
 WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s{{tried}}"""  # noqa: S608 (names of ours)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    """Deliveries by where they stand, and the changes that a worker makes to many at once."""
+    """Filters for deliveries, and changes of many in one statement."""
 
     def open(self) -> DeliveryQuerySet:
-        """Keep those that still have somewhere to go."""
+        """Keep unfinished ones."""
         return self.filter(due_at__isnull=False)
 
     def among(self, ids: Iterable[int]) -> DeliveryQuerySet:
@@ -49,47 +51,47 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(key_in(ids))
 
     def due(self, now: datetime) -> DeliveryQuerySet:
-        """Keep those that a worker may claim: due, or held under a lease that ran out."""
+        """Keep those that a worker may claim: due, or under an expired lease."""
         return self.filter(due_at__lte=now)
 
-    def born_before(self, moment: datetime) -> DeliveryQuerySet:
-        """Keep those whose life, which begins anew with a replay, began before ``moment``."""
+    def opened_before(self, moment: datetime) -> DeliveryQuerySet:
+        """Keep those that were created, or last replayed, before ``moment``."""
         return self.filter(Q(reopened_at__lt=moment) | Q(reopened_at__isnull=True, created_at__lt=moment))
 
     def held(self, token: str) -> DeliveryQuerySet:
-        """Keep those that the claim with this token holds still."""
+        """Keep those that the lease ``token`` still holds."""
         return self.filter(status=DeliveryStatus.IN_FLIGHT, lease=token)
 
     def renew(self, *, token: str, until: datetime) -> int:
-        """Extend the leases that ``token`` holds still; another worker's claim is left alone."""
+        """Extend the lease ``token`` where it still holds; return how many deliveries it holds."""
         return self.held(token).update(due_at=until)
 
     def release(self, *, token: str, now: datetime) -> int:
-        """Give back what ``token`` holds and never sent."""
+        """Make the unsent deliveries of the lease ``token`` due again; return how many."""
         tried = self.held(token).filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="", due_at=now)
         fresh = self.held(token).update(status=DeliveryStatus.PENDING, lease="", due_at=now)
         return tried + fresh
 
-    def lapse(self, *, now: datetime) -> int:
-        """Take back those whose lease ran out, as `release` does: no worker has to come for them to be finished."""
+    def release_expired(self, *, now: datetime) -> int:
+        """Release those whose lease has expired, so that they can be finished without a worker; return how many."""
         expired = self.due(now).filter(status=DeliveryStatus.IN_FLIGHT)
         tried = expired.filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="")
         return tried + expired.update(status=DeliveryStatus.PENDING, lease="")
 
     def skip(self, *, now: datetime) -> int:
-        """Finish those that no worker holds as skipped: their webhook is disabled. What is resent by hand goes out."""
+        """Finish those without a lease as skipped, because their webhook is disabled. Manual resends stay due."""
         return self.exclude(priority=Priority.MANUAL)._finish(DeliveryStatus.SKIPPED, now=now)
 
     def cancel(self, *, now: datetime) -> int:
-        """Call off those that no worker holds; what is in flight can't be called back."""
+        """Finish those without a lease as cancelled. Requests in flight can't be cancelled."""
         return self._finish(DeliveryStatus.CANCELLED, now=now)
 
     def exhaust(self, *, now: datetime) -> int:
-        """Give up those that no worker holds: their life is over."""
+        """Finish those without a lease as exhausted: their lifetime is over."""
         return self._finish(DeliveryStatus.EXHAUSTED, now=now)
 
     def reopen(self, *, now: datetime, priority: Priority) -> int:
-        """Make finished ones due again, with all their retries before them; return how many."""
+        """Make finished ones due again, with all their retries; return how many."""
         return self.filter(status__in=FINISHED).update(
             status=DeliveryStatus.PENDING,
             due_at=now,
@@ -101,7 +103,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
-        # `open` says nothing new, and names the index: the finished ones of a webhook are many.
+        # `open` is implied by the statuses; it lets the database use a partial index, without the many finished rows.
         return (
             self.open()
             .filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING))
@@ -113,28 +115,31 @@ _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
 
 
 class DeliveryManager(_DeliveryManager["Delivery"]):
-    """The two changes that every batch makes."""
+    """The two changes of every batch, as statements written by hand."""
 
     def lease(self, ids: Collection[int], *, token: str, now: datetime, until: datetime) -> int:
-        """Lease those of these that are due to the holder of ``token`` until ``until``; return how many."""
+        """Lease the due ones among these to the holder of ``token``; return how many."""
         params = [token, sql.moment(until), sql.moment(now)]
         return sql.write(LEASE, params, ids=sql.numbers(ids))
 
     def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime, attempts: int | None = None) -> int:
-        """Finish those of these that ``token`` holds, and that had so many ``attempts``: the receiver took them."""
+        """Finish those among these that the lease ``token`` holds as delivered; return how many.
+
+        ``attempts`` restricts it to those with this many attempts before.
+        """
         tried = "" if attempts is None else f" AND attempts = {int(attempts)}"
         params = [sql.moment(now), token]
         return sql.write(MARK_DELIVERED, params, ids=sql.numbers(ids), tried=tried)
 
 
 class Delivery(models.Model):
-    """One event on its way to one webhook.
+    """One event for one webhook.
 
-    ``due_at`` is when a worker may take it: for a leased delivery, the end of the lease, so that the rows of a worker
-    that died come due by themselves. It is empty once the delivery is finished.
+    ``due_at`` is when a worker may claim it. For a leased delivery it is the end of the lease, so that the deliveries of
+    a worker that died become due again. It is empty once the delivery is finished.
     """
 
-    # No constraints in the database on these two: they cost more than all the rest of the insert.
+    # No database constraints on these two: they would cost more than the rest of the insert.
     event = models.ForeignKey(
         Event,
         on_delete=models.CASCADE,
@@ -156,15 +161,15 @@ class Delivery(models.Model):
     )
     due_at = models.DateTimeField(_("due at"), null=True)
     priority = models.PositiveSmallIntegerField(_("priority"), choices=Priority.choices, default=Priority.LIVE)
-    # Set for ordered webhooks: deliveries with the same number go one after the other.
+    # Set for ordered webhooks: deliveries with the same key are sent one after the other.
     order_key = models.BigIntegerField(null=True, editable=False)
     lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
-    # No small ones: deferrals are free, and a receiver can ask for a hundred thousand in the life of a delivery.
+    # Not small integers: deferrals are not charged, and a receiver can cause 100,000 in the lifetime of a delivery.
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     charged = models.PositiveIntegerField(_("charged attempts"), default=0)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
-    # Its life begins anew when it is replayed.
+    # When it was last replayed, which starts its lifetime anew.
     reopened_at = models.DateTimeField(_("reopened at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
@@ -179,23 +184,23 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         ordering = ("-pk",)
         indexes = [
-            # stats.py, replay.py and every list: those of one webhook, from either end.
-            models.Index(fields=["webhook", "id"], name="tms_delivery_of_webhook"),
-            # claim.py: the next ones of one webhook.
+            # Lists, replays and statistics: the deliveries of one webhook, in either order.
+            models.Index(fields=["webhook", "id"], name="tms_delivery_by_webhook"),
+            # claim_queries.py: the next due ones of one webhook.
             models.Index(
                 fields=["webhook", "priority", "due_at", "id"],
                 name="tms_delivery_claim",
                 condition=Q(due_at__isnull=False),
             ),
-            # claim.py: is anything due, and when next?
+            # claim_queries.py: what is due, and when is the next one due?
             models.Index(fields=["due_at"], name="tms_delivery_due", condition=Q(due_at__isnull=False)),
-            # claim.py: is there an earlier one of the same object?
+            # claim_queries.py: does an ordered webhook have an earlier open one of the same object?
             models.Index(
                 fields=["webhook", "order_key", "event"],
-                name="tms_delivery_order",
+                name="tms_delivery_earlier_of_object",
                 condition=Q(due_at__isnull=False, order_key__isnull=False),
             ),
-            # claim.py: how many are in flight per webhook?
+            # claim_queries.py: how many are in flight for each webhook?
             models.Index(
                 fields=["status", "webhook"],
                 name="tms_delivery_in_flight",
@@ -213,7 +218,7 @@ class Delivery(models.Model):
                 | (~Q(status=DeliveryStatus.IN_FLIGHT) & Q(lease="")),
                 name="tms_delivery_lease_in_flight",
             ),
-            models.CheckConstraint(condition=Q(charged__lte=F("attempts")), name="tms_delivery_charged"),
+            models.CheckConstraint(condition=Q(charged__lte=F("attempts")), name="tms_delivery_charged_attempts"),
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The slots that keep drains from multiplying."""
+"""Drain slots: they limit how many drains run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ GRACE = timedelta(seconds=2)
 """For how long a drain holds its slot beyond its budget."""
 
 FAR_AHEAD = timedelta(minutes=1)
-"""Nobody holds a slot until then: it was taken before a clock was set back. A budget that is longer counts instead."""
+"""A slot that is held for longer than this, or than a longer budget, was taken before a clock was set back."""
 
 
 class DrainSlotManager(models.Manager["DrainSlot"]):
-    """Hands out slots."""
+    """Takes and releases slots."""
 
     def take(self, number: int, *, owner: str, now: datetime, until: datetime) -> bool:
-        """Take slot ``number`` until ``until`` unless another drain holds it; return whether it is ours.
+        """Take slot ``number`` for ``owner`` unless another drain holds it; return whether ``owner`` holds it now.
 
-        A drain that was killed never releases its slot: it falls free when its time is over. One that was
-        taken before a clock was set back holds nothing either.
+        The slot of a killed drain is free when its time is over. A slot that was taken before a clock was set back is
+        free, too.
         """
         free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=_far_ahead(now)) | Q(owner=owner)
         if self.filter(free, number=number).update(owner=owner, held_until=until):
@@ -35,22 +35,22 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
         return bool(self.filter(free, number=number).update(owner=owner, held_until=until))
 
     def release(self, number: int, *, owner: str, now: datetime) -> None:
-        """Give the slot back, if it is still ours."""
+        """Free the slot if ``owner`` still holds it."""
         self.filter(number=number, owner=owner).update(owner="", held_until=now)
 
     def held(self, now: datetime) -> models.QuerySet[DrainSlot]:
-        """Return the slots in which drains are at work."""
+        """Return the slots of running drains."""
         return self.filter(held_until__gt=now, held_until__lte=_far_ahead(now)).exclude(owner="")
 
     def held_until(self, now: datetime, *, number: int | None = None) -> datetime | None:
-        """Return until when a drain is at work, in this slot or in any; None where none is."""
+        """Return how long a drain holds this slot, or any slot, at most; None if no drain runs."""
         slots = self.held(now)
         slots = slots if number is None else slots.filter(number=number)
         return slots.order_by("-held_until").values_list("held_until", flat=True).first()
 
 
 class DrainSlot(models.Model):
-    """One place for a drain to work in."""
+    """The right of one drain to run."""
 
     number = models.PositiveSmallIntegerField(_("number"), unique=True)
     owner = models.CharField(_("owner"), max_length=64, blank=True, default="")

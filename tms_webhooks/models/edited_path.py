@@ -1,4 +1,4 @@
-"""Learning paths that were edited, and that somebody has to look at: written with the edit, so that no crash loses it."""
+"""Edited learning paths whose learners are still to be checked. Written with the edit, so that no crash loses one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tms_webhooks.models.source_state import LONGEST_KEY, LONGEST_SOURCE
 
 
 class EditedPath(models.Model):
-    """One edit of one path, until those whom it completes have been told. Each edit has a row of its own.
+    """One edit of one path, until the events of the learners that it completes are recorded.
 
-    So whoever looks at a path takes away what was there when it looked, and not an edit that comes meanwhile.
+    Each edit has a row of its own: a check of a path deletes the rows that it has read, and leaves those of later edits.
     """
 
     source = models.CharField(max_length=LONGEST_SOURCE)
@@ -21,7 +21,10 @@ class EditedPath(models.Model):
     class Meta:
         verbose_name = _("edited path")
         verbose_name_plural = _("edited paths")
-        indexes = [models.Index(fields=["source", "key"], name="tms_edited_path")]
+        indexes = [
+            # The edits of one path.
+            models.Index(fields=["source", "key"], name="tms_edited_path_by_key"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}"

@@ -1,4 +1,4 @@
-"""Keep secrets encrypted at rest: the cipher, the value object that hides a secret, and the model field.
+"""Secrets encrypted at rest: the cipher, the value object that hides a secret, and the model field.
 
 Fernet, with the keys of the setting ``ENCRYPTION_KEYS``: the first encrypts, all decrypt, so that keys rotate.
 """
@@ -25,9 +25,10 @@ from tms_webhooks import exceptions
 from tms_webhooks.conf import SETTING_NAME, app_settings
 
 MASK = "••••"
-"""What is shown in place of a secret."""
+"""Shown in place of a secret."""
 
 _SERIALIZED = "sealed"
+"""The key of an encrypted value in a fixture."""
 
 
 def encrypt(text: str) -> str:
@@ -36,7 +37,7 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(token: str) -> str:
-    """Return the text that `encrypt` made ``token`` of.
+    """Return the text that `encrypt` turned into ``token``.
 
     Raise `SecretError`, which holds neither text nor token, if no key fits, and `ConfigurationError` for a malformed key.
     """
@@ -52,9 +53,9 @@ def decrypt(token: str) -> str:
 
 @lru_cache(maxsize=16)
 def derived_key(secret_key: str | bytes) -> str:
-    """Return the Fernet key that stands in for ``ENCRYPTION_KEYS`` while there are none, made of a ``SECRET_KEY``.
+    """Return the Fernet key that is used while ``ENCRYPTION_KEYS`` is empty, derived from a ``SECRET_KEY``.
 
-    A host that sets ``ENCRYPTION_KEYS`` later appends this key to them, until all secrets are encrypted anew.
+    A host that sets ``ENCRYPTION_KEYS`` later appends this key to them, until all secrets are encrypted with a new one.
     """
     key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tms_webhooks.encryption").derive(
         force_bytes(secret_key)
@@ -63,7 +64,7 @@ def derived_key(secret_key: str | bytes) -> str:
 
 
 def _cipher() -> MultiFernet:
-    # Looked up anew each time, so that a changed setting is obeyed; built once per set of keys.
+    # Read each time, so that a changed setting takes effect; the cipher is cached for each set of keys.
     keys = tuple(app_settings.ENCRYPTION_KEYS)
     if not keys:
         keys = tuple(derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
@@ -88,9 +89,9 @@ def _fernet(index: int, key: str) -> Fernet:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sealed:
-    """A secret as the database holds it. Shown, logged or formatted it is a mask; `reveal` opens it.
+    """A secret as the database holds it. Printed, logged or formatted it is a mask; `reveal` decrypts it.
 
-    Equal to another one only if they hold the same token; that of one text differs each time it is encrypted.
+    Two are equal only if they hold the same token, and encrypting a text twice makes two tokens.
     """
 
     token: str
@@ -107,12 +108,12 @@ class Sealed:
 
 
 def reveal(value: Sealed | str) -> str:
-    """Return in clear what an `EncryptedTextField` holds: `Sealed` once loaded, plain text if empty or just assigned."""
+    """Return the value of an `EncryptedTextField` in clear: it is `Sealed` once loaded, and text if empty or just assigned."""
     return value.reveal() if isinstance(value, Sealed) else value
 
 
 class SealedFormField(forms.CharField):
-    """A form field that shows the mask of a secret and understands the untouched mask as "keep it"."""
+    """A form field that shows the mask of a secret, and keeps the secret if the mask comes back."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return data != MASK and super().has_changed(initial, data)
@@ -140,11 +141,11 @@ class _ExactToken(_Exact):
 
 
 class EncryptedTextField(_TextField):
-    """A text that is encrypted on its way to the database.
+    """A text that is encrypted in the database.
 
-    Assign plain text; once loaded from the database the value is `Sealed`, whatever the keys, so that a row whose
-    secret can't be decrypted still loads, lists and saves. `reveal` reads either. Empty text stays empty, on both sides.
-    It can be looked up only by ``isnull``, by ``exact=""`` and by ``exact=`` a `Sealed`.
+    Assign plain text. Once loaded the value is `Sealed` and not decrypted, so that a row whose secret can't be decrypted
+    still loads, lists and saves. `reveal` reads either. Empty text stays empty, on both sides.
+    Lookups: only ``isnull``, by ``exact=""`` and by ``exact=`` a `Sealed`.
     """
 
     description = _("Encrypted text")
@@ -153,7 +154,7 @@ class EncryptedTextField(_TextField):
         return Sealed(value) if value else value
 
     def to_python(self, value: Any) -> Any:
-        """Return a `Sealed` or plain text; a dictionary is what `value_to_string` wrote into a fixture."""
+        """Return a `Sealed` or plain text; a dictionary comes from `value_to_string` in a fixture."""
         if isinstance(value, dict) and isinstance(value.get(_SERIALIZED), str):
             return Sealed(value[_SERIALIZED])
         return value if isinstance(value, Sealed) else super().to_python(value)
@@ -165,16 +166,16 @@ class EncryptedTextField(_TextField):
         return encrypt(value) if value else value
 
     def value_to_string(self, obj: models.Model) -> Any:
-        """Return what a fixture holds: the token, in a dictionary.
+        """Return the value for a fixture: the token, in a dictionary.
 
-        Not the bare token: a text that someone types must never be taken for one, or they could have a token that
-        they found in a dump decrypted by entering it as their own secret.
+        Not the bare token: a typed text must never be taken for one. Otherwise a user could have a token from a dump
+        decrypted by entering it as a secret.
         """
         token = self.get_prep_value(self.value_from_object(obj))
         return {_SERIALIZED: token} if token else token
 
     def run_validators(self, value: Any) -> None:
-        # A sealed value passed them when it was text.
+        # A sealed value passed them as text.
         if not isinstance(value, Sealed):
             super().run_validators(value)
 
@@ -182,7 +183,7 @@ class EncryptedTextField(_TextField):
         return super().formfield(**{"form_class": SealedFormField, **kwargs})
 
     def save_form_data(self, instance: models.Model, data: Any) -> None:
-        """Set the attribute, unless the form sent back the mask that it was shown."""
+        """Set the attribute, unless the form sent back the mask."""
         if data != MASK:
             super().save_form_data(instance, data)
 

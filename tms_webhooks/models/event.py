@@ -1,4 +1,4 @@
-"""The outbox: one row for each thing that happened, written in the transaction in which it happened."""
+"""The outbox: one row for each event, written in the transaction of the change, and the sequence of each object."""
 
 from __future__ import annotations
 
@@ -18,21 +18,36 @@ from tms_webhooks.models.subscription import Subscription
 PUBLIC_PREFIX = "evt_"
 
 LEARNERS_ELSEWHERE = Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization"))
-"""Events of learners who learn at another organization than their own."""
+"""Events of learners who learn at an organization that is not their own."""
+
+LONGEST_SUBJECT_KEY = 64
+LONGEST_EXTERNAL_ID = 64
+OUTSIDE_THE_FEED = 0
+"""The position of an event that is in no feed; positions in the feed begin with 1."""
+
+# Count an event of an object and return its number. By the unique constraint tms_event_sequence_of_subject.
+COUNT_EVENT = """
+INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %(subject_id)s, 1)
+ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"""
+
+# The same for MySQL, in two: an insert that finds its row also locks the gap next to it, where other objects begin to
+# count, so transactions about different objects would wait for each other.
+COUNT_NEXT_EVENT_IN_MYSQL = """
+UPDATE {table} SET last = LAST_INSERT_ID(last + 1)
+WHERE subject_type = %(subject_type)s AND subject_id = %(subject_id)s"""
+COUNT_FIRST_EVENT_IN_MYSQL = """
+INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %(subject_id)s, 1)
+ON DUPLICATE KEY UPDATE last = LAST_INSERT_ID(last + 1)"""
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
     _BigIntegerField = models.BigIntegerField[int, int]
 else:
     _BigIntegerField = models.BigIntegerField
-LONGEST_SUBJECT_KEY = 64
-OUTSIDE_THE_FEED = 0
-"""The position of an event that is in no feed, which begins with 1."""
-LONGEST_EXTERNAL_ID = 64
 
 
 def time_ordered_uuid() -> uuid.UUID:
-    """Return a UUID of version 7 (RFC 9562): time first, so that neighbours in time are neighbours in the index."""
+    """Return a UUID of version 7 (RFC 9562), which begins with the time, so that new ones are inserted at one end of the index."""
     milliseconds = time.time_ns() // 1_000_000
     number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
     number = number & ~(0xF000 << 64) & ~(0xC000 << 48) | (0x7000 << 64) | (0x8000 << 48)
@@ -40,46 +55,49 @@ def time_ordered_uuid() -> uuid.UUID:
 
 
 def subject_key(value: Any) -> str:
-    """Return an object's key as text, as ``Event.subject_id`` keeps it; a digest of one that is too long for it."""
+    """Return an object's key as the text in ``Event.subject_id``: a digest if it is too long for the column."""
     text = value.hex if isinstance(value, uuid.UUID) else str(value)
     return text if len(text) <= LONGEST_SUBJECT_KEY else hashlib.sha256(text.encode()).hexdigest()
 
 
 def subject_number(subject_type: str, subject_id: str) -> int:
-    """Return a 64-bit number for an object, the same everywhere. Two objects that share one only wait for each other."""
+    """Return a 64-bit hash of an object, the same on every machine.
+
+    Where two objects share one, ordered deliveries of one wait for those of the other.
+    """
     digest = hashlib.sha256(f"{subject_type}:{subject_id}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
 class SubjectNumberField(_BigIntegerField):
-    """Holds the number of the row's subject, whichever way the row is written."""
+    """Holds `subject_number` of the row's subject, computed whenever the row is written."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> int:  # noqa: FBT001 (Django's signature)
-        """Work the number out anew."""
+        """Compute the number."""
         number = subject_number(model_instance.subject_type, model_instance.subject_id)  # type: ignore[attr-defined]
         setattr(model_instance, self.attname, number)
         return number
 
 
 class EventQuerySet(models.QuerySet["Event"]):
-    """Events by where they stand."""
+    """Filters for events."""
 
     def to_fan_out(self) -> EventQuerySet:
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
 
-    def called(self, name: str) -> EventQuerySet:
+    def with_external_id(self, external_id: str) -> EventQuerySet:
         """Keep those of objects with this external id."""
-        # The first says nothing new, and names the index.
-        return self.filter(external_id__gt="", external_id=name)
+        # The first condition is implied by the second; it lets the database use a partial index.
+        return self.filter(external_id__gt="", external_id=external_id)
 
     def without_position(self) -> EventQuerySet:
-        """Keep those that have no place in the feed yet, oldest first. Served by the index ``tms_event_in_feed``."""
+        """Keep those that have no position in the feed yet, oldest first. Served by the index ``tms_event_feed``."""
         return self.filter(position__isnull=True).order_by("pk")
 
 
 class Event(models.Model):
-    """One thing that happened to one object."""
+    """One change of one object."""
 
     uid = models.UUIDField(_("id"), default=time_ordered_uuid, unique=True, editable=False)
     type = models.CharField(_("type"), max_length=100)
@@ -88,14 +106,14 @@ class Event(models.Model):
         organization_model(),
         on_delete=models.CASCADE,
         related_name="+",
-        # The index tms_event_in_feed_of begins with it.
+        # The index tms_event_feed_of_owner begins with it.
         db_index=False,
         verbose_name=_("organization"),
     )
-    # Empty where there is no learner. What counts is whose learner it was at that moment.
+    # As of the event time; empty for events without a learner.
     learner_organization = models.ForeignKey(
         organization_model(),
-        # Nobody is left to read them by it.
+        # The events stay: they belong to the other organization, too.
         on_delete=models.DO_NOTHING,
         null=True,
         blank=True,
@@ -106,11 +124,11 @@ class Event(models.Model):
     )
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
-    # What the customer's own system calls it, to find its events by; empty where it has no name there, or a longer one.
+    # The object's id in the customer's own system, to search by; empty without one or if it is longer.
     external_id = models.CharField(
         _("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="", db_default=""
     )
-    # The subject in one number, so that deliveries of one object find each other.
+    # The subject as one number, for ordered deliveries of one object.
     subject_key = SubjectNumberField(editable=False)
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
@@ -119,11 +137,11 @@ class Event(models.Model):
     body = models.TextField(_("body"), blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")
     fanned_out_at = models.DateTimeField(_("fanned out at"), null=True, editable=False)
-    # Its place in the catch-up feed. Given after the commit: keys are handed out before, and not in the same order.
+    # The place in the catch-up feed. Assigned after the commit, because transactions commit in another order than keys.
     position = models.BigIntegerField(_("position"), null=True, editable=False)
     subscription = models.ForeignKey(
         Subscription,
-        # The event must not become everybody's when the subscription goes.
+        # Otherwise an event for one subscription would become one for all when the subscription is deleted.
         on_delete=models.DO_NOTHING,
         null=True,
         blank=True,
@@ -146,32 +164,38 @@ class Event(models.Model):
         verbose_name_plural = _("events")
         ordering = ("-pk",)
         indexes = [
+            # EventQuerySet.to_fan_out.
             models.Index(
                 fields=["fanned_out_at", "id"], name="tms_event_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
-            # pick.py: is an earlier one of the same object still to be fanned out?
+            # claim_queries.py: is an earlier event of the same object still to be fanned out?
             models.Index(
                 fields=["subject_key"], name="tms_event_object_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
+            # Events to prune; events of a period.
             models.Index(fields=["occurred_at"], name="tms_event_by_age"),
-            # The delivery log's search. Most objects of most systems have none.
-            models.Index(fields=["external_id"], name="tms_event_of_external", condition=Q(external_id__gt="")),
-            # Where it is the owner, that index finds it.
+            # EventQuerySet.with_external_id. Partial, because most objects have no external id.
+            models.Index(fields=["external_id"], name="tms_event_by_external_id", condition=Q(external_id__gt="")),
+            # Events of an organization's learners. Partial: those of its own objects are found by the owner.
             models.Index(
                 fields=["learner_organization", "id"],
-                name="tms_event_of_learner",
+                name="tms_event_by_learner",
                 condition=LEARNERS_ELSEWHERE,
             ),
-            models.Index(fields=["position", "id"], name="tms_event_in_feed"),
-            models.Index(fields=["organization", "position"], name="tms_event_in_feed_of"),
+            # EventQuerySet.without_position; the feed across organizations.
+            models.Index(fields=["position", "id"], name="tms_event_feed"),
+            # The feed of an organization.
+            models.Index(fields=["organization", "position"], name="tms_event_feed_of_owner"),
+            # The feed of an organization: events of its learners at other organizations.
             models.Index(
                 fields=["learner_organization", "position"],
-                name="tms_event_in_feed_by_learner",
+                name="tms_event_feed_of_learner",
                 condition=LEARNERS_ELSEWHERE,
             ),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence"),
+            # Also the index for the events of one object.
+            models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence_once"),
         ]
 
     def __str__(self) -> str:
@@ -194,47 +218,37 @@ class EventSequenceManager(models.Manager["EventSequence"]):
         """
         using = using or router.db_for_write(self.model)
         connection = connections[using]
+        params = {"subject_type": subject_type, "subject_id": subject_id}
         if connection.vendor == "mysql":
-            return self._advance_in_mysql(subject_type, subject_id, using=using)
+            return self._advance_in_mysql(params, using=using)
         if not connection.features.can_return_columns_from_insert:
-            return self._advance_by_lock(subject_type, subject_id, using=using)
+            return self._advance_by_lock(params, using=using)
         with connection.cursor() as cursor:
-            cursor.execute(self.counting(using), {"subject_type": subject_type, "subject_id": subject_id})
+            cursor.execute(self.counting(using), params)
             row: tuple[int] = cursor.fetchone()
         return row[0]
 
     def counting(self, using: str) -> str:
-        """Return the statement that counts, on a database that can do it in one. It takes the subject by name."""
-        table = connections[using].ops.quote_name(self.model._meta.db_table)
-        return (
-            f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %(subject_id)s, 1) "  # noqa: S608
-            f"ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"
-        )
+        """Return `COUNT_EVENT` for a database; its parameters are ``subject_type`` and ``subject_id``."""
+        return COUNT_EVENT.format(table=self._table(using))
 
-    def _advance_in_mysql(self, subject_type: str, subject_id: str, *, using: str) -> int:
-        """Update first: an insert that finds its row locks the gap beside it, too, where others begin to count.
+    def _table(self, using: str) -> str:
+        return connections[using].ops.quote_name(self.model._meta.db_table)
 
-        Transactions that tell of different objects would then wait for each other.
-        """
-        connection = connections[using]
-        table = connection.ops.quote_name(self.model._meta.db_table)
-        update = f"UPDATE {table} SET last = LAST_INSERT_ID(last + 1) WHERE subject_type = %s AND subject_id = %s"  # noqa: S608
-        insert = (
-            f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, 1) "  # noqa: S608
-            "ON DUPLICATE KEY UPDATE last = LAST_INSERT_ID(last + 1)"
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(update, [subject_type, subject_id])
+    def _advance_in_mysql(self, params: dict[str, str], *, using: str) -> int:
+        table = self._table(using)
+        with connections[using].cursor() as cursor:
+            cursor.execute(COUNT_NEXT_EVENT_IN_MYSQL.format(table=table), params)
             if not cursor.rowcount:
-                cursor.execute(insert, [subject_type, subject_id])
+                cursor.execute(COUNT_FIRST_EVENT_IN_MYSQL.format(table=table), params)
                 if cursor.rowcount == 1:
                     return 1
             return int(cursor.lastrowid)
 
-    def _advance_by_lock(self, subject_type: str, subject_id: str, *, using: str) -> int:
+    def _advance_by_lock(self, params: dict[str, str], *, using: str) -> int:
         rows = self.using(using)
-        rows.bulk_create([self.model(subject_type=subject_type, subject_id=subject_id, last=0)], ignore_conflicts=True)
-        row = rows.select_for_update().get(subject_type=subject_type, subject_id=subject_id)
+        rows.bulk_create([self.model(**params, last=0)], ignore_conflicts=True)
+        row = rows.select_for_update().get(**params)
         row.last += 1
         row.save(using=using, update_fields=["last"])
         return row.last

@@ -1,4 +1,4 @@
-"""How far the catch-up feed reaches, at either end."""
+"""The ends of the catch-up feed: the last published position, and the last pruned one."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 
 ONLY = 1
+"""The key of the one row."""
 
 
 class FeedEndsManager(models.Manager["FeedEnds"]):
-    """Keeps the one row there is."""
+    """Reads and changes the one row."""
 
     def current(self) -> FeedEnds:
-        """Return the ends as they are; unsaved ones where nothing was published or forgotten yet."""
+        """Return the ends; an unsaved row of zeros before the first event is published."""
         return self.using(router.db_for_write(self.model)).filter(pk=ONLY).first() or self.model(pk=ONLY)
 
     def locked(self) -> FeedEnds | None:
-        """Return the ends, locked until the current transaction ends; None where somebody else is at work on them."""
+        """Return the ends, locked until the current transaction ends; None if another transaction has locked them."""
         rows = self.using(router.db_for_write(self.model))
         if not rows.filter(pk=ONLY).exists():
             rows.bulk_create([self.model(pk=ONLY)], ignore_conflicts=True)
         return rows.select_for_update(skip_locked=True).filter(pk=ONLY).first()
 
     def forget(self, position: int) -> None:
-        """Note that events up to this position are no longer all there."""
+        """Record that events up to this position may have been deleted."""
         rows = self.using(router.db_for_write(self.model))
         rows.filter(pk=ONLY, forgotten__lt=position).update(forgotten=position)
 
 
 class FeedEnds(models.Model):
-    """The last position that was given to an event, and the last of an event that was deleted."""
+    """The last position that was assigned to an event, and the last one of a deleted event."""
 
     published = models.BigIntegerField(_("published"), default=0)
     forgotten = models.BigIntegerField(_("forgotten"), default=0)
@@ -44,6 +45,6 @@ class FeedEnds(models.Model):
         return f"{self.forgotten} to {self.published}"
 
     def publish_up_to(self, position: int) -> None:
-        """Note the last position that was given."""
+        """Record the last position that was assigned."""
         self.published = position
         self.save(update_fields=["published"])

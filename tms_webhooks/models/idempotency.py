@@ -1,4 +1,4 @@
-"""Requests that came with an idempotency key, and how they were answered."""
+"""API requests with an idempotency key, and their responses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import EncryptedTextField
 
 ABANDONED_AFTER = timedelta(minutes=2)
-"""A request that was not answered by then died with its process: a test send, the slowest, takes half a minute."""
+"""A request without a response by then died with its process: the slowest, a test send, takes half a minute."""
 
 
 class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
-    """Requests by whether their key is still taken."""
+    """Filters for requests."""
 
     def outdated(self, now: datetime) -> IdempotentRequestQuerySet:
-        """Keep those whose key may be used anew: answered long ago, or never."""
+        """Keep those whose key may be used again: answered long ago, or never."""
         kept_since = now - timedelta(hours=app_settings.IDEMPOTENCY_HOURS)
         return self.filter(
             Q(created_at__lt=kept_since) | Q(status_code__isnull=True, created_at__lt=now - ABANDONED_AFTER)
@@ -29,13 +29,14 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
 
 
 class IdempotentRequest(models.Model):
-    """One request with an idempotency key. Without a ``status_code`` it is under way.
+    """One request with an idempotency key. Without a ``status_code`` it is in progress.
 
-    The answer is encrypted, because it may hold the secret of a new webhook.
+    The response body, ``answer``, is encrypted, because it may hold the secret of a new webhook.
     """
 
     digest = models.CharField(_("digest"), max_length=64, unique=True)
     fingerprint = models.CharField(_("fingerprint"), max_length=64)
+    # Indexed for `outdated`.
     created_at = models.DateTimeField(_("created at"), db_index=True)
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     headers = models.JSONField(_("headers"), default=dict)
@@ -51,17 +52,17 @@ class IdempotentRequest(models.Model):
         return f"request {self.pk}"
 
     def finish(self, *, status_code: int, headers: dict[str, Any], answer: str) -> None:
-        """Keep the answer, in the transaction of what was done."""
+        """Store the response. Call it in the transaction of the change that the request made."""
         self.status_code, self.headers, self.answer = status_code, headers, answer
         self.save(update_fields=["status_code", "headers", "answer"])
 
     def release(self) -> None:
-        """Give the key back: nothing was done."""
+        """Free the key, because the request changed nothing."""
         type(self).objects.filter(pk=self.pk, status_code__isnull=True).delete()
 
 
 def digest_of(*parts: str | bytes) -> str:
-    """Return one digest of several parts, none of which can run into the next."""
+    """Return one digest of several parts: ``("ab", "c")`` and ``("a", "bc")`` have different ones."""
     digest = hashlib.sha256()
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part

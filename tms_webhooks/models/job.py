@@ -1,4 +1,4 @@
-"""Long changes of many deliveries, with their progress."""
+"""Jobs: long changes of many deliveries, with their progress."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tms_webhooks.models.webhook import Webhook
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    """Jobs by where they stand."""
+    """Filters for jobs."""
 
     def unfinished(self) -> JobQuerySet:
-        """Keep those that have something left to do, oldest first."""
+        """Keep pending and running ones, oldest first."""
         return self.filter(status__in=(JobStatus.PENDING, JobStatus.RUNNING)).order_by("pk")
 
 
 class Job(models.Model):
-    """One recovery, replay or cancellation. It is done in batches, each in a transaction with the count of what is done."""
+    """One recovery, replay or cancellation. It runs in batches, each in a transaction with its progress."""
 
     kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="jobs", verbose_name=_("webhook"))
@@ -32,7 +32,7 @@ class Job(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.PENDING)
     total = models.PositiveIntegerField(_("total"), default=0)
     done = models.PositiveIntegerField(_("done"), default=0)
-    # The last key that was looked at: a job that was cut short goes on behind it.
+    # The last key that was processed: an interrupted job continues after it.
     position = models.BigIntegerField(default=0, editable=False)
     requested_by = models.CharField(_("requested by"), max_length=100, blank=True, default="")
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
@@ -49,6 +49,7 @@ class Job(models.Model):
         verbose_name_plural = _("jobs")
         ordering = ("-pk",)
         indexes = [
+            # JobQuerySet.unfinished.
             models.Index(
                 fields=["status"],
                 name="tms_job_unfinished",
@@ -64,15 +65,15 @@ class Job(models.Model):
         return type(self).objects.unfinished().filter(pk=self.pk)
 
     def advance(self, *, position: int, done: int) -> bool:
-        """Note a batch: so many more are done, up to this key; return False where another worker was faster."""
-        here = self._unfinished().filter(position=self.position)
-        moved = here.update(status=JobStatus.RUNNING, position=position, done=F("done") + done)
+        """Record a batch of ``done`` deliveries up to this key; return False if another worker recorded it first."""
+        current = self._unfinished().filter(position=self.position)
+        moved = current.update(status=JobStatus.RUNNING, position=position, done=F("done") + done)
         if moved:
             self.status, self.position, self.done = JobStatus.RUNNING, position, self.done + done
         return bool(moved)
 
     def finish(self, *, now: datetime, error: str = "") -> None:
-        """End the job, well or with an error, unless somebody has."""
+        """End the job, as failed if there is an error, unless it has ended."""
         values: dict[str, Any] = {
             "status": JobStatus.FAILED if error else JobStatus.FINISHED,
             "finished_at": now,

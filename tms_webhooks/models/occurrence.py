@@ -1,4 +1,4 @@
-"""What must be told once only, and how far the scans that tell it have come."""
+"""Events that must be emitted only once: their keys, the cursors of the scans, and the first events of subscriptions."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connections, models, router
-from django.db.models.constants import OnConflict
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
 from tms_webhooks.models.subscription import Subscription
 
-# Room for what the longest key has: an event name, a subscription, two days, an object's key, a moment.
 LONGEST_KEY = 255
+"""Enough for an event name, a subscription, two days, an object's key and a time."""
 SECOND = timedelta(seconds=1)
+
+# Insert a key, or nothing if it exists. By the unique constraint of the key.
+INSERT_KEY = "{insert} {table} ({key}, recorded_at, deadline) VALUES (%s, %s, %s) {suffix}"
 
 
 class OccurrenceManager(models.Manager["Occurrence"]):
-    """Remembers what was told."""
+    """Records keys, each once."""
 
     def record_first_time(
         self, key: str, *, now: datetime, deadline: datetime | None = None, using: str | None = None
     ) -> bool:
-        """Return whether ``key`` was never told, and remember it. Call it in the transaction that records the event.
+        """Record ``key`` and return whether it is new. Call it in the transaction that records the event.
 
-        ``deadline`` is the date that it speaks of, if it speaks of one: it may be forgotten some time after. A second
-        transaction that tells the same waits for the first to end; it never fails on the key.
+        ``deadline`` is the date that the event is about, if any; the key may be pruned some time after it. A second
+        transaction with the same key waits for the first to end, and does not fail.
         """
         connection = connections[using or router.db_for_write(self.model)]
-        table = connection.ops.quote_name(self.model._meta.db_table)
-        insert = connection.ops.insert_statement(on_conflict=OnConflict.IGNORE)
-        suffix = connection.ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], [])
-        columns = f"{connection.ops.quote_name('key')}, recorded_at, deadline"
-        moments = [connection.ops.adapt_datetimefield_value(moment) for moment in (now, deadline)]
+        quote, adapt = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
+        insert, suffix = insert_ignoring_conflicts(connection)
+        table = quote(self.model._meta.db_table)
+        statement = INSERT_KEY.format(insert=insert, table=table, key=quote("key"), suffix=suffix)
         with connection.cursor() as cursor:
-            cursor.execute(f"{insert} {table} ({columns}) VALUES (%s, %s, %s) {suffix}", [key, *moments])
+            cursor.execute(statement, [key, adapt(now), adapt(deadline)])
             return bool(cursor.rowcount == 1)
 
-    def told_of(self, low: datetime, high: datetime, *, using: str | None = None) -> set[str]:
-        """Return the keys of all that was told and speaks of a date from ``low`` to ``high``, or near them.
+    def keys_between(self, low: datetime, high: datetime, *, using: str | None = None) -> set[str]:
+        """Return the recorded keys with a deadline from ``low`` to ``high``, or up to a second beyond.
 
-        One query however many there are, served by the index ``tms_occurrence_deadline``.
+        One query, served by the index ``tms_occurrence_by_deadline``.
         """
         using = using or router.db_for_write(self.model)
-        # A key tells seconds, no fractions: what was told of the same second a moment before has the same.
+        # Keys contain whole seconds, so a deadline in the same second has the same key.
         dates = (low - SECOND, high + SECOND)
         return set(self.using(using).filter(deadline__range=dates).values_list("key", flat=True))
 
     def lock(self, key: str, *, now: datetime, using: str | None = None) -> None:
-        """Hold ``key`` until the transaction ends, so that only one at a time decides whether something happened.
+        """Lock ``key`` until the transaction ends, so that one transaction at a time decides about an event.
 
-        In one statement, because MariaDB gives a second one only a shared lock for an insert that it ignores: two that
-        wait would then wait for each other.
+        One statement that updates on conflict: for an ignored insert MariaDB takes only a shared lock, and two
+        transactions that wait for it would deadlock.
         """
         using = using or router.db_for_write(self.model)
         names = ["key"] if connections[using].features.supports_update_conflicts_with_target else None
@@ -67,14 +69,14 @@ class OccurrenceManager(models.Manager["Occurrence"]):
 
 
 class Occurrence(models.Model):
-    """One thing that is told at most once, named by a key such as ``learning_path.completed:7:42``.
+    """One event that is emitted at most once, identified by a key such as ``learning_path.completed:7:42``.
 
-    Two transactions that tell the same thing at once meet at the key: the second waits, and then tells nothing.
+    Of two concurrent transactions with the same key, the second waits for the first, and then emits nothing.
     """
 
     key = models.CharField(_("key"), max_length=LONGEST_KEY, unique=True)
-    recorded_at = models.DateTimeField(_("told at"))
-    # No scan and no change comes back to a date that is long past. What has none, such as a completed path, stays told.
+    recorded_at = models.DateTimeField(_("recorded at"))
+    # Keys are pruned long after their deadline. Keys without one, such as those of completed paths, are kept.
     deadline = models.DateTimeField(_("deadline"), null=True)
 
     objects = OccurrenceManager()
@@ -82,19 +84,22 @@ class Occurrence(models.Model):
     class Meta:
         verbose_name = _("occurrence")
         verbose_name_plural = _("occurrences")
-        indexes = [models.Index(fields=["deadline"], name="tms_occurrence_deadline")]
+        indexes = [
+            # OccurrenceManager.keys_between; keys to prune.
+            models.Index(fields=["deadline"], name="tms_occurrence_by_deadline"),
+        ]
 
     def __str__(self) -> str:
         return self.key
 
 
 class ScanCursorManager(models.Manager["ScanCursor"]):
-    """How far each scan has come."""
+    """Reads and moves the cursors of scans."""
 
-    def keep(self, scan: str, names: Collection[str], *, now: datetime, using: str) -> dict[str, ScanCursor]:
+    def current(self, scan: str, names: Collection[str], *, now: datetime, using: str) -> dict[str, ScanCursor]:
         """Return the cursors of ``scan``, by their names within it.
 
-        A new name begins at ``now``; the cursor of a name that is not given any more is deleted.
+        Creates missing ones at ``now``, and deletes those of other names.
         """
         prefix = f"{scan}:"
         found = self._of(prefix, using=using)
@@ -103,15 +108,15 @@ class ScanCursorManager(models.Manager["ScanCursor"]):
             self.using(using).filter(pk__in=gone).delete()
         new = {name: self.model(key=f"{prefix}{name}", scanned_until=now) for name in names if name not in found}
         if new:
-            # Another scan may be beginning them, too.
+            # A concurrent scan may create them, too.
             self.using(using).bulk_create(new.values(), ignore_conflicts=True)
             found = {**new, **self._of(prefix, using=using)}
         return {name: found[name] for name in names}
 
     def advance(self, cursors: Iterable[ScanCursor], *, until: datetime, using: str) -> int:
-        """Move cursors on to ``until``, also back to it; return how many.
+        """Set cursors to ``until``, forward or back; return how many.
 
-        One that another scan moved since it was read stays where that scan put it.
+        A cursor that another scan moved since it was read is left alone.
         """
         by_moment: dict[datetime, list[int]] = defaultdict(list)
         for cursor in cursors:
@@ -126,7 +131,7 @@ class ScanCursorManager(models.Manager["ScanCursor"]):
 
 
 class ScanCursor(models.Model):
-    """Up to which moment one scan has looked: what fell due since then is told by the next run, however late."""
+    """The time up to which one scan has emitted events. The next run, however late, continues there."""
 
     key = models.CharField(_("key"), max_length=LONGEST_KEY, unique=True)
     scanned_until = models.DateTimeField(_("scanned until"))
@@ -142,16 +147,16 @@ class ScanCursor(models.Model):
 
 
 class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
-    """Keeps the first ones."""
+    """Records the first events of subscriptions."""
 
     def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
-        """Note events as the first for a subscription, in this order, where there is none yet.
+        """Record events, in this order, as the first of their object for a subscription, unless one is recorded.
 
-        Return those that are the first, as the keys of a subscription and an event: now, or noted before. A second
-        transaction that notes another event of the same object waits for this one.
+        ``candidates`` are pairs of a subscription's key and an event. Return the pairs that are recorded, now or
+        before, as the keys of both. A concurrent transaction about the same object waits for this one.
         """
         rows = self.using(router.db_for_write(self.model))
-        notes = [
+        new = [
             self.model(
                 subscription_id=subscription_id,
                 event_type=event.type,
@@ -161,15 +166,15 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
             )
             for subscription_id, event in candidates
         ]
-        # In the order of the objects, of each in that of its events: or two of these could wait for each other.
-        notes.sort(key=lambda note: (note.subscription_id, note.event_type, note.subject_type, note.subject_id))
-        rows.bulk_create(notes, ignore_conflicts=True)
-        asked = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        noted = rows.filter(event_id__in={event.pk for _subscription, event in candidates})
-        return asked & set(noted.values_list("subscription_id", "event_id"))
+        # Sorted by object, and stable for the events of each, so that concurrent transactions do not deadlock.
+        new.sort(key=lambda one: (one.subscription_id, one.event_type, one.subject_type, one.subject_id))
+        rows.bulk_create(new, ignore_conflicts=True)
+        pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
+        recorded = rows.filter(event_id__in={event.pk for _subscription, event in candidates})
+        return pairs & set(recorded.values_list("subscription_id", "event_id"))
 
     def of(self, subscription_id: int, event: Event) -> int | None:
-        """Return the key of the first event of the same type and object that a subscription wanted; None if none was yet."""
+        """Return the key of the subscription's first event of the same type and object; None if none is recorded."""
         rows = self.using(router.db_for_write(self.model)).filter(
             subscription_id=subscription_id,
             event_type=event.type,
@@ -180,7 +185,7 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
 
 
 class FirstOccurrence(models.Model):
-    """The first event of one type of one object, for a subscription that wants no others."""
+    """The first event of one type of one object, for a subscription that receives only the first."""
 
     subscription = models.ForeignKey(
         Subscription, on_delete=models.CASCADE, related_name="+", db_index=False, verbose_name=_("subscription")
@@ -188,7 +193,7 @@ class FirstOccurrence(models.Model):
     event_type = models.CharField(_("event"), max_length=100)
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
-    # The event may be forgotten; that there was one is not.
+    # Not a foreign key: the row outlives the event, which is pruned.
     event_id = models.BigIntegerField(_("event"), db_index=True)
 
     if TYPE_CHECKING:
@@ -201,7 +206,7 @@ class FirstOccurrence(models.Model):
         verbose_name_plural = _("first occurrences")
         constraints = [
             models.UniqueConstraint(
-                fields=["subscription", "event_type", "subject_type", "subject_id"], name="tms_first_of_subject"
+                fields=["subscription", "event_type", "subject_type", "subject_id"], name="tms_first_once_per_subject"
             ),
         ]
 

@@ -1,4 +1,4 @@
-"""Where the host's organization model comes from."""
+"""The host's organization model, as its setting names it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from tms_webhooks.exceptions import ConfigurationError
 def organization_model() -> str:
     """Return the host's organization model as ``app_label.ModelName``.
 
-    Raises `ConfigurationError` where the setting is missing or not of that form, because nothing here can be
-    imported without it.
+    Raise `ConfigurationError` if the setting is missing or has another form: the models can't be imported without it.
     """
     name = getattr(settings, ORGANIZATION_MODEL_SETTING, None)
     if not isinstance(name, str) or name.count(".") != 1 or not all(name.split(".")):

@@ -1,7 +1,7 @@
-"""What was last told of each object, and how far the comparison with the host's rows has come.
+"""The last recorded state of each object, and the progress of reconciliation, which compares it with the host's rows.
 
-Only sources with ``reconcile = True`` have such rows. They stand in the database of the host's rows, and are written in
-the transaction that writes an event: rolled back with it, committed with it.
+Only sources with ``reconcile = True`` have such rows. They are in the database of the host's rows, and are written in the
+transaction of the event.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from django.utils.translation import gettext_lazy as _
 LONGEST_SOURCE = 150
 LONGEST_KEY = 200
 
+# Insert a state, or update it if it is still the state before the change. By tms_source_state_by_key.
 UPSERT = (
-    "INSERT INTO {table} (source, {key}, state, beside, recorded_at) "
-    "VALUES (%(source)s, %(key)s, %(state)s, %(beside)s, %(recorded_at)s) "
+    "INSERT INTO {table} (source, {key}, state, related, recorded_at) "
+    "VALUES (%(source)s, %(key)s, %(state)s, %(related)s, %(recorded_at)s) "
     "ON CONFLICT (source, {key}) DO UPDATE SET state = excluded.state, recorded_at = excluded.recorded_at "
     "WHERE {table}.state = %(before)s"
 )
-# Not both in one: an insert that finds its row locks the gap beside it, too, where others insert.
+# For MySQL only the update: an insert that finds its row also locks the gap next to it, where others insert.
 UPDATE = (
     "UPDATE {table} SET state = %(state)s, recorded_at = %(recorded_at)s "
     "WHERE source = %(source)s AND {key} = %(key)s AND BINARY state = %(before)s"
@@ -33,21 +34,21 @@ UPDATE = (
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """One object's state: the values of its own row as text, and beside them those that stand elsewhere."""
+    """One object's state as JSON: the values of its own row, and those of related rows."""
 
     key: str
     state: str
-    beside: str
+    related: str
 
 
 class SourceStateManager(models.Manager["SourceState"]):
-    """Remembers and forgets states, in the caller's transaction."""
+    """Records and deletes states, in the caller's transaction."""
 
-    def keep(self, source: str, line: ObjectState, *, before: str | None, now: datetime, using: str) -> None:
-        """Remember what one object is told as after a change that found it as ``before``; None if it was not there.
+    def record(self, source: str, line: ObjectState, *, before: str | None, now: datetime, using: str) -> None:
+        """Record the state of one object after a change; ``before`` is its state before it, None for a new object.
 
-        Where something else was told last, somebody changed the row unseen: that stays to be found, and only what this
-        change changed is remembered.
+        If the recorded state is neither, the row was changed out of band. Then only the values of this change are
+        recorded, and reconciliation still detects the rest.
         """
         connection = connections[using]
         sql = UPDATE if connection.vendor == "mysql" else UPSERT
@@ -58,97 +59,103 @@ class SourceStateManager(models.Manager["SourceState"]):
             "source": source,
             "key": line.key,
             "state": line.state,
-            "beside": line.beside,
+            "related": line.related,
             "recorded_at": recorded_at,
         }
         with connection.cursor() as cursor:
             cursor.execute(statement, {**values, "before": before})
             if cursor.rowcount == 1:
                 return
-        self.keep_all(source, [(before, line)], now=now, using=using)
+        self.record_all(source, [(before, line)], now=now, using=using)
 
-    def keep_all(
+    def record_all(
         self,
         source: str,
         lines: Iterable[tuple[str | None, ObjectState]],
         *,
         now: datetime,
         using: str,
-        beside: bool = False,
+        related: bool = False,
     ) -> None:
-        """Remember the same of many objects in two statements; ``beside``: also what stands beside their own rows."""
+        """Record many objects, as `record` does, in two statements; ``related``: also the values of related rows."""
         pairs = list(lines)
         known = self.of(source, [line.key for _before, line in pairs], using=using, lock=True)
         merged = [
-            _merged(known[line.key], before, line, beside=beside) if line.key in known else line
+            _merged(known[line.key], before, line, related=related) if line.key in known else line
             for before, line in pairs
         ]
-        self.put(source, merged, now=now, using=using)
+        self.overwrite(source, merged, now=now, using=using)
 
-    def put(self, source: str, lines: Collection[ObjectState], *, now: datetime, using: str) -> None:
-        """Remember states whatever was known before."""
+    def overwrite(self, source: str, lines: Collection[ObjectState], *, now: datetime, using: str) -> None:
+        """Record states, whatever was recorded before."""
         names = None if connections[using].vendor == "mysql" else ["source", "key"]
         self.using(using).bulk_create(
             [
-                self.model(source=source, key=line.key, state=line.state, beside=line.beside, recorded_at=now)
+                self.model(source=source, key=line.key, state=line.state, related=line.related, recorded_at=now)
                 for line in lines
             ],
             update_conflicts=True,
             unique_fields=names,
-            update_fields=["state", "beside", "recorded_at"],
+            update_fields=["state", "related", "recorded_at"],
         )
 
     def of(self, source: str, keys: Collection[str], *, using: str, lock: bool = False) -> dict[str, ObjectState]:
-        """Return what is remembered of these objects, by their keys."""
+        """Return the recorded states of these objects, by their keys."""
         rows = self.using(using).filter(source=source, key__in=keys)
         if lock:
             rows = rows.select_for_update().order_by("key")
         return {
-            key: ObjectState(key, state, beside) for key, state, beside in rows.values_list("key", "state", "beside")
+            key: ObjectState(key, state, related) for key, state, related in rows.values_list("key", "state", "related")
         }
 
     def after(self, source: str, key: str, *, limit: int, using: str) -> dict[str, ObjectState]:
-        """Return what is remembered of the next objects after ``key``, in the order of their keys."""
+        """Return the recorded states of the next objects after ``key``, in the order of their keys."""
         rows = self.using(using).filter(source=source, key__gt=key).order_by("key")[:limit]
         return {
-            key: ObjectState(key, state, beside) for key, state, beside in rows.values_list("key", "state", "beside")
+            key: ObjectState(key, state, related) for key, state, related in rows.values_list("key", "state", "related")
         }
 
     def forget(self, source: str, keys: Collection[str], *, using: str) -> None:
-        """Remember nothing of these objects any more."""
+        """Delete the states of these objects."""
         self.using(using).filter(source=source, key__in=keys).delete()
 
     def forget_others(self, sources: Collection[str], *, using: str) -> None:
-        """Remember nothing of any source but these."""
+        """Delete the states of all sources but these."""
         self.using(using).exclude(source__in=sources).delete()
 
 
 class SourceState(models.Model):
-    """What one source has told of one object, or would have told if anybody had asked."""
+    """The last recorded state of one object of one source. It is recorded without subscriptions, too."""
 
     source = models.CharField(max_length=LONGEST_SOURCE)
     key = models.CharField(max_length=LONGEST_KEY)
     state = models.TextField()
-    beside = models.TextField()
+    related = models.TextField()
     recorded_at = models.DateTimeField()
 
     objects = SourceStateManager()
 
     class Meta:
-        verbose_name = _("told state")
-        verbose_name_plural = _("told states")
-        constraints = [models.UniqueConstraint(fields=["source", "key"], name="tms_told_state")]
+        verbose_name = _("source state")
+        verbose_name_plural = _("source states")
+        constraints = [
+            # Also the index for each query of states.
+            models.UniqueConstraint(fields=["source", "key"], name="tms_source_state_by_key"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}"
 
 
-def _merged(known: ObjectState, before: str | None, line: ObjectState, *, beside: bool) -> ObjectState:
+def _merged(known: ObjectState, before: str | None, line: ObjectState, *, related: bool) -> ObjectState:
+    """Return the state to record for ``line`` after a change of it since ``before``, where ``known`` is recorded."""
     if before is None:
         return line
     state = _changes(json.loads(known.state), json.loads(before), json.loads(line.state))
     return ObjectState(
-        line.key, json.dumps(state, separators=(",", ":"), ensure_ascii=False), line.beside if beside else known.beside
+        line.key,
+        json.dumps(state, separators=(",", ":"), ensure_ascii=False),
+        line.related if related else known.related,
     )
 
 
@@ -160,33 +167,33 @@ def _changes(known: Mapping[str, Any], before: Mapping[str, Any], after: Mapping
 
 
 class ReconcilePhase(models.TextChoices):
-    """What a pass over one source is at."""
+    """The phases of a reconciliation pass over one source."""
 
     ROWS = "rows", _("Rows")
-    """Are the host's rows as they were told?"""
+    """Compare the host's rows with the recorded states."""
     STATES = "states", _("States")
-    """Is what was told still there?"""
+    """Look for recorded states without a row."""
     DONE = "done", _("Done")
-    """The pass is over."""
+    """The pass has ended."""
 
 
 class ReconciliationManager(models.Manager["Reconciliation"]):
-    """The passes, one for each source."""
+    """Reads and creates passes, one for each source."""
 
     def of(self, source: str, *, now: datetime, using: str) -> Reconciliation:
-        """Return the pass over a source, which begins now if there was none."""
-        return self.using(using).get_or_create(source=source, defaults={"begun_at": now})[0]
+        """Return the pass over a source; create it if it does not exist."""
+        return self.using(using).get_or_create(source=source, defaults={"started_at": now})[0]
 
 
 class Reconciliation(models.Model):
-    """How far the pass over one source has come: one that is cut short goes on from there."""
+    """The progress of the pass over one source: an interrupted pass continues there."""
 
     source = models.CharField(max_length=LONGEST_SOURCE, unique=True)
     phase = models.CharField(max_length=10, choices=ReconcilePhase.choices, default=ReconcilePhase.ROWS)
     position = models.CharField(max_length=LONGEST_KEY, blank=True, default="")
-    # The first pass only takes down how things are: there is nothing to compare with.
+    # The first pass only records states: it has nothing to compare them with.
     has_baseline = models.BooleanField(default=False)
-    begun_at = models.DateTimeField()
+    started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 
     objects = ReconciliationManager()
@@ -200,11 +207,11 @@ class Reconciliation(models.Model):
 
     def begin(self, now: datetime) -> None:
         """Start another pass."""
-        self.phase, self.position, self.begun_at, self.finished_at = ReconcilePhase.ROWS, "", now, None
-        self.save(update_fields=["phase", "position", "begun_at", "finished_at"])
+        self.phase, self.position, self.started_at, self.finished_at = ReconcilePhase.ROWS, "", now, None
+        self.save(update_fields=["phase", "position", "started_at", "finished_at"])
 
     def advance(self, position: str | None, *, now: datetime) -> None:
-        """Note that everything up to ``position`` has been compared; None ends the phase."""
+        """Record that all keys up to ``position`` have been compared; None ends the phase."""
         if position is not None:
             self.position = position
         elif self.phase == ReconcilePhase.ROWS:

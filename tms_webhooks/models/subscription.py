@@ -1,4 +1,4 @@
-"""Which events a webhook wants."""
+"""Subscriptions: the events that a webhook receives."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.models.webhook import Webhook
 
 DEFAULT_WINDOW = (0.0, 30.0)
+"""The days window of a subscription without one."""
 
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
-    """Subscriptions by what they want."""
+    """Filters for subscriptions."""
 
-    def living(self) -> SubscriptionQuerySet:
-        """Leave out those of deleted webhooks. Disabled ones stay: what they miss is kept for a replay."""
+    def of_existing_webhooks(self) -> SubscriptionQuerySet:
+        """Leave out those of deleted webhooks. Those of disabled ones stay: their missed events can be replayed."""
         return self.filter(webhook__deleted_at__isnull=True)
 
-    def wanting(self, event_types: Iterable[str]) -> SubscriptionQuerySet:
-        """Keep those that want at least one of these event types."""
-        names = {pattern for event_type in event_types for pattern in event_names.patterns_for(event_type)}
-        return self.living().filter(event_type__in=sorted(names))
+    def matching(self, event_types: Iterable[str]) -> SubscriptionQuerySet:
+        """Keep those that match at least one of these event types."""
+        patterns = {pattern for event_type in event_types for pattern in event_names.patterns_for(event_type)}
+        return self.of_existing_webhooks().filter(event_type__in=sorted(patterns))
 
 
 class Subscription(models.Model):
@@ -56,7 +57,7 @@ class Subscription(models.Model):
         default=dict,
         db_default=Value({}, models.JSONField()),
         blank=True,
-        help_text=_('Only some of these events: lists of what is wanted, such as {"course": [301]}. Empty: all.'),
+        help_text=_('Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.'),
     )
     condition = models.JSONField(
         _("condition"),
@@ -74,12 +75,15 @@ class Subscription(models.Model):
         verbose_name = _("subscription")
         verbose_name_plural = _("subscriptions")
         ordering = ("webhook", "event_type", "pk")
-        indexes = [models.Index(fields=["event_type", "webhook"], name="tms_subscription_wanting")]
+        indexes = [
+            # SubscriptionQuerySet.matching.
+            models.Index(fields=["event_type", "webhook"], name="tms_subscription_by_event"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(less_than_days__isnull=True, more_than_days__isnull=True)
                 | Q(less_than_days__isnull=False, less_than_days__gt=0, more_than_days__isnull=True)
-                # Without the first two a comparison with an empty one is unknown, and a check lets what is unknown pass.
+                # The first two, because a comparison with NULL is unknown, and a check constraint accepts unknown.
                 | Q(
                     less_than_days__isnull=False,
                     more_than_days__isnull=False,
@@ -95,21 +99,21 @@ class Subscription(models.Model):
 
     @property
     def window(self) -> tuple[float, float]:
-        """The days window, exclusive at both ends: more than the first and less than the second are left."""
+        """The days window, exclusive at both ends: an event is emitted while the days left are between the two."""
         if self.less_than_days is None:
             return DEFAULT_WINDOW
         return (self.more_than_days or 0.0, self.less_than_days)
 
     @property
-    def is_narrowed(self) -> bool:
-        """Whether it wants only some of the events that it names."""
+    def is_filtered(self) -> bool:
+        """Whether it receives only some of the events that match its name or pattern."""
         return self.filters != {} or self.condition is not None
 
     def clean(self) -> None:
-        """Refuse an event that does not exist, a window that nothing can be in, and filters that mean nothing."""
+        """Refuse unknown events, empty windows, and filters that do not fit the events."""
         errors = self._window_problems()
         event_types = catalogue.expand(self.event_type)
-        # An empty one has been refused as a field.
+        # An empty one is refused by the field.
         if self.event_type and not event_types:
             errors["event_type"] = _unknown(self.event_type)
         checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.parse}
@@ -148,7 +152,7 @@ class Subscription(models.Model):
 def _unknown(pattern: str) -> str:
     names = event_names.nearest_patterns(pattern)
     if names:
-        message = _("There is no event %(value)s; choose one of those there are, such as %(names)s.")
+        message = _("Unknown event: %(value)s. Choose an existing one, such as %(names)s.")
     else:
-        message = _("There is no event %(value)s; choose one of those there are, all of a noun as class.*, or *.")
+        message = _("Unknown event: %(value)s. Choose an existing one, all events of a noun as class.*, or *.")
     return message % {"value": pattern, "names": ", ".join(names)}

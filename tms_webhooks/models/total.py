@@ -1,4 +1,4 @@
-"""Count attempts by webhook, hour and day: results, durations and lags. The counts outlive the deliveries."""
+"""Totals of attempts for each webhook, hour and day: results, durations and lags. They outlive the deliveries."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ RESULTS = tuple(result.value for result in AttemptResult)
 COUNTS = RESULTS + DURATIONS + LAGS
 NAMES = {result: result.value for result in AttemptResult}
 
-# What is counted is whole numbers, and stands in the statement itself.
+# Add rows of counts. By the unique constraint tms_total_once_per_span. Counts are whole numbers in the statement itself.
 ADD = """
 INSERT INTO {deliverytotal} (webhook_id, span, starts_at, {columns}) {rows}
 {conflict} {sums}"""
-SAME = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET"
-SAME_IN_MYSQL = "ON DUPLICATE KEY UPDATE"
+ON_CONFLICT = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET"
+ON_CONFLICT_IN_MYSQL = "ON DUPLICATE KEY UPDATE"
 
 
 class CountedAttempt(NamedTuple):
-    """One attempt.
+    """One attempt to count.
 
-    ``duration_ms`` is None where the receiver neither answered nor timed out. ``lag_ms`` is None unless it is the first
-    attempt of a delivery that was neither replayed nor sent by hand.
+    ``duration_ms`` is None if the receiver neither answered nor timed out. ``lag_ms`` is None unless it is the first
+    attempt of a delivery that was neither replayed nor resent by hand.
     """
 
     webhook_id: int
@@ -50,17 +50,17 @@ class CountedAttempt(NamedTuple):
 
 
 class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
-    """Counts attempts."""
+    """Adds attempts to the totals."""
 
     def add(self, attempts: Iterable[CountedAttempt]) -> None:
-        """Count these attempts in one statement, in the caller's transaction: they count if they are written down.
+        """Count these attempts in one statement, in the transaction that inserts them.
 
-        The rows are touched in one order, so that two workers don't wait for each other in a circle.
+        The rows are changed in one order, so that two workers do not deadlock.
         """
         self.addition(attempts)()
 
     def addition(self, attempts: Iterable[CountedAttempt]) -> Callable[[], object]:
-        """Return what counts these attempts when it is called: for a transaction that is to be short."""
+        """Return a function that counts these attempts, prepared ahead to keep the transaction that calls it short."""
         rows = increments_of(attempts)
         if not rows:
             return lambda: None
@@ -81,8 +81,8 @@ class TotalIncrement(NamedTuple):
 
 def increments_of(attempts: Iterable[CountedAttempt]) -> list[TotalIncrement]:
     """Return the counts that these attempts add to each row, in the order of the rows."""
-    # Equal attempts are counted first, so that the work for each attempt is small.
-    alike = Counter(
+    # Equal attempts are counted first, to keep the work for each attempt small.
+    equal = Counter(
         (
             one.webhook_id,
             one.started_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0),
@@ -93,7 +93,7 @@ def increments_of(attempts: Iterable[CountedAttempt]) -> list[TotalIncrement]:
         for one in attempts
     )
     counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
-    for (webhook_id, hour, result, *buckets), number in alike.items():
+    for (webhook_id, hour, result, *buckets), number in equal.items():
         added = dict.fromkeys([NAMES[result], *filter(None, buckets)], number)
         for span in TotalSpan:
             counts[webhook_id, span, start_of(span, hour)].update(added)
@@ -101,9 +101,9 @@ def increments_of(attempts: Iterable[CountedAttempt]) -> list[TotalIncrement]:
 
 
 def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
-    """Return the statement that adds these rows, which are values or a query, to the totals.
+    """Return the statement that adds these rows, a ``VALUES`` list or a query, to the totals.
 
-    ``counted`` are the counts that are not zero in all of them.
+    ``counted`` are the counts that are not zero in all rows.
     """
     in_mysql = sql.database().vendor == "mysql"
     table = sql.filled("{deliverytotal}")
@@ -112,14 +112,14 @@ def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
         deliverytotal=table,
         columns=", ".join(COUNTS),
         rows=rows,
-        conflict=SAME_IN_MYSQL if in_mysql else SAME,
+        conflict=ON_CONFLICT_IN_MYSQL if in_mysql else ON_CONFLICT,
         sums=", ".join(added.format(name) for name in counted),
     )
 
 
 @cache
 def json_rows() -> str:
-    """Return a query, for PostgreSQL, for the increments in one parameter from `json_of`."""
+    """Return PostgreSQL's query for the increments in one parameter from `json_of`."""
     fields = DeliveryTotal._meta.concrete_fields
     return sql.recordset([one for one in fields if not one.primary_key], sql.database())
 
@@ -136,7 +136,7 @@ def json_of(increments: Iterable[TotalIncrement]) -> str:
 class DeliveryTotal(models.Model):
     """The attempts of one webhook that began in one hour, or on one day (of UTC)."""
 
-    # No constraint in the database, as on the deliveries: it is written with every batch.
+    # No constraint in the database, as on `Delivery.webhook`: it is written with every batch.
     webhook = models.ForeignKey(
         Webhook,
         on_delete=models.CASCADE,
@@ -183,9 +183,13 @@ class DeliveryTotal(models.Model):
     class Meta:
         verbose_name = _("total")
         verbose_name_plural = _("totals")
-        indexes = [models.Index(fields=["span", "starts_at"], name="tms_total_by_age")]
+        indexes = [
+            # Totals of a period across webhooks; totals to prune.
+            models.Index(fields=["span", "starts_at"], name="tms_total_by_age"),
+        ]
         constraints = [
-            models.UniqueConstraint(fields=["webhook", "span", "starts_at"], name="tms_total_once"),
+            # Also the index for the totals of one webhook.
+            models.UniqueConstraint(fields=["webhook", "span", "starts_at"], name="tms_total_once_per_span"),
         ]
 
     def __str__(self) -> str:
@@ -193,7 +197,7 @@ class DeliveryTotal(models.Model):
 
 
 def start_of(span: TotalSpan, moment: datetime) -> datetime:
-    """Return when the hour or the day began that a moment belongs to."""
+    """Return the start of the hour or day (of UTC) that contains a moment."""
     hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return hour.replace(hour=0) if span == TotalSpan.DAY else hour
 

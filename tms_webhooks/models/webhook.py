@@ -1,4 +1,4 @@
-"""Whose events a webhook is told of."""
+"""Webhooks: their fields in three groups (audience, request format, delivery), and their signing secrets."""
 
 from __future__ import annotations
 
@@ -24,9 +24,21 @@ from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
 
+LONGEST_CONTENT = 65_536
+"""Characters of custom content."""
+LONGEST_DELAY = 86_400
+LONGEST_TIMEOUT = 30
+"""Both in seconds."""
+
+# Lock webhooks in the order of their keys. By primary key.
+LOCK = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
+
+# The condition of `WebhookSecretQuerySet.signing`, for statements written by hand.
+SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
+
 
 class AudienceFields(models.Model):
-    """The part of a webhook that says which organizations' events it is for, beside its own."""
+    """The fields of a webhook that decide which organizations' events it receives."""
 
     audience = models.CharField(
         _("audience"),
@@ -53,23 +65,20 @@ class AudienceFields(models.Model):
         abstract = True
 
     @property
-    def listener(self) -> SubscriberScope:
-        """What it says of whose events it is for."""
+    def scope(self) -> SubscriberScope:
+        """The organizations whose events it receives."""
         return SubscriberScope(self.organization_id, self.audience, self.include_children)
 
     def clean(self) -> None:
-        """Refuse child organizations where the host has named none."""
+        """Refuse child organizations if the host's organizations form no tree."""
         super().clean()
         if self.include_children and not app_settings.ORGANIZATION_PARENT:
-            message = _("There are no child organizations: the setting ORGANIZATION_PARENT is empty. Leave this off.")
+            message = _("Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off.")
             raise ValidationError({"include_children": message}, code="no_tree")
 
 
-LONGEST_CONTENT = 65_536
-
-
 class RequestFormatFields(models.Model):
-    """The part of a webhook that says what is sent."""
+    """The fields of a webhook that decide the headers and the body of its requests."""
 
     headers = EncryptedTextField(
         _("headers"),
@@ -111,50 +120,44 @@ class RequestFormatFields(models.Model):
         abstract = True
 
     def clean(self) -> None:
-        """Refuse a content type where the body is not the webhook's own."""
+        """Refuse a content type header unless the body is custom content."""
         try:
             lines = reveal(self.headers)
             validators.validate_header_lines(lines)
         except (SecretError, ValidationError):
-            return  # told by the field, or by every delivery
+            return  # reported by the field, or by each delivery
         try:
             validators.validate_headers(lines, custom_body=self.format == choices.PayloadFormat.CUSTOM)
         except ValidationError as error:
             raise ValidationError({"headers": error.error_list}) from error
 
 
-LONGEST_DELAY = 86_400
-LONGEST_TIMEOUT = 30
-
-HELD = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
-
-
 class ReceiverQuerySet(models.QuerySet["Webhook"]):
-    """Webhooks by what can be done with them."""
+    """Filters and locks for webhooks."""
 
     def existing(self) -> ReceiverQuerySet:
-        """Leave out the deleted ones; their rows stay, because the delivery log speaks of them."""
+        """Leave out deleted ones, whose rows stay for the delivery log."""
         return self.filter(deleted_at__isnull=True)
 
     def enabled(self) -> ReceiverQuerySet:
-        """Keep those that get requests."""
+        """Keep enabled ones that are not deleted."""
         return self.existing().filter(enabled=True)
 
     def awake(self, now: datetime) -> ReceiverQuerySet:
-        """Keep those that get requests now: enabled, and not paused after failures."""
+        """Keep those that receive requests now: enabled, and not paused after failures."""
         return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
 
-    def hold(self, keys: Iterable[int]) -> None:
-        """Lock these webhooks until the transaction ends: in one order, and before anything that belongs to them.
+    def lock(self, keys: Iterable[int]) -> None:
+        """Lock these webhooks until the transaction ends.
 
-        Or two transactions could each hold what the other waits for.
+        Call it before locking anything that belongs to them: with one order of locks, transactions do not deadlock.
         """
         if database().features.has_select_for_update:
-            read(HELD, ids=numbers(sorted(set(keys))), lock=for_update())
+            read(LOCK, ids=numbers(sorted(set(keys))), lock=for_update())
 
 
 class Webhook(AudienceFields, RequestFormatFields):
-    """One receiver of one organization."""
+    """One receiver of events, of one organization."""
 
     organization = models.ForeignKey(
         organization_model(), on_delete=models.CASCADE, related_name="webhooks", verbose_name=_("organization")
@@ -242,7 +245,7 @@ class Webhook(AudienceFields, RequestFormatFields):
     disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
     served_at = models.DateTimeField(_("served at"), null=True, editable=False)
-    # Its health: see delivery/health.py.
+    # Health: see delivery/health.py.
     failures = models.PositiveIntegerField(_("consecutive failures"), default=0, editable=False)
     failing_since = models.DateTimeField(_("failing since"), null=True, editable=False)
     succeeded_at = models.DateTimeField(_("succeeded at"), null=True, editable=False)
@@ -250,10 +253,10 @@ class Webhook(AudienceFields, RequestFormatFields):
     pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0, editable=False)
     warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
     notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
-    # Its rate: see worker/concurrency.py.
+    # Rate limit: see worker/concurrency.py.
     tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
     tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
-    # So that a form that is sent twice makes one webhook.
+    # Unique, so that a form that is submitted twice creates one webhook.
     form_key = models.UUIDField(_("form key"), null=True, unique=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
@@ -268,9 +271,10 @@ class Webhook(AudienceFields, RequestFormatFields):
         verbose_name_plural = _("webhooks")
         ordering = ("name", "pk")
         indexes = [
+            # The existing webhooks of an organization.
             models.Index(
                 fields=["organization"],
-                name="tms_webhook_of_organization",
+                name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
         ]
@@ -296,7 +300,7 @@ class Webhook(AudienceFields, RequestFormatFields):
         return self.name
 
     def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
-        """Save the row, and give a new webhook its first secret in the same transaction."""
+        """Save the row, and create the first secret of a new webhook in the same transaction."""
         if not self._state.adding:
             super().save(*args, using=using, **kwargs)
             return
@@ -306,29 +310,28 @@ class Webhook(AudienceFields, RequestFormatFields):
             self.secrets.model(webhook=self, value=new_secret()).save(using=using)
 
     def is_awake(self, now: datetime) -> bool:
-        """Return whether it gets requests now: the same as `WebhookQuerySet.awake`."""
+        """Return whether it receives requests now, like `ReceiverQuerySet.awake`."""
         return self.enabled and self.deleted_at is None and (self.paused_until is None or self.paused_until <= now)
 
     def signing_secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at ``now``, newest first.
 
-        Raises `SecretError` where one of them can't be decrypted.
+        Raise `SecretError` if one of them can't be decrypted.
         """
         return [value.reveal() for value in self.sealed_secrets(now)]
 
     def sealed_secrets(self, now: datetime) -> list[Sealed]:
-        """Return the secrets that sign at ``now``, newest first, as they are stored."""
+        """Return the secrets that sign at ``now``, newest first, still encrypted."""
         rows: Any = self.secrets
         return list(rows.signing(now).values_list("value", flat=True))
 
     def rotate_secret(
         self, *, now: datetime | None = None, overlap: timedelta | None = None, secret: str | None = None
     ) -> str:
-        """Give the webhook a new secret and return it; the old one goes on signing beside it for ``overlap``.
+        """Give the webhook a new secret and return it. The old one also signs, for ``overlap``.
 
-        It is made up, unless it comes from elsewhere as ``secret``.
-
-        Raises ``ValueError`` for an overlap that is negative or over the limit of the settings.
+        ``secret`` is a secret from elsewhere; without it one is generated. Raise ``ValueError`` if the overlap is
+        negative or over the limit of the settings.
         """
         now = now or timezone.now()
         overlap = timedelta(seconds=app_settings.SECRET_OVERLAP) if overlap is None else overlap
@@ -343,29 +346,20 @@ class Webhook(AudienceFields, RequestFormatFields):
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)
-            signals.webhook_secret_rotated.emit(Webhook, using=self._state.db, webhook=self, now=now)
+            signals.webhook_secret_rotated.send_in_savepoint(Webhook, using=self._state.db, webhook=self, now=now)
         return secret
 
 
-def new_secret() -> str:
-    """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, as Standard Webhooks has it."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-# What `WebhookSecretQuerySet.signing` says, for statements by hand.
-SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
-
-
 class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
-    """Secrets by whether they sign."""
+    """Filters for secrets."""
 
     def signing(self, now: datetime) -> WebhookSecretQuerySet:
-        """Keep those that sign at ``now``, the newest first."""
+        """Keep those that sign at ``now``, newest first."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
 
 
 class WebhookSecret(models.Model):
-    """One secret of a webhook: the current one has no ``expires_at``, the rotated ones sign until theirs."""
+    """One secret of a webhook. The current one has no ``expires_at``; rotated ones sign until theirs."""
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
     value = EncryptedTextField(_("value"))
@@ -385,3 +379,8 @@ class WebhookSecret(models.Model):
 
     def __str__(self) -> str:
         return f"secret {self.pk} of webhook {self.webhook_id}"
+
+
+def new_secret() -> str:
+    """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, the format of Standard Webhooks."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -1,1 +1,1 @@
-"""How deliveries fare, in figures: backlog, totals of attempts, lag, and whether any worker delivers."""
+"""The figures of deliveries: backlog, totals of attempts, lag, and whether a worker delivers."""

@@ -85,7 +85,7 @@ def first_start(span: TotalSpan, number: int, now: datetime) -> datetime:
 
 
 def percentile(counts: Sequence[int], share: float, *, limits: Sequence[int]) -> int | None:
-    """Return the value that this share of the values did not exceed; None where there are no values.
+    """Return the value that this share of the values did not exceed; None without values.
 
     Args:
         counts: How many values each bucket has.

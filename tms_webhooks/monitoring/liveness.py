@@ -13,8 +13,8 @@ from enum import IntEnum
 from tms_webhooks.models import DeliveryAttempt, DrainSlot
 from tms_webhooks.monitoring.backlog import Backlog, backlog
 
-# Every minute the sweep starts a chain of drains that has ended; the scheduler polls every 30 seconds.
-CHAIN_PATIENCE = 180.0
+# Without a drain for longer, the workers have stopped: the sweep starts one every minute, and the scheduler polls every 30 s.
+MAX_SECONDS_WITHOUT_DRAIN = 180.0
 
 
 class HealthLevel(IntEnum):
@@ -66,14 +66,19 @@ def read_liveness(*, now: datetime) -> Liveness:
 
 
 def assess(
-    found: Liveness, *, max_lag: float, chains: bool, overdue: Sequence[str] = (), wrong_schedules: Sequence[str] = ()
+    found: Liveness,
+    *,
+    max_lag: float,
+    keeps_drains: bool,
+    overdue: Sequence[str] = (),
+    wrong_schedules: Sequence[str] = (),
 ) -> HealthReport:
     """Return the level and its reasons.
 
     Args:
         found: The backlog and the activity of drains.
         max_lag: Seconds after which a due delivery or a new event is late.
-        chains: Whether the queue keeps a drain running all the time.
+        keeps_drains: Whether the queue keeps a drain running all the time.
         overdue: Names of periodic jobs that did not run when they were due.
         wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
 
@@ -92,9 +97,7 @@ def assess(
             f"{late}, and no worker delivers: {_absence(found)}. Restart django-q2 (manage.py qcluster): it can "
             "hang after one of its workers was killed. Or run manage.py webhooks_drain."
         )
-    elif (
-        chains and not found.drains and (found.drain_gone_seconds is None or found.drain_gone_seconds > CHAIN_PATIENCE)
-    ):
+    elif keeps_drains and _has_stopped(found):
         level = HealthLevel.LATE
         reasons.append(
             f"Nothing is late yet, but no worker is running: {_absence(found)}. Start or restart django-q2 (manage.py "
@@ -110,6 +113,11 @@ def assess(
         level = max(level, HealthLevel.LATE)
         reasons.append(f"Schedules of the queue are wrong: {'; '.join(wrong_schedules)}. Run manage.py migrate.")
     return HealthReport(level, tuple(reasons))
+
+
+def _has_stopped(found: Liveness) -> bool:
+    gone = found.drain_gone_seconds
+    return not found.drains and (gone is None or gone > MAX_SECONDS_WITHOUT_DRAIN)
 
 
 def _is_delivering(found: Liveness, max_lag: float) -> bool:

@@ -1,7 +1,7 @@
-"""The transport adapter of `requests`, cut down to what a webhook needs.
+"""A transport adapter of `requests` that does only the work of a webhook request.
 
-`requests.Session` spends two thirds of a request's time on proxies, cookies, redirects and authentication: all things
-that a webhook must not have. This adapter keeps its `PreparedRequest`, `Response` and exceptions, and leaves the rest.
+`requests.Session` spends two thirds of a request's time on proxies, cookies, redirects and authentication, none of which
+a webhook may use. This adapter keeps the `PreparedRequest`, `Response` and exceptions of `requests`, and skips the rest.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.urls import SafeURL, split_url
 
 ORIGINS_LIMIT = 256
-"""How many origins keep idle connections: each is an open file, and a process has about a thousand."""
+"""Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
 
 
 class CappedResponse(RequestsResponse):
-    """A `requests.Response` with the status, the headers, the address and at most ``RESPONSE_LIMIT`` bytes of the body.
+    """A `requests.Response` with the status, the headers, the URL and at most ``RESPONSE_LIMIT`` bytes of the body.
 
-    ``truncated`` says that the body had more, ``timing`` where the time went. It has no cookies, no history and no connection to read from.
+    ``truncated`` is True if the body was longer; ``timing`` has the seconds of each part. There are neither cookies nor
+    a history, and the connection can't be read.
     """
 
     def __init__(
         self, *, request: PreparedRequest, raw: BaseHTTPResponse, content: bytes, truncated: bool, timing: Timing
     ) -> None:
-        # The base class would build a cookie jar and more, which costs as much as sending.
+        # The base class would build a cookie jar, for example, which takes as long as sending.
         self.request = request
         self.url = request.url or ""
         self.raw = raw
@@ -58,7 +59,7 @@ class CappedResponse(RequestsResponse):
 class WebhookAdapter(HTTPAdapter):
     """Send prepared requests to checked addresses over kept connections, each within one deadline.
 
-    Thread-safe. Not to be shared with a forked process.
+    Thread-safe. Do not share an adapter with a forked process.
     """
 
     def __init__(self, *, pool_size: int, resolve: Resolver, ssl_context: ssl.SSLContext) -> None:
@@ -70,7 +71,7 @@ class WebhookAdapter(HTTPAdapter):
         self._lock = threading.Lock()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make no pool manager: finding a pool by its key takes longer than finding it by its origin."""
+        """Create no pool manager: a lookup by its key takes longer than by the origin."""
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: a proxy would choose the address that is called."""
@@ -85,7 +86,7 @@ class WebhookAdapter(HTTPAdapter):
         cert: object = None,
         proxies: dict[str, str] | None = None,
     ) -> CappedResponse:
-        """Send a request whose headers are final but for ``host``. ``timeout`` is the deadline of the whole exchange, in seconds.
+        """Send a request; its headers are final, except ``host``. ``timeout`` is the deadline of the whole exchange, in seconds.
 
         Raises a ``requests`` exception, or `UnsafeURL` for a URL or an address that is not allowed.
         """
@@ -104,7 +105,7 @@ class WebhookAdapter(HTTPAdapter):
         except (urllib3_errors.HTTPError, OSError) as error:
             if not (exchange.reused and not exchange.answered and errors.is_disconnect(error)):
                 raise _as_requests_error(error, exchange) from error
-        # The receiver had closed the idle connection, and the news was still under way when we chose it.
+        # The receiver closed the idle connection, and we had not received its FIN when we chose the connection.
         exchange = exchange.on_fresh_connection()
         try:
             return _exchange(pool, request, target, exchange)
@@ -127,7 +128,7 @@ class WebhookAdapter(HTTPAdapter):
                     *origin, size=self._pool_size, resolve=self._resolve, ssl_context=self._ssl_context
                 )
                 if len(self._pools) > ORIGINS_LIMIT:
-                    # Only let go: urllib3 closes the connections when the last thread is done with the pool.
+                    # urllib3 closes the connections when the last thread is done with the pool.
                     self._pools.popitem(last=False)
             else:
                 self._pools.move_to_end(origin)
@@ -148,7 +149,7 @@ def _exchange(
         preload_content=False,
         exchange=exchange,
     )
-    # After an interim status (103) the final answer is still to come: it must not become the next request's.
+    # After an interim status (103) the final answer follows: the next request must not read it.
     if raw.status < 200:
         raw.close()
     limit = app_settings.RESPONSE_LIMIT
@@ -168,13 +169,13 @@ def _exchange(
 def _read(raw: BaseHTTPResponse, amount: int) -> bytes:
     content = raw.read(amount)
     if raw.length_remaining != 0 and len(content) < amount:
-        # Either the end of a body of unknown length, or a body that broke off: only a second read tells.
+        # The body has ended, or the connection broke inside it: a second read shows which.
         content += raw.read(amount - len(content))
     return content
 
 
 def timing_of(error: BaseException) -> Timing | None:
-    """Return where the time of an exchange went that ended with this error of the adapter's."""
+    """Return the timing of the exchange that ended with this error of the adapter, or None."""
     found: Timing | None = getattr(error, "timing", None)
     return found
 
@@ -189,7 +190,7 @@ def _as_requests_error(error: Exception, exchange: Exchange) -> requests_errors.
         error, urllib3_errors.NewConnectionError
     ):
         kind = requests_errors.ConnectTimeout
-    # Without the request: an exception is logged more widely than the signatures in it should be.
+    # Without the request: exceptions are logged, and its headers hold signatures.
     translated = kind(error)
     translated.timing = exchange.marks.timing(time.monotonic())  # type: ignore[attr-defined]
     return translated

@@ -1,6 +1,6 @@
-"""Which IP addresses a webhook may call. Pure: no settings, no lookups.
+"""Decide which IP addresses a webhook may call. Pure: no settings, no lookups.
 
-The tables are the project's own: `ipaddress.is_global` changes from one Python to the next, and passes addresses that
+The tables are our own: `ipaddress.is_global` changes between Python versions, and accepts addresses that
 lead into a private network (multicast, 6to4, NAT64, the cloud's own services).
 """
 
@@ -34,7 +34,7 @@ DENIED_V4 = tuple(
     )
 )
 
-# Everything outside is loopback, private, link-local, multicast, or carries an IPv4 address in disguise.
+# All other addresses are loopback, private, link-local or multicast, or embed an IPv4 address.
 PUBLIC_V6 = IPv6Network("2000::/3")
 
 DENIED_V6 = tuple(
@@ -49,9 +49,9 @@ DENIED_V6 = tuple(
 
 
 def is_public(address: Address | str) -> bool:
-    """Say whether this address belongs to the public internet.
+    """Return True if this address belongs to the public internet.
 
-    A string that is no IP address raises ``ValueError``.
+    Raise ``ValueError`` for a string that is not an IP address.
     """
     address = _plain(address)
     if isinstance(address, IPv4Address):
@@ -60,16 +60,16 @@ def is_public(address: Address | str) -> bool:
 
 
 def is_allowed(address: Address | str, *, allowed_networks: Iterable[Network]) -> bool:
-    """Say whether a webhook may call this address: it is public, or in one of the networks that the host allows.
+    """Return True if a webhook may call this address: it is public, or in one of the networks that the host allows.
 
-    A string that is no IP address raises ``ValueError``.
+    Raise ``ValueError`` for a string that is not an IP address.
     """
     address = _plain(address)
     return is_public(address) or any(address in network for network in allowed_networks)
 
 
 def _plain(address: Address | str) -> Address:
-    """Parse an address; one that is IPv4 in IPv6's clothes (``::ffff:10.0.0.1``) becomes that IPv4 address."""
+    """Return the parsed address; for an IPv4-mapped IPv6 address (``::ffff:10.0.0.1``), its IPv4 address."""
     if isinstance(address, str):
         address = ip_address(address)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""One door to the network: every webhook request of the app goes through `Client.send`."""
+"""The HTTP client of the app: every webhook request goes through `Client.send`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, Delivery
 from tms_webhooks.net import errors
 from tms_webhooks.net.adapter import WebhookAdapter, timing_of
 from tms_webhooks.net.deadline import TimedTLSSocket
+from tms_webhooks.net.log_masking import masked_paths
 from tms_webhooks.net.resolver import Resolver, system_resolver
 from tms_webhooks.net.timing import Timing
-from tms_webhooks.net.urls import quietly
 
 FRAMING_HEADERS = frozenset(
     {
@@ -36,7 +36,7 @@ FRAMING_HEADERS = frozenset(
         "upgrade",
     }
 )
-"""Headers that belong to the connection. A caller who sets one could make two requests of one."""
+"""Headers that belong to the connection. A caller that sets one could smuggle a second request into the first."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -45,12 +45,12 @@ _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send, to the byte. ``repr`` shows neither headers nor body: error reporters print what frames hold.
+    """One request, to the byte. ``repr`` shows neither headers nor body: error reporters print the variables of frames.
 
     Attributes:
         method: The HTTP method.
-        url: Where to; checked again when it is sent.
-        headers: Sent as they are; the client adds only what frames the message.
+        url: The target; checked again when the request is sent.
+        headers: Sent as they are; the client adds only the headers that frame the message.
         body: The exact bytes that were signed.
         deadline: Seconds that the whole exchange may take, from looking up the name to the last byte read.
     """
@@ -64,15 +64,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back.
+    """The answer of the receiver.
 
     Attributes:
-        status: The HTTP status, of whatever kind; redirects are not followed.
-        headers: With names in lower case; repeated ones joined by a comma.
+        status: The HTTP status; redirects are not followed.
+        headers: Names in lower case; the values of a repeated header joined by a comma.
         body: At most ``RESPONSE_LIMIT`` bytes, not decompressed.
-        truncated: Whether there was more of the body.
+        truncated: True if the body was longer.
         elapsed: Seconds that the exchange took.
-        timing: Where they went.
+        timing: The seconds of each part.
     """
 
     status: int
@@ -86,9 +86,9 @@ class Response:
 class Client:
     """Sends requests over connections that are kept per receiver.
 
-    Many threads may share a client. A forked process may not: make the client after the fork.
+    Threads may share a client. A forked process may not: create the client after the fork.
 
-    ``pool_size`` is how many idle connections are kept per receiver: as many as there are threads. ``resolve`` and
+    ``pool_size`` is the number of idle connections kept per receiver: use the number of threads. ``resolve`` and
     ``ssl_context`` are for tests; the context must verify certificates and host names.
     """
 
@@ -99,7 +99,7 @@ class Client:
         resolve: Resolver = system_resolver,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        # One for all connections: reading the bundle anew takes longer than the handshake.
+        # One for all connections: reading the bundle again takes longer than the handshake.
         context = ssl_context or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
         if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
             raise ConfigurationError("Client: ssl_context must verify certificates and host names.")
@@ -109,12 +109,12 @@ class Client:
     def send(self, request: Request) -> Response:
         """Send a request and return the answer, whatever its status.
 
-        Raises `DeliveryError` when there is no whole answer within the deadline.
+        Raises `DeliveryError` if the answer is not complete within the deadline.
         """
         started_at = time.monotonic()
         prepared = _prepared(request)
         try:
-            with quietly():
+            with masked_paths():
                 answer = self._adapter.send(prepared, timeout=request.deadline)
         except BlockedAddress as error:
             raise DeliveryError(str(error), error_class=ErrorClass.BLOCKED_ADDRESS, permanent=True) from error

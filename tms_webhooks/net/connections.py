@@ -1,4 +1,4 @@
-"""urllib3's connections and pools, led to checked addresses only and held to one deadline."""
+"""Connections and pools of urllib3 that connect to checked addresses only, and keep one deadline per exchange."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tms_webhooks.net.deadline import Exchange, TimedSocket
 from tms_webhooks.net.resolver import Resolver, addresses_of
 
 IDLE_LIMIT = 30.0
-"""Seconds. Firewalls forget an idle connection without a word, and the next request on it would hang."""
+"""Seconds. Firewalls drop idle connections silently, and the next request on such a connection would hang."""
 
 if TYPE_CHECKING:
     _Connection = HTTPConnection
@@ -30,9 +30,9 @@ else:
 
 
 class _Guarded(_Connection):
-    """Mixed into a connection class: resolves once, checks every address, connects to one of those very addresses.
+    """Mixin for a connection class: resolves once, checks every address, and connects to one of the checked addresses.
 
-    ``host`` stays the name, so the ``Host`` header, SNI and the certificate check are by name.
+    ``host`` stays the name, so the ``Host`` header, SNI and the certificate check use the name.
     """
 
     sock: Any
@@ -53,7 +53,7 @@ class _Guarded(_Connection):
         headers: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write a request whose headers are final, head and body in one piece.
+        """Write a request with final headers: head and body in one piece.
 
         Two pieces would cost a second system call and wake the receiver twice.
         """
@@ -68,7 +68,7 @@ class _Guarded(_Connection):
         self.send(b"%b%b\r\n%b" % (request_line, lines.encode("latin-1"), body or b""))
 
     def send(self, data: Any) -> None:
-        """Write to the socket, connecting first if need be; while the request line is made, hold it back."""
+        """Write to the socket, after connecting if necessary. While the request line is built, collect the data instead."""
         if self.held is None:
             super().send(data)
         else:
@@ -77,11 +77,11 @@ class _Guarded(_Connection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Read status and headers of the answer.
 
-        urllib3's own method also looks for malformed headers, and logs the URL, which may hold a secret, if it finds one.
+        urllib3's own method also logs the URL of an answer with malformed headers, and the URL may hold a secret.
         """
         answer = http.client.HTTPConnection.getresponse(self)
         if self.exchange.ended:
-            # To http.client a connection that breaks inside the headers is the end of the headers.
+            # http.client takes a connection that breaks inside the headers for the end of the headers.
             answer.close()
             raise http.client.IncompleteRead(b"")
         return HTTPResponse(
@@ -97,7 +97,7 @@ class _Guarded(_Connection):
         )
 
     def begin(self, exchange: Exchange) -> None:
-        """Make ready for an exchange: drop a connection that is too old for it, and tell the socket of the deadline."""
+        """Prepare for an exchange: close a connection that is too old for it, and give the socket the new deadline."""
         now = time.monotonic()
         if self.sock is not None and (exchange.fresh or now - self.used_at > IDLE_LIMIT):
             self.close()
@@ -133,7 +133,7 @@ class _Guarded(_Connection):
         give_up_at = time.monotonic() + self.exchange.left(self.exchange.connect_timeout)
         failure: OSError | None = None
         for tried, address in enumerate(addresses):
-            # A fair share each: an address that swallows packets leaves time for the next one.
+            # An equal share of the time for each: an address that drops packets leaves time for the next one.
             share = (give_up_at - time.monotonic()) / (len(addresses) - tried)
             if share <= 0.0:
                 break
@@ -160,7 +160,7 @@ class _Guarded(_Connection):
 
 
 class GuardedHTTPConnection(_Guarded, HTTPConnection):
-    """A plain connection to a checked address."""
+    """An unencrypted connection to a checked address."""
 
 
 class GuardedHTTPSConnection(_Guarded, HTTPSConnection):
@@ -168,7 +168,7 @@ class GuardedHTTPSConnection(_Guarded, HTTPSConnection):
 
 
 class _GuardedPool(_Pool):
-    """Mixed into a pool class: hands the exchange from ``urlopen(..., exchange=…)`` to the connection."""
+    """Mixin for a pool class: passes the exchange from ``urlopen(..., exchange=…)`` to the connection."""
 
     def _make_request(self, conn: Any, *args: Any, exchange: Exchange, **kwargs: Any) -> Any:  # type: ignore[override]
         conn.begin(exchange)
@@ -176,13 +176,13 @@ class _GuardedPool(_Pool):
 
 
 class GuardedHTTPPool(_GuardedPool, HTTPConnectionPool):
-    """The kept connections to one plain origin."""
+    """The open connections to one origin with http."""
 
     ConnectionCls = GuardedHTTPConnection  # type: ignore[assignment]
 
 
 class GuardedHTTPSPool(_GuardedPool, HTTPSConnectionPool):
-    """The kept connections to one encrypted origin."""
+    """The open connections to one origin with https."""
 
     ConnectionCls = GuardedHTTPSConnection  # type: ignore[assignment]
 
@@ -190,7 +190,7 @@ class GuardedHTTPSPool(_GuardedPool, HTTPSConnectionPool):
 def new_pool(
     scheme: str, host: str, port: int, *, size: int, resolve: Resolver, ssl_context: ssl.SSLContext
 ) -> HTTPConnectionPool:
-    """Make the pool of one origin, which keeps up to ``size`` idle connections."""
+    """Return a new pool for one origin, which keeps up to ``size`` idle connections."""
     if scheme == "https":
         return GuardedHTTPSPool(host, port, maxsize=size, resolve=resolve, ssl_context=ssl_context)
     return GuardedHTTPPool(host, port, maxsize=size, resolve=resolve)

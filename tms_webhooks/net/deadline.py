@@ -1,7 +1,7 @@
 """Sockets that keep one wall-clock deadline for a whole exchange.
 
-A socket's own timeout starts anew with every read, so a receiver that drips one byte a second would hold a worker for
-ever. These sockets ask the exchange how much time is left before each read and each write.
+A socket's own timeout starts again with every read, so a receiver that sends one byte a second could block a worker
+forever. These sockets set their timeout to the remaining time before each read and each write.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ else:
 
 
 class Exchange:
-    """One request and its answer: how long it may take, and how far it has come.
+    """The deadline and the progress of one request and its answer.
 
     Attributes:
-        deadline_at: When it must be over, on the monotonic clock.
+        deadline_at: The latest end, on the monotonic clock.
         connect_timeout: Longest wait for a connection, in seconds.
         read_timeout: Longest wait for one read or write, in seconds.
-        fresh: Whether it must open a connection of its own.
-        reused: Whether it runs on a connection that served another exchange before.
-        answered: Whether a byte of the answer has arrived.
-        ended: Whether the other end has said that nothing more will come.
-        marks: When its parts were over.
+        fresh: True if it must open a new connection.
+        reused: True if its connection served another exchange before.
+        answered: True once a byte of the answer has arrived.
+        ended: True once the receiver has closed its side of the connection.
+        marks: The end of each part.
     """
 
     __slots__ = ("answered", "connect_timeout", "deadline_at", "ended", "fresh", "marks", "read_timeout", "reused")
@@ -54,7 +54,7 @@ class Exchange:
         self.marks = Marks(time.monotonic(), secure=secure)
 
     def on_fresh_connection(self) -> Exchange:
-        """Return the same exchange, to be tried again on a new connection; the deadline stays."""
+        """Return an exchange with the same deadline that retries on a new connection."""
         return Exchange(
             deadline_at=self.deadline_at,
             connect_timeout=self.connect_timeout,
@@ -64,7 +64,7 @@ class Exchange:
         )
 
     def left(self, limit: float | None = None) -> float:
-        """Return the seconds that are left, but at most ``limit``. Raise ``TimeoutError`` when none are."""
+        """Return the remaining seconds, at most ``limit``. Raise ``TimeoutError`` after the deadline."""
         left = self.deadline_at - time.monotonic()
         if left <= 0.0:
             raise TimeoutError("the deadline has passed")
@@ -72,7 +72,7 @@ class Exchange:
 
 
 class _Timed(_Socket):
-    """Mixed into a socket class: every read and write is bounded by the exchange that the socket serves."""
+    """Mixin for a socket class: the deadline of the present exchange bounds every read and write."""
 
     exchange: Exchange
 
@@ -93,7 +93,7 @@ class _Timed(_Socket):
         return super().send(*args, **kwargs)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        # The base classes' own loops know nothing of the deadline between two pieces.
+        # The loops of the base classes don't check the deadline between two pieces.
         sent = self.send(data, flags)
         if sent == len(data):
             return
@@ -103,8 +103,8 @@ class _Timed(_Socket):
 
 
 class TimedSocket(_Timed, socket.socket):
-    """A plain socket under the deadline of its exchange."""
+    """An unencrypted socket under the deadline of its exchange."""
 
 
 class TimedTLSSocket(_Timed, ssl.SSLSocket):
-    """An encrypted socket under the deadline of its exchange. Its handshake is bounded by the plain socket's timeout."""
+    """An encrypted socket under the deadline of its exchange. The timeout of the unencrypted socket bounds its handshake."""

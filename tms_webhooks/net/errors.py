@@ -1,4 +1,4 @@
-"""From an exception of the network to the class of error that is stored."""
+"""Classify network exceptions for storage, and describe them without sensitive data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNREACHABLE = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
 
-# The first that matches counts: most of these are OSErrors, and some are each other's base.
+# The first match counts: most of these are OSErrors, and some are base classes of others.
 _CLASSES: tuple[tuple[tuple[type[BaseException], ...], ErrorClass], ...] = (
     ((socket.gaierror, urllib3_errors.NameResolutionError), ErrorClass.DNS_ERROR),
     ((TimeoutError, urllib3_errors.ReadTimeoutError), ErrorClass.TIMEOUT),
@@ -27,7 +27,7 @@ _CLASSES: tuple[tuple[tuple[type[BaseException], ...], ErrorClass], ...] = (
 
 
 def classify(error: BaseException) -> ErrorClass:
-    """Return the class of an exception of ``requests``, ``urllib3`` or the socket, judged by what lies under it."""
+    """Return the error class of an exception of ``requests``, ``urllib3`` or the socket, by its causes."""
     for cause in _causes(error):
         for kinds, error_class in _CLASSES:
             if isinstance(cause, kinds):
@@ -38,7 +38,7 @@ def classify(error: BaseException) -> ErrorClass:
 
 
 def describe(error: BaseException) -> str:
-    """Say in a few words what happened; never with text that the receiver or a header could have put there."""
+    """Return a short description of the error, without text from the receiver or from a header."""
     error_class = classify(error)
     words = str(error_class.value).replace("_", " ")
     causes = list(_causes(error))
@@ -49,16 +49,16 @@ def describe(error: BaseException) -> str:
 
 
 def is_disconnect(error: BaseException) -> bool:
-    """Say whether the other end closed or broke a connection that had been in use."""
+    """Return True if the receiver closed or reset an open connection."""
     if classify(error) == ErrorClass.CONNECTION_RESET:
         return True
     return any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it wraps, outermost first.
+    """Yield an exception and its causes, outermost first.
 
-    Not ``__context__``: that may be an exception that somebody else was handling when this one was raised.
+    Not ``__context__``: that may be an unrelated exception that was being handled when this one was raised.
     """
     cause: BaseException | None = error
     while cause is not None:

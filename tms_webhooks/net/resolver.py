@@ -1,4 +1,4 @@
-"""From a host name to its addresses, in bounded time."""
+"""Resolve a host name to its addresses within a time limit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from concurrent.futures import Future
 from ipaddress import ip_address
 
 Resolver = Callable[[str, int], Sequence[str]]
-"""Takes a host name and a port, returns every address of it as text. Raises ``OSError`` when there is none."""
+"""Takes a host name and a port, and returns all addresses as text. Raises ``OSError`` for a name without addresses."""
 
 
 def system_resolver(host: str, port: int) -> Sequence[str]:
-    """Return every address that the operating system knows for this host, in the order to try them."""
+    """Return all addresses that the operating system finds for this host, in the order to try."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 def is_literal(host: str) -> bool:
-    """Say whether this host is an IP address rather than a name."""
+    """Return True if this host is an IP address, not a name."""
     try:
         ip_address(host)
     except ValueError:
@@ -28,9 +28,9 @@ def is_literal(host: str) -> bool:
 
 
 def addresses_of(host: str, port: int, *, resolve: Resolver, seconds: float) -> Sequence[str]:
-    """Return every address of this host; an IP address is its own.
+    """Return all addresses of this host; for an IP address, that address.
 
-    Raises ``TimeoutError`` after ``seconds``, and ``socket.gaierror`` when the name has no address.
+    Raises ``TimeoutError`` after ``seconds``, and ``socket.gaierror`` if the name has no address.
     """
     if is_literal(host):
         return (host,)
@@ -42,7 +42,7 @@ def addresses_of(host: str, port: int, *, resolve: Resolver, seconds: float) -> 
         except Exception as error:
             answer.set_exception(error)
 
-    # getaddrinfo can't be interrupted, and a name server that never answers holds it for half a minute or more.
+    # In a thread, because getaddrinfo can't be interrupted: a silent name server blocks it for 30 s or more.
     threading.Thread(target=look_up, name=f"tms-webhooks-dns-{host}", daemon=True).start()
     try:
         addresses = answer.result(timeout=seconds)

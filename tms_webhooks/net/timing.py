@@ -1,22 +1,23 @@
-"""Where the time of one exchange went."""
+"""The duration of each part of one exchange, and its compact text for storage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 NOTHING = "////"
+"""The text of an exchange without any measured part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of each part of an exchange; None for a part that it had not, or did not come to.
+    """Seconds of each part of an exchange; None for a part that it did not have or did not reach.
 
     Attributes:
-        dns: Finding the addresses of the host. None, as the next two, on a connection that was kept from before.
-        connect: Opening a connection to one of them.
-        tls: Agreeing on encryption.
-        wait: From there to the first byte of the answer: the request on its way, and the receiver at work.
-        read: Reading the rest of it.
+        dns: Resolving the host. On a reused connection, this part and the next two are None.
+        connect: Opening the TCP connection.
+        tls: The TLS handshake.
+        wait: From then to the first byte of the answer: network time plus the work of the receiver.
+        read: Reading the rest of the answer.
     """
 
     dns: float | None = None
@@ -26,19 +27,19 @@ class Timing:
     read: float | None = None
 
     def as_text(self) -> str:
-        """Return the parts in whole milliseconds, to be kept: "2/11//118/0"; nothing where there are none."""
+        """Return the parts in whole milliseconds, such as "2/11//118/0"; "" if all are None."""
         parts = (self.dns, self.connect, self.tls, self.wait, self.read)
         text = "/".join(["" if part is None else str(round(part * 1000)) for part in parts])
         return text if text != NOTHING else ""
 
     @classmethod
     def of_text(cls, text: str) -> Timing:
-        """Return what `as_text` has kept."""
+        """Return the timing of a text that `as_text` returned."""
         return cls(*(int(part) / 1000 if part else None for part in (text or NOTHING).split("/")))
 
 
 class Marks:
-    """The moments between the parts of an exchange, on the monotonic clock; None for those that it did not come to."""
+    """The times between the parts of an exchange, on the monotonic clock; None for a part that it has not reached."""
 
     __slots__ = ("answered", "connected", "ready", "resolved", "secure", "started")
 
@@ -51,7 +52,7 @@ class Marks:
         self.answered: float | None = None
 
     def timing(self, ended: float) -> Timing:
-        """Return the parts of an exchange that ended at ``ended``; the one that it ended in counts up to there."""
+        """Return the parts of an exchange that ended at ``ended``; its last part lasts until then."""
         if self.resolved is None and self.ready is None:
             return Timing(dns=ended - self.started)
         dns = connect = tls = None

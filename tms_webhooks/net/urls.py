@@ -1,13 +1,13 @@
-"""Keeps the paths of webhooks out of urllib3's log: they may hold passwords, and tokens are filled in with names."""
+"""Parse a webhook's URL strictly, and check it against the allowed schemes, ports and addresses.
+
+`check_url` and `check_reachable` serve the forms; `split_url` and `vet` serve the connection that is made later.
+"""
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -22,37 +22,9 @@ from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeUR
 from tms_webhooks.net.addresses import Network, is_allowed
 from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
 
-LOGGER = "urllib3.connectionpool"
-MASK = "/…"
-
-_here = threading.local()
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Mask the paths that urllib3 logs inside the ``with`` block, in this thread alone: the host's own stay as they are."""
-    _here.quiet = True
-    try:
-        yield
-    finally:
-        _here.quiet = False
-
-
-class _Mask(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record pass, without what begins with a slash."""
-        if getattr(_here, "quiet", False) and isinstance(record.args, tuple):
-            record.args = tuple(
-                MASK if isinstance(value, str) and value.startswith("/") else value for value in record.args
-            )
-        return True
-
-
-logging.getLogger(LOGGER).addFilter(_Mask())
-
-
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LONGEST_HOST = 253
+"""Characters, by RFC 1035."""
 
 _SHAPE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(\?.*)?", re.DOTALL)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -64,15 +36,15 @@ _TO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9._~:/?@!$&'()*+,;=%-]")
 
 @dataclass(frozen=True, slots=True)
 class SafeURL:
-    """A URL that passed the check, taken apart.
+    """The parts of a URL that passed the check.
 
     Attributes:
         url: The URL in its normal form.
         scheme: ``http`` or ``https``.
         host: ASCII, in lower case; an IPv6 address without brackets.
-        port: The port, also where the URL leaves it to the scheme.
-        target: Path and query as they stand in the request line.
-        host_header: What the ``Host`` header says.
+        port: The port; the default of the scheme if the URL has none.
+        target: Path and query as in the request line.
+        host_header: The value of the ``Host`` header.
     """
 
     url: str
@@ -84,7 +56,7 @@ class SafeURL:
 
 
 def split_url(url: str) -> SafeURL:
-    """Take a URL apart, or raise `UnsafeURL`: its shape, its scheme and its port, not where it leads."""
+    """Return the parts of a URL. Check its syntax, scheme and port, not its address; raise `UnsafeURL`."""
     safe = _parse(url)
     schemes, ports = app_settings.ALLOWED_SCHEMES, app_settings.ALLOWED_PORTS
     if safe.scheme not in schemes:
@@ -101,7 +73,7 @@ def split_url(url: str) -> SafeURL:
 
 
 def same_receiver(url: str, other: str) -> bool:
-    """Return whether two URLs lead to one server: what one was trusted with, such as a header's value, the other may have."""
+    """Return True if two URLs have the same scheme, host and port: a header value entered for one may be sent to the other."""
     try:
         ours, theirs = _parse(url), _parse(other)
     except UnsafeURL:
@@ -110,10 +82,10 @@ def same_receiver(url: str, other: str) -> bool:
 
 
 def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
-    """Take a URL apart, or raise `UnsafeURL` (`BlockedAddress` if only its address is at fault).
+    """Return the parts of a URL, or raise `UnsafeURL` (`BlockedAddress` if only its address is not allowed).
 
     Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
-    allowed. The message names the offending part and the remedy, never the address that a name leads to.
+    allowed. The message names the wrong part and the remedy, never the address of a host name.
     """
     safe = split_url(url)
     if is_literal(safe.host):
@@ -124,9 +96,9 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
 
 
 def check_reachable(url: str, *, resolve: Resolver = system_resolver) -> SafeURL:
-    """Check a URL when it is saved: its shape, and every address of its host. Raise `UnsafeURL`.
+    """Check a URL when it is saved: its syntax, and every address of its host. Raise `UnsafeURL`.
 
-    This is for the person at the form; what counts is the same check when a connection is made.
+    This informs the user of a form early. The connection repeats the check, because addresses can change.
     """
     return check_url(url, resolve=resolve)
 
@@ -139,7 +111,7 @@ def vet(host: str, addresses: Sequence[str]) -> None:
     if not all(is_allowed(address, allowed_networks=networks) for address in addresses):
         raise BlockedAddress(
             _(
-                "URL: the host '%(host)s' leads to an address that webhooks may not call; use a public one, or have it "
+                "URL: the host '%(host)s' has an address that webhooks may not call; use a public one, or have the host "
                 "added to %(setting)s['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
             )
             % {"host": host, "setting": SETTING_NAME}
@@ -147,12 +119,12 @@ def vet(host: str, addresses: Sequence[str]) -> None:
 
 
 def is_exempt(host: str) -> bool:
-    """Say whether the setting ``ALLOWED_HOSTS`` frees this host of the address check."""
+    """Return True if the setting ``ALLOWED_HOSTS`` exempts this host from the address check."""
     return host in _hosts(tuple(app_settings.ALLOWED_HOSTS))
 
 
 def allowed_networks() -> Sequence[Network]:
-    """Return the setting ``ALLOWED_CIDRS``, parsed. Raise `ConfigurationError` for an entry that is no network."""
+    """Return the networks of the setting ``ALLOWED_CIDRS``. Raise `ConfigurationError` for an entry that is not a network."""
     return _networks(tuple(app_settings.ALLOWED_CIDRS))
 
 
@@ -166,7 +138,7 @@ def _network(entry: str) -> Network:
         return ip_network(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"{SETTING_NAME}['ALLOWED_CIDRS']: {entry!r} is no network ({error}); write it like '10.20.0.0/16'."
+            f"{SETTING_NAME}['ALLOWED_CIDRS']: {entry!r} is not a network ({error}); write it like '10.20.0.0/16'."
         ) from error
 
 
@@ -180,7 +152,7 @@ def _exempt_host(entry: str) -> str:
         return str(ip_address(entry)) if ":" in entry else _host(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"{SETTING_NAME}['ALLOWED_HOSTS']: {entry!r} is no host; write a name or an address alone, without a port."
+            f"{SETTING_NAME}['ALLOWED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
         ) from error
 
 
@@ -198,7 +170,7 @@ def _parse(url: str) -> SafeURL:
     _check_characters(url)
     shape = _SHAPE.fullmatch(url)
     if shape is None:
-        raise _refused(_("it is not whole"), _("write it like 'https://example.com/hook'"))
+        raise _refused(_("it is incomplete"), _("write it like 'https://example.com/hook'"))
     scheme, authority, path, query = shape.groups()
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
@@ -212,7 +184,7 @@ def _parse(url: str) -> SafeURL:
 
 
 def _target(text: str) -> str:
-    # As urllib3 writes it, so that what is shown is what is sent.
+    # The same escapes as in urllib3, so that the displayed URL is the one in the request.
     escaped = _TO_ESCAPE.sub(lambda match: quote(match.group(), safe=""), text)
     return _ESCAPED.sub(lambda match: match.group().upper(), escaped)
 
@@ -229,7 +201,7 @@ def _check_characters(url: str) -> None:
     if "\\" in url:
         raise _refused(_("it has a backslash"), _("use '/', or write it as '%5C'"))
     if "#" in url:
-        raise _refused(_("it has a fragment ('#')"), _("remove '#' and what follows; servers never see it"))
+        raise _refused(_("it has a fragment ('#')"), _("remove '#' and everything after it; servers never receive it"))
 
 
 def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
@@ -244,7 +216,7 @@ def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
         host, bracket, rest = authority[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise _refused(
-                _("'%(text)s' is no IPv6 address and port") % {"text": authority},
+                _("'%(text)s' is not an IPv6 address with a port") % {"text": authority},
                 _("write it like '[2001:db8::1]:443'"),
             )
         return _ipv6(host), _port(rest[1:]) if rest else default_port
@@ -255,8 +227,8 @@ def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
 def _port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65_536:
         raise _refused(
-            _("'%(text)s' is no port") % {"text": text},
-            _("write a number from 1 to 65535 after the colon, or leave out both"),
+            _("'%(text)s' is not a port") % {"text": text},
+            _("write a number from 1 to 65535 after the colon, or remove the colon"),
         )
     return int(text)
 
@@ -268,7 +240,8 @@ def _ipv6(text: str) -> str:
         address = None
     if address is None or address.scope_id is not None:
         raise _refused(
-            _("'[%(text)s]' is no IPv6 address") % {"text": text}, _("write it like '[2001:db8::1]', without a zone")
+            _("'[%(text)s]' is not an IPv6 address") % {"text": text},
+            _("write it like '[2001:db8::1]', without a zone"),
         )
     return str(address)
 
@@ -281,8 +254,8 @@ def _host(text: str) -> str:
     labels = name.split(".")
     if len(name) > LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         raise _refused(
-            _("'%(text)s' is no host name") % {"text": text},
-            _("use letters, digits and hyphens, with single dots between"),
+            _("'%(text)s' is not a host name") % {"text": text},
+            _("use letters, digits and hyphens, separated by single dots"),
         )
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         return _ipv4(name)
@@ -294,7 +267,7 @@ def _to_ascii(text: str) -> str:
         return idna.encode(text, uts46=True).decode("ascii")
     except UnicodeError as error:
         raise _refused(
-            _("'%(text)s' is no international host name") % {"text": text},
+            _("'%(text)s' is not an international host name") % {"text": text},
             _("check its spelling, or write it as 'xn--…'"),
         ) from error
 
@@ -304,7 +277,7 @@ def _ipv4(text: str) -> str:
         return str(IPv4Address(text))
     except ValueError as error:
         raise _refused(
-            _("'%(text)s' is no plain IPv4 address") % {"text": text},
+            _("'%(text)s' is not a plain IPv4 address") % {"text": text},
             _("write four decimal numbers without leading zeros"),
         ) from error
 

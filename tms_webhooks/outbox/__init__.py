@@ -1,4 +1,4 @@
-"""Events on their way from the host's transaction to the deliveries."""
+"""The outbox: records events in the host's transaction, and fans them out to deliveries afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events that no model shows: a host's code says that they happened."""
+"""`emit`, by which the host's code records an event that no change of a model shows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tms_webhooks import catalogue
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.record import EventDraft, insert_draft, organizations_of, types_wanted
-from tms_webhooks.payloads.build import build
-from tms_webhooks.payloads.envelope import Facts
-from tms_webhooks.payloads.fields import names_in
-from tms_webhooks.sources.base import LEARNERS
+from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.record import record_row
+from tms_webhooks.outbox.subscribed import matching_types, organizations_of
+from tms_webhooks.payloads.envelope import build_content
+from tms_webhooks.payloads.fields import dotted_names
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -38,39 +39,46 @@ def emit(
     learner_organization: Any = None,
     using: str | None = None,
 ) -> Event | None:
-    """Record an event that no change of a model shows; return it, or None where nobody subscribes to it.
+    """Record an event that no change of a model shows; return it, or None where no subscription matches it.
 
-    ``data`` is the nested payload, ``previous`` the nested old values of what changed; without ``data`` the payload is
-    built from ``subject`` by the source that is registered for its model and the event's noun, and ``extra`` adds what
-    that does not know, by canonical names. ``organization`` is an object or its key, and so is ``learner_organization``
-    where it tells of a learner; without them the source tells. Call it inside the transaction of what it tells of. Raises
-    `UnknownEventType`, ``TypeError`` for a subject that is no model instance, and `PayloadError` for one that is not
-    saved, for an organization that is none, and for data that breaks the event's schema or can't be built.
+    ``data`` is the nested payload, and ``previous`` holds the nested old values of changed fields. Without ``data`` the
+    payload is built from ``subject`` by the source that is registered for its model and the event's noun; ``extra`` adds
+    values that the source does not know, by canonical names. ``organization`` is an object or its key, and so is
+    ``learner_organization``, for an event about a learner; without them the source provides both.
+
+    Call it inside the transaction of the change that it is about. Raises `UnknownEventType`, ``TypeError`` for a subject
+    that is not a model instance, and `PayloadError` for an unsaved subject, for a value that is not an organization, and
+    for data that breaks the event's schema or can't be built.
     """
     kind = catalogue.get(event_type)
-    _refuse_subject(event_type, subject)
+    _check_subject(event_type, subject)
     using = using or subject._state.db or router.db_for_write(type(subject))
     source = _source_of(kind, subject) if data is None or organization is None else None
     values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
     if organization is not None:
         values["organization.id"] = _organization_key(organization)
     if learner_organization is not None:
-        values[LEARNERS.name] = _organization_key(learner_organization)
-    if not types_wanted([event_type], organizations_of(values), using=using):
+        values[LEARNER_ORGANIZATION.name] = _organization_key(learner_organization)
+    if not matching_types([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:
         values["organization.external_id"] = _organization_external_id(organization, using=using)
     now = timezone.now()
     if data is None and source is not None:
-        data = build(Change(before={}, after=values, changed=(), now=now, using=using), kind, extra=extra).data
-    facts = Facts(data=data or {}, changed=names_in(previous or {}, kind.fields), previous=previous or {})
-    key = values.get("id", subject.pk)
-    entry = EventDraft(kind, facts, values, (kind.noun.name, subject_key(key)), now, strict=True)
+        change = Change(before={}, after=values, changed=(), now=now, using=using)
+        data = build_content(change, kind, extra=extra)["data"]
+    content = {
+        "data": dict(data or {}),
+        "changed": dotted_names(previous or {}, kind.fields),
+        "previous": dict(previous or {}),
+    }
+    subject_id = subject_key(values.get("id", subject.pk))
+    event = event_row(kind, content, values, subject=(kind.noun.name, subject_id), occurred_at=now, strict=True)
     with transaction.atomic(using=using):
-        return insert_draft(entry, using=using)
+        return record_row(event, using=using)
 
 
-def _refuse_subject(event_type: str, subject: object) -> None:
+def _check_subject(event_type: str, subject: object) -> None:
     if not isinstance(subject, models.Model):
         raise TypeError(f"The subject of {event_type} is a {type(subject).__name__}; pass a model instance.")
     if subject.pk is None:
@@ -95,7 +103,7 @@ def _source_of(kind: EventType, subject: models.Model) -> Source:
 
 
 def _organization_key(organization: Any) -> Any:
-    """Return the key of what a caller of `emit` passed as the organization."""
+    """Return the key of an organization, given as an object or as its key."""
     field = Event._meta.get_field("organization")
     if isinstance(organization, field.related_model) and organization.pk is not None:
         return organization.pk

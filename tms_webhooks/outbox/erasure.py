@@ -1,4 +1,7 @@
-"""Forgetting a person: what was told of them is blanked, and that something was told is kept."""
+"""Erases a person: blanks the payloads of events about them, and keeps the events' types, times and ids.
+
+Also erased are the person's name in audit entries, jobs and contacts, and the last recorded states of their objects.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,24 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, SourceState, Webhook
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.people import MARKS, PERSON, people_in, spellings
+from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.row_sets import at_keys
 from tms_webhooks.sources.snapshots import key_of, read_rows, read_whole
 
+# Events that one transaction erases.
 BATCH = 200
+# Last recorded states that one transaction refreshes.
+STATES_BATCH = 200
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was blanked. ``in_flight`` events are being sent right now: erase again once they are through."""
+    """The numbers of erased rows. ``in_flight`` events are being sent: erase again when they are done."""
 
     events: int
     cancelled: int
@@ -47,11 +53,11 @@ def erase(
     dry_run: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Erased:
-    """Blank the payloads, rendered bodies, answers and errors of all events that speak of a person.
+    """Blank the payloads, rendered bodies, responses and errors of all events about a person.
 
-    ``person`` is the host's object, or the id that payloads give it; ``names`` are its user name and e-mail address where
-    there is no object to ask. What still waits for such an event is cancelled: nothing is left to send. Types, times,
-    numbers and ids are kept. Free text that others wrote is not searched for names.
+    ``person`` is the host's object, or the id that payloads give it; in that case ``names`` are the user name and the
+    e-mail address. Queued deliveries of these events are cancelled: nothing is left to send. Types, times, numbers and ids
+    are kept. Free text that others wrote is not searched for names.
     """
     key, names = _key(person), {*names, *_names(person)} - {""}
     events = cancelled = in_flight = 0
@@ -60,10 +66,12 @@ def erase(
             events += len(batch)
             continue
         with transaction.atomic(using=router.db_for_write(Event)):
-            busy, called_off = _call_off(batch, now=now)
-            _blank([pk for pk in batch if pk not in busy], now=now)
-        events, cancelled, in_flight = events + len(batch) - len(busy), cancelled + called_off, in_flight + len(busy)
-    mentions = 0 if dry_run else _forget_mentions(key, names) + forget_states(key, now=now)
+            sending, newly_cancelled = _cancel_deliveries(batch, now=now)
+            _blank([pk for pk in batch if pk not in sending], now=now)
+        events += len(batch) - len(sending)
+        cancelled += newly_cancelled
+        in_flight += len(sending)
+    mentions = 0 if dry_run else _blank_mentions(key, names) + _refresh_states(key, now=now)
     if not dry_run:
         logger.info("erased events=%s cancelled=%s in_flight=%s", events, cancelled, in_flight)
     return Erased(events, cancelled, in_flight, mentions)
@@ -89,10 +97,10 @@ def _names(person: Any) -> set[str]:
 
 
 def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
-    """Yield the keys of events that speak of a person and are not blank, in their order."""
-    # Payloads have no blanks between name and value. That narrows it down; the payload itself decides.
+    """Yield the keys of events about a person that are not blank, in batches, oldest first."""
+    # Compact JSON has no spaces after a colon. This finds candidates; `_is_about` parses the payload.
     likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
-    for spelling in spellings(key):
+    for spelling in json_spellings(key):
         likely |= Q(body__contains=f'"id":{spelling}')
     rows = Event.objects.filter(likely).exclude(body="", error="", external_id="").order_by("pk")
     last = 0
@@ -101,12 +109,12 @@ def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
         if not found:
             return
         last = found[-1][0]
-        about = [pk for pk, subject_type, body in found if _speaks_of(key, subject_type, body)]
+        about = [pk for pk, subject_type, body in found if _is_about(key, subject_type, body)]
         if about:
             yield about
 
 
-def _speaks_of(key: str, subject_type: str, body: str) -> bool:
+def _is_about(key: str, subject_type: str, body: str) -> bool:
     if not body:
         return subject_type == PERSON
     try:
@@ -115,39 +123,39 @@ def _speaks_of(key: str, subject_type: str, body: str) -> bool:
         return True
 
 
-def _call_off(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
-    """Cancel what waits; return the events that a worker is sending, and how many deliveries were cancelled."""
-    # Locked, so that nobody makes deliveries of them meanwhile.
+def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
+    """Cancel the queued deliveries; return the events that are in flight, and the number of cancelled deliveries."""
+    # The locks keep workers from fanning these events out until the transaction ends.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
-    Webhook.objects.hold(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
-    deliveries.lapse(now=now)
+    Webhook.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
+    deliveries.release_expired(now=now)
     cancelled = deliveries.cancel(now=now)
     return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
 
 
 def _blank(events: Sequence[int], *, now: datetime) -> None:
     rows = Event.objects.filter(pk__in=events)
-    # What was not fanned out yet has nothing to be fanned out.
+    # A blank event has no deliveries to create.
     rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
     deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
     DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_body="", message="")
 
 
-def _forget_mentions(key: str, names: Collection[str]) -> int:
-    """Take the person's name out of what they did themselves, and their address from whom to notify."""
+def _blank_mentions(key: str, names: Collection[str]) -> int:
+    """Blank the person's name in audit entries and jobs, and remove their address from contacts; return the row count."""
     people = (ActorKind.USER, ActorKind.ADMINISTRATOR)
     named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=people).exclude(actor_label="")
     count = named.update(actor_label="")
     count += Job.objects.filter(requested_by__in=names).update(requested_by="")
-    return count + sum(map(_forget_contact, names))
+    return count + sum(map(_remove_contact, names))
 
 
-def _forget_contact(name: str) -> int:
+def _remove_contact(name: str) -> int:
     count = 0
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        # Locked: a list that somebody is changing just now must not be put back.
+        # Locked, so that a concurrent change of the list is not overwritten.
         for webhook in Webhook.objects.select_for_update().filter(contacts__icontains=name).order_by("pk"):
             lines = [line for line in webhook.contacts.splitlines() if line.strip().lower() != name.lower()]
             if len(lines) != len(webhook.contacts.splitlines()):
@@ -156,50 +164,47 @@ def _forget_contact(name: str) -> int:
     return count
 
 
-STATES_BATCH = 200
+def _refresh_states(key: str, *, now: datetime) -> int:
+    """Replace the last recorded states about a person by the host's present rows; return the number of changed states.
 
-
-def forget_states(key: str, *, now: datetime) -> int:
-    """Remember rows that speak of a person as the host has them now, or not at all if they are gone; return how many.
-
-    So what the host blanked or deleted by raw SQL is not told with the old values by the next comparison. What the host
-    itself still has of the person is remembered still: erase it there first.
+    The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
+    deleted by raw SQL. Values that the host still has are kept: erase them there first.
     """
-    return sum(_forget_source(source, key, now=now) for source in all_sources() if source.reconcile)
+    return sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
 
 
-def _forget_source(source: Source, key: str, *, now: datetime) -> int:
+def _refresh_source(source: Source, key: str, *, now: datetime) -> int:
     using, last, total = router.db_for_write(source.model), "", 0
     rows = SourceState.objects.using(using).filter(_of_person(source, key), source=source.name).order_by("key")
     while found := list(rows.filter(key__gt=last).values_list("key", flat=True)[:STATES_BATCH]):
         last = found[-1]
         with transaction.atomic(using=using):
-            told = SourceState.objects.of(source.name, found, using=using, lock=True)
-            keys = [states.key_value(source, text) for text in told]
+            recorded = SourceState.objects.of(source.name, found, using=using, lock=True)
+            keys = [states.key_value(source, text) for text in recorded]
             present = [
-                states.line_of(source, pk, raw)
+                states.object_state(source, pk, raw)
                 for pk, raw in read_rows(source, at_keys(source.model, keys, using=using))
             ]
-            changed = [line for line in present if line != told.get(line.key)]
-            gone = told.keys() - {line.key for line in present}
-            SourceState.objects.put(source.name, changed, now=now, using=using)
+            changed = [line for line in present if line != recorded.get(line.key)]
+            gone = recorded.keys() - {line.key for line in present}
+            SourceState.objects.overwrite(source.name, changed, now=now, using=using)
             SourceState.objects.forget(source.name, gone, using=using)
         total += len(changed) + len(gone)
     return total
 
 
 def _of_person(source: Source, key: str) -> models.Q:
-    """Return what finds the states of a source that speak of a person."""
-    written = spellings(key)
+    """Return a filter for the states of a source that are about a person."""
+    written = json_spellings(key)
     found = models.Q(key__in=written) if source.noun.name == PERSON else models.Q(pk__in=())
-    for prefix in _people(source):
+    for prefix in _person_references(source):
         for one in written:
-            # Numbers end at the comma or the brace; the row itself is read in any case.
+            # Also matches longer numbers that begin like this one: their rows are read again, which changes nothing.
             found |= models.Q(state__contains=f'"{prefix}.id":{one}')
     return found
 
 
-def _people(source: Source) -> set[str]:
-    """Return the names under which a source's noun speaks of people."""
+def _person_references(source: Source) -> set[str]:
+    """Return the names of a source's references to people."""
     split = (field.name.rpartition(".") for field in source.noun.fields)
-    return {prefix for prefix, _dot, leaf in split if prefix and leaf in MARKS}
+    return {prefix for prefix, _dot, leaf in split if prefix and leaf in PERSON_FIELDS}

@@ -1,188 +1,187 @@
-"""From events to deliveries, many at once."""
+"""Fans out new events: chooses a batch of them, and creates their deliveries to the webhooks that subscribe to them."""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, zip_longest
+from itertools import accumulate, product, zip_longest
 from time import monotonic
-from typing import Any
-
-from django.db import transaction
+from typing import Any, NamedTuple
 
 from tms_webhooks import catalogue
-from tms_webhooks.db.sql import array, database, for_update, moment, numbers, read, read_at_once, read_prepared, write
+from tms_webhooks.choices import Audience
+from tms_webhooks.db.sql import database
 from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
-from tms_webhooks.models.audience import subject_webhook_id
+from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column, subject_webhook_id
 from tms_webhooks.outbox import fanout_sql
-from tms_webhooks.outbox.fanout_sql import EventGroup, FanOutPlan
+from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
 from tms_webhooks.payloads.envelope import from_text
+from tms_webhooks.routing import filtered
 
+# Events in a batch. While a batch is written to SQLite, all other writers wait: it is smaller where there are any.
 BATCH = 400
-BATCH_BESIDE_OTHERS = 150
+BATCH_WITH_OTHER_WRITERS = 150
+# Deliveries in a batch on a database with one writer, for the same reason.
 DELIVERIES_OF_ONE_WRITER = 2_000
-DELIVERIES_BESIDE_OTHERS = 300
-"""On SQLite everybody else who saves something waits while a batch is written: of so many events, or so many deliveries."""
+DELIVERIES_WITH_OTHER_WRITERS = 300
+# The number of newest events that are searched for those of other organizations.
 WINDOW = 500
-"""So many of the newest events are looked through for those of other organizations."""
-
-WATCH_PAUSE = 10.0
+# Seconds between two checks of an event type's payloads against its schema.
+SCHEMA_CHECK_INTERVAL = 10.0
 
 logger = logging.getLogger(__name__)
-_watched_until: dict[str, float] = {}
 
-Groups = Mapping[EventGroup, Sequence[int]]
-
-
-# All in the order of the index tms_event_to_fan_out: PostgreSQL may take the few that it expects for a reason to read
-# all that there are, or all that ever were.
-TO_FAN_OUT = """
-SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
-ORDER BY fanned_out_at, id LIMIT %(limit)s"""
-
-# Where there are more than one batch takes: the first of the newest that are of other organizations than the oldest.
-OF_NEIGHBOURS = """
-SELECT * FROM (
-    SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
-    ORDER BY fanned_out_at DESC, id DESC LIMIT %s
-) newest
-WHERE organization_id NOT IN ({known})"""
-
-# Until the transaction ends.
-SORTING = "SELECT set_config('enable_sort', %s, true)"
-
-# By their keys, in MariaDB, too: on another index two workers lock what lies between their events, and wait for each other.
-LOCKED = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"
-
-FANNED_OUT = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
-
-# Both in one, for PostgreSQL.
-TAKEN = f"{fanout_sql.LOCKED} {fanout_sql.MARKED} id"
+# By event type, the `monotonic` time of its next schema check.
+_next_schema_check: dict[str, float] = {}
 
 
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
-    """Make the deliveries of up to ``limit`` new events, or as many as are a batch; return how many events that were.
+    """Create the deliveries of up to ``limit`` new events, or of one batch; return the number of those events.
 
-    The oldest come first. Where one organization has more of them than that, what just happened in others gets half of
-    the places: they need not wait for ten thousand of somebody else's. What is sent in order still is: see `pick.IN_TURN`.
-    Events and deliveries change in one transaction, and a second worker at the same time takes other events, so none
-    gets its deliveries twice.
+    The oldest events come first. Where one organization has more of them than fit, the newest events of other
+    organizations get half of the batch, so that they don't wait for all of them. Ordered deliveries stay in order:
+    the worker's claim queries see to that. Events and deliveries change in one transaction, and concurrent workers take
+    different events, so each event gets its deliveries once.
     """
     is_brief = others_write()
-    found = _next(limit or (BATCH_BESIDE_OTHERS if is_brief else BATCH))
-    if not found:
+    events = _next_events(limit or (BATCH_WITH_OTHER_WRITERS if is_brief else BATCH))
+    if not events:
         return 0
     plan = FanOutPlan.of_today()
     if has_one_writer():
-        found = _as_many_as_fit(found, plan, most=DELIVERIES_BESIDE_OTHERS if is_brief else DELIVERIES_OF_ONE_WRITER)
-    ours = _carry_out(plan, _groups(found), now)
-    _watch_schemas(ours)
-    return sum(map(len, ours.values()))
+        most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
+        events = _as_many_as_fit(events, plan, most=most)
+    done = _create_deliveries(plan, _grouped(events), now)
+    _check_schemas(done)
+    return sum(map(len, done.values()))
 
 
-def _carry_out(plan: FanOutPlan, groups: Groups, now: datetime) -> Groups:
-    """Make the deliveries, and return those of the events that no other worker had."""
-    if fanout_sql.is_enough(plan):
-        return _of(groups, fanout_sql.fan_out(groups, now=now))
-    with brief_write():
-        taken = set(_taken([pk for ids in groups.values() for pk in ids], now))
-        ours = _of(groups, taken)
-        plan.carry_out(ours, now=now)
-        if database().vendor != "postgresql":
-            write(FANNED_OUT, [moment(now)], ids=numbers(taken), by_key=_by_key())
-    return ours
+class FanOutPlan(NamedTuple):
+    """The features of webhooks and subscriptions in use, which decide the statements that a fan-out takes."""
+
+    delays: Collection[int]
+    """The delays of first attempts, in seconds."""
+    relations: Sequence[Relation | None]
+    """From an event's organizations to webhooks; None is the relation to webhooks of parent organizations."""
+    has_filters: bool
+    """Whether a subscription takes only some of the events of its types."""
+
+    @classmethod
+    def of_today(cls) -> FanOutPlan:
+        """Query the webhooks and their subscriptions."""
+        rows = fanout_sql.read_extras()
+        relations: list[Relation | None] = [OWNER]
+        if any(audience != Audience.OWNER.value for _delay, audience, *_others in rows):
+            relations.append(LEARNER)
+        if any(children for _delay, _audience, children, _filters in rows) and parent_column() is not None:
+            relations.append(None)
+        # MariaDB returns decimals.
+        delays = {int(delay) for delay, *_others in rows if delay}
+        return cls(delays, relations, any(filters for *_others, filters in rows))
+
+    def fits_single_statement(self) -> bool:
+        """Return whether the single-statement fan-out does all that the plan needs."""
+        return self.relations == [OWNER] and not self.has_filters and database().vendor == "postgresql"
+
+    def count_recipients(self, groups: Groups) -> Mapping[int, int]:
+        """Return the number of webhooks that subscribe to each event; a webhook counts once for each relation."""
+        recipients: Counter[int] = Counter()
+        for relation, (group, ids) in product(self.relations, groups.items()):
+            recipients.update(fanout_sql.count_recipients(group, ids, relation))
+        return recipients
+
+    def insert_deliveries(self, groups: Groups, *, now: datetime) -> None:
+        """Insert the deliveries of these events."""
+        matches = self._filter_matches(groups) if self.has_filters else {}
+        may_exist = bool(self.has_filters or self.delays or len(self.relations) > 1)
+        for delay, relation, (group, ids) in product((*self.delays, 0), self.relations, groups.items()):
+            matching = fanout_sql.in_pairs(matches.get((group, relation), ()))
+            for wanted in (matching, fanout_sql.by_name(group, unfiltered=self.has_filters)):
+                if wanted:
+                    fanout_sql.insert_deliveries(
+                        group, ids, relation=relation, delay=delay, now=now, wanted=wanted, may_exist=may_exist
+                    )
+
+    def _filter_matches(self, groups: Groups) -> Mapping[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]]:
+        """Return the keys of events and webhooks whose filters match. All are evaluated together, in their order."""
+        candidates = {
+            (group, relation): fanout_sql.filter_candidates(group, ids, relation)
+            for group, ids in groups.items()
+            for relation in self.relations
+        }
+        matching = filtered.matching(
+            {(event, subscription) for rows in candidates.values() for event, _webhook, subscription in rows}
+        )
+        matches: dict[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]] = defaultdict(set)
+        for key, rows in candidates.items():
+            matches[key].update((event, webhook) for event, webhook, sub in rows if (event, sub) in matching)
+        return matches
 
 
-def _groups(found: Iterable[tuple[Any, ...]]) -> Groups:
-    groups: dict[EventGroup, list[int]] = defaultdict(list)
-    for pk, event_type, subject_id, _organization in found:
-        groups[EventGroup(event_type, subject_webhook_id(event_type, subject_id))].append(pk)
+def _next_events(limit: int) -> list[NewEvent]:
+    """Return the events of the next batch."""
+    oldest = fanout_sql.oldest_events(limit)
+    if len(oldest) < limit or limit < 2:
+        return oldest
+    organizations = list({event.organization_id for event in oldest})
+    others = fanout_sql.newest_of_others(organizations, window=WINDOW)[: limit // 2]
+    # Alternate the two, so that the batch is fair also where only its beginning fits.
+    pairs = zip_longest(oldest[: limit - len(others)], others)
+    return [event for pair in pairs for event in pair if event is not None]
+
+
+def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) -> list[NewEvent]:
+    """Return the first of these events that have at most ``most`` deliveries together.
+
+    At least one, and one of another organization if that is the second. Events of one type and organization are
+    assumed to have as many deliveries as the first of them.
+    """
+    first: dict[tuple[str, Any], NewEvent] = {}
+    for event in events:
+        first.setdefault((event.type, event.organization_id), event)
+    recipients = plan.count_recipients(_grouped(first.values()))
+    totals = accumulate(recipients.get(first[event.type, event.organization_id].id, 0) for event in events)
+    fitting = sum(1 for total in totals if total <= most)
+    least = len({event.organization_id for event in events[:2]})
+    return list(events[: max(least, fitting)])
+
+
+def _grouped(events: Iterable[NewEvent]) -> Groups:
+    groups: dict[FanOutGroup, list[int]] = defaultdict(list)
+    for event in events:
+        groups[FanOutGroup(event.type, subject_webhook_id(event.type, event.subject_id))].append(event.id)
     return groups
 
 
-def _of(groups: Groups, ours: Collection[int]) -> Groups:
-    """Keep those of the events that are ours."""
-    kept = {group: [pk for pk in ids if pk in ours] for group, ids in groups.items()}
-    return {group: ids for group, ids in kept.items() if ids}
+def _create_deliveries(plan: FanOutPlan, groups: Groups, now: datetime) -> Groups:
+    """Create the deliveries, and return the events that no other worker had locked."""
+    if plan.fits_single_statement():
+        return _only(groups, fanout_sql.fan_out(groups, now=now))
+    with brief_write():
+        locked = set(fanout_sql.lock_events([pk for ids in groups.values() for pk in ids], now))
+        ours = _only(groups, locked)
+        plan.insert_deliveries(ours, now=now)
+        fanout_sql.mark_events(locked, now)
+    return ours
 
 
-def _next(limit: int) -> list[tuple[Any, ...]]:
-    """Return the events to take next: the key of each, what `Group` needs to know of it, and its organization."""
-    oldest = read_at_once("id, type, subject_id, organization_id", TO_FAN_OUT, {"limit": limit})
-    if len(oldest) < limit or limit < 2:
-        return oldest
-    known = list({organization for *_of, organization in oldest})
-    with _in_order_of_index():
-        found = read(OF_NEIGHBOURS, [WINDOW, *known], known=", ".join(["%s"] * len(known)))
-    others = sorted(found)[: limit // 2]
-    # They take turns, so that it is fair also where not all of them fit.
-    turns = zip_longest(oldest[: limit - len(others)], others)
-    return [one for turn in turns for one in turn if one is not None]
+def _only(groups: Groups, ids: Collection[int]) -> Groups:
+    kept = {group: [pk for pk in its_ids if pk in ids] for group, its_ids in groups.items()}
+    return {group: its_ids for group, its_ids in kept.items() if its_ids}
 
 
-@contextmanager
-def _in_order_of_index() -> Iterator[None]:
-    """Keep PostgreSQL from sorting all that waits, where it expects that to be a few: it learns of many a minute later."""
-    connection = database()
-    if connection.vendor != "postgresql":
-        yield
-        return
-    is_inside = connection.in_atomic_block
-    with transaction.atomic(using=connection.alias):
-        read(SORTING, ["off"])
-        yield
-        if is_inside:
-            read(SORTING, ["on"])
-
-
-def _as_many_as_fit(found: Sequence[tuple[Any, ...]], plan: FanOutPlan, *, most: int) -> list[tuple[Any, ...]]:
-    """Keep the first of these events, as many as have no more deliveries than ``most``.
-
-    One at least, and one of a neighbour. Those of one type and organization are taken to go to as many webhooks.
-    """
-    first: dict[tuple[Any, Any], tuple[Any, ...]] = {}
-    for line in found:
-        first.setdefault(_kind(line), line)
-    reach = plan.reach(_groups(first.values()))
-    totals = accumulate(reach.get(first[_kind(line)][0], 0) for line in found)
-    fitting = sum(1 for total in totals if total <= most)
-    least = len({organization for *_of, organization in found[:2]})
-    return list(found[: max(least, fitting)])
-
-
-def _kind(line: tuple[Any, ...]) -> tuple[Any, Any]:
-    _pk, event_type, *_of, organization = line
-    return event_type, organization
-
-
-def _taken(ids: Collection[int], now: datetime) -> Collection[int]:
-    """Keep those that no other worker is about to fan out. Where there is one writer it asks nobody."""
-    if has_one_writer():
-        return ids
-    if database().vendor == "postgresql":
-        rows = read_prepared(TAKEN, {"ids": array(ids), "now": now})
-    else:
-        rows = read(LOCKED, ids=numbers(ids), by_key=_by_key(), lock=for_update(skip_locked=True))
-    return [pk for (pk,) in rows]
-
-
-def _by_key() -> str:
-    return "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
-
-
-def _watch_schemas(groups: Groups) -> None:
-    """Log where payloads break their schema. One event of a type in a while is proof enough, and all are sent."""
+def _check_schemas(groups: Groups) -> None:
+    """Log payloads that break their schema, with one event of each type per interval. They are sent all the same."""
     for (event_type, *_others), ids in groups.items():
-        if monotonic() < _watched_until.get(event_type, 0.0):
+        if monotonic() < _next_schema_check.get(event_type, 0.0):
             continue
-        _watched_until[event_type] = monotonic() + WATCH_PAUSE
+        _next_schema_check[event_type] = monotonic() + SCHEMA_CHECK_INTERVAL
         body = Event.objects.filter(pk=ids[0]).values_list("body", flat=True).first()
         try:
             catalogue.get(event_type).validate(from_text(body or "{}"))
         except (WebhooksError, ValueError) as error:
-            logger.error("Event %s is sent although it is not as promised: %s", ids[0], error)
+            logger.error("Event %s breaks the schema of its type and is sent all the same: %s", ids[0], error)

@@ -1,211 +1,261 @@
-"""Which webhooks new events go to: their deliveries are made in a few statements for many events.
+"""The statements of the fan-out, from reading new events to inserting their deliveries, each with its function.
 
-What a subscription asks for by name is settled in SQL. Where it takes only some of those events, the candidates are
-read and looked into, and the deliveries of those that are wanted are made by the same statement.
+In the statements ``e`` is an event, ``w`` a webhook and ``s`` a subscription. The parts in braces come from `db.sql`,
+which names the tables, and from the functions here.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import product
 from typing import Any, NamedTuple
 
-from django.db.models.constants import OnConflict
+from django.db import transaction
 
 from tms_webhooks import event_names
-from tms_webhooks.choices import Audience, Priority
-from tms_webhooks.db.sql import array, database, filled, moment, numbers, read, read_at_once, read_prepared, write
+from tms_webhooks.choices import Priority
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
+from tms_webhooks.db.sql import (
+    array,
+    database,
+    filled,
+    for_update,
+    moment,
+    numbers,
+    read,
+    read_at_once,
+    read_prepared,
+    write,
+)
 from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
-from tms_webhooks.models.audience import LEARNER, OWNER, TO, Relation, parent_column, recipient_sql
-from tms_webhooks.routing import filtered
+from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
 
-# Subscriptions that take only some of the events that they ask for.
+# New events and their locks
+
+# The oldest events without deliveries. Index: tms_event_to_fan_out, whose order keeps PostgreSQL from choosing another
+# plan that reads all waiting events, or all events.
+OLDEST_EVENTS = """
+SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
+ORDER BY fanned_out_at, id LIMIT %(limit)s"""
+
+# The events of other organizations than ``known`` among the newest without deliveries. Index: tms_event_to_fan_out,
+# read backwards.
+NEWEST_OF_OTHERS = """
+SELECT * FROM (
+    SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
+    ORDER BY fanned_out_at DESC, id DESC LIMIT %s
+) newest
+WHERE organization_id NOT IN ({known})"""
+
+# Keeps PostgreSQL from sorting all waiting events until the transaction ends: it may expect few of them, because its
+# statistics are up to a minute old. No index.
+ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
+
+# Locks events that no other worker has locked. Index: the primary key. MariaDB is forced to use it: on another index two
+# workers lock the gaps between their events and deadlock.
+LOCK_EVENTS = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"
+
+# Marks locked events as fanned out. Index: the primary key, as above.
+MARK_EVENTS = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
+
+# For PostgreSQL, in a transaction whose commit does not wait for the disk: the start of the two statements below.
+# ``IS TRUE`` hides the partial indexes: the primary key is the one to use.
+WITH_LOCKED = f"""
+WITH at_once AS MATERIALIZED ({NOT_AT_ONCE}),
+locked AS (
+    SELECT e.id FROM {{event}} e CROSS JOIN at_once
+    WHERE e.id = ANY(%(ids)s::bigint[]) AND (e.fanned_out_at IS NULL) IS TRUE ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)"""  # noqa: S608 (names of ours)
+MARK_LOCKED = "UPDATE {event} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING"
+
+# Locks and marks events in one statement: one round trip instead of two. For PostgreSQL. Index: the primary key.
+LOCK_AND_MARK = f"{WITH_LOCKED} {MARK_LOCKED} id"
+
+# Webhooks and subscriptions
+
+# A subscription that takes only some of the events of its types.
 FILTERED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
 
-# What webhooks want beyond the plain: a first attempt that is held back, or events of others than their organization;
-# and, in a row of its own, whether there are such subscriptions.
+# The delays, audiences and children flags of webhooks that differ from the default, and in a row of its own whether any
+# subscription is filtered. Reads all webhooks, of which there are few, and subscriptions up to the first filtered one.
 EXTRAS = f"""
 SELECT DISTINCT delay_seconds, audience, CASE WHEN include_children THEN 1 ELSE 0 END, 0 FROM {{webhook}}
 WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR include_children)
 UNION ALL SELECT * FROM (SELECT 0 AS a, 'owner' AS b, 0 AS c, 1 AS d FROM {{subscription}} s WHERE {FILTERED} LIMIT 1) one"""  # noqa: S608 (all of it is here)
 
-# The state of a new delivery: due, or kept as skipped because its webhook is disabled.
-DUE = {
-    "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
-    "due_at": "CASE WHEN w.enabled THEN %(due_at)s ELSE NULL END",
-    "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
-}
+SUBSCRIBED = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 
-ASKS_FILTERED = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
-BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {ASKS_FILTERED} {{all_of_them}})"  # noqa: S608
+# The condition that a webhook subscribes to an event by its type. Index: the subscriptions' one by webhook.
+BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {SUBSCRIBED} {{unfiltered}})"  # noqa: S608
+
+# The number of webhooks that subscribe to each event. Index: the events' primary key, then the webhooks' organization.
+COUNT_RECIPIENTS = """
+{lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached}
+WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
+
+# The pairs of an event and a filtered subscription to its type, to be filtered in Python. Indexes: as above.
+FILTER_CANDIDATES = f"""
+{{lines}}
+SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
+WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(subject_webhook_id)s AND {FILTERED}
+  AND {SUBSCRIBED}"""  # noqa: S608
+
+# Deliveries
 
 COLUMNS = """event_id, webhook_id, status, due_at, priority, order_key, lease, attempts, charged, error_class,
     created_at, finished_at"""
 ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0,
     '', %(now)s, {{finished_at}}"""
 
-# One row for each webhook that wants an event. Events of a disabled webhook are kept as skipped, for a later replay.
-FAN_OUT = f"""
+# A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.
+STATE = {
+    "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
+    "due_at": "CASE WHEN w.enabled THEN %(due_at)s ELSE NULL END",
+    "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
+}
+
+# Inserts one delivery for each event and each webhook that subscribes to it. Indexes: the events' primary key, then the
+# webhooks' organization; the unique one of deliveries leaves out those that exist.
+INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL {{held_back}} AND w.id <> %(spoken_of)s
+WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL {{with_delay}} AND w.id <> %(subject_webhook_id)s
   AND {{wanted}} {{not_yet}}
 {{suffix}}
 """  # noqa: S608 (all of it is here)
 
-# For MariaDB: where an insert finds its row there, it locks what lies before it, and other workers' rows belong there.
-ONCE = {
+# For MariaDB, where deliveries may exist already: an INSERT that finds its row locks the gap before it, where other
+# workers insert theirs.
+WITHOUT_EXISTING = {
     "distinct": "DISTINCT",
     "not_yet": "AND NOT EXISTS (SELECT 1 FROM {delivery} o WHERE o.event_id = e.id AND o.webhook_id = w.id)",
 }
 
-CANDIDATES = f"""
-{{lines}}
-SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(spoken_of)s AND {FILTERED} AND {ASKS_FILTERED}"""  # noqa: S608
+DUE_AFTER_DELAY = "CASE WHEN w.enabled THEN %(now)s + w.delay_seconds * interval '1 second' ELSE NULL END"
 
-REACH = """
-{lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached}
-WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
+# Locks events, marks them and inserts their deliveries, where no filter and no other relation than the owner's matters.
+# For PostgreSQL: the common case in one round trip. Indexes: as above.
+FAN_OUT = f"""
+{WITH_LOCKED},
+e AS ({MARK_LOCKED} id, type, organization_id, subject_key, subscription_id),
+about_webhook AS (SELECT * FROM unnest(%(about_events)s::bigint[], %(about_webhooks)s::bigint[]) AS s (event_id, webhook_id)),
+matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
+made AS (
+    INSERT INTO {{delivery}} ({COLUMNS})
+    SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {JOIN_WEBHOOKS[OWNER]}
+    WHERE w.deleted_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM about_webhook s WHERE s.event_id = e.id AND s.webhook_id = w.id)
+      AND EXISTS (
+        SELECT 1 FROM {{subscription}} s JOIN matching m ON m.pattern = s.event_type AND m.type = e.type
+        WHERE s.webhook_id = w.id AND (e.subscription_id IS NULL OR e.subscription_id = s.id))
+    ORDER BY e.id ON CONFLICT DO NOTHING)
+SELECT id FROM e"""  # noqa: S608 (names of ours)
 
-Hits = Mapping[tuple["EventGroup", "Relation | None"], set[tuple[int, int]]]
-"""The keys of events and of webhooks that want them, by their groups and by the ways they come."""
+
+class NewEvent(NamedTuple):
+    """What the fan-out reads of an event."""
+
+    id: int
+    type: str
+    subject_id: str
+    organization_id: Any
 
 
-class EventGroup(NamedTuple):
-    """Events that are fanned out alike: of one type, none of them to the webhook that they speak of."""
+class FanOutGroup(NamedTuple):
+    """Events of one type that are not sent to one webhook: the one that they are about; 0 for other subjects."""
 
     event_type: str
-    spoken_of: int
+    subject_webhook_id: int
 
     @property
     def params(self) -> dict[str, Any]:
-        """What a statement about them has to be given: among others the patterns that mean their type, by `places`."""
+        """The parameters of a statement about them: among others the patterns that match their type."""
         patterns = event_names.patterns_for(self.event_type)
-        return {"spoken_of": self.spoken_of, **{f"pattern{number}": name for number, name in enumerate(patterns)}}
+        numbered = {f"pattern{number}": name for number, name in enumerate(patterns)}
+        return {"subject_webhook_id": self.subject_webhook_id, **numbered}
 
     @property
-    def places(self) -> str:
-        """The places of these patterns in a statement."""
+    def placeholders(self) -> str:
+        """The placeholders of these patterns in a statement."""
         return ", ".join(f"%({name})s" for name in self.params if name.startswith("pattern"))
 
 
-class FanOutPlan(NamedTuple):
-    """What there is to reckon with today.
+# Events by their group; by group, the keys of its events.
+Groups = Mapping[FanOutGroup, Sequence[int]]
 
-    By how many seconds webhooks hold the first attempt back; by which ways events come to them, None for the way from
-    an organization below; and whether any subscription takes only some of its events.
+
+# New events and their locks
+
+
+def oldest_events(limit: int) -> list[NewEvent]:
+    """Return up to ``limit`` events without deliveries, oldest first."""
+    rows = read_at_once("id, type, subject_id, organization_id", OLDEST_EVENTS, {"limit": limit})
+    return [NewEvent(*row) for row in rows]
+
+
+def newest_of_others(organizations: Sequence[Any], *, window: int) -> list[NewEvent]:
+    """Return the events of other organizations among the ``window`` newest without deliveries, oldest first."""
+    with _without_sort():
+        rows = read(NEWEST_OF_OTHERS, [window, *organizations], known=", ".join(["%s"] * len(organizations)))
+    return sorted(NewEvent(*row) for row in rows)
+
+
+@contextmanager
+def _without_sort() -> Iterator[None]:
+    connection = database()
+    if connection.vendor != "postgresql":
+        yield
+        return
+    in_transaction = connection.in_atomic_block
+    with transaction.atomic(using=connection.alias):
+        read(ENABLE_SORT, ["off"])
+        yield
+        if in_transaction:
+            read(ENABLE_SORT, ["on"])
+
+
+def lock_events(ids: Collection[int], now: datetime) -> Collection[int]:
+    """Lock events; return the keys of those that no other worker has locked. PostgreSQL marks them as well.
+
+    A database with one writer needs no locks and returns all.
     """
-
-    delays: Collection[int]
-    ways: Sequence[Relation | None]
-    is_narrowed: bool
-
-    @classmethod
-    def of_today(cls) -> FanOutPlan:
-        """Ask the webhooks and their subscriptions."""
-        found = read_prepared(EXTRAS, {}, condition=_condition())
-        ways: list[Relation | None] = [OWNER]
-        if any(audience != Audience.OWNER.value for _delay, audience, *_others in found):
-            ways.append(LEARNER)
-        if any(children for _delay, _audience, children, _narrowed in found) and parent_column() is not None:
-            ways.append(None)
-        # MariaDB makes decimals of them.
-        delays = {int(delay) for delay, *_others in found if delay}
-        return cls(delays, ways, any(narrowed for *_others, narrowed in found))
-
-    def reach(self, groups: Mapping[EventGroup, Sequence[int]]) -> Mapping[int, int]:
-        """Return how many webhooks ask for these events by name, by their keys; a webhook counts for each way."""
-        reach: Counter[int] = Counter()
-        for way, (group, ids) in product(self.ways, groups.items()):
-            wanted, keys = filled(BY_NAME, patterns=group.places, all_of_them=""), numbers(ids)
-            parts = {"ids": keys, "wanted": wanted, **recipient_sql(keys, way=way)}
-            reach.update(dict(read_at_once("id, webhooks", REACH, group.params, **parts)))
-        return reach
-
-    def carry_out(self, groups: Mapping[EventGroup, Sequence[int]], *, now: datetime) -> None:
-        """Make the deliveries of these events, whose keys come by their groups."""
-        hits = self._hits(groups) if self.is_narrowed else {}
-        once = self._once()
-        for delay, way, (group, ids) in product((*self.delays, 0), self.ways, groups.items()):
-            for wanted in (_one_of(hits.get((group, way), ())), self._by_name(group)):
-                if wanted:
-                    _insert(group, ids, way=way, delay=delay, now=now, wanted=wanted, once=once)
-
-    def _once(self) -> Mapping[str, str]:
-        """Return the parts of a statement that keep it from a delivery that it, or one before it, has made already."""
-        may_meet = self.is_narrowed or self.delays or len(self.ways) > 1
-        if not may_meet or database().vendor != "mysql":
-            return dict.fromkeys(ONCE, "")
-        return {name: filled(part) for name, part in ONCE.items()}
-
-    def _by_name(self, group: EventGroup) -> str:
-        all_of_them = f"AND NOT {FILTERED}".format(condition=_condition()) if self.is_narrowed else ""
-        return filled(BY_NAME, patterns=group.places, all_of_them=all_of_them)
-
-    def _hits(self, groups: Mapping[EventGroup, Sequence[int]]) -> Hits:
-        """Return what narrowed subscriptions want of these events. All are looked into at once, in their order."""
-        rows = {
-            (group, way): read(
-                CANDIDATES, group.params, condition=_condition(), patterns=group.places, **_reaching(ids, way)
-            )
-            for group, ids in groups.items()
-            for way in self.ways
-        }
-        wanted = filtered.matching(
-            {(event, subscription) for found in rows.values() for event, _w, subscription in found}
-        )
-        hits: dict[tuple[EventGroup, Relation | None], set[tuple[int, int]]] = defaultdict(set)
-        for place, found in rows.items():
-            hits[place].update((event, webhook) for event, webhook, sub in found if (event, sub) in wanted)
-        return hits
+    if has_one_writer():
+        return ids
+    if database().vendor == "postgresql":
+        rows = read_prepared(LOCK_AND_MARK, {"ids": array(ids), "now": now})
+    else:
+        rows = read(LOCK_EVENTS, ids=numbers(ids), by_key=_by_key(), lock=for_update(skip_locked=True))
+    return [pk for (pk,) in rows]
 
 
-def _insert(
-    group: EventGroup,
-    ids: Iterable[int],
-    *,
-    way: Relation | None,
-    delay: int,
-    now: datetime,
-    wanted: str,
-    once: Mapping[str, str],
-) -> None:
-    """Make the deliveries to webhooks that hold the first attempt back by ``delay``; for 0, to all that got none yet.
-
-    The webhook whose delay somebody changes at this moment is one of those: it must not be left out.
-    """
-    ops = database().ops
-    params = {**group.params, "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
-    write(
-        FAN_OUT,
-        params,
-        insert=ops.insert_statement(on_conflict=OnConflict.IGNORE),
-        suffix=ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], []),
-        held_back=f"AND w.delay_seconds = {int(delay)}" if delay else "",
-        wanted=wanted,
-        **once,
-        **DUE,
-        **_reaching(ids, way),
-    )
+def mark_events(ids: Collection[int], now: datetime) -> None:
+    """Mark locked events as fanned out, where `lock_events` has not done it."""
+    if database().vendor != "postgresql":
+        write(MARK_EVENTS, [moment(now)], ids=numbers(ids), by_key=_by_key())
 
 
-def _reaching(ids: Iterable[int], way: Relation | None) -> dict[str, str]:
-    """Return the parts of a statement that name these events, and the webhooks to which they come by one way."""
-    keys = numbers(ids)
-    return {
-        "ids": keys,
-        # Those that are locked are known not to be.
-        "still": "AND e.fanned_out_at IS NULL" if has_one_writer() else "",
-        **recipient_sql(keys, way=way),
-    }
+def _by_key() -> str:
+    return "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
 
 
-def _one_of(pairs: Iterable[tuple[int, int]]) -> str:
-    """Return what keeps these pairs of an event and a webhook; nothing where there are none."""
+# Webhooks and subscriptions
+
+
+def read_extras() -> list[tuple[Any, ...]]:
+    """Return rows of a delay, an audience, whether children are included, and whether a subscription is filtered."""
+    return read_prepared(EXTRAS, {}, condition=_condition())
+
+
+def by_name(group: FanOutGroup, *, unfiltered: bool) -> str:
+    """Return the condition that a webhook subscribes to these events by their type; optionally without filters."""
+    only = f"AND NOT {FILTERED}".format(condition=_condition()) if unfiltered else ""
+    return filled(BY_NAME, patterns=group.placeholders, unfiltered=only)
+
+
+def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
+    """Return the condition that the event and the webhook are one of these pairs; empty without any."""
     by_event: dict[int, list[int]] = defaultdict(list)
     for event, webhook in sorted(pairs):
         by_event[event].append(webhook)
@@ -213,54 +263,81 @@ def _one_of(pairs: Iterable[tuple[int, int]]) -> str:
     return f"({' OR '.join(either)})" if by_event else ""
 
 
+def count_recipients(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> dict[int, int]:
+    """Return the number of webhooks that subscribe to each event by its type, without regard to filters."""
+    keys = numbers(ids)
+    parts = {"ids": keys, "wanted": by_name(group, unfiltered=False), **recipient_sql(keys, way=relation)}
+    return dict(read_at_once("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
+
+
+def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[tuple[Any, ...]]:
+    """Return the keys of an event, a webhook and its filtered subscription, where that subscribes to the event's type."""
+    parts = {"condition": _condition(), "patterns": group.placeholders, **_recipients(ids, relation)}
+    return read(FILTER_CANDIDATES, group.params, **parts)
+
+
+def _recipients(ids: Iterable[int], relation: Relation | None) -> dict[str, str]:
+    """Return the parts of a statement that lead from these events to the webhooks of one relation."""
+    keys = numbers(ids)
+    return {
+        "ids": keys,
+        # Events that are locked are known to be new.
+        "still": "AND e.fanned_out_at IS NULL" if has_one_writer() else "",
+        **recipient_sql(keys, way=relation),
+    }
+
+
 def _condition() -> str:
     # A reserved word in MariaDB.
     return database().ops.quote_name("condition")
 
 
-# For a transaction that does not wait for the disk: those events that no other worker is about to fan out.
-LOCKED = f"""
-WITH at_once AS MATERIALIZED ({NOT_AT_ONCE}),
-locked AS (
-    SELECT e.id FROM {{event}} e CROSS JOIN at_once
-    WHERE e.id = ANY(%(ids)s::bigint[]) AND (e.fanned_out_at IS NULL) IS TRUE ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)"""  # noqa: S608 (names of ours)
-
-MARKED = "UPDATE {event} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING"
-
-WAITS = "CASE WHEN w.enabled THEN %(now)s + w.delay_seconds * interval '1 second' ELSE NULL END"
-
-FAN_OUT_PLAIN = f"""
-{LOCKED},
-e AS ({MARKED} id, type, organization_id, subject_key, subscription_id),
-speaking AS (SELECT * FROM unnest(%(speaking)s::bigint[], %(spoken_of)s::bigint[]) AS s (event_id, webhook_id)),
-meant AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
-made AS (
-    INSERT INTO {{delivery}} ({COLUMNS})
-    SELECT {ROW.format(**{**DUE, "due_at": WAITS})} FROM e {TO[OWNER]}
-    WHERE w.deleted_at IS NULL
-      AND NOT EXISTS (SELECT 1 FROM speaking s WHERE s.event_id = e.id AND s.webhook_id = w.id)
-      AND EXISTS (
-        SELECT 1 FROM {{subscription}} s JOIN meant ON meant.pattern = s.event_type AND meant.type = e.type
-        WHERE s.webhook_id = w.id AND (e.subscription_id IS NULL OR e.subscription_id = s.id))
-    ORDER BY e.id ON CONFLICT DO NOTHING)
-SELECT id FROM e"""  # noqa: S608 (names of ours)
+# Deliveries
 
 
-def is_enough(plan: FanOutPlan) -> bool:
-    """Say whether that statement is all that the events take under this plan."""
-    return plan.ways == [OWNER] and not plan.is_narrowed and database().vendor == "postgresql"
+def insert_deliveries(
+    group: FanOutGroup,
+    ids: Iterable[int],
+    *,
+    relation: Relation | None,
+    delay: int,
+    now: datetime,
+    wanted: str,
+    may_exist: bool,
+) -> None:
+    """Insert the deliveries to webhooks of one relation that fulfill the condition ``wanted``.
+
+    A ``delay`` in seconds limits them to webhooks with that delay. For 0 it does not, so that webhooks are included whose
+    delay changes at this moment: deliveries that exist already stay. ``may_exist`` says that there can be such.
+    """
+    insert, suffix = insert_ignoring_conflicts(database())
+    params = {**group.params, "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
+    excludes = may_exist and database().vendor == "mysql"
+    write(
+        INSERT_DELIVERIES,
+        params,
+        insert=insert,
+        suffix=suffix,
+        with_delay=f"AND w.delay_seconds = {int(delay)}" if delay else "",
+        wanted=wanted,
+        **{name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()},
+        **STATE,
+        **_recipients(ids, relation),
+    )
 
 
-def fan_out(groups: Mapping[EventGroup, Sequence[int]], *, now: datetime) -> set[int]:
-    """Make the deliveries of those of these events that no other worker has; return the events' keys."""
-    speaking = [(pk, group.spoken_of) for group, ids in groups.items() if group.spoken_of for pk in ids]
-    meant = [(group.event_type, pattern) for group in groups for pattern in event_names.patterns_for(group.event_type)]
+def fan_out(groups: Groups, *, now: datetime) -> set[int]:
+    """Fan out those of these events that no other worker has locked, in one statement; return their keys."""
+    about = [(pk, group.subject_webhook_id) for group, ids in groups.items() if group.subject_webhook_id for pk in ids]
+    matching = [
+        (group.event_type, pattern) for group in groups for pattern in event_names.patterns_for(group.event_type)
+    ]
     params: dict[str, Any] = {
         "ids": array(pk for ids in groups.values() for pk in ids),
-        "speaking": array(pk for pk, _webhook_id in speaking),
-        "spoken_of": array(webhook_id for _pk, webhook_id in speaking),
-        "types": [event_type for event_type, _pattern in meant],
-        "patterns": [pattern for _event_type, pattern in meant],
+        "about_events": array(pk for pk, _webhook_id in about),
+        "about_webhooks": array(webhook_id for _pk, webhook_id in about),
+        "types": [event_type for event_type, _pattern in matching],
+        "patterns": [pattern for _event_type, pattern in matching],
         "now": now,
     }
-    return {pk for (pk,) in read_prepared(FAN_OUT_PLAIN, params)}
+    return {pk for (pk,) in read_prepared(FAN_OUT, params)}

@@ -1,8 +1,8 @@
-"""The catch-up feed: the events of some organizations in one stable order, to be read on from any place.
+"""The catch-up feed: the events of some organizations in one stable order, readable from any position.
 
-An event's key is handed out before its transaction commits, so whoever reads on after the last key that they saw misses
-what committed late. Here an event gets its position after its commit, by one publisher at a time: whatever is
-published later stands later. No transaction, however long, holds anything back but its own events.
+A primary key is assigned before its transaction commits, so a reader that continues after the last key that it saw
+misses events that commit late. The feed has positions of its own: one publisher at a time assigns them to committed
+events, so an event that is published later has a higher position. A long transaction delays only its own events.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.models.encryption import decrypt, encrypt
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE
 
+# Events that one transaction publishes.
 BATCH = 1_000
+# The cursor of a reader that wants no past events.
 LATEST = "latest"
-"""The cursor of those who want nothing of what was."""
-
-# New events are the workers'; they would pass by one that is locked here. These are events that no worker takes.
-LEFT_LYING = timedelta(seconds=10)
+# Younger events are published after their fan-out: a lock here would make the workers skip them.
+FAN_OUT_TIME = timedelta(seconds=10)
+# Seconds that a reader spends on publishing.
 READER_SECONDS = 1.0
+# A committed event that has no position for longer than this is reported.
 LATE = timedelta(minutes=5)
-# So many organizations stand in the query one by one; more than that, as a query of their own.
-LISTED = 100
+# The number of organizations that a query lists by their keys; for more it contains a subquery.
+MOST_LISTED = 100
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some events, oldest first, the cursor to read on after them, and whether there are more by now."""
+    """A page of events, oldest first, with the cursor of the next page, and whether that has events already."""
 
     events: list[Event]
     cursor: str
@@ -49,11 +51,11 @@ class Page:
 
 
 def publish(now: datetime, *, limit: int = BATCH) -> int:
-    """Give up to ``limit`` events that are committed their position; return how many that were.
+    """Assign positions to up to ``limit`` committed events; return the number of those events.
 
-    Safe to be called by many at once: one of them does it.
+    Concurrent calls are safe: one of them publishes, the others return 0.
     """
-    ready = Q(fanned_out_at__isnull=False) | Q(occurred_at__lt=now - LEFT_LYING)
+    ready = Q(fanned_out_at__isnull=False) | Q(occurred_at__lt=now - FAN_OUT_TIME)
     events = Event.objects.using(router.db_for_write(Event))
     with transaction.atomic(using=events.db):
         ends = FeedEnds.objects.locked()
@@ -63,7 +65,7 @@ def publish(now: datetime, *, limit: int = BATCH) -> int:
         keys = list(new.values_list("pk", flat=True)[:limit])
         if not keys:
             return 0
-        # Positions may have gaps: so one statement numbers them all, on every database.
+        # Positions may have gaps: one statement assigns them all, on every database.
         shift = ends.published + 1 - keys[0]
         events.filter(key_in(keys)).update(position=F("pk") + shift)
         ends.publish_up_to(keys[-1] + shift)
@@ -71,7 +73,7 @@ def publish(now: datetime, *, limit: int = BATCH) -> int:
 
 
 def publish_all(now: datetime, *, seconds: float) -> int:
-    """Publish until there is nothing to do, or the time is over; return how many events that were."""
+    """Publish until no events are left or the time is over; return the number of published events."""
     end = monotonic() + seconds
     total = 0
     while published := publish(now):
@@ -82,12 +84,12 @@ def publish_all(now: datetime, *, seconds: float) -> int:
 
 
 def keep_up(now: datetime, *, seconds: float) -> int:
-    """Publish what is new, as a sweep does, and tell the log where the feed stands still all the same."""
+    """Publish new events, and log a warning where the feed is stuck; return the number of published events."""
     total = publish_all(now, seconds=seconds)
     late = Event.objects.without_position().filter(occurred_at__lt=now - LATE).first()
     if late is not None:
         logger.warning(
-            "The catch-up feed stands still: event %s of %s is not in it yet. A process that was suspended in the midst of "
+            "The catch-up feed is stuck: event %s of %s is not in it yet. A process that was suspended while it was "
             "publishing or fanning out may hold a lock; end its connection.",
             late.public_id,
             late.occurred_at.isoformat(timespec="seconds"),
@@ -104,40 +106,40 @@ def read(
     events: QuerySet[Event] | None = None,
     limit: int = 100,
 ) -> Page:
-    """Return the events that these organizations may see and that come after a cursor, up to ``limit``.
+    """Return up to ``limit`` events after a cursor that these organizations may see.
 
-    ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or nothing for its beginning.
-    ``types`` are names and patterns as a subscription has them; ``events`` narrows the choice further. Raises
-    `UnknownEventType`, and `CursorError` for a cursor that is none, is another organization's, or is too old.
+    ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning.
+    ``types`` are names and patterns as in a subscription; ``events`` limits the choice further. Raises
+    `UnknownEventType`, and `CursorError` for a cursor that is malformed, another organization's, or too old.
     """
     names = _names(types)
-    keys = list(organizations.order_by("pk").values_list("pk", flat=True)[: LISTED + 1])
-    _publish_what_lies(now)
-    # In this order: what is up to the end was committed before the end was.
+    keys = list(organizations.order_by("pk").values_list("pk", flat=True)[: MOST_LISTED + 1])
+    _publish_new_events(now)
+    # Read the end before the events: all events up to it are committed.
     ends = FeedEnds.objects.current()
-    start, owner = _place(after, organizations, keys, ends)
+    start, owner = _position_of(after, organizations, keys, ends)
     chosen = (Event.objects.all() if events is None else events).filter(
         position__gt=start, position__lte=ends.published
     )
     if names is not None:
         chosen = chosen.filter(type__in=names)
-    if len(keys) > LISTED:
+    if len(keys) > MOST_LISTED:
         found = list(_first(chosen.filter(visible_to(organizations.order_by().values("pk"))), limit + 1))
     else:
-        found = _gathered(chosen, keys, limit + 1)
+        found = _first_of_both(chosen, keys, limit + 1)
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
-    return Page(found[:limit], _cursor(last or ends.published, owner), has_more)
+    return Page(found[:limit], _encoded(last or ends.published, owner), has_more)
 
 
 def _first(chosen: QuerySet[Event], limit: int) -> QuerySet[Event]:
     return chosen.order_by("position")[:limit]
 
 
-def _gathered(chosen: QuerySet[Event], keys: list[Any], limit: int) -> list[Event]:
-    """Return the first events of these organizations: of their own and their learners' the first each, put together.
+def _first_of_both(chosen: QuerySet[Event], keys: list[Any], limit: int) -> list[Event]:
+    """Return the first events of these organizations: the first of their own and of their learners', merged.
 
-    With both conditions in one query a database reads everybody's events until it has enough, or sorts all that there are.
+    With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
     """
     own = _first(chosen.filter(organization__in=keys), limit)
     learners = _first(chosen.filter(LEARNERS_ELSEWHERE, learner_organization__in=keys), limit)
@@ -150,21 +152,21 @@ def visible_to(organizations: Any) -> Q:
     return Q(organization__in=organizations) | Q(learner_organization__in=organizations)
 
 
-def _publish_what_lies(now: datetime) -> None:
-    """Do what a sweep would do within the minute; without workers nobody else does it."""
+def _publish_new_events(now: datetime) -> None:
+    """Publish new events before they are read; without it a reader waits up to a minute for the sweep."""
     using = router.db_for_write(Event)
-    if _has_a_frail_snapshot(connections[using]):
+    if _breaks_when_others_publish(connections[using]):
         return
     try:
         if Event.objects.using(using).without_position().exists():
             publish_all(now, seconds=READER_SECONDS)
     except OperationalError:
-        # A database that is busy, or that this process may only read.
+        # The database is busy, or read-only for this process.
         logger.warning("New events were not published by a reader of the feed; it sees them later.", exc_info=True)
 
 
-def _has_a_frail_snapshot(connection: Any) -> bool:
-    """Say whether the caller's own transaction would not survive that others have published since it began."""
+def _breaks_when_others_publish(connection: Any) -> bool:
+    """Return whether the caller's transaction would fail if others have published since it began."""
     in_transaction: bool = connection.vendor == "mysql" and connection.in_atomic_block
     return in_transaction and str(connection.isolation_level) != "read committed"
 
@@ -173,45 +175,45 @@ def _names(patterns: Iterable[str]) -> list[str] | None:
     names: set[str] = set()
     asked = list(patterns)
     for pattern in asked:
-        meant = event_names.matching(pattern)
-        if not meant:
+        matching = event_names.matching(pattern)
+        if not matching:
             suggestion = event_names.did_you_mean(event_names.nearest_patterns(pattern))
-            raise UnknownEventType(f'There is no event type "{pattern}".{suggestion}')
-        names.update(meant)
+            raise UnknownEventType(f'Unknown event type "{pattern}".{suggestion}')
+        names.update(matching)
     return sorted(names) if asked else None
 
 
-def _place(after: str, organizations: QuerySet[Model], keys: list[Any], ends: FeedEnds) -> tuple[int, str]:
-    """Return the position that a cursor stands for, and the organization that it is bound to."""
+def _position_of(after: str, organizations: QuerySet[Model], keys: list[Any], ends: FeedEnds) -> tuple[int, str]:
+    """Return the position in a cursor, and the organization that the cursor is bound to."""
     own = str(keys[0]) if keys else ""
     if not after:
         return 0, own
     if after == LATEST:
         return ends.published, own
-    position, owner = _opened(after)
+    position, owner = _decoded(after)
     known = {str(key) for key in keys}
-    if owner and owner not in known and not (len(keys) > LISTED and organizations.filter(pk=owner).exists()):
-        raise CursorError("This cursor is of another organization; begin without one.", code="foreign")
+    if owner and owner not in known and not (len(keys) > MOST_LISTED and organizations.filter(pk=owner).exists()):
+        raise CursorError("This cursor belongs to another organization; begin without one.", code="foreign")
     if position > ends.published:
-        raise CursorError("This cursor is from beyond the end of the feed; begin without one.", code="unknown")
+        raise CursorError("This cursor is beyond the end of the feed; begin without one.", code="unknown")
     if position < ends.forgotten:
         raise CursorError(
-            "This cursor is too old: events that came after it are no longer kept. Begin without one, at the oldest that is.",
+            "This cursor is too old: some events after it are deleted. Begin without one, at the oldest event that is kept.",
             code="expired",
         )
     return position, owner or own
 
 
-def _cursor(position: int, owner: str) -> str:
+def _encoded(position: int, owner: str) -> str:
     # Encrypted, because positions count the events of all organizations.
     return encrypt(json.dumps([position, owner])).rstrip("=")
 
 
-def _opened(cursor: str) -> tuple[int, str]:
+def _decoded(cursor: str) -> tuple[int, str]:
     try:
         position, owner = json.loads(decrypt(cursor + "=" * (-len(cursor) % 4)))
     except (SecretError, ValueError, TypeError):
         raise CursorError(
-            "This is no cursor; give the one of the last page as it was, or begin without.", code="malformed"
+            "This is not a cursor; pass the cursor of the last page unchanged, or begin without one.", code="malformed"
         ) from None
     return position, owner

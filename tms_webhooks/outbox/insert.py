@@ -1,71 +1,109 @@
-"""Writing a new event's row, with the next number of its subject: in as few statements as the database takes."""
+"""Writes the rows of new events with their sequence numbers, in as few statements as the database allows.
+
+All statements that write events stand here. A unique index serves each of them: ``tms_event_sequence_of_subject`` for
+the sequence numbers, the one on ``key`` for first occurrences.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
 
 from django.db import connections, models
-from django.db.models import Model
-from django.db.models.constants import OnConflict
 
 from tms_webhooks.db.compiled import SHORT_LIVED
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.prepared import prepared
 from tms_webhooks.db.sql import as_json, recordset
 from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.occurrence import Occurrence
+from tms_webhooks.payloads.envelope import split_at_sequence, with_sequence
+
+# The type and the key of the object that an event is about.
+Subject: TypeAlias = tuple[str, str]
 
 # Fields whose values go to the driver as they are.
 PLAIN = (models.CharField, models.TextField, models.PositiveIntegerField, models.PositiveSmallIntegerField)
 
+# A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
+KEYS_PER_STATEMENT = 300
+
+# Inserts one event and its number at once. For PostgreSQL: one round trip instead of two in every save of the host.
+# Index: tms_event_sequence_of_subject.
 INSERT_NUMBERED = """
 WITH numbered AS ({counting})
 INSERT INTO {event} ({columns}, sequence, body)
 VALUES ({places}, (SELECT last FROM numbered), %(head)s || (SELECT last::text FROM numbered) || %(tail)s)
 RETURNING {key}::bigint, sequence::bigint"""
 
+# Inserts one event whose number is known. Uses no index.
 INSERT = "INSERT INTO {event} ({columns}, sequence, body) VALUES ({places}, %(sequence)s, %(body)s) {returning}"
 
+# Inserts many events whose numbers are known. On PostgreSQL ``values`` is `recordset`: all rows in one parameter.
+INSERT_MANY = "INSERT INTO {event} ({columns}) {values}"
 
-def new_event(**values: Any) -> Event:
-    """Return an event with these values, by the names of their columns, that is not written yet.
+# Takes numbers for many subjects, and returns the last number of each. Index: tms_event_sequence_of_subject.
+ADVANCE = (
+    "INSERT INTO {sequence} (subject_type, subject_id, last) SELECT subject_type, subject_id, many FROM {subjects} "
+    "ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {sequence}.last + excluded.last "
+    "RETURNING subject_type, subject_id, last"
+)
+# Reads the subjects from one JSON parameter: each database has its own function for it.
+SUBJECTS = {
+    "postgresql": "json_to_recordset(%s) AS line (subject_type varchar, subject_id varchar, many integer) WHERE true",
+    "sqlite": (
+        "(SELECT json_extract(value, '$.subject_type') AS subject_type, json_extract(value, '$.subject_id') "
+        "AS subject_id, json_extract(value, '$.many') AS many FROM json_each(%s)) WHERE true"
+    ),
+}
 
-    Django takes several times as long for values that have names.
+# The same for MySQL and MariaDB in three statements: an INSERT that finds its row also locks the gap next to it, where
+# other transactions insert. Each uses the index tms_event_sequence_of_subject.
+LOCK_NUMBERS = "SELECT subject_id, last FROM {sequence} WHERE subject_type = %s AND subject_id IN %s ORDER BY subject_id FOR UPDATE"
+ADVANCE_KNOWN = "UPDATE {sequence} SET last = last + %s WHERE subject_type = %s AND subject_id IN %s"
+ADVANCE_NEW = (
+    "INSERT INTO {sequence} (subject_type, subject_id, last) VALUES (%s, %s, %s) "
+    "ON DUPLICATE KEY UPDATE last = last + VALUES(last)"
+)
+
+# Records keys that are new, and returns those. Index: the unique one on ``key``.
+RECORD_FIRST_TIMES = "{insert} {occurrence} ({key}, recorded_at, deadline) VALUES {values} {suffix} RETURNING {key}"
+
+
+# One event
+
+
+def insert_one(event: Event, *, using: str) -> None:
+    """Insert a new event with the next number of its subject.
+
+    Django's signals of a save are not sent: `event_recorded` announces an event.
     """
-    return Event(*[values[name] if name in values else default() for name, default in _event_defaults().items()])
-
-
-def insert_one(event: Event, *, around: tuple[str, str] | None, using: str) -> None:
-    """Write a new event. ``around`` is what stands in its body before and after its number; None if it has no body.
-
-    Django's signals of a save are not sent: `event_recorded` tells of an event.
-    """
-    if around is not None and connections[using].vendor == "postgresql":
-        _insert_numbering(event, around, using=using)
+    if event.body and connections[using].vendor == "postgresql":
+        _insert_numbering(event, using=using)
     else:
-        set_sequence(
-            event, EventSequence.objects.advance(event.subject_type, event.subject_id, using=using), around=around
-        )
+        set_sequence(event, EventSequence.objects.advance(event.subject_type, event.subject_id, using=using))
         _insert(event, using=using)
     event._state.adding = False
     event._state.db = using
 
 
-def set_sequence(event: Event, sequence: int, *, around: tuple[str, str] | None) -> None:
+def set_sequence(event: Event, sequence: int) -> None:
     """Give a new event its number, in its row and in its body, if it has one."""
     event.sequence = sequence
-    event.body = "" if around is None else str(sequence).join(around)
+    if event.body:
+        event.body = with_sequence(event.body, sequence)
 
 
-def _insert_numbering(event: Event, around: tuple[str, str], *, using: str) -> None:
-    values = {**_column_values(event, using=using), "head": around[0], "tail": around[1]}
+def _insert_numbering(event: Event, *, using: str) -> None:
+    head, tail = split_at_sequence(event.body)
+    values = {**_column_values(event, using=using), "head": head, "tail": tail}
     with prepared(connections[using], after=SHORT_LIVED) as cursor:
         cursor.execute(_statement(INSERT_NUMBERED, using), values)
-        event.pk, sequence = cursor.fetchone()
-    set_sequence(event, sequence, around=around)
+        event.pk, event.sequence = cursor.fetchone()
+    event.body = f"{head}{event.sequence}{tail}"
 
 
 def _insert(event: Event, *, using: str) -> None:
@@ -103,11 +141,6 @@ def _statement(sql: str, using: str) -> str:
 
 
 @cache
-def _event_defaults() -> dict[str, Callable[[], Any]]:
-    return {field.attname: field.get_default for field in Event._meta.concrete_fields}
-
-
-@cache
 def _written_fields() -> tuple[models.Field[Any, Any], ...]:
     known_later = {"id", "sequence", "body"}
     return tuple(field for field in Event._meta.local_concrete_fields if field.name not in known_later)
@@ -118,30 +151,34 @@ def _adapted() -> tuple[models.Field[Any, Any], ...]:
     return tuple(field for field in _written_fields() if not isinstance(field, PLAIN))
 
 
-# Each takes three parameters, and an old SQLite 999 in a statement.
-KEYS_AT_ONCE = 300
+# Many events
 
-Subject: TypeAlias = tuple[str, str]
 
-ADVANCE = (
-    "INSERT INTO {table} (subject_type, subject_id, last) SELECT subject_type, subject_id, many FROM {lines} "
-    "ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + excluded.last "
-    "RETURNING subject_type, subject_id, last"
-)
-LINES = {
-    "postgresql": "json_to_recordset(%s) AS line (subject_type varchar, subject_id varchar, many integer) WHERE true",
-    "sqlite": (
-        "(SELECT json_extract(value, '$.subject_type') AS subject_type, json_extract(value, '$.subject_id') "
-        "AS subject_id, json_extract(value, '$.many') AS many FROM json_each(%s)) WHERE true"
-    ),
-}
+def insert_many(events: Sequence[Event], *, using: str) -> None:
+    """Insert new events that have their numbers, in their order. Their primary keys stay unset."""
+    connection = connections[using]
+    fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    table = _table(Event, using)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            lines = ({str(field.column): field.pre_save(event, add=True) for field in fields} for event in events)
+            sql = INSERT_MANY.format(event=table, columns=columns, values=recordset(fields, connection))
+            cursor.execute(sql, [as_json(lines)])
+        else:
+            rows = [
+                [field.get_db_prep_save(field.pre_save(event, add=True), connection) for field in fields]
+                for event in events
+            ]
+            values = f"VALUES ({', '.join(['%s'] * len(fields))})"
+            cursor.executemany(INSERT_MANY.format(event=table, columns=columns, values=values), rows)
 
 
 def advance(counts: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:
-    """Give each subject so many numbers, without gaps; return the last number of each.
+    """Take as many numbers for each subject as ``counts`` says, without gaps; return the last number of each.
 
     As with `EventSequenceManager.advance` the subjects stay locked until the transaction ends. They are locked in one
-    order, so that two transactions don't wait for each other.
+    order, so that two transactions don't deadlock.
     """
     connection = connections[using]
     ordered = dict(sorted(counts.items()))
@@ -149,107 +186,86 @@ def advance(counts: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:
         return {}
     if connection.vendor == "mysql":
         return _advance_in_mysql(ordered, using=using)
-    if connection.vendor not in LINES or not connection.features.can_return_rows_from_bulk_insert:
-        return {subject: _advance_alone(subject, many, using=using) for subject, many in ordered.items()}
+    if connection.vendor not in SUBJECTS or not connection.features.can_return_rows_from_bulk_insert:
+        return {subject: _advance_one(subject, many, using=using) for subject, many in ordered.items()}
     lines = [{"subject_type": kind, "subject_id": key, "many": many} for (kind, key), many in ordered.items()]
-    sql = ADVANCE.format(table=_table_of(EventSequence, using), lines=LINES[connection.vendor])
+    sql = ADVANCE.format(sequence=_table(EventSequence, using), subjects=SUBJECTS[connection.vendor])
     with connection.cursor() as cursor:
         cursor.execute(sql, [as_json(lines)])
         return {(kind, key): last for kind, key, last in cursor.fetchall()}
 
 
-def _advance_alone(subject: Subject, many: int, *, using: str) -> int:
+def _advance_one(subject: Subject, many: int, *, using: str) -> int:
     return [EventSequence.objects.advance(*subject, using=using) for _ in range(many)][-1]
 
 
 def _advance_in_mysql(counts: dict[Subject, int], *, using: str) -> dict[Subject, int]:
-    """Update those that are there and insert the others: see `EventSequenceManager` for why not both in one."""
-    known = _locked_in_mysql(counts, using=using)
-    steps: dict[tuple[str, int], list[str]] = defaultdict(list)
+    known = _lock_numbers(counts, using=using)
+    keys_by_step: dict[tuple[str, int], list[str]] = defaultdict(list)
     for (kind, key), many in counts.items():
         if (kind, key) in known:
-            steps[kind, many].append(key)
-    table = _table_of(EventSequence, using)
+            keys_by_step[kind, many].append(key)
+    table = _table(EventSequence, using)
     with connections[using].cursor() as cursor:
-        for (kind, many), keys in steps.items():
-            # Two events of an object in one batch are rare: this is one statement, or a few.
-            cursor.execute(
-                f"UPDATE {table} SET last = last + %s WHERE subject_type = %s AND subject_id IN %s",  # noqa: S608
-                [many, kind, tuple(keys)],
-            )
+        for (kind, many), keys in keys_by_step.items():
+            # Few objects have two events in one batch, so this is one statement or a few.
+            cursor.execute(ADVANCE_KNOWN.format(sequence=table), [many, kind, tuple(keys)])
     new = {subject: many for subject, many in counts.items() if subject not in known}
     if new:
         with connections[using].cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO {table} (subject_type, subject_id, last) VALUES (%s, %s, %s) "  # noqa: S608
-                "ON DUPLICATE KEY UPDATE last = last + VALUES(last)",
-                [(kind, key, many) for (kind, key), many in new.items()],
-            )
-    # Somebody else may have begun to count the new ones, too.
-    return {subject: last + counts[subject] for subject, last in known.items()} | _locked_in_mysql(new, using=using)
+            lines = [(kind, key, many) for (kind, key), many in new.items()]
+            cursor.executemany(ADVANCE_NEW.format(sequence=table), lines)
+    # Another transaction may have inserted the new ones first: read their numbers again.
+    return {subject: last + counts[subject] for subject, last in known.items()} | _lock_numbers(new, using=using)
 
 
-def _locked_in_mysql(subjects: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:
+def _lock_numbers(subjects: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:
+    """Lock the rows of these subjects; return the last number of each that has one."""
     by_type: dict[str, list[str]] = defaultdict(list)
     for kind, key in subjects:
         by_type[kind].append(key)
     found: dict[Subject, int] = {}
     with connections[using].cursor() as cursor:
         for kind, keys in by_type.items():
-            cursor.execute(
-                f"SELECT subject_id, last FROM {_table_of(EventSequence, using)} "  # noqa: S608
-                "WHERE subject_type = %s AND subject_id IN %s ORDER BY subject_id FOR UPDATE",
-                [kind, tuple(keys)],
-            )
+            cursor.execute(LOCK_NUMBERS.format(sequence=_table(EventSequence, using)), [kind, tuple(keys)])
             found.update(((kind, key), last) for key, last in cursor.fetchall())
     return found
 
 
-def insert_many(events: Sequence[Event], *, using: str) -> None:
-    """Insert events that were never saved, in their order. They don't learn their keys."""
-    connection = connections[using]
-    fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
-    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-    into = f"INSERT INTO {_table_of(Event, using)} ({columns})"
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            lines = ({str(field.column): field.pre_save(event, add=True) for field in fields} for event in events)
-            cursor.execute(f"{into} {recordset(fields, connection)}", [as_json(lines)])
-        else:
-            rows = [
-                [field.get_db_prep_save(field.pre_save(event, add=True), connection) for field in fields]
-                for event in events
-            ]
-            cursor.executemany(f"{into} VALUES ({', '.join(['%s'] * len(fields))})", rows)
+# First occurrences
 
 
-def record_first_times(keys: Mapping[str, datetime | None], *, now: datetime, using: str) -> set[str]:
-    """Return those keys that were never told, and remember them: `OccurrenceManager.first_time` for many.
+def record_first_times(deadlines: Mapping[str, datetime | None], *, now: datetime, using: str) -> set[str]:
+    """Record the keys that are new and return them: `OccurrenceManager.record_first_time` for many.
 
-    ``keys`` come with the dates that they speak of.
+    ``deadlines`` maps each key to the date that it is about, if it is about one.
     """
-    ordered = sorted(keys.items())
+    ordered = sorted(deadlines.items())
     if not connections[using].features.can_return_rows_from_bulk_insert:
-        told = Occurrence.objects.record_first_time
-        return {key for key, deadline in ordered if told(key, now=now, deadline=deadline, using=using)}
+        record = Occurrence.objects.record_first_time
+        return {key for key, deadline in ordered if record(key, now=now, deadline=deadline, using=using)}
     new: set[str] = set()
-    for start in range(0, len(ordered), KEYS_AT_ONCE):
-        new |= _remember(ordered[start : start + KEYS_AT_ONCE], now=now, using=using)
+    for start in range(0, len(ordered), KEYS_PER_STATEMENT):
+        new |= _record_new_keys(ordered[start : start + KEYS_PER_STATEMENT], now=now, using=using)
     return new
 
 
-def _remember(lines: Sequence[tuple[str, datetime | None]], *, now: datetime, using: str) -> set[str]:
+def _record_new_keys(lines: Sequence[tuple[str, datetime | None]], *, now: datetime, using: str) -> set[str]:
     ops = connections[using].ops
-    key = ops.quote_name("key")
-    begin = f"{ops.insert_statement(on_conflict=OnConflict.IGNORE)} {_table_of(Occurrence, using)}"
-    values = ", ".join(["(%s, %s, %s)"] * len(lines))
-    suffix = ops.on_conflict_suffix_sql([], OnConflict.IGNORE, [], [])
+    insert, suffix = insert_ignoring_conflicts(connections[using])
+    sql = RECORD_FIRST_TIMES.format(
+        insert=insert,
+        occurrence=_table(Occurrence, using),
+        key=ops.quote_name("key"),
+        values=", ".join(["(%s, %s, %s)"] * len(lines)),
+        suffix=suffix,
+    )
     moment = ops.adapt_datetimefield_value
     params = [param for name, deadline in lines for param in (name, moment(now), moment(deadline))]
     with connections[using].cursor() as cursor:
-        cursor.execute(f"{begin} ({key}, recorded_at, deadline) VALUES {values} {suffix} RETURNING {key}", params)
+        cursor.execute(sql, params)
         return {name for (name,) in cursor.fetchall()}
 
 
-def _table_of(model: type[Model], using: str) -> str:
+def _table(model: type[models.Model], using: str) -> str:
     return connections[using].ops.quote_name(model._meta.db_table)

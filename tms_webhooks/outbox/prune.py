@@ -1,4 +1,4 @@
-"""Forgetting what was kept long enough, in small transactions."""
+"""Deletes rows whose retention time is over, in small transactions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db.models import Exists, Max, OuterRef
 
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.django_private import delete_without_signals
 from tms_webhooks.models import (
     Delivery,
     DeliveryAttempt,
@@ -23,6 +24,7 @@ from tms_webhooks.models import (
     Occurrence,
 )
 
+# How long the totals of hours are kept.
 KEEP_HOURS = timedelta(days=8)
 
 Stop: TypeAlias = Callable[[], bool]
@@ -30,7 +32,7 @@ Stop: TypeAlias = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many rows each rule of retention touched."""
+    """The number of rows that each retention rule affects."""
 
     payloads: int
     attempts: int
@@ -41,41 +43,44 @@ class Pruned:
 
 
 def prune(now: datetime, *, stop: Stop = lambda: False) -> Pruned:
-    """Blank old payloads in whatever format, and delete old attempts, events with their deliveries, and marks of what was told.
+    """Blank old payloads of every format, and delete rows that are older than their retention settings allow.
 
-    What a delivery that is still open needs is left alone, however old it is, and so is what somebody works on right
-    now. The numbers that events get stay, and so do the totals of days; those of hours go after eight days. A mark is
-    kept until its date is as old as the events that are deleted; one without a date stays for ever. Answers that the API
-    keeps for their idempotency keys go when their keys may be used anew. ``stop`` is asked
-    after each batch whether to leave the rest to the next run.
+    Deleted are attempts, events with their deliveries, occurrences, totals of hours, and responses of the API that are
+    kept for idempotency keys which may be used again. Kept are:
+
+    - rows that an open delivery needs, however old they are, and rows that another transaction has locked
+    - sequence numbers, and the totals of days
+    - an occurrence until its deadline is as old as the deleted events; without a deadline for ever
+
+    ``stop`` is called after each batch and returns whether to leave the rest to the next run.
     """
-    old = _Old.at(now)
+    rows = _Prunable.at(now)
     return Pruned(
-        payloads=_blank(old.payloads, stop=stop),
-        attempts=_delete(old.attempts, stop=stop),
-        events=_delete_events(old.events, stop=stop),
-        occurrences=_delete(old.occurrences, stop=stop),
-        hours=_delete(old.hours, stop=stop),
-        answers=_delete(old.answers, stop=stop),
+        payloads=_blank(rows.payloads, stop=stop),
+        attempts=_delete(rows.attempts, stop=stop),
+        events=_delete_events(rows.events, stop=stop),
+        occurrences=_delete(rows.occurrences, stop=stop),
+        hours=_delete(rows.hours, stop=stop),
+        answers=_delete(rows.answers, stop=stop),
     )
 
 
 def prunable(now: datetime) -> Pruned:
-    """Return how many rows `prune` would touch, but for what it makes prunable itself."""
-    old = _Old.at(now)
+    """Return the number of rows that `prune` would affect, without rows that become prunable only by its own deletions."""
+    rows = _Prunable.at(now)
     return Pruned(
-        payloads=old.payloads.exclude(body="").count(),
-        attempts=old.attempts.count(),
-        events=old.events.count(),
-        occurrences=old.occurrences.count(),
-        hours=old.hours.count(),
-        answers=old.answers.count(),
+        payloads=rows.payloads.exclude(body="").count(),
+        attempts=rows.attempts.count(),
+        events=rows.events.count(),
+        occurrences=rows.occurrences.count(),
+        hours=rows.hours.count(),
+        answers=rows.answers.count(),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Old:
-    """What each rule of retention is about."""
+class _Prunable:
+    """The rows that each retention rule affects."""
 
     payloads: models.QuerySet[Event]
     attempts: models.QuerySet[DeliveryAttempt]
@@ -85,7 +90,7 @@ class _Old:
     answers: models.QuerySet[IdempotentRequest]
 
     @classmethod
-    def at(cls, now: datetime) -> _Old:
+    def at(cls, now: datetime) -> _Prunable:
         payload_limit = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
         attempt_limit = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
         event_limit = min(payload_limit, attempt_limit)
@@ -126,7 +131,7 @@ def _blank(events: models.QuerySet[Event], *, stop: Stop) -> int:
 
 
 def _delete_events(events: models.QuerySet[Event], *, stop: Stop) -> int:
-    """Delete events with all that hangs on them, the leaves first: whatever a crash leaves over is found again."""
+    """Delete events with the rows that refer to them, those first: after a crash the next run finds the rest."""
     total = 0
     deliveries = _rows(Delivery).filter(event=OuterRef("pk"))
     while not stop() and (keys := _first(events)):
@@ -134,17 +139,17 @@ def _delete_events(events: models.QuerySet[Event], *, stop: Stop) -> int:
         _delete(_rows(DeliveryAttempt).filter(delivery__in=closed.values("pk")))
         _delete(_rows(DeliveryBody).filter(delivery__in=closed.values("pk")))
         _delete(closed)
-        _forget(_rows(Event).filter(pk__in=keys))
+        _announce_to_feed(_rows(Event).filter(pk__in=keys))
         deleted = _delete(_rows(Event).filter(pk__in=keys).exclude(Exists(deliveries)))
         if not deleted:
-            # Somebody holds all of them, such as a person who has just sent them again.
+            # Other transactions have locked all of them, such as one that sends them again.
             return total
         total += deleted
     return total
 
 
-def _forget(events: models.QuerySet[Any]) -> None:
-    """Tell readers of the feed before the events go, so that nobody reads on where something is missing."""
+def _announce_to_feed(events: models.QuerySet[Any]) -> None:
+    """Mark the end of the deleted events before they are deleted, so that the feed refuses cursors before it."""
     last = events.aggregate(last=Max("position"))["last"]
     if last is not None:
         FeedEnds.objects.forget(last)
@@ -157,13 +162,13 @@ def _delete(rows: models.QuerySet[Any], *, stop: Stop = lambda: False) -> int:
             keys = _take(rows)
             if not keys:
                 break
-            # Nothing refers to these rows any more, so Django need not look for what does.
-            total += _rows(rows.model).filter(pk__in=keys)._raw_delete(rows.db)
+            # No rows refer to these any more, so Django need not search for them.
+            total += delete_without_signals(_rows(rows.model).filter(pk__in=keys))
     return total
 
 
 def _take(rows: models.QuerySet[Any]) -> list[int]:
-    """Lock the first rows that nobody holds: waiting for others with so many in hand would stop them, too."""
+    """Lock the first rows that are not locked: waiting with so many locks would make other transactions wait."""
     return _first(rows.select_for_update(skip_locked=True))
 
 

@@ -1,4 +1,4 @@
-"""What the app tells of its own webhooks, to the organization's other ones."""
+"""Emits the events about webhooks themselves, to the organization's other webhooks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tms_webhooks.signals import TransactionSignal
 def connect() -> None:
     """Turn the signals about webhooks into events. Idempotent."""
     for signal, receiver in _RECEIVERS.items():
-        signal.first = receiver
+        signal.app_receiver = receiver
 
 
 def disconnect() -> None:
     """Undo `connect`."""
     for signal in _RECEIVERS:
-        signal.first = None
+        signal.app_receiver = None
 
 
 def emit_failing(*, webhook: Webhook, percent: int, **_kwargs: Any) -> None:
@@ -41,7 +41,10 @@ def emit_recovered(*, webhook: Webhook, **_kwargs: Any) -> None:
 
 
 def emit_exhausted(*, webhook: Webhook, event_id: str, event_type: str, message: str, **_kwargs: Any) -> None:
-    """Record ``webhook.exhausted``, but not of such an event: two broken webhooks would tell of each other for ever."""
+    """Record ``webhook.exhausted``, except for an event about a webhook.
+
+    Otherwise two broken webhooks would emit events about each other without end.
+    """
     if not event_names.is_operational(event_type):
         _emit("webhook.exhausted", webhook, event_id=event_id, event_type=event_type, message=message)
 

@@ -1,28 +1,58 @@
-"""What every event has around its data, and the exact bytes that are signed and sent."""
+"""The body of an event: its content, built from a change; the envelope around it; and the text that is stored and sent."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.actors import Actor
+from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.values import instant
+from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.payloads.fields import nest, to_json
 
+if TYPE_CHECKING:
+    from tms_webhooks.sources.rules import Change
+
+# How `to_text` writes the key of the sequence number, and the characters that follow it.
 SEQUENCE = '"sequence":'
 DIGITS = "0123456789"
+# The sequence number in the body of an event that is not inserted yet.
+FIRST_SEQUENCE = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of an event before it has an id and a number: the part that is built from the host's object."""
+def build_content(
+    change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None, omit_personal: bool = False
+) -> dict[str, Any]:
+    """Return the content of one event: ``data``, ``changed`` and ``previous``, by these names.
 
-    data: Mapping[str, Any]
-    changed: Sequence[str]
-    previous: Mapping[str, Any]
+    ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``.
+    A field that the host lacks is null, and so is an old status without a mapping. Raises `PayloadError` for a value
+    that can't be sent.
+    """
+    values = {**change.values, **(extra or {})}
+    for value in values.values():
+        if isinstance(value, PayloadError):
+            raise value
+    fields = {field.name: field for field in event_type.fields}
+    data = {name: to_json(field, values.get(name)) for name, field in fields.items()}
+    changed = [name for name in change.changed if name in fields]
+    kept = [name for name in changed if not (omit_personal and fields[name].privacy is FieldPrivacy.PERSONAL)]
+    previous = {name: to_json(fields[name], _value_or_none(change.before.get(name))) for name in kept}
+    return {"data": nest(data), "changed": changed, "previous": nest(previous)}
+
+
+def organization_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ids of the organization that the event belongs to, for the envelope."""
+    key = values.get("organization.id")
+    external = values.get("organization.external_id")
+    return {
+        "id": key if isinstance(key, int) or key is None else str(key),
+        "external_id": None if external is None else str(external),
+    }
 
 
 def envelope(
@@ -34,9 +64,9 @@ def envelope(
     organization: Mapping[str, Any],
     sequence: int,
     actor: Actor,
-    facts: Facts,
+    content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the whole event in its fixed order of keys."""
+    """Return the whole event, its keys in their fixed order. ``content`` is as `build_content` returns it."""
     return {
         "id": public_id,
         "type": event_type,
@@ -45,36 +75,45 @@ def envelope(
         "organization": dict(organization),
         "sequence": sequence,
         "actor": {"kind": actor.kind, "id": actor.id},
-        "data": dict(facts.data),
-        "changed": list(facts.changed),
-        "previous": dict(facts.previous),
+        "data": content["data"],
+        "changed": content["changed"],
+        "previous": content["previous"],
     }
 
 
-def to_text(whole: Mapping[str, Any]) -> str:
-    """Return compact JSON. It is made once and stored; every attempt sends these very characters in UTF-8.
+def to_text(event: Mapping[str, Any]) -> str:
+    """Return an event as compact JSON. It is written once and stored; every attempt sends this same text in UTF-8.
 
-    Raises `PayloadError` for what JSON or UTF-8 has no way to write.
+    Raises `PayloadError` for values that JSON or UTF-8 can't represent.
     """
     try:
-        text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except UnicodeEncodeError as error:
-        # Its message quotes the text.
+        # The error's own message quotes the text, which may be personal.
         raise PayloadError("The payload holds half of a surrogate pair, which is no text.") from error
     except (TypeError, ValueError) as error:
         raise PayloadError(f"The payload can't be written as JSON: {error}.") from error
     return text
 
 
-def around_number(text: str) -> tuple[str, str]:
-    """Split what `to_text` wrote where the event's number stands, for another number."""
-    # The first that is no part of a string: there, the quotes would have backslashes before them.
+def split_at_sequence(text: str) -> tuple[str, str]:
+    """Return the text before and after the sequence number in the output of `to_text`."""
+    # The first match is the envelope's own key: inside a string the quotes would be escaped.
     head, name, tail = text.partition(SEQUENCE)
     return head + name, tail.lstrip(DIGITS)
 
 
+def with_sequence(text: str, sequence: int) -> str:
+    """Return the output of `to_text` with another sequence number."""
+    return str(sequence).join(split_at_sequence(text))
+
+
 def from_text(body: str) -> dict[str, Any]:
     """Return the event that `to_text` wrote."""
-    whole: dict[str, Any] = json.loads(body)
-    return whole
+    event: dict[str, Any] = json.loads(body)
+    return event
+
+
+def _value_or_none(value: Any) -> Any:
+    return None if isinstance(value, PayloadError) else value

@@ -1,4 +1,4 @@
-"""One value of the host, as JSON."""
+"""Convert values of the host to JSON, field by field, and nest them by their dotted names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
 
+# A value that JSON can represent.
 Json = Any
 
 
 def to_json(field: Field, value: Any) -> Json:
-    """Turn ``value`` into what the field's kind is in JSON.
+    """Return ``value`` as JSON of the field's kind.
 
-    Raises `PayloadError` that names the field and the type, never the value, which may be personal.
+    Raises `PayloadError`, which names the field and the type but not the value: it may be personal.
     """
     if value is None:
         return None
@@ -79,7 +80,7 @@ def _boolean(_field: Field, value: Any) -> Json:
 
 
 def _fingerprint(field: Field, value: Any) -> Json:
-    # With the site's own key: the number of a meeting is soon guessed from a digest that anybody can make.
+    # Keyed with the site's secret: without a key, a meeting number could be guessed from its digest.
     text = str(value)
     return salted_hmac(f"tms_webhooks.{field.name}", text, algorithm="sha256").hexdigest()[:16] if text else None
 
@@ -98,7 +99,7 @@ _CONVERTERS = {
 
 
 def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
-    """Turn dotted names into nested objects.
+    """Return values with dotted names as nested objects.
 
     >>> nest({"id": 1, "user.id": 2})
     {'id': 1, 'user': {'id': 2}}
@@ -106,10 +107,10 @@ def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
     nested: dict[str, Json] = {}
     for name, value in flat.items():
         parents, leaf = _segments(name)
-        place = nested
+        target = nested
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[leaf] = value
+            target = target.setdefault(parent, {})
+        target[leaf] = value
     return nested
 
 
@@ -119,15 +120,15 @@ def _segments(name: str) -> tuple[list[str], str]:
     return parents, leaf
 
 
-def names_in(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
-    """Return the dotted names of the values in a nested object, in the order of the fields; others at the top follow."""
+def dotted_names(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
+    """Return the dotted names of the values in a nested object: those of fields in their order, then other top-level keys."""
     known = list(fields)
     tops = {field.name.partition(".")[0] for field in known}
     return [*(field.name for field in known if _holds(nested, field.name)), *(top for top in nested if top not in tops)]
 
 
 def _holds(nested: Json, name: str) -> bool:
-    """Say whether a nested object has a value, be it null, at a dotted name; below a null there is none."""
+    """Return whether a nested object has a value, possibly null, at a dotted name."""
     first, _, rest = name.partition(".")
     if not isinstance(nested, Mapping) or first not in nested:
         return False

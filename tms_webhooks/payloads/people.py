@@ -1,4 +1,4 @@
-"""Whom an event speaks of."""
+"""Find the people whose data an event contains."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-MARKS = frozenset({"first_name", "last_name", "email"})
-"""Beside an id, what shows that an object in a payload is a person: each noun writes people that way."""
-
+# An object in a payload with an id and one of these keys is a person: every noun writes people this way.
+PERSON_FIELDS = frozenset({"first_name", "last_name", "email"})
+# The noun whose objects are people.
 PERSON = "user"
-"""The noun whose objects are people."""
 
 
 def people_in(value: Any) -> Iterator[str]:
-    """Yield the id, as text, of every person in an event or a part of one; some of them several times."""
+    """Yield the id, as text, of each person in an event or in a part of one. Ids may repeat."""
     if isinstance(value, dict):
-        if value.get("id") is not None and MARKS & value.keys():
+        if value.get("id") is not None and PERSON_FIELDS & value.keys():
             yield str(value["id"])
         for inner in value.values():
             yield from people_in(inner)
@@ -25,6 +24,6 @@ def people_in(value: Any) -> Iterator[str]:
             yield from people_in(inner)
 
 
-def spellings(key: str) -> set[str]:
-    """Return how JSON may write an id."""
+def json_spellings(key: str) -> set[str]:
+    """Return the forms in which JSON may write an id."""
     return {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}

@@ -1,4 +1,7 @@
-"""The bell. The tables are the truth: a queue only makes sure that somebody looks at them soon."""
+"""Task queues, which run the drain and the periodic jobs in worker processes.
+
+The database holds all work. A queue only makes a worker look for it soon, so a lost task delays work and loses none.
+"""
 
 from __future__ import annotations
 

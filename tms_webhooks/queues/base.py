@@ -1,4 +1,4 @@
-"""What the app asks of a queue."""
+"""The interface of a task queue, and the queue that the settings name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tms_webhooks.exceptions import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
-class Periodic:
-    """A function that has to run every so many minutes, by its dotted path.
+class PeriodicJob:
+    """A function, by its dotted path, and the interval in minutes at which it has to run.
 
-    ``setting`` names the entry of ``TMS_WEBHOOKS`` that its minutes come from. Without one, a queue may let an admin
-    change them.
+    ``setting`` names the entry of ``TMS_WEBHOOKS`` that sets the interval. Without one, an admin may change it, if the
+    queue supports that.
     """
 
     name: str
@@ -30,53 +30,50 @@ class Periodic:
 
 
 class Queue(ABC):
-    """Runs functions of this app in another process.
+    """Runs functions of this app in worker processes.
 
-    To write your own, implement `enqueue` and `every`, and name the class in ``TMS_WEBHOOKS["QUEUE"]``. Losing a call
-    is allowed: what it would have done is found again by the sweep.
+    To write your own, implement `enqueue` and `schedule`, and name the class in ``TMS_WEBHOOKS["QUEUE"]``. A queue may
+    lose calls: the sweep repeats them.
     """
 
     keeps_drains = True
-    """Whether drains are at work all the time. False where nobody runs what is enqueued."""
+    """Whether a drain runs all the time. False if the queue runs no enqueued functions."""
 
     @abstractmethod
     def enqueue(self, function: str, *args: object) -> None:
         """Run the function at this dotted path soon."""
 
     @abstractmethod
-    def every(self, jobs: tuple[Periodic, ...], *, using: str) -> None:
-        """Make these jobs run regularly from now on, replacing what an earlier call asked for. Idempotent.
+    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+        """Run these jobs at their intervals from now on, in place of those of an earlier call. Idempotent.
 
-        Called after each ``migrate``, with the database ``using`` that was migrated. A queue that keeps its jobs in a
-        table has to expect that the table is in another database, or does not exist yet.
+        Called after each ``migrate`` with the alias of the migrated database. The table in which a queue keeps its
+        jobs may be in another database, or may not exist yet.
         """
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
-        """Run the function at ``moment``; return False where the queue can't wait, and nothing was enqueued."""
+        """Run the function at ``moment``; return False, and enqueue nothing, if the queue does not support that."""
         return False
 
     def when_workers_start(self, call: Callable[[], None]) -> bool:
-        """Have every worker process make ``call`` as it starts; return False where the queue can't. Idempotent."""
+        """Call ``call`` in each worker process when it starts; return False if the queue can't do that. Idempotent."""
         return False
 
     def overdue(self, since: datetime) -> list[str]:
-        """Return the names of those periodic jobs that should have run at ``since`` and have not run yet."""
+        """Return the names of the periodic jobs that were due at ``since`` and have not run since then."""
         return []
 
-    def wrong_schedules(self, jobs: tuple[Periodic, ...]) -> list[str]:
-        """Return what is wrong with the schedules of these jobs, which calling `every` again would correct."""
+    def wrong_schedules(self, jobs: tuple[PeriodicJob, ...]) -> list[str]:
+        """Return a sentence for each schedule of these jobs that is missing or outdated; `schedule` corrects them."""
         return []
 
     def check(self) -> list[CheckMessage]:
-        """Return what is wrong with the queue's own configuration."""
+        """Return the problems of the queue's own configuration, for ``manage.py check``."""
         return []
 
 
 def get_queue() -> Queue:
-    """Return the queue that the settings name.
-
-    Raises `ConfigurationError` where the path leads to no queue.
-    """
+    """Return the queue that ``TMS_WEBHOOKS["QUEUE"]`` names; raise `ConfigurationError` if it is not a queue."""
     return _queue_at(app_settings.QUEUE)
 
 

@@ -1,4 +1,16 @@
-"""django-q2 as the queue: the only file that imports it."""
+"""django-q2 as the queue. No other module imports django-q2.
+
+Undocumented names of django-q2 that are used here:
+
+- ``django_q.conf.Conf``: the settings of the cluster that runs this process;
+- ``django_q.brokers.orm.ORM`` with ``get_connection`` and ``list_key``, and the field ``lock`` of ``OrmQ``: a task for
+  later is a row that is locked until then;
+- the option ``broker`` of ``async_task``;
+- ``django_q.signals.post_spawn``: a worker process has started.
+
+Each has a test in ``tests/integration/delivery/test_django_q_queue.py`` or ``test_first_drains.py``. They pass with
+django-q2 1.9.0 and 1.11.1.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +33,20 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.queues.base import Periodic, Queue
+from tms_webhooks.queues.base import PeriodicJob, Queue
 
-# Said with every task, so that a host's own Q_CLUSTER does not matter: no result rows, no endless retries of a task
-# that failed, and a limit above the longest drain.
+# The options of every task, whatever the host's Q_CLUSTER says: no row for the result, no retry of a failed task, and
+# a timeout in seconds that is longer than a drain.
 OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
 
-# Leaves a drain the time for its last requests, whose own limit is 30 s, and for writing down what came of them.
-LONGEST_BUDGET = 50
+# Maximum DRAIN_BUDGET in seconds. It leaves time for the last requests, of up to 30 s each, and for recording results.
+MAX_BUDGET = 50
 
 logger = logging.getLogger(__name__)
 
 
-class _LaterBroker(ORM):  # type: ignore[misc]
-    """The ORM broker, with a lock in the future: django-q2 has no "run at", but leaves locked rows alone until then."""
+class _DelayingBroker(ORM):  # type: ignore[misc]
+    """The ORM broker with tasks for later: it locks a task's row until ``moment``, and no worker takes a locked row."""
 
     moment: datetime
 
@@ -46,41 +58,41 @@ class _LaterBroker(ORM):  # type: ignore[misc]
 
 
 class DjangoQQueue(Queue):
-    """Hands functions to django-q2, by whatever broker the host has chosen."""
+    """Enqueues functions with django-q2, through the broker that the host configures."""
 
     def enqueue(self, function: str, *args: object) -> None:
-        """Enqueue a task. With the ORM broker it is part of the caller's transaction, if there is one."""
+        """Enqueue a task. The ORM broker writes it in the caller's transaction, if one is open."""
         async_task(function, *args, q_options=dict(OPTIONS))
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
-        """Enqueue a task that no worker takes before ``moment``; False where the broker is not the ORM."""
+        """Enqueue a task that no worker takes before ``moment``; return False if the broker is not the ORM broker."""
         if not isinstance(get_broker(), ORM):
             return False
-        broker = _LaterBroker(list_key=Conf.CLUSTER_NAME)
+        broker = _DelayingBroker(list_key=Conf.CLUSTER_NAME)
         broker.moment = moment
         async_task(function, *args, q_options={**OPTIONS, "broker": broker})
         return True
 
     def when_workers_start(self, call: Callable[[], None]) -> bool:
-        """Make the call before a worker takes its first task, in the cluster that runs the schedules too."""
+        """Call ``call`` in each worker before its first task, in the cluster that runs the schedules."""
 
-        def begin(**_kwargs: Any) -> None:
+        def on_start(**_kwargs: Any) -> None:
             if Conf.CLUSTER_NAME != Conf.PREFIX:
                 return
             try:
                 call()
             except Exception:
-                # An error would end the worker, and the next one in its place.
-                logger.exception("What a worker does first failed; the sweep makes it up.")
+                # An error would end this worker, and then each worker that replaces it.
+                logger.exception("A call at the start of a worker failed; the sweep repeats it.")
 
-        post_spawn.connect(begin, weak=False, dispatch_uid="tms_webhooks")
+        post_spawn.connect(on_start, weak=False, dispatch_uid="tms_webhooks")
         return True
 
-    def every(self, jobs: tuple[Periodic, ...], *, using: str) -> None:
-        """Write one schedule per job, by name. Minutes follow the job's setting; other times are left to the admin.
+    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+        """Write one schedule per job, by name. A job's setting sets the interval; without one, an admin may change it.
 
-        Does nothing while django-q2 has no table in this database, or reads its schedules from another one: the
-        ``migrate`` that makes its table calls this again.
+        Does nothing if django-q2 has no table in this database yet, or reads its schedules from another database.
+        The ``migrate`` that creates the table calls this again.
         """
         if not apps.is_installed("django_q") or using != router.db_for_write(Schedule) or not _has_table(using):
             return
@@ -96,14 +108,14 @@ class DjangoQQueue(Queue):
                 schedules.filter(pk=schedule.pk).update(**times)
 
     def overdue(self, since: datetime) -> list[str]:
-        """Return the names of those schedules of ours that were due at ``since``; one that an admin stopped is not."""
+        """Return the names of this app's schedules that were due at ``since``. A schedule that an admin stopped is never due."""
         if not apps.is_installed("django_q"):
             return []
         ours = Schedule.objects.filter(func__startswith="tms_webhooks.", next_run__lte=since).exclude(repeats=0)
         return list(ours.order_by("name").values_list("name", flat=True))
 
-    def wrong_schedules(self, jobs: tuple[Periodic, ...]) -> list[str]:
-        """Return which schedules are missing, and which have other minutes than their setting; a stopped one is neither."""
+    def wrong_schedules(self, jobs: tuple[PeriodicJob, ...]) -> list[str]:
+        """Return a sentence for each schedule that is missing or whose interval differs from its setting."""
         if not apps.is_installed("django_q"):
             return []
         schedules = {one.name: one for one in Schedule.objects.filter(name__in=[job.name for job in jobs])}
@@ -115,7 +127,7 @@ class DjangoQQueue(Queue):
         ]
 
     def check(self) -> list[CheckMessage]:
-        """Return the traps of django-q2 that this host's settings walk into."""
+        """Return the settings of django-q2 that would delay, repeat or stop deliveries."""
         if not apps.is_installed("django_q"):
             return [
                 checks.Error(
@@ -127,13 +139,13 @@ class DjangoQQueue(Queue):
         return [*_check_retry(), *_check_connections(), *_check_drains()]
 
 
-def _has_other_minutes(schedule: Schedule, job: Periodic) -> bool:
-    """Return whether a job runs at other times than its setting says, if it has one."""
+def _has_other_minutes(schedule: Schedule, job: PeriodicJob) -> bool:
+    """Return whether a schedule's interval differs from the job's setting. False for a job without a setting."""
     return bool(job.setting) and (schedule.schedule_type, schedule.minutes) != (Schedule.MINUTES, job.minutes)
 
 
 def _has_table(using: str) -> bool:
-    """Return whether the table of schedules has all its columns: a host may migrate one app, or go back a step."""
+    """Return whether the table of schedules has all its columns. It may lack some between two migrations."""
     table, introspection = Schedule._meta.db_table, connections[using].introspection
     with connections[using].cursor() as cursor:
         if table not in introspection.table_names(cursor):
@@ -162,7 +174,7 @@ def _check_connections() -> list[CheckMessage]:
     if Conf.ORM and connections[alias].vendor != "sqlite" and configured.get("CONN_MAX_AGE", 0) == 0:
         messages.append(
             checks.Warning(
-                f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker connects anew for every task.",
+                f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker opens a new connection for every task.",
                 hint="Set CONN_MAX_AGE to None; it is about five times faster.",
                 id="tms_webhooks.W022",
             )
@@ -183,25 +195,25 @@ def _check_drains() -> list[CheckMessage]:
     if Conf.SYNC:
         messages.append(
             checks.Warning(
-                "Q_CLUSTER['sync'] is True: whoever commits a change delivers the webhooks, and waits for it.",
-                hint="Leave it out; a project without workers names tms_webhooks.queues.immediate.SilentQueue in "
+                "Q_CLUSTER['sync'] is True: the process that commits a change delivers the webhooks, and waits for them.",
+                hint="Remove it. For a project without workers, use tms_webhooks.queues.silent.SilentQueue as "
                 "TMS_WEBHOOKS['QUEUE'].",
                 id="tms_webhooks.W024",
             )
         )
-    if app_settings.DRAIN_BUDGET > LONGEST_BUDGET:
+    if app_settings.DRAIN_BUDGET > MAX_BUDGET:
         messages.append(
             checks.Warning(
                 f"TMS_WEBHOOKS['DRAIN_BUDGET'] is {app_settings.DRAIN_BUDGET:g} s: with its last requests a drain could "
                 f"run for longer than the {OPTIONS['timeout']} s after which django-q2 kills it.",
-                hint=f"Set DRAIN_BUDGET to {LONGEST_BUDGET} or less.",
+                hint=f"Set DRAIN_BUDGET to {MAX_BUDGET} or less.",
                 id="tms_webhooks.W025",
             )
         )
     if Conf.WORKERS == 1:
         messages.append(
             checks.Warning(
-                "Q_CLUSTER['workers'] is 1: while a drain runs, no other task of yours does.",
+                "Q_CLUSTER['workers'] is 1: while a drain runs, no other task can run.",
                 hint="Set Q_CLUSTER['workers'] to 2 or more.",
                 id="tms_webhooks.W026",
             )

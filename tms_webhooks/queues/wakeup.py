@@ -1,6 +1,7 @@
-"""Waking a drain that is at work already, in a millisecond: by a datagram on one host, by NOTIFY between hosts.
+"""Wake running drains within a millisecond: by a datagram on the same host, by PostgreSQL's NOTIFY on other hosts.
 
-Both are only taps on the shoulder. One that gets lost costs a fraction of a second, until the drain looks by itself.
+Each listener binds a Unix socket in a directory of its user. If a wake-up is lost, the drain's polling finds the work a
+fraction of a second later.
 """
 
 from __future__ import annotations
@@ -20,43 +21,46 @@ from time import monotonic
 from django.db import connections
 
 CHANNEL = "tms_webhooks"
-NOTIFY_PAUSE = 0.01
-LISTEN_PATIENCE = 1.0
-# Who was there a moment ago is tapped without looking into the folder again.
-LOOK_AGAIN = 1.0
+"""The channel of NOTIFY and LISTEN."""
+NOTIFY_INTERVAL = 0.01
+"""Minimum seconds between two NOTIFY statements of a process."""
+LISTEN_TIMEOUT = 1.0
+"""Seconds that a thread waits for a wake-up before it checks whether the listener was closed."""
+CACHE_SECONDS = 1.0
+"""Seconds for which the sockets of a database are known without reading the directory again."""
 
 logger = logging.getLogger(__name__)
 
-# When the folder was looked into, and where a tap was felt then, by database.
+# By database: when the directory was read, and the paths of the sockets that were woken then.
 _woken: dict[str, tuple[float, list[str]]] = {}
 
 
 class WakeUpListener:
-    """Calls ``callback`` whenever somebody rings, from a thread of its own, until it is closed."""
+    """Calls ``callback`` at each wake-up of a database, in a thread of its own, until it is closed."""
 
     def __init__(self, alias: str, callback: Callable[[], None]) -> None:
         self._stopped = threading.Event()
         self._callback = callback
         self._socket, self._path = _bind(alias)
-        self._threads = [threading.Thread(target=self._hear_datagrams, daemon=True)] if self._socket else []
+        self._threads = [threading.Thread(target=self._receive_datagrams, daemon=True)] if self._socket else []
         if connections[alias].vendor == "postgresql":
-            self._threads.append(threading.Thread(target=self._hear_notifications, args=(alias,), daemon=True))
+            self._threads.append(threading.Thread(target=self._receive_notifications, args=(alias,), daemon=True))
         for thread in self._threads:
             thread.start()
 
     @property
     def hears(self) -> bool:
-        """Whether there is any way to wake this listener."""
+        """Whether this listener can be woken."""
         return bool(self._threads)
 
     def close(self) -> None:
-        """Stop listening. Does not wait for a thread that waits for the database."""
+        """Stop listening. A thread may wait for the database for another second."""
         self._stopped.set()
         if self._socket is not None and self._path is not None:
             self._path.unlink(missing_ok=True)
             self._socket.close()
 
-    def _hear_datagrams(self) -> None:
+    def _receive_datagrams(self) -> None:
         while not self._stopped.is_set() and self._socket is not None:
             try:
                 self._socket.recv(16)
@@ -66,7 +70,7 @@ class WakeUpListener:
                 return
             self._callback()
 
-    def _hear_notifications(self, alias: str) -> None:
+    def _receive_notifications(self, alias: str) -> None:
         while not self._stopped.is_set():
             wrapper = connections[alias].copy()
             try:
@@ -75,26 +79,26 @@ class WakeUpListener:
                 with wrapper.cursor() as cursor:
                     cursor.execute(f"LISTEN {CHANNEL}")
                 while not self._stopped.is_set():
-                    for _notification in wrapper.connection.notifies(timeout=LISTEN_PATIENCE, stop_after=1):
+                    for _notification in wrapper.connection.notifies(timeout=LISTEN_TIMEOUT, stop_after=1):
                         self._callback()
             except Exception:
-                # Also psycopg's own, where Django wraps none: the connection may break while it waits.
+                # Any exception: the connection may break, and Django does not wrap the exceptions of ``notifies``.
                 logger.warning("Listening for notifications failed; trying again.", exc_info=True)
-                self._stopped.wait(LISTEN_PATIENCE)
+                self._stopped.wait(LISTEN_TIMEOUT)
             finally:
                 wrapper.close()
 
 
 def wake_local(alias: str) -> bool:
-    """Tap every drain of this database on this host; return whether one was there to feel it."""
+    """Wake every drain of this database on this host; return whether one was woken."""
     if not hasattr(socket, "AF_UNIX"):
         return False
     key = _key(alias)
-    looked_at, paths = _woken.get(key, (0.0, []))
+    read_at, paths = _woken.get(key, (0.0, []))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
-        felt = [_wake_socket(path, sender) for path in paths] if monotonic() - looked_at < LOOK_AGAIN else []
-        if felt and all(felt):
+        woken = [_wake_socket(path, sender) for path in paths] if monotonic() - read_at < CACHE_SECONDS else []
+        if woken and all(woken):
             return True
         paths = [path for path in _sockets(key) if _wake_socket(path, sender)]
     _woken[key] = (monotonic(), paths)
@@ -110,9 +114,9 @@ def _wake_socket(path: str, sender: socket.socket) -> bool:
     try:
         sender.sendto(b"1", path)
     except BlockingIOError:
-        return True  # It has enough taps waiting.
+        return True  # Its buffer is full of wake-ups.
     except ConnectionRefusedError:
-        Path(path).unlink(missing_ok=True)  # Left behind by a process that was killed.
+        Path(path).unlink(missing_ok=True)  # Of a process that was killed.
         return False
     except OSError:
         return False
@@ -120,20 +124,20 @@ def _wake_socket(path: str, sender: socket.socket) -> bool:
 
 
 class Notifier:
-    """Sends NOTIFY, as a statement of its own after the commit, and not too often.
+    """Sends NOTIFY after a commit, at most every NOTIFY_INTERVAL seconds.
 
-    Inside the transaction it would take a lock over the whole database at each commit.
+    Within a transaction, NOTIFY locks the whole database during the commit.
     """
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def notify(self, alias: str) -> None:
-        """Notify the listeners of this database, where it can be done."""
+        """Notify the listeners of this database. Only on PostgreSQL and outside of a transaction."""
         connection = connections[alias]
         if connection.vendor != "postgresql" or connection.in_atomic_block or monotonic() < self._next:
             return
-        self._next = monotonic() + NOTIFY_PAUSE
+        self._next = monotonic() + NOTIFY_INTERVAL
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
 
@@ -142,7 +146,7 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
     directory = _directory()
     if directory is None:
         return None, None
-    _tidy(directory)
+    _remove_stale(directory)
     path = directory / f"{_key(alias)}-{os.getpid()}-{threading.get_ident() % 100_000}"
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -151,16 +155,16 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
     except OSError:
         listener.close()
         return None, None
-    listener.settimeout(LISTEN_PATIENCE)
+    listener.settimeout(LISTEN_TIMEOUT)
     return listener, path
 
 
-def _tidy(directory: Path) -> None:
-    """Remove what killed processes left behind, of whatever database: nobody may ever ring for theirs again."""
+def _remove_stale(directory: Path) -> None:
+    """Remove the sockets of killed processes, of all databases."""
     for path in directory.iterdir():
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as visitor:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
-                visitor.connect(str(path))
+                probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
             except OSError:
@@ -168,7 +172,7 @@ def _tidy(directory: Path) -> None:
 
 
 def _directory() -> Path | None:
-    """Return a folder that only this user can write to, or None where there is no such thing."""
+    """Return a directory that only this user can write to; None if the platform has no Unix sockets, or it can't be made."""
     if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
         return None
     path = Path(tempfile.gettempdir()) / f"tms_webhooks-{os.getuid()}"
@@ -182,7 +186,7 @@ def _directory() -> Path | None:
 
 
 def _key(alias: str) -> str:
-    """Return a short name for a database, the same in every process that uses it."""
+    """Return a short name of a database, the same in each process on this host."""
     settings = connections[alias].settings_dict
     name = str(settings["NAME"])
     name = os.path.abspath(name) if connections[alias].vendor == "sqlite" else name

@@ -1,8 +1,8 @@
-"""Passes over the sources that are reconciled: first over the host's rows, then over what was told.
+"""Reconcile sources: detect out-of-band changes in passes over the host's rows, then over the last recorded states.
 
-A pass is done in batches. Each tells what it finds in a transaction of its own, and then notes how far the pass has
-come: one that is cut short goes on from there, and a batch that is done twice finds nothing the second time. So it is
-with two passes at once.
+A pass is done in batches. Each batch records its events in one transaction, and then the position of the pass. An
+interrupted pass continues from there. A batch that is done twice, or by two concurrent passes, finds nothing the second
+time.
 """
 
 from __future__ import annotations
@@ -29,16 +29,24 @@ from tms_webhooks.sources.row_sets import at_keys, database_of
 from tms_webhooks.sources.snapshots import read_rows
 
 BATCH = 500
+"""Objects per batch."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """What was found: how many objects were looked at, and how many were new, changed, gone, or known for the first time.
+    """The result of a pass.
 
-    ``events`` were recorded of it, as many as somebody wants. A pass that is not ``finished`` was stopped; one that
-    ``failed`` met an error that the log tells of.
+    Attributes:
+        seen: Number of objects that were compared.
+        created: Number of objects without a recorded state.
+        changed: Number of objects that differ from their last recorded states.
+        deleted: Number of objects whose rows are gone.
+        noted: Number of objects whose state was recorded for the first time, without an event.
+        events: Number of events that were recorded: of changes that match a subscription.
+        finished: Whether the pass came to its end.
+        failed: Whether an error ended it; see the log.
     """
 
     seen: int = 0
@@ -64,7 +72,7 @@ class ReconcileResult:
 
 
 def reconciled_sources() -> list[Source]:
-    """Return the sources that say ``reconcile = True``."""
+    """Return the sources with ``reconcile = True``."""
     return [source for source in all_sources() if source.reconcile]
 
 
@@ -76,9 +84,14 @@ def reconcile_all(
     begin: bool = True,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[Source, ReconcileResult]:
-    """Go over each of these sources; what goes wrong with one is logged and holds up no other.
+    """Reconcile each of these sources. An error in one is logged and does not stop the others.
 
-    ``begin`` says whether to begin a pass where none is under way. ``stop`` is asked after each batch.
+    Args:
+        sources: The sources.
+        now: The current time.
+        batch: Objects per batch.
+        begin: Whether to begin a new pass for a source whose last pass is finished.
+        stop: Called after each batch; True ends the pass.
     """
     found: dict[Source, ReconcileResult] = {}
     with actor_context(ActorKind.RECONCILE):
@@ -86,7 +99,7 @@ def reconcile_all(
             try:
                 found[source] = reconcile(source, now=now, batch=batch, begin=begin, stop=stop)
             except Exception:
-                logger.exception("%r could not be reconciled; the next run goes on where this one ended.", source)
+                logger.exception("%r could not be reconciled; the next run continues where this one ended.", source)
                 found[source] = ReconcileResult(finished=False, failed=True)
     return found
 
@@ -94,7 +107,10 @@ def reconcile_all(
 def reconcile(
     source: Source, *, now: datetime, batch: int = BATCH, begin: bool = True, stop: Callable[[], bool] = lambda: False
 ) -> ReconcileResult:
-    """Tell of all that is not as it was told; go on with a pass that was cut short."""
+    """Record the events of all out-of-band changes of one source; continue an interrupted pass.
+
+    The arguments are those of `reconcile_all`.
+    """
     run = Reconciliation.objects.of(source.name, now=now, using=database_of(source))
     if run.phase == ReconcilePhase.DONE:
         if not begin:
@@ -109,20 +125,31 @@ def reconcile(
 
 
 def preview(source: Source, *, now: datetime, batch: int = BATCH) -> ReconcileResult:
-    """Count what a whole pass would find, and write nothing. It takes no lock: what is changing may be counted."""
+    """Count what a whole pass would find, and write nothing.
+
+    It takes no lock, so a change that is being committed may be counted as an out-of-band change.
+    """
     using = database_of(source)
     run = Reconciliation.objects.using(using).filter(source=source.name).first()
     baseline = run is None or not run.has_baseline
     total = ReconcileResult()
-    for found in _batches(record.of_rows, source, batch):
-        keys = [states.key_text(key) for key in found.suspects]
+    for found in _batches(record.compare_rows, source, batch):
+        keys = [states.key_text(key) for key in found.differing]
         known = SourceState.objects.of(source.name, keys, using=using)
-        rows = read_rows(source, at_keys(source.model, found.suspects, using=using))
+        rows = read_rows(source, at_keys(source.model, found.differing, using=using))
         total += ReconcileResult(seen=found.seen)
-        total += _counted(record.compare(source, rows, known, baseline=baseline, now=now))
-    for found in _batches(record.of_states, source, batch):
-        total += ReconcileResult(deleted=len(found.suspects))
+        total += _counted(record.changes_of_rows(source, rows, known, baseline=baseline, now=now))
+    for found in _batches(record.compare_states, source, batch):
+        total += ReconcileResult(deleted=len(found.differing))
     return total
+
+
+def forget_others(sources: Sequence[Source]) -> None:
+    """Delete the recorded states and positions of all other sources: they are out of date if one is reconciled again."""
+    names = [source.name for source in sources]
+    for using in {database_of(source) for source in all_sources()}:
+        SourceState.objects.forget_others(names, using=using)
+        Reconciliation.objects.using(using).exclude(source__in=names).delete()
 
 
 def _batches(read: Callable[..., ComparedBatch], source: Source, size: int) -> Iterator[ComparedBatch]:
@@ -133,43 +160,35 @@ def _batches(read: Callable[..., ComparedBatch], source: Source, size: int) -> I
         position = found.end
 
 
-def forget_others(sources: Sequence[Source]) -> None:
-    """Forget what was told by sources that are reconciled no more: what they would be compared with is out of date."""
-    names = [source.name for source in sources]
-    for using in {database_of(source) for source in all_sources()}:
-        SourceState.objects.forget_others(names, using=using)
-        Reconciliation.objects.using(using).exclude(source__in=names).delete()
-
-
 def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> ReconcileResult:
-    """Do one batch of a pass."""
+    """Do one batch of a pass, and record the position."""
     if run.phase == ReconcilePhase.ROWS:
-        found = record.of_rows(source, run.position, limit=batch)
-        tell = functools.partial(record.record_rows, baseline=not run.has_baseline, now=now)
+        found = record.compare_rows(source, run.position, limit=batch)
+        record_batch = functools.partial(record.record_rows, baseline=not run.has_baseline, now=now)
         total = ReconcileResult(seen=found.seen)
     else:
-        found = record.of_states(source, run.position, limit=batch)
-        tell = functools.partial(record.record_ends, now=now)
+        found = record.compare_states(source, run.position, limit=batch)
+        record_batch = functools.partial(record.record_ends, now=now)
         total = ReconcileResult()
-    total += _record(tell, source, found.suspects)
+    total += _record_or_log(record_batch, source, found.differing)
     run.advance(found.end, now=now)
     return total
 
 
-def _record(
-    tell: Callable[[Source, list[Any]], tuple[FoundChanges, int]], source: Source, keys: list[Any]
+def _record_or_log(
+    record_batch: Callable[[Source, list[Any]], tuple[FoundChanges, int]], source: Source, keys: list[Any]
 ) -> ReconcileResult:
-    """Tell of these objects together, or one by one if that fails: one that can't be told must hold up no other."""
+    """Record these objects together, or one by one if that fails, so that one object does not stop the others."""
     if not keys:
         return ReconcileResult()
     try:
-        found, events = tell(source, keys)
+        found, events = record_batch(source, keys)
     except (OperationalError, InterfaceError):
-        # The database that can't be reached or is too busy may be better at the next pass.
+        # These end the pass; the next run continues it.
         raise
     except Exception:
         if len(keys) > 1:
-            return sum((_record(tell, source, [key]) for key in keys), ReconcileResult())
+            return sum((_record_or_log(record_batch, source, [key]) for key in keys), ReconcileResult())
         logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
         return ReconcileResult()
     return _counted(found, events=events)

@@ -1,6 +1,7 @@
-"""Which objects are not as they were told: read in batches, by key, without a lock.
+"""Compare the host's rows with the last recorded states of their objects, and record the events of the differences.
 
-What is found here may have changed by the time that somebody looks again, under a lock; see `telling`.
+A batch is first compared without a lock. The objects that differ are then read again under a lock, in the transaction
+that records their events and their new states: they may have changed in the time between.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db import transaction
 from tms_webhooks.capture.transactions import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.outbox.record import NeverBreaking, record_changes
+from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -24,120 +25,131 @@ from tms_webhooks.sources.row_sets import at_keys, database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
 
+Raw = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedBatch:
-    """What a batch was read up to (None: to the end), of how many objects, and the keys of those not as they were told."""
+    """A batch that was compared without a lock.
+
+    Attributes:
+        end: Key, as text, of the last object of the batch; None if it was the last batch.
+        seen: Number of objects.
+        differing: Keys of the objects that differ from their last recorded states.
+    """
 
     end: str | None
     seen: int
-    suspects: list[Any]
+    differing: list[Any]
 
 
-def of_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
-    """Compare the next rows of the host with what was told of them."""
+@dataclass(slots=True)
+class FoundChanges:
+    """The differences of some objects.
+
+    Attributes:
+        changes: The changes that may have events.
+        states: The states to record; of objects that are gone, those to delete.
+        noted: Number of objects whose state is recorded for the first time, without an event.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    states: list[ObjectState] = field(default_factory=list)
+    noted: int = 0
+
+
+def compare_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
+    """Compare the next rows of the host, after this key, with the last recorded states."""
     using = database_of(source)
     rows = rows_of(source).order_by("pk")
     if after:
         rows = rows.filter(pk__gt=states.key_value(source, after))
     found = read_rows(source, rows[:limit], names=states.names(source))
     known = SourceState.objects.of(source.name, [states.key_text(key) for key, _raw in found], using=using)
-    lines = ((key, states.line_of(source, key, raw)) for key, raw in found)
-    suspects = [key for key, line in lines if known.get(line.key) != line]
+    current = ((key, states.object_state(source, key, raw)) for key, raw in found)
+    differing = [key for key, state in current if known.get(state.key) != state]
     end = states.key_text(found[-1][0]) if len(found) == limit else None
-    return ComparedBatch(end, len(found), suspects)
+    return ComparedBatch(end, len(found), differing)
 
 
-def of_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
-    """Look whether the next objects that were told of are still there."""
+def compare_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
+    """Check whether the objects of the next recorded states, after this key, still exist."""
     using = database_of(source)
-    told = SourceState.objects.after(source.name, after, limit=limit, using=using)
-    gone = missing(source, told, using=using)
-    return ComparedBatch(max(told) if len(told) == limit else None, len(told), gone)
-
-
-def missing(source: Source, told: Mapping[str, ObjectState], *, using: str) -> list[Any]:
-    """Return the keys of those objects that have no row any more."""
-    keys = [states.key_value(source, text) for text in told]
-    there = set(at_keys(source.model, keys, using=using).values_list("pk", flat=True)) if keys else set()
-    return [key for key in keys if key not in there]
-
-
-Raw = Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class FoundChanges:
-    """The changes of some objects, and what is to be remembered of them. ``noted``: of how many nothing was known."""
-
-    changes: list[Change] = field(default_factory=list)
-    lines: list[ObjectState] = field(default_factory=list)
-    noted: int = 0
+    known = SourceState.objects.after(source.name, after, limit=limit, using=using)
+    gone = _gone(source, known, using=using)
+    return ComparedBatch(max(known) if len(known) == limit else None, len(known), gone)
 
 
 def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> tuple[FoundChanges, int]:
-    """Tell of objects that are new or have changed; return what was found, and how many events were recorded.
+    """Record the events and states of new and changed objects; return the differences and the number of events.
 
-    ``baseline`` says that an object of which nothing is known is only taken note of.
+    With ``baseline``, an object without a recorded state gets no event: its state is recorded only.
     """
     using = database_of(source)
-    with _together(using):
+    with _all_or_nothing(using):
         rows = at_keys(source.model, keys, using=using)
-        # The lock that a change takes: of the object's own row, wherever parts of it stand.
+        # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
         read_rows(source, locked(rows), names=states.own_names(source))
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
-        found = compare(source, read_rows(source, rows), known, baseline=baseline, now=now)
+        found = changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now)
         events = sum(map(len, record_changes(source, found.changes, using=using)))
-        SourceState.objects.put(source.name, found.lines, now=now, using=using)
+        SourceState.objects.overwrite(source.name, found.states, now=now, using=using)
     return found, events
 
 
 def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> tuple[FoundChanges, int]:
-    """Tell of objects that are gone; return the same."""
+    """Record the events of objects that are gone, and delete their states; return the same as `record_rows`."""
     using = database_of(source)
-    with _together(using):
+    with _all_or_nothing(using):
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
-        gone = missing(source, known, using=using)
-        found = compare_ends(source, [known[states.key_text(key)] for key in gone], now=now)
+        gone = [states.key_text(key) for key in _gone(source, known, using=using)]
+        found = _changes_of_gone(source, [known[key] for key in gone], now=now)
         events = sum(map(len, record_changes(source, found.changes, using=using)))
-        SourceState.objects.forget(source.name, [states.key_text(key) for key in gone], using=using)
+        SourceState.objects.forget(source.name, gone, using=using)
     return found, events
 
 
-@contextmanager
-def _together(using: str) -> Iterator[None]:
-    """Have all or nothing written, also within a transaction that is under way."""
-    with atomic(using), transaction.atomic(using=using):
-        yield
-
-
-def compare(
+def changes_of_rows(
     source: Source, rows: Sequence[tuple[Any, Raw]], known: Mapping[str, ObjectState], *, baseline: bool, now: datetime
 ) -> FoundChanges:
-    """Return how these rows differ from what was told of them."""
+    """Return the differences between rows and the last recorded states, by key; ``baseline`` as for `record_rows`."""
     found = FoundChanges()
     for key, raw in rows:
-        line = states.line_of(source, key, raw)
-        told = known.get(line.key)
-        if told == line:
+        current = states.object_state(source, key, raw)
+        recorded = known.get(current.key)
+        if recorded == current:
             continue
-        found.lines.append(line)
-        if told is None and baseline:
+        found.states.append(current)
+        if recorded is None and baseline:
             found.noted += 1
             continue
-        with NeverBreaking(source):
-            before = None if told is None else states.recorded_before(source, told, raw)
+        with LogSourceErrors(source):
+            before = None if recorded is None else states.recorded_before(source, recorded, raw)
             change = diff(source, before=before, after=raw, now=now, using=database_of(source))
             if change.created or change.changed:
                 found.changes.append(change)
     return found
 
 
-def compare_ends(source: Source, lines: Sequence[ObjectState], *, now: datetime) -> FoundChanges:
-    """Return the ends of objects that are known by what was told of them."""
-    found = FoundChanges(lines=list(lines))
-    for line in lines:
-        with NeverBreaking(source):
-            before = states.recorded_raw(source, line)
+def _changes_of_gone(source: Source, recorded: Sequence[ObjectState], *, now: datetime) -> FoundChanges:
+    """Return the deletions of objects, given their last recorded states."""
+    found = FoundChanges(states=list(recorded))
+    for state in recorded:
+        with LogSourceErrors(source):
+            before = states.recorded_raw(source, state)
             found.changes.append(diff(source, before=before, after=None, now=now, using=database_of(source)))
     return found
+
+
+def _gone(source: Source, known: Mapping[str, ObjectState], *, using: str) -> list[Any]:
+    """Return the keys of the recorded objects that have no row."""
+    keys = [states.key_value(source, text) for text in known]
+    existing = set(at_keys(source.model, keys, using=using).values_list("pk", flat=True)) if keys else set()
+    return [key for key in keys if key not in existing]
+
+
+@contextmanager
+def _all_or_nothing(using: str) -> Iterator[None]:
+    """Commit everything or nothing, also within a transaction of the caller."""
+    with atomic(using), transaction.atomic(using=using):
+        yield

@@ -1,3 +1,3 @@
-"""Which webhooks get which events, and why: the same for what is new, for what is replayed, and for those who ask."""
+"""Which events match a subscription, and why. New events, replays, dry runs and explanations use the same rules."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a subscription asks of an event beyond its type, one question at a time."""
+"""A subscription's filters and condition as a list of checks on one event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventCheck(NamedTuple):
-    """One question: its name, its answer for an event, and what is asked for, in words."""
+    """One check: its name, whether it holds for an event, and a description for people."""
 
     name: str
     holds: Callable[[FilterInput], bool]
@@ -32,22 +32,22 @@ class EventCheck(NamedTuple):
 
 
 def checks_of(subscription: Subscription, event_type: str) -> tuple[EventCheck, ...]:
-    """Return what a subscription asks of events of this type, all of which has to hold; nothing where it takes them all.
+    """Return the checks of a subscription for events of this type. An event matches if all of them hold.
 
-    Whether an event is the first of its kind is no such question: see `FirstOccurrence`.
+    The filter `FIRST_OCCURRENCE` is not among them, because it needs the database: see `routing.filtered`.
     """
-    if not subscription.is_narrowed:
+    if not subscription.is_filtered:
         return ()
     return _checks(json.dumps(subscription.filters), json.dumps(subscription.condition), event_type)
 
 
-def occasion_of(event: Event, audience: str) -> FilterInput:
-    """Return an event as filters see it that a webhook with this audience has."""
+def filter_input_of(event: Event, audience: str) -> FilterInput:
+    """Return an event as input of the filters of a webhook with this audience."""
     try:
         body: Any = from_text(event.body)
     except ValueError:
         body = None
-    keys = (getattr(event, way.column) for way in RELATIONS if audience != way.closed_to)
+    keys = (getattr(event, relation.column) for relation in RELATIONS if audience != relation.closed_to)
     return FilterInput(
         body if isinstance(body, Mapping) else {},
         event.subject_type,
@@ -61,23 +61,23 @@ def _checks(filters: str, condition: str, event_type: str) -> tuple[EventCheck, 
 
 
 def _of_filters(filters: Any) -> Iterator[EventCheck]:
-    """Yield the filters; one that is not of the form that is checked when it is saved is met by nothing."""
+    """Yield a check for each filter. A filter that is not valid in the database matches no event."""
     if not isinstance(filters, dict):
-        yield _unreadable("filters", _("The filters can't be read; save the subscription anew."))
+        yield _never("filters", _("The filters are invalid. Correct and save the subscription."))
         return
-    for name, wanted in filters.items():
-        if name in CRITERIA and isinstance(wanted, list):
-            yield _of_filter(name, wanted)
+    for name, values in filters.items():
+        if name in CRITERIA and isinstance(values, list):
+            yield _of_filter(name, values)
         elif name != FIRST_OCCURRENCE:
-            message = _("The filter %(name)s can't be read; save the subscription anew.")
-            yield _unreadable(f"filters.{name}", message % {"name": name})
+            message = _("The filter %(name)s is invalid. Correct and save the subscription.")
+            yield _never(f"filters.{name}", message % {"name": name})
 
 
-def _of_filter(name: str, wanted: list[Any]) -> EventCheck:
+def _of_filter(name: str, values: list[Any]) -> EventCheck:
     def words() -> str:
-        return _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(wanted))}
+        return _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(values))}
 
-    return EventCheck(f"filters.{name}", lambda occasion: CRITERIA[name].is_met(wanted, occasion), words)
+    return EventCheck(f"filters.{name}", lambda given: CRITERIA[name].is_met(values, given), words)
 
 
 def _of_condition(condition: Any, event_type: str) -> Iterator[EventCheck]:
@@ -87,16 +87,17 @@ def _of_condition(condition: Any, event_type: str) -> Iterator[EventCheck]:
         tree = parse(condition, [catalogue.get(event_type)])
     except (ValidationError, UnknownEventType) as error:
         reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-        logger.error("A condition is met by no %s: %s", event_type, reason)
-        yield _unreadable("condition", reason)
+        logger.error("An invalid condition matches no %s: %s", event_type, reason)
+        yield _never("condition", reason)
         return
     for part in tree.parts if isinstance(tree, AllOf) else (tree,):
         yield _of_part(part)
 
 
 def _of_part(part: Node) -> EventCheck:
-    return EventCheck("condition", lambda occasion: part.holds(occasion.body), lambda: str(part))
+    return EventCheck("condition", lambda given: part.holds(given.body), lambda: str(part))
 
 
-def _unreadable(name: str, reason: str) -> EventCheck:
-    return EventCheck(name, lambda _occasion: False, lambda: reason)
+def _never(name: str, reason: str) -> EventCheck:
+    """Return a check that never holds, for filters or a condition that are invalid."""
+    return EventCheck(name, lambda _given: False, lambda: reason)

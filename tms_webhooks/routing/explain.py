@@ -1,4 +1,4 @@
-"""Why an event goes to a webhook or does not, clause by clause: the questions that the fan-out asks, one at a time."""
+"""Explain why a webhook receives an event or not: one clause for each rule of the fan-out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import reaches, subject_webhook_id
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import checks_of, occasion_of
+from tms_webhooks.routing.checks import checks_of, filter_input_of
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One question: what it is about, the answer, and a sentence for people.
+    """The result of one rule: its name, the verdict, and a sentence for people.
 
-    ``subscription_id`` names the subscription that it is a question of, where it is one of a subscription.
+    ``subscription_id`` is the key of the subscription for a rule of a subscription, and None for a rule of the webhook.
     """
 
     name: str
@@ -30,9 +30,9 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All the clauses, by what is asked today, and what they come to; ``delivery`` is what the event got, if it did.
+    """The verdict by the webhook's present settings, its clauses, and the delivery of the event, if there is one.
 
-    The two differ where the webhook was changed since the event was handed out.
+    Verdict and delivery differ if the webhook was changed after the fan-out of the event.
     """
 
     verdict: CheckResult
@@ -41,22 +41,22 @@ class Explanation:
 
 
 def explain(webhook: Webhook, event: Event) -> Explanation:
-    """Say why an event goes to a webhook or doesn't; of an event that was handed out, why it would today.
+    """Return why a webhook receives an event or not, by the webhook's present settings.
 
-    The sentences hold no values of the event. Whoever is shown them has to be one who may see the webhook.
+    The sentences contain no values of the event, but show the webhook's settings: check that the user may view it.
     """
     delivery = Delivery.objects.filter(webhook=webhook, event=event).first()
-    own = tuple(_of_webhook(webhook, event, came_too_late=delivery is None and _came_too_late(webhook, event)))
+    own = tuple(_of_webhook(webhook, event, is_newer=delivery is None and _is_newer(webhook, event)))
     by_subscription = [tuple(_of_subscription(one, webhook, event)) for one in webhook.subscriptions.order_by("pk")]
-    wanted = any(_all_of(clauses) for clauses in by_subscription)
-    asked = tuple(clause for clauses in by_subscription for clause in clauses)
+    matches = any(_all_of(clauses) for clauses in by_subscription)
+    of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
-        asked = (_clause("subscription", False, _("The webhook subscribes to nothing.")),)
-    return Explanation(_verdict(own, wanted=wanted), (*own, *asked), delivery)
+        of_subscriptions = (_clause("subscription", False, _("The webhook has no subscriptions.")),)
+    return Explanation(_verdict(own, matches=matches), (*own, *of_subscriptions), delivery)
 
 
-def _verdict(own: tuple[Clause, ...], *, wanted: bool) -> CheckResult:
-    if not wanted or any(clause.verdict is CheckResult.NO for clause in own):
+def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
+    if not matches or any(clause.verdict is CheckResult.NO for clause in own):
         return CheckResult.NO
     return CheckResult.HELD if any(clause.verdict is CheckResult.HELD for clause in own) else CheckResult.YES
 
@@ -65,76 +65,83 @@ def _all_of(clauses: tuple[Clause, ...]) -> bool:
     return all(clause.verdict is CheckResult.YES for clause in clauses)
 
 
-def _came_too_late(webhook: Webhook, event: Event) -> bool:
+def _is_newer(webhook: Webhook, event: Event) -> bool:
+    """Return whether the webhook was created after the fan-out of the event."""
     return event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at
 
 
-def _of_webhook(webhook: Webhook, event: Event, *, came_too_late: bool) -> Iterator[Clause]:
+def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[Clause]:
     if event.error:
-        yield _clause("payload", False, _("Its payload could not be built, so there is nothing to send."))
+        yield _clause("payload", False, _("The event's payload could not be built, so it can't be sent."))
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
-    if came_too_late:
-        sentence = _("The webhook was made after the event was handed out; a replay of what was missed sends it.")
+    if is_newer:
+        sentence = _("The webhook was created after the event. Send missed events to deliver it.")
         yield _clause("created", False, sentence)
     if subject_webhook_id(event.type, event.subject_id) == webhook.pk:
-        yield _clause("itself", False, _("It tells of this very webhook; such events go to the organization's others."))
+        yield _clause(
+            "itself",
+            False,
+            _("The event is about this webhook. Such events go only to the organization's other webhooks."),
+        )
     yield _of_audience(webhook, event)
     if webhook.enabled:
         yield _clause("enabled", True, _("The webhook is enabled."))
     else:
-        sentence = _("The webhook is disabled; its events are kept as skipped, for a replay.")
+        sentence = _(
+            "The webhook is disabled. Its deliveries are skipped; after enabling it, send missed events to deliver them."
+        )
         yield Clause("enabled", CheckResult.HELD, sentence)
 
 
 def _of_audience(webhook: Webhook, event: Event) -> Clause:
     whose = {
-        Audience.OWNER: _("what the organization owns"),
-        Audience.LEARNER: _("the organization's own learners"),
-        Audience.BOTH: _("what the organization owns, and its own learners"),
+        Audience.OWNER: _("the organization's own objects"),
+        Audience.LEARNER: _("the organization's learners"),
+        Audience.BOTH: _("the organization's own objects and of its learners"),
     }[Audience(webhook.audience)]
-    below = _(", and of the organizations below it") if webhook.include_children else ""
-    comes = reaches(event.pk, webhook.pk)
-    sentence = _("%(scope)s: this is one.") if comes else _("%(scope)s: this is none.")
-    scope = _("The webhook is for events of %(whose)s%(below)s") % {"whose": whose, "below": below}
-    return _clause("audience", comes, sentence % {"scope": scope})
+    below = _(" and of its child organizations") if webhook.include_children else ""
+    is_reached = reaches(event.pk, webhook.pk)
+    sentence = _("%(scope)s This is one of them.") if is_reached else _("%(scope)s This is not one of them.")
+    scope = _("The webhook receives events of %(whose)s%(below)s.") % {"whose": whose, "below": below}
+    return _clause("audience", is_reached, sentence % {"scope": scope})
 
 
 def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event) -> Iterator[Clause]:
-    """Yield the clauses of one subscription; after its name no more of one that asks for other events."""
+    """Yield the clauses of one subscription; only the first one if it does not include the event's type."""
     pk, name = subscription.pk, subscription.event_type
     if not filtered.is_of_type(subscription, event):
-        yield _clause("event_type", False, _("%(name)s is about other events.") % {"name": name}, pk)
+        yield _clause("event_type", False, _("%(name)s does not include this event type.") % {"name": name}, pk)
         return
-    yield _clause("event_type", True, _("%(name)s asks for such events.") % {"name": name}, pk)
+    yield _clause("event_type", True, _("%(name)s includes this event type.") % {"name": name}, pk)
     if event.subscription_id is not None:
         yield _of_window(subscription, event)
-    occasion = occasion_of(event, webhook.audience)
+    given = filter_input_of(event, webhook.audience)
     for check in checks_of(subscription, event.type):
-        met = filtered.holds(check, subscription, event, occasion)
+        met = filtered.holds(check, subscription, event, given)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
         yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
     if filtered.is_first_only(subscription):
-        yield _of_firsts(subscription, event, met=filtered.meets(subscription, event, occasion))
+        yield _of_firsts(subscription, event, met=filtered.meets(subscription, event, given))
 
 
 def _of_window(subscription: Subscription, event: Event) -> Clause:
     if event.subscription_id != subscription.pk:
-        sentence = _("The event was made for the days window of another subscription.")
+        sentence = _("The event was created for the window of another subscription.")
         return _clause("window", False, sentence, subscription.pk)
     more, less = subscription.window
-    sentence = _("It came into the window of more than %(more)g and less than %(less)g days.")
+    sentence = _("The object entered the window of more than %(more)g and less than %(less)g days.")
     return _clause("window", True, sentence % {"more": more, "less": less}, subscription.pk)
 
 
 def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause:
     first = FirstOccurrence.objects.of(subscription.pk, event)
     is_first = first == event.pk or (first is None and met and event.fanned_out_at is None)
-    sentence = _("It is the first of its type for this object.")
+    sentence = _("This is the first event of this type for this object.")
     if first is not None and not is_first:
-        sentence = _("The first of its type for this object was an earlier one.")
+        sentence = _("An earlier event was the first of this type for this object.")
     elif not is_first:
-        sentence = _("None of its type was the first for this object yet.")
+        sentence = _("No event of this type has been the first for this object yet.")
     return _clause(f"filters.{FIRST_OCCURRENCE}", is_first, sentence, subscription.pk)
 
 

@@ -1,4 +1,4 @@
-"""How a host's models become events. A host imports what it needs from here, in its ``webhooks.py``."""
+"""Declare which changes of a host's models are events. A host's ``webhooks.py`` and ``models.py`` import from here."""
 
 from __future__ import annotations
 

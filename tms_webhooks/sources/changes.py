@@ -1,4 +1,4 @@
-"""What differs between two states of an object."""
+"""Compare two states of an object: the result is the `Change` that a source turns into events."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.rules import Change
 
-# Set by every save, also by one that changes nothing.
-STAMPS = frozenset({"updated_at"})
+# Fields that every save sets, even one that changes nothing else.
+SAVE_TIMESTAMPS = frozenset({"updated_at"})
 
 logger = logging.getLogger(__name__)
 
@@ -28,32 +28,34 @@ def diff(
     now: datetime,
     using: str = DEFAULT_DB_ALIAS,
 ) -> Change:
-    """Compare two raw snapshots of one object in canonical values.
+    """Return the change between two raw snapshots of one object, in canonical values.
 
-    ``before`` is None for a new object, ``after`` for a deleted one; only values of the object's own row count as
-    changed. A status value without a mapping is logged and left to the payload to fail on; under DEBUG and in tests
-    its `PayloadError` is raised.
+    ``before`` is None for a new object, ``after`` for a deleted one. Only values of the object's own row count as
+    changed. A status value without a mapping is logged, and building the payload fails later; under DEBUG and in tests
+    its `PayloadError` is raised here.
     """
     old = source.canonical(before) if before is not None else {}
     new = source.canonical(after) if after is not None else {}
-    _complain(source, {**old, **new})
+    _report_errors(source, {**old, **new})
     changed: tuple[str, ...] = ()
     if before is not None and after is not None:
         pairs = ((name, old[name], new.get(name)) for name in _comparable(source, old))
-        changed = tuple(name for name, was, became in pairs if was != became and not _are_one_error(was, became))
+        changed = tuple(
+            name for name, previous, current in pairs if previous != current and not _are_one_error(previous, current)
+        )
     return Change(before=old, after=new, changed=changed, now=now, using=using)
 
 
 def _comparable(source: Source, old: Mapping[str, Any]) -> list[str]:
-    """Return the names that both snapshots have: the object's own, and what derives from them, in the noun's order."""
-    return [field.name for field in source.all_fields if field.name in old and field.name not in STAMPS]
+    """Return the names that both snapshots have: own and derived values, in the order of the noun's fields."""
+    return [field.name for field in source.all_fields if field.name in old and field.name not in SAVE_TIMESTAMPS]
 
 
-def _are_one_error(was: Any, became: Any) -> bool:
-    return isinstance(was, PayloadError) and isinstance(became, PayloadError) and str(was) == str(became)
+def _are_one_error(previous: Any, current: Any) -> bool:
+    return isinstance(previous, PayloadError) and isinstance(current, PayloadError) and str(previous) == str(current)
 
 
-def _complain(source: Source, values: Mapping[str, Any]) -> None:
+def _report_errors(source: Source, values: Mapping[str, Any]) -> None:
     for error in values.values():
         if isinstance(error, PayloadError):
             if strict_payloads():

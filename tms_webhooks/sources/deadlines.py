@@ -1,4 +1,4 @@
-"""Dates that bring an event by passing, or by coming near."""
+"""Deadlines: date fields that cause events by coming near and by passing, without any change of the object."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from django.db.models import IntegerChoices
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A date field of a noun, and the events that time makes of it.
+    """A date field of a noun, and the event types that it causes as time goes by.
 
-    ``expiring`` is told to each subscription whose days window the object enters, ``expired`` once when the date has
-    passed, or when what was closed then is open again. An extension makes it another deadline: both may be told again.
-    Without a name, that one is told nobody.
+    - ``field``: the canonical name of the date
+    - ``expiring``: emitted once per subscription when the object enters the subscription's window of days
+    - ``expired``: emitted once when the date has passed, or when a closed object is reopened after it
+
+    Moving the date makes it another deadline: both events may be emitted again. An empty name turns that event off.
     """
 
     field: str
@@ -26,26 +28,29 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ClosedWhen:
-    """What makes an object's deadline matter no more: one of these moments is there, or one of these statuses."""
+    """When an object's deadline no longer matters: one of the ``filled`` fields has a value, or one of ``statuses`` holds.
 
-    moments: tuple[str, ...] = ()
+    ``statuses`` are pairs of a canonical status field and a status.
+    """
+
+    filled: tuple[str, ...] = ()
     statuses: tuple[tuple[str, IntegerChoices], ...] = ()
 
     def is_open(self, values: Mapping[str, Any]) -> bool:
-        """Return whether an object's deadline still matters, by its canonical values."""
-        dated = any(values.get(name) is not None for name in self.moments)
-        return not dated and all(values.get(name) != member for name, member in self.statuses)
+        """Return whether the deadline of an object with these canonical values still matters."""
+        is_filled = any(values.get(name) is not None for name in self.filled)
+        return not is_filled and all(values.get(name) != member for name, member in self.statuses)
 
 
 def as_moment(value: Any) -> Any:
-    """Return a day without a time as the moment at which it begins in UTC, as the payload has it; all else as it is."""
+    """Return a date without a time as midnight UTC, as payloads write it; return any other value unchanged."""
     if isinstance(value, date) and not isinstance(value, datetime):
         return datetime.combine(value, time(), tzinfo=UTC)
     return value
 
 
 def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
-    """Return the key by which "this expired then" is told once, whether a scan or a change finds it first.
+    """Return the key that makes an "expired" event unique, whether a scan or a change detects it first.
 
     ``subject_id`` is the object's key as `subject_key` writes it.
     """
@@ -55,9 +60,9 @@ def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
 def expiring_key(
     event_type: str, subscription_id: int, window: tuple[float, float], subject_id: str, expires_at: datetime
 ) -> str:
-    """Return the key by which one subscription is told once that this comes near.
+    """Return the key that makes an "expiring" event unique for one subscription.
 
-    The days are part of it: a subscription whose window is changed has another window, and is told of that one.
+    The window's days are part of it: a subscription whose window is edited gets an event for the new window, too.
     """
     more, less = window
     return f"{event_type}:{subscription_id}:{more}:{less}:{subject_id}:{_second(expires_at)}"

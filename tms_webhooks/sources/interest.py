@@ -1,6 +1,7 @@
-"""What the organization of an object subscribes to: asked in the query that reads the object's row.
+"""Find the event types to which the organizations of an object subscribe.
 
-So the question costs no query of its own, and its answer is never out of date.
+The subscriptions are read by expressions in the query that reads the object's row, so this costs no query of its own and
+the result is never stale.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from tms_webhooks.db.compiled import CompiledQuery
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
 from tms_webhooks.models.subscription import SubscriptionQuerySet
-from tms_webhooks.sources.base import LEARNERS, Source
-from tms_webhooks.sources.gathered import Gathered, gathered_values
+from tms_webhooks.sources.aggregates import JSONArrayAgg, aggregated_values
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
 
-# As deep as the `with` blocks of `everything_wanted`; of the process and not of a thread, so that a test's server hears of it.
+# One entry per open `subscribed_to_everything` block. Shared by all threads, so that it applies to a test's server, too.
 _everything: list[bool] = []
 
 
 @dataclass(frozen=True, slots=True)
 class OrganizationPath:
-    """How a row leads to one of its organizations: by a column of its own, and the lookup from there on, if there is one.
+    """How a source's row leads to one of its organizations.
 
-    ``closed_to`` is the audience that does not hear of it this way, if there is one.
+    - ``column``: a column of the row itself
+    - ``onward``: the lookup from there to the organization's key; empty if the column holds the key
+    - ``closed_to``: the audience whose webhooks get no events by this path, or None
     """
 
     column: str
@@ -40,16 +43,16 @@ class OrganizationPath:
 
 
 @cache
-def paths_of(source: Source) -> tuple[OrganizationPath, ...]:
-    """Return how the rows of a source lead to the keys of their organizations, as far as SQL can compare what they hold.
+def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
+    """Return the paths from a source's rows to their organizations that SQL can follow.
 
-    Nothing where it can't compare the owner's.
+    The result is empty if SQL can't follow the path to the owner.
     """
     if source.owned_by_learner:
         both = _path(source, "organization.id", closed_to=None)
         return () if both is None else (both,)
     owner = _path(source, "organization.id", closed_to=OWNER.closed_to)
-    learner = _path(source, LEARNERS.name, closed_to=LEARNER.closed_to)
+    learner = _path(source, LEARNER_ORGANIZATION.name, closed_to=LEARNER.closed_to)
     return () if owner is None else (owner,) if learner is None else (owner, learner)
 
 
@@ -69,57 +72,60 @@ def _path(source: Source, name: str, *, closed_to: Audience | None) -> Organizat
     return OrganizationPath(own.attname, onward, closed_to)
 
 
-def subscribed(source: Source, path: OrganizationPath, *, using: str) -> Subquery:
-    """Return an expression, for a query of the source's rows, for what the organization of each subscribes to."""
+def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> Subquery:
+    """Return an expression for a query of the source's rows: the patterns to which the organization at ``path`` subscribes."""
     organization: Any = OuterRef(path.column)
     if path.onward:
         reference: Any = source.model._meta.get_field(path.column)
         rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
         key = OuterRef(OuterRef(path.column))
         organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
-    wanting = Subscription.objects.using(using).living().filter(webhook__organization_id=organization)
+    subscriptions = (
+        Subscription.objects.using(using).of_existing_webhooks().filter(webhook__organization_id=organization)
+    )
     if path.closed_to is not None:
-        wanting = wanting.exclude(webhook__audience=path.closed_to)
-    return _gathered(wanting)
+        subscriptions = subscriptions.exclude(webhook__audience=path.closed_to)
+    return _patterns(subscriptions)
 
 
-def subscribed_elsewhere(source: Source, *, using: str) -> Subquery | None:
-    """Return the same for those who may hear of any row: whether they do, the values of the row have to tell.
+def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None:
+    """Return an expression for the patterns of webhooks that may receive events of a row by no `OrganizationPath`.
 
-    They are the webhooks that include child organizations and, where SQL can't follow the row to the learner's
-    organization, those that are for learners. None where there can be neither.
+    These are webhooks that include child organizations and, if SQL can't follow the row to the learner's organization,
+    webhooks for learners. Whether they do receive an event depends on the row's values. None if no such webhook is
+    possible.
     """
-    anywhere = Q()
+    others = Q()
     if parent_column() is not None:
-        anywhere |= Q(webhook__include_children=True)
-    if LEARNERS.name in source.mapped and len(paths_of(source)) == 1:
-        anywhere |= ~Q(webhook__audience=LEARNER.closed_to)
-    return _gathered(Subscription.objects.using(using).living().filter(anywhere)) if anywhere else None
+        others |= Q(webhook__include_children=True)
+    if LEARNER_ORGANIZATION.name in source.mapped and len(organization_paths(source)) == 1:
+        others |= ~Q(webhook__audience=LEARNER.closed_to)
+    return _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others)) if others else None
 
 
-def _gathered(wanting: SubscriptionQuerySet) -> Subquery:
-    return Subquery(wanting.order_by().values(patterns=Gathered(F("event_type"))))
+def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:
+    return Subquery(subscriptions.order_by().values(patterns=JSONArrayAgg(F("event_type"))))
 
 
-def patterns_in(gathered: Any) -> frozenset[str]:
-    """Return the patterns that `subscribed` has found."""
-    return frozenset(gathered_values(gathered))
+def patterns_in(result: Any) -> frozenset[str]:
+    """Return the patterns in the result of one of the expressions above."""
+    return frozenset(aggregated_values(result))
 
 
-def patterns_of_anybody(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:
-    """Return the patterns that any webhook subscribes to, of those that mean one of these event types."""
-    return frozenset(pattern for (pattern,) in _query_of_anybody(event_types, using).run())
+def patterns_of_any_webhook(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:
+    """Return the patterns that match one of these event types and to which any webhook subscribes."""
+    return frozenset(pattern for (pattern,) in _query_of_any_webhook(event_types, using).run())
 
 
 @cache
-def _query_of_anybody(event_types: tuple[str, ...], using: str) -> CompiledQuery:
-    wanting = Subscription.objects.using(using).wanting(event_types)
-    return CompiledQuery(wanting.order_by().values_list("event_type").distinct())
+def _query_of_any_webhook(event_types: tuple[str, ...], using: str) -> CompiledQuery:
+    subscriptions = Subscription.objects.using(using).matching(event_types)
+    return CompiledQuery(subscriptions.order_by().values_list("event_type").distinct())
 
 
 @contextmanager
-def wanted_types() -> Iterator[None]:
-    """Have everything told that is asked for inside the ``with`` block, as if all organizations subscribed to it: for tests."""
+def subscribed_to_everything() -> Iterator[None]:
+    """Emit all events inside the ``with`` block, as if every organization subscribed to every type; for tests."""
     _everything.append(True)
     try:
         yield
@@ -127,8 +133,8 @@ def wanted_types() -> Iterator[None]:
         _everything.pop()
 
 
-def meant(event_types: Iterable[str], patterns: frozenset[str]) -> set[str]:
-    """Return those event types that one of the patterns means."""
+def subscribed_types(event_types: Iterable[str], patterns: frozenset[str]) -> set[str]:
+    """Return the event types that match one of the patterns."""
     if _everything:
         return set(event_types)
     if not patterns:

@@ -1,4 +1,4 @@
-"""From a canonical field to the place where a host keeps it."""
+"""Map canonical fields to attribute paths of the host's models, and paths to query lookups."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.sources.related_keys import RelatedKeys, many_to_many
+from tms_webhooks.sources.aggregates import RelatedKeys, many_to_many
 
 
 @dataclass(frozen=True, slots=True)
 class MappedField:
     """One canonical field and the host's attribute path for it.
 
-    ``lookup`` is the path as a query has it (``training_class__organization_id``), an expression where it leads to many
-    objects, or None where Python alone can follow it (a property). ``own`` says that the value stands in the object's own row, so that a change of it is a
-    change of the object.
+    - ``lookup``: the path as a query lookup (``training_class__organization_id``), a `RelatedKeys` expression for a
+      many-to-many field, or None where only Python can follow it (a property)
+    - ``own``: whether the value is a column of the object's own row, so that its change is a change of the object
     """
 
     field: Field
@@ -29,7 +29,7 @@ class MappedField:
     own: bool
 
     def read(self, instance: models.Model) -> Any:
-        """Follow the path from ``instance``; None as soon as something on the way is None."""
+        """Return the value at the path from ``instance``; None if an attribute on the way is None."""
         value: Any = instance
         for part in self.path.split("."):
             value = _step(value, part)
@@ -44,14 +44,14 @@ def _step(value: Any, part: str) -> Any:
     try:
         return getattr(value, part)
     except ObjectDoesNotExist as error:
-        # The other side of a one-to-one field, where there is none: Django makes an AttributeError of it, too.
+        # The reverse side of a one-to-one field without an object: Django's exception is an AttributeError, too.
         if isinstance(error, AttributeError):
             return None
         raise
 
 
 def map_field(model: type[models.Model], field: Field, path: str) -> MappedField | None:
-    """Find ``path`` on ``model``; None where it leads nowhere."""
+    """Return the mapping of ``field`` to ``path`` on ``model``, or None if the model has no such path."""
     many = many_to_many(model, path) if field.kind is FieldKind.IDS else None
     if many is not None:
         return MappedField(field, path, RelatedKeys(many), own=False)
@@ -64,7 +64,7 @@ def map_field(model: type[models.Model], field: Field, path: str) -> MappedField
 
 
 def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
-    """Return the model that a path of foreign keys ends at, or None where it is no such path."""
+    """Return the model at the end of a path of foreign keys, or None if ``path`` is something else."""
     for part in path.split("."):
         try:
             field = model._meta.get_field(part)
@@ -78,7 +78,7 @@ def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
 
 
 def references_of(model: type[models.Model], path: str) -> list[str]:
-    """Return the foreign keys that a path begins with, as ``select_related`` takes them; none where it has none."""
+    """Return the foreign keys at the beginning of a path, as an argument list for ``select_related``."""
     parts = path.split(".")
     lengths = [length for length in range(1, len(parts)) if follow(model, ".".join(parts[:length])) is not None]
     return ["__".join(parts[: max(lengths)])] if lengths else []
@@ -96,7 +96,7 @@ def _lookup(model: type[models.Model], path: str) -> str | None:
         if field is None:
             return None
         last = index == len(parts) - 1
-        # The key of a related row stands in this row already: `course.id` is `course_id`.
+        # This row holds the key of the related row already: `course.id` is `course_id`.
         if not last and index == len(parts) - 2 and _is_target(field, parts[-1]):
             return "__".join([*names, field.attname])
         names.append(field.attname if last else field.name)
@@ -125,7 +125,7 @@ def _is_target(field: models.Field[Any, Any], name: str) -> bool:
 
 
 def _python_can_follow(model: type[models.Model], path: str) -> bool:
-    """Whether the path starts at something the class has; what lies behind a property only a value can tell."""
+    """Return whether the class has the path's first attribute. What follows a property depends on its value."""
     first, _, rest = path.partition(".")
     if _concrete(model, first) is not None:
         related = model._meta.get_field(first).related_model if rest else None
@@ -134,7 +134,7 @@ def _python_can_follow(model: type[models.Model], path: str) -> bool:
 
 
 def merged_fields(cls: type, attribute: str = "fields") -> dict[str, Any]:
-    """Merge a mapping over a class and its bases, so that a host names only what differs."""
+    """Return a class attribute merged with those of its bases, so that a subclass names only differences."""
     merged: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         value: Mapping[str, Any] = vars(base).get(attribute) or {}

@@ -1,7 +1,7 @@
-"""The queryset whose bulk operations are events too. Django sends no signal for them.
+"""A queryset and a manager whose bulk operations emit events. Django sends no signals for bulk operations.
 
-A host's ``models.py`` takes it from here, before any model is there: this module knows no model of this app, and what
-captures the changes of a registered model is told to it by `capture`.
+A host's ``models.py`` imports them before any model is loaded, so this module imports no model of this app. When a
+source is registered, `connect_capture` names the code that captures the bulk operations of its model.
 """
 
 from __future__ import annotations
@@ -9,190 +9,138 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from django.db import models
-from django.db.models import sql
-from django.db.models.constants import OnConflict
+
+from tms_webhooks.db.django_private import (
+    InsertConflict,
+    InsertQuerySet,
+    copy_of,
+    forget_results,
+    returns_values,
+    use_write_database,
+)
 
 M = TypeVar("M", bound=models.Model, covariant=True)
 Rows = models.QuerySet[Any]
 
-# An old SQLite takes 999 parameters in a statement.
+# How many objects are read, changed and captured at a time. Old versions of SQLite take 999 parameters in a statement.
 CHUNK = 900
-"""How many objects are read, changed and told of at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class InsertConflict:
-    """What an insert does about rows that are there: it updates or ignores those that agree in the ``unique`` fields."""
-
-    updates: bool
-    unique: Collection[models.Field[Any, Any]]
-
-
-class Captor(Protocol):
-    """What turns bulk operations into events."""
+class BulkCapture(Protocol):
+    """Turns bulk operations into events. `tms_webhooks.capture.bulk` implements it."""
 
     def atomic(self, using: str) -> AbstractContextManager[None]:
-        """Begin a transaction where there is none."""
+        """Open a transaction unless one is open already."""
 
     def update(self, rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
-        """Have ``write`` update ``rows``, set by set, and tell of what changed; return what it returned, added up."""
+        """Call ``write`` for ``rows``, chunk by chunk, and record events for changed rows; return the sum of its results."""
 
     def delete(self, rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
-        """Tell of the end of ``rows`` and have ``write`` delete them."""
+        """Record the events of the deletion of ``rows``, call ``write`` to delete them, and return its result."""
 
-    def wants_inserts(self, rows: Rows) -> bool:
-        """Return whether anybody wants to hear of new rows."""
+    def captures_inserts(self, rows: Rows) -> bool:
+        """Return whether any subscription matches events of new rows."""
 
     def insert(
         self, rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: InsertConflict | None
     ) -> None:
-        """Have ``write`` insert ``objs``, and tell of the rows whose keys it returns."""
+        """Call ``write`` to insert ``objs``, and record events for the rows whose keys it returns."""
 
 
-_captors: dict[type[models.Model], Captor] = {}
+_captures: dict[type[models.Model], BulkCapture] = {}
 
 
-def capture(model: type[models.Model], captor: Captor) -> None:
-    """Have ``captor`` hear of the bulk operations of ``model``."""
-    _captors[model] = captor
+def connect_capture(model: type[models.Model], capture: BulkCapture) -> None:
+    """Pass the bulk operations of ``model`` to ``capture``."""
+    _captures[model] = capture
 
 
-def release(model: type[models.Model]) -> None:
-    """Undo `capture`."""
-    _captors.pop(model, None)
+def disconnect_capture(model: type[models.Model]) -> None:
+    """Undo `connect_capture`."""
+    _captures.pop(model, None)
 
 
-class WebhookQuerySet(models.QuerySet[M]):
-    """A queryset whose ``update``, ``bulk_update``, ``bulk_create`` and ``delete`` tell webhooks, as ``save`` does.
+class WebhookQuerySet(InsertQuerySet[M]):
+    """A queryset whose ``update``, ``bulk_update``, ``bulk_create`` and ``delete`` emit events, as ``save`` does.
 
-    So do their asynchronous twins. For a model that is no source they are Django's own.
+    So do their asynchronous variants. For a model without a registered source they behave as Django's own.
     """
 
-    # The keys of what an insert inserted are wanted by this captor.
-    _captor: Captor | None = None
-
     def update(self, **kwargs: Any) -> int:
-        """Update as Django does, with an event for each object that changes."""
-        captor = _captors.get(self.model)
-        # Where Django refuses, it does so in its own words.
-        if captor is None or self.query.is_sliced or self.query.combinator:
+        """Update as Django does, and emit an event for each object that changes."""
+        capture = _captures.get(self.model)
+        # Django refuses to update these querysets, with its own message.
+        if capture is None or self.query.is_sliced or self.query.combinator:
             return super().update(**kwargs)
-        self._for_write = True
-        self._result_cache = None
-        return captor.update(self, operator.methodcaller("_update_silently", **kwargs), kwargs.keys())
+        use_write_database(self)
+        forget_results(self)
+        return capture.update(self, operator.methodcaller("_update_uncaptured", **kwargs), kwargs.keys())
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> int:
-        """Update as Django does, `CHUNK` objects at a time, with an event for each object that changes."""
-        captor, names = _captors.get(self.model), list(fields)
-        if captor is None:
+        """Update as Django does, `CHUNK` objects at a time, and emit an event for each object that changes."""
+        capture, names = _captures.get(self.model), list(fields)
+        if capture is None:
             return super().bulk_update(objs, names, batch_size=batch_size)
-        self._for_write = True
-        if not spans(self.model, names) and (batch_size is None or batch_size > CHUNK):
+        use_write_database(self)
+        if not needs_one_statement(self.model, names) and (batch_size is None or batch_size > CHUNK):
             batch_size = CHUNK
-        with captor.atomic(self.db):
+        with capture.atomic(self.db):
             return super().bulk_update(objs, names, batch_size=batch_size)
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """Insert as Django does, with the events of new objects; of changed ones where conflicts update them."""
-        captor = _captors.get(self.model)
-        self._for_write = True
-        if captor is None or not captor.wants_inserts(self):
+        """Insert as Django does, and emit the events of new objects, and of objects that a conflict updates."""
+        capture = _captures.get(self.model)
+        use_write_database(self)
+        if capture is None or not capture.captures_inserts(self):
             return super().bulk_create(objs, *args, **kwargs)
-        # The note of who captures is for this insert alone.
-        inserting: WebhookQuerySet[M] = self._chain()  # type: ignore[attr-defined]
-        inserting._captor = captor
-        with captor.atomic(self.db):
+        # A clone, so that only this insert is captured.
+        inserting = copy_of(self)
+        inserting.around_insert = capture.insert
+        with capture.atomic(self.db):
             return super(WebhookQuerySet, inserting).bulk_create(objs, *args, **kwargs)
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete as Django does, with an event for each object that goes."""
-        captor = _captors.get(self.model)
+        """Delete as Django does, and emit an event for each deleted object."""
+        capture = _captures.get(self.model)
         query: Any = self.query
-        valued = getattr(self, "_fields", None) is not None
-        if captor is None or query.is_sliced or query.distinct_fields or query.combinator or valued:
+        if capture is None or query.is_sliced or query.distinct_fields or query.combinator or returns_values(self):
             return super().delete()
-        self._for_write = True
-        self._result_cache = None
-        return captor.delete(self, operator.methodcaller("_delete_silently"))
+        use_write_database(self)
+        forget_results(self)
+        return capture.delete(self, operator.methodcaller("_delete_uncaptured"))
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
-    def _update_silently(self, **kwargs: Any) -> int:
+    def _update_uncaptured(self, **kwargs: Any) -> int:
         return super().update(**kwargs)
 
-    def _delete_silently(self) -> tuple[int, dict[str, int]]:
+    def _delete_uncaptured(self) -> tuple[int, dict[str, int]]:
         return super().delete()
-
-    def _insert(self, objs: Sequence[Any], fields: Any, returning_fields: Any = None, **options: Any) -> list[Any]:
-        """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
-        insert: Callable[..., list[Any]] = super()._insert  # type: ignore[misc]
-        if self._captor is None:
-            return insert(objs, fields, returning_fields=returning_fields, **options)
-        conflict = _conflict_of(**options)
-        parts = self.model._meta.pk_fields
-        returned: list[Any] = []
-
-        def write() -> list[Any]:
-            if conflict is not None and not conflict.updates:
-                returned.extend(_insert_what_is_new(self.model, objs, fields, **options))
-            else:
-                returned.extend(insert(objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
-            keys = [tuple(row[-len(parts) :]) for row in returned]
-            return keys if len(parts) > 1 else [key for (key,) in keys]
-
-        self._captor.insert(self, objs, write, conflict)
-        return [row[: -len(parts)] for row in returned] if returning_fields else []
-
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
 
 
 class WebhookManager(models.Manager[M]):
-    """The manager of such querysets: ``objects = WebhookManager()``."""
+    """A manager whose querysets are `WebhookQuerySet`: ``objects = WebhookManager()``."""
 
     _queryset_class = WebhookQuerySet
 
 
-def spans(model: type[models.Model], names: Collection[str]) -> bool:
-    """Return whether an update of these fields has to be one statement, however many rows it changes.
+def needs_one_statement(model: type[models.Model], names: Collection[str]) -> bool:
+    """Return whether an update of these fields must be a single statement, however many rows it changes.
 
-    It is so where they are to be unique: what holds again at its end may not hold in the middle.
+    This is so for unique fields: between two statements the values may violate the constraint.
     """
     meta = model._meta
     fields: set[Any] = {meta.get_field(name) for name in names if name != "pk"}
     together = {name for constraint in meta.constraints for name in getattr(constraint, "fields", ())}
     together.update(*meta.unique_together)
     return any(field.unique or field.name in together for field in fields)
-
-
-def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:
-    if on_conflict is None:
-        return None
-    return InsertConflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
-
-
-def _insert_what_is_new(
-    model: type[models.Model], objs: Sequence[Any], fields: Any, *, using: str, **options: Any
-) -> list[Any]:
-    """Insert with the conflicts ignored, and return the keys of the rows that were inserted: Django asks for none."""
-    query = sql.InsertQuery(model, **options)
-    query.insert_values(fields, list(objs), raw=False)
-    compiler: Any = query.get_compiler(using=using)
-    compiler.returning_fields = model._meta.pk_fields
-    with compiler.connection.cursor() as cursor:
-        for statement, params in compiler.as_sql():
-            cursor.execute(statement, params)
-        found = list(cursor.fetchall())
-    columns = [field.get_col(model._meta.db_table) for field in compiler.returning_fields]
-    return list(compiler.apply_converters(found, compiler.get_converters(columns)))

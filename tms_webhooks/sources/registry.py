@@ -1,4 +1,4 @@
-"""Which models are sources. Filled by the host's ``webhooks.py`` modules, as the admin's registry is by ``admin.py``."""
+"""The registry of sources. The host's ``webhooks.py`` modules fill it, as ``admin.py`` modules fill the admin's registry."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _sources: dict[type[models.Model], list[Source]] = {}
 def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
     """Declare a `Source` subclass for one or more models, as a class decorator.
 
-    A model may have several sources, of different classes. Raises `ConfigurationError` for anything but models, for a
-    class that is no source, and for one that is declared twice.
+    A model may have several sources of different classes. Raises `ConfigurationError` for an argument that is not a
+    model, for a class that is not a `Source`, and for a source that is registered twice for one model.
     """
 
     def decorate(source_class: S) -> S:
@@ -57,13 +57,13 @@ def all_sources() -> list[Source]:
 
 
 def sources_of(model: type[models.Model]) -> list[Source]:
-    """Return the sources of a model: its own, and those of the models that it extends or stands proxy for."""
+    """Return the sources of a model: its own, and those of its parent models and of the model it is a proxy of."""
     return [source for base in model.__mro__ for source in _sources.get(base, ())]
 
 
 @contextmanager
 def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterator[Source]:
-    """Register a source for the length of a ``with`` block, for tests. It is not connected to the model's signals."""
+    """Register a source for the length of a ``with`` block, in tests. It is not connected to the model's signals."""
     _add(source_class, model)
     source = _sources[model][-1]
     try:

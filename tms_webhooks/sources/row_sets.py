@@ -1,62 +1,37 @@
-"""Sets of rows by their keys: which ones a bulk operation is about, in one order, under its own lock."""
+"""Querysets of a source's rows: by keys, in the order of keys, and locked. Bulk operations and scans use them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections, models, router
-from django.db.models import F, Q
-from django.db.models.lookups import Lookup
 
+from tms_webhooks.db.django_private import without_conditions
+from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.snapshots import locked
 
-# Django's own class is not generic at run time.
-if TYPE_CHECKING:
-    _Lookup = Lookup[Any]
-else:
-    _Lookup = Lookup
-
 
 def database_of(source: Source) -> str:
-    """Return the database in which a source's rows and their events are written."""
+    """Return the alias of the database to which a source's rows and their events are written."""
     return router.db_for_write(source.model)
 
 
 def rows_of(source: Source) -> Rows:
-    """Return every row of a source."""
-    # The base manager, because a default manager may hide rows; no order, because a model's own costs a sort.
+    """Return a queryset of all rows of a source, without an order."""
+    # The base manager, because a default manager may hide rows; no order, because the model's default costs a sort.
     return source.model._base_manager.using(database_of(source)).order_by()
 
 
-class EqualsAny(_Lookup):
-    """PostgreSQL's ``= ANY``: one parameter, where ``IN`` has one for each key, and Django takes its time for each."""
-
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        """Return ``column = ANY(…)``."""
-        column, params = self.process_lhs(compiler, connection)
-        prepare = self.lhs.output_field.get_db_prep_value
-        return f"{column} = ANY(%s)", (*params, [prepare(key, connection) for key in self.rhs])
-
-
-def among(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
-    """Return a filter for the rows of ``model`` with these keys."""
-    if keys and connections[using].vendor == "postgresql" and not model._meta.is_composite_pk:
-        return EqualsAny(F("pk"), keys)
-    return Q(pk__in=keys)
-
-
 def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Rows:
-    """Return the rows with these keys in the order of their keys. No manager has its say: one may hide some."""
-    return models.QuerySet(model, using=using).filter(among(model, keys, using=using)).order_by("pk")
+    """Return the rows with these keys in the order of keys. No manager is used: it may hide rows."""
+    return models.QuerySet(model, using=using).filter(keys_in(model, keys, using=using)).order_by("pk")
 
 
 def key_name(model: type[models.Model], source: Source) -> str:
-    """Return the name by which a queryset of ``model`` knows the key of the source's own row."""
+    """Return the lookup of the source's key in a queryset of ``model``."""
     same = source.model._meta.concrete_model is model._meta.concrete_model
     return "pk" if same else source.model._meta.pk.name
 
@@ -64,43 +39,42 @@ def key_name(model: type[models.Model], source: Source) -> str:
 def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Lock ``rows`` and return their keys, each with the values of ``names``.
 
-    They are locked in the order of their keys, so that two that lock the same rows don't wait for each other, or in
-    the order that MySQL is to update them in.
+    Rows are locked in the order of keys, so that two transactions don't wait for each other; on MySQL, in the order in
+    which the queryset updates them.
     """
     query = rows.query
     ordering = query.order_by if connections[rows.db].vendor == "mysql" else ()
     if query.count_active_tables() <= 1 and not (query.group_by or query.extra_tables):
         found = rows.select_related(None).order_by(*ordering or ("pk",))
-        # No row of one table comes twice.
+        # A query of a single table returns no row twice.
         found.query.distinct, found.query.distinct_fields = False, ()
     else:
-        # Most databases lock no rows of a query that joins, groups or makes distinct.
+        # Most databases can't lock rows of a query with joins, grouping or DISTINCT.
         found = models.QuerySet(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
         found = found.order_by(*ordering or ("pk",))
     return list(dict.fromkeys(locked(found).values_list("pk", *names).iterator()))
 
 
 def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
-    """Return the queryset whose update changes the rows with these keys and no others, as ``rows`` says how."""
+    """Return a queryset of the rows with these keys that keeps the annotations and the order of ``rows``, for an update."""
     if rows.query.annotations:
-        found = rows._chain()  # type: ignore[attr-defined]
-        found.query.clear_where()
+        found = without_conditions(rows)
     else:
         found = type(rows)(model=rows.model, using=rows.db)
         found.query.order_by = rows.query.order_by
-    # Newer versions of Django refuse to update these, older ones don't care.
+    # Newer versions of Django refuse to update a queryset with distinct fields; older ones ignore them.
     found.query.distinct_fields = rows.query.distinct_fields
-    return models.QuerySet.filter(found, among(rows.model, keys, using=rows.db))
+    return models.QuerySet.filter(found, keys_in(rows.model, keys, using=rows.db))
 
 
 def conflicting(
     model: type[models.Model], objs: Sequence[models.Model], unique: Iterable[models.Field[Any, Any]], *, using: str
 ) -> list[Any]:
-    """Return the keys of the rows that ``objs`` may conflict with, and perhaps of some more.
+    """Return the keys of the rows that ``objs`` may conflict with, and possibly of more rows.
 
-    ``unique`` are the fields by which they do; without them any that are to be unique may be it.
+    ``unique`` are the fields of the conflict; if empty, every unique field or constraint is considered.
     """
-    found: dict[Any, None] = {}
+    keys: dict[Any, None] = {}
     for fields in [tuple(unique)] if unique else _unique_fields(model):
         values = [tuple(getattr(obj, field.attname) for field in fields) for obj in objs]
         known = [row for row in values if not any(one is None or hasattr(one, "resolve_expression") for one in row)]
@@ -109,8 +83,8 @@ def conflicting(
             columns = zip(fields, zip(*known[start : start + size], strict=True), strict=True)
             lookups = {f"{field.attname}__in": set(column) for field, column in columns}
             rows: Rows = models.QuerySet(model, using=using).filter(**lookups)
-            found.update(dict.fromkeys(rows.values_list("pk", flat=True)))
-    return list(found)
+            keys.update(dict.fromkeys(rows.values_list("pk", flat=True)))
+    return list(keys)
 
 
 def _unique_fields(model: type[models.Model]) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Which change of an object means which event: small values that are asked one by one."""
+"""Rules: which change of an object means which event type. A source lists its rules; each one is tried on each change."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from django.db import DEFAULT_DB_ALIAS
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to one object, in canonical names and values; a status is its number.
+    """The change of one object, in canonical names and values; a status is its number.
 
-    ``before`` is empty for a new object, ``after`` for a deleted one. ``changed`` holds the canonical names of the
-    object's own values that differ, in the order of the noun's fields. ``using`` is the database that it happened in.
-    A value that can't be read or translated is the `PayloadError` that says why.
+    - ``before`` and ``after``: the values; ``before`` is empty for a new object, ``after`` for a deleted one
+    - ``changed``: canonical names of the object's own values that differ, in the order of the noun's fields
+    - ``using``: the alias of the database
+
+    A value that can't be read or translated is a `PayloadError` with the reason.
     """
 
     before: Mapping[str, Any]
@@ -33,25 +35,25 @@ class Change:
 
     @property
     def deleted(self) -> bool:
-        """Whether the object is going."""
+        """Whether the object is deleted."""
         return not self.after
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The object as it is now; the last that was known of a deleted one."""
+        """The object's values now; the last values of a deleted object."""
         return self.after or self.before
 
 
 class Rule(ABC):
-    """One reading of a change. ``event_types`` are all that it may name; ``read`` names the one that happened."""
+    """One rule: ``read`` returns the event type that a change means; ``event_types`` lists all that it may return."""
 
     reads_deletions: ClassVar[bool] = True
-    """Whether the end of an object can mean anything to the rule; False saves the queries that would ask."""
+    """Whether the rule can return an event type for a deletion. False saves queries when an object is deleted."""
 
     @property
     @abstractmethod
     def event_types(self) -> tuple[str, ...]:
-        """Return every event type that this rule can name."""
+        """Every event type that `read` can return."""
 
     @abstractmethod
     def read(self, change: Change) -> str | None:
@@ -59,16 +61,16 @@ class Rule(ABC):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Return the canonical fields that the rule looks at; the host has to have them."""
+        """The canonical fields that the rule reads. The host's model must have them."""
         return ()
 
     def needs(self, event_type: str) -> tuple[str, ...]:
-        """Return the canonical fields without which the rule never names ``event_type``: the checks tell of their lack."""
+        """Return the canonical fields without which `read` never returns ``event_type``. The checks report missing ones."""
         return self.fields
 
 
 class _OfOneEvent(Rule):
-    """A rule that names one event."""
+    """A rule with one event type."""
 
     event: str
 
@@ -78,7 +80,7 @@ class _OfOneEvent(Rule):
 
 
 class _OfOneField(_OfOneEvent):
-    """A rule that looks at one field. ``optional`` says that most hosts lack it, and no check needs to tell."""
+    """A rule that reads one field. ``optional``: most hosts lack the field, so the checks don't report it missing."""
 
     reads_deletions = False
 
@@ -95,7 +97,7 @@ class _OfOneField(_OfOneEvent):
 
 @dataclass(frozen=True)
 class Created(_OfOneEvent):
-    """A new object is the event."""
+    """An object is created."""
 
     reads_deletions = False
 
@@ -107,7 +109,7 @@ class Created(_OfOneEvent):
 
 @dataclass(frozen=True)
 class Deleted(_OfOneEvent):
-    """The object's end is the event."""
+    """An object is deleted."""
 
     event: str
 
@@ -117,7 +119,7 @@ class Deleted(_OfOneEvent):
 
 @dataclass(frozen=True)
 class Changed(_OfOneEvent):
-    """Any of the object's own values changed, and none of ``unless``, which have a more telling event of their own."""
+    """Any of the object's own values changes, but none of the ``unless`` fields, which have more specific events."""
 
     reads_deletions = False
 
@@ -132,7 +134,7 @@ class Changed(_OfOneEvent):
 
 @dataclass(frozen=True)
 class Filled(_OfOneField):
-    """An empty field gets a value: ``started_at`` is set when a learner starts."""
+    """An empty field gets a value, or an object is created with it: ``started_at`` is set when a learner starts."""
 
     field: str
     event: str
@@ -147,7 +149,7 @@ class Filled(_OfOneField):
 
 @dataclass(frozen=True)
 class Moved(_OfOneField):
-    """A field of an object that was there gets another value; emptied it has none."""
+    """A field of an existing object gets another value. Clearing the field is not an event."""
 
     field: str
     event: str
@@ -161,7 +163,7 @@ class Moved(_OfOneField):
 
 @dataclass(frozen=True)
 class Passed(_OfOneField):
-    """A date is moved from the future into the past. (That time itself passes it is found by a scan.)"""
+    """A date is moved from the future into the past. (A scan detects dates that pass by themselves.)"""
 
     field: str
     event: str
@@ -176,7 +178,7 @@ class Passed(_OfOneField):
 
 @dataclass(frozen=True)
 class Entered(Rule):
-    """A status is entered: by a change, or by an object that is born with it."""
+    """A status is entered, by a change or by an object that is created with it."""
 
     reads_deletions = False
 
@@ -198,5 +200,5 @@ class Entered(Rule):
 
 
 def event_types_of(rules: Iterable[Rule]) -> list[str]:
-    """Return every event type that these rules can name, once each, in their order."""
+    """Return every event type that these rules can return, once each, in the order of the rules."""
     return list(dict.fromkeys(event_type for rule in rules for event_type in rule.event_types))

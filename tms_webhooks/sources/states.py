@@ -1,4 +1,4 @@
-"""An object's values as text: what is remembered of what was told of it, to compare with later."""
+"""The last recorded state of an object, as text: written when its events are recorded, compared with when reconciling."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from django.db import models
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.source_state import ObjectState
+from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import STAMPS
+from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.mapping import MappedField
-from tms_webhooks.sources.related_keys import RelatedKeys
 
-# Not of the object's own row, but who is told depends on them when the row is gone.
-OWNERS = ("organization.", "learner_organization.")
+# Values of other rows that are kept, too: they identify the recipients of a deletion, when the row no longer exists.
+ORGANIZATIONS = ("organization.", "learner_organization.")
 
 
 @cache
 def own_names(source: Source) -> tuple[str, ...]:
-    """Return the names of the values whose change is told: those of the object's own row, without its time stamps."""
-    return tuple(name for name in source.own if name not in STAMPS)
+    """Return the names of the values whose change is an event: those of the object's own row, without `SAVE_TIMESTAMPS`."""
+    return tuple(name for name in source.own if name not in SAVE_TIMESTAMPS)
 
 
 @cache
 def list_names(source: Source) -> tuple[str, ...]:
-    """Return the names of the lists of ids that stand behind many-to-many fields."""
+    """Return the names of the lists of ids that come from many-to-many fields."""
     return tuple(name for name, mapped in source.mapped.items() if isinstance(mapped.lookup, RelatedKeys))
 
 
 @cache
 def names(source: Source) -> tuple[str, ...]:
-    """Return the names of all that is remembered of an object."""
+    """Return the names of all values in a recorded state."""
     return (*own_names(source), *_related_names(source))
 
 
 @cache
 def _related_names(source: Source) -> tuple[str, ...]:
-    owners = (name for name in source.mapped if name.startswith(OWNERS) and name not in source.own)
-    return (*owners, *list_names(source))
+    organizations = (name for name in source.mapped if name.startswith(ORGANIZATIONS) and name not in source.own)
+    return (*organizations, *list_names(source))
 
 
-def line_of(source: Source, key: Any, raw: Mapping[str, Any]) -> ObjectState:
-    """Return what is to be remembered of an object with these values."""
+def object_state(source: Source, key: Any, raw: Mapping[str, Any]) -> ObjectState:
+    """Return the state to record for an object with these raw values."""
     return ObjectState(key_text(key), state_text(source, raw), _written(raw, _related_names(source)))
 
 
 def state_text(source: Source, raw: Mapping[str, Any]) -> str:
-    """Return the values of an object's own row as text: the same text for the same values."""
+    """Return the values of an object's own row as text. Equal values give equal text."""
     return _written(raw, own_names(source))
 
 
-def recorded_raw(source: Source, line: ObjectState) -> dict[str, Any]:
-    """Return the values that were remembered, as the host's row would have them."""
-    written = {**json.loads(line.beside or "{}"), **json.loads(line.state)}
+def recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:
+    """Return the recorded values as raw values, as if read from the host's row."""
+    written = _texts(recorded)
     return {
         name: _read(source.model, source.mapped[name], value)
         for name, value in written.items()
@@ -67,22 +67,27 @@ def recorded_raw(source: Source, line: ObjectState) -> dict[str, Any]:
     }
 
 
-def recorded_before(source: Source, line: ObjectState, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was told of an object that is ``raw`` now, for a comparison.
+def recorded_before(source: Source, recorded: ObjectState, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recorded values of an object that is ``raw`` now, as the "before" of a comparison.
 
-    What is the same as text is the same value, so that nothing differs by the way it was written down.
+    A value whose text is unchanged is taken from ``raw``, so that a loss of precision in the text is not a change.
     """
-    told, now = recorded_raw(source, line), line_of(source, None, raw)
-    current = {**json.loads(now.beside), **json.loads(now.state)}
-    written = {**json.loads(line.beside or "{}"), **json.loads(line.state)}
-    compared = {*own_names(source), *list_names(source)} & told.keys()
+    before = recorded_raw(source, recorded)
+    current, written = _texts(object_state(source, None, raw)), _texts(recorded)
+    compared = {*own_names(source), *list_names(source)} & before.keys()
     return {
-        name: raw[name] if current[name] == written[name] else told[name] for name in source.mapped if name in compared
+        name: raw[name] if current[name] == written[name] else before[name]
+        for name in source.mapped
+        if name in compared
     }
 
 
+def _texts(recorded: ObjectState) -> dict[str, Any]:
+    return {**json.loads(recorded.related or "{}"), **json.loads(recorded.state)}
+
+
 def key_text(key: Any) -> str:
-    """Return an object's key as text that `key_value` reads."""
+    """Return an object's key as text, for `key_value` to read."""
     return _as_json(key)
 
 
@@ -95,13 +100,13 @@ def key_value(source: Source, text: str) -> Any:
     return tuple(part.to_python(value) for part, value in zip(parts, written, strict=True))
 
 
-def _written(raw: Mapping[str, Any], wanted: Iterable[str]) -> str:
-    values = {name: raw[name] for name in wanted if name in raw}
+def _written(raw: Mapping[str, Any], value_names: Iterable[str]) -> str:
+    values = {name: raw[name] for name in value_names if name in raw}
     return _as_json(values)
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON has no word for as text that the model's field reads."""
+    """Return a value that JSON can't represent as text that the model's field can read."""
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if isinstance(value, date | time):
@@ -110,11 +115,11 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(bytes(value)).decode()
-    # The trouble with a value is no value: what can't be read is not compared.
+    # A value that could not be read is recorded as null.
     return None if isinstance(value, PayloadError) else str(value)
 
 
-# Made once: `json.dumps` would make one for each row.
+# One encoder for all rows: `json.dumps` with options creates one per call.
 _as_json = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -125,7 +130,7 @@ def _read(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
         target = mapped.lookup.relation.remote_field.model._meta.pk
         return [target.to_python(one) for one in value]
     field = _field_at(model, mapped.lookup)
-    # JSON is as it was.
+    # A JSON field's value needs no conversion.
     return value if mapped.field.kind is FieldKind.IDS else field.to_python(value)
 
 

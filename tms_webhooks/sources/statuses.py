@@ -1,4 +1,4 @@
-"""A host's own status values, read as the training system's."""
+"""Translate a host's status values into the statuses of the training system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import IntegerChoices
 from tms_webhooks import choices
 from tms_webhooks.exceptions import PayloadError
 
-# What the real system's pages say where its API says otherwise.
+# Names that the real system's pages use where its API uses others.
 OTHER_WORDS: dict[type[IntegerChoices], dict[str, IntegerChoices]] = {
     choices.ClassStatus: {
         "canceled": choices.ClassStatus.CANCELLED,
@@ -37,8 +37,8 @@ def read_status(
 ) -> IntegerChoices | None:
     """Return the status that the host's ``value`` means; None stays None.
 
-    ``mapping`` translates the host's values first. What is left is read by number, then by name, whatever its case
-    and separators. Raises `PayloadError` for a value that means nothing.
+    ``mapping`` translates the host's value first. The result is read as a number, then as a name, ignoring case and
+    separators. Raises `PayloadError` for an unknown value.
     """
     if value is None:
         return None
@@ -51,7 +51,7 @@ def read_status(
         member = _by_name(value, statuses)
     if member is None:
         raise PayloadError(
-            f"{field}: the value {value!r} is no {statuses.__name__}; map it in statuses[{field!r}] "
+            f"{field}: the value {value!r} is not a {statuses.__name__}; map it in statuses[{field!r}] "
             f"to one of {', '.join(f'{m.value} {m.name}' for m in statuses)}."
         )
     return member

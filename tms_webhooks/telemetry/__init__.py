@@ -1,6 +1,6 @@
-"""Measurements for those who collect them: Prometheus metrics and OpenTelemetry traces, each optional.
+"""Prometheus metrics and OpenTelemetry traces, each optional.
 
-The engine knows nothing of this: it sends signals and lets itself be watched, whether or not anybody does.
+The worker does not import this package. It sends signals and calls observers, and these modules register for them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 def connect() -> None:
-    """Begin to measure as the setting TELEMETRY says; what is not installed is logged, and told by a check."""
-    wanted: object = app_settings.TELEMETRY
-    # What else is in the setting, or in its place, is told by a check.
-    known = [name for name in TELEMETRY_PACKAGES if isinstance(wanted, list | tuple) and name in wanted]
-    for name in known:
+    """Connect the modules that the setting TELEMETRY lists. A package that is missing is logged, and reported by a check."""
+    setting: object = app_settings.TELEMETRY
+    # A check reports other names in the setting, and a setting that is not a list.
+    chosen = [name for name in TELEMETRY_PACKAGES if isinstance(setting, list | tuple) and name in setting]
+    for name in chosen:
         try:
             module = import_module(f"tms_webhooks.telemetry.{name}")
         except ImportError as error:

@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: a span for each attempt, and ``traceparent`` in its request.
+"""Traces by OpenTelemetry: a span for each attempt, and the header ``traceparent`` in its request.
 
-A receiver that traces, too, sees its own work under the attempt. Nothing else goes along: neither baggage nor
-``tracestate``, which may hold what is nobody's business outside.
+A receiver with tracing can add its own spans to the same trace. Baggage and ``tracestate`` are not sent, because they may
+hold internal data.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes a span of each attempt."""
+    """An observer of the worker that begins a span for each attempt."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def __call__(self, outgoing: OutgoingRequest) -> AttemptSpan:
+    def __call__(self, request: OutgoingRequest) -> AttemptSpan:
         """Begin the span of one attempt."""
-        return AttemptSpan(self._tracer, outgoing)
+        return AttemptSpan(self._tracer, request)
 
 
 class AttemptSpan:
-    """One attempt. The URL's path and query are left out: receivers put keys there."""
+    """The span of one attempt. It holds the host of the URL, but no path and no query, which may contain keys."""
 
-    def __init__(self, tracer: Tracer, outgoing: OutgoingRequest) -> None:
-        route = outgoing.route
+    def __init__(self, tracer: Tracer, request: OutgoingRequest) -> None:
+        endpoint = request.endpoint
         self._span = tracer.start_span(
-            f"{route.verb} webhook",
+            f"{endpoint.verb} webhook",
             kind=SpanKind.CLIENT,
             attributes={
-                "http.request.method": route.verb,
-                "server.address": urlsplit(route.url).hostname or "",
-                "tms.webhook_id": outgoing.webhook_id,
-                "tms.delivery_id": outgoing.delivery_id,
-                "tms.event_id": outgoing.event_id,
-                "tms.attempt": outgoing.number,
+                "http.request.method": endpoint.verb,
+                "server.address": urlsplit(endpoint.url).hostname or "",
+                "tms.webhook_id": request.webhook_id,
+                "tms.delivery_id": request.delivery_id,
+                "tms.event_id": request.event_id,
+                "tms.attempt": request.number,
             },
         )
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The span's own ``traceparent``; nothing where no tracing is set up."""
+        """The header ``traceparent`` of the span; empty if no tracer provider is configured."""
         carrier: dict[str, str] = {}
         _propagator.inject(carrier, context=trace.set_span_in_context(self._span))
         return {name: value for name, value in carrier.items() if name == HEADER}
 
     def end(self, result: SendResult) -> None:
-        """Say what came of it, and end the span."""
+        """Set the status of the result, and end the span."""
         if result.status is not None:
             self._span.set_attribute("http.response.status_code", result.status)
         if result.outcome.error_class is not None:
@@ -69,11 +69,11 @@ class AttemptSpan:
 
 
 def connect(provider: TracerProvider | None = None) -> None:
-    """Begin to trace, with the host's own provider unless another one is given. Idempotent."""
+    """Begin to trace with this provider; the default is the host's global one. Idempotent."""
     if not any(isinstance(observer, Tracing) for observer in observers):
         observers.append(Tracing(trace.get_tracer("tms_webhooks", __version__, tracer_provider=provider)))
 
 
 def disconnect() -> None:
-    """Undo `connect`."""
+    """Stop tracing."""
     observers[:] = [observer for observer in observers if not isinstance(observer, Tracing)]

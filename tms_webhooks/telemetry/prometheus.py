@@ -1,8 +1,8 @@
-"""Metrics for Prometheus: attempts as they are made, and what waits as it is asked for.
+"""Metrics for Prometheus: attempts, counted as they are recorded, and the backlog, read at each scrape.
 
-The host serves them, from `prometheus_client.REGISTRY`: the attempts from the processes that deliver, the backlog from
-any. With several processes on a machine, as in a django-q2 cluster, set PROMETHEUS_MULTIPROC_DIR, and register a
-`BacklogCollector` in the registry that serves.
+The host serves them from `prometheus_client.REGISTRY`. Processes that deliver have the attempts; any process can read
+the backlog. With several processes on a machine, as in a django-q2 cluster, set PROMETHEUS_MULTIPROC_DIR and register a
+`BacklogCollector` in the registry that is served.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ DELIVERED = "delivered"
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
 
 GAUGES = {
-    "tms_webhooks_deliveries_open": "Deliveries that wait or are under way.",
+    "tms_webhooks_deliveries_open": "Deliveries that wait or are in flight.",
     "tms_webhooks_deliveries_in_flight": "Deliveries that a worker holds.",
-    "tms_webhooks_delivery_due_seconds": "For how long the first delivery that may be sent has been due; 0 if none is.",
+    "tms_webhooks_delivery_due_seconds": "Seconds since the first delivery that may be sent became due; 0 without one.",
     "tms_webhooks_events_to_fan_out": "Events without deliveries yet.",
-    "tms_webhooks_event_waiting_seconds": "For how long the first event without deliveries has waited; 0 if none does.",
+    "tms_webhooks_event_waiting_seconds": "Age of the first event without deliveries, in seconds; 0 without one.",
     "tms_webhooks_drains": "Drains that hold a slot.",
 }
 
 logger = logging.getLogger(__name__)
 
 
-class Attempts:
-    """Counts and times the attempts of this process. ``outcome`` is "delivered" or the error class."""
+class AttemptMetrics:
+    """Counts and times the attempts of this process. The label ``outcome`` is "delivered" or the error class."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._count = Counter("tms_webhooks_attempts", "Attempts by what came of them.", ["outcome"], registry=registry)
+        self._count = Counter("tms_webhooks_attempts", "Attempts by outcome.", ["outcome"], registry=registry)
         self._seconds = Histogram(
-            "tms_webhooks_attempt_seconds", "How long attempts took.", buckets=BUCKETS, registry=registry
+            "tms_webhooks_attempt_seconds", "Duration of attempts, in seconds.", buckets=BUCKETS, registry=registry
         )
 
-    def note(self, *, error_class: str, seconds: float, **_kwargs: Any) -> None:
-        """Count one. Connected to ``attempt_recorded``."""
+    def record(self, *, error_class: str, seconds: float, **_kwargs: Any) -> None:
+        """Count one attempt. Connected to the signal ``attempt_recorded``."""
         self._count.labels(error_class or DELIVERED).inc()
         self._seconds.observe(seconds)
 
 
 class BacklogCollector(Collector):
-    """Asks the database what waits, at each scrape."""
+    """Reads the backlog from the database at each scrape."""
 
     def describe(self) -> Iterable[Metric]:
-        """Name the metrics, without asking the database: it is called while Django starts."""
+        """Return the metrics without values. Called while Django starts, so it does not query the database."""
         return [GaugeMetricFamily(name, text) for name, text in GAUGES.items()]
 
     def collect(self) -> Iterator[Metric]:
-        """Read the numbers; there are none while the database does not answer, and the other metrics are."""
+        """Return the metrics; none if the database can't be reached, so that other metrics are still served."""
         try:
-            with _borrowed_connection():
+            with _restored_connection():
                 found = read_liveness(now=timezone.now())
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
@@ -85,8 +85,8 @@ def _values(found: Liveness) -> tuple[float, ...]:
 
 
 @contextmanager
-def _borrowed_connection() -> Iterator[None]:
-    """Leave the thread's connection as it was: a scrape may run in a thread of its own, where nobody closes it."""
+def _restored_connection() -> Iterator[None]:
+    """Close the connection afterwards if it was closed before: a scrape's thread would leave it open."""
     connection = connections[router.db_for_read(Delivery)]
     was_open = connection.connection is not None
     try:
@@ -100,17 +100,17 @@ _connected: list[tuple[CollectorRegistry, BacklogCollector]] = []
 
 
 def connect(registry: CollectorRegistry = REGISTRY) -> None:
-    """Begin to measure, into this registry. Idempotent."""
+    """Register the metrics in this registry. Idempotent."""
     if _connected:
         return
-    signals.attempt_recorded.connect(Attempts(registry).note, sender=Delivery, dispatch_uid=UID, weak=False)
+    signals.attempt_recorded.connect(AttemptMetrics(registry).record, sender=Delivery, dispatch_uid=UID, weak=False)
     collector = BacklogCollector()
     registry.register(collector)
     _connected.append((registry, collector))
 
 
 def disconnect() -> None:
-    """Undo `connect`; what was counted stays in the registry."""
+    """Unregister the backlog and stop counting attempts. The counts so far stay in the registry."""
     signals.attempt_recorded.disconnect(sender=Delivery, dispatch_uid=UID)
     for registry, collector in _connected:
         registry.unregister(collector)

@@ -1,6 +1,6 @@
-"""For the tests of a host project: which events its changes tell, and what a receiver gets.
+"""For the tests of a host project: assert which events its changes emit, and which requests a receiver gets.
 
-With pytest these are fixtures, without any set-up: ``webhook_events``, ``webhook_receiver``, ``deliver_webhooks``.
+With pytest, these are available as fixtures without any set-up: ``webhook_events``, ``webhook_receiver``, ``deliver_webhooks``.
 See docs/howto/test.md.
 """
 

@@ -1,4 +1,4 @@
-"""Which events a change tells, whether or not anybody subscribes to them."""
+"""Capture the events that a change emits, also without a subscription, and assert their payloads."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from django.db import router
 
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.sources.interest import wanted_types
+from tms_webhooks.sources.interest import subscribed_to_everything
 
 MISSING = object()
+"""The value of a field that a payload does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedEvent:
-    """One event as a receiver would read it. ``data`` and ``previous`` are nested; ``event`` is its row."""
+    """One event as a receiver reads it. ``data`` and ``previous`` are nested; ``event`` is its row."""
 
     type: str
     data: Mapping[str, Any]
@@ -30,21 +31,21 @@ class CapturedEvent:
 
     @classmethod
     def of(cls, event: Event) -> CapturedEvent:
-        """Read a row of the outbox."""
-        whole: dict[str, Any] = from_text(event.body) if event.body else {}
+        """Return the captured event of a row of the outbox."""
+        payload: dict[str, Any] = from_text(event.body) if event.body else {}
         return cls(
             type=event.type,
-            data=whole.get("data", {}),
-            changed=whole.get("changed", []),
-            previous=whole.get("previous", {}),
-            actor=whole.get("actor", {}),
+            data=payload.get("data", {}),
+            changed=payload.get("changed", []),
+            previous=payload.get("previous", {}),
+            actor=payload.get("actor", {}),
             sequence=event.sequence,
             event=event,
         )
 
 
 class CapturedEvents(Sequence[CapturedEvent]):
-    """The events told since it was made, oldest first, looked up anew each time: what was rolled back is not there."""
+    """The events recorded since its creation, oldest first. Each use reads the database, so rolled-back events are missing."""
 
     def __init__(self) -> None:
         self._using = router.db_for_write(Event)
@@ -52,10 +53,10 @@ class CapturedEvents(Sequence[CapturedEvent]):
 
     @property
     def types(self) -> list[str]:
-        """Their types alone."""
-        return [event.type for event in self._found()]
+        """The types of the events."""
+        return [event.type for event in self._read()]
 
-    def _found(self) -> list[CapturedEvent]:
+    def _read(self) -> list[CapturedEvent]:
         rows = Event.objects.using(self._using).filter(pk__gt=self._last).order_by("pk")
         return [CapturedEvent.of(event) for event in rows]
 
@@ -64,13 +65,13 @@ class CapturedEvents(Sequence[CapturedEvent]):
     @overload
     def __getitem__(self, index: slice) -> list[CapturedEvent]: ...
     def __getitem__(self, index: int | slice) -> CapturedEvent | list[CapturedEvent]:
-        return self._found()[index]
+        return self._read()[index]
 
     def __iter__(self) -> Iterator[CapturedEvent]:
-        return iter(self._found())
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return len(self._found())
+        return len(self._read())
 
     def __repr__(self) -> str:
         return f"<CapturedEvents {self.types}>"
@@ -78,11 +79,11 @@ class CapturedEvents(Sequence[CapturedEvent]):
 
 @contextmanager
 def capture_events() -> Iterator[CapturedEvents]:
-    """Collect every event that is told inside the ``with`` block, also those that nobody subscribes to.
+    """Collect every event that is emitted inside the ``with`` block, also without a subscription.
 
-    Events that time makes, such as ``course_assignment.expiring``, are told to their subscriptions alone: make a webhook.
+    Expiry events, such as ``course_assignment.expiring``, are emitted for subscriptions only: create a webhook for them.
     """
-    with wanted_types():
+    with subscribed_to_everything():
         yield CapturedEvents()
 
 
@@ -95,22 +96,22 @@ def assert_event(
     changed: Iterable[str] | None = None,
     times: int = 1,
 ) -> CapturedEvent:
-    """Fail unless exactly ``times`` of the events are of this type and hold these values; return the first of them.
+    """Fail unless exactly ``times`` events have this type and these values; return the first of them.
 
-    ``data`` and ``previous`` name what is looked at, nested or by dotted names: ``{"status.name": "Cancelled"}``. The
-    rest of the payload may be anything. ``changed`` are all the names that have to have changed, in any order.
+    ``data`` and ``previous`` hold the expected values, nested or by dotted names: ``{"status.name": "Cancelled"}``. Other
+    fields of the payload are ignored. ``changed`` holds all names that must have changed, in any order.
     """
-    told = list(events)
-    same = [event for event in told if event.type == event_type]
+    captured = list(events)
+    same = [event for event in captured if event.type == event_type]
     wrong = [list(_differences(event, data or {}, previous or {}, changed)) for event in same]
     right = [event for event, differences in zip(same, wrong, strict=True) if not differences]
     if len(right) == times and times:
         return right[0]
-    raise AssertionError("\n".join(_report(event_type, told, wrong, found=len(right), times=times)))
+    raise AssertionError("\n".join(_report(event_type, captured, wrong, found=len(right), times=times)))
 
 
 def assert_no_event(events: Iterable[CapturedEvent], event_type: str | None = None) -> None:
-    """Fail if any event was told, or any of this type."""
+    """Fail if any event was captured; with a type, if any event of this type was captured."""
     types = [event.type for event in events]
     found = [name for name in types if event_type in (None, name)]
     if found:
@@ -146,10 +147,10 @@ def _at(values: Any, name: str) -> Any:
 
 
 def _report(
-    event_type: str, told: Sequence[CapturedEvent], wrong: Sequence[Sequence[str]], *, found: int, times: int
+    event_type: str, captured: Sequence[CapturedEvent], wrong: Sequence[Sequence[str]], *, found: int, times: int
 ) -> Iterator[str]:
     yield f"{event_type}: expected {times} {'event' if times == 1 else 'events'} like this, got {found}."
-    yield f"Captured events: {', '.join(event.type for event in told) or 'none'}."
+    yield f"Captured events: {', '.join(event.type for event in captured) or 'none'}."
     for number, differences in enumerate(wrong, start=1):
         for difference in differences:
             yield f"  {event_type} {number}: {difference}"

@@ -1,4 +1,4 @@
-"""A receiver that verifies, and deliveries at once."""
+"""A verifying receiver for tests, and a function that delivers without a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.listener import Incoming, Listener, ScriptedResponse
+from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain, Tally
@@ -20,23 +20,23 @@ LOOPBACK = "127.0.0.1"
 
 
 def deliver_now() -> Tally:
-    """Deliver what is due, in this thread, until nothing is; return how much it was. No worker and no queue is needed."""
+    """Deliver in this thread until nothing is due; return the numbers. Needs neither a worker nor a queue."""
     return Drain(fan_out=fan_out).run(until_idle=True)
 
 
 class WebhookReceiver:
-    """A receiver on this machine for the length of a ``with`` block, which webhooks may reach meanwhile.
+    """A receiver on this machine. Inside its ``with`` block, the settings allow webhooks to call it.
 
-    It answers 204 to what verifies and 401 to the rest. Put an `Answer`, or a function from a request to one, into
-    ``answer`` for something else, such as ``Answer(503)``.
+    It answers 204 to requests that verify, and 401 to others. For other answers, set ``answer`` to a `ScriptedResponse`,
+    such as ``ScriptedResponse(503)``, or to a function that takes a request and returns one.
     """
 
     def __init__(self) -> None:
-        self.requests: list[Incoming] = []
-        self.answer: ScriptedResponse | Callable[[Incoming], ScriptedResponse] | None = None
+        self.requests: list[ReceivedRequest] = []
+        self.answer: ScriptedResponse | Callable[[ReceivedRequest], ScriptedResponse] | None = None
         self._secrets: list[str] = []
         self._listener: Listener | None = None
-        self._overriding: Any = None
+        self._override: Any = None
 
     def __enter__(self) -> WebhookReceiver:
         self._listener = Listener(self._respond, secrets=lambda: self._secrets)
@@ -45,31 +45,31 @@ class WebhookReceiver:
             "ALLOWED_HOSTS": [*app_settings.ALLOWED_HOSTS, LOOPBACK],
             "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._listener.port],
         }
-        self._overriding = override_settings(**{SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}})
-        self._overriding.enable()
+        self._override = override_settings(**{SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}})
+        self._override.enable()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._overriding.disable()
+        self._override.disable()
         if self._listener is not None:
             self._listener.close()
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL on which it listens."""
         if self._listener is None:
-            raise RuntimeError("The receiver listens inside its with block only.")
+            raise RuntimeError("The receiver listens only inside its with block.")
         return f"http://{LOOPBACK}:{self._listener.port}/"
 
     @property
     def events(self) -> list[Any]:
-        """The events that came and verified, as JSON."""
+        """The events of the requests that verified, parsed from JSON."""
         return [request.event for request in self.requests if request.verified]
 
     def subscribe(self, organization: Any, *event_types: str, **fields: Any) -> Webhook:
-        """Make a webhook of an organization to this receiver, subscribed to these events or patterns."""
+        """Create a webhook of an organization for this receiver, with these event types or patterns."""
         webhook = Webhook.objects.create(
             **{"organization": organization, "name": "Test receiver", "url": self.url, **fields}
         )
@@ -79,12 +79,12 @@ class WebhookReceiver:
         return webhook
 
     def trust(self, webhook: Webhook) -> Sequence[str]:
-        """Take a webhook's present secrets to verify with, as after a rotation; return them."""
+        """Verify with the webhook's present secrets from now on, for example after a rotation; return them."""
         secrets = webhook.signing_secrets(timezone.now())
         self._secrets += secrets
         return secrets
 
-    def _respond(self, request: Incoming) -> ScriptedResponse:
+    def _respond(self, request: ReceivedRequest) -> ScriptedResponse:
         self.requests.append(request)
         if isinstance(self.answer, ScriptedResponse):
             return self.answer

@@ -1,49 +1,170 @@
-"""Which deliveries of some webhooks go next. Reads only; `claim` holds the webhooks and takes what is found."""
+"""Every statement of a claim, each with its index, and the functions that run them: reads, and the lease.
+
+`tms_webhooks.worker.claim` decides; this module asks and writes. The indexes are those of the models' ``Meta``.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from tms_webhooks.choices import Priority
+from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.rows import columns_of, instances
-from tms_webhooks.db.sql import array, database, filled, moment, numbers, read, read_at_once, read_prepared
-from tms_webhooks.models import Webhook
+from tms_webhooks.db.sql import (
+    array,
+    database,
+    filled,
+    for_update,
+    moment,
+    numbers,
+    read,
+    read_at_once,
+    read_prepared,
+    write,
+)
+from tms_webhooks.db.writer import NOT_AT_ONCE, brief_write, undisturbed
+from tms_webhooks.delivery.outgoing import ClaimedDelivery
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.webhook import SIGNS
-from tms_webhooks.worker.concurrency import LIMITING, Capacity, InFlight, Prefetch, capacity_of
+from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, InFlight, allowed_requests
 
+# `oldest_due` and `newest_due` read at most so many.
+OLDEST_LIMIT = 64
+NEWEST_LIMIT = 32
 # SQLite takes a union of 500 selects.
-SELECTS_AT_ONCE = 450
+MAX_UNION = 450
+# The least difference between two times of service.
+TICK = timedelta(microseconds=1)
 
-# A worker's own rows that have run out are still in its hands: claiming them again would send them twice.
+# A delivery that this worker may claim. Not its own rows whose lease has run out: it would send them twice.
 IS_DUE = "d.due_at <= %(now)s AND d.lease <> %(token)s"
 
-NOTHING_EARLIER = """NOT EXISTS (
+# The oldest due deliveries of all webhooks. Index: tms_delivery_due. Sorted by key outside: inside, PostgreSQL would
+# read all that came due in the same moment.
+OLDEST_DUE = f"""
+SELECT id, webhook_id, priority FROM (
+    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at LIMIT {OLDEST_LIMIT}) due
+ORDER BY due_at, id"""  # noqa: S608 (names of ours)
+
+# The newest due deliveries, without those of webhooks that have older ones, too. Indexes tms_delivery_due and, for the
+# older ones, tms_delivery_claim; read one by one: for a join PostgreSQL may read all of them.
+NEWEST_DUE = f"""
+WITH newest AS (
+    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d
+    WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {NEWEST_LIMIT})
+SELECT id, webhook_id, priority FROM newest n WHERE (
+    SELECT o.id FROM {{delivery}} o
+    WHERE o.webhook_id = n.webhook_id AND o.priority = n.priority AND o.lease <> %(token)s AND o.due_at <= (SELECT MIN(due_at) FROM newest HAVING COUNT(*) = {NEWEST_LIMIT}) LIMIT 1) IS NULL
+ORDER BY due_at, id"""  # noqa: S608 (names of ours)
+
+# No earlier delivery of the same object is open. Index: tms_delivery_order.
+IS_FIRST_OPEN = """NOT EXISTS (
         SELECT 1 FROM {delivery} o WHERE o.webhook_id = d.webhook_id AND o.order_key = d.order_key
         AND o.due_at IS NOT NULL AND o.event_id < d.event_id)"""
 
-# Nothing earlier of the same object is open, nor about to be: another worker may be fanning it out just now.
-FIRST_OF_SUBJECT = f"""
-    AND {NOTHING_EARLIER}
+# Nor is an earlier event of the object waiting for its deliveries: another worker may be fanning it out now. Index
+# tms_event_object_to_fan_out.
+IS_FIRST_OF_OBJECT = f"""
+    AND {IS_FIRST_OPEN}
     AND NOT EXISTS (SELECT 1 FROM {{event}} e WHERE e.fanned_out_at IS NULL AND e.subject_key = d.order_key
         AND e.id < d.event_id)"""  # noqa: S608 (names of ours)
 
-# No database has a limit per group that stops at the index: PostgreSQL gets a loop, which it plans at once however many
-# webhooks there are, and the others a union; nested, because SQLite wants it so.
-NEXT_OF_ALL = """
-SELECT d.id, d.webhook_id, d.priority FROM (VALUES {wants}) AS w (id, priority) CROSS JOIN LATERAL (
+# The next deliveries within all quotas, for PostgreSQL: a loop over the quotas, planned once however many they are.
+# Index: tms_delivery_claim. No database has a limit for each group that stops reading at the index.
+NEXT_WITHIN_QUOTAS = """
+SELECT d.id, d.webhook_id, d.priority FROM (VALUES {quotas}) AS w (id, priority) CROSS JOIN LATERAL (
     SELECT id, webhook_id, priority FROM {{delivery}} d
-    WHERE webhook_id = w.id AND priority = w.priority AND {is_due}{in_turn} ORDER BY due_at, id LIMIT {most}) d"""
+    WHERE webhook_id = w.id AND priority = w.priority AND {is_due}{in_order} ORDER BY due_at, id LIMIT {limit}) d"""
 
-NEXT_OF_ONE = """SELECT id, webhook_id, priority FROM (
+# The next deliveries within one quota, for SQLite and MariaDB, which have no LATERAL; one UNION ALL of them, nested
+# because SQLite allows ORDER BY only there. Index: tms_delivery_claim.
+NEXT_WITHIN_QUOTA = """SELECT id, webhook_id, priority FROM (
     SELECT id, webhook_id, priority FROM {{delivery}} d
-    WHERE webhook_id = {webhook_id} AND priority = {priority} AND {is_due}{in_turn}
-    ORDER BY due_at, id LIMIT {most}) u"""
+    WHERE webhook_id = {webhook_id} AND priority = {priority} AND {is_due}{in_order}
+    ORDER BY due_at, id LIMIT {limit}) u"""
+
+# Webhooks with their deliveries in flight; one row for each secret. Index: tms_delivery_in_flight, and webhooks by key.
+# The time is compared as a truth value: otherwise PostgreSQL may read the index of all that is due later, which is far
+# more.
+WEBHOOKS = """
+SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
+    SELECT w.*, f.held, f.mine, f.replays FROM {webhook} w LEFT JOIN (
+        SELECT webhook_id, COUNT(*) AS held, SUM(CASE WHEN lease = %(token)s THEN 1 ELSE 0 END) AS mine,
+            SUM(CASE WHEN priority = 2 THEN 1 ELSE 0 END) AS replays
+        FROM {delivery} WHERE status = 'in_flight' AND (due_at > %(now)s) IS TRUE GROUP BY webhook_id
+    ) f ON f.webhook_id = w.id WHERE {condition}
+) w {secrets}"""
+
+# The secrets that sign, the newest first. The foreign key's index of webhooksecret.
+SECRETS = f"LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS} ORDER BY w.id, s.id DESC"
+
+# Conditions of WEBHOOKS: the webhooks with these keys. PostgreSQL takes them as one parameter, so that the text stays
+# the same and is planned once.
+BY_KEY = "w.id IN ({ids})"
+BY_KEY_PREPARED = "w.id = ANY(%(ids)s::bigint[])"
+
+# Condition of WEBHOOKS: those that may have no capacity left.
+IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
+
+# Condition of WEBHOOKS: those with a due delivery that may go out, the least recently served first. A manual delivery
+# (priority 0) goes out in any case. Of the others, an ordered webhook needs one that is the first of its object, and a
+# replay (priority 2) waits for the replay before it. Index: tms_delivery_claim, which MariaDB has to be forced to use:
+# it reads the whole table otherwise.
+HAS_WORK = f"""
+w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
+  w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %(now)s) AND CASE WHEN w.ordered THEN
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority IN (1, 2) AND {IS_DUE}
+      AND {IS_FIRST_OPEN})
+  ELSE
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 1 AND {IS_DUE})
+    OR COALESCE(f.replays, 0) = 0 AND
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 2 AND {IS_DUE})
+  END
+  OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 0 AND {IS_DUE}))
+ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
+LIMIT %(limit)s"""  # noqa: S608 (names of ours)
+FORCE_CLAIM_INDEX = "FORCE INDEX (tms_delivery_claim)"
+
+# When these webhooks were served last; locks those that no other worker has locked. By key.
+LOCK_SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
+
+# Note that these webhooks are served now. By key.
+SET_SERVED_AT = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
+
+# The columns of a `ClaimedDelivery`. The id as text: it saves a UUID object for each delivery.
+CLAIMED_COLUMNS = (
+    "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, e.occurred_at"
+)
+
+# The deliveries among these that a worker holds, with their events. By key.
+CLAIMED = f"""
+SELECT {CLAIMED_COLUMNS} FROM {{delivery}} d JOIN {{event}} e ON e.id = d.event_id
+WHERE d.id IN ({{ids}}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
+
+# LOCK_SERVED_AT, SET_SERVED_AT, the lease of the deliveries and CLAIMED in one round trip, for PostgreSQL. By keys. The
+# time is compared once more, for a row that changed since it was read; as a truth value, because PostgreSQL would read
+# the index of all that is due rather than these keys.
+LEASE_IN_ONE_STATEMENT = f"""
+WITH seen AS (SELECT * FROM unnest(%(webhooks)s::bigint[], %(seen_at)s::timestamptz[]) AS s (id, served_at)),
+locked AS (
+    SELECT w.id FROM {{webhook}} w JOIN seen ON seen.id = w.id
+    WHERE w.id = ANY(%(webhooks)s::bigint[]) AND w.served_at IS NOT DISTINCT FROM seen.served_at
+    FOR UPDATE OF w SKIP LOCKED),
+served AS (UPDATE {{webhook}} SET served_at = %(served_at)s WHERE id IN (SELECT id FROM locked)),
+found AS (
+    SELECT f.id FROM unnest(%(ids)s::bigint[], %(webhook_ids)s::bigint[]) AS f (id, webhook_id)
+    JOIN locked ON locked.id = f.webhook_id),
+d AS (
+    UPDATE {{delivery}} SET status = 'in_flight', lease = %(token)s, due_at = %(until)s
+    WHERE id = ANY(ARRAY(SELECT id FROM found)) AND (due_at <= %(now)s) IS TRUE
+    RETURNING id, webhook_id, event_id, attempts, charged, priority)
+SELECT {CLAIMED_COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_AT_ONCE}) AS n
+ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
 
 
 class DueDelivery(NamedTuple):
@@ -55,144 +176,19 @@ class DueDelivery(NamedTuple):
 
 
 class ClaimQuota(NamedTuple):
-    """At most so many deliveries of one priority of a webhook; only those in turn, where it is ordered."""
+    """At most ``limit`` deliveries of one priority of a webhook; with ``in_order`` the first open one of each object."""
 
     webhook_id: int
     priority: int
-    most: int
-    in_turn: bool
-
-
-def next_of_each(
-    webhooks: Sequence[Webhook],
-    all_due: Iterable[DueDelivery] | None,
-    *,
-    places: Mapping[int, Capacity],
-    now: datetime,
-    token: str,
-    limit: int,
-) -> list[tuple[int, int]]:
-    """Return (delivery, webhook) of what goes next, the first of each webhook, as they come, before the second of any.
-
-    What is replayed goes one at a time, and only where less that is live is due than there is place for. ``all_due`` is
-    all that is due, where that is known; what is in turn has to be asked for all the same.
-    """
-    # More than a fair share of each is read in vain where all have plenty.
-    share = max(1, -(-2 * limit // max(1, len(webhooks))))
-    wants = list(_quotas(webhooks, places, now, most=share))
-    if all_due is None or any(want.in_turn for want in wants):
-        all_due = _read_due(wants, now=now, token=token)
-    rows: dict[int, list[DueDelivery]] = defaultdict(list)
-    for line in _within_quotas(all_due, wants):
-        rows[line.webhook_id].append(line)
-    in_turns = [
-        (turn, rank, line.pk, webhook.pk)
-        for rank, webhook in enumerate(webhooks)
-        # By the priority alone: within it they come as they are due.
-        for turn, line in enumerate(sorted(rows[webhook.pk], key=lambda line: line.priority)[: places[webhook.pk].free])
-    ]
-    return [(pk, webhook_id) for _turn, _rank, pk, webhook_id in sorted(in_turns)[:limit]]
-
-
-def _within_quotas(lines: Iterable[DueDelivery], wants: Iterable[ClaimQuota]) -> Iterator[DueDelivery]:
-    """Keep no more of each priority of a webhook than is wanted."""
-    left = Counter({(want.webhook_id, want.priority): want.most for want in wants})
-    for line in lines:
-        left[line.webhook_id, line.priority] -= 1
-        if left[line.webhook_id, line.priority] >= 0:
-            yield line
-
-
-def _quotas(
-    webhooks: Iterable[Webhook], places: Mapping[int, Capacity], now: datetime, *, most: int
-) -> Iterable[ClaimQuota]:
-    for webhook in webhooks:
-        place = places[webhook.pk]
-        priorities = {Priority.MANUAL: place.free}
-        if webhook.is_awake(now):
-            priorities |= {Priority.LIVE: place.free, Priority.REPLAY: place.replays}
-        for priority, free in priorities.items():
-            if free > 0:
-                # A person who sends one again does not mean to wait for its turn.
-                yield ClaimQuota(
-                    webhook.pk, priority.value, min(free, most), in_turn=webhook.ordered and priority != Priority.MANUAL
-                )
-
-
-def _read_due(wants: Sequence[ClaimQuota], *, now: datetime, token: str) -> Iterator[DueDelivery]:
-    """Read the longest due: one range of the index ``tms_delivery_claim`` for each; maybe more than is wanted."""
-    if database().vendor == "postgresql":
-        for in_turn in (False, True):
-            yield from _read_due_lateral([want for want in wants if want.in_turn is in_turn], now=now, token=token)
-        return
-    for start in range(0, len(wants), SELECTS_AT_ONCE):
-        some = wants[start : start + SELECTS_AT_ONCE]
-        sql = " UNION ALL ".join(
-            NEXT_OF_ONE.format(
-                webhook_id=webhook_id,
-                priority=priority,
-                most=most,
-                is_due=IS_DUE,
-                in_turn=FIRST_OF_SUBJECT if in_turn else "",
-            )
-            for webhook_id, priority, most, in_turn in some
-        )
-        yield from itertools.starmap(
-            DueDelivery, read_at_once("id, webhook_id, priority", sql, {"now": moment(now), "token": token})
-        )
-
-
-def _read_due_lateral(wants: Sequence[ClaimQuota], *, now: datetime, token: str) -> Iterator[DueDelivery]:
-    if not wants:
-        return
-    sql = NEXT_OF_ALL.format(
-        wants=", ".join(f"({want.webhook_id}, {want.priority})" for want in wants),
-        # The same for all: PostgreSQL takes a limit that differs for a reason to compile the query.
-        most=max(want.most for want in wants),
-        is_due=IS_DUE,
-        in_turn=FIRST_OF_SUBJECT if wants[0].in_turn else "",
-    )
-    yield from itertools.starmap(DueDelivery, read(sql, {"now": moment(now), "token": token}))
-
-
-# The time is compared by a truth value, or PostgreSQL may read the index of all that is due later: what is in flight is
-# far less.
-WEBHOOKS = """
-SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
-    SELECT w.*, f.held, f.mine, f.replays FROM {webhook} w LEFT JOIN (
-        SELECT webhook_id, COUNT(*) AS held, SUM(CASE WHEN lease = %(token)s THEN 1 ELSE 0 END) AS mine,
-            SUM(CASE WHEN priority = 2 THEN 1 ELSE 0 END) AS replays
-        FROM {delivery} WHERE status = 'in_flight' AND (due_at > %(now)s) IS TRUE GROUP BY webhook_id
-    ) f ON f.webhook_id = w.id WHERE {which}
-) w {secrets}"""
-
-# A row for each secret that signs.
-SECRETS = f"LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS} ORDER BY w.id, s.id DESC"
-
-LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
-
-# What is resent by hand (priority 0) goes out also where everything else has to wait. Of the others, an ordered webhook
-# needs one that is in turn, and what is replayed (priority 2) waits for the one before it.
-WITH_WORK = f"""
-w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
-  w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %(now)s) AND CASE WHEN w.ordered THEN
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority IN (1, 2) AND {IS_DUE}
-      AND {NOTHING_EARLIER})
-  ELSE
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 1 AND {IS_DUE})
-    OR COALESCE(f.replays, 0) = 0 AND
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 2 AND {IS_DUE})
-  END
-  OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 0 AND {IS_DUE}))
-ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
-LIMIT %(limit)s"""  # noqa: S608 (names of ours)
+    limit: int
+    in_order: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A webhook, and the secrets that sign for it, the newest first.
+class WebhookRow:
+    """A webhook as a worker needs it: with its signing secrets, the newest first, and its deliveries in flight.
 
-    ``seen_at`` is when it was served last, in the database's own words.
+    ``seen_at`` is the time of the last service as the database's driver returns it.
     """
 
     webhook: Webhook
@@ -201,65 +197,181 @@ class Candidate:
     seen_at: Any = None
 
 
-def candidates_with_keys(webhooks: Collection[int], *, token: str, now: datetime) -> list[Candidate]:
-    """Return the webhooks with these keys, as far as there are any."""
+def oldest_due(*, token: str, now: datetime) -> list[DueDelivery]:
+    """Return up to `OLDEST_LIMIT` of the deliveries that came due first, in that order."""
+    return _due(OLDEST_DUE, token=token, now=now)
+
+
+def newest_due(*, token: str, now: datetime) -> list[DueDelivery]:
+    """Return up to `NEWEST_LIMIT` of the deliveries that came due last, of webhooks for which no older ones wait."""
+    return _due(NEWEST_DUE, token=token, now=now)
+
+
+def webhooks_with_keys(keys: Collection[int], *, token: str, now: datetime) -> list[WebhookRow]:
+    """Return the webhooks with these keys, as far as they exist."""
     params = {"token": token, "now": moment(now)}
     if database().vendor == "postgresql":
-        params["ids"] = array(webhooks)
-        return _candidates(read_prepared(WEBHOOKS, params, **_statement_parts("w.id = ANY(%(ids)s::bigint[])")))
-    return _candidates(read(WEBHOOKS, params, **_statement_parts(f"w.id IN ({numbers(webhooks)})")))
+        params["ids"] = array(keys)
+        return _webhook_rows(read_prepared(WEBHOOKS, params, **_parts(BY_KEY_PREPARED)))
+    return _webhook_rows(read(WEBHOOKS, params, **_parts(BY_KEY.format(ids=numbers(keys)))))
 
 
-def candidates_with_work(
-    among: Collection[int] | None, *, token: str, now: datetime, limit: int, prefetch: Prefetch
-) -> list[Candidate]:
-    """Return up to ``limit`` of the webhooks that something is due for, the least recently served first.
+def webhooks_with_work(
+    among: Collection[int] | None, full: Collection[int] = (), *, token: str, now: datetime, limit: int
+) -> list[WebhookRow]:
+    """Return up to ``limit`` webhooks for which a delivery is due, the least recently served first.
 
-    Those that are full may be among them, where there are fewer than that. ``among`` are the only ones to ask, if not None.
+    Only webhooks ``among`` these keys, if it is not None, and none that is ``full``.
     """
-    found = _read_candidates_with_work(among, (), token=token, now=now, limit=limit)
-    if len(found) < limit:
-        return found
-    # Those that are full must not take the places of others.
-    names = ("id", *LIMITING)
-    parts = {"columns": columns_of(Webhook, "w", names), "sealed": "NULL", "secrets": "", "which": LIMITED}
-    held_up = _candidates(read(WEBHOOKS, {"token": token, "now": moment(now)}, **parts), names=names)
-    full = [pk for pk, place in capacities_of(held_up, now, prefetch=prefetch).items() if place.free <= 0]
-    return _read_candidates_with_work(among, full, token=token, now=now, limit=limit) if full else found
-
-
-def _read_candidates_with_work(
-    among: Collection[int] | None, full: Collection[int], *, token: str, now: datetime, limit: int
-) -> list[Candidate]:
-    which = filled(
-        WITH_WORK,
-        among="" if among is None else f"AND w.id IN ({numbers(among)})",
+    condition = filled(
+        HAS_WORK,
+        among="" if among is None else "AND " + BY_KEY.format(ids=numbers(among)),
         full=numbers(full),
-        # Left to itself, MariaDB reads the whole table.
-        by_claim="FORCE INDEX (tms_delivery_claim)" if database().vendor == "mysql" else "",
+        by_claim=FORCE_CLAIM_INDEX if database().vendor == "mysql" else "",
     )
-    return _candidates(read(WEBHOOKS, {"token": token, "now": moment(now), "limit": limit}, **_statement_parts(which)))
+    params = {"token": token, "now": moment(now), "limit": limit}
+    return _webhook_rows(read(WEBHOOKS, params, **_parts(condition)))
 
 
-def _statement_parts(which: str) -> dict[str, str]:
-    return {"columns": columns_of(Webhook, "w"), "sealed": "s.value", "secrets": filled(SECRETS), "which": which}
+def limited_webhooks(*, token: str, now: datetime) -> list[WebhookRow]:
+    """Return the webhooks that may have no capacity left, with `LIMIT_COLUMNS` alone."""
+    names = ("id", *LIMIT_COLUMNS)
+    parts = {"columns": columns_of(Webhook, "w", names), "sealed": "NULL", "secrets": "", "condition": IS_LIMITED}
+    return _webhook_rows(read(WEBHOOKS, {"token": token, "now": moment(now)}, **parts), names=names)
 
 
-def capacities_of(candidates: Iterable[Candidate], now: datetime, *, prefetch: Prefetch) -> Mapping[int, Capacity]:
-    """Return what this worker may do for each, by its key."""
+def due_within(quotas: Sequence[ClaimQuota], *, token: str, now: datetime) -> Iterator[DueDelivery]:
+    """Yield the deliveries that came due first within each quota; on PostgreSQL maybe more of some than the quota."""
+    params = {"now": moment(now), "token": token}
+    if database().vendor == "postgresql":
+        for in_order in (False, True):
+            yield from _due_in_a_loop([quota for quota in quotas if quota.in_order is in_order], params)
+        return
+    for start in range(0, len(quotas), MAX_UNION):
+        sql = " UNION ALL ".join(
+            NEXT_WITHIN_QUOTA.format(
+                webhook_id=quota.webhook_id,
+                priority=quota.priority,
+                limit=quota.limit,
+                is_due=IS_DUE,
+                in_order=IS_FIRST_OF_OBJECT if quota.in_order else "",
+            )
+            for quota in quotas[start : start + MAX_UNION]
+        )
+        yield from itertools.starmap(DueDelivery, read_at_once("id, webhook_id, priority", sql, params))
+
+
+def lease(
+    found: Sequence[tuple[int, int]], *, webhooks: Mapping[int, WebhookRow], token: str, now: datetime, until: datetime
+) -> list[ClaimedDelivery]:
+    """Lease the deliveries in ``found``, (delivery, webhook) each, to the holder of ``token``; return those it holds.
+
+    All of ``webhooks`` count as served, also those without a delivery in ``found``: they must not come first again. A
+    webhook that another worker has served since it was read, or serves now, is left to that worker; otherwise both
+    could use up its concurrency.
+    """
+    known = [row.webhook for row in webhooks.values()]
+    # Later than ever before, even if the clock was set back: other workers compare it.
+    served_at = max([now, *(webhook.served_at + TICK for webhook in known if webhook.served_at is not None)])
+    is_limited = any(allowed_requests(webhook, now) is not None for webhook in known)
+    if database().vendor == "postgresql" and not is_limited:
+        return _lease_in_one_statement(found, webhooks, token=token, now=now, until=until, served_at=served_at)
+    with brief_write(durable=False):
+        rows = read(LOCK_SERVED_AT, ids=numbers(webhooks), lock=for_update(skip_locked=True))
+        locked = {pk for pk, seen_at in rows if seen_at == webhooks[pk].seen_at}
+        write(SET_SERVED_AT, [moment(served_at)], ids=numbers(locked))
+        ids = [pk for pk, webhook_id in found if webhook_id in locked]
+        if ids:
+            Delivery.objects.lease(ids, token=token, now=now, until=until)
+            _spend_tokens(webhooks, Counter(webhook_id for _pk, webhook_id in found if webhook_id in locked), now=now)
+    return claimed_deliveries(ids, token=token) if ids else []
+
+
+def claimed_deliveries(ids: Iterable[int], *, token: str) -> list[ClaimedDelivery]:
+    """Return the deliveries among these that the holder of ``token`` holds."""
+    with undisturbed():
+        rows = read(CLAIMED, [token], ids=numbers(ids))
+    return _claimed(rows)
+
+
+def _due(sql: str, *, token: str, now: datetime) -> list[DueDelivery]:
+    rows = read_at_once("id, webhook_id, priority", sql, {"now": moment(now), "token": token})
+    return [DueDelivery(*row) for row in rows]
+
+
+def _due_in_a_loop(quotas: Sequence[ClaimQuota], params: Mapping[str, Any]) -> Iterator[DueDelivery]:
+    """Yield the next deliveries within these quotas, which are all in order, or none of them."""
+    if not quotas:
+        return
+    sql = NEXT_WITHIN_QUOTAS.format(
+        quotas=", ".join(f"({quota.webhook_id}, {quota.priority})" for quota in quotas),
+        # The same for all: a limit that differs makes PostgreSQL compile the query.
+        limit=max(quota.limit for quota in quotas),
+        is_due=IS_DUE,
+        in_order=IS_FIRST_OF_OBJECT if quotas[0].in_order else "",
+    )
+    yield from itertools.starmap(DueDelivery, read(sql, params))
+
+
+def _parts(condition: str) -> dict[str, str]:
+    """Return the parts of `WEBHOOKS` for whole webhooks with their secrets."""
     return {
-        one.webhook.pk: capacity_of(one.webhook, now, in_flight=one.in_flight, prefetch=prefetch) for one in candidates
+        "columns": columns_of(Webhook, "w"),
+        "sealed": "s.value",
+        "secrets": filled(SECRETS),
+        "condition": condition,
     }
 
 
-def _candidates(rows: Iterable[Sequence[Any]], *, names: tuple[str, ...] = ()) -> list[Candidate]:
-    found: dict[int, Candidate] = {}
-    for webhook, (seen_at, held, mine, replays, token) in instances(Webhook, rows, names=names):
-        sealed = () if token is None else (Sealed(token),)
+def _webhook_rows(rows: Iterable[Sequence[Any]], *, names: tuple[str, ...] = ()) -> list[WebhookRow]:
+    """Join the rows of each webhook, which differ in the secret alone."""
+    found: dict[int, WebhookRow] = {}
+    for webhook, (seen_at, held, mine, replays, secret) in instances(Webhook, rows, names=names):
+        sealed = () if secret is None else (Sealed(secret),)
         if webhook.pk in found:
             found[webhook.pk] = replace(found[webhook.pk], sealed=(*found[webhook.pk].sealed, *sealed))
             continue
         mine = int(mine or 0)
         in_flight = InFlight(mine=mine, others=int(held or 0) - mine, replays=int(replays or 0))
-        found[webhook.pk] = Candidate(webhook, sealed, in_flight, seen_at)
+        found[webhook.pk] = WebhookRow(webhook, sealed, in_flight, seen_at)
     return list(found.values())
+
+
+def _lease_in_one_statement(
+    found: Sequence[tuple[int, int]],
+    webhooks: Mapping[int, WebhookRow],
+    *,
+    token: str,
+    now: datetime,
+    until: datetime,
+    served_at: datetime,
+) -> list[ClaimedDelivery]:
+    params = {
+        "webhooks": array(webhooks),
+        "seen_at": array(row.seen_at for row in webhooks.values()),
+        "served_at": served_at,
+        "ids": array(pk for pk, _webhook_id in found),
+        "webhook_ids": array(webhook_id for _pk, webhook_id in found),
+        "token": token,
+        "now": now,
+        "until": until,
+    }
+    return _claimed(read_prepared(LEASE_IN_ONE_STATEMENT, params))
+
+
+def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
+    # SQLite and MariaDB return times without a zone.
+    column = column_of(Event._meta.get_field("occurred_at"), Event)
+    converters = converters_of(column, database())
+    claimed = [ClaimedDelivery(*row) for row in rows]
+    for convert in converters:
+        claimed = [one._replace(occurred_at=convert(one.occurred_at, column, database())) for one in claimed]
+    return claimed
+
+
+def _spend_tokens(webhooks: Mapping[int, WebhookRow], counts: Mapping[int, int], *, now: datetime) -> None:
+    """Take so many requests from the allowance of each webhook that has a rate limit."""
+    for pk, count in counts.items():
+        allowed = allowed_requests(webhooks[pk].webhook, now)
+        if allowed is not None:
+            Webhook.objects.filter(pk=pk).update(tokens=allowed - count, tokens_at=now)

@@ -1,4 +1,4 @@
-"""The request of a delivery as people may see it: all but its secrets."""
+"""The request of a delivery for display, without its secrets, and the body that was sent for a given message id."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tms_webhooks.models import Delivery, DeliveryBody, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.validators import parse_headers
-from tms_webhooks.worker.send import request_of
+from tms_webhooks.worker.send import signed_request
 
-# Signs what nobody sends: the signature is masked, and only its place is wanted.
-NOBODY = "whsec_" + base64.b64encode(bytes(32)).decode()
+# Signs a preview, which is never sent: the signature is masked, but its header is shown.
+PLACEHOLDER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPreview:
-    """What is sent, or would be. ``problem`` says why there is nothing to show.
+    """A request for display. ``problem`` says why it can't be shown.
 
-    The headers are those of the webhook today, as the URL is: neither is kept with an attempt.
+    URL and headers are those of the webhook now: an attempt does not keep them.
     """
 
     method: str
@@ -42,12 +42,12 @@ class RequestPreview:
 
     @property
     def pretty(self) -> str:
-        """The body with its lines broken."""
+        """The body with indentation."""
         return pretty(self.body)
 
     @property
     def curl(self) -> str:
-        """A command that sends the same, for a shell; what is masked has to be filled in."""
+        """A shell command that sends the same request; masked values have to be filled in."""
         parts = ["curl", "--request", self.method, shlex.quote(self.url)]
         lines = [" ".join(parts)]
         lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
@@ -57,7 +57,7 @@ class RequestPreview:
 
 
 def pretty(body: str) -> str:
-    """Return a body with its lines broken where it is JSON; as it is where it is not."""
+    """Return a JSON body with indentation; any other body unchanged."""
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except ValueError:
@@ -65,9 +65,9 @@ def pretty(body: str) -> str:
 
 
 def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
-    """Return the request of a delivery: that of its next attempt, or of its last one where there is no next.
+    """Return the request of a delivery's next attempt, or of its last attempt if it is finished.
 
-    Nothing is written down: a body that was not rendered yet is rendered for the eye alone.
+    Writes nothing: a body that was not rendered yet is rendered for the preview alone.
     """
     webhook, event = delivery.webhook, delivery.event
     bare = RequestPreview(webhook.verb, webhook.url)
@@ -77,36 +77,36 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
         headers = parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
         return replace(bare, problem=_("the headers can't be read; enter them anew"))
-    line = rendering.RenderInput(delivery.pk, webhook.pk, delivery.attempts, event.body)
-    content = rendering.preview(line, rendering.shape_of(webhook, headers))
+    render_input = rendering.RenderInput(delivery.pk, webhook.pk, delivery.attempts, event.body)
+    content = rendering.preview(render_input, rendering.shape_of(webhook, headers))
     others = {name: MASK for name in headers if name.lower() != "content-type"}
-    route = Endpoint(
-        webhook.pk, webhook.verb, webhook.url, others, [NOBODY], float(webhook.timeout_seconds), None, None
+    endpoint = Endpoint(
+        webhook.pk, webhook.verb, webhook.url, others, [PLACEHOLDER_SECRET], float(webhook.timeout_seconds), None, None
     )
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
-    outgoing = OutgoingRequest(
+    request = OutgoingRequest(
         delivery_id=delivery.pk,
         event_id=event.public_id,
         number=number,
         charged=delivery.charged,
-        single=False,
-        route=route,
+        is_manual=False,
+        endpoint=endpoint,
         **content._asdict(),
     )
     try:
-        request = request_of(outgoing, now)
+        signed = signed_request(request, now)
     except DeliveryError as error:
         return replace(bare, problem=str(error))
     return RequestPreview(
-        request.method,
-        request.url,
-        {name: MASK if name == SIGNATURE_HEADER else value for name, value in request.headers.items()},
-        request.body.decode("utf-8", "replace"),
+        signed.method,
+        signed.url,
+        {name: MASK if name == SIGNATURE_HEADER else value for name, value in signed.headers.items()},
+        signed.body.decode("utf-8", "replace"),
     )
 
 
 def body_sent(webhook: Webhook, headers: Mapping[str, str]) -> bytes | None:
-    """Return the body that a webhook was sent for the request with these headers; None where it is not known, or no longer."""
+    """Return the body that was sent to a webhook with these headers; None if it is unknown or no longer stored."""
     try:
         uid = uuid.UUID(hex=headers.get(ID_HEADER, "").removeprefix(PUBLIC_PREFIX))
     except ValueError:

@@ -1,4 +1,8 @@
-"""Writing down what came of a batch of attempts, in one transaction. Where all went well, `successes` does it sooner."""
+"""What a batch of results means for its deliveries and webhooks: retries, pauses, the attempt log and the signals.
+
+`PendingResults` keeps results until they are written. A batch of plain successes, which most are, is one short write of
+`tms_webhooks.worker.result_writer`; `record` writes all other results.
+"""
 
 from __future__ import annotations
 
@@ -8,124 +12,187 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
-from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import for_update, numbers, read
 from tms_webhooks.delivery import health, notifications, retry
-from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.delivery.retry import RetryDecision
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook
-from tms_webhooks.models.attempt import AttemptRow
-from tms_webhooks.models.total import CountedAttempt
-from tms_webhooks.worker.concurrency import wait_for_token
+from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.worker.concurrency import seconds_until_allowed
+from tms_webhooks.worker.result_writer import lock_held, write_attempts, write_successes
 
-STILL_HELD = """
-SELECT id, attempts FROM {delivery} WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s {lock}"""
+# Errors that may not come again: the database is away, or another transaction holds a lock.
+PASSING = (OperationalError, InterfaceError)
 
 logger = logging.getLogger(__name__)
 
 
+class PendingResults:
+    """Keeps results until they are written. If a write fails, the write is repeated, never the request.
+
+    A result that the database refuses for good must not block the others: after a refusal results are written
+    one by one, and the refused one without the receiver's texts.
+    """
+
+    def __init__(self, *, token: str, clock: Callable[[], datetime], random: Callable[[], float]) -> None:
+        self._token = token
+        self._clock = clock
+        self._random = random
+        self._results: list[SendResult] = []
+        self._one_by_one = False
+        # Whether the queue of a webhook is halted until one of the results is written.
+        self.is_blocking = False
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def add(self, result: SendResult) -> None:
+        """Keep a result."""
+        self._results.append(result)
+        self.is_blocking = self.is_blocking or may_stop_webhook(result)
+
+    def write(self) -> tuple[Sequence[SendResult], Collection[int]]:
+        """Write results; return those that are settled, and the webhooks that were paused or disabled.
+
+        Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
+        can help; all results are kept then.
+        """
+        batch = self._results[:1] if self._one_by_one else list(self._results)
+        stopped: Collection[int] = ()
+        try:
+            done = write_successes(batch, token=self._token, now=self._clock())
+            if done:
+                # The others are left for the next call, so that no result is written twice.
+                _report(done, {})
+            else:
+                done, stopped = batch, record(batch, token=self._token, now=self._clock(), random=self._random)
+        except PASSING:
+            raise
+        except DatabaseError:
+            return self._refused(batch), ()
+        self._drop(done)
+        return done, stopped
+
+    def _refused(self, batch: Sequence[SendResult]) -> Sequence[SendResult]:
+        """Make the next write a smaller one; return a result that can't be made smaller, and is given up."""
+        logger.exception("The database refused %s results for good, from %r on.", len(batch), batch[0].request)  # noqa: LOG004 (called where it is caught)
+        if len(batch) > 1:
+            self._one_by_one = True
+            return ()
+        bare = batch[0].without_texts()
+        if bare != batch[0]:
+            self._results[0] = bare
+            return ()
+        # Its lease ends with the drain, and it is sent again.
+        self._drop(batch)
+        return batch
+
+    def _drop(self, batch: Sequence[SendResult]) -> None:
+        dropped = set(map(id, batch))
+        self._results = [result for result in self._results if id(result) not in dropped]
+        self._one_by_one = self._one_by_one and bool(self._results)
+        self.is_blocking = any(map(may_stop_webhook, self._results))
+
+
 def record(results: Sequence[SendResult], *, token: str, now: datetime, random: Callable[[], float]) -> Collection[int]:
-    """Write the attempts, and move on the deliveries that ``token`` holds still.
+    """Write results in one transaction: the attempts, the next step of each delivery, and the webhooks' health.
 
-    Returns the webhooks that were paused or disabled by it: what is held for those is not to be sent now.
-
-    A result that comes after its lease was lost is logged as a late attempt; the delivery is left to its new holder.
+    Returns the webhooks that were paused or disabled: claimed deliveries to these must not be sent now. A result whose
+    delivery ``token`` no longer holds is logged as a late attempt, and the delivery is left to its new holder.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.hold(result.outgoing.webhook_id for result in results)
-        ours = _still_held(results, token=token)
-        mine = list(ours.values())
-        failed = [result for result in mine if not result.outcome.success]
-        paused = health.judge(mine, now=now)
-        births, throttled = _births(failed), _throttled(failed, now)
-        decisions = {
-            result.outgoing.delivery_id: _held_back(
-                _decide(result, births[result.outgoing.delivery_id], now, random),
-                result.outgoing,
-                now,
-                paused,
-                throttled,
-            )
-            for result in failed
-        }
-        delivered = [result.outgoing.delivery_id for result in mine if result.outcome.success]
+        Webhook.objects.lock(result.request.webhook_id for result in results)
+        held = _held_results(results, token=token)
+        ours = list(held.values())
+        failed = [result for result in ours if not result.outcome.success]
+        paused = health.apply_results(ours, now=now)
+        decisions = _decisions(failed, paused, now=now, random=random)
+        delivered = [result.request.delivery_id for result in ours if result.outcome.success]
         if delivered:
             Delivery.objects.mark_delivered(delivered, token=token, now=now)
         for result in failed:
-            _move_on(result, decisions[result.outgoing.delivery_id], token=token, now=now)
-        _finish_of_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
-        DeliveryAttempt.objects.write(
-            [
-                attempt_row(result, decisions.get(key), late=ours.get(key) is not result)
-                for result in results
-                for key in (result.outgoing.delivery_id,)
-            ]
-        )
-        DeliveryTotal.objects.add(counted(result, decisions.get(result.outgoing.delivery_id)) for result in mine)
-        given_up = [result for result in failed if decisions[result.outgoing.delivery_id] is None]
+            _write_failure(result, decisions[result.request.delivery_id], token=token, now=now)
+        _finish_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
+        late = [result for result in results if held.get(result.request.delivery_id) is not result]
+        write_attempts(results, decisions, late=late)
+        given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         disabled = notifications.notify_given_up(
-            [_given_up(result) for result in given_up if not result.outgoing.single], now=now
+            [_given_up(result) for result in given_up if not result.request.is_manual], now=now
         )
-        blocked = health.disable_blocked(_blocked(given_up), now=now)
-    report(mine, decisions)
+        blocked = health.disable_blocked(_webhooks_with_blocked_address(given_up), now=now)
+    _report(ours, decisions)
     return {*paused, *disabled, *blocked}
 
 
-def _blocked(results: Sequence[SendResult]) -> set[int]:
-    """Return the webhooks whose own address is refused; one that an event filled in speaks of that event alone."""
-    of_address = [result for result in results if result.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
-    return {one.outgoing.webhook_id for one in of_address if one.outgoing.url is None and not one.outgoing.single}
+def return_unsent(ids: Collection[int], *, token: str, now: datetime) -> None:
+    """Release claimed deliveries that were not sent, and finish those whose webhook was disabled or deleted."""
+    if not ids:
+        return
+    Delivery.objects.among(ids).release(token=token, now=now)
+    _finish_stopped(ids, now=now)
 
 
-def _still_held(results: Sequence[SendResult], *, token: str) -> dict[int, SendResult]:
-    """Lock the deliveries that ``token`` holds still, and return the result of each.
+def _held_results(results: Sequence[SendResult], *, token: str) -> dict[int, SendResult]:
+    """Lock the deliveries that ``token`` still holds, and return the result of each.
 
-    A worker that was cut off for long may have lost a delivery to another and claimed it again: the result of its first
-    try is late then, too. The number tells, which is used once.
+    A worker that was cut off for long may have lost a delivery to another worker and claimed it again. Then the result
+    of its first attempt is late, too: the attempt's number, which is used once, shows that.
     """
-    keys = numbers(result.outgoing.delivery_id for result in results)
-    attempts = dict(read(STILL_HELD, [token], ids=keys, lock=for_update()))
-    ours: dict[int, SendResult] = {}
+    attempts = lock_held(results, token=token)
+    held: dict[int, SendResult] = {}
     for result in results:
-        key = result.outgoing.delivery_id
-        if attempts.get(key) == result.outgoing.number - 1:
-            ours.setdefault(key, result)
-    return ours
+        key = result.request.delivery_id
+        if attempts.get(key) == result.request.number - 1:
+            held.setdefault(key, result)
+    return held
+
+
+def _decisions(
+    failed: Sequence[SendResult], paused: Mapping[int, datetime], *, now: datetime, random: Callable[[], float]
+) -> dict[int, RetryDecision | None]:
+    """Return when to try each failed delivery again, by its key; None where it is finished."""
+    births, throttled = _births(failed), _throttled(failed, now)
+    return {
+        result.request.delivery_id: _delayed(
+            _decide(result, births[result.request.delivery_id], now, random), result.request, now, paused, throttled
+        )
+        for result in failed
+    }
 
 
 def _births(results: Sequence[SendResult]) -> dict[int, datetime]:
-    """Return when the life of each delivery began."""
+    """Return when each delivery was created, or reopened by a replay."""
     if not results:
         return {}
-    rows = Delivery.objects.among(result.outgoing.delivery_id for result in results)
+    rows = Delivery.objects.among(result.request.delivery_id for result in results)
     return dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
 
 
 def _throttled(results: Sequence[SendResult], now: datetime) -> dict[int, float]:
-    """Return for how many seconds the rates of webhooks allow no request, where they have one."""
+    """Return for how many seconds each webhook with a rate limit gets no request."""
     if not results:
         return {}
     limited = Webhook.objects.filter(rate_limit_per_second__isnull=False)
-    chosen = limited.filter(pk__in={result.outgoing.webhook_id for result in results})
-    return {one.pk: wait_for_token(one, now) for one in chosen.only("rate_limit_per_second", "tokens", "tokens_at")}
+    chosen = limited.filter(pk__in={result.request.webhook_id for result in results})
+    return {
+        one.pk: seconds_until_allowed(one, now) for one in chosen.only("rate_limit_per_second", "tokens", "tokens_at")
+    }
 
 
 def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
-    """Return when to try again; None where the delivery is finished."""
-    outgoing = result.outgoing
-    if result.outcome.permanent or outgoing.single:
+    """Return when to try again by the retry schedule; None where the delivery is finished."""
+    request = result.request
+    if result.outcome.permanent or request.is_manual:
         return None
     return retry.decide(
-        attempts=outgoing.charged + 1,
-        schedule=_schedule(outgoing),
-        max_retries=outgoing.route.max_retries,
+        attempts=request.charged + 1,
+        schedule=_schedule(request),
+        max_retries=request.endpoint.max_retries,
         age=(now - born_at).total_seconds(),
         lifetime=app_settings.DELIVERY_LIFETIME,
         retry_after=result.outcome.retry_after,
@@ -137,132 +204,96 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
     )
 
 
-def _held_back(
+def _schedule(request: OutgoingRequest) -> tuple[float, ...]:
+    """Return the webhook's retry delays; the standard ones where a row holds an invalid schedule."""
+    try:
+        return retry.schedule_for(request.endpoint.schedule, standard=app_settings.RETRY_DELAYS)
+    except ValidationError:
+        logger.warning("webhook=%s has no valid schedule; the standard one is used", request.webhook_id)
+        return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
+
+
+def _delayed(
     decision: RetryDecision | None,
-    outgoing: OutgoingRequest,
+    request: OutgoingRequest,
     now: datetime,
     paused: Mapping[int, datetime],
     throttled: Mapping[int, float],
 ) -> RetryDecision | None:
-    """Have the next attempt wait for as long as the webhook is paused, or its rate allows none."""
+    """Delay the next attempt until the webhook's pause is over and its rate limit allows a request."""
     if decision is None:
         return None
-    waits = [(throttled.get(outgoing.webhook_id, 0.0), DelayReason.THROTTLE)]
-    if outgoing.webhook_id in paused:
-        waits.append(((paused[outgoing.webhook_id] - now).total_seconds(), DelayReason.BREAKER))
+    waits = [(throttled.get(request.webhook_id, 0.0), DelayReason.THROTTLE)]
+    if request.webhook_id in paused:
+        waits.append(((paused[request.webhook_id] - now).total_seconds(), DelayReason.BREAKER))
     longest, reason = max(waits)
     return decision if decision.delay >= longest else RetryDecision(longest, reason, charged=decision.charged)
 
 
-def _schedule(outgoing: OutgoingRequest) -> tuple[float, ...]:
-    """Return the webhook's delays; the standard ones where a row holds what no form would have let in."""
-    try:
-        return retry.schedule_for(outgoing.route.schedule, standard=app_settings.RETRY_DELAYS)
-    except ValidationError:
-        logger.warning("webhook=%s has no valid schedule; the standard one is used", outgoing.webhook_id)
-        return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
-
-
-def _given_up(result: SendResult) -> notifications.GivenUpDelivery:
-    outgoing = result.outgoing
-    return notifications.GivenUpDelivery(
-        outgoing.delivery_id, outgoing.webhook_id, outgoing.event_id, result.outcome.message
-    )
-
-
-def _move_on(result: SendResult, decision: RetryDecision | None, *, token: str, now: datetime) -> None:
-    waits = decision is not None
-    charge = decision.charged if decision is not None else True
-    Delivery.objects.held(token).filter(pk=result.outgoing.delivery_id).update(
-        status=DeliveryStatus.WAITING if waits else final_status(result),
+def _write_failure(result: SendResult, decision: RetryDecision | None, *, token: str, now: datetime) -> None:
+    is_retried = decision is not None
+    is_charged = decision.charged if decision is not None else True
+    Delivery.objects.held(token).filter(pk=result.request.delivery_id).update(
+        status=DeliveryStatus.WAITING if is_retried else _final_status(result),
         due_at=now + timedelta(seconds=decision.delay) if decision is not None else None,
-        finished_at=None if waits else now,
+        finished_at=None if is_retried else now,
         lease="",
         attempts=F("attempts") + 1,
-        charged=F("charged") + int(charge),
+        charged=F("charged") + int(is_charged),
         error_class=result.outcome.error_class or "",
     )
 
 
-def give_back(ids: Collection[int], *, token: str, now: datetime) -> None:
-    """Return what was claimed and not sent: to wait for its webhook, or to be finished where that gets no more."""
-    if not ids:
-        return
-    Delivery.objects.among(ids).release(token=token, now=now)
-    _finish_of_stopped(ids, now=now)
-
-
-def _finish_of_stopped(ids: Collection[int], *, now: datetime) -> None:
-    """Skip those of these deliveries whose webhook is disabled, and cancel those whose webhook is deleted."""
+def _finish_stopped(ids: Collection[int], *, now: datetime) -> None:
+    """Cancel those of these deliveries whose webhook is deleted, and skip those whose webhook is disabled."""
     if ids:
         rows = Delivery.objects.among(ids)
         rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
         rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
 
 
-def final_status(result: SendResult) -> DeliveryStatus:
-    """Return how a delivery ends with a result that is its last."""
+def _final_status(result: SendResult) -> DeliveryStatus:
+    """Return the status of a delivery whose last result this is."""
     if result.outcome.success:
         return DeliveryStatus.DELIVERED
     return DeliveryStatus.FAILED if result.outcome.permanent else DeliveryStatus.EXHAUSTED
 
 
-def attempt_row(result: SendResult, decision: RetryDecision | None, *, late: bool) -> AttemptRow:
-    """Return the line of an attempt, with what was decided of the next one. A late one has no number."""
-    waits = None if late else decision
-    return AttemptRow(
-        delivery_id=result.outgoing.delivery_id,
-        number=None if late else result.outgoing.number,
-        charged=not late and (decision is None or decision.charged),
-        started_at=result.started_at,
-        duration_ms=round(result.seconds * 1000),
-        status_code=result.status,
-        error_class=result.outcome.error_class or "",
-        message=result.outcome.message[:MESSAGE_LIMIT],
-        response_body=result.body,
-        next_delay=None if waits is None else waits.delay,
-        delay_reason="" if waits is None else waits.reason.value,
-        timing=result.timing.as_text(),
+def _given_up(result: SendResult) -> notifications.GivenUpDelivery:
+    request = result.request
+    return notifications.GivenUpDelivery(
+        request.delivery_id, request.webhook_id, request.event_id, result.outcome.message
     )
 
 
-def counted(result: SendResult, decision: RetryDecision | None) -> CountedAttempt:
-    """Return what an attempt adds to its webhook's totals."""
-    kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
-    answered = result.status is not None or result.outcome.timed_out
-    expected_at = result.outgoing.expected_at
-    lag = None if expected_at is None else (result.started_at - expected_at).total_seconds()
-    return CountedAttempt(
-        webhook_id=result.outgoing.webhook_id,
-        started_at=result.started_at,
-        result=kind if result.outcome.success or decision is not None else AttemptResult.GIVEN_UP,
-        duration_ms=round(result.seconds * 1000) if answered else None,
-        lag_ms=None if lag is None else max(0, round(lag * 1000)),
-    )
+def _webhooks_with_blocked_address(results: Sequence[SendResult]) -> set[int]:
+    """Return the webhooks whose own address is refused, not one that was filled in from an event."""
+    refused = [result.request for result in results if result.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
+    return {request.webhook_id for request in refused if request.url is None and not request.is_manual}
 
 
-def report(results: Sequence[SendResult], decisions: Mapping[int, RetryDecision | None]) -> None:
-    """Tell of each of these results, which were not late; by delivery, when it is tried again."""
+def _report(results: Sequence[SendResult], decisions: Mapping[int, RetryDecision | None]) -> None:
+    """Log these results, which are not late, and send their signals. A delivery without a decision is finished."""
     if logger.isEnabledFor(logging.INFO):
         for result in results:
-            _log(result, decisions.get(result.outgoing.delivery_id))
+            _log(result, decisions.get(result.request.delivery_id))
     if signals.attempt_recorded.has_listeners(Delivery):
         for result in results:
-            _report_attempt(result, decisions.get(result.outgoing.delivery_id))
+            _send_attempt_recorded(result, decisions.get(result.request.delivery_id))
     if signals.delivery_finished.has_listeners(Delivery):
         for result in results:
-            if decisions.get(result.outgoing.delivery_id) is None:
-                _report_end(result)
+            if decisions.get(result.request.delivery_id) is None:
+                _send_delivery_finished(result)
 
 
 def _log(result: SendResult, decision: RetryDecision | None) -> None:
-    outgoing = result.outgoing
+    request = result.request
     logger.info(
         "attempt event=%s delivery=%s webhook=%s number=%s status=%s error=%s ms=%s next=%s",
-        outgoing.event_id,
-        outgoing.delivery_id,
-        outgoing.webhook_id,
-        outgoing.number,
+        request.event_id,
+        request.delivery_id,
+        request.webhook_id,
+        request.number,
         result.status,
         result.outcome.error_class,
         round(result.seconds * 1000),
@@ -270,11 +301,11 @@ def _log(result: SendResult, decision: RetryDecision | None) -> None:
     )
 
 
-def _report_attempt(result: SendResult, decision: RetryDecision | None) -> None:
+def _send_attempt_recorded(result: SendResult, decision: RetryDecision | None) -> None:
     signals.attempt_recorded.send_robust(
         Delivery,
-        **_ids(result.outgoing),
-        number=result.outgoing.number,
+        **_ids(result.request),
+        number=result.request.number,
         started_at=result.started_at,
         seconds=result.seconds,
         status_code=result.status,
@@ -283,9 +314,9 @@ def _report_attempt(result: SendResult, decision: RetryDecision | None) -> None:
     )
 
 
-def _report_end(result: SendResult) -> None:
-    signals.delivery_finished.send_robust(Delivery, **_ids(result.outgoing), status=final_status(result).value)
+def _send_delivery_finished(result: SendResult) -> None:
+    signals.delivery_finished.send_robust(Delivery, **_ids(result.request), status=_final_status(result).value)
 
 
-def _ids(outgoing: OutgoingRequest) -> dict[str, Any]:
-    return {"delivery_id": outgoing.delivery_id, "event_id": outgoing.event_id, "webhook_id": outgoing.webhook_id}
+def _ids(request: OutgoingRequest) -> dict[str, Any]:
+    return {"delivery_id": request.delivery_id, "event_id": request.event_id, "webhook_id": request.webhook_id}

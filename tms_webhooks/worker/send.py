@@ -1,6 +1,7 @@
-"""Who watches attempts from their beginning to their end, as tracing has to. Without any, this costs nothing.
+"""From a claimed delivery to its HTTP request and back: makes outgoing requests, sends each, and judges the answer.
 
-What came of an attempt and was written down is told by the signal ``attempt_recorded``; that is enough for counting.
+`make_requests` runs in the drain's thread, because it reads the database; `send` runs in a sender thread. Observers
+watch an attempt from beginning to end, as tracing has to; for counting, the signal ``attempt_recorded`` is enough.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from django.core.exceptions import ValidationError
 
@@ -19,7 +20,6 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import outcome, signing
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import Content, RenderInput, contents_of, shape_of
-from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
@@ -27,83 +27,48 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.client import Client, Request
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.validators import parse_headers
-from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.claim_queries import WebhookRow
 
-if TYPE_CHECKING:
-    from tms_webhooks.delivery.outgoing import SendResult
+USER_AGENT = f"tms-webhooks/{__version__}"
+DELIVERY_HEADER = "tms-delivery-id"
+ATTEMPT_HEADER = "tms-attempt"
+
+# Bytes that a character takes in UTF-8, at most.
+MAX_CHARACTER_BYTES = 4
 
 logger = logging.getLogger(__name__)
 
 
 class Observation(Protocol):
-    """One attempt, watched. Made just before it, in the thread that makes it."""
+    """One attempt as an observer sees it. Made just before the attempt, in the thread that sends."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What to send along. A header of the app's own, or one that the webhook sets itself, takes its place."""
+        """Headers to send along. Headers of the app or of the webhook take precedence."""
         ...
 
     def end(self, result: SendResult) -> None:
-        """Learn what came of it; called in the same thread, before it is written down."""
+        """Receive the result of the attempt; called in the same thread, before the result is written."""
         ...
 
 
+# Called with each request that is about to be sent. An exception from one of them is logged, and the request is sent.
 observers: list[Callable[[OutgoingRequest], Observation]] = []
-"""Called with each outgoing that is about to be sent. What one of them raises is logged, and the outgoing is sent."""
-
-
-def begin_observations(outgoing: OutgoingRequest) -> list[Observation]:
-    """Let everybody who watches know that an attempt begins."""
-    watching = []
-    for observe in observers:
-        try:
-            watching.append(observe(outgoing))
-        except Exception:
-            logger.exception("An observer failed at the beginning of an attempt.")
-    return watching
-
-
-def observation_headers(watching: Sequence[Observation], *, taken: Iterable[str]) -> dict[str, str]:
-    """Return what is to be sent along, but for the names that are ``taken``, in whatever case."""
-    headers: dict[str, str] = {}
-    if not watching:
-        return headers
-    for observation in watching:
-        try:
-            headers |= {name.lower(): value for name, value in observation.headers.items()}
-        except Exception:
-            logger.exception("An observer's headers can't be read.")
-    for name in taken:
-        headers.pop(name.lower(), None)
-    return headers
-
-
-def end_observations(watching: Iterable[Observation], result: SendResult) -> None:
-    """Let everybody who watches know what came of the attempt."""
-    for observation in watching:
-        try:
-            observation.end(result)
-        except Exception:
-            logger.exception("An observer failed at the end of an attempt.")
-
-
-MOST_BYTES = 4
-"""That a character takes in UTF-8."""
 
 
 def make_requests(
-    lines: Sequence[ClaimedDelivery], *, candidates: Mapping[int, Candidate], caps: Mapping[int, int]
+    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], concurrency: Mapping[int, int]
 ) -> list[OutgoingRequest]:
-    """Make up what was taken, which is for some of these webhooks.
+    """Return the claimed deliveries of these webhooks as requests that are ready to send.
 
-    That takes no query where all of them get an event for the first time and as it is stored, and otherwise one or two.
+    Takes no query where every delivery is new and its event is sent as it is stored, and one or two queries otherwise.
     """
-    if not lines:
+    if not claimed:
         return []
-    wanted = {line.webhook_id for line in lines}
-    routes = {pk: _endpoint_of(candidates[pk], cap=caps.get(pk, 1)) for pk in wanted}
-    delays = {pk: timedelta(seconds=candidates[pk].webhook.delay_seconds) for pk in wanted}
-    outgoing_requests = [
+    keys = {one.webhook_id for one in claimed}
+    endpoints = {pk: _endpoint_of(webhooks[pk], concurrency=concurrency.get(pk, 1)) for pk in keys}
+    delays = {pk: timedelta(seconds=webhooks[pk].webhook.delay_seconds) for pk in keys}
+    requests = [
         OutgoingRequest(
             pk,
             PUBLIC_PREFIX + uid.replace("-", ""),
@@ -111,42 +76,65 @@ def make_requests(
             charged,
             priority == Priority.MANUAL,
             body.encode(),
-            routes[webhook_id],
+            endpoints[webhook_id],
             expected_at=None
             if occurred_at is None or attempts or priority != Priority.LIVE
             else occurred_at + delays[webhook_id],
         )
-        for pk, webhook_id, attempts, charged, priority, uid, body, occurred_at in lines
+        for pk, webhook_id, attempts, charged, priority, uid, body, occurred_at in claimed
     ]
-    contents = _contents(lines, routes)
-    return (
-        [_with_content(outgoing, contents.get(outgoing.delivery_id)) for outgoing in outgoing_requests]
-        if contents
-        else outgoing_requests
+    contents = _rendered_contents(claimed, endpoints)
+    if not contents:
+        return requests
+    return [_with_content(request, contents.get(request.delivery_id)) for request in requests]
+
+
+def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
+    """Sign and send a request now. Never raises: the result's outcome says what went wrong."""
+    observations = _begin_observations(request)
+    result = _send(request, observations, client=client, clock=clock)
+    _end_observations(observations, result)
+    return result
+
+
+def signed_request(request: OutgoingRequest, now: datetime, observations: Sequence[Observation] = ()) -> Request:
+    """Return the signed HTTP request for an attempt at ``now``; raise `DeliveryError` if it can't be sent."""
+    endpoint = request.endpoint
+    problem = endpoint.problem or request.problem
+    if problem is not None:
+        raise problem
+    if len(request.body) > app_settings.BODY_LIMIT:
+        raise DeliveryError(
+            f"the body has {len(request.body)} bytes, more than BODY_LIMIT",
+            error_class=ErrorClass.BODY_TOO_LARGE,
+            permanent=True,
+        )
+    signature = signing.signature_headers(
+        secrets=endpoint.secrets, message_id=request.event_id, timestamp=int(now.timestamp()), body=request.body
+    )
+    # The app's own come last: no other header can replace one of them.
+    headers = {
+        **_observation_headers(observations, taken=endpoint.headers),
+        **endpoint.headers,
+        "content-type": request.content_type,
+        "user-agent": USER_AGENT,
+        DELIVERY_HEADER: str(request.delivery_id),
+        ATTEMPT_HEADER: str(request.number),
+        **signature,
+    }
+    return Request(
+        method=endpoint.verb,
+        url=endpoint.url if request.url is None else request.url,
+        headers=headers,
+        body=request.body,
+        deadline=endpoint.timeout or app_settings.DEADLINE,
     )
 
 
-def _with_content(outgoing: OutgoingRequest, content: Content | None) -> OutgoingRequest:
-    return outgoing if content is None else outgoing._replace(**content._asdict())
-
-
-def _contents(lines: Sequence[ClaimedDelivery], routes: Mapping[int, Endpoint]) -> Mapping[int, Content]:
-    """Return what to send where it is, or may be, something else than the event's own body."""
-    plain = {pk for pk, route in routes.items() if route.shape.is_plain and not route.shape.has_tokens}
-    short = app_settings.BODY_LIMIT // MOST_BYTES
-    odd = [line for line in lines if line.attempts or line.webhook_id not in plain or len(line.body) > short]
-    if not odd:
-        return {}
-    shapes = {pk: route.shape for pk, route in routes.items()}
-    blocked = {pk for pk, route in routes.items() if route.problem is not None}
-    odd_lines = [RenderInput(line.delivery_id, line.webhook_id, line.attempts, line.body) for line in odd]
-    return contents_of(odd_lines, shapes, blocked=blocked)
-
-
-def _endpoint_of(candidate: Candidate, *, cap: int) -> Endpoint:
-    webhook = candidate.webhook
-    headers, secrets, problem = _private_parts(webhook, candidate.sealed)
-    # Its content type goes with the body.
+def _endpoint_of(row: WebhookRow, *, concurrency: int) -> Endpoint:
+    webhook = row.webhook
+    headers, secrets, problem = _private_parts(webhook, row.sealed)
+    # The content type goes with the body.
     others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     return Endpoint(
         webhook_id=webhook.pk,
@@ -157,7 +145,7 @@ def _endpoint_of(candidate: Candidate, *, cap: int) -> Endpoint:
         timeout=float(webhook.timeout_seconds),
         schedule=webhook.schedule,
         max_retries=webhook.max_retries,
-        cap=cap,
+        concurrency=concurrency,
         problem=problem,
         shape=shape_of(webhook, headers),
     )
@@ -166,10 +154,11 @@ def _endpoint_of(candidate: Candidate, *, cap: int) -> Endpoint:
 def _private_parts(
     webhook: Webhook, sealed: Sequence[Sealed]
 ) -> tuple[Mapping[str, str], Sequence[str], DeliveryError | None]:
+    """Return the webhook's decrypted headers and secrets, and the problem if they can't be read."""
     try:
         secrets = [value.reveal() for value in sealed]
         for secret in secrets:
-            secret_key(secret)
+            signing.secret_key(secret)
         return parse_headers(reveal(webhook.headers), custom_body=True), secrets, None
     except SecretError as error:
         problem = str(error)
@@ -181,35 +170,39 @@ def _private_parts(
     return {}, (), DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
 
 
-USER_AGENT = f"tms-webhooks/{__version__}"
-DELIVERY_HEADER = "tms-delivery-id"
-ATTEMPT_HEADER = "tms-attempt"
+def _rendered_contents(claimed: Sequence[ClaimedDelivery], endpoints: Mapping[int, Endpoint]) -> Mapping[int, Content]:
+    """Return the content of each delivery whose content is, or may be, another than the event's own body."""
+    plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
+    short = app_settings.BODY_LIMIT // MAX_CHARACTER_BYTES
+    special = [one for one in claimed if one.attempts or one.webhook_id not in plain or len(one.body) > short]
+    if not special:
+        return {}
+    shapes = {pk: endpoint.shape for pk, endpoint in endpoints.items()}
+    blocked = {pk for pk, endpoint in endpoints.items() if endpoint.problem is not None}
+    inputs = [RenderInput(one.delivery_id, one.webhook_id, one.attempts, one.body) for one in special]
+    return contents_of(inputs, shapes, blocked=blocked)
 
 
-def send(outgoing: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
-    """Sign and send a outgoing now. Never raises: whatever goes wrong is in the result's outcome."""
-    watching = begin_observations(outgoing)
-    result = _send(outgoing, watching, client=client, clock=clock)
-    end_observations(watching, result)
-    return result
+def _with_content(request: OutgoingRequest, content: Content | None) -> OutgoingRequest:
+    return request if content is None else request._replace(**content._asdict())
 
 
 def _send(
-    outgoing: OutgoingRequest, watching: Sequence[Observation], *, client: Client, clock: Callable[[], datetime]
+    request: OutgoingRequest, observations: Sequence[Observation], *, client: Client, clock: Callable[[], datetime]
 ) -> SendResult:
     started_at, start = clock(), monotonic()
     try:
-        response = client.send(request_of(outgoing, started_at, watching))
+        response = client.send(signed_request(request, started_at, observations))
     except DeliveryError as error:
         return SendResult(
-            outgoing, started_at, monotonic() - start, outcome.of_error(error), timing=error.timing or Timing()
+            request, started_at, monotonic() - start, outcome.of_error(error), timing=error.timing or Timing()
         )
     except Exception as error:
-        # The class alone: what the message holds nobody knows.
+        # The class alone: the message may hold anything.
         unknown = DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
-        return SendResult(outgoing, started_at, monotonic() - start, outcome.of_error(unknown))
+        return SendResult(request, started_at, monotonic() - start, outcome.of_error(unknown))
     return SendResult(
-        outgoing,
+        request,
         started_at,
         response.elapsed,
         outcome.of_response(status=response.status, headers=response.headers, now=clock()),
@@ -219,35 +212,34 @@ def _send(
     )
 
 
-def request_of(outgoing: OutgoingRequest, now: datetime, watching: Sequence[Observation] = ()) -> Request:
-    """Sign a outgoing for an attempt at ``now``; raise `DeliveryError` where it can't be sent."""
-    route = outgoing.route
-    problem = route.problem or outgoing.problem
-    if problem is not None:
-        raise problem
-    if len(outgoing.body) > app_settings.BODY_LIMIT:
-        raise DeliveryError(
-            f"the body has {len(outgoing.body)} bytes, more than BODY_LIMIT",
-            error_class=ErrorClass.BODY_TOO_LARGE,
-            permanent=True,
-        )
-    signed = signing.signature_headers(
-        secrets=route.secrets, message_id=outgoing.event_id, timestamp=int(now.timestamp()), body=outgoing.body
-    )
-    # Ours last: nobody else's header can take the place of one of them.
-    headers = {
-        **observation_headers(watching, taken=route.headers),
-        **route.headers,
-        "content-type": outgoing.content_type,
-        "user-agent": USER_AGENT,
-        DELIVERY_HEADER: str(outgoing.delivery_id),
-        ATTEMPT_HEADER: str(outgoing.number),
-        **signed,
-    }
-    return Request(
-        method=route.verb,
-        url=route.url if outgoing.url is None else outgoing.url,
-        headers=headers,
-        body=outgoing.body,
-        deadline=route.timeout or app_settings.DEADLINE,
-    )
+def _begin_observations(request: OutgoingRequest) -> list[Observation]:
+    observations = []
+    for observe in observers:
+        try:
+            observations.append(observe(request))
+        except Exception:
+            logger.exception("An observer failed at the beginning of an attempt.")
+    return observations
+
+
+def _observation_headers(observations: Sequence[Observation], *, taken: Iterable[str]) -> dict[str, str]:
+    """Return the observers' headers, without the names that are ``taken``, in any case."""
+    headers: dict[str, str] = {}
+    if not observations:
+        return headers
+    for observation in observations:
+        try:
+            headers |= {name.lower(): value for name, value in observation.headers.items()}
+        except Exception:
+            logger.exception("An observer's headers can't be read.")
+    for name in taken:
+        headers.pop(name.lower(), None)
+    return headers
+
+
+def _end_observations(observations: Iterable[Observation], result: SendResult) -> None:
+    for observation in observations:
+        try:
+            observation.end(result)
+        except Exception:
+            logger.exception("An observer failed at the end of an attempt.")

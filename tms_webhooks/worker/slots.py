@@ -1,7 +1,7 @@
-"""A chain of drains: each runs for a short while in a slot and hands over to its successor.
+"""A chain of drains in a slot: each runs for ``DRAIN_BUDGET`` seconds and hands over to its successor.
 
-A task queue's worker must not be taken for ever: it could neither stop nor be recycled. So a drain has a budget, and
-its successor is enqueued ahead of time, to begin just before the end. The slot keeps chains from multiplying.
+A task queue's worker must not be busy forever: it could neither stop nor be recycled. So a drain has a budget, and its
+successor is enqueued ahead of time, to begin just before the end. The slot keeps a second chain from starting.
 """
 
 from __future__ import annotations
@@ -22,46 +22,51 @@ from tms_webhooks.models.drain import GRACE
 from tms_webhooks.queues import get_queue
 from tms_webhooks.worker.drain import Drain, Tally
 
+# Seconds before the end of the budget at which the successor is to begin.
 HEAD_START = 0.5
+# Seconds that a successor waits for the slot.
 PATIENCE = HEAD_START + GRACE.total_seconds() + 1.0
-LOOK_AGAIN = 0.02
+# Seconds between two attempts to take the slot.
+SLOT_POLL = 0.02
 
 
-def run_link(
+def run_in_slot(
     make_drain: Callable[[], Drain],
     *,
     slot: int,
     successor: bool,
-    function: str,
+    task: str,
     clock: Callable[[], datetime],
-    aside: Callable[[Callable[[], None]], None] = lambda finish: finish(),
+    run_finish: Callable[[Callable[[], None]], None] = lambda finish: finish(),
 ) -> Tally | None:
-    """Run one drain of the chain in ``slot``; return what it did, or None where the slot is another's or is no more.
+    """Run one drain in ``slot``; return its counts, or None where another drain holds the slot or it no longer exists.
 
-    ``function`` is the dotted path to enqueue as the next link, called with the slot's number and True. A successor
-    waits a moment for its predecessor to let go; anyone else leaves at once. ``aside`` is `Drain.run`'s.
+    ``task`` is the dotted path to enqueue for the successor, called with the slot's number and True. A successor waits
+    a moment for its predecessor to release the slot; any other drain returns at once. ``run_finish`` is `Drain.run`'s.
     """
     owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     budget = app_settings.DRAIN_BUDGET
-    if slot > app_settings.DRAINS:  # There are fewer now than when this link was enqueued: its chain ends.
+    if slot > app_settings.DRAINS:  # DRAINS was lowered since this drain was enqueued: its chain ends.
         return None
     if not _take(slot, owner, patience=PATIENCE if successor else 0.0, clock=clock):
         return None
-    handed_over = get_queue().enqueue_at(clock() + timedelta(seconds=budget - HEAD_START), function, slot, True)
+    is_enqueued = get_queue().enqueue_at(clock() + timedelta(seconds=budget - HEAD_START), task, slot, True)
     drain = make_drain()
     try:
-        return drain.run(seconds=budget, closing=lambda: _release(slot, owner, clock=clock), aside=aside)
+        return drain.run(
+            seconds=budget, after_last_claim=lambda: _release(slot, owner, clock=clock), run_finish=run_finish
+        )
     finally:
         _release(slot, owner, clock=clock)
-        if not handed_over:
-            get_queue().enqueue(function, slot, True)
+        if not is_enqueued:
+            get_queue().enqueue(task, slot, True)
 
 
-def wait_aside(finish: Callable[[], None]) -> None:
-    """Have a thread wait for the last answers, so that a worker whose receivers hang is free for the next link.
+def finish_in_thread(finish: Callable[[], None]) -> None:
+    """Call ``finish``, which waits for the last answers, in a thread, and return at once.
 
-    Two workers would else be enough to wait for two slow answers, and nobody to send to all the others. The process
-    does not end before the thread does.
+    Otherwise two slow answers would occupy two of the queue's workers, and no requests would go out to other receivers.
+    The process does not end before the thread does.
     """
 
     def wait() -> None:
@@ -79,8 +84,8 @@ def _take(slot: int, owner: str, *, patience: float, clock: Callable[[], datetim
     while not DrainSlot.objects.take(slot, owner=owner, now=clock(), until=clock() + hold):
         if waited >= patience:
             return False
-        sleep(LOOK_AGAIN)
-        waited += LOOK_AGAIN
+        sleep(SLOT_POLL)
+        waited += SLOT_POLL
     return True
 
 

@@ -1,4 +1,4 @@
-"""A test: one event sent to one webhook at once, by the same way as any other, and what came of it."""
+"""A test send: creates a test event for one webhook, sends it now like any other event, and returns the result."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.client import Client
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.worker import results
-from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.claim_queries import WebhookRow
 from tms_webhooks.worker.send import make_requests, send
 
+# The noun of the event's subject, which is the webhook itself.
 NOUN = "webhook"
+# The length of the event's column for the actor's id.
 LONGEST_ACTOR_ID = 64
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -36,14 +38,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TestSendResult:
-    """What came of a test. ``repr`` shows no signature.
+    """The result of a test send. ``repr`` shows no signature.
 
     Attributes:
-        delivery: The row in the log, finished.
-        result: What the attempt brought, and where its time went.
-        signed: The three headers of the signature that was sent; none where nothing could be sent.
-        body: What was sent, in the webhook's own format.
-        healed: Whether it enabled the webhook, or ended its pause.
+        delivery: The finished row in the delivery log.
+        result: The attempt and its timing.
+        signed: The three headers of the signature that was sent; empty if nothing could be sent.
+        body: The body that was sent, in the webhook's own format.
+        healed: Whether the success enabled the webhook, or ended its pause.
     """
 
     delivery: Delivery
@@ -69,28 +71,28 @@ def send_test(
     client: Client | None = None,
     clock: Callable[[], datetime] = timezone.now,
 ) -> TestSendResult:
-    """Send a test to a webhook now, also to one that is paused or disabled; takes as long as the webhook's timeout.
+    """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 
-    What is sent is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and its time are
-    new ones either way. In the log it is a ``webhook.test``, sent by hand: it is tried once, no other webhook hears of it,
-    and a failure says nothing of the webhook's health. A success heals it, unless a person disabled it.
+    The event is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and time are new.
+    In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
+    webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
-    Raises `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction: the
-    request would hold it open.
+    Raises `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction,
+    which would stay open during the request.
     """
     kind = registry.get(event_type)
     token = uuid.uuid4().hex
-    outgoing, delivery = _prepared(webhook, kind, body, actor=actor, token=token, now=clock())
-    door = client or Client(pool_size=1)
+    request, delivery = _prepared(webhook, kind, body, actor=actor, token=token, now=clock())
+    sender = client or Client(pool_size=1)
     try:
-        result = send(outgoing, client=door, clock=clock)
+        result = send(request, client=sender, clock=clock)
     finally:
         if client is None:
-            door.close()
+            sender.close()
     results.record([result], token=token, now=clock(), random=random)
     delivery.refresh_from_db()
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
-    return TestSendResult(delivery, result, _signed(outgoing, result), outgoing.body, healed)
+    return TestSendResult(delivery, result, _signed(request, result), request.body, healed)
 
 
 def _prepared(
@@ -102,7 +104,7 @@ def _prepared(
     token: str,
     now: datetime,
 ) -> tuple[OutgoingRequest, Delivery]:
-    """Write the event and its delivery, which no worker takes while we hold it, and make it up for sending."""
+    """Write the event and its delivery under a lease, so that no worker claims it; return its request."""
     with transaction.atomic(using=router.db_for_write(Delivery)):
         event = _new_event(webhook, kind, body, actor=actor, now=now)
         held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE)
@@ -115,10 +117,10 @@ def _prepared(
             due_at=held_until,
             created_at=now,
         )
-        line = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
-        candidate = Candidate(webhook, sealed=webhook.sealed_secrets(now))
-        (outgoing,) = make_requests([line], candidates={webhook.pk: candidate}, caps={})
-    return outgoing, delivery
+        claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
+        row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
+        (request,) = make_requests([claimed], webhooks={webhook.pk: row}, concurrency={})
+    return request, delivery
 
 
 def _new_event(
@@ -133,7 +135,7 @@ def _new_event(
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
         occurred_at=now,
-        # Nobody else is to hear of it.
+        # No other webhook gets it.
         fanned_out_at=now,
         position=OUTSIDE_THE_FEED,
     )
@@ -153,25 +155,25 @@ def _sample(kind: EventType, webhook: Webhook) -> dict[str, Any]:
 
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
-    """Enable a webhook that works again, or end its pause; what a person disabled a person enables."""
+    """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        # Held, or a person could disable it between the question and the answer, and it would be enabled again.
-        Webhook.objects.hold([webhook.pk])
+        # Locked: otherwise a user could disable it after the check, and it would be enabled again.
+        Webhook.objects.lock([webhook.pk])
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses", "paused_until"])
-        by_a_person = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
-        if by_a_person or (webhook.enabled and not webhook.pauses):
+        by_a_user = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
+        if by_a_user or (webhook.enabled and not webhook.pauses):
             return False
         lifecycle.enable(webhook, actor=actor, now=now)
     return True
 
 
-def _signed(outgoing: OutgoingRequest, result: SendResult) -> Mapping[str, str]:
+def _signed(request: OutgoingRequest, result: SendResult) -> Mapping[str, str]:
     """Return the headers as they were sent: the same secrets, bytes and second make the same signature."""
-    if outgoing.route.problem is not None or outgoing.problem is not None:
+    if request.endpoint.problem is not None or request.problem is not None:
         return {}
     return signing.signature_headers(
-        secrets=outgoing.route.secrets,
-        message_id=outgoing.event_id,
+        secrets=request.endpoint.secrets,
+        message_id=request.event_id,
         timestamp=int(result.started_at.timestamp()),
-        body=outgoing.body,
+        body=request.body,
     )

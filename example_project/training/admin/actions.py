@@ -22,13 +22,13 @@ def for_all(values: Callable[[], dict[str, Any]], *, label: str) -> AdminAction:
     """
 
     def action(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        _tell(model_admin, request, queryset.update(**values()))
+        _show_count(model_admin, request, queryset.update(**values()))
 
     return _described(action, label)
 
 
 def for_each(verb: Callable[[Any], object], *, label: str) -> AdminAction:
-    """Make an admin action that calls ``verb`` with each selected record and tells which ones refused.
+    """Make an admin action that calls ``verb`` with each selected record and reports the records that refused it.
 
     ``label`` is what the list of actions shows; ``%(verbose_name_plural)s`` stands for the model's name.
     """
@@ -42,12 +42,12 @@ def for_each(verb: Callable[[Any], object], *, label: str) -> AdminAction:
                 model_admin.message_user(request, str(error), messages.WARNING)
             else:
                 done += 1
-        _tell(model_admin, request, done)
+        _show_count(model_admin, request, done)
 
     return _described(action, label)
 
 
-def _tell(model_admin: ModelAdmin, request: HttpRequest, done: int) -> None:
+def _show_count(model_admin: ModelAdmin, request: HttpRequest, done: int) -> None:
     name = _name_of(model_admin.model, done)
     model_admin.message_user(request, f"{done} {name} changed.", messages.SUCCESS if done else messages.INFO)
 

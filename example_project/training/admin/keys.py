@@ -6,7 +6,7 @@ from rest_framework_api_key.models import APIKey
 
 from example_project.training.models import ApiKey
 
-# The package's own keys belong to nobody, and open nothing here.
+# The package's own API keys have no owner, and give no access here.
 admin.site.unregister(APIKey)
 
 

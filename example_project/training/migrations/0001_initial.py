@@ -196,7 +196,7 @@ class Migration(migrations.Migration):
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
                 ('company', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='users', to='training.company')),
                 ('managed_organizations', models.ManyToManyField(blank=True, help_text='Managing an organization means managing all below it.', related_name='administrators', to='training.organization')),
-                ('organization', models.ForeignKey(blank=True, help_text='Empty for those who operate the whole system.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='users', to='training.organization')),
+                ('organization', models.ForeignKey(blank=True, help_text='Empty for operators of the whole system.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='users', to='training.organization')),
             ],
             options={
                 'verbose_name': 'user',

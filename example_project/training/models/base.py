@@ -1,4 +1,4 @@
-"""What most records have in common."""
+"""Base classes and fields that most models share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tms_webhooks.sources import WebhookManager
 
 
 class Announced(models.Model):
-    """A row whose changes webhooks are told of, also those that a queryset makes."""
+    """A row whose changes emit events, also changes by a queryset."""
 
     objects: ClassVar[WebhookManager[Self]] = WebhookManager()
 

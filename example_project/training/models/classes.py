@@ -126,7 +126,7 @@ class TrainingClass(Record):
         self._set_status(ConfirmationStatus.CANCELLED)
 
     def complete(self) -> None:
-        """Close the class after its end. Whether a learner passed is told by the enrollment."""
+        """Close the class after its end. The enrollment shows whether a learner passed."""
         self._set_status(ConfirmationStatus.COMPLETED)
 
     def reschedule(self, start_at: datetime, end_at: datetime) -> None:
@@ -136,7 +136,7 @@ class TrainingClass(Record):
         self.save_fields("start_at", "end_at", "confirmation_status_id")
 
     def assign_instructor(self, instructor: User | None) -> None:
-        """Let another person teach the class, or nobody yet."""
+        """Let another person teach the class, or leave it without an instructor."""
         self.primary_instructor = instructor
         self.save_fields("primary_instructor")
 

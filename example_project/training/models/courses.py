@@ -1,4 +1,4 @@
-"""What is taught: courses and the activities they consist of."""
+"""Courses and their activities."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from example_project.training.models.organizations import Organization
 
 
 class ApiKey(AbstractAPIKey):
-    """A key of one organization. Only a hash of it is stored: whoever loses it gets a new one."""
+    """A key of one organization. Only its hash is stored, so a lost key must be replaced."""
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_keys")
 

@@ -29,7 +29,7 @@ class Organization(Record):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a parent that would close the tree into a ring."""
+        """Refuse a parent that would make the tree circular."""
         super().clean()
         if not self._state.adding and self.parent_id in {organization.pk for organization in self.with_descendants()}:
             raise ValidationError({"parent": "An organization can't be below itself."})

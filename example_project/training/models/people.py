@@ -26,7 +26,7 @@ MOVED_BY_MERGE = {
 
 
 class Accounts(UserManager["User"]):
-    """Django's manager of users, whose querysets tell webhooks of what they change."""
+    """Django's manager of users, with querysets whose changes emit events."""
 
     use_in_migrations = False
 
@@ -50,7 +50,7 @@ class User(AbstractUser):
         null=True,
         blank=True,
         related_name="users",
-        help_text="Empty for those who operate the whole system.",
+        help_text="Empty for operators of the whole system.",
     )
     company = models.ForeignKey(Company, on_delete=models.SET_NULL, null=True, blank=True, related_name="users")
     manager = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="reports")
@@ -100,7 +100,7 @@ class User(AbstractUser):
         self.save(update_fields=["disabled"])
 
     def close(self) -> None:
-        """Lock the account for good and remove all that tells whose it was; what was learned stays."""
+        """Lock the account permanently and remove all personal data; the training records stay."""
         anonymous = f"closed-{self.pk}"
         blank = (
             "title",

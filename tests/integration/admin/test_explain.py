@@ -31,7 +31,7 @@ def test_an_event_without_a_matching_subscription_says_so(operator):
     text = explanation_text(operator, webhook, event)
 
     assert "The webhook has no delivery of this event, and the event does not match today." in text
-    assert "No user.* is about other events." in text
+    assert "No user.* does not include this event type." in text
     assert "Yes The webhook is enabled." in text
 
 

@@ -15,7 +15,7 @@ from example_project.training.factories import ClassEnrollmentFactory
 from tests.integration.admin.pages import text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.models import Delivery, Event
-from tms_webhooks.outbox import record
+from tms_webhooks.outbox import event_row
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -67,11 +67,11 @@ def test_an_event_keeps_the_external_id_of_its_object():
 
     event = Event.objects.get(type="enrollment.cancelled")
     assert event.external_id == "ENR-9"
-    assert Event.objects.called("ENR-9").filter(deliveries__webhook=webhook).exists()
+    assert Event.objects.with_external_id("ENR-9").filter(deliveries__webhook=webhook).exists()
 
 
 def test_an_external_id_that_is_too_long_is_left_out(monkeypatch):
-    monkeypatch.setattr(record, "LONGEST_EXTERNAL_ID", 4)
+    monkeypatch.setattr(event_row, "LONGEST_EXTERNAL_ID", 4)
     enrollment = ClassEnrollmentFactory(external_id="ENR-9")
     subscribed(organization=enrollment.training_class.organization)
     enrollment.enrollment_status_id = 10

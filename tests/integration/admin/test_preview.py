@@ -75,7 +75,7 @@ def test_a_form_that_is_not_right_yet_has_a_preview_too(preview):
 def test_a_body_that_can_not_be_built_is_reported(preview):
     found, response = preview(url="https://{data.id}.example.com/")
 
-    assert found.problem.startswith("URL: a token stands in its scheme, host or port")
+    assert found.problem.startswith("URL: tokens are not allowed in the scheme, host or port")
     assert found.problem in text_of(response)
 
 

@@ -57,8 +57,8 @@ def languages() -> list[str]:
     return list(dict.fromkeys(["en", "es", *ways.values()]))
 
 
-@pytest.fixture
-def webhook() -> Webhook:
+@pytest.fixture(scope="module")
+def webhook(module_db: None) -> Webhook:
     """A webhook with a value in every field, and a subscription with all filters for every event."""
     webhook = Webhook(organization=OrganizationFactory(), **FILLED_IN)
     webhook.full_clean()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
         ("url", "ftp://crm.example.com/hook", ""),
         ("url", "https://user:password@crm.example.com/", ""),
         ("url", "", "This field is required."),
-        ("schedule", "sometimes", "Retry schedule: there is none named 'sometimes'."),
+        ("schedule", "sometimes", "Retry schedule: unknown name 'sometimes'."),
         ("schedule", "5, soon", "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800."),
         ("schedule", "5, 1e999", "Retry schedule, delay 2: inf is not a number of seconds"),
         ("schedule", "-5", "Retry schedule, delay 1: -5 is not a number of seconds"),
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
         ("timeout_seconds", "31", "Ensure this value is less than or equal to 30."),
         ("max_retries", "11", "Ensure this value is less than or equal to 10."),
         ("rate_limit_per_second", "0", ""),
-        ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is no e-mail address. Write one address a line."),
+        ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is not an e-mail address. Write one address per line."),
         ("organization", "", "This field is required."),
         ("verb", "BREW", "Select a valid choice. BREW is not one of the available choices."),
     ],
@@ -56,7 +56,7 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
         (
             {"event_type": "class.canceled"},
             "event_type",
-            "There is no event class.canceled; choose one of those there are, such as class.cancelled",
+            "Unknown event: class.canceled. Choose an existing one, such as class.cancelled",
         ),
         (
             {"event_type": "course_assignment.expiring", "more_than_days": "14", "less_than_days": "14"},
@@ -110,7 +110,7 @@ def test_an_event_that_no_longer_exists_stays_selected_and_is_reported(operator)
         ),
     )
 
-    assert errors_at(response)["events-0-event_type"][0].startswith("There is no event host.gone")
+    assert errors_at(response)["events-0-event_type"][0].startswith("Unknown event: host.gone")
 
 
 def test_half_a_mask_is_refused(operator):

@@ -53,16 +53,14 @@ def test_a_token_that_no_event_has_is_refused_at_its_field(post):
 
     assert not Webhook.objects.exists()
     (message,) = response.context["adminform"].form.errors["content"]
-    assert message.startswith(
-        "{data.gradee} is no field of the events that this webhook gets. Did you mean {data.grade}"
-    )
+    assert message.startswith("{data.gradee} is not a field of this webhook's events. Did you mean {data.grade}")
 
 
 def test_a_token_that_the_selected_events_lack_is_refused(post):
     response = post(format="custom", content=CONTENT, subscriptions=chosen("class.*"))
 
     assert not Webhook.objects.exists()
-    assert "{data.grade} is no field of the events that this webhook gets." in text_of(response)
+    assert "{data.grade} is not a field of this webhook's events." in text_of(response)
 
 
 def test_the_events_of_a_webhook_can_not_be_changed_to_such_that_lack_a_token(post):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, explained, history, plans
+from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox import feed
 
 pytestmark = [pytest.mark.django_db, plans]
 
-__all__ = ["history"]
+__all__ = ["clock", "history", "moment"]
 
 SORTS = ("USE TEMP B-TREE FOR ORDER BY", "Sort Key")
 
@@ -38,7 +38,7 @@ def test_a_page_of_a_webhooks_deliveries_is_the_end_of_an_index(client, own):
     assert len(answer.json()["results"]) == 20
     assert statements.whole_scans(DELIVERIES) == []
     assert gathered(statements, DELIVERIES) == []
-    assert statements.uses("tms_delivery_of_webhook") or statements.uses(f"{DELIVERIES}_pkey")
+    assert statements.uses("tms_delivery_by_webhook") or statements.uses(f"{DELIVERIES}_pkey")
 
 
 def test_a_page_of_all_deliveries_is_read_in_its_order_and_no_further(client, own):
@@ -58,4 +58,4 @@ def test_a_page_of_the_feed_is_read_from_its_index(client, own):
 
     assert len(answer.json()["results"]) == 20
     assert statements.whole_scans(EVENTS) == []
-    assert statements.uses("tms_event_in_feed")
+    assert statements.uses("tms_event_feed")

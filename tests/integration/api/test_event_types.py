@@ -82,4 +82,4 @@ def test_an_older_version_can_be_asked_for(client, second_version, problem):
 def test_a_type_that_there_is_not_is_told_the_nearest(client, problem, rest):
     data = problem(client.get(f"{LIST}class.canceled/{rest}"), "not-found")
 
-    assert data["detail"].startswith('There is no event type "class.canceled". Did you mean "class.cancelled"')
+    assert data["detail"].startswith('Unknown event type "class.canceled". Did you mean "class.cancelled"')

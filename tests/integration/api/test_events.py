@@ -158,7 +158,7 @@ def test_a_cursor_of_another_organization_is_refused(client, stranger, problem):
 
     data = problem(client.get(FEED, {"after": cursor}), "invalid-cursor")
 
-    detail = "This cursor is of another organization; begin without one."
+    detail = "This cursor belongs to another organization; begin without one."
     assert data["errors"] == [{"parameter": "after", "code": "foreign", "detail": detail}]
 
 

@@ -155,7 +155,11 @@ def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
         ({"since": "yesterday"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
         ({"since": "2026-02-31T00:00:00Z"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
         ({"since": "0001-01-01T00:00:00+14:00"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
-        ({"since": "2026-11-24T15:04:05"}, "#/since", "The time zone is missing; write the time as 2026-11-24T15:04:05Z."),
+        (
+            {"since": "2026-11-24T15:04:05"},
+            "#/since",
+            "The time zone is missing; write the time as 2026-11-24T15:04:05Z.",
+        ),
         ({"since": 5}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
         ({"from": "2026-11-24"}, "#/from", "Unknown field 'from'. Known: dry_run, since, until."),
     ],

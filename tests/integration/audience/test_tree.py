@@ -46,8 +46,8 @@ def test_a_ring_of_organizations_hangs_nobody(chain):
 
     assert told_to(webhook)[-1] == "class.cancelled"
     everybody = {organization.pk for organization in chain}
-    assert audience.lineages([chain[1].pk], using="default") == {chain[1].pk: everybody}
-    assert audience.offspring([chain[1].pk], using="default") == everybody
+    assert audience.ancestors([chain[1].pk], using="default") == {chain[1].pk: everybody}
+    assert audience.descendants([chain[1].pk], using="default") == everybody
 
 
 def test_what_counts_is_the_tree_when_the_event_is_handed_out(chain):
@@ -74,4 +74,4 @@ def test_without_a_tree_children_are_nobodys(settings, chain, name):
     fan_out(timezone.now())
 
     assert (told_to(above), told_to(own)[-1]) == ([], "class.cancelled")
-    assert audience.lineages([chain[1].pk], using="default") == {chain[1].pk: {chain[1].pk}}
+    assert audience.ancestors([chain[1].pk], using="default") == {chain[1].pk: {chain[1].pk}}

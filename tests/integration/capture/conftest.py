@@ -20,11 +20,11 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import temporarily
 
 Listen = Callable[[type[Source], type[models.Model]], Source]
-Told = Callable[[], list[dict[str, Any]]]
+RecordedEvents = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def told() -> Told:
+def recorded() -> RecordedEvents:
     """Return what the outbox holds, in the order of its writing. Each event is valid against its schema."""
 
     def read() -> list[dict[str, Any]]:

@@ -18,11 +18,11 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.capture
 
 
 @pytest.fixture
-def actor(told):
-    """Return who is behind the one event that was told, from the payload; the row says the same."""
+def actor(recorded):
+    """Return who is behind the one recorded event, from the payload; the row says the same."""
 
     def read() -> tuple[str, str | None]:
-        (event,) = told()
+        (event,) = recorded()
         row = Event.objects.get()
         assert (row.actor_kind, row.actor_id) == (event["actor"]["kind"], event["actor"]["id"] or "")
         return event["actor"]["kind"], event["actor"]["id"]
@@ -82,7 +82,7 @@ def test_a_user_without_a_session_is_a_program(training_class, actor):
     assert actor() == ("api", str(program.pk))
 
 
-def test_a_program_beside_somebody_elses_session_is_a_program(client, training_class, actor, monkeypatch):
+def test_a_program_beside_another_elses_session_is_a_program(client, training_class, actor, monkeypatch):
     program = UserFactory()
     client.force_login(UserFactory(is_staff=True))
     monkeypatch.setattr("django.core.handlers.wsgi.WSGIRequest.api_user", program, raising=False)
@@ -98,7 +98,7 @@ def test_a_request_without_authentication_is_the_system(training_class, actor):
     assert actor() == ("system", None)
 
 
-def test_who_it_is_is_asked_only_when_something_is_told(django_assert_num_queries):
+def test_who_it_is_is_asked_only_when_something_is_recorded(django_assert_num_queries):
     class Asked:
         headers: dict[str, str] = {}
 
@@ -123,10 +123,10 @@ def test_after_the_request_it_is_the_system_again(client, training_class):
 
 
 def test_a_context(training_class, actor):
-    with actor_context("api", 42) as told:
+    with actor_context("api", 42) as current:
         training_class.cancel()
 
-    assert told == Actor("api", "42")
+    assert current == Actor("api", "42")
     assert actor() == ("api", "42")
 
 
@@ -168,12 +168,12 @@ def test_another_kind_is_refused(kind):
     assert current_actor() == SYSTEM
 
 
-def test_an_id_that_is_too_long_for_its_column_is_cut_there_and_whole_in_the_payload(training_class, told):
+def test_an_id_that_is_too_long_for_its_column_is_cut_there_and_whole_in_the_payload(training_class, recorded):
     with actor_context("api", "k" * 100):
         training_class.cancel()
 
     assert Event.objects.get().actor_id == "k" * 64
-    assert told()[0]["actor"]["id"] == "k" * 100
+    assert recorded()[0]["actor"]["id"] == "k" * 100
 
 
 def test_other_threads_have_actors_of_their_own():
@@ -210,7 +210,7 @@ def test_an_asynchronous_save_is_attributed(training_class, actor):
     assert actor() == ("api", "42")
 
 
-def test_asynchronous_creations_and_deletions_are_told(training_class, told):
+def test_asynchronous_creations_and_deletions_are_recorded(training_class, recorded):
     async def come_and_go() -> None:
         values = {"course": training_class.course, "organization": training_class.organization, "name": "New"}
         new = await TrainingClass.objects.acreate(
@@ -220,4 +220,4 @@ def test_asynchronous_creations_and_deletions_are_told(training_class, told):
 
     async_to_sync(come_and_go)()
 
-    assert [event["type"] for event in told()] == ["class.scheduled", "class.deleted"]
+    assert [event["type"] for event in recorded()] == ["class.scheduled", "class.deleted"]

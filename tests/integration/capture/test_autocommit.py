@@ -27,7 +27,7 @@ def test_a_crash_before_the_event_is_written_takes_the_row_with_it(training_clas
         assert status_of(training_class) == 2
         raise Crash
 
-    monkeypatch.setattr(record, "insert_draft", crash)
+    monkeypatch.setattr(record, "record_row", crash)
 
     with pytest.raises(Crash):
         training_class.cancel()
@@ -51,7 +51,7 @@ def test_a_crash_after_the_event_was_written_takes_both(training_class):
     assert not Event.objects.exists()
 
 
-def test_one_transaction_holds_reading_writing_and_telling(training_class):
+def test_one_transaction_holds_reading_writing_and_recording(training_class):
     with CaptureQueriesContext(connection) as captured:
         training_class.cancel()
 

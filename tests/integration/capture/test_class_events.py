@@ -1,4 +1,4 @@
-"""Each status of a class has its event, by whichever of the training system's verbs it comes."""
+"""Each status of a class has its event, whichever verb of the training system sets it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def training_class():
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(verb, told):
+def test_a_verb_emits_the_new_and_the_old_status(verb, recorded):
     event_type, code, name = VERBS[verb]
     old_code, old_name = REQUESTED if verb == "mark_tentative" else TENTATIVE
     training_class = TrainingClassFactory(confirmation_status_id=old_code)
@@ -39,14 +39,14 @@ def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(verb, told
 
     getattr(training_class, verb)()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == event_type
     assert event["data"]["status"] == {"code": code, "name": name}
     assert event["changed"] == ["status"]
     assert event["previous"] == {"status": {"code": old_code, "name": old_name}}
 
 
-def test_a_rescheduled_class_is_told_with_its_old_dates(training_class, told):
+def test_the_event_of_a_rescheduled_class_has_its_old_dates(training_class, recorded):
     start_at, end_at = datetime(2027, 1, 4, 9, tzinfo=UTC), datetime(2027, 1, 6, 17, tzinfo=UTC)
     training_class.start_at = datetime(2026, 12, 7, 9, tzinfo=UTC)
     training_class.end_at = datetime(2026, 12, 9, 17, tzinfo=UTC)
@@ -54,7 +54,7 @@ def test_a_rescheduled_class_is_told_with_its_old_dates(training_class, told):
 
     training_class.reschedule(start_at, end_at)
 
-    updated, event = told()
+    updated, event = recorded()
     assert (updated["type"], event["type"]) == ("class.updated", "class.rescheduled")
     assert event["changed"] == ["status", "start_at", "end_at"]
     assert event["previous"] == {
@@ -70,17 +70,17 @@ def test_a_rescheduled_class_is_told_with_its_old_dates(training_class, told):
 
 
 @pytest.mark.parametrize(("event_type", "code"), [(event_type, code) for event_type, code, _name in VERBS.values()])
-def test_a_class_that_is_born_with_a_status_enters_it(training_class, told, event_type, code):
+def test_a_class_created_with_a_status_enters_it(training_class, recorded, event_type, code):
     TrainingClassFactory(organization=training_class.organization, confirmation_status_id=code)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == (event_type, {})
 
 
-def test_a_class_is_told_with_all_that_it_refers_to(training_class, told):
+def test_the_event_of_a_class_has_all_its_references(training_class, recorded):
     training_class.cancel()
 
-    (event,) = told()
+    (event,) = recorded()
     data, course, organization = event["data"], training_class.course, training_class.organization
     assert data["course"] == {"id": course.pk, "external_id": course.external_id, "name": course.name}
     assert data["organization"] == {

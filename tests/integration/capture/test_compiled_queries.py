@@ -75,7 +75,7 @@ def test_threads_share_a_query_and_no_connection(organization):
 
     def ask() -> None:
         rows = workshops.run(workshop.title)
-        asked.append((rows, workshops._known.connection is connections["default"]))
+        asked.append((rows, workshops._local.connection is connections["default"]))
 
     ask()
     assert at_once(ask, ask) == []

@@ -1,4 +1,4 @@
-"""An object whose key is a pair is told like any other."""
+"""An object whose key is a pair records events like any other."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def _listening(listen):
     listen(WorkshopSource, Seat)
 
 
-def test_it_is_told_from_its_first_row_to_its_last(organization, told):
+def test_it_is_recorded_from_its_first_row_to_its_last(organization, recorded):
     seat = Seat.objects.create(row=1, number=2, organization=organization, title="By the window")
     Seat.objects.create(row=2, number=1, organization=organization, title="At the back")
     seat.title = "By the door"
     seat.save()
     seat.delete()
 
-    of_seat = [event for event in told() if event["data"]["id"] == "(1, 2)"]
+    of_seat = [event for event in recorded() if event["data"]["id"] == "(1, 2)"]
     assert [(event["type"], event["sequence"], event["previous"]) for event in of_seat] == [
         ("workshop.created", 1, {}),
         ("workshop.changed", 2, {"title": "By the window"}),

@@ -37,7 +37,7 @@ def training_class():
     return training_class
 
 
-def test_the_second_of_two_begins_where_the_first_one_ended(training_class, told):
+def test_the_second_of_two_begins_where_the_first_one_ended(training_class, recorded):
     written, go_on = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -54,13 +54,13 @@ def test_the_second_of_two_begins_where_the_first_one_ended(training_class, told
 
     assert at_once(first, second) == []
 
-    assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in told()] == [
+    assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in recorded()] == [
         ("class.cancelled", 1, "Scheduled"),
         ("class.completed", 2, "Cancelled"),
     ]
 
 
-def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(training_class, told):
+def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(training_class, recorded):
     written = threading.Event()
 
     class Refused(Exception):
@@ -81,11 +81,11 @@ def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(traini
     (error,) = at_once(first, second)
 
     assert isinstance(error, Refused)
-    (event,) = told()
+    (event,) = recorded()
     assert (event["sequence"], event["previous"]["status"]["name"]) == (1, "Scheduled")
 
 
-def test_many_at_once_make_one_chain(training_class, told):
+def test_many_at_once_make_one_chain(training_class, recorded):
     statuses = [1, 2, 4, 5, 6, 7]
     barrier = threading.Barrier(len(statuses))
 
@@ -100,7 +100,7 @@ def test_many_at_once_make_one_chain(training_class, told):
 
     assert at_once(*map(change, statuses)) == []
 
-    events = sorted(told(), key=lambda event: event["sequence"])
+    events = sorted(recorded(), key=lambda event: event["sequence"])
     assert [event["sequence"] for event in events] == [1, 2, 3, 4, 5, 6]
     codes = [0, *(event["data"]["status"]["code"] for event in events)]
     assert sorted(codes[1:]) == statuses
@@ -108,7 +108,7 @@ def test_many_at_once_make_one_chain(training_class, told):
 
 
 def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
-    """Each transaction tells of an object that was told of before, and of a new one that is the other's neighbor."""
+    """Each transaction records events of a known object, and of a new one that is the other's neighbor."""
     organization = OrganizationFactory()
     classes = {key: TrainingClassFactory(pk=key, organization=organization) for key in (1500, 2000, 3500, 4000)}
     WebhookFactory(organization=organization, events=["class.*"])
@@ -181,7 +181,7 @@ def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):
     assert at_once(cancel, rename) == []
 
 
-def test_a_deletion_waits_for_a_change_and_tells_it(told):
+def test_a_deletion_waits_for_a_change_and_records_it(recorded):
     enrollment = ClassEnrollmentFactory()
     user = enrollment.user
     WebhookFactory(organization=OrganizationFactory(), events=["*"])
@@ -203,7 +203,7 @@ def test_a_deletion_waits_for_a_change_and_tells_it(told):
 
     assert at_once(rename, delete) == []
 
-    assert [(event["type"], event["data"]["first_name"], event["sequence"]) for event in told()] == [
+    assert [(event["type"], event["data"]["first_name"], event["sequence"]) for event in recorded()] == [
         ("user.updated", "Renamed", 1),
         ("user.deleted", "Renamed", 2),
     ]

@@ -1,4 +1,4 @@
-"""A learner's way through an assigned course, step by step."""
+"""The events of an assigned course, from its assignment to its completion or expiry."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def assignment():
     return assignment
 
 
-def test_an_assignment_is_told_with_what_paid_for_it(told, now):
+def test_a_new_assignment_is_emitted_with_its_subscription(recorded, now):
     course, learner = CourseFactory(), UserFactory()
     subscription = SubscriptionAssignmentFactory(user=learner)
     WebhookFactory(organization=learner.organization, events=["course_assignment.*"])
 
     CourseAssignment.assign(course, learner, at=now, subscription=subscription)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_assignment.created"
     assert event["data"]["completion_status"] == NOT_STARTED
     assert event["data"]["assignment_status"] == {"code": 0, "name": "Active"}
@@ -57,50 +57,50 @@ def test_an_assignment_is_told_with_what_paid_for_it(told, now):
     assert event["data"]["expires_at"] == instant(now + 180 * DAY)
 
 
-def test_the_first_launch_is_told_as_the_start_and_a_later_one_is_not(assignment, told, now):
+def test_the_first_launch_is_the_start_and_a_later_one_is_not(assignment, recorded, now):
     assignment.start(at=now)
     assignment.start(at=now + DAY)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_assignment.started"
     assert event["changed"] == ["completion_status", "started_at"]
     assert event["previous"] == {"completion_status": NOT_STARTED, "started_at": None}
     assert (event["data"]["completion_status"], event["data"]["started_at"]) == (INCOMPLETE, instant(now))
 
 
-def test_a_completion_is_told(assignment, told, now):
+def test_a_completion_is_emitted(assignment, recorded, now):
     assignment.start(at=now)
     assignment.complete(at=now + DAY)
 
-    _started, event = told()
+    _started, event = recorded()
     assert event["type"] == "course_assignment.completed"
     assert event["previous"] == {"completion_status": INCOMPLETE, "completed_at": None}
     assert (event["data"]["completion_status"], event["data"]["completed_at"]) == (COMPLETE, instant(now + DAY))
 
 
-def test_a_cancellation_is_told(assignment, told):
+def test_a_cancellation_is_emitted(assignment, recorded):
     assignment.cancel()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_assignment.cancelled"
     assert event["previous"] == {"assignment_status": {"code": 0, "name": "Active"}}
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_an_assignment_whose_time_is_cut_to_the_past_has_expired(assignment, told, now, started):
+def test_an_assignment_whose_deadline_is_moved_into_the_past_has_expired(assignment, recorded, now, started):
     if started:
         assignment.start(at=now)
     expires_at = assignment.expires_at
 
     assignment.extend(expires_at=now - DAY)
 
-    event = told()[-1]
+    event = recorded()[-1]
     assert event["type"] == "course_assignment.expired"
     assert event["previous"] == {"expires_at": instant(expires_at)}
     assert event["data"]["completion_status"] == (INCOMPLETE if started else NOT_STARTED)
 
 
-def test_an_expiry_is_told_once_for_each_date(assignment, now):
+def test_an_expiry_is_emitted_once_for_each_date(assignment, now):
     for expires_at in (now - DAY, now + DAY, now - DAY, now + DAY, now - 2 * DAY):
         assignment.extend(expires_at=expires_at)
 
@@ -108,7 +108,7 @@ def test_an_expiry_is_told_once_for_each_date(assignment, now):
 
 
 @pytest.mark.parametrize("end", ["complete", "cancel"])
-def test_what_is_complete_or_cancelled_does_not_expire(assignment, told, now, end):
+def test_a_completed_or_cancelled_assignment_does_not_expire(assignment, recorded, now, end):
     if end == "complete":
         assignment.complete(at=now)
     else:
@@ -116,11 +116,11 @@ def test_what_is_complete_or_cancelled_does_not_expire(assignment, told, now, en
 
     assignment.extend(expires_at=now - DAY)
 
-    assert "course_assignment.expired" not in [event["type"] for event in told()]
+    assert "course_assignment.expired" not in [event["type"] for event in recorded()]
 
 
-def test_an_extension_is_told_to_nobody(assignment, told, now):
+def test_an_extension_emits_no_event(assignment, recorded, now):
     assignment.extend(expires_at=now + 400 * DAY)
     assignment.extend(expires_at=None)
 
-    assert told() == []
+    assert recorded() == []

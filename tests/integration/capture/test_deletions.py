@@ -18,21 +18,21 @@ from tms_webhooks.models import Event, Webhook
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_a_deletion_takes_with_it_is_told_too(told):
+def test_what_a_deletion_takes_with_it_is_recorded_too(recorded):
     enrollment = ClassEnrollmentFactory()
     organization = enrollment.training_class.organization
     WebhookFactory(organization=organization, events=["class.*", "enrollment.*", "user.*"])
 
     enrollment.user.delete()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "user.deleted"
     assert event["data"]["organization"]["id"] == organization.pk
 
 
 @pytest.mark.parametrize("model", [Workshop, Plaque])
 @pytest.mark.parametrize("by", ["object", "queryset"])
-def test_the_end_of_an_organization_is_told_to_nobody_and_leaves_nothing(listen, organization, model, by):
+def test_the_end_of_an_organization_is_recorded_to_nobody_and_leaves_nothing(listen, organization, model, by):
     listen(WorkshopSource, model)
     model.objects.create(organization=organization, title="Pair programming")
     assert Event.objects.count() == 1
@@ -72,7 +72,7 @@ def test_other_organizations_keep_their_events(listen, organization):
     assert [(event.organization, event.subject_id) for event in Event.objects.all()] == [(other, str(kept.pk))]
 
 
-def test_a_deletion_that_is_rolled_back_was_none(told):
+def test_a_deletion_that_is_rolled_back_was_none(recorded):
     user = UserFactory()
     WebhookFactory(organization=user.organization, events=["user.*"])
 
@@ -81,4 +81,4 @@ def test_a_deletion_that_is_rolled_back_was_none(told):
         assert Event.objects.get().type == "user.deleted"
         raise ZeroDivisionError
 
-    assert told() == []
+    assert recorded() == []

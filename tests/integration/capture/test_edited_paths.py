@@ -40,10 +40,10 @@ REMOVALS = {
 
 
 @pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
-def test_a_course_less_completes_the_path(world, told, remove):
+def test_a_course_less_completes_the_path(world, recorded, remove):
     remove(world)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["sequence"]) == ("learning_path.completed", 1)
     assert event["data"]["user"]["id"] == world.learner.pk
     assert event["data"]["learning_path"]["id"] == world.path.pk
@@ -58,7 +58,7 @@ def test_a_course_that_is_replaced_by_another_completes_nothing(world):
     assert not Event.objects.exists()
 
 
-def test_a_host_hears_nothing_of_what_goes_wrong_after_its_commit(world, told, monkeypatch, caplog):
+def test_a_host_receives_nothing_of_what_goes_wrong_after_its_commit(world, recorded, monkeypatch, caplog):
     def break_off(*_args, **_kwargs):
         raise OperationalError("the connection was lost")
 
@@ -70,12 +70,12 @@ def test_a_host_hears_nothing_of_what_goes_wrong_after_its_commit(world, told, m
 
     assert hosts_own == ["called"]
     assert "the connection was lost" in caplog.text
-    assert told() == []
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
-    assert [event["type"] for event in told()] == ["learning_path.completed"]
+    assert recorded() == []
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
+    assert [event["type"] for event in recorded()] == ["learning_path.completed"]
 
 
-def test_each_learner_is_told_once(world, told):
+def test_each_learner_is_recorded_once(world, recorded):
     bob = UserFactory(organization=world.learner.organization)
     SubscriptionAssignmentFactory(profile=world.profile, user=bob)
     stranger = UserFactory(organization=world.learner.organization)
@@ -86,7 +86,7 @@ def test_each_learner_is_told_once(world, told):
     world.path.courses.add(world.courses[1])
     world.path.courses.remove(world.courses[1])
 
-    assert sorted(event["data"]["user"]["id"] for event in told()) == sorted([world.learner.pk, bob.pk])
+    assert sorted(event["data"]["user"]["id"] for event in recorded()) == sorted([world.learner.pk, bob.pk])
 
 
 def test_a_path_without_courses_is_completed_by_nobody(world):
@@ -111,18 +111,18 @@ def test_an_edit_that_is_rolled_back_completes_nothing(world):
     assert not Event.objects.exists()
 
 
-def test_an_edit_whose_process_died_is_looked_at_by_the_sweep(world, told, monkeypatch):
-    monkeypatch.setattr(learning_paths, "record_edited", lambda *_args, **_options: None)
+def test_an_edit_whose_process_died_is_looked_at_by_the_sweep(world, recorded, monkeypatch):
+    monkeypatch.setattr(learning_paths, "record_completions", lambda *_args, **_options: None)
     world.path.courses.remove(world.courses[1])
     monkeypatch.undo()
     assert not Event.objects.exists()
 
-    learning_paths.record_left(timezone.now())
+    learning_paths.record_overdue_edits(timezone.now())
     assert not Event.objects.exists()
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["learning_path"]["id"]) == ("learning_path.completed", world.path.pk)
     assert not EditedPath.objects.exists()
 
@@ -134,7 +134,7 @@ def test_an_edit_that_was_looked_at_is_forgotten(world):
     assert not EditedPath.objects.exists()
 
 
-def test_an_edit_that_was_made_while_somebody_looked_is_left_to_the_next(world, monkeypatch):
+def test_an_edit_that_was_made_while_another_looked_is_left_to_the_next(world, monkeypatch):
     own = LearningPaths.completions
 
     def meanwhile(self, *args, **options):
@@ -152,12 +152,12 @@ def test_one_path_that_fails_holds_up_no_other(world, monkeypatch, caplog):
         EditedPath.objects.create(source=WORLD, key=json.dumps(key), edited_at=timezone.now())
     LearningPathCourse.objects.filter(course=world.courses[1])._raw_delete("default")
 
-    learning_paths.record_left(timezone.now() + learning_paths.LEFT)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.OVERDUE_AFTER)
 
     assert Event.objects.count() == 1
-    assert "could not be told; the next sweep tries again" in caplog.text
+    assert "could not be recorded; the next sweep tries again" in caplog.text
     assert EditedPath.objects.count() == 1
-    learning_paths.record_left(timezone.now() + learning_paths.GIVEN_UP)
+    learning_paths.record_overdue_edits(timezone.now() + learning_paths.GIVE_UP_AFTER)
     assert not EditedPath.objects.exists()
 
 

@@ -32,11 +32,11 @@ def workshop(listen, organization):
     return workshop
 
 
-def test_the_payload_is_built_from_the_subject(workshop, told):
+def test_the_payload_is_built_from_the_subject(workshop, recorded):
     with actor_context("user", 7):
         event = emit("workshop.recommended", workshop)
 
-    (whole,) = told()
+    (whole,) = recorded()
     assert event == Event.objects.get()
     assert (whole["id"], whole["type"], whole["sequence"]) == (event.public_id, "workshop.recommended", 1)
     assert whole["actor"] == {"kind": "user", "id": "7"}
@@ -46,12 +46,12 @@ def test_the_payload_is_built_from_the_subject(workshop, told):
     assert (whole["changed"], whole["previous"]) == ([], {})
 
 
-def test_it_is_built_from_the_database_and_not_from_the_instance(workshop, told):
+def test_it_is_built_from_the_database_and_not_from_the_instance(workshop, recorded):
     workshop.title = "Never written"
 
     emit("workshop.recommended", workshop)
 
-    assert told()[0]["data"]["title"] == "Pair programming"
+    assert recorded()[0]["data"]["title"] == "Pair programming"
 
 
 def test_it_counts_with_the_changes_of_the_object(workshop):
@@ -63,45 +63,45 @@ def test_it_counts_with_the_changes_of_the_object(workshop):
     assert event.sequence == 2
 
 
-def test_a_payload_of_the_callers_own_needs_a_source_for_the_organization_alone(workshop, told):
+def test_a_payload_of_the_callers_own_needs_a_source_for_the_organization_alone(workshop, recorded):
     emit("workshop.recommended", workshop, data={"id": 1, "title": "Mine", "stars": 5})
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["data"] == {"id": 1, "title": "Mine", "stars": 5}
     assert event["organization"]["id"] == workshop.organization_id
 
 
 @pytest.mark.parametrize("by", ["object", "key", "text"])
-def test_payload_and_organization_together_need_no_source(listen, organization, told, by):
+def test_payload_and_organization_together_need_no_source(listen, organization, recorded, by):
     room = ClassroomFactory()
     owner = {"object": organization, "key": organization.pk, "text": str(organization.pk)}[by]
 
     emit("workshop.recommended", room, data={"id": room.pk, "title": "Room 7"}, organization=owner)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"] == {"id": organization.pk, "external_id": organization.external_id}
     assert Event.objects.get().subject_id == str(room.pk)
 
 
-def test_old_values_are_named_by_dots(workshop, told):
+def test_old_values_are_named_by_dots(workshop, recorded):
     emit(
         "workshop.recommended",
         workshop,
         previous={"title": "Solo", "organization": {"id": 3}, "state": {"code": 2, "name": "Cancelled"}, "stars": 4},
     )
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["changed"] == ["title", "state", "organization.id", "stars"]
     assert event["previous"]["organization"] == {"id": 3}
 
 
-def test_another_organization_than_the_sources_may_be_told(workshop, told):
+def test_another_organization_than_the_sources_may_be_recorded(workshop, recorded):
     other = OrganizationFactory()
     WebhookFactory(organization=other, events=["*"])
 
     emit("workshop.recommended", workshop, organization=other)
 
-    assert told()[0]["organization"]["id"] == other.pk
+    assert recorded()[0]["organization"]["id"] == other.pk
 
 
 def test_nothing_is_recorded_where_nobody_subscribes(workshop):
@@ -119,17 +119,17 @@ def test_it_is_rolled_back_with_the_transaction_around_it(workshop):
     assert not Event.objects.exists()
 
 
-def test_an_event_of_the_app_may_be_emitted_too(told):
+def test_an_event_of_the_app_may_be_emitted_too(recorded):
     training_class = TrainingClassFactory()
     WebhookFactory(organization=training_class.organization, events=["class.*"])
 
     emit("class.updated", training_class, previous={"enrolled_count": 3})
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"]) == ("class.updated", ["enrolled_count"])
 
 
-def test_a_source_that_has_no_id_of_its_own_is_known_by_its_subject(told):
+def test_a_source_that_has_no_id_of_its_own_is_known_by_its_subject(recorded):
     assignment = CourseAssignmentFactory()
     organization = assignment.user.organization
     WebhookFactory(organization=organization, events=["*"])
@@ -138,7 +138,7 @@ def test_a_source_that_has_no_id_of_its_own_is_known_by_its_subject(told):
     emit("learning_path.completed", assignment, data=data)
 
     assert Event.objects.get().subject_id == str(assignment.pk)
-    assert told()[0]["organization"]["id"] == organization.pk
+    assert recorded()[0]["organization"]["id"] == organization.pk
 
 
 # Bad input. Nothing of it leaves a number behind.

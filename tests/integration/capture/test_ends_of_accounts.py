@@ -1,4 +1,4 @@
-"""Accounts that are locked, closed for good, merged and deleted: each is told for what it is."""
+"""Accounts that are locked, closed for good, merged and deleted: each records its own event."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def alice():
     return alice
 
 
-def types(told) -> list[str]:
-    return [event["type"] for event in told()]
+def types(recorded) -> list[str]:
+    return [event["type"] for event in recorded()]
 
 
-def test_an_account_that_is_closed_is_told_without_who_it_was(alice, told):
+def test_an_account_that_is_closed_is_recorded_without_who_it_was(alice, recorded):
     alice.close()
 
-    assert types(told) == ["user.updated", "user.deactivated", "user.closed"]
-    for event in told():
+    assert types(recorded) == ["user.updated", "user.deactivated", "user.closed"]
+    for event in recorded():
         assert event["data"]["first_name"] == "Closed"
         assert "first_name" in event["changed"]
         assert event["previous"].keys() <= {"external_id", "disabled", "closed_at", "company", "manager"}
@@ -47,39 +47,39 @@ def test_an_account_that_is_closed_is_told_without_who_it_was(alice, told):
         assert not [word for word in PERSONAL if word in body]
 
 
-def test_the_external_id_by_which_the_customer_knows_a_closed_account_is_told_once_more(alice, told):
+def test_the_external_id_by_which_the_customer_knows_a_closed_account_is_recorded_once_more(alice, recorded):
     known_as = alice.external_id
     alice.close()
 
-    closed = told()[-1]
+    closed = recorded()[-1]
     assert (closed["previous"]["external_id"], closed["data"]["external_id"]) == (known_as, None)
 
 
-def test_an_account_that_is_locked_is_not_closed(alice, told):
+def test_an_account_that_is_locked_is_not_closed(alice, recorded):
     alice.disable()
 
-    assert types(told) == ["user.updated", "user.deactivated"]
+    assert types(recorded) == ["user.updated", "user.deactivated"]
 
 
-def test_an_account_that_is_unlocked_is_updated(alice, told):
+def test_an_account_that_is_unlocked_is_updated(alice, recorded):
     alice.disable()
     Event.objects.all().delete()
     alice.enable()
 
-    assert types(told) == ["user.updated"]
+    assert types(recorded) == ["user.updated"]
 
 
-def test_a_change_after_the_closing_quotes_old_values_again(alice, told):
+def test_a_change_after_the_closing_quotes_old_values_again(alice, recorded):
     alice.close()
     Event.objects.all().delete()
     alice.first_name = "Nobody"
     alice.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == ("user.updated", {"first_name": "Closed"})
 
 
-def test_a_merged_account_says_into_which_before_it_goes(alice, told):
+def test_a_merged_account_says_into_which_before_it_goes(alice, recorded):
     duplicate = UserFactory(organization=alice.organization, last_name="Janssen")
     ClassEnrollmentFactory(user=duplicate)
     key = duplicate.pk
@@ -87,17 +87,17 @@ def test_a_merged_account_says_into_which_before_it_goes(alice, told):
 
     alice.merge(duplicate)
 
-    merged, deleted = told()
+    merged, deleted = recorded()
     assert (merged["type"], deleted["type"]) == ("user.merged", "user.deleted")
     assert (merged["data"]["id"], merged["data"]["last_name"], deleted["data"]["id"]) == (key, "Janssen", key)
     assert merged["data"]["merged_into"] == {"id": alice.pk, "external_id": alice.external_id}
     assert deleted["sequence"] == merged["sequence"] + 1
 
 
-def test_an_account_that_is_deleted_was_not_merged(alice, told):
+def test_an_account_that_is_deleted_was_not_merged(alice, recorded):
     alice.delete()
 
-    assert types(told) == ["user.deleted"]
+    assert types(recorded) == ["user.deleted"]
 
 
 class ExpiringAccounts(UserSource):
@@ -113,9 +113,9 @@ def test_an_account_whose_end_is_moved_into_the_past_has_ended_once():
     now = timezone.now()
     before, after = ({"id": 7, "closed_at": now + timedelta(days=days)} for days in (1, -1))
 
-    (told,) = source.events_for(Change(before=before, after=after, changed=("closed_at",), now=now))
+    (recorded,) = source.events_for(Change(before=before, after=after, changed=("closed_at",), now=now))
 
-    assert (told.once, told.deadline, told.forgetting) == (
+    assert (recorded.once, recorded.deadline, recorded.omit_personal) == (
         expired_key("user.closed", "7", after["closed_at"]),
         after["closed_at"],
         True,

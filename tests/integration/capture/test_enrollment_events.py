@@ -1,4 +1,4 @@
-"""Each status of an enrollment has its event, and so has each way in which an enrolled learner did."""
+"""Each status of an enrollment has its event, and so has each completion status."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMPLETIONS = {
 
 @pytest.fixture
 def make():
-    """Make an enrollment whose class's organization hears of enrollments from then on."""
+    """Make an enrollment, and subscribe its class's organization to enrollments."""
 
     def make(**values):
         enrollment = ClassEnrollmentFactory(**values)
@@ -43,13 +43,13 @@ def make():
 
 
 @pytest.mark.parametrize("verb", STATUSES)
-def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(make, told, verb):
+def test_a_verb_emits_the_new_and_the_old_status(make, recorded, verb):
     event_type, code, name = STATUSES[verb]
     old = (20, "Waitlist") if verb == "enroll" else (60, "Enroll")
 
     getattr(make(enrollment_status_id=old[0]), verb)()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == event_type
     assert event["data"]["status"] == {"code": code, "name": name}
     assert event["changed"] == ["status"]
@@ -57,53 +57,53 @@ def test_a_verb_is_told_with_the_status_it_brings_and_the_one_it_ends(make, told
 
 
 @pytest.mark.parametrize("verb", COMPLETIONS)
-def test_how_a_learner_did_is_told(make, told, verb):
+def test_a_completion_status_is_emitted(make, recorded, verb):
     event_type, code, name = COMPLETIONS[verb]
 
     getattr(make(), verb)()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == event_type
     assert event["data"]["completion_status"] == {"code": code, "name": name}
     assert event["data"]["status"] == {"code": 60, "name": "Enroll"}
     assert event["previous"] == {"completion_status": {"code": 0, "name": "Unknown"}}
 
 
-def test_a_grade_is_told_with_the_result(make, told):
+def test_a_grade_is_in_the_event_of_the_result(make, recorded):
     make().complete(grade=88)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["changed"], event["data"]["grade"]) == (["completion_status", "grade"], 88)
     assert event["previous"]["grade"] is None
 
 
-def test_a_late_cancellation_says_so(make, told):
+def test_a_late_cancellation_is_marked(make, recorded):
     make().cancel(late=True)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["data"]["late_cancel"], event["previous"]["late_cancel"]) == (True, False)
 
 
 @pytest.mark.parametrize(("max_students", "event_type"), [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
-def test_a_registration_is_told_by_what_became_of_it(told, max_students, event_type):
+def test_a_registration_emits_its_resulting_status(recorded, max_students, event_type):
     training_class = TrainingClassFactory(max_students=max_students)
     learner = UserFactory()
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
 
     training_class.register(learner)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"], event["previous"]) == (event_type, [], {})
 
 
-def test_an_enrollment_is_told_to_the_class_owner_with_the_learners_organization(told):
+def test_the_class_owner_receives_an_enrollment_with_the_learners_organization(recorded):
     training_class, learner = TrainingClassFactory(), UserFactory()
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
     WebhookFactory(organization=learner.organization, events=["enrollment.*"])
 
     training_class.register(learner)
 
-    (event,) = told()
+    (event,) = recorded()
     owner, home = training_class.organization, learner.organization
     assert event["organization"] == {"id": owner.pk, "external_id": owner.external_id}
     assert event["data"]["learner_organization"] == {

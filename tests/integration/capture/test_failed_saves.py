@@ -36,7 +36,7 @@ def test_a_refused_change_leaves_nothing(training_class):
     assert not EventSequence.objects.exists()
 
 
-def test_later_saves_of_the_instance_are_right(training_class, told):
+def test_later_saves_of_the_instance_are_right(training_class, recorded):
     end_at, training_class.end_at = training_class.end_at, training_class.start_at
     with pytest.raises(IntegrityError):
         training_class.cancel()
@@ -46,13 +46,13 @@ def test_later_saves_of_the_instance_are_right(training_class, told):
 
     training_class.complete()
 
-    assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in told()] == [
+    assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in recorded()] == [
         ("class.cancelled", 1, "Scheduled"),
         ("class.completed", 2, "Tentative"),
     ]
 
 
-def test_a_refused_new_object_can_be_saved_when_it_is_mended(training_class, told):
+def test_a_refused_new_object_can_be_saved_when_it_is_mended(training_class, recorded):
     twin = TrainingClassFactory.build(
         organization=training_class.organization, course=training_class.course, external_id="CLS-1"
     )
@@ -63,11 +63,11 @@ def test_a_refused_new_object_can_be_saved_when_it_is_mended(training_class, tol
 
     twin.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["external_id"], event["sequence"]) == ("class.scheduled", "CLS-2", 1)
 
 
-def test_a_refused_change_in_a_savepoint_leaves_the_transaction_usable(training_class, told):
+def test_a_refused_change_in_a_savepoint_leaves_the_transaction_usable(training_class, recorded):
     with transaction.atomic():
         training_class.cancel()
         with pytest.raises(IntegrityError), transaction.atomic():
@@ -76,7 +76,7 @@ def test_a_refused_change_in_a_savepoint_leaves_the_transaction_usable(training_
         training_class.refresh_from_db()
         training_class.complete()
 
-    assert [event["type"] for event in told()] == ["class.cancelled", "class.completed"]
+    assert [event["type"] for event in recorded()] == ["class.cancelled", "class.completed"]
 
 
 def test_a_save_that_forces_an_update_of_nothing_leaves_nothing(training_class):

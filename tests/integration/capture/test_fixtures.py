@@ -13,7 +13,7 @@ from tms_webhooks.models import Event
 pytestmark = pytest.mark.django_db
 
 
-def test_a_fixture_tells_neither_of_new_rows_nor_of_changed_ones(training_class, tmp_path):
+def test_a_fixture_records_neither_of_new_rows_nor_of_changed_ones(training_class, tmp_path):
     changed = TrainingClass.objects.get(pk=training_class.pk)
     changed.confirmation_status_id = 2
     new = TrainingClass.objects.get(pk=training_class.pk)
@@ -27,7 +27,7 @@ def test_a_fixture_tells_neither_of_new_rows_nor_of_changed_ones(training_class,
     assert not Event.objects.exists()
 
 
-def test_the_relations_of_a_fixture_tell_nothing_either(training_class, tmp_path):
+def test_the_relations_of_a_fixture_record_nothing_either(training_class, tmp_path):
     alice = UserFactory()
     training_class.instructors.add(alice)
     path = tmp_path / "classes.json"
@@ -41,18 +41,18 @@ def test_the_relations_of_a_fixture_tell_nothing_either(training_class, tmp_path
     assert not Event.objects.exists()
 
 
-def test_after_a_fixture_changes_are_told_as_ever(training_class, told):
+def test_after_a_fixture_changes_are_recorded_as_ever(training_class, recorded):
     training_class.confirmation_status_id = 4
     (deserialized,) = serializers.deserialize("json", serializers.serialize("json", [training_class]))
     deserialized.save()
 
     deserialized.object.cancel()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["previous"] == {"status": {"code": 4, "name": "Tentative"}}
 
 
-def test_a_raw_save_of_an_instance_tells_nothing(training_class):
+def test_a_raw_save_of_an_instance_records_nothing(training_class):
     training_class.confirmation_status_id = 2
 
     training_class.save_base(raw=True)

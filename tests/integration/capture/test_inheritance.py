@@ -1,4 +1,4 @@
-"""Proxies, and models that extend others by a table of their own, are told by their parent's source."""
+"""Proxies, and models that extend others by a table of their own, are recorded by their parent's source."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ def _listening(listen):
     listen(WorkshopSource, Workshop)
 
 
-def steps(told) -> list[tuple[str, int, dict]]:
-    return [(event["type"], event["sequence"], event["previous"]) for event in told()]
+def steps(recorded) -> list[tuple[str, int, dict]]:
+    return [(event["type"], event["sequence"], event["previous"]) for event in recorded()]
 
 
-def test_a_proxy_is_told_from_its_first_row_to_its_last(organization, told):
+def test_a_proxy_is_recorded_from_its_first_row_to_its_last(organization, recorded):
     workshop = PastWorkshop.objects.create(organization=organization, title="Pair programming")
     workshop.title = "Mob programming"
     workshop.save()
     workshop.delete()
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.created", 1, {}),
         ("workshop.changed", 2, {"title": "Pair programming"}),
         ("workshop.deleted", 3, {}),
     ]
 
 
-def test_a_child_is_told_from_its_first_row_to_its_last(organization, told):
+def test_a_child_is_recorded_from_its_first_row_to_its_last(organization, recorded):
     workshop = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
     workshop.title = "Mob programming"
     workshop.save()
@@ -42,15 +42,15 @@ def test_a_child_is_told_from_its_first_row_to_its_last(organization, told):
     key = workshop.pk
     workshop.delete()
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.created", 1, {}),
         ("workshop.changed", 2, {"title": "Pair programming"}),
         ("workshop.deleted", 3, {}),
     ]
-    assert {event["data"]["id"] for event in told()} == {key}
+    assert {event["data"]["id"] for event in recorded()} == {key}
 
 
-def test_a_child_and_its_parents_instance_are_one_object(organization, told):
+def test_a_child_and_its_parents_instance_are_one_object(organization, recorded):
     child = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
     parent = Workshop.objects.get(pk=child.pk)
     parent.title = "Mob programming"
@@ -58,33 +58,33 @@ def test_a_child_and_its_parents_instance_are_one_object(organization, told):
 
     child.save()
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.created", 1, {}),
         ("workshop.changed", 2, {"title": "Pair programming"}),
         ("workshop.changed", 3, {"title": "Mob programming"}),
     ]
 
 
-def test_a_child_that_leaves_its_parent_behind_deletes_nothing_that_is_told(organization, told):
+def test_a_child_that_leaves_its_parent_behind_deletes_nothing_that_is_recorded(organization, recorded):
     child = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
 
     child.delete(keep_parents=True)
 
-    assert [step[0] for step in steps(told)] == ["workshop.created"]
+    assert [step[0] for step in steps(recorded)] == ["workshop.created"]
     assert Workshop.objects.exists()
 
 
 @pytest.mark.parametrize("by", ["workshop_ptr", "workshop_ptr_id"])
-def test_a_child_that_extends_a_row_which_exists_is_no_new_object(organization, told, by):
+def test_a_child_that_extends_a_row_which_exists_is_no_new_object(organization, recorded, by):
     parent = Workshop.objects.create(organization=organization, title="Pair programming")
     link = {by: parent if by == "workshop_ptr" else parent.pk}
 
     OnsiteWorkshop(**link, organization=organization, title="Mob programming", room="7").save()
 
-    assert steps(told) == [("workshop.created", 1, {}), ("workshop.changed", 2, {"title": "Pair programming"})]
+    assert steps(recorded) == [("workshop.created", 1, {}), ("workshop.changed", 2, {"title": "Pair programming"})]
 
 
-def test_a_child_of_two_parents_is_told_by_the_key_of_the_one_that_is_a_source(organization, told):
+def test_a_child_of_two_parents_is_recorded_by_the_key_of_the_one_that_is_a_source(organization, recorded):
     Workshop.objects.create(organization=organization, title="Pair programming")
     Workshop.objects.all().delete()
     Event.objects.all().delete()
@@ -96,20 +96,20 @@ def test_a_child_of_two_parents_is_told_by_the_key_of_the_one_that_is_a_source(o
     key = banquet.workshop_ptr_id
     banquet.delete()
 
-    assert [(event["type"], event["data"]["id"]) for event in told()] == [
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [
         ("workshop.created", key),
         ("workshop.changed", key),
         ("workshop.deleted", key),
     ]
 
 
-def test_a_source_of_a_child_is_told_beside_its_parents(listen, organization, told):
+def test_a_source_of_a_child_is_recorded_beside_its_parents(listen, organization, recorded):
     listen(WorkshopSource, OnsiteWorkshop)
 
     OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
     Workshop.objects.create(organization=organization, title="Mob programming")
 
-    assert [(event["type"], event["data"]["title"]) for event in told()] == [
+    assert [(event["type"], event["data"]["title"]) for event in recorded()] == [
         ("workshop.created", "Pair programming"),
         ("workshop.created", "Pair programming"),
         ("workshop.created", "Mob programming"),

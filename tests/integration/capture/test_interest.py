@@ -1,4 +1,4 @@
-"""An event is stored only if a webhook of its organization could want it."""
+"""An event is stored only if a subscription of its organization matches its type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def training_class():
     return TrainingClassFactory()
 
 
-def test_nothing_is_stored_where_there_is_no_webhook(training_class):
+def test_no_event_is_stored_without_a_webhook(training_class):
     training_class.cancel()
 
     assert not Event.objects.exists()
@@ -32,7 +32,7 @@ def test_nothing_is_stored_where_there_is_no_webhook(training_class):
 
 
 @pytest.mark.parametrize("wanted", ["class.completed", "enrollment.*", "classes.*", "class"])
-def test_nothing_is_stored_where_the_webhooks_want_something_else(training_class, wanted):
+def test_no_event_is_stored_if_no_subscription_matches(training_class, wanted):
     WebhookFactory(organization=training_class.organization, events=[wanted])
 
     training_class.cancel()
@@ -42,7 +42,7 @@ def test_nothing_is_stored_where_the_webhooks_want_something_else(training_class
 
 
 @pytest.mark.parametrize("wanted", ["class.cancelled", "class.*", "*"])
-def test_a_name_a_noun_and_a_star_want_an_event(training_class, wanted):
+def test_a_name_a_noun_and_a_star_match_an_event(training_class, wanted):
     WebhookFactory(organization=training_class.organization, events=[wanted])
 
     training_class.cancel()
@@ -59,7 +59,7 @@ def test_webhooks_of_another_organization_do_not_count(training_class):
     assert not EventSequence.objects.exists()
 
 
-def test_a_disabled_webhook_still_wants_its_events(training_class):
+def test_the_events_of_a_disabled_webhook_are_stored(training_class):
     webhook = WebhookFactory(organization=training_class.organization, events=["class.*"], enabled=False)
 
     training_class.cancel()
@@ -70,7 +70,7 @@ def test_a_disabled_webhook_still_wants_its_events(training_class):
     assert (delivery.webhook, delivery.status) == (webhook, DeliveryStatus.SKIPPED)
 
 
-def test_a_deleted_webhook_wants_nothing(training_class):
+def test_a_deleted_webhook_does_not_count(training_class):
     WebhookFactory(organization=training_class.organization, events=["*"], deleted_at=timezone.now())
 
     training_class.cancel()
@@ -88,7 +88,7 @@ def test_a_new_subscription_counts_from_the_next_change_on(training_class):
     assert list(Event.objects.values_list("type", flat=True)) == ["class.completed"]
 
 
-def test_an_object_that_changes_hands_is_told_to_the_new_organization(training_class, told):
+def test_the_new_organization_of_an_object_receives_the_event(training_class, recorded):
     old, new = training_class.organization, OrganizationFactory()
     for organization in (old, new):
         WebhookFactory(organization=organization, events=["class.*"])
@@ -96,25 +96,25 @@ def test_an_object_that_changes_hands_is_told_to_the_new_organization(training_c
     training_class.organization = new
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"] == {"id": new.pk, "external_id": new.external_id}
     assert event["previous"] == {"organization": {"id": old.pk}}
     assert Event.objects.get().organization == new
 
 
-def test_an_organization_hears_of_what_comes_to_it_from_one_that_hears_nothing(training_class, told):
+def test_the_new_organization_receives_the_event_if_the_old_one_has_no_subscription(training_class, recorded):
     old, new = training_class.organization, OrganizationFactory()
     WebhookFactory(organization=new, events=["class.updated"])
 
     training_class.organization = new
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"]["id"] == new.pk
     assert event["previous"] == {"organization": {"id": old.pk}}
 
 
-def test_an_organization_hears_nothing_of_what_goes_to_one_that_wants_nothing(training_class):
+def test_the_old_organization_receives_no_event_if_the_new_one_has_no_subscription(training_class):
     WebhookFactory(organization=training_class.organization, events=["*"])
 
     training_class.organization = OrganizationFactory()
@@ -123,7 +123,7 @@ def test_an_organization_hears_nothing_of_what_goes_to_one_that_wants_nothing(tr
     assert not Event.objects.exists()
 
 
-def test_an_organization_that_is_reached_by_way_of_a_learner_is_asked(told):
+def test_the_subscriptions_of_a_learners_organization_count(recorded):
     assignment = CourseAssignmentFactory()
     WebhookFactory(events=["*"])
     assignment.complete(at=timezone.now())
@@ -133,10 +133,10 @@ def test_an_organization_that_is_reached_by_way_of_a_learner_is_asked(told):
     other = CourseAssignmentFactory(user=assignment.user)
     other.start(at=timezone.now())
 
-    assert [event["type"] for event in told()] == ["course_assignment.started"]
+    assert [event["type"] for event in recorded()] == ["course_assignment.started"]
 
 
-def test_an_assignment_that_goes_to_a_learner_of_another_organization_is_told_there(told):
+def test_an_assignment_moved_to_a_learner_of_another_organization_is_emitted_there(recorded):
     assignment = CourseAssignmentFactory(started_at=None)
     other = UserFactory()
     WebhookFactory(organization=other.organization, events=["course_assignment.*"])
@@ -145,12 +145,12 @@ def test_an_assignment_that_goes_to_a_learner_of_another_organization_is_told_th
     assignment.started_at = timezone.now()
     assignment.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_assignment.started"
     assert event["organization"]["id"] == other.organization_id
 
 
-def test_an_object_of_no_organization_is_told_to_nobody(django_user_model):
+def test_an_object_without_an_organization_emits_no_event(django_user_model):
     WebhookFactory(events=["*"])
     operator = django_user_model.objects.create(username="root", email="root@operations.example")
 

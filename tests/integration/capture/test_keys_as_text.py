@@ -30,7 +30,7 @@ def talks(organization):
         yield [Talk.objects.create(organization=organization, title=title) for title in ("Opening", "Closing")]
 
 
-def test_a_row_between_two_that_is_moved_to_a_talk_by_its_text(talks, told):
+def test_a_row_between_two_that_is_moved_to_a_talk_by_its_text(talks, recorded):
     first, second = talks
     alice = UserFactory()
     speech = Speech.objects.create(talk=first, speaker=alice)
@@ -38,11 +38,11 @@ def test_a_row_between_two_that_is_moved_to_a_talk_by_its_text(talks, told):
     speech.talk_id = str(second.pk)
     speech.save()
 
-    steps = [(event["data"]["id"], event["data"]["speaker_ids"]) for event in told()]
+    steps = [(event["data"]["id"], event["data"]["speaker_ids"]) for event in recorded()]
     assert steps == [(first.pk, [alice.pk]), (first.pk, []), (second.pk, [alice.pk])]
 
 
-def test_a_save_in_the_middle_of_one_of_the_same_row(listen, organization, told):
+def test_a_save_in_the_middle_of_one_of_the_same_row(listen, organization, recorded):
     made = Workshop.objects.create(organization=organization, title="Pair programming", seats=1)
 
     def save_again(instance, **_kwargs):
@@ -51,13 +51,13 @@ def test_a_save_in_the_middle_of_one_of_the_same_row(listen, organization, told)
             inner.seats = 3
             inner.save()
 
-    # Before ours: what the outer save wrote is not told yet when the inner one begins.
+    # Before ours: the events of the outer save are not recorded yet when the inner one begins.
     post_save.connect(save_again, sender=Workshop)
     listen(WorkshopSource, Workshop)
     Workshop(pk=str(made.pk), organization=organization, title="Pair programming", seats=2).save()
     post_save.disconnect(save_again, sender=Workshop)
 
-    steps = [(event["previous"].get("seats"), event["data"]["seats"]) for event in told()]
+    steps = [(event["previous"].get("seats"), event["data"]["seats"]) for event in recorded()]
     assert steps == [(1, 2), (2, 3)]
 
 

@@ -1,4 +1,4 @@
-"""A learning path is completed with the last of its courses: worked out, and told once per learner and path."""
+"""A learning path is completed with the last of its courses: computed, and emitted once per learner and path."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def world(db) -> World:
     return World()
 
 
-def test_the_last_course_completes_the_path(world, told):
+def test_the_last_course_completes_the_path(world, recorded):
     world.complete(0)
-    assert told() == []
+    assert recorded() == []
 
     world.complete(1)
 
-    (event,) = told()
+    (event,) = recorded()
     data = event["data"]
     assert event["type"] == "learning_path.completed"
     assert data["id"] is None
@@ -76,10 +76,10 @@ def test_the_last_course_completes_the_path(world, told):
     assert Event.objects.get().subject_id == f"{world.path.pk}:{world.learner.pk}"
 
 
-def test_the_order_of_the_courses_is_advice_only(world, told):
+def test_the_order_of_the_courses_is_advice_only(world, recorded):
     world.complete(1, 0)
 
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
 def test_a_course_that_is_taken_again_completes_nothing_anew(world):
@@ -94,7 +94,7 @@ def test_a_course_that_is_taken_again_completes_nothing_anew(world):
     assert Event.objects.count() == 1
 
 
-def test_each_learner_completes_the_path_once(world, told):
+def test_each_learner_completes_the_path_once(world, recorded):
     world.complete()
     bob = UserFactory(organization=world.learner.organization)
     SubscriptionAssignmentFactory(profile=world.profile, user=bob)
@@ -102,7 +102,7 @@ def test_each_learner_completes_the_path_once(world, told):
     for course in world.courses:
         CourseAssignmentFactory(course=course, user=bob).complete(at=world.now)
 
-    assert [event["data"]["user"]["id"] for event in told()] == [world.learner.pk, bob.pk]
+    assert [event["data"]["user"]["id"] for event in recorded()] == [world.learner.pk, bob.pk]
 
 
 def test_a_path_with_a_course_that_is_not_completed_is_not(world):
@@ -113,7 +113,7 @@ def test_a_path_with_a_course_that_is_not_completed_is_not(world):
     assert not Event.objects.exists()
 
 
-def test_what_somebody_else_completed_does_not_count(world):
+def test_a_course_completed_by_another_learner_does_not_count(world):
     CourseAssignmentFactory(course=world.courses[1]).complete(at=world.now)
 
     world.complete(0)
@@ -137,26 +137,26 @@ def test_a_learner_without_the_paths_subscription_completes_nothing(world):
     assert not Event.objects.exists()
 
 
-def test_one_course_may_complete_several_paths(world, told):
+def test_one_course_may_complete_several_paths(world, recorded):
     short = LearningPathFactory(organization=world.path.organization, name="Cloud Starter")
     short.subscription_profiles.add(world.profile)
     LearningPathCourseFactory(learning_path=short, course=world.courses[1])
 
     world.complete()
 
-    assert [event["data"]["learning_path"]["name"] for event in told()] == ["Cloud Engineer", "Cloud Starter"]
+    assert [event["data"]["learning_path"]["name"] for event in recorded()] == ["Cloud Engineer", "Cloud Starter"]
 
 
-def test_an_assignment_that_is_born_complete_completes_the_path(world, told):
+def test_an_assignment_created_complete_completes_the_path(world, recorded):
     world.complete(0)
     world.assignments[1].delete()
 
     CourseAssignmentFactory(course=world.courses[1], user=world.learner, completed_at=world.now)
 
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
-def test_where_only_others_listen_no_path_is_even_looked_at(world):
+def test_no_path_is_read_without_a_matching_subscription(world):
     other = WebhookFactory(events=["learning_path.*"])
     Subscription.objects.exclude(webhook=other).delete()
 
@@ -166,7 +166,7 @@ def test_where_only_others_listen_no_path_is_even_looked_at(world):
     assert not Event.objects.exists()
 
 
-def test_a_completion_that_is_rolled_back_may_be_told_later(world):
+def test_a_completion_that_is_rolled_back_may_be_emitted_later(world):
     world.complete(0)
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         world.complete(1)
@@ -223,17 +223,17 @@ def test_two_courses_that_many_complete_at_once_wait_for_each_other_in_one_order
 # What else happens to paths
 
 
-def test_a_course_that_is_added_later_takes_nothing_back_and_is_told_no_second_time(world, told):
+def test_a_course_added_after_the_completion_changes_nothing(world, recorded):
     world.complete(0)
     world.complete(1)
     late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
     LearningPathCourseFactory(learning_path=world.path, course=late.course)
     late.complete(at=world.now)
 
-    assert [event["data"]["course_count"] for event in told()] == [2]
+    assert [event["data"]["course_count"] for event in recorded()] == [2]
 
 
-def test_a_course_that_is_added_in_time_is_waited_for(world, told):
+def test_a_course_added_before_the_completion_counts(world, recorded):
     world.complete(0)
     late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
     LearningPathCourseFactory(learning_path=world.path, course=late.course)
@@ -242,10 +242,10 @@ def test_a_course_that_is_added_in_time_is_waited_for(world, told):
 
     late.complete(at=world.now)
 
-    assert [event["data"]["course_count"] for event in told()] == [3]
+    assert [event["data"]["course_count"] for event in recorded()] == [3]
 
 
-def test_a_path_without_courses_is_completed_by_nobody(world, monkeypatch):
+def test_a_path_without_courses_is_never_completed(world, monkeypatch):
     empty = LearningPathFactory(organization=world.learner.organization)
     monkeypatch.setattr(LearningPaths, "paths_with", lambda *_args: LearningPath.objects.filter(pk=empty.pk))
 

@@ -18,26 +18,26 @@ from tms_webhooks.sources.snapshots import key_of
 pytestmark = pytest.mark.django_db
 
 
-def test_a_new_object_has_no_old_values(told):
+def test_a_new_object_has_no_old_values(recorded):
     organization = TrainingClassFactory().organization
     WebhookFactory(organization=organization, events=["class.*"])
 
     training_class = TrainingClassFactory(organization=organization)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "class.scheduled"
     assert event["data"]["id"] == training_class.pk
     assert (event["changed"], event["previous"]) == ([], {})
 
 
-def test_a_changed_object_has_the_old_values_of_what_changed_alone(training_class, told):
+def test_a_changed_object_has_the_old_values_of_what_changed_alone(training_class, recorded):
     old_end = training_class.end_at
     training_class.end_at = datetime(2030, 1, 1, tzinfo=UTC)
     training_class.max_students = 12
 
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "class.updated"
     assert event["changed"] == ["end_at", "max_students"]
     assert event["previous"] == {
@@ -47,61 +47,61 @@ def test_a_changed_object_has_the_old_values_of_what_changed_alone(training_clas
     assert (event["data"]["end_at"], event["data"]["max_students"]) == ("2030-01-01T00:00:00.000Z", 12)
 
 
-def test_a_changed_reference_has_the_old_key(training_class, told):
+def test_a_changed_reference_has_the_old_key(training_class, recorded):
     bob, carol = UserFactory(), UserFactory(first_name="Carol")
     training_class.assign_instructor(bob)
 
     training_class.assign_instructor(carol)
 
-    _first, event = told()
+    _first, event = recorded()
     assert (event["type"], event["changed"]) == ("class.updated", ["instructor.id"])
     assert event["previous"] == {"instructor": {"id": bob.pk}}
     assert event["data"]["instructor"]["first_name"] == "Carol"
 
 
-def test_a_class_that_moves_is_told_with_the_new_room(training_class, told):
+def test_a_class_that_moves_is_recorded_with_the_new_room(training_class, recorded):
     room = ClassroomFactory(name="Room 7")
 
     training_class.move_to(room)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == ("class.updated", {"classroom": {"id": None}})
     assert event["data"]["classroom"] == {"id": room.pk, "name": "Room 7"}
 
 
-def test_a_deleted_object_is_told_as_it_last_was(training_class, told):
+def test_a_deleted_object_is_recorded_as_it_last_was(training_class, recorded):
     training_class.cancel()
     key, name, course = training_class.pk, training_class.name, training_class.course
 
     training_class.delete()
 
-    _cancelled, event = told()
+    _cancelled, event = recorded()
     assert event["type"] == "class.deleted"
     assert (event["data"]["id"], event["data"]["name"], event["data"]["course"]["name"]) == (key, name, course.name)
     assert (event["changed"], event["previous"], event["sequence"]) == ([], {}, 2)
     assert not TrainingClass.objects.exists()
 
 
-def test_a_deletion_is_told_by_the_database_and_not_by_a_stale_instance(training_class, told):
+def test_a_deletion_is_recorded_by_the_database_and_not_by_a_stale_instance(training_class, recorded):
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.cancel()
 
     stale.delete()
 
-    assert told()[-1]["data"]["status"] == {"code": 2, "name": "Cancelled"}
+    assert recorded()[-1]["data"]["status"] == {"code": 2, "name": "Cancelled"}
 
 
-def test_each_object_of_a_deleted_queryset_is_told(told):
+def test_each_object_of_a_deleted_queryset_is_recorded(recorded):
     first = TrainingClassFactory()
     second = TrainingClassFactory(organization=first.organization)
     WebhookFactory(organization=first.organization, events=["class.deleted"])
 
     TrainingClass.objects.filter(pk__in=[first.pk, second.pk]).delete()
 
-    assert {event["data"]["id"] for event in told()} == {first.pk, second.pk}
+    assert {event["data"]["id"] for event in recorded()} == {first.pk, second.pk}
 
 
-def test_what_somebody_else_deleted_is_not_told_again(training_class):
+def test_what_another_else_deleted_is_not_recorded_again(training_class):
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.delete()
     Event.objects.all().delete()
@@ -111,54 +111,54 @@ def test_what_somebody_else_deleted_is_not_told_again(training_class):
     assert not Event.objects.exists()
 
 
-def test_a_deleted_object_that_is_saved_comes_anew(training_class, told):
+def test_a_deleted_object_that_is_saved_comes_anew(training_class, recorded):
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.delete()
 
     stale.save()
 
-    deleted, scheduled = told()
+    deleted, scheduled = recorded()
     assert (deleted["type"], scheduled["type"]) == ("class.deleted", "class.scheduled")
     assert (scheduled["previous"], scheduled["sequence"]) == ({}, 2)
 
 
-def test_a_copy_under_a_new_key_is_a_new_object(training_class, told):
+def test_a_copy_under_a_new_key_is_a_new_object(training_class, recorded):
     original = training_class.pk
     training_class.pk, training_class.external_id = None, None
 
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "class.scheduled"
     assert event["data"]["id"] == training_class.pk != original
     assert event["sequence"] == 1
 
 
-def test_an_object_whose_key_is_known_before_its_row_is_new_all_the_same(listen, organization, told):
+def test_an_object_whose_key_is_known_before_its_row_is_new_all_the_same(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
 
     ticket = Ticket.objects.create(organization=organization, title="One seat")
     ticket.title = "Two seats"
     ticket.save()
 
-    created, changed = told()
+    created, changed = recorded()
     assert (created["type"], created["previous"]) == ("workshop.created", {})
     assert (changed["type"], changed["previous"]) == ("workshop.changed", {"title": "One seat"})
     assert created["data"]["id"] == changed["data"]["id"] == str(ticket.pk)
     assert Event.objects.values_list("subject_id", flat=True).distinct().get() == ticket.pk.hex
 
 
-def test_a_row_that_is_written_over_by_a_new_instance_is_no_new_object(listen, organization, told):
+def test_a_row_that_is_written_over_by_a_new_instance_is_no_new_object(listen, organization, recorded):
     ticket = Ticket.objects.create(organization=organization, title="One seat")
     listen(WorkshopSource, Ticket)
 
     Ticket(pk=ticket.pk, organization=organization, title="Two seats").save(force_update=True)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == ("workshop.changed", {"title": "One seat"})
 
 
-def test_an_object_whose_key_the_database_makes_is_new(listen, organization, told):
+def test_an_object_whose_key_the_database_makes_is_new(listen, organization, recorded):
     source = listen(WorkshopSource, Plaque)
     assert key_of(source, Plaque()) is None
 
@@ -166,29 +166,29 @@ def test_an_object_whose_key_the_database_makes_is_new(listen, organization, tol
     plaque.title = "In honor of Grace"
     plaque.save()
 
-    created, changed = told()
+    created, changed = recorded()
     assert (created["type"], created["data"]["id"]) == ("workshop.created", "main")
     assert (changed["type"], changed["previous"]) == ("workshop.changed", {"title": "In honor of Ada"})
 
 
-def test_two_objects_made_at_once_by_get_or_create_are_one(listen, organization, told):
+def test_two_objects_made_at_once_by_get_or_create_are_one(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     key = uuid.uuid4()
 
     for _attempt in range(2):
         Ticket.objects.get_or_create(pk=key, defaults={"organization": organization, "title": "One seat"})
 
-    assert [event["type"] for event in told()] == ["workshop.created"]
+    assert [event["type"] for event in recorded()] == ["workshop.created"]
 
 
-def test_update_or_create_tells_of_the_change_that_it_made(listen, organization, told):
+def test_update_or_create_records_of_the_change_that_it_made(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     key = uuid.uuid4()
 
     for title in ("One seat", "One seat", "Two seats"):
         Ticket.objects.update_or_create(pk=key, defaults={"organization": organization, "title": title})
 
-    assert [(event["type"], event["previous"]) for event in told()] == [
+    assert [(event["type"], event["previous"]) for event in recorded()] == [
         ("workshop.created", {}),
         ("workshop.changed", {"title": "One seat"}),
     ]

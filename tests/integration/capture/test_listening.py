@@ -139,7 +139,7 @@ def test_arguments_reach_the_models_own_save_base(listen, organization):
 
 
 @pytest.mark.django_db
-def test_a_save_past_the_models_own_save_base_is_told_too(listen):
+def test_a_save_past_the_models_own_save_base_is_recorded_too(listen):
     workshop = Workshop.objects.create(organization=OrganizationFactory(), title="Pair programming")
     WebhookFactory(organization=workshop.organization, events=["*"])
     listen(WorkshopSource, Workshop)
@@ -151,7 +151,7 @@ def test_a_save_past_the_models_own_save_base_is_told_too(listen):
 
 
 @pytest.mark.django_db
-def test_two_sources_of_one_model_each_tell_their_own(listen, organization, told):
+def test_two_sources_of_one_model_each_record_their_own(listen, organization, recorded):
     class Loud(WorkshopSource):
         fields = {"title": "headline_in_capitals"}
 
@@ -163,7 +163,7 @@ def test_two_sources_of_one_model_each_tell_their_own(listen, organization, told
     finally:
         del Workshop.headline_in_capitals
 
-    assert [(event["data"]["title"], event["sequence"]) for event in told()] == [
+    assert [(event["data"]["title"], event["sequence"]) for event in recorded()] == [
         ("Pair programming", 1),
         ("PAIR PROGRAMMING", 2),
     ]

@@ -29,22 +29,24 @@ def bob(alice):
     return UserFactory(username="bob")
 
 
-def changes(told) -> list[tuple[str, list[str], dict, list]]:
-    return [(event["type"], event["changed"], event["previous"], event["data"]["instructor_ids"]) for event in told()]
+def changes(recorded) -> list[tuple[str, list[str], dict, list]]:
+    return [
+        (event["type"], event["changed"], event["previous"], event["data"]["instructor_ids"]) for event in recorded()
+    ]
 
 
-def test_who_is_added_and_who_is_removed_is_told(training_class, alice, bob, told):
+def test_who_is_added_and_who_is_removed_is_recorded(training_class, alice, bob, recorded):
     training_class.instructors.add(bob, alice)
     training_class.instructors.remove(alice)
 
-    assert changes(told) == [
+    assert changes(recorded) == [
         ("class.updated", ["instructor_ids"], {"instructor_ids": []}, [alice.pk, bob.pk]),
         ("class.updated", ["instructor_ids"], {"instructor_ids": [alice.pk, bob.pk]}, [bob.pk]),
     ]
-    assert [event["sequence"] for event in told()] == [1, 2]
+    assert [event["sequence"] for event in recorded()] == [1, 2]
 
 
-def test_what_changes_nothing_is_not_told(training_class, alice, bob):
+def test_what_changes_nothing_is_not_recorded(training_class, alice, bob):
     training_class.instructors.add(alice)
     Event.objects.all().delete()
 
@@ -55,16 +57,16 @@ def test_what_changes_nothing_is_not_told(training_class, alice, bob):
     assert not Event.objects.exists()
 
 
-def test_clearing_is_told(training_class, alice, told):
+def test_clearing_is_recorded(training_class, alice, recorded):
     training_class.instructors.add(alice)
     Event.objects.all().delete()
 
     training_class.instructors.clear()
 
-    assert changes(told) == [("class.updated", ["instructor_ids"], {"instructor_ids": [alice.pk]}, [])]
+    assert changes(recorded) == [("class.updated", ["instructor_ids"], {"instructor_ids": [alice.pk]}, [])]
 
 
-def test_the_other_side_tells_of_each_class(training_class, alice, bob, told):
+def test_the_other_side_records_of_each_class(training_class, alice, bob, recorded):
     other = TrainingClassFactory(organization=training_class.organization)
     training_class.instructors.add(bob)
     Event.objects.all().delete()
@@ -73,8 +75,8 @@ def test_the_other_side_tells_of_each_class(training_class, alice, bob, told):
     alice.classes_taught.clear()
 
     keys = sorted([training_class.pk, other.pk])
-    assert [event["data"]["id"] for event in told()] == [*keys, *keys]
-    assert [change[2]["instructor_ids"] for change in changes(told)] == [
+    assert [event["data"]["id"] for event in recorded()] == [*keys, *keys]
+    assert [change[2]["instructor_ids"] for change in changes(recorded)] == [
         [bob.pk],
         [],
         [alice.pk, bob.pk],
@@ -82,14 +84,14 @@ def test_the_other_side_tells_of_each_class(training_class, alice, bob, told):
     ]
 
 
-def test_every_other_event_has_the_ids_too(training_class, alice, bob, told):
+def test_every_other_event_has_the_ids_too(training_class, alice, bob, recorded):
     training_class.instructors.set([bob, alice])
     Event.objects.all().delete()
 
     training_class.cancel()
     TrainingClass.objects.update(max_students=3)
 
-    assert [(event["changed"], event["data"]["instructor_ids"]) for event in told()] == [
+    assert [(event["changed"], event["data"]["instructor_ids"]) for event in recorded()] == [
         (["status"], [alice.pk, bob.pk]),
         (["max_students"], [alice.pk, bob.pk]),
     ]
@@ -132,7 +134,7 @@ def test_a_crash_before_the_event_is_written_takes_the_change_with_it(training_c
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(many_to_many, "finish", crash)
+    monkeypatch.setattr(many_to_many, "record_after_change", crash)
 
     with pytest.raises(KeyboardInterrupt):
         training_class.instructors.add(alice)
@@ -141,7 +143,7 @@ def test_a_crash_before_the_event_is_written_takes_the_change_with_it(training_c
     assert not Event.objects.exists()
 
 
-def test_a_source_that_is_let_go_tells_no_more(training_class, alice):
+def test_a_source_that_is_let_go_records_no_more(training_class, alice):
     (source,) = (source for source in sources_of(TrainingClass) if isinstance(source, TrainingClasses))
     receivers.disconnect(source)
     try:
@@ -152,7 +154,7 @@ def test_a_source_that_is_let_go_tells_no_more(training_class, alice):
     assert not Event.objects.exists()
 
 
-def test_a_failed_change_leaves_no_old_values_to_the_next(training_class, alice, bob, told):
+def test_a_failed_change_leaves_no_old_values_to_the_next(training_class, alice, bob, recorded):
     def refuse(**_kwargs):
         raise ZeroDivisionError
 
@@ -160,9 +162,9 @@ def test_a_failed_change_leaves_no_old_values_to_the_next(training_class, alice,
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         training_class.instructors.add(alice)
     m2m_changed.disconnect(refuse, sender=THROUGH)
-    # Nobody is told of it.
+    # No event is recorded.
     THROUGH.objects.bulk_create([THROUGH(trainingclass=training_class, user=bob)])
 
     training_class.instructors.add(alice)
 
-    assert [change[2] for change in changes(told)] == [{"instructor_ids": [bob.pk]}]
+    assert [change[2] for change in changes(recorded)] == [{"instructor_ids": [bob.pk]}]

@@ -1,4 +1,4 @@
-"""What stands behind a many-to-many field is deleted: the objects that had it are told of, once each."""
+"""The deletion of a related object: the objects that had it in a many-to-many field each record one event."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def bob(alice):
     return UserFactory(username="bob")
 
 
-def changes(told) -> list[tuple[str, int, dict, list]]:
+def changes(recorded) -> list[tuple[str, int, dict, list]]:
     return [
-        (event["type"], event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in told()
+        (event["type"], event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in recorded()
     ]
 
 
-def test_an_instructor_who_goes_is_told_of_each_class(training_class, alice, bob, told):
+def test_an_instructor_who_goes_is_recorded_of_each_class(training_class, alice, bob, recorded):
     other = TrainingClassFactory(organization=training_class.organization)
     TrainingClassFactory(organization=training_class.organization)
     training_class.instructors.set([alice, bob])
@@ -40,31 +40,31 @@ def test_an_instructor_who_goes_is_told_of_each_class(training_class, alice, bob
     key = alice.pk
     alice.delete()
 
-    assert changes(told) == [
+    assert changes(recorded) == [
         ("class.updated", training_class.pk, {"instructor_ids": [key, bob.pk]}, [bob.pk]),
         ("class.updated", other.pk, {"instructor_ids": [key]}, []),
     ]
 
 
-def test_several_who_go_at_once_are_one_change_of_a_class(training_class, alice, bob, told):
+def test_several_who_go_at_once_are_one_change_of_a_class(training_class, alice, bob, recorded):
     training_class.instructors.set([alice, bob])
     Event.objects.all().delete()
 
     User.objects.filter(username__in=["alice", "bob"]).delete()
 
-    assert changes(told) == [("class.updated", training_class.pk, {"instructor_ids": [alice.pk, bob.pk]}, [])]
+    assert changes(recorded) == [("class.updated", training_class.pk, {"instructor_ids": [alice.pk, bob.pk]}, [])]
 
 
-def test_a_class_that_goes_is_not_changed_by_that(training_class, alice, told):
+def test_a_class_that_goes_is_not_changed_by_that(training_class, alice, recorded):
     training_class.instructors.set([alice])
     Event.objects.all().delete()
 
     TrainingClass.objects.all().delete()
 
-    assert [(kind, ids) for kind, _key, _previous, ids in changes(told)] == [("class.deleted", [alice.pk])]
+    assert [(kind, ids) for kind, _key, _previous, ids in changes(recorded)] == [("class.deleted", [alice.pk])]
 
 
-def test_an_end_that_is_refused_leaves_no_old_values_to_the_next(training_class, alice, bob, told):
+def test_an_end_that_is_refused_leaves_no_old_values_to_the_next(training_class, alice, bob, recorded):
     training_class.instructors.set([alice])
     Event.objects.all().delete()
 
@@ -77,7 +77,9 @@ def test_an_end_that_is_refused_leaves_no_old_values_to_the_next(training_class,
     pre_delete.disconnect(refuse, sender=User)
     training_class.instructors.add(bob)
 
-    assert changes(told) == [("class.updated", training_class.pk, {"instructor_ids": [alice.pk]}, [alice.pk, bob.pk])]
+    assert changes(recorded) == [
+        ("class.updated", training_class.pk, {"instructor_ids": [alice.pk]}, [alice.pk, bob.pk])
+    ]
 
 
 def test_who_teaches_nothing_costs_one_query(training_class, alice):

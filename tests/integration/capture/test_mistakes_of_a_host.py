@@ -83,7 +83,7 @@ def test_an_organization_that_can_not_be_read_is_logged(listen, lenient, worksho
     rename(workshop)
 
     assert not Event.objects.exists()
-    assert "Nobody can be told of a change: organization.id" in caplog.text
+    assert "the organization that owns the object is unknown: organization.id" in caplog.text
 
 
 def test_paths_that_can_not_be_found_are_no_error_of_the_hosts_save(lenient, monkeypatch, caplog):

@@ -1,4 +1,4 @@
-"""Receivers of the host's that change a many-to-many field once more while it changes: nothing is lost, nor told twice."""
+"""Receivers of the host's that change a many-to-many field once more while it changes: no event is lost or recorded twice."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def bob(alice):
     return UserFactory(username="bob")
 
 
-def changes(told) -> list[tuple[int, dict, list]]:
-    return [(event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in told()]
+def changes(recorded) -> list[tuple[int, dict, list]]:
+    return [(event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in recorded()]
 
 
-def test_another_class_is_told_as_well(training_class, alice, told, after_an_addition):
+def test_another_class_is_recorded_as_well(training_class, alice, recorded, after_an_addition):
     other = TrainingClassFactory(organization=training_class.organization)
     Event.objects.all().delete()
     after_an_addition(lambda _instance: other.instructors.add(alice))
@@ -69,21 +69,23 @@ def test_another_class_is_told_as_well(training_class, alice, told, after_an_add
     training_class.instructors.add(alice)
 
     expected = [(one.pk, {"instructor_ids": []}, [alice.pk]) for one in (training_class, other)]
-    assert sorted(changes(told), key=lambda change: change[0]) == expected
+    assert sorted(changes(recorded), key=lambda change: change[0]) == expected
 
 
-def test_the_same_class_is_told_from_its_first_ids_to_its_last(training_class, alice, bob, told, after_an_addition):
+def test_the_same_class_is_recorded_from_its_first_ids_to_its_last(
+    training_class, alice, bob, recorded, after_an_addition
+):
     after_an_addition(lambda instance: instance.instructors.add(bob))
 
     training_class.instructors.add(alice)
 
-    steps = changes(told)
+    steps = changes(recorded)
     assert (steps[0][1], steps[-1][2]) == ({"instructor_ids": []}, [alice.pk, bob.pk])
     # Each begins where the one before it ended.
     assert [step[1]["instructor_ids"] for step in steps[1:]] == [step[2] for step in steps[:-1]]
 
 
-def test_what_is_taken_back_is_not_told(training_class, alice, bob, told, after_an_addition):
+def test_what_is_taken_back_is_not_recorded(training_class, alice, bob, recorded, after_an_addition):
     def add_and_take_back(instance):
         try:
             with transaction.atomic():
@@ -96,10 +98,10 @@ def test_what_is_taken_back_is_not_told(training_class, alice, bob, told, after_
 
     training_class.instructors.add(alice)
 
-    assert changes(told) == [(training_class.pk, {"instructor_ids": []}, [alice.pk])]
+    assert changes(recorded) == [(training_class.pk, {"instructor_ids": []}, [alice.pk])]
 
 
-def test_another_field_that_is_saved_meanwhile_is_told_once(training_class, alice, told, after_an_addition):
+def test_another_field_that_is_saved_concurrently_is_recorded_once(training_class, alice, recorded, after_an_addition):
     training_class.instructors.clear()
 
     def save(instance):
@@ -111,5 +113,5 @@ def test_another_field_that_is_saved_meanwhile_is_told_once(training_class, alic
 
     training_class.instructors.add(alice)
 
-    told_of = [previous for _key, previous, _ids in changes(told)]
+    told_of = [previous for _key, previous, _ids in changes(recorded)]
     assert sorted(told_of, key=str) == [{"instructor_ids": []}, {"max_students": before}]

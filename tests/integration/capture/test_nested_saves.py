@@ -60,8 +60,8 @@ def workshop(organization):
     return Workshop.objects.create(organization=organization, title="Pair programming")
 
 
-def steps(told) -> list[tuple[str, int, dict, str]]:
-    return [(event["type"], event["sequence"], event["previous"], event["data"]["title"]) for event in told()]
+def steps(recorded) -> list[tuple[str, int, dict, str]]:
+    return [(event["type"], event["sequence"], event["previous"], event["data"]["title"]) for event in recorded()]
 
 
 def save(workshop: Workshop, **values: object) -> None:
@@ -70,69 +70,72 @@ def save(workshop: Workshop, **values: object) -> None:
     workshop.save()
 
 
-def test_a_second_save_after_the_first_is_a_second_event(listen_around, workshop, told):
+def test_a_second_save_after_the_first_is_a_second_event(listen_around, workshop, recorded):
     listen_around(post_save, lambda instance: save(instance, title="Second"), lambda: save(workshop, title="First"))
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
         ("workshop.changed", 2, {"title": "First"}, "Second"),
     ]
 
 
-def test_a_second_save_by_another_instance_is_a_second_event(listen_around, workshop, told):
+def test_a_second_save_by_another_instance_is_a_second_event(listen_around, workshop, recorded):
     def again(instance):
         save(Workshop.objects.get(pk=instance.pk), title="Second")
 
     listen_around(post_save, again, lambda: save(workshop, title="First"))
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
         ("workshop.changed", 2, {"title": "First"}, "Second"),
     ]
 
 
-def test_a_new_object_that_is_saved_again_is_created_once(listen_around, organization, told):
+def test_a_new_object_that_is_saved_again_is_created_once(listen_around, organization, recorded):
     listen_around(
         post_save,
         lambda instance: save(instance, title="Second"),
         lambda: Workshop.objects.create(organization=organization, title="First"),
     )
 
-    assert steps(told) == [("workshop.created", 1, {}, "First"), ("workshop.changed", 2, {"title": "First"}, "Second")]
+    assert steps(recorded) == [
+        ("workshop.created", 1, {}, "First"),
+        ("workshop.changed", 2, {"title": "First"}, "Second"),
+    ]
 
 
-def test_a_save_before_the_write_comes_first(listen_around, workshop, told):
+def test_a_save_before_the_write_comes_first(listen_around, workshop, recorded):
     def before(instance):
         other = Workshop.objects.get(pk=instance.pk)
         save(other, title="Zeroth")
 
     listen_around(pre_save, before, lambda: save(workshop, title="First"))
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.changed", 1, {"title": "Pair programming"}, "Zeroth"),
         ("workshop.changed", 2, {"title": "Zeroth"}, "First"),
     ]
 
 
-def test_an_object_that_a_receiver_saves_before_it_is_saved_is_created_once(listen_around, organization, told):
+def test_an_object_that_a_receiver_saves_before_it_is_saved_is_created_once(listen_around, organization, recorded):
     listen_around(
         pre_save,
         lambda instance: save(instance, title="Zeroth"),
         lambda: save(Workshop(organization=organization), title="First"),
     )
 
-    assert [step[0] for step in steps(told)] == ["workshop.created"]
+    assert [step[0] for step in steps(recorded)] == ["workshop.created"]
     assert Workshop.objects.count() == 1
 
 
-def test_a_second_save_that_changes_nothing_adds_nothing(listen_around, workshop, told):
+def test_a_second_save_that_changes_nothing_adds_nothing(listen_around, workshop, recorded):
     listen_around(post_save, lambda instance: instance.save(), lambda: save(workshop, title="First"))
 
-    assert steps(told) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
+    assert steps(recorded) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
 
 
 @pytest.mark.parametrize("seats", [10, 12])
-def test_a_second_save_that_is_rolled_back_leaves_the_first(listen_around, workshop, told, seats):
+def test_a_second_save_that_is_rolled_back_leaves_the_first(listen_around, workshop, recorded, seats):
     def in_vain(instance):
         with contextlib.suppress(Refused), transaction.atomic():
             save(Workshop.objects.get(pk=instance.pk), title="Second", seats=seats)
@@ -140,11 +143,11 @@ def test_a_second_save_that_is_rolled_back_leaves_the_first(listen_around, works
 
     listen_around(post_save, in_vain, lambda: save(workshop, title="First"))
 
-    assert steps(told) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
+    assert steps(recorded) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
     assert Workshop.objects.get().title == "First"
 
 
-def test_a_third_save_after_one_that_was_rolled_back_begins_where_the_first_ended(listen_around, workshop, told):
+def test_a_third_save_after_one_that_was_rolled_back_begins_where_the_first_ended(listen_around, workshop, recorded):
     def in_vain_then_in_earnest(instance):
         with contextlib.suppress(Refused), transaction.atomic():
             save(Workshop.objects.get(pk=instance.pk), title="Second")
@@ -153,13 +156,13 @@ def test_a_third_save_after_one_that_was_rolled_back_begins_where_the_first_ende
 
     listen_around(post_save, in_vain_then_in_earnest, lambda: save(workshop, title="First"))
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
         ("workshop.changed", 2, {"title": "First"}, "Third"),
     ]
 
 
-def test_a_change_without_signals_between_write_and_reading_is_part_of_the_change(listen, workshop, told):
+def test_a_change_without_signals_between_write_and_reading_is_part_of_the_change(listen, workshop, recorded):
     def quietly(instance):
         QuerySet(Workshop).filter(pk=instance.pk).update(seats=3)
 
@@ -167,25 +170,25 @@ def test_a_change_without_signals_between_write_and_reading_is_part_of_the_chang
         listen(WorkshopSource, Workshop)
         save(workshop, title="First")
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["previous"], event["data"]["seats"]) == ({"title": "Pair programming", "seats": 10}, 3)
 
 
-def test_an_object_that_a_receiver_deletes_is_told_until_its_end(listen_around, workshop, told):
+def test_an_object_that_a_receiver_deletes_is_recorded_until_its_end(listen_around, workshop, recorded):
     listen_around(post_save, lambda instance: Workshop(pk=instance.pk).delete(), lambda: save(workshop, title="First"))
 
-    assert steps(told) == [
+    assert steps(recorded) == [
         ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
         ("workshop.deleted", 2, {}, "First"),
     ]
 
 
-def test_saving_another_object_in_between_mixes_nothing_up(listen_around, workshop, organization, told):
+def test_saving_another_object_in_between_mixes_nothing_up(listen_around, workshop, organization, recorded):
     other = Workshop.objects.create(organization=organization, title="Mob programming")
 
     listen_around(post_save, lambda _instance: save(other, title="Second"), lambda: save(workshop, title="First"))
 
-    assert sorted((event["previous"]["title"], event["data"]["title"]) for event in told()) == [
+    assert sorted((event["previous"]["title"], event["data"]["title"]) for event in recorded()) == [
         ("Mob programming", "Second"),
         ("Pair programming", "First"),
     ]

@@ -1,4 +1,4 @@
-"""A save that changes nothing which is sent tells nothing."""
+"""A save that changes no field of the payload emits no event."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def training_class():
     return training_class
 
 
-def test_a_save_without_a_change_tells_nothing(training_class):
+def test_a_save_without_a_change_emits_no_event(training_class):
     training_class.save()
 
     assert not Event.objects.exists()
     assert not EventSequence.objects.exists()
 
 
-def test_a_new_time_of_modification_alone_tells_nothing(training_class):
+def test_a_new_time_of_modification_alone_emits_no_event(training_class):
     before = TrainingClass.objects.get(pk=training_class.pk).last_modified
 
     training_class.save_fields()
@@ -38,20 +38,20 @@ def test_a_new_time_of_modification_alone_tells_nothing(training_class):
     assert not Event.objects.exists()
 
 
-def test_a_field_that_is_not_sent_tells_nothing(training_class):
+def test_a_field_that_is_not_sent_emits_no_event(training_class):
     training_class.description = "Bring a laptop."
     training_class.save()
 
     assert not Event.objects.exists()
 
 
-def test_setting_the_status_that_it_has_tells_nothing(training_class):
+def test_setting_the_status_that_it_has_emits_no_event(training_class):
     training_class.schedule()
 
     assert not Event.objects.exists()
 
 
-def test_a_change_that_is_taken_back_before_the_save_tells_nothing(training_class):
+def test_a_change_that_is_taken_back_before_the_save_emits_no_event(training_class):
     training_class.max_students = 99
     training_class.max_students = 16
     training_class.save()
@@ -59,7 +59,7 @@ def test_a_change_that_is_taken_back_before_the_save_tells_nothing(training_clas
     assert not Event.objects.exists()
 
 
-def test_another_word_for_the_same_status_tells_nothing(listen, organization):
+def test_another_value_of_the_same_status_emits_no_event(listen, organization):
     class Told(WorkshopSource):
         statuses = {"state": {"planned": 0, "pencilled in": 0}}
 
@@ -83,7 +83,7 @@ def test_a_sign_in_is_no_update_of_the_user():
     assert not Event.objects.exists()
 
 
-def test_a_model_that_is_no_source_tells_nothing():
+def test_a_model_without_a_source_emits_no_event():
     classroom = ClassroomFactory()
     WebhookFactory(organization=classroom.organization, events=["*"])
 

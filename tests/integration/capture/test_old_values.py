@@ -23,46 +23,46 @@ def training_class():
     return training_class
 
 
-def test_a_stale_instance_does_not_bring_its_old_values_along(training_class, told):
+def test_a_stale_instance_does_not_bring_its_old_values_along(training_class, recorded):
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.cancel()
 
     stale.complete()
 
-    cancelled, completed = told()
+    cancelled, completed = recorded()
     assert (cancelled["type"], cancelled["previous"]) == ("class.cancelled", {"status": SCHEDULED})
     assert (completed["type"], completed["previous"]) == ("class.completed", {"status": CANCELLED})
 
 
-def test_what_a_stale_instance_overwrites_is_told_as_a_change(training_class, told):
+def test_what_a_stale_instance_overwrites_is_recorded_as_a_change(training_class, recorded):
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.max_students = 20
     training_class.save()
 
     stale.save()
 
-    assert [(event["changed"], event["previous"], event["data"]["max_students"]) for event in told()] == [
+    assert [(event["changed"], event["previous"], event["data"]["max_students"]) for event in recorded()] == [
         (["max_students"], {"max_students": 16}, 20),
         (["max_students"], {"max_students": 20}, 16),
     ]
 
 
-def test_a_change_that_sent_no_signal_is_part_of_the_old_values(training_class, told):
+def test_a_change_that_sent_no_signal_is_part_of_the_old_values(training_class, recorded):
     QuerySet(TrainingClass).filter(pk=training_class.pk).update(confirmation_status_id=4)
 
     training_class.cancel()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["previous"] == {"status": {"code": 4, "name": "Tentative"}}
 
 
-def test_a_deferred_field_that_is_set_has_its_old_value(training_class, told):
+def test_a_deferred_field_that_is_set_has_its_old_value(training_class, recorded):
     deferred = TrainingClass.objects.only("name").get(pk=training_class.pk)
     deferred.confirmation_status_id = 2
 
     deferred.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"], event["previous"]) == (
         "class.cancelled",
         ["status"],
@@ -71,23 +71,23 @@ def test_a_deferred_field_that_is_set_has_its_old_value(training_class, told):
     assert event["data"]["max_students"] == 16
 
 
-def test_a_save_of_deferred_fields_that_were_not_set_tells_nothing(training_class):
+def test_a_save_of_deferred_fields_that_were_not_set_records_nothing(training_class):
     TrainingClass.objects.defer("confirmation_status_id", "max_students").get(pk=training_class.pk).save()
 
     assert not Event.objects.exists()
 
 
-def test_only_what_update_fields_names_has_changed(training_class, told):
+def test_only_what_update_fields_names_has_changed(training_class, recorded):
     training_class.name = "Never written"
     training_class.confirmation_status_id = 2
 
     training_class.save(update_fields=["confirmation_status_id"])
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["changed"], event["data"]["name"]) == (["status"], "Azure Administrator")
 
 
-def test_a_changed_field_that_update_fields_leaves_out_tells_nothing(training_class):
+def test_a_changed_field_that_update_fields_leaves_out_records_nothing(training_class):
     training_class.confirmation_status_id = 2
 
     training_class.save(update_fields=["name"])
@@ -95,17 +95,17 @@ def test_a_changed_field_that_update_fields_leaves_out_tells_nothing(training_cl
     assert not Event.objects.exists()
 
 
-def test_an_expression_is_told_by_its_result(training_class, told):
+def test_an_expression_is_recorded_by_its_result(training_class, recorded):
     training_class.max_students = F("max_students") + 4
 
     training_class.save(update_fields=["max_students"])
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "class.updated"
     assert (event["previous"], event["data"]["max_students"]) == ({"max_students": 16}, 20)
 
 
-def test_an_instance_made_by_hand_is_compared_with_the_row_of_its_key(training_class, told):
+def test_an_instance_made_by_hand_is_compared_with_the_row_of_its_key(training_class, recorded):
     copy = TrainingClass.objects.get(pk=training_class.pk)
     made = TrainingClass(
         **{field.attname: getattr(copy, field.attname) for field in TrainingClass._meta.concrete_fields}
@@ -114,15 +114,15 @@ def test_an_instance_made_by_hand_is_compared_with_the_row_of_its_key(training_c
 
     made.save(force_update=True)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == ("class.updated", {"max_students": 16})
 
 
-def test_what_the_instance_remembers_of_its_references_is_not_sent(training_class, told):
+def test_what_the_instance_remembers_of_its_references_is_not_sent(training_class, recorded):
     assert training_class.course.name
     Course.objects.filter(pk=training_class.course_id).update(name="Renamed meanwhile")
 
     training_class.cancel()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["data"]["course"]["name"] == "Renamed meanwhile"

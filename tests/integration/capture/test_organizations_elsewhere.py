@@ -1,4 +1,4 @@
-"""Hosts whose rows do not refer to the organization's own table: the organization is then asked about afterwards."""
+"""Hosts whose rows do not refer to the organization's table: its subscriptions are read in a query of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 class InText(WorkshopSource):
-    """The key stands in a text, which no database compares with a number unasked."""
+    """The key is stored as text, which databases do not compare with numbers."""
 
     fields = {"organization.id": "title", "title": "state", "state": ""}
 
@@ -43,18 +43,18 @@ def add_a_seat(workshop) -> None:
     workshop.save()
 
 
-def test_its_webhooks_hear_of_a_change(workshop, organization, told):
+def test_its_webhooks_receive_a_change(workshop, organization, recorded):
     WebhookFactory(organization=organization, events=["workshop.*"])
 
     add_a_seat(workshop)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["previous"] == {"seats": 10}
     assert Event.objects.get().organization == organization
 
 
 @pytest.mark.parametrize("wanted", ["workshop.*", "class.*"])
-def test_nothing_is_stored_where_only_others_want_it(workshop, wanted):
+def test_no_event_is_stored_if_only_other_subscriptions_match(workshop, wanted):
     WebhookFactory(events=[wanted])
 
     add_a_seat(workshop)
@@ -62,10 +62,10 @@ def test_nothing_is_stored_where_only_others_want_it(workshop, wanted):
     assert not Event.objects.exists()
 
 
-def test_its_webhooks_hear_of_a_deletion(workshop, organization, told):
+def test_its_webhooks_receive_a_deletion(workshop, organization, recorded):
     WebhookFactory(organization=organization, events=["workshop.deleted"])
 
     add_a_seat(workshop)
     workshop.delete()
 
-    assert [event["type"] for event in told()] == ["workshop.deleted"]
+    assert [event["type"] for event in recorded()] == ["workshop.deleted"]

@@ -31,14 +31,14 @@ def now():
 # Feedback
 
 
-def test_feedback_on_a_class(told):
+def test_feedback_on_a_class(recorded):
     enrollment = ClassEnrollmentFactory()
     training_class = enrollment.training_class
     WebhookFactory(organization=training_class.course.organization, events=["class_feedback.*", "course_feedback.*"])
 
     feedback = CourseFeedbackFactory(class_enrollment=enrollment, title="Well explained", content="")
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "class_feedback.created"
     assert (event["data"]["id"], event["data"]["title"], event["data"]["content"]) == (
         feedback.pk,
@@ -51,13 +51,13 @@ def test_feedback_on_a_class(told):
     assert event["data"]["user"]["id"] == enrollment.user_id
 
 
-def test_feedback_on_a_course(told):
+def test_feedback_on_a_course(recorded):
     assignment = CourseAssignmentFactory()
     WebhookFactory(organization=assignment.course.organization, events=["class_feedback.*", "course_feedback.*"])
 
     CourseFeedbackFactory(course_assignment=assignment)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "course_feedback.created"
     assert event["data"]["course"]["id"] == assignment.course_id
     assert event["data"]["course_assignment"] == {"id": assignment.pk}
@@ -65,13 +65,13 @@ def test_feedback_on_a_course(told):
     assert event["data"]["class"] == dict.fromkeys(["id", "external_id", "name", "start_at", "end_at"])
 
 
-def test_feedback_of_a_learner_who_stays_unnamed(told):
+def test_feedback_of_a_learner_who_stays_unnamed(recorded):
     assignment = CourseAssignmentFactory()
     WebhookFactory(organization=assignment.course.organization, events=["*"])
 
     CourseFeedbackFactory(course_assignment=assignment, user=None)
 
-    (event,) = told()
+    (event,) = recorded()
     assert set(event["data"]["user"].values()) == {None}
 
 
@@ -96,11 +96,11 @@ def alice():
     return alice
 
 
-def test_a_changed_record(alice, told):
+def test_a_changed_record(alice, recorded):
     alice.last_name = "Larsen"
     alice.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"]) == ("user.updated", ["last_name"])
     assert (event["previous"], event["data"]["last_name"]) == ({"last_name": "Jensen"}, "Larsen")
 
@@ -112,19 +112,19 @@ def test_a_password_is_no_part_of_the_record(alice):
     assert not Event.objects.exists()
 
 
-def test_an_account_that_is_locked(alice, told):
+def test_an_account_that_is_locked(alice, recorded):
     alice.disabled = True
     alice.save()
 
-    assert [event["type"] for event in told()] == ["user.updated", "user.deactivated"]
-    assert {str(event["previous"]) for event in told()} == {str({"disabled": False})}
+    assert [event["type"] for event in recorded()] == ["user.updated", "user.deactivated"]
+    assert {str(event["previous"]) for event in recorded()} == {str({"disabled": False})}
 
 
-def test_an_account_that_comes_and_goes(alice, told):
+def test_an_account_that_comes_and_goes(alice, recorded):
     bob = User.objects.create(username="bob", email="bob@example.com", organization=alice.organization)
     bob.delete()
 
-    assert [event["type"] for event in told()] == ["user.created", "user.deleted"]
+    assert [event["type"] for event in recorded()] == ["user.created", "user.deleted"]
 
 
 def test_no_payload_holds_a_password(alice, django_user_model):
@@ -139,14 +139,14 @@ def test_no_payload_holds_a_password(alice, django_user_model):
 # Subscriptions
 
 
-def test_a_subscription_that_begins_and_is_cancelled(told, now):
+def test_a_subscription_that_begins_and_is_cancelled(recorded, now):
     learner, profile = UserFactory(), SubscriptionProfileFactory(name="Azure Library")
     WebhookFactory(organization=learner.organization, events=["subscription.*"])
 
     subscription = profile.subscribe(learner, at=now)
     subscription.cancel(at=now)
 
-    created, cancelled = told()
+    created, cancelled = recorded()
     assert (created["type"], cancelled["type"]) == ("subscription.created", "subscription.cancelled")
     assert (created["data"]["name"], created["data"]["profile"]) == ("Azure Library", {"id": profile.pk})
     assert (cancelled["previous"], cancelled["data"]["cancelled_at"]) == ({"cancelled_at": None}, instant(now))
@@ -155,7 +155,7 @@ def test_a_subscription_that_begins_and_is_cancelled(told, now):
 # Achievements
 
 
-def test_an_achievement_that_is_earned_and_revoked(told, now):
+def test_an_achievement_that_is_earned_and_revoked(recorded, now):
     achievement = AchievementFactory(points=50)
     learner = UserFactory(organization=achievement.organization)
     WebhookFactory(organization=learner.organization, events=["achievement.*"])
@@ -164,7 +164,7 @@ def test_an_achievement_that_is_earned_and_revoked(told, now):
     key = award.pk
     award.delete()
 
-    received, revoked = told()
+    received, revoked = recorded()
     assert (received["type"], revoked["type"]) == ("achievement.received", "achievement.revoked")
     assert (received["data"]["points"], received["data"]["earned_at"]) == (50, instant(now))
     assert received["data"]["achievement"]["name"] == achievement.name
@@ -174,7 +174,7 @@ def test_an_achievement_that_is_earned_and_revoked(told, now):
 # Vouchers
 
 
-def test_a_voucher_that_is_redeemed(told, now):
+def test_a_voucher_that_is_redeemed(recorded, now):
     voucher = VoucherFactory(purchased_at=now)
     training_class = TrainingClassFactory(course=voucher.course)
     learner = UserFactory(organization=voucher.organization)
@@ -182,7 +182,7 @@ def test_a_voucher_that_is_redeemed(told, now):
 
     voucher.redeem(training_class=training_class, by=learner, at=now)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "voucher.redeemed"
     assert event["previous"] == {"redeemed_at": None, "class": {"id": None}, "user": {"id": None}}
     assert (event["data"]["order_id"], event["data"]["redeemed_at"]) == (voucher.order_id, instant(now))

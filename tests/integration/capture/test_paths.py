@@ -10,7 +10,7 @@ from tests.testapp.models import OnsiteWorkshop, Workshop
 pytestmark = pytest.mark.django_db
 
 
-def test_the_other_side_of_a_one_to_one_is_null_where_there_is_none(listen, organization, told):
+def test_the_other_side_of_a_one_to_one_is_null_where_there_is_none(listen, organization, recorded):
     class InRoom(WorkshopSource):
         fields = {"headline": "onsiteworkshop.room"}
 
@@ -19,10 +19,10 @@ def test_the_other_side_of_a_one_to_one_is_null_where_there_is_none(listen, orga
     Workshop.objects.create(organization=organization, title="Pair programming")
     OnsiteWorkshop.objects.create(organization=organization, title="Mob programming", room="7")
 
-    assert [event["data"]["headline"] for event in told()] == [None, "7"]
+    assert [event["data"]["headline"] for event in recorded()] == [None, "7"]
 
 
-def test_a_method_is_called(listen, organization, told, monkeypatch):
+def test_a_method_is_called(listen, organization, recorded, monkeypatch):
     monkeypatch.setattr(Workshop, "shout", lambda self: self.title.upper(), raising=False)
 
     class Shouted(WorkshopSource):
@@ -32,10 +32,10 @@ def test_a_method_is_called(listen, organization, told, monkeypatch):
 
     Workshop.objects.create(organization=organization, title="Pair programming")
 
-    assert told()[0]["data"]["headline"] == "PAIR PROGRAMMING"
+    assert recorded()[0]["data"]["headline"] == "PAIR PROGRAMMING"
 
 
-def test_two_fields_may_share_a_column(listen, organization, told):
+def test_two_fields_may_share_a_column(listen, organization, recorded):
     class Twice(WorkshopSource):
         fields = {"headline": "title"}
 
@@ -45,13 +45,13 @@ def test_two_fields_may_share_a_column(listen, organization, told):
     workshop.title = "Mob programming"
     workshop.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["changed"] == ["title", "headline"]
     assert event["previous"] == {"title": "Pair programming", "headline": "Pair programming"}
     assert event["data"]["headline"] == "Mob programming"
 
 
-def test_a_field_that_is_left_out_is_null(listen, organization, told):
+def test_a_field_that_is_left_out_is_null(listen, organization, recorded):
     class Untitled(WorkshopSource):
         fields = {"seats": ""}
 
@@ -59,15 +59,15 @@ def test_a_field_that_is_left_out_is_null(listen, organization, told):
     listen(Untitled, Workshop)
     workshop.seats = 3
     workshop.save()
-    assert told() == []
+    assert recorded() == []
 
     workshop.title = "Mob programming"
     workshop.save()
 
-    assert told()[0]["data"]["seats"] is None
+    assert recorded()[0]["data"]["seats"] is None
 
 
-def test_a_change_of_what_is_referred_to_is_no_change_of_the_object(listen, organization, told):
+def test_a_change_of_a_referenced_object_is_no_change_of_the_object(listen, organization, recorded):
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
     listen(WorkshopSource, Workshop)
     organization.name = "Renamed"
@@ -75,4 +75,4 @@ def test_a_change_of_what_is_referred_to_is_no_change_of_the_object(listen, orga
 
     workshop.save()
 
-    assert told() == []
+    assert recorded() == []

@@ -1,4 +1,4 @@
-"""A learner moves on in an assigned course: by a row for each activity, or by a figure on the assignment itself."""
+"""Progress in an assigned course: a row for each activity, or a figure on the assignment itself."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def activity(assignment):
     return ActivityFactory(course=assignment.course, name="Lab 1")
 
 
-def test_an_activity_that_is_begun_and_completed_is_told_of_the_assignment(assignment, activity, now, told):
+def test_starting_and_completing_an_activity_emits_events_of_the_assignment(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now)
     assignment.work_on(activity, at=now, done=True, score=92)
 
-    begun, done = told()
+    begun, done = recorded()
     assert {begun["type"], done["type"]} == {"course_assignment.progressed"}
     assert (begun["data"]["id"], begun["sequence"], done["sequence"]) == (assignment.pk, 1, 2)
     assert done["changed"] == ["activity.completed_at", "activity.score"]
@@ -52,35 +52,35 @@ def test_an_activity_that_is_begun_and_completed_is_told_of_the_assignment(assig
     }
 
 
-def test_all_that_an_assignment_is_told_with_is_there(assignment, activity, now, told):
+def test_the_event_of_an_activity_has_all_fields_of_the_assignment(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now)
     assignment.complete(at=now)
 
-    progressed, completed = told()
+    progressed, completed = recorded()
     differing = {name for name, value in completed["data"].items() if progressed["data"][name] != value}
     assert differing == {"completion_status", "completed_at", "updated_at"}
     assert progressed["data"]["completion_status"] == {"code": 10, "name": "Incomplete"}
     assert progressed["organization"] == completed["organization"]
 
 
-def test_the_first_activity_starts_the_course(assignment, activity, now, told):
+def test_the_first_activity_starts_the_course(assignment, activity, now, recorded):
     CourseAssignment.objects.update(started_at=None)
     assignment.refresh_from_db()
     Event.objects.all().delete()
 
     assignment.work_on(activity, at=now)
 
-    assert [event["type"] for event in told()] == ["course_assignment.started", "course_assignment.progressed"]
+    assert [event["type"] for event in recorded()] == ["course_assignment.started", "course_assignment.progressed"]
 
 
-def test_an_activity_that_stays_where_it_is_tells_nothing(assignment, activity, now, told):
+def test_an_unchanged_activity_emits_no_event(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now, score=3)
     assignment.work_on(activity, at=now, score=3)
 
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
-def test_results_that_go_with_their_assignment_tell_nothing(assignment, activity, now):
+def test_results_deleted_with_their_assignment_emit_no_event(assignment, activity, now):
     assignment.work_on(activity, at=now)
     Event.objects.all().delete()
 
@@ -107,7 +107,7 @@ class Counting(sources.CourseAssignmentSource):
     }
 
 
-def test_a_figure_on_the_assignment_itself_is_told_when_it_moves(listen, assignment, told):
+def test_a_progress_figure_on_the_assignment_is_emitted_when_it_changes(listen, assignment, recorded):
     listen(Counting, DatedAssignment)
     counted = DatedAssignment.objects.create(user=assignment.user, course=assignment.course)
     for percent in (40, 40, 60):
@@ -116,7 +116,7 @@ def test_a_figure_on_the_assignment_itself_is_told_when_it_moves(listen, assignm
     counted.state = "cancelled"
     counted.save()
 
-    created, *moved, cancelled = told()
+    created, *moved, cancelled = recorded()
     assert (created["type"], cancelled["type"]) == ("course_assignment.created", "course_assignment.cancelled")
     assert {event["type"] for event in moved} == {"course_assignment.progressed"}
     assert [(event["previous"]["progress"], event["data"]["progress"]) for event in moved] == [(0, 40), (40, 60)]

@@ -2,7 +2,7 @@
 
 With nobody subscribed: one, for the old values and what the object's organization subscribes to. With somebody: the new
 ones with all that they refer to (2), and then for each event its number in the sequence and its row, which PostgreSQL
-takes in one query. A new object that is told costs one more: to which organization it belongs is known only when it is
+takes in one query. An event of a new object costs one more: to which organization it belongs is known only when it is
 there. On MariaDB and MySQL an object begins to count with one query more.
 """
 
@@ -97,7 +97,7 @@ def test_deleted_webhooks_cost_nothing_more(workshop):
     assert queries_of(lambda: rename(workshop)) == OWN + 1
 
 
-def test_a_change_that_is_told_costs_its_reading_and_its_writing(workshop):
+def test_a_change_that_is_recorded_costs_its_reading_and_its_writing(workshop):
     WebhookFactory(organization=workshop.organization, events=["workshop.*"])
 
     assert queries_of(lambda: rename(workshop)) == OWN + READING + FIRST + PER_EVENT
@@ -132,7 +132,7 @@ def test_a_change_that_only_others_want_costs_one_query(workshop):
     assert not Event.objects.exists()
 
 
-def test_a_new_object_that_is_told_costs_one_query_more(workshop):
+def test_a_new_object_that_is_recorded_costs_one_query_more(workshop):
     WebhookFactory(organization=workshop.organization, events=["workshop.*"])
 
     def create():

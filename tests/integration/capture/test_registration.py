@@ -1,4 +1,4 @@
-"""What `register` refuses, each with a sentence that says what to do instead."""
+"""`register` refuses mistakes with a message that names the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _nothing_is_left():
 
 
 @pytest.mark.parametrize("model", ["testapp.Workshop", None, int, Workshop(title="Pair programming")])
-def test_what_is_no_model_is_refused(model):
+def test_an_argument_that_is_not_a_model_is_refused(model):
     with pytest.raises(ConfigurationError, match="name a model class"):
         register(model)(WorkshopSource)
 
@@ -52,7 +52,7 @@ def test_registering_twice_is_refused():
 
 
 @pytest.mark.parametrize("thing", [object, WorkshopSource.events_for, Workshop])
-def test_what_is_no_source_is_refused(thing):
+def test_a_class_that_is_not_a_source_is_refused(thing):
     with pytest.raises(ConfigurationError, match="put it on a subclass of Source"):
         register(Workshop)(thing)
 

@@ -41,56 +41,56 @@ def alice():
     return UserFactory(username="alice")
 
 
-def steps(told, name: str = "speaker_ids") -> list[tuple[int, list, list]]:
+def steps(recorded, name: str = "speaker_ids") -> list[tuple[int, list, list]]:
     """Return of which talk each event is, the ids that it had, and those that it has."""
-    return [(event["data"]["id"], event["previous"][name], event["data"][name]) for event in told()]
+    return [(event["data"]["id"], event["previous"][name], event["data"][name]) for event in recorded()]
 
 
-def test_a_row_that_is_saved_and_deleted_is_told(talk, alice, told):
+def test_a_row_that_is_saved_and_deleted_is_recorded(talk, alice, recorded):
     speech = Speech.objects.create(talk=talk, speaker=alice)
     speech.minutes = 45
     speech.save()
     speech.delete()
 
-    assert steps(told) == [(talk.pk, [], [alice.pk]), (talk.pk, [alice.pk], [])]
+    assert steps(recorded) == [(talk.pk, [], [alice.pk]), (talk.pk, [alice.pk], [])]
 
 
-def test_a_row_that_is_moved_is_told_of_both(talk, other, alice, told):
+def test_a_row_that_is_moved_is_recorded_of_both(talk, other, alice, recorded):
     speech = Speech.objects.create(talk=talk, speaker=alice)
     Event.objects.all().delete()
     speech.talk = other
     speech.save()
 
-    assert steps(told) == [(talk.pk, [alice.pk], []), (other.pk, [], [alice.pk])]
+    assert steps(recorded) == [(talk.pk, [alice.pk], []), (other.pk, [], [alice.pk])]
 
 
-def test_what_django_changes_in_the_hosts_table_is_told_once(talk, alice, told):
+def test_what_django_changes_in_the_hosts_table_is_recorded_once(talk, alice, recorded):
     talk.speakers.add(alice, through_defaults={"minutes": 5})
     talk.speakers.clear()
 
-    assert steps(told) == [(talk.pk, [], [alice.pk]), (talk.pk, [alice.pk], [])]
+    assert steps(recorded) == [(talk.pk, [], [alice.pk]), (talk.pk, [alice.pk], [])]
 
 
-def test_a_speaker_who_goes_is_told(talk, alice, told):
+def test_a_speaker_who_goes_is_recorded(talk, alice, recorded):
     Speech.objects.create(talk=talk, speaker=alice)
     Event.objects.filter(type="talk.changed").delete()
     key = alice.pk
     alice.delete()
 
-    assert [step for step in told() if step["type"] == "talk.changed"][0]["previous"] == {"speaker_ids": [key]}
+    assert [step for step in recorded() if step["type"] == "talk.changed"][0]["previous"] == {"speaker_ids": [key]}
 
 
-def test_the_rows_of_a_talk_that_goes_are_no_change_of_it(talk, alice, told):
+def test_the_rows_of_a_talk_that_goes_are_no_change_of_it(talk, alice, recorded):
     Speech.objects.create(talk=talk, speaker=alice)
     Event.objects.all().delete()
     talk.delete()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["speaker_ids"]) == ("talk.deleted", [alice.pk])
 
 
 @pytest.mark.parametrize("signal", [pre_save, post_save])
-def test_a_row_that_is_refused_leaves_no_old_values_to_the_next(talk, alice, told, signal):
+def test_a_row_that_is_refused_leaves_no_old_values_to_the_next(talk, alice, recorded, signal):
     def refuse(**_kwargs):
         raise ZeroDivisionError
 
@@ -102,17 +102,17 @@ def test_a_row_that_is_refused_leaves_no_old_values_to_the_next(talk, alice, tol
 
     talk.speakers.add(alice)
 
-    assert steps(told) == [(talk.pk, [], [alice.pk])]
+    assert steps(recorded) == [(talk.pk, [], [alice.pk])]
 
 
-def test_a_row_that_the_database_refuses_fails_with_its_own_error(talk, alice, told):
+def test_a_row_that_the_database_refuses_fails_with_its_own_error(talk, alice, recorded):
     with pytest.raises(IntegrityError), transaction.atomic():
         Speech.objects.create(talk=talk, speaker=None)
     assert not Event.objects.exists()
 
     talk.speakers.add(alice)
 
-    assert steps(told) == [(talk.pk, [], [alice.pk])]
+    assert steps(recorded) == [(talk.pk, [], [alice.pk])]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -120,7 +120,7 @@ def test_a_row_and_its_event_commit_together(talk, alice, monkeypatch):
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tms_webhooks.capture.many_to_many.finish", crash)
+    monkeypatch.setattr("tms_webhooks.capture.many_to_many.record_after_change", crash)
 
     with pytest.raises(KeyboardInterrupt):
         Speech.objects.create(talk=talk, speaker=alice)
@@ -129,20 +129,20 @@ def test_a_row_and_its_event_commit_together(talk, alice, monkeypatch):
     assert not Event.objects.exists()
 
 
-def test_a_relation_to_itself_is_told_of_the_one_that_it_is_changed_on(talk, other, told):
+def test_a_relation_to_itself_is_recorded_of_the_one_that_it_is_changed_on(talk, other, recorded):
     talk.kindred.add(other)
     talk.kindred.clear()
 
-    assert steps(told, "kindred_ids") == [(talk.pk, [], [other.pk]), (talk.pk, [other.pk], [])]
+    assert steps(recorded, "kindred_ids") == [(talk.pk, [], [other.pk]), (talk.pk, [other.pk], [])]
 
 
-def test_the_end_of_one_is_told_of_those_that_had_it(talk, other, told):
+def test_the_end_of_one_is_recorded_of_those_that_had_it(talk, other, recorded):
     talk.kindred.add(other)
     Event.objects.all().delete()
     key = talk.pk
     talk.delete()
 
-    deleted, changed = told()
+    deleted, changed = recorded()
     assert (deleted["type"], deleted["data"]["id"], deleted["data"]["kindred_ids"]) == ("talk.deleted", key, [other.pk])
     assert (changed["type"], changed["data"]["id"], changed["previous"]) == (
         "talk.changed",
@@ -151,8 +151,8 @@ def test_the_end_of_one_is_told_of_those_that_had_it(talk, other, told):
     )
 
 
-def test_keys_are_whatever_texts_the_host_has(talk, organization, told):
+def test_keys_are_whatever_texts_the_host_has(talk, organization, recorded):
     codes = ["A, the first", 'B "quoted"', "Ü"]
     talk.prizes.add(*(Plaque.objects.create(code=code, organization=organization, title="A prize") for code in codes))
 
-    assert steps(told, "prize_ids") == [(talk.pk, [], codes)]
+    assert steps(recorded, "prize_ids") == [(talk.pk, [], codes)]

@@ -40,7 +40,7 @@ def test_an_outer_transaction_that_is_rolled_back_leaves_nothing(training_class)
     assert not EventSequence.objects.exists()
 
 
-def test_a_savepoint_that_is_rolled_back_leaves_only_what_came_before_it(training_class, told):
+def test_a_savepoint_that_is_rolled_back_leaves_only_what_came_before_it(training_class, recorded):
     with transaction.atomic():
         training_class.cancel()
         with pytest.raises(Refused), transaction.atomic():
@@ -48,14 +48,14 @@ def test_a_savepoint_that_is_rolled_back_leaves_only_what_came_before_it(trainin
             raise Refused
         training_class.guarantee()
 
-    assert [(event["type"], event["sequence"], event["previous"]["status"]["code"]) for event in told()] == [
+    assert [(event["type"], event["sequence"], event["previous"]["status"]["code"]) for event in recorded()] == [
         ("class.cancelled", 1, 0),
         ("class.guaranteed_to_run", 2, 2),
     ]
     assert EventSequence.objects.get().last == 2
 
 
-def test_what_is_told_once_may_be_told_after_it_was_rolled_back():
+def test_what_is_recorded_once_may_be_recorded_after_it_was_rolled_back():
     assignment = CourseAssignmentFactory()
     WebhookFactory(organization=assignment.user.organization, events=["course_assignment.expired"])
     past = timezone.now().replace(microsecond=0) - timezone.timedelta(days=1)
@@ -80,7 +80,7 @@ def test_a_receiver_that_raises_takes_row_and_event_back_with_it(training_class)
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
-def test_what_a_receiver_refuses_and_the_host_commits_is_told(listen, organization, told, first):
+def test_what_a_receiver_refuses_and_the_host_commits_is_recorded(listen, organization, recorded, first):
     if first == "ours":
         listen(WorkshopSource, Workshop)
     with raising_after_the_write(Workshop):
@@ -90,11 +90,11 @@ def test_what_a_receiver_refuses_and_the_host_commits_is_told(listen, organizati
             Workshop.objects.create(organization=organization, title="Pair programming")
 
     assert Workshop.objects.get().title == "Pair programming"
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["sequence"]) == ("workshop.created", 1)
 
 
-def test_what_a_receiver_refuses_before_it_is_written_is_not_told(listen, organization):
+def test_what_a_receiver_refuses_before_it_is_written_is_not_recorded(listen, organization):
     listen(WorkshopSource, Workshop)
 
     with raising(pre_save, Workshop), transaction.atomic(), contextlib.suppress(Refused):

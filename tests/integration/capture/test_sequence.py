@@ -27,23 +27,23 @@ def sequences(subject) -> list[int]:
     return list(Event.objects.filter(subject_id=str(subject.pk)).order_by("pk").values_list("sequence", flat=True))
 
 
-def test_an_object_counts_from_one(training_class, told):
+def test_an_object_counts_from_one(training_class, recorded):
     training_class.cancel()
     training_class.schedule()
     training_class.complete()
 
     assert sequences(training_class) == [1, 2, 3]
-    assert [event["sequence"] for event in told()] == [1, 2, 3]
+    assert [event["sequence"] for event in recorded()] == [1, 2, 3]
 
 
-def test_two_events_of_one_change_follow_each_other(training_class, told):
+def test_two_events_of_one_change_follow_each_other(training_class, recorded):
     enrollment = ClassEnrollmentFactory(training_class=training_class)
     Event.objects.all().delete()
 
     enrollment.enrollment_status_id, enrollment.completion_status_id = 20, 40
     enrollment.save()
 
-    assert [(event["type"], event["sequence"]) for event in told()] == [
+    assert [(event["type"], event["sequence"]) for event in recorded()] == [
         ("enrollment.waitlisted", 2),
         ("enrollment.no_show", 3),
     ]

@@ -1,4 +1,4 @@
-"""What changes of a class beside its status is told, each field by itself; what is no part of it is not."""
+"""Each field of a class besides its status is recorded when it changes; other columns are not."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("edit", "changed"), EDITS.values(), ids=EDITS)
-def test_an_edit_is_an_update_that_names_what_changed(training_class, told, edit, changed):
+def test_an_edit_is_an_update_that_names_what_changed(training_class, recorded, edit, changed):
     edit(training_class)
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"]) == ("class.updated", changed)
 
 
-def test_the_link_of_a_meeting_is_in_no_body_and_another_link_is_another_change(training_class, told):
+def test_the_link_of_a_meeting_is_in_no_body_and_another_link_is_another_change(training_class, recorded):
     for number in (1, 2, 2):
         training_class.custom_virtual_classroom_url = f"https://meet.example/{number}?pwd=open-sesame"
         training_class.save()
 
-    first, second = told()
+    first, second = recorded()
     assert first["previous"] == {"meeting_fingerprint": None}
     assert second["previous"]["meeting_fingerprint"] == first["data"]["meeting_fingerprint"]
     assert second["data"]["meeting_fingerprint"] != first["data"]["meeting_fingerprint"]
@@ -55,19 +55,19 @@ def test_what_is_no_part_of_the_event_is_no_update(training_class):
     assert not Event.objects.exists()
 
 
-def test_an_edit_that_comes_with_a_status_is_told_by_the_status_alone(training_class, told):
+def test_an_edit_that_comes_with_a_status_is_recorded_by_the_status_alone(training_class, recorded):
     training_class.max_students = 99
     training_class.confirmation_status_id = 1
     training_class.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"]) == ("class.guaranteed_to_run", ["status", "max_students"])
 
 
-def test_a_class_that_goes_is_told_with_its_last_state(training_class, told):
+def test_a_class_that_goes_is_recorded_with_its_last_state(training_class, recorded):
     key = training_class.pk
     training_class.delete()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["id"], event["changed"]) == ("class.deleted", key, [])
     assert event["data"]["name"] == training_class.name

@@ -57,7 +57,7 @@ def test_a_property_that_raises_is_raised_to_the_developer_and_nothing_is_saved(
 
 @pytest.mark.parametrize(("source", "error"), [(Broken, "broken raised RuntimeError"), (Failing, "failing raised ")])
 @pytest.mark.parametrize("autocommit", [True, False])
-def test_in_production_the_save_succeeds_and_the_event_tells_why_it_can_not_be_sent(
+def test_in_production_the_save_succeeds_and_the_event_records_why_it_can_not_be_sent(
     listen, lenient, workshop, caplog, source, error, autocommit
 ):
     listen(source, Workshop)
@@ -106,7 +106,7 @@ def test_later_events_of_the_object_go_on_counting(listen, lenient, workshop, mo
     ]
 
 
-def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, workshop, told):
+def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, workshop, recorded):
     class Told(WorkshopSource):
         fields = {"headline": "headline"}
 
@@ -115,7 +115,7 @@ def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, works
 
     workshop.save(update_fields=["seats"])
 
-    assert told()[0]["data"]["headline"] == "Pair programming for 3"
+    assert recorded()[0]["data"]["headline"] == "Pair programming for 3"
 
 
 # A status without a mapping
@@ -157,11 +157,11 @@ def test_in_production_entering_an_unknown_status_is_logged(listen, lenient, wor
     assert "the value 'on ice' has no entry" in caplog.text
 
 
-def test_in_production_leaving_an_unknown_status_is_told_without_the_old_one(strange, lenient, told):
+def test_in_production_leaving_an_unknown_status_is_recorded_without_the_old_one(strange, lenient, recorded):
     strange.state = "called off"
     strange.save()
 
-    changed, cancelled = told()
+    changed, cancelled = recorded()
     assert (changed["type"], cancelled["type"]) == ("workshop.changed", "workshop.cancelled")
     assert cancelled["previous"] == {"state": None}
 
@@ -185,14 +185,14 @@ def test_a_status_that_the_training_system_does_not_have(lenient):
     assert not Event.objects.exists()
 
 
-def test_statuses_by_words_numbers_and_dictionaries(listen, workshop, told):
+def test_statuses_by_words_numbers_and_dictionaries(listen, workshop, recorded):
     class ByName(WorkshopSource):
         statuses = {"state": {"planned": "Guaranteed to run", "called off": ClassStatus.CANCELLED}}
 
     listen(ByName, Workshop)
     rename(workshop)
 
-    assert told()[0]["data"]["state"] == {"code": 1, "name": "Guaranteed To Run"}
+    assert recorded()[0]["data"]["state"] == {"code": 1, "name": "Guaranteed To Run"}
 
 
 # Values of another kind, and values that no JSON holds

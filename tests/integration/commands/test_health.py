@@ -76,7 +76,7 @@ def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
     assert "Or run manage.py webhooks_drain." in text
 
 
-def test_an_event_that_nobody_fans_out_is_seen(health):
+def test_an_event_that_is_not_fanned_out_is_seen(health):
     event = write_event(subscribed().organization)
     Event.objects.filter(pk=event.pk).update(occurred_at=timezone.now() - timedelta(seconds=200))
 
@@ -116,7 +116,7 @@ def test_a_webhook_that_is_paused_is_no_trouble(health):
     assert health()[0] == 0
 
 
-def test_json_tells_all_facts(health):
+def test_json_has_all_facts(health):
     overdue(300)
     held_before(290)
 
@@ -136,7 +136,7 @@ def test_a_database_that_does_not_answer_is_the_worst(health):
 
     assert (status, text) == (
         2,
-        "STOPPED: The database does not answer (OperationalError). See that it runs, and that migrate was run.\n",
+        "STOPPED: The database does not answer (OperationalError). Make sure that it runs and that migrate was run.\n",
     )
 
 
@@ -167,7 +167,7 @@ def test_the_help_says_what_the_exit_status_means(capsys):
 
 
 @pytest.mark.usefixtures("_django_q")
-def test_a_chain_of_drains_that_broke_is_told_before_anything_is_late(health):
+def test_a_chain_of_drains_that_broke_is_reported_before_anything_is_late(health):
     held_before(200)
 
     status, text = health()
@@ -187,7 +187,7 @@ def test_a_chain_at_work_is_well(health):
 
 
 @pytest.mark.usefixtures("_django_q")
-def test_schedules_that_nobody_runs_are_told(health):
+def test_overdue_schedules_are_reported(health):
     hold_slot()
     Schedule.objects.filter(name="tms_webhooks expiry").update(next_run=timezone.now() - timedelta(minutes=4))
 

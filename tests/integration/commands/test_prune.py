@@ -43,7 +43,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     assert not Event.objects.get().body
 
 
-def test_it_stops_after_a_batch_when_it_is_told_to(settings):
+def test_it_stops_after_a_batch_on_request(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
     webhook = subscribed()
     for _ in range(5):
@@ -64,6 +64,6 @@ def test_a_bar_shows_how_far_it_is(monkeypatch, settings):
     terminal = Terminal(is_terminal=True)
     monkeypatch.setattr(webhooks_prune.sys, "stderr", terminal)
 
-    prune(rows.NOW, stop=webhooks_prune.shown(lambda: False, rows.NOW))
+    prune(rows.NOW, stop=webhooks_prune.with_progress(lambda: False, rows.NOW))
 
     assert terminal.written.startswith(f"\r[{'.' * 30}] 0 of 3\r[{'#' * 20}{'.' * 10}] 2 of 3\r[{'#' * 30}] 3 of 3")

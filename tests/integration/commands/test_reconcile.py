@@ -41,13 +41,13 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_it_says_what_it_found_and_told(renamed):
-    assert run() == f"{NAME}: 1 looked at, 0 new, 1 changed, 0 gone; 1 events.\n"
+def test_it_prints_the_changes_and_events(renamed):
+    assert run() == f"{NAME}: 1 compared, 0 new, 1 changed, 0 deleted; 1 events.\n"
     assert Event.objects.get().actor_kind == "reconcile"
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(renamed):
-    assert run("--dry-run") == f"{NAME}: 1 looked at, 0 new, 1 changed, 0 gone; nothing was written.\n"
+    assert run("--dry-run") == f"{NAME}: 1 compared, 0 new, 1 changed, 0 deleted; nothing was written.\n"
     assert not Event.objects.exists()
 
 
@@ -75,19 +75,22 @@ def test_the_first_pass_says_that_it_takes_down(monkeypatch):
     TrainingClassFactory()
     monkeypatch.setattr(TrainingClasses, "reconcile", True)
 
-    assert run() == f"{NAME}: 1 looked at, 0 new, 0 changed, 0 gone, 1 taken down for the first time; 0 events.\n"
+    assert run() == f"{NAME}: 1 compared, 0 new, 0 changed, 0 deleted, 1 recorded for the first time; 0 events.\n"
     assert SourceState.objects.count() == 1
 
 
 def test_without_any_source_it_says_so():
-    assert run() == "No source says reconcile = True: there is nothing to compare.\n"
+    assert run() == "No source has reconcile = True: nothing was compared.\n"
 
 
 @pytest.mark.parametrize(
     ("label", "hint"),
     [
-        ("training.TrainingClas", 'those that do are training.TrainingClass. Did you mean "training.TrainingClass"?'),
-        ("training.User", "no source of that model says reconcile = True"),
+        (
+            "training.TrainingClas",
+            'the models with one are training.TrainingClass. Did you mean "training.TrainingClass"?',
+        ),
+        ("training.User", "no source of that model has reconcile = True"),
     ],
 )
 def test_a_source_that_is_none_is_refused(reconciled, label, hint):
@@ -112,4 +115,4 @@ def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
         call_command("webhooks_reconcile", stdout=out)
 
     assert ended.value.code == 1
-    assert out.getvalue() == f"{NAME}: failed; the log tells why, and the next run goes on from there.\n"
+    assert out.getvalue() == f"{NAME}: failed; see the log. The next run continues from there.\n"

@@ -43,7 +43,7 @@ def test_a_dry_run_counts_and_changes_nothing(replay):
     failed(webhook)
 
     assert replay("failed", "--webhook", webhook.pk, "--since", "2h", "--dry-run") == (
-        "It would be 1 deliveries; nothing was changed.\n"
+        "1 deliveries match; nothing was changed.\n"
     )
     assert not Job.objects.exists()
 
@@ -89,7 +89,7 @@ def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys):
         call_command("webhooks_replay", "missed", "--webhook", str(webhook.pk), "--wait")
 
     assert ended.value.code == 1
-    assert capsys.readouterr().out.endswith("pending. It goes on without you.\n")
+    assert capsys.readouterr().out.endswith("pending. The workers continue it.\n")
     assert Job.objects.get().status == JobStatus.PENDING
 
 
@@ -107,33 +107,33 @@ def _given(stop):
 def test_one_delivery_is_sent_again(replay):
     delivery = failed(subscribed())
 
-    assert replay("--delivery", delivery.pk, "--dry-run") == "It would be 1 deliveries; nothing was changed.\n"
+    assert replay("--delivery", delivery.pk, "--dry-run") == "1 deliveries match; nothing was changed.\n"
     assert Delivery.objects.get().status == "exhausted"
-    assert replay("--delivery", delivery.pk) == f"Delivery {delivery.pk} is sent again by the next worker.\n"
+    assert replay("--delivery", delivery.pk) == f"Delivery {delivery.pk} is queued; the next worker sends it again.\n"
     assert Delivery.objects.get().status == "pending"
     assert AuditEntry.objects.get().action == AuditAction.DELIVERY_RESENT
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
-        ([], "Say what to replay"),
+        ([], "Give failed, missed or cancel"),
         (["failed"], "failed needs --webhook"),
-        (["failed", "--webhook", "987654", "--since", "1d"], "There is no webhook 987654"),
+        (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),
         (["failed", "--webhook", "{webhook}"], "since is missing"),
         (["failed", "--webhook", "{webhook}", "--since", "20d"], "the longest range is 14 days"),
         (["failed", "--webhook", "{webhook}", "--since", "20d", "--dry-run"], "the longest range is 14 days"),
         (["failed", "--webhook", "{webhook}", "--since", "1h", "--until", "2h"], "not before until"),
         (["failed", "--webhook", "{webhook}", "--since", "2026-11-24T15:00"], "has no time zone"),
         (["failed", "--webhook", "{webhook}", "--since", "yesterday"], "nor an age such as 12h or 3d"),
-        (["--delivery", "987654"], "There is no delivery 987654"),
+        (["--delivery", "987654"], "Delivery 987654 does not exist"),
         (["everything", "--webhook", "{webhook}"], "invalid choice: 'everything'"),
     ],
 )
-def test_what_cant_be_done_is_told_and_nothing_begun(arguments, told):
+def test_an_invalid_request_is_reported_and_starts_nothing(arguments, expected):
     webhook = subscribed()
 
-    with pytest.raises(CommandError, match=told):
+    with pytest.raises(CommandError, match=expected):
         call_command("webhooks_replay", *(text.format(webhook=webhook.pk) for text in arguments))
 
     assert not Job.objects.exists()

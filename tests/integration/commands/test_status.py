@@ -84,7 +84,7 @@ def test_one_webhook_with_the_results_of_its_attempts(status):
 
     text = status("--webhook", str(webhook.pk))
 
-    assert text.endswith("\nAttempts in 24 h: 1 delivered, 0 to retry, 0 given up\n")
+    assert text.endswith("\nAttempts in 24 h: 1 delivered, 0 failed and retried, 0 given up\n")
     assert "Other" not in text
 
 
@@ -140,9 +140,9 @@ def test_secrets_and_headers_are_not_in_it(status):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--webhook", "77"], "There is no webhook 77"),
-        (["--organization", "77"], "There is no organization 77"),
-        (["--organization", "ACME"], "There is no organization ACME"),
+        (["--webhook", "77"], "Webhook 77 does not exist"),
+        (["--organization", "77"], "Organization 77 does not exist"),
+        (["--organization", "ACME"], "Organization ACME does not exist"),
         (["--webhook", "CRM"], "invalid int value"),
         (["--webhook", "1", "--organization", "1"], "not allowed with argument"),
     ],
@@ -155,7 +155,7 @@ def test_what_does_not_exist_is_refused(arguments, message):
 def test_a_deleted_webhook_does_not_exist():
     webhook = subscribed(deleted_at=timezone.now())
 
-    with pytest.raises(CommandError, match="There is no webhook"):
+    with pytest.raises(CommandError, match="Webhook . does not exist"):
         call_command("webhooks_status", "--webhook", str(webhook.pk))
 
 

@@ -33,7 +33,7 @@ def attempt(webhook, **values) -> DeliveryAttempt:
     )
 
 
-def test_a_line_tells_what_came_of_an_attempt(capsys):
+def test_a_line_has_the_result_of_an_attempt(capsys):
     webhook = subscribed(name="CRM")
     made = attempt(webhook)
     attempt(subscribed(name="Other"))
@@ -69,14 +69,14 @@ def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
-        (["--webhook", "987654"], "There is no webhook 987654."),
-        (["--organization", "nobody"], "There is no organization nobody."),
+        (["--webhook", "987654"], "Webhook 987654 does not exist."),
+        (["--organization", "nobody"], "Organization nobody does not exist."),
         (["--lines", "-1"], "'-1' is not a whole number from 0 up"),
         (["--interval", "0"], "'0' is not a number of seconds above 0"),
     ],
 )
-def test_bad_input_is_named(arguments, told):
-    with pytest.raises(CommandError, match=told):
+def test_bad_input_is_named(arguments, expected):
+    with pytest.raises(CommandError, match=expected):
         call_command("webhooks_tail", *arguments)

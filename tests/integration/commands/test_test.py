@@ -22,7 +22,7 @@ def test_a_receiver_that_takes_it(receiver, capsys):
 
     (request,) = receiver.received
     assert request.event["type"] == "class.cancelled"
-    assert capsys.readouterr().out.startswith("Taken: status 200, in 0.")
+    assert capsys.readouterr().out.startswith("Accepted: status 200, in 0.")
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target) == (AuditAction.WEBHOOK_TESTED, f"delivery:{Delivery.objects.get().pk}")
 
@@ -53,8 +53,8 @@ def test_a_dry_run_sends_nothing(receiver, capsys):
 
 def test_bad_input_is_named(receiver):
     webhook = WebhookFactory(url=receiver.url)
-    with pytest.raises(CommandError, match="There is no webhook 987654"):
+    with pytest.raises(CommandError, match="Webhook 987654 does not exist"):
         call_command("webhooks_test", "987654")
-    with pytest.raises(CommandError, match='There is no event type "clas.done"'):
+    with pytest.raises(CommandError, match='Unknown event type "clas.done"'):
         call_command("webhooks_test", str(webhook.pk), "--event", "clas.done")
     assert receiver.received == []

@@ -10,14 +10,14 @@ from django.core.management import call_command
 
 from tms_webhooks.management import timer as timer_module
 from tms_webhooks.management.timer import LEAVING, SECONDS, Timer, ticking
-from tms_webhooks.queues.base import Periodic
+from tms_webhooks.queues.base import PeriodicJob
 from tms_webhooks.queues.periodic import periodic_jobs
 
-SILENT = "tms_webhooks.queues.immediate.SilentQueue"
+SILENT = "tms_webhooks.queues.silent.SilentQueue"
 DJANGO_Q = "tms_webhooks.queues.django_q.DjangoQQueue"
 
-SWEEP = Periodic("sweep", "tasks.sweep", 1)
-PRUNE = Periodic("prune", "tasks.prune", 60)
+SWEEP = PeriodicJob("sweep", "tasks.sweep", 1)
+PRUNE = PeriodicJob("prune", "tasks.prune", 60)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_everything_is_run_at_once_and_then_each_in_its_time(ran):
     assert ran[2:] == ["tasks.sweep", "tasks.sweep", "tasks.sweep", "tasks.prune"]
 
 
-def test_what_somebody_ordered_does_not_wait_a_minute(ran):
+def test_a_replay_job_does_not_wait_a_minute(ran):
     now = [0.0]
     jobs = [job for job in periodic_jobs() if job.function in SECONDS]
     timer = Timer(jobs, clock=lambda: now[0])

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_verify``: right, wrong and why, or not to be told."""
+"""``manage.py webhooks_verify``: a right signature, a wrong one with its reason, and unreadable requests."""
 
 from __future__ import annotations
 
@@ -56,23 +56,23 @@ def test_a_secret_in_the_environment_does_as_well(sent, verify, monkeypatch, clo
     assert json.loads(printed) == {"right": True, "problems": []}
 
 
-def test_a_body_that_a_proxy_changed_is_told_with_its_place(sent, verify):
+def test_a_body_that_a_proxy_changed_is_reported_with_its_place(sent, verify):
     body = sent.request.body.replace(b"Cancelled", b"Scheduled")
 
     status, printed = verify(sent.request, "--webhook", str(sent.webhook.pk), body=body)
 
     assert status == 1
-    assert printed.startswith(f"The body was changed on its way: {len(body)} bytes were sent, these are {len(body)}")
+    assert printed.startswith(f"The body was changed in transit: {len(body)} bytes were sent, {len(body)} arrived")
     assert f"byte {sent.request.body.index(b'Cancelled')}" in printed
 
 
-def test_a_rotated_secret_is_told(sent, verify):
+def test_a_rotated_secret_is_reported(sent, verify):
     sent.webhook.rotate_secret(overlap=timedelta())
 
     status, printed = verify(sent.request, "--webhook", str(sent.webhook.pk))
 
     assert status == 1
-    assert printed.startswith("It is signed with a secret that was rotated away")
+    assert printed.startswith("The request is signed with a secret that is no longer valid")
 
 
 def test_the_moment_at_which_it_came_in_can_be_named(sent, verify):
@@ -93,17 +93,17 @@ def test_standard_input_is_read(sent, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["nowhere.http", "--webhook", "1"], "nowhere.http can't be read: No such file or directory."),
-        (["{file}", "--webhook", "987654"], "There is no webhook 987654."),
+        (["{file}", "--webhook", "987654"], "Webhook 987654 does not exist."),
         (["{file}", "--secret-env", "NOT_SET"], "NOT_SET is not set; put the webhook's secret"),
         (["{file}", "--secret-env", "NOT_ONE"], "NOT_ONE: A signing secret starts with 'whsec_'; this one does not."),
-        (["{file}", "--secret-env", "whsec_abc="], "that is no name of an environment variable"),
+        (["{file}", "--secret-env", "whsec_abc="], "that is not the name of an environment variable"),
         (["{other}"], "Header line 1 is not of the form name: value."),
     ],
 )
-def test_what_cant_be_judged_is_bad_input(tmp_path, monkeypatch, arguments, told):
+def test_a_request_that_cant_be_read_is_bad_input(tmp_path, monkeypatch, arguments, expected):
     (tmp_path / "request.http").write_bytes(b"webhook-id: evt_1\n\n{}")
     (tmp_path / "other.http").write_bytes(b"just a body")
     monkeypatch.setenv("NOT_ONE", "hunter2")
@@ -112,6 +112,6 @@ def test_what_cant_be_judged_is_bad_input(tmp_path, monkeypatch, arguments, told
     with pytest.raises(CommandError) as refused:
         call_command("webhooks_verify", *(text.format(**names) for text in arguments))
 
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert "whsec_abc" not in str(refused.value)

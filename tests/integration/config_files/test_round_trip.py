@@ -156,7 +156,7 @@ def document(**values) -> dict:
     return {"version": 1, "webhooks": [webhook]}
 
 
-def test_a_change_is_told_and_made_and_what_stays_the_same_stays_the_same_row(organization, imported):
+def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organization, imported):
     imported(document(subscriptions=[{"event": "class.*"}, {"event": "user.updated"}]))
     kept = Subscription.objects.get(event_type="class.*")
 
@@ -178,11 +178,11 @@ def test_a_change_is_told_and_made_and_what_stays_the_same_stays_the_same_row(or
     assert Subscription.objects.get(event_type="class.*").pk == kept.pk
 
 
-def test_another_secret_signs_beside_the_old_one_for_a_while(crm, exported, imported, monkeypatch):
+def test_another_secret_signs_together_with_the_old_one_for_a_while(crm, exported, imported, monkeypatch):
     text = exported()
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_SECRET", OTHER)
 
-    assert imported(text).splitlines() == ["~ ACME-EU / CRM", "    secret: another one", "1 webhooks changed."]
+    assert imported(text).splitlines() == ["~ ACME-EU / CRM", "    secret: changed", "1 webhooks changed."]
     assert crm.signing_secrets(NOW) == [OTHER, SECRET]
     assert imported(text) == "0 webhooks changed.\n"
 

@@ -31,14 +31,16 @@ def wire() -> Wire:
 
 @pytest.fixture
 def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
-    """Run a drain on the test's clock and wire until nothing is due. ``dice`` 0.5 means no jitter."""
+    """Run a drain on the test's clock and wire until nothing is due. ``random`` 0.5 means no jitter."""
 
-    def run(*, dice: float = 0.5, wire: Wire = wire) -> Tally:
+    def run(*, random: float = 0.5, wire: Wire = wire) -> Tally:
         stop = threading.Event()
         alarm = threading.Timer(PATIENCE, stop.set)
         alarm.start()
         try:
-            tally = Drain(fan_out=fan_out, clock=clock, client=wire, dice=lambda: dice).run(until_idle=True, stop=stop)
+            tally = Drain(fan_out=fan_out, clock=clock, client=wire, random=lambda: random).run(
+                until_idle=True, stop=stop
+            )
         finally:
             alarm.cancel()
         assert not stop.is_set(), f"the drain did not come to rest in {PATIENCE} s"

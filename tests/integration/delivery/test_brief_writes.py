@@ -1,4 +1,4 @@
-"""While a drain holds the writer of a database that has one, it sends nothing, so that nobody waits for it for long."""
+"""While a drain holds the writer of a database that has one, it sends nothing, so that others wait only briefly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tms_webhooks.db import writer
 from tms_webhooks.db.writer import brief_write, with_quiet_neighbours
 from tms_webhooks.worker import drain
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
-from tms_webhooks.worker.result_writer import PendingResults
+from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,21 +110,21 @@ def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_n
         assert not writer.others_write()
 
 
-def test_beside_others_a_drain_claims_and_writes_down_a_little_at_a_time(settings, monkeypatch, run):
+def test_while_others_write_a_drain_claims_and_writes_a_little_at_a_time(settings, monkeypatch, run):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 20}
     monkeypatch.setattr(drain, "others_write", lambda: True)
-    monkeypatch.setattr(drain, "CLAIMED_BESIDE_OTHERS", 7)
-    monkeypatch.setattr(drain, "RESULTS_BESIDE_OTHERS", 3)
+    monkeypatch.setattr(drain, "CLAIMED_WHILE_OTHERS_WRITE", 7)
+    monkeypatch.setattr(drain, "RESULTS_WHILE_OTHERS_WRITE", 3)
     claimed, written, claim, write = [], [], drain.claim, PendingResults.write
 
     def noted_claim(**asked):
         found = claim(**asked)
-        claimed.append(len(found.outgoing_requests))
+        claimed.append(len(found.requests))
         return found
 
-    def noted_write(unwritten):
-        written.append(len(unwritten))
-        return write(unwritten)
+    def noted_write(pending):
+        written.append(len(pending))
+        return write(pending)
 
     monkeypatch.setattr(drain, "claim", noted_claim)
     monkeypatch.setattr(PendingResults, "write", noted_write)

@@ -21,7 +21,7 @@ def test_cancelling_calls_off_what_waits_and_leaves_what_is_under_way(do, finish
     webhook = subscribed(max_in_flight=1)
     due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     due(webhook, 2)
     due(webhook, 1, status="waiting", attempts=3, charged=3, due_at=clock.now + HOUR)
     finished(webhook, "exhausted")
@@ -34,7 +34,7 @@ def test_cancelling_calls_off_what_waits_and_leaves_what_is_under_way(do, finish
     assert (job.total, job.done, job.status) == (3, 3, JobStatus.FINISHED)
     assert statuses(webhook) == ["in_flight", *["cancelled"] * 3, "exhausted"]
     assert statuses(other) == ["pending"]
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
     assert statuses(webhook)[0] == "delivered"
 
 
@@ -42,11 +42,11 @@ def test_what_is_under_way_and_fails_is_tried_again_all_the_same(do, worker, wir
     webhook = subscribed()
     due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     do(JobKind.CANCEL_PENDING, webhook)
     wire.answers = [answer(500)]
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     assert statuses(webhook) == ["waiting"]
 

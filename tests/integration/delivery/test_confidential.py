@@ -130,12 +130,12 @@ def test_nothing_that_the_worker_handles_shows_them(worker, clock):
     alice = worker("alice")
     alice.wire.answers = [answer(500)]
 
-    (outgoing,) = alice.claim()
-    result = alice.send(outgoing)
+    (request,) = alice.claim()
+    result = alice.send(request)
 
     (request,) = alice.wire.requests
     assert request.headers["Authorization"] == f"Basic {PASSWORD}"
-    for shown in (repr(outgoing), str(outgoing), f"{outgoing}", repr(result), str(result), repr([outgoing, result])):
+    for shown in (repr(request), str(request), f"{request}", repr(result), str(result), repr([request, result])):
         for private in [*secrets_of(webhook), request.headers["webhook-signature"], "Zoë"]:
             assert private not in shown
 

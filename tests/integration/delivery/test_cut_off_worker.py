@@ -1,4 +1,4 @@
-"""A worker that was cut off for long comes back with results of deliveries that it lost, and has claimed again."""
+"""A worker that was cut off for long returns with results of deliveries that it lost and claimed again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log(delivery) -> list[tuple[int | None, int | None]]:
     return list(delivery.attempt_log.order_by("pk").values_list("number", "status_code"))
 
 
-def test_the_result_of_its_first_try_is_late_where_another_has_tried_since(delivery, worker, wire, clock):
+def test_the_result_of_its_first_attempt_is_late_after_an_attempt_of_another_worker(delivery, worker, wire, clock):
     alice, bob = worker("alice"), worker("bob")
     (lost,) = alice.claim()
     wire.answers = [answer(200)]
@@ -70,9 +70,9 @@ def test_results_of_others_in_the_same_batch_are_written_all_the_same(delivery, 
     bob.work()
     clock.advance(seconds=5)
     (other,) = due(subscribed("/other"), 1)
-    outgoing_requests = alice.claim()
+    requests = alice.claim()
 
-    alice.write(alice.send(lost), *[alice.send(outgoing) for outgoing in outgoing_requests])
+    alice.write(alice.send(lost), *[alice.send(request) for request in requests])
 
     other.refresh_from_db()
     delivery.refresh_from_db()

@@ -1,4 +1,4 @@
-"""A database that refuses a step of the drain: the step is made again, and no request is."""
+"""A database that refuses a step of the drain: the step is repeated, and no request is sent twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENTS = Event._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.WRITE_PAUSE", 0.001)
+    monkeypatch.setattr("tms_webhooks.worker.drain.RETRY_PAUSE", 0.001)
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
@@ -59,7 +59,7 @@ def test_nothing_of_a_write_that_failed_is_kept(run, wire):
     assert DeliveryAttempt.objects.count() == 3
 
 
-def test_what_comes_back_while_the_database_refuses_is_written_too(run, wire, settings):
+def test_results_that_come_while_the_database_refuses_are_written_too(run, wire, settings):
     webhook = subscribed(max_in_flight=5)
     write_events(webhook.organization, 40)
     trouble = Trouble("INSERT", ATTEMPTS, times=10)
@@ -76,7 +76,7 @@ def test_what_comes_back_while_the_database_refuses_is_written_too(run, wire, se
 @pytest.mark.parametrize(
     ("verb", "table"), [("SELECT", DELIVERIES), ("UPDATE", DELIVERIES), ("SELECT", EVENTS), ("UPDATE", EVENTS)]
 )
-def test_a_drain_that_cant_look_for_work_looks_again(run, wire, verb, table):
+def test_a_drain_that_cant_poll_polls_again(run, wire, verb, table):
     webhook = subscribed()
     write_event(webhook.organization)
     trouble = Trouble(verb, table, times=2)
@@ -109,7 +109,7 @@ def _slow(request):
     return answer()
 
 
-def test_leases_that_cant_be_given_back_run_out_by_themselves(wire, clock, caplog):
+def test_leases_that_cant_be_released_expire(wire, clock, caplog):
     webhook = subscribed()
     write_event(webhook.organization)
     trouble = Trouble("UPDATE", DELIVERIES, times=0)
@@ -119,14 +119,14 @@ def test_leases_that_cant_be_given_back_run_out_by_themselves(wire, clock, caplo
 
     with connection.execute_wrapper(trouble):
         drain = Drain(fan_out=fan_out, clock=clock, client=wire)
-        tally = drain.run(until_idle=True, closing=closing)
+        tally = drain.run(until_idle=True, after_last_claim=closing)
 
     assert trouble.refused > 0
     assert tally.delivered == 1
     assert "The database refused a step of the drain" in caplog.text
 
 
-def test_more_attempts_than_a_small_number_holds_can_be_written_down(worker, wire, clock):
+def test_more_attempts_than_a_small_number_holds_can_be_written(worker, wire, clock):
     # A receiver that says "429, Retry-After: 1" for two days gets here.
     webhook = subscribed()
     for attempts in (32_767, 65_535):

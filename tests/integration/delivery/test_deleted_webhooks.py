@@ -17,7 +17,7 @@ from tms_webhooks.outbox.fanout import fan_out
 pytestmark = pytest.mark.django_db
 
 
-def test_deleting_cancels_what_waits_and_keeps_the_log(run, wire, clock, due):
+def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock, due):
     webhook = subscribed(max_in_flight=1)
     delivered, tried, _untried = due(webhook, 3)
     other = subscribed("/other")
@@ -73,15 +73,15 @@ def test_deleting_twice_changes_nothing_more(clock):
         (answer(410), DeliveryStatus.FAILED),
     ],
 )
-def test_what_is_under_way_is_finished_and_not_tried_again(worker, wire, clock, due, heard, said, status):
+def test_requests_in_flight_are_completed_and_not_tried_again(worker, wire, clock, due, heard, said, status):
     webhook = subscribed(error_action="disable")
     (delivery,) = due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     lifecycle.delete(webhook, now=clock.now)
     wire.answers = [said]
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.due_at, delivery.attempts) == (status, None, 1)
@@ -89,7 +89,7 @@ def test_what_is_under_way_is_finished_and_not_tried_again(worker, wire, clock, 
     assert Webhook.objects.get(pk=webhook.pk).enabled
 
 
-def test_what_a_dead_worker_held_is_cancelled_by_the_sweep(worker, clock, due):
+def test_deliveries_of_a_killed_worker_are_cancelled_by_the_sweep(worker, clock, due):
     webhook = subscribed()
     (delivery,) = due(webhook, 1)
     worker("alice").claim()
@@ -102,7 +102,7 @@ def test_what_a_dead_worker_held_is_cancelled_by_the_sweep(worker, clock, due):
     assert (delivery.status, delivery.lease) == (DeliveryStatus.CANCELLED, "")
 
 
-def test_what_was_fanned_out_just_before_is_cancelled_by_the_sweep(clock, due):
+def test_deliveries_created_just_before_are_cancelled_by_the_sweep(clock, due):
     webhook = subscribed(enabled=False)
     Webhook.objects.filter(pk=webhook.pk).update(deleted_at=clock.now)
     (delivery,) = due(webhook, 1)
@@ -113,7 +113,7 @@ def test_what_was_fanned_out_just_before_is_cancelled_by_the_sweep(clock, due):
     assert delivery.status == DeliveryStatus.CANCELLED
 
 
-def test_what_was_to_be_resent_by_hand_is_cancelled_too(run, wire, clock):
+def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
     webhook = subscribed()
     write_event(webhook.organization)
     run()
@@ -139,7 +139,7 @@ def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
     assert not webhook.jobs.exists()
 
 
-def test_nothing_is_told_of_a_webhook_that_was_disabled_and_deleted(clock, heard):
+def test_no_event_is_emitted_about_a_webhook_that_was_disabled_and_deleted(clock, heard):
     webhook = subscribed()
     lifecycle.delete(webhook, now=clock.now)
     Webhook.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))

@@ -54,7 +54,7 @@ def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
     webhook = ailing(failures=failures, days=days)
     wire.otherwise = answer(500)
 
-    worker("alice").work(room=1)
+    worker("alice").work(limit=1)
 
     assert state_of(webhook) == (enabled, "" if enabled else "failing")
     assert ("disabled" in [name for name, _ in heard]) is not enabled
@@ -67,7 +67,7 @@ def test_the_settings_say_how_often_and_how_long(settings_of_app, ailing, wire, 
     webhook = ailing(failures=2, days=0)
     wire.otherwise = answer(500)
 
-    worker("alice").work(room=1)
+    worker("alice").work(limit=1)
 
     assert state_of(webhook) == (False, "failing")
 
@@ -113,7 +113,7 @@ def test_a_success_in_time_keeps_a_webhook_enabled(ailing, wire, worker, clock):
     webhook = ailing(failures=14, days=5)
     wire.answers = [answer(200)]
 
-    worker("alice").work(room=1)
+    worker("alice").work(limit=1)
 
     assert state_of(webhook) == (True, "")
     assert (webhook.failures, webhook.failing_since) == (0, None)
@@ -139,7 +139,7 @@ def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, 
     webhook = ailing(failures=14, days=6)
     wire.answers = [answer(410)]
 
-    worker("alice").work(room=1)
+    worker("alice").work(limit=1)
 
     assert state_of(webhook) == (False, "gone")
 
@@ -171,7 +171,7 @@ def test_a_failure_that_is_tried_again_is_no_reason_for_the_error_action(wire, w
     assert state_of(webhook) == (True, "")
 
 
-def test_what_a_worker_holds_is_not_sent_once_the_error_action_has_disabled_the_webhook(run, wire):
+def test_claimed_deliveries_are_not_sent_once_the_error_action_has_disabled_the_webhook(run, wire):
     webhook = subscribed(error_action=ErrorAction.DISABLE, schedule="none", max_in_flight=1)
     write_events(webhook.organization, 60)
     wire.answers = [*[answer()] * 30, answer(500)]
@@ -182,10 +182,10 @@ def test_what_a_worker_holds_is_not_sent_once_the_error_action_has_disabled_the_
     assert webhook.deliveries.filter(status=DeliveryStatus.SKIPPED).count() == 29
 
 
-def test_a_person_who_enables_a_webhook_forgives_it(ailing, wire, worker, heard):
+def test_enabling_a_webhook_resets_its_failures(ailing, wire, worker, heard):
     webhook = ailing(failures=14, days=5)
     wire.otherwise = answer(500)
-    worker("alice").work(room=1)
+    worker("alice").work(limit=1)
     webhook.refresh_from_db()
 
     lifecycle.enable(webhook, now=worker("alice").clock.now)
@@ -216,11 +216,11 @@ def test_disabling_a_webhook_twice_is_news_once(clock, heard):
 def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wire, worker, clock, heard):
     webhook = ailing(failures=14, days=5)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     wire.answers = [answer(410)]
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     assert state_of(webhook) == (False, "admin")
     assert [name for name, _ in heard] == ["disabled", "exhausted"]
@@ -230,11 +230,11 @@ def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wi
     ("failures", "days", "percent"),
     [(0, 5, 0), (15, 2.5, 50), (8, 5, 53), (11, 3.5, 70), (14, 4.5, 90), (15, 4.99, 99), (15, 5, 100), (99, 99, 100)],
 )
-def test_the_way_to_being_disabled_is_the_shorter_of_both(clock, failures, days, percent):
+def test_the_percentage_is_the_lower_of_both_conditions(clock, failures, days, percent):
     webhook = Webhook(failures=failures, failing_since=clock.now - days * DAY)
 
     assert percent_to_disabling(webhook, clock.now) == percent
 
 
-def test_a_webhook_that_does_not_fail_is_on_no_way(clock):
+def test_the_percentage_of_a_healthy_webhook_is_zero(clock):
     assert percent_to_disabling(Webhook(), clock.now) == 0

@@ -1,4 +1,4 @@
-"""What is left in django-q2's tables: tasks that wait, and schedules. No cluster is needed to see it."""
+"""The tasks and schedules in django-q2's tables, which cover each undocumented name of django-q2 that is used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 from django_q.brokers.orm import ORM
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
@@ -31,7 +32,7 @@ def waiting() -> list[dict]:
 
 
 def takeable() -> list[str]:
-    """What a worker would get now."""
+    """Return the functions that a worker would get now."""
     return [SignedPackage.loads(payload)["func"] for _pk, payload in ORM(list_key="tms").dequeue() or ()]
 
 
@@ -58,7 +59,7 @@ def test_options_are_the_same_for_every_task():
     assert [(task["save"], task["ack_failure"], task["timeout"]) for task in waiting()] == [(False, True, 90)] * 4
 
 
-def test_a_task_is_there_for_a_worker_at_once():
+def test_a_worker_can_take_a_task_at_once():
     get_queue().enqueue(DRAIN)
 
     assert takeable() == [DRAIN]
@@ -72,7 +73,7 @@ def test_a_task_goes_with_the_transaction_that_enqueued_it():
     assert not OrmQ.objects.exists()
 
 
-def test_a_task_for_later_waits_behind_a_lock():
+def test_a_task_for_later_is_a_row_that_is_locked_until_then():
     moment = timezone.now() + timedelta(minutes=5)
 
     assert get_queue().enqueue_at(moment, DRAIN, 1, True) is True
@@ -84,17 +85,25 @@ def test_a_task_for_later_waits_behind_a_lock():
     assert takeable() == []
 
 
-def test_a_task_for_later_is_taken_when_its_time_has_come():
+def test_a_worker_can_take_a_task_for_later_when_its_time_has_come():
     get_queue().enqueue_at(timezone.now() - timedelta(milliseconds=1), DRAIN)
 
     assert takeable() == [DRAIN]
 
 
-def test_a_broker_that_cant_wait_says_so_and_enqueues_nothing(monkeypatch):
+def test_another_broker_than_the_orms_enqueues_nothing_for_later(monkeypatch):
     monkeypatch.setattr("tms_webhooks.queues.django_q.get_broker", object)
 
     assert get_queue().enqueue_at(timezone.now(), DRAIN) is False
     assert not OrmQ.objects.exists()
+
+
+def test_conf_holds_the_settings_of_the_cluster(settings):
+    cluster = settings.Q_CLUSTER
+
+    assert (cluster["name"], cluster["name"]) == (Conf.PREFIX, Conf.CLUSTER_NAME)
+    assert (cluster["retry"], cluster["orm"], cluster["workers"]) == (Conf.RETRY, Conf.ORM, Conf.WORKERS)
+    assert Conf.SYNC is False
 
 
 # Schedules
@@ -108,7 +117,7 @@ def migrated() -> None:
 TASKS = {"sweep": 1, "scan_expiring": 5, "prune": 60}
 
 
-def test_schedules_are_there_after_migrate(migrated):
+def test_migrate_writes_the_schedules(migrated):
     names, functions = zip(*Schedule.objects.values_list("name", "func"), strict=True)
 
     assert len(set(names)) == len(set(functions)) == len(names)
@@ -130,7 +139,7 @@ def test_migrating_again_changes_nothing(migrated):
     assert list(Schedule.objects.order_by("pk").values()) == before
 
 
-def test_the_times_that_an_admin_chose_are_respected(migrated):
+def test_the_interval_that_an_admin_chose_is_kept(migrated):
     later = timezone.now() + timedelta(days=1)
     number = Schedule.objects.count()
     Schedule.objects.filter(func="tms_webhooks.tasks.prune").update(minutes=360, next_run=later, repeats=5)
@@ -142,7 +151,7 @@ def test_the_times_that_an_admin_chose_are_respected(migrated):
     assert Schedule.objects.count() == number
 
 
-def test_a_function_that_moved_is_followed_by_its_schedule(migrated):
+def test_the_schedule_of_a_moved_function_is_updated(migrated):
     number = Schedule.objects.count()
     Schedule.objects.filter(func="tms_webhooks.tasks.prune").update(func="tms_webhooks.old.prune", minutes=7)
 
@@ -152,7 +161,7 @@ def test_a_function_that_moved_is_followed_by_its_schedule(migrated):
     assert Schedule.objects.get(func="tms_webhooks.tasks.prune").minutes == 7
 
 
-def test_the_setting_says_how_often_windows_are_scanned(settings):
+def test_the_setting_sets_the_interval_of_the_expiry_scan(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 15}
 
     call_command("migrate", verbosity=0)
@@ -160,7 +169,7 @@ def test_the_setting_says_how_often_windows_are_scanned(settings):
     assert Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring").minutes == 15
 
 
-def test_the_setting_is_followed_by_a_schedule_that_is_there(migrated, settings):
+def test_an_existing_schedule_follows_the_setting(migrated, settings):
     tomorrow = timezone.now() + timedelta(days=1)
     Schedule.objects.filter(func="tms_webhooks.tasks.scan_expiring").update(next_run=tomorrow, repeats=9)
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 15}
@@ -184,7 +193,7 @@ def test_a_task_takes_arguments_that_a_later_version_may_send(settings, function
     function(from_the_future=True)
 
 
-def test_the_sweep_starts_a_chain_for_every_slot(settings):
+def test_the_sweep_starts_a_drain_for_every_slot(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 3}
 
     tasks.sweep()

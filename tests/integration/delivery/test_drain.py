@@ -17,7 +17,7 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker import drain
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.result_writer import PendingResults
+from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def drain_with(clock, wire):
             probe()
             return fan_out(now)
 
-        return Drain(fan_out=look, clock=clock, client=wire, dice=lambda: 0.5)
+        return Drain(fan_out=look, clock=clock, client=wire, random=lambda: 0.5)
 
     return drain_with
 
@@ -65,7 +65,7 @@ def test_a_drain_with_a_budget_works_that_long_and_no_longer(drain_with):
     assert 0.3 <= time.monotonic() - started_at < 5.0
 
 
-def test_a_drain_that_nobody_wakes_finds_what_comes_while_it_runs(settings, drain_with, wire):
+def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(settings, drain_with, wire):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 0.03, "DRAIN_POLL": 0.03}
     webhook = subscribed()
     turns = []
@@ -93,9 +93,13 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
         fanned = fan_out(now)
         if len(looks) == 2:
             training_class.cancel()
-        if wire.requests:
-            stop.set()
         return fanned
+
+    def received(request):
+        stop.set()
+        return answer(200)
+
+    wire.otherwise = received
 
     threading.Timer(0.1, waker.wake).start()
     # The second look is the bell's doing, and so is the third, at which the event is found.
@@ -112,9 +116,9 @@ def written(settings, monkeypatch):
     monkeypatch.setattr(drain, "RESULTS_LATEST", 60.0)
     written, write = [], PendingResults.write
 
-    def noted(unwritten):
-        written.append(len(unwritten))
-        return write(unwritten)
+    def noted(pending):
+        written.append(len(pending))
+        return write(pending)
 
     monkeypatch.setattr(PendingResults, "write", noted)
     write_events(subscribed(max_in_flight=8).organization, 40)
@@ -144,13 +148,13 @@ def test_a_failure_is_written_down_at_once_for_its_webhook_gets_no_more_before(d
 
 def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_it(drain_with, written, monkeypatch):
     write_events(subscribed("/other").organization, 3)
-    left, write = [], Drain._write
+    left, write = [], Drain._write_results
 
     def noted(drain):
         write(drain)
-        left.append(len(drain._unwritten))
+        left.append(len(drain._pending))
 
-    monkeypatch.setattr(Drain, "_write", noted)
+    monkeypatch.setattr(Drain, "_write_results", noted)
 
     def respond(request):
         return answer(500) if request.url.endswith("/other") else after_a_while(request)
@@ -161,7 +165,7 @@ def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_i
     assert set(left) == {0}
 
 
-def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_the_rest(drain_with, clock):
+def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_with, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)
     stop, gate, closed = threading.Event(), Gate(), []
@@ -176,7 +180,7 @@ def test_a_drain_that_is_told_to_stop_finishes_what_is_under_way_and_gives_back_
         closed.append(DeliveryAttempt.objects.count())
         gate.open()
 
-    drain_with(probe, wire=wire).run(stop=stop, closing=closing)
+    drain_with(probe, wire=wire).run(stop=stop, after_last_claim=closing)
 
     assert len(closed) == 1
     assert closed[0] < 10
@@ -193,7 +197,7 @@ def test_no_more_is_sent_after_closing(drain_with):
     write_events(webhook.organization, 40)
     sent_when_closing, wire = [], Wire(otherwise=_in_a_moment)
 
-    drain_with(wire=wire).run(seconds=0.15, closing=lambda: sent_when_closing.append(len(wire.requests)))
+    drain_with(wire=wire).run(seconds=0.15, after_last_claim=lambda: sent_when_closing.append(len(wire.requests)))
 
     assert 0 < len(wire.requests) < 40
     assert len(wire.requests) <= sent_when_closing[0] + 2
@@ -319,16 +323,16 @@ def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drai
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 30
 
 
-def test_rings_by_the_hundred_do_not_keep_results_waiting(drain_with):
+def test_hundreds_of_wake_ups_do_not_keep_results_waiting(drain_with):
     write_events(subscribed(max_in_flight=20).organization, 40)
     turns = []
 
-    def ring():
+    def wake():
         turns.append(1)
         for _ in range(300 if len(turns) < 50 else 0):
-            drain._mailbox.ring()
+            drain._result_queue.wake()
 
-    drain = drain_with(ring)
+    drain = drain_with(wake)
 
     assert drain.run(until_idle=True).delivered == 40
 
@@ -341,12 +345,12 @@ def test_results_are_written_down_after_more_is_claimed_where_there_is_more(drai
     fan_out(clock())
     drain._claim()
     drain._senders.grow()
-    wait_until(lambda: len(drain._mailbox) == 2)
+    wait_until(lambda: len(drain._result_queue) == 2)
 
-    drain._pace.more_due = more
+    drain._polling.more_due = more
     drain._collect(wait=0.0)
 
-    assert len(drain._unwritten) == (2 if more else 0)
+    assert len(drain._pending) == (2 if more else 0)
     drain._finish()
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 2
 

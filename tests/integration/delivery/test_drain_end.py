@@ -1,4 +1,4 @@
-"""A drain ends when the last result is written down, and what it does not hold any more it lets go of."""
+"""A drain ends when the last result is written, and releases leases that it no longer needs."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ DELIVERIES = Delivery._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr(drain, "WRITE_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "RETRY_PAUSE", 0.001)
 
 
 def statuses() -> set[str]:
     return set(Delivery.objects.values_list("status", flat=True))
 
 
-def test_answers_that_come_after_the_time_is_over_are_written_down(clock):
+def test_answers_that_come_after_the_time_is_over_are_written(clock):
     webhook = subscribed(max_in_flight=8)
     write_events(webhook.organization, 8)
     gate = Gate()
     wire = Wire(otherwise=gate)
     drain = Drain(fan_out=fan_out, clock=clock, client=wire)
 
-    tally = drain.run(seconds=0.5, closing=lambda: threading.Timer(0.1, gate.open).start())
+    tally = drain.run(seconds=0.5, after_last_claim=lambda: threading.Timer(0.1, gate.open).start())
 
     sent = len(wire.requests)
     assert sent
@@ -66,14 +66,14 @@ def test_a_last_result_that_the_database_refuses_is_written_all_the_same(clock):
         return fan_out(now)
 
     with connection.execute_wrapper(trouble):
-        Drain(fan_out=look, clock=clock, client=Wire(gate)).run(stop=stop, closing=closing)
+        Drain(fan_out=look, clock=clock, client=Wire(gate)).run(stop=stop, after_last_claim=closing)
 
     assert trouble.refused == 5
     assert statuses() == {DeliveryStatus.DELIVERED}
     assert DeliveryAttempt.objects.count() == 1
 
 
-def test_it_ends_with_nothing_under_way_and_no_thread_however_often(clock):
+def test_it_ends_with_no_request_in_flight_and_no_thread_however_often(clock):
     webhook = subscribed(max_in_flight=8)
     before = set(threading.enumerate())
     for _ in range(10):
@@ -105,7 +105,7 @@ def test_a_drain_that_breaks_sends_nothing_more_of_what_it_holds(clock):
     assert not Delivery.objects.exclude(lease="").exists()
 
 
-def test_a_claim_that_is_cut_short_after_its_commit_is_given_back_and_claimed_again(clock, monkeypatch, run, wire):
+def test_a_claim_that_is_cut_short_after_its_commit_is_released_and_claimed_again(clock, monkeypatch, run, wire):
     webhook = subscribed(max_in_flight=5)
     write_events(webhook.organization, 5)
     original, calls = claiming.make_requests, []
@@ -126,7 +126,7 @@ def test_a_claim_that_is_cut_short_after_its_commit_is_given_back_and_claimed_ag
     assert statuses() == {DeliveryStatus.DELIVERED}
 
 
-def test_what_is_in_hand_is_not_given_back_with_it(clock, monkeypatch):
+def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
     slow = subscribed("/slow")
     write_events(slow.organization, 1)
     other = subscribed("/other")
@@ -156,7 +156,7 @@ def test_what_is_in_hand_is_not_given_back_with_it(clock, monkeypatch):
     assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
 
 
-def test_what_could_not_be_given_back_when_a_webhook_was_paused_is_given_back_later(clock):
+def test_unsent_deliveries_that_could_not_be_returned_at_a_pause_are_returned_later(clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 60)
     wire = Wire(*[answer()] * 30, otherwise=answer(410))

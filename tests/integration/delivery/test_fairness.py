@@ -1,4 +1,4 @@
-"""No webhook gets more than its share of the workers, however much waits for it."""
+"""No webhook gets more than its share of the workers, however many deliveries wait for it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tms_webhooks.worker.drain import Drain
 pytestmark = pytest.mark.django_db
 
 
-def by_webhook(outgoing_requests) -> dict[int, int]:
-    return dict(Counter(outgoing.webhook_id for outgoing in outgoing_requests))
+def by_webhook(requests) -> dict[int, int]:
+    return dict(Counter(request.webhook_id for request in requests))
 
 
 # What one webhook may have in flight
@@ -44,21 +44,21 @@ def test_the_share_is_of_all_workers_together(worker, backlog):
     backlog(10, max_in_flight=3)
     alice, bob = worker("alice"), worker("bob")
 
-    assert [len(one.claim(room)) for one, room in ((alice, 1), (bob, 1), (alice, 64), (bob, 64))] == [1, 1, 1, 0]
+    assert [len(one.claim(limit)) for one, limit in ((alice, 1), (bob, 1), (alice, 64), (bob, 64))] == [1, 1, 1, 0]
 
 
-def test_a_result_makes_room_for_the_next(worker, backlog):
+def test_a_result_frees_a_slot_for_the_next(worker, backlog):
     backlog(5, max_in_flight=1)
     alice, bob = worker("alice"), worker("bob")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     assert bob.claim() == []
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     assert len(bob.claim()) == 1
 
 
-def test_what_a_dead_worker_held_takes_no_room(worker, backlog, clock):
+def test_deliveries_of_a_dead_worker_occupy_no_slot(worker, backlog, clock):
     backlog(5, max_in_flight=2)
     assert len(worker("alice").claim()) == 2
     clock.advance(seconds=30)
@@ -70,13 +70,13 @@ def test_what_a_dead_worker_held_takes_no_room(worker, backlog, clock):
 def test_a_webhook_whose_share_was_lowered_waits_until_it_fits(worker, backlog):
     webhook = backlog(10, max_in_flight=5)
     alice = worker("alice")
-    outgoing_requests = alice.claim()
+    requests = alice.claim()
     type(webhook).objects.filter(pk=webhook.pk).update(max_in_flight=1)
 
-    alice.write(*[alice.send(outgoing) for outgoing in outgoing_requests[:4]])
+    alice.write(*[alice.send(request) for request in requests[:4]])
     assert worker("bob").claim() == []
 
-    alice.write(alice.send(outgoing_requests[4]))
+    alice.write(alice.send(requests[4]))
     assert len(worker("bob").claim()) == 1
 
 
@@ -107,12 +107,12 @@ def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
     busy = backlog(300)
     others = [backlog(1) for _ in range(8)]
 
-    outgoing_requests = worker("alice").claim(room=10)
+    requests = worker("alice").claim(limit=10)
 
-    assert by_webhook(outgoing_requests) == {busy.pk: 2, **{other.pk: 1 for other in others}}
+    assert by_webhook(requests) == {busy.pk: 2, **{other.pk: 1 for other in others}}
 
 
-def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog, clock):
+def test_full_webhooks_take_no_part_of_a_batch(worker, backlog, clock):
     saturated = [backlog(20) for _ in range(6)]
     alice = worker("alice")
     assert len(alice.claim()) == 12
@@ -121,7 +121,7 @@ def test_webhooks_at_their_cap_take_no_place_in_a_batch(worker, backlog, clock):
     clock.advance(seconds=1)
     alice.work()
 
-    assert by_webhook(worker("bob").claim(room=3)) == {free.pk: 1}
+    assert by_webhook(worker("bob").claim(limit=3)) == {free.pk: 1}
     assert {webhook.deliveries.exclude(lease="").count() for webhook in saturated} == {2}
 
 
@@ -152,9 +152,9 @@ def test_the_least_recently_served_comes_first(worker, backlog, clock):
     webhooks = [backlog(10, max_in_flight=1) for _ in range(5)]
     alice, served = worker("alice"), []
     for _ in range(10):
-        (outgoing,) = alice.claim(room=1)
-        served.append(outgoing.webhook_id)
-        alice.write(alice.send(outgoing))
+        (request,) = alice.claim(limit=1)
+        served.append(request.webhook_id)
+        alice.write(alice.send(request))
         clock.advance(seconds=1)
 
     assert Counter(served[:5]) == Counter(webhook.pk for webhook in webhooks)
@@ -165,7 +165,7 @@ def test_every_webhook_with_a_backlog_gets_the_same_however_small_the_batches(wo
     webhooks = [backlog(40, max_in_flight=2) for _ in range(4)]
     alice, served = worker("alice"), Counter()
     for _ in range(12):
-        served.update(by_webhook(alice.work(room=4)))
+        served.update(by_webhook(alice.work(limit=4)))
         clock.advance(seconds=1)
 
     assert served == {webhook.pk: 12 for webhook in webhooks}
@@ -208,10 +208,10 @@ def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clo
     free = write_delivery(subscribed(), now=clock.now)
     alice, taken = worker("alice"), []
     for _ in range(3):
-        taken += alice.claim(room=2)
+        taken += alice.claim(limit=2)
         clock.advance(seconds=1)
 
-    assert [outgoing.delivery_id for outgoing in taken] == [free.pk]
+    assert [request.delivery_id for request in taken] == [free.pk]
 
 
 def test_a_batch_may_be_as_large_as_the_settings_say(settings, run, wire):
@@ -229,11 +229,11 @@ def test_a_batch_may_be_as_large_as_the_settings_say(settings, run, wire):
 def test_a_webhook_that_was_never_served_comes_before_all_others(worker, backlog, clock):
     backlog(10, max_in_flight=1)
     alice = worker("alice")
-    alice.work(room=1)
+    alice.work(limit=1)
     clock.advance(seconds=1)
     newcomer = backlog(10, max_in_flight=1)
 
-    assert by_webhook(alice.claim(room=1)) == {newcomer.pk: 1}
+    assert by_webhook(alice.claim(limit=1)) == {newcomer.pk: 1}
 
 
 def test_the_longest_due_of_a_webhook_comes_first(worker, clock):
@@ -242,7 +242,7 @@ def test_the_longest_due_of_a_webhook_comes_first(worker, clock):
         write_delivery(webhook, now=clock.now, due_at=clock.now - timedelta(seconds=seconds)) for seconds in (1, 3, 2)
     )
 
-    assert {outgoing.delivery_id for outgoing in worker("alice").claim()} == {earliest.pk, middle.pk}
+    assert {request.delivery_id for request in worker("alice").claim()} == {earliest.pk, middle.pk}
     later.refresh_from_db()
     assert later.status == DeliveryStatus.PENDING
 

@@ -78,7 +78,9 @@ def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(cloc
 
 
 @one_writer
-@pytest.mark.parametrize(("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_BESIDE_OTHERS")])
+@pytest.mark.parametrize(
+    ("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_WITH_OTHER_WRITERS")]
+)
 @pytest.mark.django_db
 def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that_it_makes(
     clock, monkeypatch, others, limit
@@ -149,7 +151,7 @@ def queries_for_a_batch(*, webhooks: int, events: int, now: datetime) -> int:
 @pytest.mark.django_db
 def test_the_number_of_queries_depends_neither_on_webhooks_nor_on_events(clock, monkeypatch):
     # A body that is looked into every now and then is a query, too.
-    monkeypatch.setattr(fanout, "_watch_schemas", lambda groups: None)
+    monkeypatch.setattr(fanout, "_check_schemas", lambda groups: None)
     monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 60 * 50)
     few = queries_for_a_batch(webhooks=1, events=1, now=clock.now)
     many = queries_for_a_batch(webhooks=60, events=50, now=clock.now)

@@ -26,9 +26,9 @@ EVENTS = 200
 @pytest.fixture
 def every_other(monkeypatch):
     """Have a worker find every other event alone: what two that begin at the same moment come to, at its worst."""
-    found, mine = fanout._next, threading.local()
+    found, mine = fanout._next_events, threading.local()
     monkeypatch.setattr(
-        fanout, "_next", lambda limit: [row for row in found(2 * limit) if row[0] % 2 == mine.rest][:limit]
+        fanout, "_next_events", lambda limit: [row for row in found(2 * limit) if row.id % 2 == mine.rest][:limit]
     )
 
     def every_other(rest: int, now: datetime, limit: int) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""A worker that starts makes sure that drains run, also after a crash that took the next link of a chain with it."""
+"""A worker that starts makes sure that drains run, also after a crash that killed a drain with its successor."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def queued() -> list[tuple[str, tuple[object, ...], datetime]]:
     return [(row.func(), row.args(), row.lock) for row in OrmQ.objects.order_by("pk")]
 
 
-def test_a_chain_that_does_not_run_is_started_at_once():
-    tasks.start_chains()
+def test_a_drain_is_enqueued_at_once_for_a_free_slot():
+    tasks.start_drains()
 
     ((function, arguments, lock),) = queued()
     assert (function, arguments) == ("tms_webhooks.tasks.drain", (1,))
     assert lock <= timezone.now()
 
 
-def test_a_slot_that_a_killed_drain_holds_is_tried_when_it_falls_free():
+def test_for_a_held_slot_a_drain_is_enqueued_for_its_expiry():
     held_until = timezone.now().replace(microsecond=0) + timedelta(seconds=7)
     DrainSlot.objects.take(1, owner="killed", now=timezone.now(), until=held_until)
 
-    tasks.start_chains()
+    tasks.start_drains()
 
     assert queued() == [("tms_webhooks.tasks.drain", (1,), held_until)]
 
 
-def test_each_slot_is_looked_at_by_itself(settings):
+def test_each_slot_is_checked_separately(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 2}
     held_until = timezone.now().replace(microsecond=0) + timedelta(seconds=7)
     DrainSlot.objects.take(1, owner="at work", now=timezone.now(), until=held_until)
 
-    tasks.start_chains()
+    tasks.start_drains()
 
     (first, second) = queued()
     assert first == ("tms_webhooks.tasks.drain", (1,), held_until)
@@ -76,7 +76,7 @@ def test_a_worker_that_starts_makes_the_call(calls):
     assert calls == ["started"]
 
 
-def test_a_cluster_of_another_name_leaves_the_chains_alone(calls, monkeypatch):
+def test_a_cluster_of_another_name_starts_no_drains(calls, monkeypatch):
     monkeypatch.setattr(Conf, "CLUSTER_NAME", "reports")
 
     post_spawn.send(sender="django_q", proc_name="Process-1")

@@ -65,7 +65,7 @@ def test_the_setting_says_how_far(settings_of_app, clock):
     assert message == "since is 3.0 days before until; the longest range is 2 days."
 
 
-def test_a_replay_of_what_was_missed_may_reach_further(clock):
+def test_a_replay_of_missed_events_may_have_a_longer_range(clock):
     since = clock.now - 30 * DAY
 
     assert replay.start(JobKind.REPLAY_MISSED, subscribed(), now=clock.now, since=since).since == since
@@ -132,7 +132,7 @@ def test_the_same_is_not_begun_twice(clock, kind):
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
-    assert message == f"A job of the kind {kind.value} is under way for webhook {webhook.pk}; wait for it to end."
+    assert message == f"A job of the kind {kind.value} is already running for webhook {webhook.pk}; wait for it to end."
     while replay.work_on(job, now=clock.now):
         pass
     assert replay.start(kind, webhook, now=clock.now, since=clock.now - DAY).pk != job.pk

@@ -14,7 +14,7 @@ from tms_webhooks.models import Job
 pytestmark = pytest.mark.django_db
 
 
-def test_a_job_is_done_in_batches_and_tells_how_far_it_is(monkeypatch, finished, clock):
+def test_a_job_is_done_in_batches_and_counts_them(monkeypatch, finished, clock):
     monkeypatch.setattr(replay, "BATCH", 3)
     webhook = subscribed()
     finished(webhook, "exhausted", 8)

@@ -34,7 +34,7 @@ def test_a_job_that_breaks_says_so_and_the_others_go_on(monkeypatch, finished, c
 
     job = broken.jobs.get()
     assert (job.status, job.done, statuses(broken)) == ("failed", 0, ["exhausted"] * 2)
-    assert job.error == "It broke with an unexpected ValueError; the log tells more."
+    assert job.error == "Unexpected ValueError; see the log."
     assert job.finished_at is not None
     assert (sound.jobs.get().status, sound.jobs.get().done) == ("finished", 2)
     assert f"job={job.pk} failed" in caplog.text

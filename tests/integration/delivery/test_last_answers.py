@@ -1,4 +1,4 @@
-"""A drain at the end of its time: what waits for a slow receiver must not keep its worker, nor what was not sent yet."""
+"""A drain at the end of its budget: a slow answer must not occupy its worker, nor delay unsent deliveries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import wait_aside
+from tms_webhooks.worker.slots import finish_in_thread
 
 Finish = Callable[[], None]
 
@@ -26,8 +26,8 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def aside(gate) -> list[Finish]:
-    """What a drain has put aside."""
+def finishes(gate) -> list[Finish]:
+    """The finish functions that a drain has passed on."""
     return []
 
 
@@ -40,54 +40,54 @@ def stopping_at(gate: Gate, stop: threading.Event) -> Callable[..., int]:
     return look
 
 
-def run(gate: Gate, aside: list[Finish], clock, *first: object) -> Drain:
-    """Run a drain until a request waits at the gate, and put the rest aside."""
+def run(gate: Gate, finishes: list[Finish], clock, *first: object) -> Drain:
+    """Run a drain until a request waits at the gate, and keep its finish function."""
     stop = threading.Event()
     drain = Drain(fan_out=stopping_at(gate, stop), clock=clock, client=Wire(*first, otherwise=gate))
-    drain.run(stop=stop, aside=aside.append)
+    drain.run(stop=stop, run_finish=finishes.append)
     return drain
 
 
-def test_a_drain_leaves_the_waiting_for_the_last_answers_to_others(gate, aside, clock):
+def test_a_drain_passes_on_the_wait_for_the_last_answers(gate, finishes, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 1)
 
-    drain = run(gate, aside, clock)
+    drain = run(gate, finishes, clock)
 
     assert webhook.deliveries.get().status == DeliveryStatus.IN_FLIGHT
     gate.open()
-    (finish,) = aside
+    (finish,) = finishes
     finish()
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
     assert drain.tally.delivered == 1
 
 
-def test_what_was_claimed_and_not_sent_is_free_before_the_last_answer_has_come(gate, aside, clock):
+def test_unsent_deliveries_are_released_before_the_last_answer_has_come(gate, finishes, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)
 
     # A quick receiver first, so that the drain has reason to look ahead.
-    run(gate, aside, clock, *[answer() for _ in range(9)])
+    run(gate, finishes, clock, *[answer() for _ in range(9)])
 
     rest = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
     assert rest.filter(status=DeliveryStatus.IN_FLIGHT).count() == 1
     assert rest.filter(status=DeliveryStatus.PENDING, lease="", due_at=clock.now).count() == rest.count() - 1 > 0
     gate.open()
-    aside[0]()
+    finishes[0]()
 
 
-def test_a_drain_with_nothing_under_way_puts_nothing_aside(clock):
+def test_a_drain_with_nothing_in_flight_passes_nothing_on(clock):
     webhook = subscribed()
     write_events(webhook.organization, 3)
-    aside: list[Finish] = []
+    finishes: list[Finish] = []
 
-    Drain(fan_out=fan_out, clock=clock, client=Wire()).run(until_idle=True, aside=aside.append)
+    Drain(fan_out=fan_out, clock=clock, client=Wire()).run(until_idle=True, run_finish=finishes.append)
 
-    assert aside == []
+    assert finishes == []
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 3
 
 
-def test_waiting_aside_blocks_nobody_but_the_end_of_the_process():
+def test_finishing_in_a_thread_blocks_only_the_end_of_the_process():
     answered, finished = threading.Event(), threading.Event()
 
     def finish() -> None:
@@ -95,7 +95,7 @@ def test_waiting_aside_blocks_nobody_but_the_end_of_the_process():
         finished.set()
 
     began = time.monotonic()
-    wait_aside(finish)
+    finish_in_thread(finish)
 
     assert time.monotonic() - began < 5
     assert not finished.is_set()

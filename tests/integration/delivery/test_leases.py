@@ -1,4 +1,4 @@
-"""A claim is a lease: what a worker holds, for how long, and who gets it when the worker is gone."""
+"""A claim is a lease: which deliveries a worker holds, for how long, and how they come due again when it dies."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def state(delivery: Delivery) -> tuple[str, str, object]:
 
 
 def test_a_claim_holds_a_delivery_for_the_time_of_the_lease(alice, delivery, clock):
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
 
-    assert (outgoing.delivery_id, outgoing.number) == (delivery.pk, 1)
+    assert (request.delivery_id, request.number) == (delivery.pk, 1)
     assert state(delivery) == (DeliveryStatus.IN_FLIGHT, "alice", clock.now + LEASE)
     assert delivery.attempts == 0
 
 
-def test_what_is_held_is_claimed_by_nobody_else(alice, bob, delivery, clock):
+def test_a_held_delivery_is_not_claimed_by_another_worker(alice, bob, delivery, clock):
     alice.claim()
     clock.advance(seconds=29.999)
 
@@ -58,7 +58,7 @@ def test_what_is_held_is_claimed_by_nobody_else(alice, bob, delivery, clock):
     assert state(delivery)[1] == "alice"
 
 
-def test_what_is_held_is_not_claimed_twice_by_the_same_worker(alice, delivery, clock):
+def test_a_held_delivery_is_not_claimed_twice_by_the_same_worker(alice, delivery, clock):
     alice.claim()
 
     assert alice.claim() == []
@@ -66,23 +66,23 @@ def test_what_is_held_is_not_claimed_twice_by_the_same_worker(alice, delivery, c
     assert alice.claim() == []
 
 
-@pytest.mark.parametrize("room", [0, -1])
-def test_a_worker_without_room_claims_nothing(alice, delivery, room):
-    assert alice.claim(room) == []
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_worker_without_free_slots_claims_nothing(alice, delivery, limit):
+    assert alice.claim(limit) == []
     assert state(delivery)[0] == DeliveryStatus.PENDING
 
 
 @pytest.mark.parametrize("status", ["pending", "waiting"])
-def test_what_is_not_due_is_not_claimed(alice, webhook, clock, status):
+def test_a_delivery_that_is_not_due_is_not_claimed(alice, webhook, clock, status):
     delivery = write_delivery(webhook, now=clock.now, status=status, due_at=clock.now + timedelta(seconds=1))
 
     assert alice.claim() == []
     clock.advance(seconds=1)
-    assert [outgoing.delivery_id for outgoing in alice.claim()] == [delivery.pk]
+    assert [request.delivery_id for request in alice.claim()] == [delivery.pk]
 
 
 @pytest.mark.parametrize("status", ["delivered", "exhausted", "failed", "skipped", "cancelled"])
-def test_what_is_finished_is_not_claimed(alice, webhook, clock, status):
+def test_a_finished_delivery_is_not_claimed(alice, webhook, clock, status):
     write_delivery(webhook, now=clock.now, status=status, due_at=None, finished_at=clock.now)
     clock.advance(days=400)
 
@@ -90,7 +90,7 @@ def test_what_is_finished_is_not_claimed(alice, webhook, clock, status):
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"deleted_at": "now"}])
-def test_what_waits_for_a_webhook_that_is_off_is_not_claimed(alice, webhook, delivery, clock, change):
+def test_a_delivery_to_a_disabled_webhook_is_not_claimed(alice, webhook, delivery, clock, change):
     type(webhook).objects.filter(pk=webhook.pk).update(
         **{name: clock.now if value == "now" else value for name, value in change.items()}
     )
@@ -122,7 +122,7 @@ def test_a_heartbeat_renews_only_its_own(alice, bob, webhook, clock):
     assert state(second)[2] == clock.now + LEASE - timedelta(seconds=10)
 
 
-def test_a_heartbeat_cant_take_back_what_another_worker_holds(alice, bob, delivery, clock):
+def test_a_heartbeat_cant_renew_a_lease_of_another_worker(alice, bob, delivery, clock):
     alice.claim()
     clock.advance(seconds=30)
     bob.claim()
@@ -150,9 +150,9 @@ def test_the_rows_of_a_worker_that_died_are_delivered_by_another(alice, bob, del
     alice.claim()
     clock.advance(seconds=30)
 
-    (outgoing,) = bob.work()
+    (request,) = bob.work()
 
-    assert (outgoing.delivery_id, outgoing.number) == (delivery.pk, 1)
+    assert (request.delivery_id, request.number) == (delivery.pk, 1)
     assert state(delivery) == (DeliveryStatus.DELIVERED, "", None)
     assert [request.headers["tms-attempt"] for request in bob.wire.requests] == ["1"]
 
@@ -198,7 +198,7 @@ def test_a_late_success_never_ends_a_wait(alice, bob, delivery, clock):
     assert delivery.attempts == 1
 
 
-def test_a_late_410_disables_nobody(alice, bob, webhook, delivery, clock):
+def test_a_late_410_disables_no_webhook(alice, bob, webhook, delivery, clock):
     alice.wire.answers = [answer(410), answer(200)]
     result = alice.send(alice.claim()[0])
     clock.advance(seconds=30)
@@ -224,7 +224,7 @@ def test_any_number_of_late_results_can_be_kept(alice, bob, worker, delivery, cl
     assert sorted(DeliveryAttempt.objects.values_list("number", flat=True), key=str) == [1, None, None, None]
 
 
-def test_a_result_in_time_though_after_the_lease_counts_where_nobody_took_over(alice, delivery, clock):
+def test_a_result_in_time_though_after_the_lease_counts_where_no_worker_took_over(alice, delivery, clock):
     result = alice.send(alice.claim()[0])
     clock.advance(seconds=45)
 
@@ -262,10 +262,10 @@ def test_released_deliveries_are_due_at_once_and_as_they_were(alice, bob, webhoo
 
     assert state(fresh) == (DeliveryStatus.PENDING, "", clock.now)
     assert state(tried) == (DeliveryStatus.WAITING, "", clock.now)
-    assert sorted((outgoing.delivery_id, outgoing.number) for outgoing in bob.claim()) == [(fresh.pk, 1), (tried.pk, 3)]
+    assert sorted((request.delivery_id, request.number) for request in bob.claim()) == [(fresh.pk, 1), (tried.pk, 3)]
 
 
-def test_releasing_leaves_what_others_hold_alone(alice, bob, delivery, clock):
+def test_releasing_leaves_leases_of_others_alone(alice, bob, delivery, clock):
     bob.claim()
 
     assert Delivery.objects.all().release(token="alice", now=clock.now) == 0

@@ -51,7 +51,9 @@ def finished():
 
 
 @pytest.mark.parametrize(("age", "given_up"), [(WEEK + INSTANT, True), (WEEK, False), (timedelta(days=1), False)])
-def test_what_waits_behind_a_pause_ends_with_its_life(paused, clock, finished, heard, age, given_up):
+def test_a_delivery_that_waits_for_a_pause_is_given_up_after_its_lifetime(
+    paused, clock, finished, heard, age, given_up
+):
     webhook = paused()
     delivery = aged(webhook, clock, age)
 
@@ -80,7 +82,7 @@ def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
     assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == old
 
 
-def test_a_life_begins_anew_with_a_replay(paused, clock):
+def test_the_lifetime_begins_again_with_a_replay(paused, clock):
     webhook = paused()
     aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=6), priority=Priority.REPLAY)
     again = aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=8), priority=Priority.REPLAY)
@@ -90,30 +92,30 @@ def test_a_life_begins_anew_with_a_replay(paused, clock):
     assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == again
 
 
-def test_what_is_under_way_is_left_to_its_worker(worker, wire, clock):
+def test_a_delivery_in_flight_is_left_to_its_worker(worker, wire, clock):
     webhook = subscribed()
     delivery = aged(webhook, clock, 2 * WEEK)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
 
     assert sweep.give_up_old(clock.now) == 0
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.DELIVERED
 
 
-def test_what_a_dead_worker_held_is_left_to_the_next_one(worker, clock):
+def test_a_delivery_of_a_killed_worker_is_left_to_the_next_one(worker, clock):
     delivery = aged(subscribed(), clock, 2 * WEEK)
     worker("alice").claim()
     clock.advance(minutes=5)
 
     assert sweep.give_up_old(clock.now) == 0
 
-    assert [outgoing.delivery_id for outgoing in worker("bob").claim()] == [delivery.pk]
+    assert [request.delivery_id for request in worker("bob").claim()] == [delivery.pk]
 
 
-def test_what_fails_after_its_life_is_not_tried_again(worker, wire, clock):
+def test_a_failure_after_the_lifetime_is_not_tried_again(worker, wire, clock):
     delivery = aged(subscribed(), clock, WEEK + INSTANT)
     wire.otherwise = answer(500)
 
@@ -123,7 +125,7 @@ def test_what_fails_after_its_life_is_not_tried_again(worker, wire, clock):
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.EXHAUSTED, 1)
 
 
-def test_what_is_finished_stays_as_it_is(clock):
+def test_finished_deliveries_are_not_changed(clock):
     webhook = subscribed()
     states = ("delivered", "failed", "skipped", "cancelled", "exhausted")
     for status in states:
@@ -146,7 +148,7 @@ def test_more_than_a_batch_is_given_up_in_one_run(monkeypatch, paused, clock, fi
     assert not Delivery.objects.open().exists()
 
 
-def test_the_error_action_is_taken_for_what_is_given_up(paused, clock):
+def test_the_error_action_is_applied_to_deliveries_that_are_given_up(paused, clock):
     webhook = paused(error_action="disable")
     aged(webhook, clock, 2 * WEEK)
     young = aged(webhook, clock, timedelta(days=1))
@@ -159,7 +161,7 @@ def test_the_error_action_is_taken_for_what_is_given_up(paused, clock):
     assert young.status == DeliveryStatus.SKIPPED
 
 
-def test_what_was_given_up_can_be_sent_again(paused, clock, run, wire):
+def test_a_delivery_that_was_given_up_can_be_sent_again(paused, clock, run, wire):
     webhook = paused()
     delivery = aged(webhook, clock, 2 * WEEK)
     sweep.give_up_old(clock.now)

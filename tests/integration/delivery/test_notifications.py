@@ -48,21 +48,21 @@ def notifying(wire):
     return notifying
 
 
-def test_the_contacts_are_told_what_failed_where_and_why(notifying, run, django_capture_on_commit_callbacks):
+def test_the_mail_to_the_contacts_names_webhook_event_and_result(notifying, run, django_capture_on_commit_callbacks):
     webhook = notifying(name="HR system", contacts="ann@example.com\n\n  bob@example.com \n")
     event = write_event(webhook.organization)
     with django_capture_on_commit_callbacks(execute=True):
         run()
 
-    (letter,) = mail.outbox
-    assert letter.to == ["ann@example.com", "bob@example.com"]
-    assert letter.subject == "Webhook HR system could not be delivered"
-    assert letter.body == (
-        f"The webhook HR system of {webhook.organization} was given up on an event:\n\n"
+    (message,) = mail.outbox
+    assert message.to == ["ann@example.com", "bob@example.com"]
+    assert message.subject == "Webhook HR system could not be delivered"
+    assert message.body == (
+        f"An event could not be delivered to the webhook HR system of {webhook.organization}:\n\n"
         f"Event: class.cancelled {event.public_id}\n"
-        "Last answer: HTTP 500 Internal Server Error\n\n"
-        "You get no further message until the webhook has worked again. The delivery log shows every attempt; "
-        "what was missed can be sent again from there.\n"
+        "Last result: HTTP 500 Internal Server Error\n\n"
+        "You get no further message until a delivery to this webhook succeeds. The delivery log shows every attempt; "
+        "you can send missed events again from there.\n"
     )
 
 
@@ -109,11 +109,11 @@ def test_several_that_are_given_up_together_are_one_mail_with_the_first(
         worker("alice").work()
 
     assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
-    (letter,) = mail.outbox
-    assert first.event.public_id in letter.body
+    (message,) = mail.outbox
+    assert first.event.public_id in message.body
 
 
-def test_after_it_worked_again_the_next_incident_is_told(notifying, give_up, wire):
+def test_after_a_success_the_next_incident_is_mailed(notifying, give_up, wire):
     webhook = notifying()
     give_up(webhook)
     wire.answers = [answer(200)]
@@ -156,12 +156,10 @@ def test_each_webhook_has_its_own_incidents(notifying, give_up):
 
     give_up(first)
 
-    assert sorted(letter.to for letter in mail.outbox) == [["first@example.com"], ["second@example.com"]]
+    assert sorted(message.to for message in mail.outbox) == [["first@example.com"], ["second@example.com"]]
 
 
-def test_what_is_resent_by_hand_and_fails_is_no_incident(
-    notifying, give_up, run, clock, django_capture_on_commit_callbacks
-):
+def test_a_failed_resend_is_no_incident(notifying, give_up, run, clock, django_capture_on_commit_callbacks):
     webhook = notifying()
     give_up(webhook)
     Webhook.objects.update(notified_at=None)
@@ -179,20 +177,20 @@ def test_a_life_that_is_over_is_an_incident_too(notifying, clock, due, django_ca
     with django_capture_on_commit_callbacks(execute=True):
         sweep.give_up_old(clock.now)
 
-    (letter,) = mail.outbox
-    assert "Last answer: not delivered within 7 days" in letter.body
+    (message,) = mail.outbox
+    assert "Last result: not delivered within 7 days" in message.body
 
 
 # Whom to write to
 
 
-def test_without_contacts_of_its_own_the_hosts_function_tells_whom(settings_of_app, notifying, give_up):
+def test_without_contacts_of_its_own_the_hosts_function_returns_them(settings_of_app, notifying, give_up):
     settings_of_app(CONTACTS=CONTACTS)
     webhook = notifying(contacts="")
 
     give_up(webhook)
 
-    assert [letter.to for letter in mail.outbox] == [
+    assert [message.to for message in mail.outbox] == [
         [f"admin@{webhook.organization_id}.example.com", "second@example.com"]
     ]
 
@@ -202,16 +200,16 @@ def test_contacts_of_its_own_come_before_the_hosts(settings_of_app, notifying, g
 
     give_up(notifying(contacts="ann@example.com"))
 
-    assert [letter.to for letter in mail.outbox] == [["ann@example.com"]]
+    assert [message.to for message in mail.outbox] == [["ann@example.com"]]
 
 
-def test_a_webhook_with_nobody_to_write_to_is_named_in_the_log(notifying, give_up, caplog):
+def test_a_webhook_without_contacts_is_named_in_the_log(notifying, give_up, caplog):
     webhook = notifying(contacts=" \n")
 
     give_up(webhook)
 
     assert mail.outbox == []
-    assert f"webhook={webhook.pk} asks for a notification and has no contacts" in caplog.text
+    assert f"webhook={webhook.pk} has the error action 'notify' and no contacts" in caplog.text
 
 
 # What goes wrong
@@ -237,7 +235,7 @@ def test_mail_that_cant_be_sent_is_logged_and_deliveries_go_on(notifying, give_u
     assert "ConnectionRefusedError" in caplog.text
 
 
-def test_one_letter_that_cant_be_sent_does_not_keep_the_others(notifying, give_up, monkeypatch):
+def test_one_mail_that_cant_be_sent_does_not_stop_the_others(notifying, give_up, monkeypatch):
     original = EmailMessage.send
 
     def send(self, *args, **kwargs):
@@ -251,7 +249,7 @@ def test_one_letter_that_cant_be_sent_does_not_keep_the_others(notifying, give_u
 
     give_up(first)
 
-    assert [letter.to for letter in mail.outbox] == [["sound@example.com"]]
+    assert [message.to for message in mail.outbox] == [["sound@example.com"]]
 
 
 def broken_contacts(organization) -> list[str]:
@@ -267,7 +265,7 @@ def test_a_hosts_function_that_breaks_is_logged_and_deliveries_go_on(settings_of
 
     assert_written_down(webhook)
     assert mail.outbox == []
-    assert f"The contacts of webhook={webhook.pk} could not be found." in caplog.text
+    assert f"The contacts of webhook={webhook.pk} could not be read." in caplog.text
 
 
 def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notifying, give_up, monkeypatch):
@@ -297,17 +295,17 @@ def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notify
 def test_a_name_of_several_lines_makes_no_header_of_its_own(notifying, give_up):
     give_up(notifying(name="HR\nBcc: everybody@example.com"))
 
-    (letter,) = mail.outbox
-    assert letter.subject == "Webhook HR Bcc: everybody@example.com could not be delivered"
-    assert letter.bcc == []
+    (message,) = mail.outbox
+    assert message.subject == "Webhook HR Bcc: everybody@example.com could not be delivered"
+    assert message.bcc == []
 
 
 def test_a_rolled_back_batch_sends_no_mail(notifying, worker, due, monkeypatch, django_capture_on_commit_callbacks):
     webhook = notifying()
     due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
-    result = alice.send(outgoing)
+    (request,) = alice.claim()
+    result = alice.send(request)
 
     def refuse(*args, **kwargs):
         raise RuntimeError

@@ -1,4 +1,4 @@
-"""While a receiver is down much is due that can't be sent: what is new for others is found all the same, and at once."""
+"""While a receiver is down much is due that can't be sent: new deliveries to others are still found at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.worker import LEASE
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.claim import FEW_NEW, claim
+from tms_webhooks.worker.claim import claim
+from tms_webhooks.worker.claim_queries import NEWEST_LIMIT
 
 pytestmark = pytest.mark.django_db
 
-MANY = 2 * FEW_NEW
+MANY = 2 * NEWEST_LIMIT
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def due(clock):
 def new(clock):
     """Claim what is new, and return the keys of its webhooks."""
 
-    def new(room=64):
-        claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, room=room, only_new=True)
-        return [outgoing.webhook_id for outgoing in claimed.outgoing_requests]
+    def new(limit=64):
+        claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, limit=limit, only_new=True)
+        return [request.webhook_id for request in claimed.requests]
 
     return new
 
@@ -44,7 +45,7 @@ def paused(clock):
     return subscribed(paused_until=clock.now + timedelta(hours=1), failures=4)
 
 
-def test_what_is_new_is_found_beyond_all_that_waits_for_a_paused_webhook(paused, due, new):
+def test_new_deliveries_are_found_behind_all_that_wait_for_a_paused_webhook(paused, due, new):
     healthy = subscribed()
     due(paused, MANY)
     due(healthy, 1)
@@ -62,10 +63,10 @@ def test_a_webhook_whose_older_deliveries_wait_gets_none_before_them(paused, due
     assert new() == [healthy.pk]
 
 
-def test_of_many_that_came_due_in_one_moment_none_is_taken_before_the_others(paused, due, new):
+def test_of_many_that_came_due_in_one_moment_none_is_claimed_before_the_others(paused, due, new):
     busy = subscribed(max_in_flight=100)
     due(paused, MANY)
-    due(busy, FEW_NEW + 1)
+    due(busy, NEWEST_LIMIT + 1)
 
     assert new() == []
 
@@ -85,10 +86,10 @@ def test_what_a_worker_holds_whose_lease_ran_out_is_new_to_others_alone(due, new
 
     clock.advance(seconds=LEASE.total_seconds() + 1)
     assert new() == []
-    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, room=1, only_new=True).outgoing_requests) == 1
+    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, limit=1, only_new=True).requests) == 1
 
 
-def test_an_ordered_webhook_gets_what_is_in_turn(paused, due, new):
+def test_an_ordered_webhook_gets_the_first_of_each_object(paused, due, new):
     ordered = subscribed(ordered=True)
     due(paused, MANY)
     due(ordered, 2)

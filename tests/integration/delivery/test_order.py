@@ -38,18 +38,18 @@ def ordered(clock):
     return ordered
 
 
-def keys(outgoing_requests) -> list[int]:
-    return [outgoing.delivery_id for outgoing in outgoing_requests]
+def keys(requests) -> list[int]:
+    return [request.delivery_id for request in requests]
 
 
 def test_one_is_under_way_at_a_time_whatever_the_object_and_the_cap(ordered, worker):
     first, second, _third = ordered("a", "b", "c", max_in_flight=10)
     alice, bob = worker("alice"), worker("bob")
-    (outgoing,) = alice.claim()
-    assert outgoing.delivery_id == first.pk
+    (request,) = alice.claim()
+    assert request.delivery_id == first.pk
     assert (alice.claim(), bob.claim()) == ([], [])
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     assert keys(bob.claim()) == [second.pk]
 
@@ -102,9 +102,9 @@ def test_a_later_event_waits_while_another_worker_fans_the_earlier_one_out(order
 
     fan_out(clock.now)
 
-    (outgoing,) = worker("alice").claim()
-    assert outgoing.event_id == event.public_id
-    assert outgoing.delivery_id != second.pk
+    (request,) = worker("alice").claim()
+    assert request.event_id == event.public_id
+    assert request.delivery_id != second.pk
 
 
 def test_what_is_fanned_out_before_its_turn_waits_for_what_happened_first(worker, clock):
@@ -125,7 +125,7 @@ def test_what_is_fanned_out_before_its_turn_waits_for_what_happened_first(worker
     while fan_out(clock.now):
         pass
 
-    assert [outgoing.event_id for outgoing in worker("alice").claim() if outgoing.webhook_id == webhook.pk] == [
+    assert [request.event_id for request in worker("alice").claim() if request.webhook_id == webhook.pk] == [
         first.public_id
     ]
 
@@ -184,7 +184,7 @@ def test_a_receiver_that_is_not_well_stays_in_order(ordered, worker, clock):
     wire = Wire(otherwise=lambda request: _say(dice.choices(said, [5, 2, 1, 1])[0]))
     workers, sent = [Worker(name, clock=clock, wire=wire) for name in ("alice", "bob")], []
     for _ in range(2_000):
-        sent += [names[outgoing.delivery_id] for outgoing in dice.choice(workers).work()]
+        sent += [names[request.delivery_id] for request in dice.choice(workers).work()]
         clock.advance(seconds=dice.choice([0, 1, 30]))
         if not Delivery.objects.open().exists():
             break
@@ -230,7 +230,7 @@ def test_what_is_replayed_keeps_the_order_too(ordered, worker, wire, clock):
         pass
     fan_out(clock.now)
 
-    taken = [outgoing for _ in range(3) for outgoing in worker("alice").work()]
+    taken = [request for _ in range(3) for request in worker("alice").work()]
 
     assert keys(taken)[:2] == [a1.pk, a2.pk]
     assert len(taken) == 3
@@ -251,12 +251,12 @@ def test_workers_at_the_same_moment_keep_the_order(ordered, clock):
         taken = []
 
         def claim(one, taken=taken):
-            taken.extend((one, outgoing) for outgoing in one.claim())
+            taken.extend((one, request) for request in one.claim())
 
         assert at_once(*[partial(claim, one) for one in workers]) == []
         assert len(taken) <= 1
-        for one, outgoing in taken:
-            one.write(one.send(outgoing))
-            sent.append(order[outgoing.delivery_id])
+        for one, request in taken:
+            one.write(one.send(request))
+            sent.append(order[request.delivery_id])
 
     assert sent == list(range(18))

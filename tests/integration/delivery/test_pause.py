@@ -26,7 +26,7 @@ def paused(clock, wire, worker, due):
         wire.otherwise = answer(500)
         due(webhook, 4 + left)
         while Webhook.objects.get(pk=webhook.pk).failures < 4:
-            assert worker("alice").work(room=1)
+            assert worker("alice").work(limit=1)
         webhook.refresh_from_db()
         assert webhook.paused_until == clock.now + MINUTE
         return webhook
@@ -46,7 +46,7 @@ def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, worker, due, clock, 
     wire.otherwise = answer(500)
 
     for _ in range(failures):
-        worker("alice").work(room=1)
+        worker("alice").work(limit=1)
 
     assert length_of_pause(webhook, clock) == (MINUTE if is_paused else None)
     assert bool(worker("alice").claim()) is not is_paused
@@ -68,13 +68,13 @@ def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wir
     assert lengths == [None, timedelta(seconds=10), timedelta(seconds=15), timedelta(seconds=15)]
 
 
-def test_a_success_in_between_begins_the_count_anew(wire, worker, due):
+def test_a_success_resets_the_count(wire, worker, due):
     webhook = subscribed()
     due(webhook, 7)
     wire.answers = [answer(500)] * 3 + [answer(200)] + [answer(500)] * 3
 
     for _ in range(7):
-        worker("alice").work(room=1)
+        worker("alice").work(limit=1)
 
     webhook.refresh_from_db()
     assert (webhook.failures, webhook.paused_until) == (3, None)
@@ -97,7 +97,7 @@ def test_whatever_a_receiver_fails_with_counts(wire, worker, due, clock, failure
     wire.otherwise = failure
 
     for _ in range(4):
-        worker("alice").work(room=1)
+        worker("alice").work(limit=1)
 
     assert length_of_pause(webhook, clock) == MINUTE
 
@@ -108,7 +108,7 @@ def test_a_fault_of_our_own_counts_for_nothing(wire, worker, due):
     wire.otherwise = broken(ErrorClass.BODY_TOO_LARGE)
 
     for _ in range(20):
-        worker("alice").work(room=1)
+        worker("alice").work(limit=1)
 
     webhook.refresh_from_db()
     assert (webhook.failures, webhook.paused_until, webhook.failing_since, webhook.enabled) == (0, None, None, True)
@@ -148,7 +148,7 @@ def test_a_whole_drain_sends_one_probe_for_each_window(paused, run, wire, clock)
         assert len(wire.requests) == sent
 
 
-def test_a_receiver_that_fails_quickly_gets_no_more_than_pause_it_and_are_under_way(run, wire):
+def test_a_receiver_that_fails_quickly_gets_the_failures_that_pause_it_and_the_requests_in_flight(run, wire):
     webhook = subscribed(max_in_flight=2)
     write_events(webhook.organization, 300)
     # It was quick and well, so that the worker holds many of its deliveries.
@@ -160,7 +160,7 @@ def test_a_receiver_that_fails_quickly_gets_no_more_than_pause_it_and_are_under_
     assert 104 <= len(wire.requests) <= 105
 
 
-def test_what_waits_for_a_paused_webhook_is_not_charged_an_attempt(paused, worker, clock):
+def test_a_delivery_that_waits_for_a_pause_is_not_charged_an_attempt(paused, worker, clock):
     webhook = paused(left=5)
     for _ in range(20):
         clock.advance(seconds=2)
@@ -188,20 +188,20 @@ def test_a_schedule_that_waits_longer_than_the_pause_is_kept(wire, worker, due, 
     due(webhook, 4)
     wire.otherwise = answer(500)
     for _ in range(4):
-        worker("alice").work(room=1)
+        worker("alice").work(limit=1)
 
     assert set(webhook.deliveries.values_list("due_at", flat=True)) == {clock.now + timedelta(hours=1)}
     attempts = {attempt.delay_reason for delivery in webhook.deliveries.all() for attempt in delivery.attempt_log.all()}
     assert attempts == {DelayReason.SCHEDULE}
 
 
-def test_what_was_under_way_when_the_pause_began_makes_it_no_longer(wire, worker, due, clock):
+def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wire, worker, due, clock):
     webhook = subscribed(max_in_flight=3)
     Webhook.objects.update(failures=3, failing_since=clock.now)
     due(webhook, 5)
     wire.otherwise = answer(500)
     alice = worker("alice")
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    results = [alice.send(request) for request in alice.claim()]
     until = clock.now + MINUTE
 
     alice.write(results[0])
@@ -265,15 +265,15 @@ def test_after_healing_the_first_pause_is_short_again(paused, wire, worker, cloc
     assert length_of_pause(webhook, clock) == MINUTE
 
 
-def test_a_success_that_was_under_way_ends_the_pause(wire, worker, due, clock):
+def test_a_success_of_a_request_in_flight_ends_the_pause(wire, worker, due, clock):
     webhook = subscribed(max_in_flight=5)
     due(webhook, 20)
     alice = worker("alice")
-    outgoing_requests = alice.claim()
+    requests = alice.claim()
     wire.otherwise = answer(500)
-    failures = [alice.send(outgoing) for outgoing in outgoing_requests[:4]]
+    failures = [alice.send(request) for request in requests[:4]]
     wire.otherwise = answer(200)
-    success = alice.send(outgoing_requests[4])
+    success = alice.send(requests[4])
     alice.write(*failures)
     assert length_of_pause(webhook, clock) == MINUTE
 
@@ -294,7 +294,7 @@ def test_another_webhook_is_not_held_back(paused, run, wire):
     assert len(wire.to("/sound")) == 3
 
 
-def test_what_a_worker_holds_for_a_webhook_that_is_paused_goes_back(run, wire):
+def test_claimed_deliveries_of_a_paused_webhook_are_released(run, wire):
     webhook = subscribed(max_in_flight=2)
     write_events(webhook.organization, 40)
     wire.answers = [answer()] * 20

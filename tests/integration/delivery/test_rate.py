@@ -153,7 +153,7 @@ def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, work
     # Served last: those without a rate to spend would come first.
     free = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
 
-    assert [outgoing.delivery_id for outgoing in worker("bob").claim(room=2)] == [free.pk]
+    assert [request.delivery_id for request in worker("bob").claim(limit=2)] == [free.pk]
 
 
 def test_the_cap_holds_beside_the_rate(limited, worker):
@@ -168,7 +168,7 @@ def test_what_is_resent_by_hand_keeps_to_the_rate(limited, worker, clock):
     webhook = limited(1, number=2)
     by_hand = write_delivery(webhook, now=clock.now, priority=Priority.MANUAL)
 
-    assert [outgoing.delivery_id for outgoing in worker("alice").work()] == [by_hand.pk]
+    assert [request.delivery_id for request in worker("alice").work()] == [by_hand.pk]
     assert worker("alice").work() == []
 
 
@@ -235,7 +235,7 @@ def test_a_person_is_told_what_a_rate_may_be(rate):
 
     assert refused.value.message_dict == {
         "rate_limit_per_second": [
-            f"{float(rate)!r} requests a second are no rate. Give 0.001 or more, or leave it empty for no limit."
+            f"{float(rate)!r} is not a rate. Use 0.001 requests per second or more, or leave it empty for no limit."
         ]
     }
 
@@ -250,6 +250,6 @@ def test_workers_at_the_same_moment_share_one_rate(limited, clock):
         assert at_once(*[lambda one=one: taken.extend(one.work()) for one in workers]) == []
         clock.advance(seconds=1)
 
-    ids = [outgoing.delivery_id for outgoing in taken]
+    ids = [request.delivery_id for request in taken]
     assert len(ids) == len(set(ids)) <= 35
     assert Delivery.objects.filter(attempts__gt=1).count() == 0

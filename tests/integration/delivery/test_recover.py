@@ -13,7 +13,7 @@ from tms_webhooks.models import Delivery, Event, Job
 pytestmark = pytest.mark.django_db
 
 
-def test_a_recovery_sends_again_what_failed_and_nothing_else(do, finished, run, wire, clock):
+def test_a_recovery_sends_failed_deliveries_again_and_no_others(do, finished, run, wire, clock):
     webhook = subscribed()
     wanted = finished(webhook, "exhausted", 2, attempts=11, charged=11) + finished(
         webhook, "failed", attempts=1, charged=1
@@ -49,7 +49,7 @@ def test_a_range_is_about_the_time_of_the_event_and_leaves_its_end_out(do, finis
     assert set(webhook.deliveries.open()) == {by_hours[hours] for hours in expected}
 
 
-def test_what_has_no_payload_any_more_is_left_out(do, finished):
+def test_deliveries_without_a_payload_are_left_out(do, finished):
     webhook = subscribed()
     kept, pruned = finished(webhook, "exhausted", 2)
     Event.objects.filter(pk=pruned.event_id).update(body="")
@@ -60,7 +60,7 @@ def test_what_has_no_payload_any_more_is_left_out(do, finished):
     assert list(webhook.deliveries.open()) == [kept]
 
 
-def test_what_a_person_has_resent_meanwhile_is_not_sent_twice(finished, clock, monkeypatch):
+def test_a_delivery_that_a_user_resends_during_the_job_is_not_sent_twice(finished, clock, monkeypatch):
     webhook = subscribed()
     (delivery,) = finished(webhook, "exhausted")
     job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)

@@ -18,8 +18,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, 
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.claim import claimed_deliveries
-from tms_webhooks.worker.claim_queries import Candidate
+from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
 from tms_webhooks.worker.send import make_requests
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +139,7 @@ def test_our_own_words_tell_why_it_can_not_be_rendered(run):
     run()
 
     assert DeliveryAttempt.objects.get().message.startswith(
-        'the body can\'t be rendered: There is no event type "class.forgotten"'
+        'the body can\'t be rendered: Unknown event type "class.forgotten"'
     )
 
 
@@ -207,15 +206,15 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, cl
     for pk in (1, 2, 3):
         event["data"]["id"] = pk
         write_event(webhook.organization, body=json.dumps(event))
-    keep = DeliveryBodyManager.keep
+    store = DeliveryBodyManager.store
 
     def refuse(self, rows):
         if any(row.body == "2" for row in rows):
             raise DataError("not 'hunter2'")
-        keep(self, rows)
+        store(self, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DeliveryBodyManager, "keep", refuse)
+        patch.setattr(DeliveryBodyManager, "store", refuse)
         run()
 
     statuses = list(webhook.deliveries.order_by("pk").values_list("status", "error_class"))
@@ -295,10 +294,10 @@ def packed(clock):
         fan_out(clock.now)
         ids = list(Delivery.objects.values_list("pk", flat=True))
         Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
-        known = {webhook.pk: Candidate(webhook) for webhook in Webhook.objects.all()}
+        known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
         with CaptureQueriesContext(connection) as queries:
-            outgoing_requests = make_requests(claimed_deliveries(ids, token="t"), candidates=known, caps={})
-        assert len(outgoing_requests) == events * len(webhooks)
+            requests = make_requests(claimed_deliveries(ids, token="t"), webhooks=known, concurrency={})
+        assert len(requests) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]
 

@@ -15,7 +15,7 @@ from tms_webhooks.outbox.fanout import fan_out
 pytestmark = pytest.mark.django_db
 
 
-def test_what_was_skipped_is_sent_and_nothing_else(do, finished, run, wire):
+def test_skipped_deliveries_are_sent_and_no_others(do, finished, run, wire):
     webhook = subscribed()
     wanted = finished(webhook, "skipped", 2) + finished(webhook, "skipped", attempts=2, charged=2)
     for status in ("delivered", "exhausted", "failed", "cancelled"):
@@ -30,7 +30,7 @@ def test_what_was_skipped_is_sent_and_nothing_else(do, finished, run, wire):
     assert sorted(int(request.headers["tms-delivery-id"]) for request in wire.requests) == [one.pk for one in wanted]
 
 
-def test_a_new_webhook_gets_what_happened_before_it_was_made(do, run, wire, clock):
+def test_a_new_webhook_gets_events_from_before_it_was_created(do, run, wire, clock):
     organization = OrganizationFactory()
     events = [
         write_event(organization),
@@ -59,7 +59,7 @@ def test_a_new_webhook_gets_what_happened_before_it_was_made(do, run, wire, cloc
     )
 
 
-def test_a_changed_subscription_gets_what_it_did_not_ask_for_before(do, run, wire, clock):
+def test_a_changed_subscription_gets_events_that_did_not_match_before(do, run, wire, clock):
     webhook = subscribed(events=["user.*"])
     Webhook.objects.filter(pk=webhook.pk).update(created_at=OCCURRED_AT - DAY)
     webhook.refresh_from_db()
@@ -75,7 +75,7 @@ def test_a_changed_subscription_gets_what_it_did_not_ask_for_before(do, run, wir
     assert [request.headers["webhook-id"] for request in wire.requests] == [event.public_id]
 
 
-def test_what_is_for_another_subscription_alone_or_about_itself_was_not_missed(clock):
+def test_events_for_another_subscription_or_about_the_webhook_were_not_missed(clock):
     webhook, other = subscribed(), subscribed()
     other.organization = webhook.organization
     other.save()
@@ -91,7 +91,7 @@ def test_what_is_for_another_subscription_alone_or_about_itself_was_not_missed(c
     assert list(missed) == [about_another]
 
 
-def test_what_is_not_fanned_out_yet_was_not_missed(do, clock, run, wire):
+def test_events_without_a_fan_out_were_not_missed(do, clock, run, wire):
     webhook = subscribed()
     write_event(webhook.organization)
 

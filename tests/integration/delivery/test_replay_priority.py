@@ -16,8 +16,8 @@ from tms_webhooks.models import Delivery
 pytestmark = pytest.mark.django_db
 
 
-def priorities(outgoing_requests) -> Counter[int]:
-    ids = [outgoing.delivery_id for outgoing in outgoing_requests]
+def priorities(requests) -> Counter[int]:
+    ids = [request.delivery_id for request in requests]
     return Counter(Delivery.objects.filter(pk__in=ids).values_list("priority", flat=True))
 
 
@@ -35,10 +35,10 @@ def test_one_at_a_time_though_more_may_be_under_way(worker, due):
     webhook = subscribed(max_in_flight=10)
     due(webhook, 10, priority=Priority.REPLAY)
     alice, bob = worker("alice"), worker("bob")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     assert (alice.claim(), bob.claim()) == ([], [])
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     assert len(bob.claim()) == 1
 
@@ -67,9 +67,7 @@ def test_a_replay_of_one_webhook_is_nothing_to_another(worker, due):
     for webhook in webhooks:
         due(webhook, 5, priority=Priority.REPLAY)
 
-    assert Counter(outgoing.webhook_id for outgoing in worker("alice").claim()) == {
-        webhook.pk: 1 for webhook in webhooks
-    }
+    assert Counter(request.webhook_id for request in worker("alice").claim()) == {webhook.pk: 1 for webhook in webhooks}
 
 
 def test_webhooks_that_replay_already_take_no_place_in_a_batch(worker, due, clock):
@@ -79,7 +77,7 @@ def test_webhooks_that_replay_already_take_no_place_in_a_batch(worker, due, cloc
     # Served last: those that replay would come first.
     live = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
 
-    assert [outgoing.delivery_id for outgoing in worker("bob").claim(room=1)] == [live.pk]
+    assert [request.delivery_id for request in worker("bob").claim(limit=1)] == [live.pk]
 
 
 def test_it_is_retried_on_the_schedule_as_any_other(worker, wire, due, clock):

@@ -133,7 +133,7 @@ def test_it_goes_before_everything_else(clock, worker, due):
 
     replay.resend(old, now=clock.now)
 
-    assert [outgoing.delivery_id for outgoing in worker("alice").claim()] == [old.pk]
+    assert [request.delivery_id for request in worker("alice").claim()] == [old.pk]
 
 
 def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
@@ -143,21 +143,21 @@ def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
 
     replay.resend(old, now=clock.now)
 
-    assert [outgoing.delivery_id for outgoing in worker("alice").claim()][0] == old.pk
+    assert [request.delivery_id for request in worker("alice").claim()][0] == old.pk
 
 
-def test_it_has_to_fit_what_may_be_under_way(clock, worker, due):
+def test_it_counts_toward_the_requests_in_flight(clock, worker, due):
     webhook = subscribed(max_in_flight=1)
     due(webhook, 2)
     old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     replay.resend(old, now=clock.now)
     assert worker("bob").claim() == []
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
-    assert [outgoing.delivery_id for outgoing in worker("bob").claim()] == [old.pk]
+    assert [request.delivery_id for request in worker("bob").claim()] == [old.pk]
 
 
 def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, clock):
@@ -182,20 +182,20 @@ def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, c
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [("pending", "pending"), ("waiting", "waiting"), ("in_flight", "in flight")]
+    ("status", "text"), [("pending", "pending"), ("waiting", "waiting"), ("in_flight", "in flight")]
 )
-def test_what_is_on_its_way_is_refused(clock, status, told):
+def test_an_unfinished_delivery_is_refused(clock, status, text):
     lease = "somebody" if status == "in_flight" else ""
     delivery = write_delivery(subscribed(), now=clock.now, status=status, lease=lease)
 
     with pytest.raises(ReplayError) as refused:
         replay.resend(delivery, now=clock.now)
 
-    assert str(refused.value) == f"Delivery {delivery.pk} is {told}; wait until it is finished, or cancel it first."
+    assert str(refused.value) == f"Delivery {delivery.pk} is {text}; wait until it is finished, or cancel it first."
     assert Delivery.objects.get().priority == Priority.LIVE
 
 
-def test_what_has_no_payload_any_more_is_refused(delivered, clock, run, wire):
+def test_a_delivery_without_a_payload_is_refused(delivered, clock, run, wire):
     delivery = delivered()
     Event.objects.update(body="")
 
@@ -209,7 +209,7 @@ def test_what_has_no_payload_any_more_is_refused(delivered, clock, run, wire):
     assert len(wire.requests) == 1
 
 
-def test_what_went_to_a_deleted_webhook_is_refused(delivered, clock):
+def test_a_delivery_to_a_deleted_webhook_is_refused(delivered, clock):
     delivery = delivered()
     lifecycle.delete(delivery.webhook, now=clock.now)
 
@@ -224,7 +224,7 @@ def test_two_people_at_once_send_it_once(delivered, clock, run, wire):
     same = Delivery.objects.get(pk=delivery.pk)
     replay.resend(delivery, now=clock.now)
 
-    with pytest.raises(ReplayError, match=f"Delivery {delivery.pk} was taken up by somebody else"):
+    with pytest.raises(ReplayError, match=f"Delivery {delivery.pk} is already being sent again"):
         replay.resend(same, now=clock.now)
 
     run()

@@ -24,10 +24,10 @@ HOUR = 3_600.0
 def failed(clock, run):
     """Send one event to a webhook with these fields, over a wire that answers this; return its delivery."""
 
-    def failed(*answers, dice: float = 0.5, **fields) -> Delivery:
+    def failed(*answers, random: float = 0.5, **fields) -> Delivery:
         webhook = subscribed(**fields)
         write_event(webhook.organization)
-        run(wire=Wire(*answers), dice=dice)
+        run(wire=Wire(*answers), random=random)
         return webhook.deliveries.get()
 
     return failed
@@ -115,17 +115,17 @@ def test_what_the_network_does_is_tried_again_and_its_class_kept(failed, clock, 
     assert (attempt.error_class, attempt.status_code) == (error_class, None)
 
 
-@pytest.mark.parametrize(("dice", "delay"), [(0.0, 4.0), (0.25, 4.5), (0.5, 5.0), (1.0, 6.0)])
-def test_a_delay_is_varied_by_a_fifth_either_way(failed, clock, dice, delay):
-    delivery = failed(answer(500), dice=dice)
+@pytest.mark.parametrize(("random", "delay"), [(0.0, 4.0), (0.25, 4.5), (0.5, 5.0), (1.0, 6.0)])
+def test_a_delay_is_varied_by_a_fifth_either_way(failed, clock, random, delay):
+    delivery = failed(answer(500), random=random)
 
     assert delay_of(delivery, clock) == pytest.approx(delay, abs=1e-6)
     assert delivery.attempt_log.get().next_delay == pytest.approx(delay, abs=1e-6)
 
 
-@pytest.mark.parametrize(("dice", "delay"), [(0.0, 60.0), (0.5, 66.0), (1.0, 72.0)])
-def test_after_a_timeout_a_receiver_has_at_least_a_minute(failed, clock, dice, delay):
-    delivery = failed(broken(ErrorClass.TIMEOUT), dice=dice)
+@pytest.mark.parametrize(("random", "delay"), [(0.0, 60.0), (0.5, 66.0), (1.0, 72.0)])
+def test_after_a_timeout_a_receiver_has_at_least_a_minute(failed, clock, random, delay):
+    delivery = failed(broken(ErrorClass.TIMEOUT), random=random)
 
     assert delay_of(delivery, clock) == pytest.approx(delay, abs=1e-6)
     assert (delivery.attempts, delivery.charged) == (1, 1)
@@ -205,7 +205,7 @@ def test_a_stored_schedule_that_breaks_a_rule_stops_nobody(run, clock, schedule)
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_defers_without_charging_an_attempt(failed, clock, status):
-    delivery = failed(answer(status, {"retry-after": "120"}), dice=0.0)
+    delivery = failed(answer(status, {"retry-after": "120"}), random=0.0)
 
     assert (delivery.status, delay_of(delivery, clock)) == (DeliveryStatus.WAITING, 120.0)
     assert (delivery.attempts, delivery.charged) == (1, 0)
@@ -216,14 +216,14 @@ def test_retry_after_defers_without_charging_an_attempt(failed, clock, status):
 def test_retry_after_may_be_a_date(failed, clock):
     moment = clock.now + timedelta(minutes=10)
 
-    delivery = failed(answer(429, {"retry-after": format_datetime(moment, usegmt=True)}), dice=0.0)
+    delivery = failed(answer(429, {"retry-after": format_datetime(moment, usegmt=True)}), random=0.0)
 
     assert delay_of(delivery, clock) == 600.0
 
 
 @pytest.mark.parametrize(("asked", "delay"), [("0", 5.0), ("3", 5.0), ("999999", 86_400.0)])
 def test_retry_after_is_never_earlier_than_the_schedule_and_never_later_than_a_day(failed, clock, asked, delay):
-    delivery = failed(answer(429, {"retry-after": asked}), dice=0.0)
+    delivery = failed(answer(429, {"retry-after": asked}), random=0.0)
 
     assert delay_of(delivery, clock) == delay
     assert delivery.charged == 0

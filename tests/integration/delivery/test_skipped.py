@@ -61,7 +61,7 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
     assert missed(webhook) == 3
 
 
-def test_what_waits_when_it_is_disabled_is_skipped_untried_or_not(run, wire, clock):
+def test_deliveries_that_wait_when_it_is_disabled_are_skipped(run, wire, clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 2)
     wire.answers = [answer(500), answer(500)]
@@ -77,7 +77,7 @@ def test_what_waits_when_it_is_disabled_is_skipped_untried_or_not(run, wire, clo
     assert missed(webhook) == 3
 
 
-def test_what_is_replayed_has_all_its_retries_again_and_a_new_life(run, wire, clock):
+def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wire, clock):
     webhook = subscribed(max_in_flight=1)
     write_event(webhook.organization)
     wire.answers = [answer(500)]
@@ -101,7 +101,7 @@ def test_what_is_replayed_has_all_its_retries_again_and_a_new_life(run, wire, cl
     assert len({request.headers["webhook-id"] for request in wire.requests}) == 1
 
 
-def test_what_is_under_way_when_it_is_disabled_is_finished(worker, wire, clock, due):
+def test_requests_in_flight_when_it_is_disabled_are_completed(worker, wire, clock, due):
     webhook = subscribed(max_in_flight=2)
     due(webhook, 2)
     alice = worker("alice")
@@ -116,7 +116,7 @@ def test_what_is_under_way_when_it_is_disabled_is_finished(worker, wire, clock, 
     assert missed(webhook) == 1
 
 
-def test_what_a_dead_worker_held_for_it_is_skipped_by_the_sweep_when_the_lease_is_over(worker, clock, due):
+def test_deliveries_of_a_killed_worker_are_skipped_by_the_sweep_when_the_lease_is_over(worker, clock, due):
     webhook = subscribed(max_in_flight=2)
     due(webhook, 2)
     worker("alice").claim()
@@ -134,18 +134,18 @@ def test_a_worker_that_comes_back_after_that_is_late_and_changes_nothing(worker,
     webhook = subscribed()
     due(webhook, 1)
     alice = worker("alice")
-    (outgoing,) = alice.claim()
+    (request,) = alice.claim()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     sweep.settle(clock.advance(seconds=30))
 
-    alice.write(alice.send(outgoing))
+    alice.write(alice.send(request))
 
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.SKIPPED, 0)
     assert delivery.attempt_log.get().number is None
 
 
-def test_what_was_fanned_out_just_before_it_was_disabled_is_skipped_by_the_sweep(clock, due):
+def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep(clock, due):
     webhook = subscribed()
     other = subscribed()
     due(other, 1)
@@ -161,7 +161,7 @@ def test_what_was_fanned_out_just_before_it_was_disabled_is_skipped_by_the_sweep
     assert sweep.settle(clock.now) == 0
 
 
-def test_what_is_resent_by_hand_is_not_skipped(disabled, run, wire, clock):
+def test_a_resend_is_not_skipped(disabled, run, wire, clock):
     webhook = disabled()
     write_event(webhook.organization)
     fan_out(clock.now)

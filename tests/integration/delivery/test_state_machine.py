@@ -78,26 +78,26 @@ class Engine(RuleBasedStateMachine):
     def fan_out(self) -> None:
         fan_out(self.clock.now)
 
-    @rule(name=WORKERS, room=st.integers(1, 5))
-    def claim(self, name: str, room: int) -> None:
+    @rule(name=WORKERS, limit=st.integers(1, 5))
+    def claim(self, name: str, limit: int) -> None:
         closed = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
-        outgoing_requests = self.workers[name].claim(room)
-        assert len(outgoing_requests) <= room
-        taken = {outgoing.delivery_id for outgoing in outgoing_requests}
-        assert len(taken) == len(outgoing_requests)
+        requests = self.workers[name].claim(limit)
+        assert len(requests) <= limit
+        taken = {request.delivery_id for request in requests}
+        assert len(taken) == len(requests)
         assert not taken & closed
         for one in Delivery.objects.filter(pk__in=taken, webhook=self.webhooks[0]).exclude(priority=Priority.MANUAL):
             same = Delivery.objects.open().filter(webhook=one.webhook_id, order_key=one.order_key)
             assert not same.filter(event_id__lt=one.event_id).exists(), "an earlier one of the same object is open"
-        self.hands[name] += outgoing_requests
+        self.hands[name] += requests
 
     @precondition(lambda self: any(self.hands.values()))
     @rule(name=WORKERS, said=LIKELY, index=INDEXES)
     def come_back(self, name: str, said: str, index: int) -> None:
         """An answer comes, in time or long after the lease was lost."""
         if self.hands[name]:
-            outgoing = self.hands[name].pop(index % len(self.hands[name]))
-            self._write(name, outgoing, said)
+            request = self.hands[name].pop(index % len(self.hands[name]))
+            self._write(name, request, said)
 
     @precondition(lambda self: any(self.hands.values()))
     @rule(name=WORKERS, said=st.lists(LIKELY, min_size=1, max_size=4))
@@ -118,15 +118,15 @@ class Engine(RuleBasedStateMachine):
 
     @rule(name=WORKERS)
     def heartbeat(self, name: str) -> None:
-        """It comes in time. One that is late renews what was held to be lost, and more is under way than may be."""
+        """The heartbeat comes in time. A late one would renew leases that had expired, and exceed the concurrency."""
         held = Delivery.objects.held(self.workers[name].token)
         if not held.due(self.clock.now).exists():
             self.workers[name].renew()
 
     @rule(name=WORKERS)
     def end_well(self, name: str) -> None:
-        """The worker gives back what it has not sent."""
-        ids = [outgoing.delivery_id for outgoing in self.hands[name]]
+        """The worker releases deliveries that it has not sent."""
+        ids = [request.delivery_id for request in self.hands[name]]
         Delivery.objects.filter(pk__in=ids).release(token=self.workers[name].token, now=self.clock.now)
         self.hands[name] = []
 
@@ -194,7 +194,7 @@ class Engine(RuleBasedStateMachine):
             assert bool(one.lease) == (one.status == DeliveryStatus.IN_FLIGHT)
             assert one.charged <= one.attempts
             assert numbers[one.pk] == list(range(1, one.attempts + 1))
-            assert self.successes[one.pk] <= 1 + self.reopened[one.pk], "delivered twice, and nobody asked for it"
+            assert self.successes[one.pk] <= 1 + self.reopened[one.pk], "delivered twice without a replay"
         fanned_out = Event.objects.filter(fanned_out_at__isnull=False).count()
         assert len(deliveries) == fanned_out * len(self.webhooks)
 
@@ -203,9 +203,9 @@ class Engine(RuleBasedStateMachine):
     def _webhook(self, which: int) -> Webhook:
         return Webhook.objects.get(pk=self.webhooks[which].pk)
 
-    def _write(self, name: str, outgoing, said: str) -> None:
+    def _write(self, name: str, request, said: str) -> None:
         self.wire.answers = [ANSWERS[said]]
-        self._record(name, [self.workers[name].send(outgoing)])
+        self._record(name, [self.workers[name].send(request)])
 
     def _record(self, name: str, results) -> None:
         held = set(Delivery.objects.held(self.workers[name].token).values_list("pk", flat=True))
@@ -213,7 +213,7 @@ class Engine(RuleBasedStateMachine):
         self.workers[name].write(*results)
         after = dict(Delivery.objects.values_list("pk", "status"))
         for result in results:
-            pk = result.outgoing.delivery_id
+            pk = result.request.delivery_id
             if pk in held:
                 assert after[pk] != DeliveryStatus.IN_FLIGHT
                 assert (after[pk] == DeliveryStatus.DELIVERED) == result.outcome.success
@@ -238,8 +238,8 @@ class Engine(RuleBasedStateMachine):
         self.clock.advance(days=2)
         self.workers["zoe"] = Worker("zoe", clock=self.clock, wire=self.wire)
         for _ in range(20 + 2 * Delivery.objects.open().count()):
-            for outgoing in self.workers["zoe"].claim():
-                self._write("zoe", outgoing, "200")
+            for request in self.workers["zoe"].claim():
+                self._write("zoe", request, "200")
             if not Delivery.objects.open().exists():
                 break
             self.clock.advance(seconds=1)

@@ -1,4 +1,4 @@
-"""A batch in which all went well is written down in one step; anything else in that batch is not written there."""
+"""Plain successes are written in one step; the other results of a batch are not written there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(alice, *results):
 
 def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
     webhook = backlog(2)
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    results = [alice.send(request) for request in alice.claim()]
     clock.advance(seconds=1)
 
     assert list(write(alice, *results)) == results
@@ -44,7 +44,7 @@ def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
 def test_it_takes_one_statement_on_postgresql_and_no_reading_anywhere(alice, backlog):
     for _ in range(3):
         backlog(2)
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    results = [alice.send(request) for request in alice.claim()]
 
     with CaptureQueriesContext(connection) as queries:
         write(alice, *results)
@@ -58,7 +58,7 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
     backlog(2, "/good")
     backlog(2, "/bad")
     alice.wire.otherwise = lambda request: answer(500 if "/bad" in request.url else 200)
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    results = [alice.send(request) for request in alice.claim()]
 
     written = write(alice, *results)
 
@@ -67,12 +67,12 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
 
 
 @pytest.mark.parametrize(
-    "change", [{"failures": 1}, {"notified_at": "2026-01-01T00:00:00Z"}], ids=["it failed", "it was told of"]
+    "change", [{"failures": 1}, {"notified_at": "2026-01-01T00:00:00Z"}], ids=["it failed", "it was notified"]
 )
 def test_nothing_is_written_where_a_webhook_has_something_to_forget(alice, backlog, change):
     backlog(2)
     ill = backlog(2)
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
+    results = [alice.send(request) for request in alice.claim()]
     Webhook.objects.filter(pk=ill.pk).update(**change)
 
     assert write(alice, *results) == ()
@@ -83,8 +83,8 @@ def test_nothing_is_written_where_a_webhook_has_something_to_forget(alice, backl
 
 def test_nothing_is_written_where_one_was_lost_to_another_worker(alice, backlog):
     backlog(2)
-    results = [alice.send(outgoing) for outgoing in alice.claim()]
-    Delivery.objects.filter(pk=results[0].outgoing.delivery_id).update(lease="bob")
+    results = [alice.send(request) for request in alice.claim()]
+    Delivery.objects.filter(pk=results[0].request.delivery_id).update(lease="bob")
 
     assert write(alice, *results) == ()
 
@@ -94,8 +94,8 @@ def test_nothing_is_written_where_one_was_lost_to_another_worker(alice, backlog)
 
 def test_nothing_is_written_where_one_was_lost_tried_and_claimed_again(alice, backlog):
     backlog(1)
-    (outgoing,) = alice.claim()
-    result = alice.send(outgoing)
+    (request,) = alice.claim()
+    result = alice.send(request)
     Delivery.objects.update(attempts=1, charged=1)
 
     assert write(alice, result) == ()

@@ -6,12 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.test_query_plans import DELIVERIES, OPEN, WEBHOOKS, analyze, explained, history, plans
+from tests.integration.test_query_plans import (
+    DELIVERIES,
+    OPEN,
+    WEBHOOKS,
+    analyze,
+    clock,
+    explained,
+    history,
+    moment,
+    plans,
+)
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import health, replay, sweep
 from tms_webhooks.models import Webhook
 
-__all__ = ["history"]
+__all__ = ["clock", "history", "moment"]
 
 pytestmark = [pytest.mark.django_db, plans]
 

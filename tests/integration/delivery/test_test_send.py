@@ -204,9 +204,9 @@ def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, mo
     due: list[int] = []
     real = test_send.send
 
-    def look(outgoing, **values):
+    def look(request, **values):
         due.append(Delivery.objects.due(clock() + timedelta(seconds=webhook.timeout_seconds)).count())
-        return real(outgoing, **values)
+        return real(request, **values)
 
     monkeypatch.setattr(test_send, "send", look)
 

@@ -79,8 +79,8 @@ def test_a_class_of_durations_ends_with_its_name(clock, milliseconds, name):
 def test_a_late_attempt_is_not_counted(worker, backlog, clock):
     webhook = backlog(1)
     alice, bob = worker("alice"), worker("bob")
-    (outgoing,) = alice.claim()
-    late = alice.send(outgoing)
+    (request,) = alice.claim()
+    late = alice.send(request)
     clock.advance(seconds=31)
     bob.work()
     alice.write(late)
@@ -128,7 +128,7 @@ def test_a_batch_is_counted_in_one_statement(worker, backlog):
     for _ in range(5):
         backlog(4, max_in_flight=4)
     alice = worker("alice")
-    done = [alice.send(outgoing) for outgoing in alice.claim()]
+    done = [alice.send(request) for request in alice.claim()]
 
     with CaptureQueriesContext(connection) as queries:
         alice.write(*done)

@@ -90,7 +90,7 @@ def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder,
     assert first.wait(5)
     Beside(lambda: listen(second.set)).finish()
 
-    monkeypatch.setattr(wakeup, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(wakeup, "CACHE_SECONDS", 0.0)
     first.clear()
 
     assert wake_local("default") is True
@@ -171,6 +171,6 @@ def test_notifications_are_never_sent_inside_a_transaction_and_not_too_often(
     with django_assert_num_queries(1):
         notifier.notify("default")
         notifier.notify("default")
-    now[0] += 2 * wakeup.NOTIFY_PAUSE
+    now[0] += 2 * wakeup.NOTIFY_INTERVAL
     with django_assert_num_queries(1):
         notifier.notify("default")

@@ -34,7 +34,7 @@ def percents(heard) -> list[int]:
     return [facts["percent"] for name, facts in heard if name == "failing"]
 
 
-def test_each_step_is_told_once_however_many_failures_lie_between(ailing, wire, worker, due, heard):
+def test_each_percentage_is_reported_once_however_many_failures_lie_between(ailing, wire, worker, due, heard):
     webhook = ailing(failures=0, days=10, max_in_flight=1)
     due(webhook, 30)
     wire.otherwise = answer(500)
@@ -51,7 +51,7 @@ def test_each_step_is_told_once_however_many_failures_lie_between(ailing, wire, 
     assert {facts["webhook"].pk for _, facts in heard} == {webhook.pk}
 
 
-def test_a_step_that_was_jumped_over_is_not_told(ailing, clock, heard):
+def test_a_skipped_percentage_is_not_reported(ailing, clock, heard):
     ailing(failures=15, days=3.6)
 
     health.warn_all(clock.now)
@@ -86,7 +86,7 @@ def test_a_warning_comes_in_time_though_a_paused_webhook_is_asked_once_a_day(run
     assert told[90] == pytest.approx(4.5, abs=0.05)
 
 
-def test_looking_again_tells_nothing_twice(ailing, clock, heard):
+def test_a_second_sweep_reports_nothing_twice(ailing, clock, heard):
     ailing(failures=15, days=4)
     for _ in range(5):
         clock.advance(minutes=1)
@@ -97,7 +97,7 @@ def test_looking_again_tells_nothing_twice(ailing, clock, heard):
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_two_sweeps_at_the_same_moment_tell_once(ailing, clock, heard):
+def test_two_concurrent_sweeps_report_once(ailing, clock, heard):
     ailing(failures=15, days=4)
 
     assert at_once(*[lambda: health.warn_all(clock.now)] * 4) == []
@@ -116,7 +116,7 @@ def test_time_alone_never_disables_it_takes_a_failure(ailing, clock, heard):
 
 
 @pytest.mark.parametrize("state", [{"enabled": False}, {"deleted_at": "2026-11-24T00:00Z"}])
-def test_nobody_is_warned_of_a_webhook_that_gets_no_requests(ailing, clock, heard, state):
+def test_a_webhook_that_gets_no_requests_is_not_reported(ailing, clock, heard, state):
     webhook = ailing(failures=15, days=4)
     Webhook.objects.filter(pk=webhook.pk).update(**state)
 
@@ -125,7 +125,7 @@ def test_nobody_is_warned_of_a_webhook_that_gets_no_requests(ailing, clock, hear
     assert heard == []
 
 
-def test_after_healing_the_steps_are_told_anew(ailing, wire, worker, due, clock, heard):
+def test_after_a_recovery_the_percentages_are_reported_again(ailing, wire, worker, due, clock, heard):
     webhook = ailing(failures=15, days=3)
     health.warn_all(clock.now)
     due(webhook, 1)

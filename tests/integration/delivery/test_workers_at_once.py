@@ -1,4 +1,4 @@
-"""Several workers at the same moment keep to the shares of the webhooks, and send nothing twice."""
+"""Several workers at the same moment keep within each webhook's concurrency, and send nothing twice."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
         errors = at_once(*[lambda one=one, taken=taken: taken.extend(one.claim()) for one in workers])
 
         assert errors == []
-        ids = [outgoing.delivery_id for outgoing in taken]
-        shares = Counter(outgoing.webhook_id for outgoing in taken)
+        ids = [request.delivery_id for request in taken]
+        shares = Counter(request.webhook_id for request in taken)
         assert len(set(ids)) == len(ids)
         assert max(shares.values()) <= 2
         assert set(shares) <= {webhook.pk for webhook in webhooks}

@@ -202,7 +202,7 @@ def test_a_dry_run_counts_and_changes_nothing(told, person, clock):
 
 def test_an_id_does_where_the_person_is_gone(told, person, clock, capsys):
     call_command("webhooks_erase", str(person.pk), "--dry-run")
-    assert capsys.readouterr().out.endswith("events speak of this person; nothing was changed.\n")
+    assert capsys.readouterr().out.endswith("events are about this person; nothing was changed.\n")
 
     call_command("webhooks_erase", str(person.pk), "--name", PRIVATE["email"], "--json")
 

@@ -1,4 +1,4 @@
-"""Assignments that expire, who subscribes to that, and what they were told."""
+"""Helpers: assignments that expire, subscriptions to that, and the recorded events."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def subscribe(
     return Subscription.objects.create(webhook=webhook, event_type=event_type, more_than_days=more, less_than_days=less)
 
 
-def organization_told(*event_types: str) -> Organization:
-    """Make an organization whose webhook wants these events, with a window from 2 to 7 days."""
+def subscribed_organization(*event_types: str) -> Organization:
+    """Create an organization whose webhook subscribes to these events, with a window from 2 to 7 days."""
     organization = OrganizationFactory()
     webhook = WebhookFactory(organization=organization)
     for event_type in event_types or (EXPIRING,):
@@ -65,13 +65,13 @@ def events(*event_types: str) -> list[Event]:
     return list(Event.objects.filter(type__in=event_types or (EXPIRING, EXPIRED)).order_by("pk"))
 
 
-def told(*event_types: str) -> list[tuple[str, int]]:
-    """Return what was told: the last word of each event's type, and the assignment's key."""
+def recorded(*event_types: str) -> list[tuple[str, int]]:
+    """Return the recorded events: the last word of each event's type, and the assignment's key."""
     return [(event.type.rpartition(".")[2], int(event.subject_id)) for event in events(*event_types)]
 
 
-def told_to(subscription: Subscription) -> list[int]:
-    """Return the keys of the assignments that one subscription was told of."""
+def recorded_for(subscription: Subscription) -> list[int]:
+    """Return the keys of the assignments in the events of one subscription."""
     return [int(event.subject_id) for event in events(EXPIRING) if event.subscription_id == subscription.pk]
 
 

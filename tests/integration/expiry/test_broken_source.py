@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Activity, CourseAssignment, TrainingClass
-from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, scan_at, subscribe, told
+from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, recorded, scan_at, subscribe
 from tms_webhooks import sources
 from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
 from tms_webhooks.models import ScanCursor
@@ -44,7 +44,7 @@ def organization():
 
 
 @pytest.mark.parametrize(("declaration", "model"), [(Broken, TrainingClass), (WithoutDate, Activity)])
-def test_the_others_are_told_whichever_comes_first(organization, caplog, declaration, model):
+def test_the_others_are_recorded_whichever_comes_first(organization, caplog, declaration, model):
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
 
     with temporarily(declaration, model):
@@ -53,7 +53,7 @@ def test_the_others_are_told_whichever_comes_first(organization, caplog, declara
         for days in range(8):
             scan_at(NOW + days * DAY)
 
-    assert told() == [("expiring", assignment.pk), ("expired", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk), ("expired", assignment.pk)]
     assert ("scan_expiring of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
     assert ("scan_expired of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
     assert "WithoutDate" not in caplog.text

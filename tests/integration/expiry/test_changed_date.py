@@ -1,4 +1,4 @@
-"""Another date is another deadline: it may be told again, and at once if that is how it is."""
+"""Another date is another deadline: it may be recorded again, and at once if that is how it is."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 from tms_webhooks.actors import actor_context
 from tms_webhooks.models import Event
@@ -31,8 +31,8 @@ def move(assignment, expires_at, *, at):
     type(assignment).objects.filter(pk=assignment.pk).update(expires_at=expires_at, last_modified=at)
 
 
-def test_an_extension_has_the_same_window_told_again():
-    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+def test_an_extension_has_the_same_window_recorded_again():
+    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
     scan_at(NOW)
 
     assignment.extend(expires_at=NOW + 35 * DAY)
@@ -46,18 +46,18 @@ def test_an_extension_has_the_same_window_told_again():
     ]
 
 
-def test_an_extension_inside_the_window_is_told_at_once():
-    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+def test_an_extension_inside_the_window_is_recorded_at_once():
+    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
     scan_at(NOW)
 
     assignment.extend(expires_at=NOW + 6 * DAY)
 
     assert scan_at(NOW + HOUR) == 1
-    assert told() == [("expiring", assignment.pk)] * 2
+    assert recorded() == [("expiring", assignment.pk)] * 2
 
 
-def test_an_extension_that_is_taken_back_tells_nothing_new():
-    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+def test_an_extension_that_is_taken_back_records_nothing_new():
+    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
     scan_at(NOW)
 
     assignment.extend(expires_at=NOW + 50 * DAY)
@@ -68,7 +68,7 @@ def test_an_extension_that_is_taken_back_tells_nothing_new():
 
 
 def test_an_expired_assignment_that_is_extended_expires_again():
-    assignment = assign(organization_told(EXPIRED), expires_at=NOW + HOUR)
+    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + HOUR)
     scan_at(NOW)
     scan_at(NOW + HOUR)
 
@@ -76,11 +76,11 @@ def test_an_expired_assignment_that_is_extended_expires_again():
     counts = [scan_at(NOW + hours * HOUR) for hours in (2, 100, 239, 240, 241)]
 
     assert counts == [0, 0, 0, 1, 0]
-    assert told() == [("expired", assignment.pk)] * 2
+    assert recorded() == [("expired", assignment.pk)] * 2
 
 
-def test_an_extension_before_the_scan_keeps_an_expiry_from_being_told():
-    assignment = assign(organization_told(EXPIRED), expires_at=NOW + HOUR)
+def test_an_extension_before_the_scan_keeps_an_expiry_from_being_recorded():
+    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + HOUR)
     scan_at(NOW)
 
     move(assignment, NOW + 10 * DAY, at=NOW + HOUR + MINUTE)
@@ -88,8 +88,8 @@ def test_an_extension_before_the_scan_keeps_an_expiry_from_being_told():
     assert scan_at(NOW + 2 * HOUR) == 0
 
 
-def test_shortening_into_the_window_is_told():
-    assignment = assign(organization_told(), expires_at=NOW + 90 * DAY)
+def test_shortening_into_the_window_is_recorded():
+    assignment = assign(subscribed_organization(), expires_at=NOW + 90 * DAY)
     scan_at(NOW)
 
     assignment.extend(expires_at=NOW + 4 * DAY)
@@ -98,8 +98,8 @@ def test_shortening_into_the_window_is_told():
     assert data_of(events()[0])["days_left"] == round(4 - 1 / 24, 5)
 
 
-def test_shortening_past_the_window_is_not_told():
-    assignment = assign(organization_told(), expires_at=NOW + 90 * DAY)
+def test_shortening_past_the_window_is_not_recorded():
+    assignment = assign(subscribed_organization(), expires_at=NOW + 90 * DAY)
     scan_at(NOW)
 
     assignment.extend(expires_at=NOW + DAY)
@@ -107,21 +107,21 @@ def test_shortening_past_the_window_is_not_told():
     assert scan_at(NOW + HOUR) == 0
 
 
-def test_shortening_into_the_past_is_told_by_the_change_and_by_no_scan(clock):
+def test_shortening_into_the_past_is_recorded_by_the_change_and_by_no_scan(clock):
     now = clock()
-    assignment = assign(organization_told(EXPIRED), expires_at=now + 90 * DAY)
+    assignment = assign(subscribed_organization(EXPIRED), expires_at=now + 90 * DAY)
     scan_at(now - HOUR)
 
     with actor_context("administrator", 7):
         assignment.extend(expires_at=now - MINUTE)
 
     assert [scan_at(now + minutes * MINUTE) for minutes in range(3)] == [0, 0, 0]
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
     assert (events()[0].actor_kind, events()[0].actor_id) == ("administrator", "7")
 
 
-def test_shortening_into_the_past_behind_the_app_s_back_is_told_by_the_scan():
-    assignment = assign(organization_told(EXPIRED), expires_at=NOW + 90 * DAY)
+def test_shortening_into_the_past_behind_the_app_s_back_is_recorded_by_the_scan():
+    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + 90 * DAY)
     scan_at(NOW)
 
     move(assignment, NOW + MINUTE, at=NOW + 2 * MINUTE)
@@ -130,7 +130,7 @@ def test_shortening_into_the_past_behind_the_app_s_back_is_told_by_the_scan():
 
 
 def test_an_assignment_without_a_date_never_expires():
-    organization = organization_told(EXPIRING, EXPIRED)
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     assign(organization, expires_at=None)
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
     scan_at(NOW)
@@ -138,11 +138,11 @@ def test_an_assignment_without_a_date_never_expires():
     assignment.extend(expires_at=None)
 
     assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
-    assert told() == [("expiring", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk)]
 
 
 def test_a_date_that_comes_late_is_a_date():
-    organization = organization_told(EXPIRING, EXPIRED)
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     assignment = assign(organization, expires_at=None)
     scan_at(NOW)
 
@@ -152,7 +152,7 @@ def test_a_date_that_comes_late_is_a_date():
 
 
 def test_a_change_within_the_same_second_is_no_other_date():
-    assignment = assign(organization_told(), expires_at=NOW + 5 * DAY)
+    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
     scan_at(NOW)
 
     assignment.extend(expires_at=NOW + 5 * DAY + INSTANT)
@@ -162,7 +162,7 @@ def test_a_change_within_the_same_second_is_no_other_date():
 
 
 def test_nor_is_it_where_the_last_scan_ended_within_that_second():
-    assignment = assign(organization_told(EXPIRED), expires_at=NOW + 0.1 * SECOND)
+    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + 0.1 * SECOND)
     scan_at(NOW)
     assert scan_at(NOW + MINUTE + 0.5 * SECOND) == 1
 

@@ -13,9 +13,9 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
+    recorded_for,
     scan_at,
     subscribe,
-    told_to,
 )
 from tms_webhooks.models import ScanCursor, Subscription
 
@@ -33,7 +33,7 @@ def windows_scanned() -> list[str]:
     return [cursor.key.partition(":training.courseassignment:")[2] for cursor in cursors]
 
 
-def test_a_narrower_window_is_told_although_the_wider_one_was():
+def test_a_narrower_window_is_recorded_although_the_wider_one_was():
     organization = OrganizationFactory()
     subscription = subscribe(organization, window=(0, 30))
     near = assign(organization, expires_at=NOW + 5 * DAY)
@@ -44,11 +44,11 @@ def test_a_narrower_window_is_told_although_the_wider_one_was():
     counts = [scan_at(NOW + MINUTE), scan_at(NOW + 12 * DAY), scan_at(NOW + 14 * DAY)]
 
     assert counts == [1, 0, 1]
-    assert told_to(subscription) == [near.pk, far.pk, near.pk, far.pk]
+    assert recorded_for(subscription) == [near.pk, far.pk, near.pk, far.pk]
     assert [data_of(event)["window"]["less_than_days"] for event in events()] == [30, 30, 7, 7]
 
 
-def test_a_changed_window_is_not_told_of_what_passed_through_it_before():
+def test_a_changed_window_has_no_events_of_assignments_that_left_it_before():
     organization = OrganizationFactory()
     subscription = subscribe(organization, window=(20, 30))
     assign(organization, expires_at=NOW + 5 * DAY)
@@ -60,7 +60,7 @@ def test_a_changed_window_is_not_told_of_what_passed_through_it_before():
     assert scan_at(NOW + 4 * DAY) == 0
 
 
-def test_a_window_that_is_changed_and_changed_back_tells_nothing_again():
+def test_a_window_that_is_changed_and_changed_back_records_nothing_again():
     organization = OrganizationFactory()
     subscription = subscribe(organization, window=(2, 7))
     assign(organization, expires_at=NOW + 5 * DAY)
@@ -73,7 +73,7 @@ def test_a_window_that_is_changed_and_changed_back_tells_nothing_again():
     assert scan_at(NOW + HOUR) == 0
 
 
-def test_each_window_has_one_cursor_as_long_as_somebody_has_the_window():
+def test_each_window_has_one_cursor_as_long_as_a_subscription_has_the_window():
     organization = OrganizationFactory()
     first, second = subscribe(organization, window=(2, 7)), subscribe(organization, window=(0, 1))
     scan_at(NOW)
@@ -94,4 +94,4 @@ def test_one_customer_s_absurd_days_break_no_other_s_scan(days):
     near = assign(sensible, expires_at=NOW + 5 * DAY)
 
     assert scan_at(NOW) == 2
-    assert (told_to(endless), told_to(week)) == ([far.pk], [near.pk])
+    assert (recorded_for(endless), recorded_for(week)) == ([far.pk], [near.pk])

@@ -1,4 +1,4 @@
-"""What changes between the moment a scan finds it and the moment it tells it."""
+"""What changes between the moment a scan finds it and the moment it records it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 from tms_webhooks import sources
 from tms_webhooks.expiry import record, scan
@@ -32,18 +32,18 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
-    """Do something once, just before the scan tells the first of what it has found and read."""
-    tell = record._record
+    """Do something once, just before the scan records the first of what it has found and read."""
+    own = record._record
 
     def arrange(act: Callable[[], object]) -> None:
         acts = [act]
 
-        def act_and_tell(*args, **kwargs):
+        def act_and_record(*args, **kwargs):
             if acts:
                 acts.pop()()
-            return tell(*args, **kwargs)
+            return own(*args, **kwargs)
 
-        monkeypatch.setattr(record, "_record", act_and_tell)
+        monkeypatch.setattr(record, "_record", act_and_record)
 
     return arrange
 
@@ -56,7 +56,7 @@ def change(**values) -> None:
 @pytest.fixture(params=[EXPIRING, EXPIRED])
 def later(request):
     """An assignment is near its date, or past it, when a scan runs at this moment."""
-    organization = organization_told(request.param)
+    organization = subscribed_organization(request.param)
     scan_at(NOW)
     assign(organization, expires_at=NOW + 3 * DAY)
     return NOW + (5 * DAY if request.param == EXPIRED else HOUR)
@@ -71,61 +71,61 @@ def later(request):
         {"expires_at": None},
     ],
 )
-def test_what_is_no_longer_true_is_not_told(later, meanwhile, values):
+def test_what_is_no_longer_true_is_not_recorded(later, meanwhile, values):
     meanwhile(lambda: change(**values))
 
     assert scan_at(later) == 0
-    assert told() == []
+    assert recorded() == []
     assert not Occurrence.objects.exists()
 
 
-class WithoutTrials(sources.CourseAssignmentSource):
+class WithoutTestRuns(sources.CourseAssignmentSource):
     """A host leaves rows out by what is no field of the payload."""
 
     def open_rows(self) -> Q:
         return super().open_rows() & ~Q(external_id="TRIAL")
 
 
-def test_what_the_host_leaves_out_by_now_is_not_told(meanwhile):
-    assign(organization_told(), expires_at=NOW + 3 * DAY)
-    source = WithoutTrials(CourseAssignment, {})
+def test_what_the_host_leaves_out_by_now_is_not_recorded(meanwhile):
+    assign(subscribed_organization(), expires_at=NOW + 3 * DAY)
+    source = WithoutTestRuns(CourseAssignment, {})
     meanwhile(lambda: change(external_id="TRIAL"))
 
     assert scan_expiring(source, source.deadline, now=NOW).events == 0
-    assert told() == []
+    assert recorded() == []
 
 
-def test_what_is_deleted_is_not_told(later, meanwhile):
+def test_what_is_deleted_is_not_recorded(later, meanwhile):
     meanwhile(lambda: CourseAssignment.objects.all().delete())
 
     assert scan_at(later) == 0
-    assert told() == []
+    assert recorded() == []
 
 
-def test_what_is_deleted_before_it_is_read_whole_holds_up_no_other(monkeypatch):
-    organization = organization_told()
+def test_an_assignment_deleted_before_its_values_are_read_does_not_stop_the_others(monkeypatch):
+    organization = subscribed_organization()
     gone, kept = (assign(organization, expires_at=NOW + days * DAY) for days in (3, 4))
 
-    def delete_and_tell(source, deadline, due, **kwargs):
+    def delete_and_record(source, deadline, due, **kwargs):
         found = list(due)
         CourseAssignment.objects.filter(pk=gone.pk).delete()
         return record.record_all(source, deadline, found, **kwargs)
 
-    monkeypatch.setattr(scan, "record_all", delete_and_tell)
+    monkeypatch.setattr(scan, "record_all", delete_and_record)
 
     assert scan_at(NOW) == 1
-    assert told() == [("expiring", kept.pk)]
+    assert recorded() == [("expiring", kept.pk)]
 
 
-def test_what_nobody_wants_any_more_is_not_told(later, meanwhile):
+def test_without_a_subscription_by_now_no_event_is_recorded(later, meanwhile):
     meanwhile(lambda: Subscription.objects.all().delete())
 
     assert scan_at(later) == 0
-    assert told() == []
+    assert recorded() == []
     assert not Occurrence.objects.exists()
 
 
-def test_the_latest_values_are_told(later, meanwhile):
+def test_the_latest_values_are_recorded(later, meanwhile):
     meanwhile(lambda: change(started_at=NOW, external_id="NEW"))
 
     assert scan_at(later) == 1
@@ -141,14 +141,14 @@ def test_another_scan_that_is_met_at_work_is_left_to_it(later, meanwhile):
 
     assert scanned == record.ScanResult(0, left_to_another=True)
     assert not scanned.finished
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
-def test_a_new_date_is_told_by_the_next_scan(meanwhile):
-    organization = organization_told()
+def test_a_new_date_is_recorded_by_the_next_scan(meanwhile):
+    organization = subscribed_organization()
     assignment = assign(organization, expires_at=NOW + 3 * DAY)
     meanwhile(lambda: change(expires_at=NOW + 6 * DAY))
 
     assert [scan_at(NOW), scan_at(NOW + HOUR)] == [0, 1]
-    assert told() == [("expiring", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk)]
     assert data_of(events()[0])["expires_at"] == "2100-11-30T15:00:00.000Z"

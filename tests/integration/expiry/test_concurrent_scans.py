@@ -1,4 +1,4 @@
-"""Two scans at once, and a scan beside a change: each thing is told once, and told as it is."""
+"""Two concurrent scans, or a scan and a change: each event is recorded once, with the latest values."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 from tests.threads import Beside
 from tms_webhooks.expiry import scan
@@ -33,35 +33,35 @@ pytestmark = [
 
 
 @contextmanager
-def meeting_before_telling(monkeypatch, parties: int):
-    """Let scans wait for each other when each has found what is due, and has told nothing of it."""
+def meeting_before_recording(monkeypatch, parties: int):
+    """Let scans wait for each other when each has found what is due, and has recorded nothing."""
     barrier = threading.Barrier(parties, timeout=10)
 
-    def meet_and_tell(source, deadline, due, **kwargs):
+    def meet_and_record(source, deadline, due, **kwargs):
         found = list(due)
         barrier.wait()
         return record_all(source, deadline, found, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "record_all", meet_and_tell)
+        patch.setattr(scan, "record_all", meet_and_record)
         yield
 
 
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
-def test_two_scans_at_once_tell_each_assignment_once(monkeypatch, event_type):
-    organization = organization_told(event_type)
+def test_two_scans_at_once_record_each_assignment_once(monkeypatch, event_type):
+    organization = subscribed_organization(event_type)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + number * HOUR) for number in range(20)]
     later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
 
-    with meeting_before_telling(monkeypatch, parties=2):
+    with meeting_before_recording(monkeypatch, parties=2):
         scans = [Beside(lambda: scan.scan_all(now=later)) for _ in range(2)]
         scanned = sorted((one.finish() for one in scans), key=lambda one: one.finished)
 
     # The one that meets the other at its work leaves the rest to it.
     assert [one.left_to_another for one in scanned] == [True, False]
     assert sum(one.events for one in scanned) == 20
-    assert [key for _kind, key in sorted(told())] == [assignment.pk for assignment in assigned]
+    assert [key for _kind, key in sorted(recorded())] == [assignment.pk for assignment in assigned]
     assert Occurrence.objects.count() == 20
     assert set(EventSequence.objects.values_list("last", flat=True)) == {1}
     assert set(ScanCursor.objects.values_list("scanned_until", flat=True)) == {later}
@@ -69,10 +69,10 @@ def test_two_scans_at_once_tell_each_assignment_once(monkeypatch, event_type):
 
 
 def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
-    organization = organization_told(EXPIRING, EXPIRED)
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     assign(organization, expires_at=NOW + 5 * DAY)
 
-    with meeting_before_telling(monkeypatch, parties=2):
+    with meeting_before_recording(monkeypatch, parties=2):
         scans = [Beside(lambda: scan.scan_all(now=NOW)) for _ in range(2)]
         counts = [one.finish().events for one in scans]
 
@@ -82,8 +82,8 @@ def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
-def test_what_is_completed_while_the_scan_waits_for_it_is_not_told(event_type):
-    organization = organization_told(event_type)
+def test_what_is_completed_while_the_scan_waits_for_it_is_not_recorded(event_type):
+    organization = subscribed_organization(event_type)
     scan_at(NOW)
     assignment = assign(organization, expires_at=NOW + 3 * DAY)
     later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
@@ -96,11 +96,11 @@ def test_what_is_completed_while_the_scan_waits_for_it_is_not_told(event_type):
         assert beside.is_alive()
 
     assert beside.finish() == 0
-    assert told() == []
+    assert recorded() == []
 
 
-def test_what_changes_while_the_scan_waits_for_it_is_told_as_it_is_then():
-    organization = organization_told("course_assignment.*")
+def test_what_changes_while_the_scan_waits_for_it_is_recorded_as_it_is_then():
+    organization = subscribed_organization("course_assignment.*")
     assignment = assign(organization, expires_at=NOW + 3 * DAY)
 
     with transaction.atomic():
@@ -117,19 +117,19 @@ def test_what_changes_while_the_scan_waits_for_it_is_told_as_it_is_then():
 
 
 def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypatch):
-    organization = organization_told(EXPIRED)
+    organization = subscribed_organization(EXPIRED)
     scan_at(NOW)
     assign(organization, expires_at=NOW + 2.5 * HOUR)
     slow_may_go_on, slow_waits = threading.Event(), threading.Event()
 
-    def wait_and_tell(source, deadline, due, *, now, **kwargs):
+    def wait_and_record(source, deadline, due, *, now, **kwargs):
         found = list(due)
         if now == NOW + 2 * HOUR:
             slow_waits.set()
             assert slow_may_go_on.wait(10)
         return record_all(source, deadline, found, now=now, **kwargs)
 
-    monkeypatch.setattr(scan, "record_all", wait_and_tell)
+    monkeypatch.setattr(scan, "record_all", wait_and_record)
     slow = Beside(lambda: scan_at(NOW + 2 * HOUR))
     assert slow_waits.wait(10)
     assert scan_at(NOW + 3 * HOUR) == 1

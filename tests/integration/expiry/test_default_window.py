@@ -14,9 +14,9 @@ from tests.integration.expiry.assignments import (
     data_of,
     events,
     keys,
+    recorded,
     scan_at,
     subscribe,
-    told,
 )
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def test_empty_days_and_patterns_mean_the_last_thirty_days(event_type):
     assign(organization, expires_at=NOW + 30 * DAY)
 
     assert scan_at(NOW) == 2
-    assert told(EXPIRING) == [("expiring", key) for key in keys([last, first])]
+    assert recorded(EXPIRING) == [("expiring", key) for key in keys([last, first])]
     assert {event.subscription_id for event in events()} == {subscription.pk}
     assert [data_of(event)["window"] for event in events()] == [{"more_than_days": 0, "less_than_days": 30}] * 2
 
@@ -44,7 +44,7 @@ def test_a_pattern_may_have_days_of_its_own(event_type):
     near = assign(organization, expires_at=NOW + 5 * DAY)
 
     assert scan_at(NOW) == 1
-    assert told(EXPIRING) == [("expiring", near.pk)]
+    assert recorded(EXPIRING) == [("expiring", near.pk)]
 
 
 def test_the_lower_end_alone_may_be_empty():
@@ -55,7 +55,7 @@ def test_the_lower_end_alone_may_be_empty():
     assignment = assign(organization, expires_at=NOW + DAY)
 
     assert scan_at(NOW) == 1
-    assert told() == [("expiring", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk)]
 
 
 @pytest.mark.parametrize("event_type", ["course_assignment.expired", "course_assignment.created", "class.*"])

@@ -1,4 +1,4 @@
-"""A scan that is cut short, by a kill or by its time, leaves the rest to the next, and nothing is told twice."""
+"""A scan that is cut short, by a kill or by its time, leaves the rest to the next, and nothing is recorded twice."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.integration.expiry.assignments import (
     NOW,
     assign,
     keys,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 from tms_webhooks.expiry import record, scan
 from tms_webhooks.models import Event, Occurrence
@@ -35,13 +35,13 @@ def small_batches(monkeypatch) -> None:
 @pytest.fixture
 def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
-    record_told = record.record_planned
+    own = record.record_planned
 
     def arrange(number: int, error: BaseException) -> None:
         calls = count(1)
 
         def record_or_fail(*args, **kwargs):
-            event = record_told(*args, **kwargs)
+            event = own(*args, **kwargs)
             if next(calls) == number:
                 raise error
             return event
@@ -57,8 +57,10 @@ def expected(kind: str, assigned) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize(("event_type", "kind"), [(EXPIRING, "expiring"), (EXPIRED, "expired")])
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_a_scan_that_is_killed_tells_each_once_together_with_the_next(small_batches, fail_at, event_type, kind, number):
-    organization = organization_told(event_type)
+def test_a_scan_that_is_killed_records_each_once_together_with_the_next(
+    small_batches, fail_at, event_type, kind, number
+):
+    organization = subscribed_organization(event_type)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in range(5)]
     later = NOW + (4 * DAY if event_type == EXPIRED else HOUR)
@@ -66,54 +68,54 @@ def test_a_scan_that_is_killed_tells_each_once_together_with_the_next(small_batc
 
     with pytest.raises(SystemExit):
         scan.scan_all(now=later)
-    assert told() == expected(kind, assigned[: number - 1])
+    assert recorded() == expected(kind, assigned[: number - 1])
     assert Occurrence.objects.count() == number - 1
 
     assert scan_at(later + MINUTE) == 5 - (number - 1)
-    assert told() == expected(kind, assigned)
+    assert recorded() == expected(kind, assigned)
     assert scan_at(later + 2 * MINUTE) == 0
 
 
 def test_a_database_that_fails_is_asked_again_by_the_next_scan(fail_at, caplog):
-    organization = organization_told(EXPIRED)
+    organization = subscribed_organization(EXPIRED)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + hours * HOUR) for hours in (1, 2, 3)]
     fail_at(2, OperationalError("deadlock detected"))
 
     assert scan.scan_all(now=NOW + DAY) == scan.ScanResult(0)
-    assert told() == expected("expired", assigned[:1])
+    assert recorded() == expected("expired", assigned[:1])
     assert "scan_expired of <CourseAssignments of training.CourseAssignment> failed" in caplog.text
 
     assert scan_at(NOW + DAY + MINUTE) == 2
-    assert told() == expected("expired", assigned)
+    assert recorded() == expected("expired", assigned)
 
 
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
-def test_one_assignment_that_can_not_be_told_holds_up_no_other(fail_at, caplog, event_type):
-    organization = organization_told(event_type)
+def test_one_assignment_that_can_not_be_recorded_does_not_stop_the_others(fail_at, caplog, event_type):
+    organization = subscribed_organization(event_type)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in (1, 2, 3)]
     later = NOW + (4 * DAY if event_type == EXPIRED else HOUR)
     fail_at(2, ValueError("the host's own mistake"))
 
     assert scan_at(later) == 2
-    assert [key for _kind, key in told()] == [assigned[0].pk, assigned[2].pk]
-    assert f"{event_type} of training.CourseAssignment {assigned[1].pk} could not be told." in caplog.text
+    assert [key for _kind, key in recorded()] == [assigned[0].pk, assigned[2].pk]
+    assert f"{event_type} of training.CourseAssignment {assigned[1].pk} could not be recorded." in caplog.text
     assert Occurrence.objects.count() == 2
 
 
-def test_an_assignment_near_its_date_that_could_not_be_told_is_tried_again(fail_at):
-    organization = organization_told()
+def test_an_assignment_near_its_date_that_could_not_be_recorded_is_tried_again(fail_at):
+    organization = subscribed_organization()
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
     fail_at(1, ValueError("the host's own mistake"))
 
     assert [scan_at(NOW), scan_at(NOW + HOUR), scan_at(NOW + 2 * HOUR)] == [0, 1, 0]
-    assert told() == [("expiring", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk)]
 
 
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
 def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, event_type):
-    organization = organization_told(event_type)
+    organization = subscribed_organization(event_type)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in range(5)]
     later = NOW + (4 * DAY if event_type == EXPIRED else HOUR)
@@ -123,42 +125,42 @@ def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, even
     second = scan.scan_all(now=later + MINUTE, out_of_time=lambda: True)
     third = scan.scan_all(now=later + 2 * MINUTE, out_of_time=lambda: True)
 
-    # However short its time, a scan tells at least one; the last one is not asked after.
+    # However short its time, a scan records at least one; the last one is not asked after.
     assert [first, second, third] == [
         scan.ScanResult(3, out_of_time=True),
         scan.ScanResult(1, out_of_time=True),
         scan.ScanResult(1),
     ]
     assert [first.finished, second.finished, third.finished] == [False, False, True]
-    assert [key for _kind, key in told()] == keys(assigned)
+    assert [key for _kind, key in recorded()] == keys(assigned)
 
 
-def test_ties_across_batches_are_told_once_each(small_batches):
-    organization = organization_told(EXPIRING, EXPIRED)
+def test_ties_across_batches_are_recorded_once_each(small_batches):
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 5 * DAY) for _ in range(7)]
 
     assert [scan_at(NOW + HOUR), scan_at(NOW + 2 * HOUR)] == [7, 0]
     assert [scan_at(NOW + 5 * DAY), scan_at(NOW + 6 * DAY)] == [7, 0]
-    assert sorted(told(EXPIRING)) == sorted(expected("expiring", assigned))
-    assert sorted(told(EXPIRED)) == sorted(expected("expired", assigned))
+    assert sorted(recorded(EXPIRING)) == sorted(expected("expiring", assigned))
+    assert sorted(recorded(EXPIRED)) == sorted(expected("expired", assigned))
 
 
-def test_a_clock_that_jumps_back_tells_nothing_twice_and_loses_nothing():
-    organization = organization_told(EXPIRING, EXPIRED)
+def test_a_clock_that_jumps_back_records_nothing_twice_and_loses_nothing():
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     near = assign(organization, expires_at=NOW + 6 * DAY)
     over = assign(organization, expires_at=NOW + DAY)
     scan_at(NOW)
     # For one scan the clock is two days fast.
     scan_at(NOW + 2 * DAY)
-    assert told() == [("expiring", near.pk), ("expired", over.pk)]
+    assert recorded() == [("expiring", near.pk), ("expired", over.pk)]
 
     next_over = assign(organization, expires_at=NOW + 1.5 * DAY)
     next_near = assign(organization, expires_at=NOW + 8 * DAY)
     counts = [scan_at(NOW + hours * HOUR) for hours in (1, 24, 25, 35, 37, 48)]
 
     assert counts == [0, 0, 1, 0, 1, 0]
-    assert told() == [
+    assert recorded() == [
         ("expiring", near.pk),
         ("expired", over.pk),
         ("expiring", next_near.pk),

@@ -1,4 +1,4 @@
-"""Who subscribes late is told of what is inside the window now, and of nothing that has passed."""
+"""A new subscription gets the assignments in its window now, and none that left it before."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.integration.expiry.assignments import (
     NOW,
     assign,
     keys,
+    recorded,
+    recorded_for,
     scan_at,
     subscribe,
-    told,
-    told_to,
 )
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
@@ -27,7 +27,7 @@ from tms_webhooks.models import Event, Occurrence, ScanCursor
 pytestmark = pytest.mark.django_db
 
 
-def test_a_new_webhook_is_told_of_what_is_inside_now():
+def test_a_new_webhook_gets_the_assignments_in_its_window_now():
     organization = OrganizationFactory()
     earlier = subscribe(organization)
     inside = assign(organization, expires_at=NOW + 5 * DAY)
@@ -36,24 +36,24 @@ def test_a_new_webhook_is_told_of_what_is_inside_now():
     later = subscribe(organization)
 
     assert scan_at(NOW + HOUR) == 1
-    assert told_to(earlier) == told_to(later) == [inside.pk]
+    assert recorded_for(earlier) == recorded_for(later) == [inside.pk]
 
 
-def test_a_new_webhook_is_not_told_of_what_went_through_its_window_before():
+def test_a_new_webhook_does_not_get_assignments_that_left_its_window_before():
     organization = OrganizationFactory()
     earlier = subscribe(organization)
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    # No scan runs for four days: the first webhook is told late, the new one not at all.
+    # No scan runs for four days: the event of the first webhook is recorded late, the new one gets none.
     scan_at(NOW - HOUR)
 
     later = subscribe(organization)
     scan_at(NOW + 4 * DAY)
 
-    assert told_to(earlier) == [assignment.pk]
-    assert told_to(later) == []
+    assert recorded_for(earlier) == [assignment.pk]
+    assert recorded_for(later) == []
 
 
-def test_the_very_first_scan_tells_what_is_inside_and_nothing_that_has_expired():
+def test_the_very_first_scan_records_what_is_inside_and_nothing_that_has_expired():
     organization = OrganizationFactory()
     subscribe(organization, "course_assignment.*", window=None)
     assign(organization, expires_at=NOW - DAY)
@@ -61,10 +61,10 @@ def test_the_very_first_scan_tells_what_is_inside_and_nothing_that_has_expired()
     inside = assign(organization, expires_at=NOW + DAY)
 
     assert scan_at(NOW) == 1
-    assert told() == [("expiring", inside.pk)]
+    assert recorded() == [("expiring", inside.pk)]
 
 
-def test_nothing_is_recorded_nor_marked_where_nobody_subscribes():
+def test_without_a_subscription_nothing_is_recorded_or_marked():
     organization = OrganizationFactory()
     assign(organization, expires_at=NOW + 5 * DAY)
 
@@ -74,7 +74,7 @@ def test_nothing_is_recorded_nor_marked_where_nobody_subscribes():
     assert {cursor.scanned_until for cursor in ScanCursor.objects.all()} == {NOW + 7 * DAY}
 
 
-def test_what_expired_while_nobody_subscribed_stays_untold():
+def test_an_expiry_without_a_subscription_stays_unrecorded():
     organization = OrganizationFactory()
     assign(organization, expires_at=NOW)
     scan_at(NOW - HOUR)
@@ -84,10 +84,10 @@ def test_what_expired_while_nobody_subscribed_stays_untold():
     next_one = assign(organization, expires_at=NOW + HOUR)
 
     assert [scan_at(NOW + 5 * MINUTE), scan_at(NOW + 2 * HOUR)] == [0, 1]
-    assert told() == [("expired", next_one.pk)]
+    assert recorded() == [("expired", next_one.pk)]
 
 
-def test_what_is_inside_when_somebody_subscribes_is_told_although_scans_ran_before():
+def test_an_assignment_in_the_window_of_a_new_subscription_is_recorded_although_scans_ran_before():
     organization = OrganizationFactory()
     inside = [assign(organization, expires_at=NOW + days * DAY) for days in (4, 5, 6)]
     for hours in range(3):
@@ -96,7 +96,7 @@ def test_what_is_inside_when_somebody_subscribes_is_told_although_scans_ran_befo
     subscription = subscribe(organization)
 
     assert scan_at(NOW + 3 * HOUR) == 3
-    assert told_to(subscription) == keys(inside)
+    assert recorded_for(subscription) == keys(inside)
 
 
 def test_subscribing_to_other_events_marks_nothing():
@@ -109,15 +109,15 @@ def test_subscribing_to_other_events_marks_nothing():
 
     assert not Occurrence.objects.exists()
     assert scan_at(NOW + HOUR) == 1
-    assert told_to(subscription) == [assignment.pk]
+    assert recorded_for(subscription) == [assignment.pk]
 
 
-def test_a_disabled_webhook_goes_on_being_told_for_a_later_replay():
+def test_events_for_a_disabled_webhook_are_recorded_for_a_later_replay():
     organization = OrganizationFactory()
     subscription = subscribe(organization)
     lifecycle.disable(subscription.webhook, reason=DisabledReason.ADMIN, now=NOW)
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
 
     assert scan_at(NOW) == 1
-    assert told_to(subscription) == [assignment.pk]
-    assert told(EXPIRING) == [("expiring", assignment.pk)]
+    assert recorded_for(subscription) == [assignment.pk]
+    assert recorded(EXPIRING) == [("expiring", assignment.pk)]

@@ -1,4 +1,4 @@
-"""What fell due while no scan ran is told by the next one, however late."""
+"""The next scan records the events that fell due while no scan ran, however late."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.integration.expiry.assignments import (
     data_of,
     events,
     keys,
-    organization_told,
+    recorded,
     scan_at,
     subscribe,
-    told,
+    subscribed_organization,
 )
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 LATER = NOW + 3 * DAY
 
 
-def test_what_passed_through_a_window_between_two_scans_is_told_late():
+def test_what_passed_through_a_window_between_two_scans_is_recorded_late():
     """The window is two days wide, and no scan runs for three: some were inside at neither end of the gap."""
     organization = OrganizationFactory()
     subscribe(organization, window=(1, 3))
@@ -40,7 +40,7 @@ def test_what_passed_through_a_window_between_two_scans_is_told_late():
 
     scan_at(LATER)
 
-    assert told() == [("expiring", key) for key in keys([*passed_through, *still_inside])]
+    assert recorded() == [("expiring", key) for key in keys([*passed_through, *still_inside])]
     assert [data_of(event)["days_left"] for event in events()] == [
         round(hours / 24, 5) for hours in (1, 12, 24, 25, 71)
     ]
@@ -57,27 +57,27 @@ def test_the_gap_ends_where_the_last_scan_looked():
     inside = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
 
     assert scan_at(NOW + 1.5 * DAY) == 1
-    assert told() == [("expiring", inside.pk)]
+    assert recorded() == [("expiring", inside.pk)]
 
 
-def test_what_passed_through_and_has_expired_since_is_told_as_expired_alone():
-    organization = organization_told(EXPIRING, EXPIRED)
+def test_what_passed_through_and_has_expired_since_is_recorded_as_expired_alone():
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     scan_at(NOW)
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
 
     scan_at(NOW + 9 * DAY)
 
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
 
 
-def test_all_that_expired_in_the_gap_is_told_in_its_order():
-    organization = organization_told(EXPIRED)
+def test_all_that_expired_in_the_gap_is_recorded_in_its_order():
+    organization = subscribed_organization(EXPIRED)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + hours * HOUR) for hours in (70, 1, 40, 72)]
     assign(organization, expires_at=LATER + INSTANT)
 
     assert scan_at(LATER) == 4
-    assert told() == [("expired", assigned[number].pk) for number in (1, 2, 0, 3)]
+    assert recorded() == [("expired", assigned[number].pk) for number in (1, 2, 0, 3)]
     assert {event.occurred_at for event in events()} == {LATER}
 
 
@@ -90,25 +90,25 @@ def test_an_assignment_made_in_the_gap_counts_from_its_making():
     assign(organization, expires_at=LATER + DAY, created=LATER - DAY)
 
     assert scan_at(LATER) == 1
-    assert told() == [("expiring", early.pk)]
+    assert recorded() == [("expiring", early.pk)]
 
 
 def test_a_change_that_was_being_committed_when_the_last_scan_ran_is_not_lost():
     """Its row could not be seen then, and its date was not in the past when it was saved."""
-    organization = organization_told(EXPIRED)
+    organization = subscribed_organization(EXPIRED)
     scan_at(NOW)
     assignment = assign(organization, expires_at=NOW - INSTANT)
 
     assert scan_at(NOW + 5 * HOUR) == 1
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
 
 
 def test_where_the_clock_was_set_back_a_scan_looks_at_what_falls_due_now():
-    organization = organization_told(EXPIRED, EXPIRING)
+    organization = subscribed_organization(EXPIRED, EXPIRING)
     scan_at(NOW + DAY)
     past = assign(organization, expires_at=NOW - INSTANT)
     near = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
 
     assert scan_at(NOW) == 2
-    assert sorted(told()) == [("expired", past.pk), ("expiring", near.pk)]
+    assert sorted(recorded()) == [("expired", past.pk), ("expiring", near.pk)]
     assert scan_at(NOW + DAY) == 0

@@ -16,9 +16,9 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 from tms_webhooks import sources
 from tms_webhooks.expiry.scan import scan_expired, scan_expiring
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def organization():
-    organization = organization_told(EXPIRING, EXPIRED)
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     scan_at(NOW - 10 * DAY)
     return organization
 
@@ -37,13 +37,13 @@ def organization():
     ("started_at", "status"),
     [(None, {"code": 0, "name": "Not Started"}), (NOW - 20 * DAY, {"code": 10, "name": "Incomplete"})],
 )
-def test_not_started_and_incomplete_ones_are_told(organization, started_at, status):
+def test_not_started_and_incomplete_ones_are_recorded(organization, started_at, status):
     near = assign(organization, expires_at=NOW + 5 * DAY, started_at=started_at)
     over = assign(organization, expires_at=NOW - HOUR, started_at=started_at)
 
     scan_at(NOW)
 
-    assert told() == [("expired", over.pk), ("expiring", near.pk)]
+    assert recorded() == [("expired", over.pk), ("expiring", near.pk)]
     assert [data_of(event)["completion_status"] for event in events()] == [status, status]
 
 
@@ -71,14 +71,14 @@ def test_completion_in_time_ends_it(organization):
     assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
 
 
-def test_completion_after_the_warning_keeps_the_expiry_from_being_told(organization):
+def test_completion_after_the_warning_keeps_the_expiry_from_being_recorded(organization):
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
     scan_at(NOW)
 
     CourseAssignment.objects.filter(pk=assignment.pk).update(completed_at=NOW + 4 * DAY)
 
     assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
-    assert told() == [("expiring", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk)]
 
 
 def test_cancellation_in_time_ends_it_and_its_undoing_takes_it_up_again(organization):
@@ -90,10 +90,10 @@ def test_cancellation_in_time_ends_it_and_its_undoing_takes_it_up_again(organiza
     assignment.save()
 
     assert scan_at(NOW + 3 * DAY) == 1
-    assert told() == [("expiring", assignment.pk)]
+    assert recorded() == [("expiring", assignment.pk)]
 
 
-def test_a_deleted_one_is_not_told(organization):
+def test_a_deleted_one_is_not_recorded(organization):
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
     assignment.delete()
 
@@ -108,7 +108,7 @@ def scans_of(declaration: type[sources.CourseAssignmentSource]) -> list[tuple[st
     source = declaration(CourseAssignment, {})
     scan_expired(source, source.deadline, now=NOW)
     scan_expiring(source, source.deadline, now=NOW)
-    return told()
+    return recorded()
 
 
 class OwnNumbers(sources.CourseAssignmentSource):
@@ -141,7 +141,7 @@ def test_complete_is_what_a_stored_status_says_where_there_are_no_dates(organiza
 
 
 class PythonAlone(sources.CourseAssignmentSource):
-    """The database can't tell which ones are open; the values can."""
+    """The database can't record which ones are open; the values can."""
 
     def open_rows(self):
         return Q()
@@ -154,7 +154,7 @@ class StoredCompletionInPythonAlone(StoredCompletion):
         return Q()
 
 
-def test_a_stored_status_that_the_database_can_not_tell_is_told_by_the_values(organization):
+def test_a_stored_status_without_a_lookup_is_read_from_the_values(organization):
     assign(organization, expires_at=NOW + 5 * DAY, assignment_status=10)
     near = assign(organization, expires_at=NOW + 5 * DAY, assignment_status=0)
 
@@ -170,7 +170,7 @@ def test_a_stored_status_that_the_database_can_not_tell_is_told_by_the_values(or
         (StoredCompletion, {"assignment_status": 10}),
     ],
 )
-def test_the_database_leaves_out_what_it_can_tell_so_that_nobody_reads_it(organization, declaration, closed):
+def test_the_database_leaves_out_closed_assignments_where_a_lookup_leads_to_them(organization, declaration, closed):
     still_open = {"assignment_status": 10 if declaration is OwnNumbers else 0}
     assign(organization, expires_at=NOW, **{**still_open, **closed})
     kept = assign(organization, expires_at=NOW, **still_open)
@@ -197,7 +197,7 @@ def test_a_status_that_means_nothing_closes_nothing(organization):
     assert list(rows) == [kept]
 
 
-def test_what_the_database_can_not_tell_is_told_by_the_values(organization):
+def test_a_state_without_a_lookup_is_read_from_the_values(organization):
     assign(organization, expires_at=NOW + 5 * DAY, completed_at=NOW - DAY)
     assign(organization, expires_at=NOW - HOUR, assignment_status=AssignmentStatus.CANCELLED)
     near = assign(organization, expires_at=NOW + 5 * DAY)
@@ -205,7 +205,7 @@ def test_what_the_database_can_not_tell_is_told_by_the_values(organization):
     assert scans_of(PythonAlone) == [("expiring", near.pk)]
 
 
-class WithoutTrials(sources.CourseAssignmentSource):
+class WithoutTestRuns(sources.CourseAssignmentSource):
     """A host leaves rows out by what is no field of the payload."""
 
     def open_rows(self):
@@ -216,4 +216,4 @@ def test_a_host_may_leave_out_more(organization):
     assign(organization, expires_at=NOW + 5 * DAY, external_id="TRIAL")
     near = assign(organization, expires_at=NOW + 5 * DAY)
 
-    assert scans_of(WithoutTrials) == [("expiring", near.pk)]
+    assert scans_of(WithoutTestRuns) == [("expiring", near.pk)]

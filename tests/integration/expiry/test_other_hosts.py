@@ -56,7 +56,7 @@ def dated(organization, *, expires_on: date | None, **values) -> DatedAssignment
     )
 
 
-def told() -> list[tuple[str, uuid.UUID]]:
+def recorded() -> list[tuple[str, uuid.UUID]]:
     return [(event.type, uuid.UUID(event.subject_id)) for event in events()]
 
 
@@ -66,7 +66,7 @@ def test_a_day_is_inside_the_window_from_one_midnight_to_another(organization, s
     assignment = dated(organization, expires_on=TODAY + timedelta(days=7))
 
     assert [scan_at(MIDNIGHT), scan_at(MIDNIGHT + INSTANT), scan_at(MIDNIGHT + HOUR)] == [0, 1, 0]
-    assert told() == [(EXPIRING, assignment.pk)]
+    assert recorded() == [(EXPIRING, assignment.pk)]
     whole = json.loads(events()[0].body)
     catalogue.get(EXPIRING).validate(whole)
     assert whole["data"]["id"] == str(assignment.pk)
@@ -91,38 +91,38 @@ def test_a_day_has_expired_when_it_begins(organization, settings, time_zone):
     Event.objects.all().delete()
 
     assert [scan_at(MIDNIGHT), scan_at(MIDNIGHT + HOUR), scan_at(MIDNIGHT + DAY)] == [1, 0, 0]
-    assert told() == [(EXPIRED, assignment.pk)]
+    assert recorded() == [(EXPIRED, assignment.pk)]
 
 
 def test_missed_days_are_made_up(organization):
     first, second = (dated(organization, expires_on=TODAY + timedelta(days=days)) for days in (0, 1))
 
     assert scan_at(MIDNIGHT + 1.5 * DAY) == 2
-    assert told() == [(EXPIRED, first.pk), (EXPIRED, second.pk)]
+    assert recorded() == [(EXPIRED, first.pk), (EXPIRED, second.pk)]
 
 
 @pytest.mark.parametrize(
     "closed", [{"completed_on": TODAY}, {"state": "cancelled"}, {"state": "Canceled"}, {"state": "CANCELLED"}]
 )
-def test_complete_and_cancelled_ones_are_told_in_no_spelling(organization, closed):
+def test_complete_and_cancelled_ones_are_recorded_in_no_spelling(organization, closed):
     dated(organization, expires_on=TODAY + timedelta(days=5), **closed)
 
     assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [0] * 8
 
 
 @pytest.mark.parametrize("state", ["active", "Active", None])
-def test_open_ones_are_told_in_every_spelling(organization, state):
+def test_open_ones_are_recorded_in_every_spelling(organization, state):
     dated(organization, expires_on=TODAY + timedelta(days=5), state=state)
 
     assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [1, 0, 0, 0, 0, 1, 0, 0]
 
 
-def test_a_change_and_a_scan_tell_an_expiry_once_under_one_key(organization):
+def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):
     assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
 
     assignment.expires_on = TODAY
     assignment.save()
-    assert told() == [(EXPIRED, assignment.pk)]
+    assert recorded() == [(EXPIRED, assignment.pk)]
 
     assert [scan_at(MIDNIGHT + hours * HOUR) for hours in (0, 30)] == [0, 0]
     assert Event.objects.get().subject_id == assignment.pk.hex

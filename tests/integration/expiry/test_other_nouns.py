@@ -35,66 +35,66 @@ def organization(db):
     return organization
 
 
-def told(*event_types: str) -> list[tuple[str, int]]:
+def recorded(*event_types: str) -> list[tuple[str, int]]:
     events = Event.objects.filter(type__in=event_types or (*EXPIRING, "subscription.expired")).order_by("pk")
     return [(event.type, int(event.subject_id)) for event in events]
 
 
 @pytest.mark.parametrize("event_type", EXPIRING)
-def test_it_is_told_once_when_it_comes_into_the_window(organization, event_type):
+def test_it_is_recorded_once_when_it_comes_into_the_window(organization, event_type):
     one = expiring_at(event_type, organization, NOW + 5 * DAY)
 
     for moment in (NOW - 3 * DAY, NOW - HOUR, NOW, NOW + DAY):
         scan_at(moment)
 
-    assert told() == [(event_type, one.pk)]
+    assert recorded() == [(event_type, one.pk)]
     data = data_of(Event.objects.get(type=event_type))
     assert data["window"] == {"more_than_days": 2, "less_than_days": 7}
     assert 4 < data["days_left"] < 7
 
 
 @pytest.mark.parametrize("event_type", EXPIRING)
-def test_what_is_closed_or_far_away_is_not_told(organization, event_type):
+def test_what_is_closed_or_far_away_is_not_recorded(organization, event_type):
     expiring_at(event_type, organization, NOW + 5 * DAY, **{CLOSING[event_type]: NOW - DAY})
     expiring_at(event_type, organization, NOW + 50 * DAY)
 
     scan_at(NOW)
 
-    assert told(*EXPIRING) == []
+    assert recorded(*EXPIRING) == []
 
 
-def test_a_subscription_that_ran_out_is_told_once_and_a_cancelled_one_never(organization):
+def test_a_subscription_that_ran_out_is_recorded_once_and_a_cancelled_one_never(organization):
     one = expiring_at("subscription.expiring", organization, NOW - HOUR)
     expiring_at("subscription.expiring", organization, NOW - HOUR, cancelled_at=NOW - DAY)
 
     for moment in (NOW, NOW + HOUR):
         scan_at(moment)
 
-    assert told("subscription.expired") == [("subscription.expired", one.pk)]
+    assert recorded("subscription.expired") == [("subscription.expired", one.pk)]
 
 
-def test_a_subscription_that_is_cut_short_is_told_by_the_change_and_by_no_scan(organization):
+def test_a_subscription_that_is_cut_short_is_recorded_by_the_change_and_by_no_scan(organization):
     one = expiring_at("subscription.expiring", organization, NOW + 50 * DAY)
     past = NOW.replace(year=2020)
     one.extend(expires_at=past)
     scan_at(NOW)
 
-    assert told("subscription.expired") == [("subscription.expired", one.pk)]
+    assert recorded("subscription.expired") == [("subscription.expired", one.pk)]
 
 
 def test_a_cancelled_subscription_that_is_cut_short_does_not_expire(organization):
     one = expiring_at("subscription.expiring", organization, NOW + 50 * DAY, cancelled_at=NOW - DAY)
     one.extend(expires_at=NOW.replace(year=2020))
 
-    assert told("subscription.expired") == []
+    assert recorded("subscription.expired") == []
 
 
-def test_a_voucher_that_ran_out_is_nobodys_event(organization):
+def test_an_expired_voucher_has_no_event(organization):
     expiring_at("voucher.expiring", organization, NOW - HOUR)
 
     scan_at(NOW)
 
-    assert told() == []
+    assert recorded() == []
     assert not Occurrence.objects.exists()
 
 
@@ -104,4 +104,4 @@ def test_another_organization_hears_nothing(organization, event_type):
 
     scan_at(NOW)
 
-    assert told() == []
+    assert recorded() == []

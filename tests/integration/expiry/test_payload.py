@@ -14,8 +14,8 @@ from tests.integration.expiry.assignments import (
     NOW,
     assign,
     events,
-    organization_told,
     scan_at,
+    subscribed_organization,
 )
 from tms_webhooks import catalogue
 from tms_webhooks.actors import actor_context
@@ -24,8 +24,8 @@ from tms_webhooks.models import Event
 pytestmark = pytest.mark.django_db
 
 
-def test_an_expiring_assignment_tells_the_days_left_and_the_window():
-    organization = organization_told()
+def test_the_payload_of_an_expiring_assignment_has_the_days_left_and_the_window():
+    organization = subscribed_organization()
     assignment = assign(organization, expires_at=NOW + 5.25 * DAY, started_at=NOW - 9 * DAY)
 
     scan_at(NOW)
@@ -47,8 +47,8 @@ def test_an_expiring_assignment_tells_the_days_left_and_the_window():
     assert (whole["changed"], whole["previous"]) == ([], {})
 
 
-def test_an_expired_assignment_tells_how_far_the_learner_came():
-    organization = organization_told(EXPIRED)
+def test_the_payload_of_an_expired_assignment_has_the_learners_progress():
+    organization = subscribed_organization(EXPIRED)
     scan_at(NOW)
     assignment = assign(organization, expires_at=NOW + HOUR)
 
@@ -65,8 +65,8 @@ def test_an_expired_assignment_tells_how_far_the_learner_came():
     assert "window" not in whole["data"]
 
 
-def test_the_system_is_behind_both_whoever_runs_the_scan():
-    organization = organization_told(EXPIRING, EXPIRED)
+def test_the_actor_of_both_is_the_system_in_any_context():
+    organization = subscribed_organization(EXPIRING, EXPIRED)
     assign(organization, expires_at=NOW + 5 * DAY)
 
     with actor_context("administrator", 7):
@@ -81,15 +81,15 @@ def test_the_system_is_behind_both_whoever_runs_the_scan():
 
 
 def test_the_numbers_of_an_assignment_s_events_go_on():
-    organization = organization_told("course_assignment.*")
+    organization = subscribed_organization("course_assignment.*")
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
     assignment.start(at=NOW)
 
     for days in range(7):
         scan_at(NOW + days * DAY)
 
-    told = Event.objects.filter(subject_id=str(assignment.pk)).order_by("sequence").values_list("sequence", "type")
-    assert [(number, name.rpartition(".")[2]) for number, name in told] == [
+    recorded = Event.objects.filter(subject_id=str(assignment.pk)).order_by("sequence").values_list("sequence", "type")
+    assert [(number, name.rpartition(".")[2]) for number, name in recorded] == [
         (1, "created"),
         (2, "started"),
         (3, "expiring"),

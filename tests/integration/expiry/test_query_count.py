@@ -1,4 +1,4 @@
-"""The number of a scan's queries goes by what is new, not by what was told before nor by the number of subscriptions."""
+"""The number of a scan's queries goes by what is new, not by what was recorded before nor by the number of subscriptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def queries_of_scan(now) -> int:
     return len(queries)
 
 
-def test_rows_that_were_told_cost_no_queries():
+def test_rows_that_were_recorded_cost_no_queries():
     organization = OrganizationFactory()
     subscribe(organization)
     subscribe(organization, EXPIRED)
@@ -48,7 +48,7 @@ def test_more_subscriptions_cost_no_queries():
     assert queries_of_scan(NOW + 3 * HOUR) == few
 
 
-def test_where_nobody_subscribes_no_assignment_is_read():
+def test_without_a_subscription_no_assignment_is_read():
     organization = OrganizationFactory()
     subscribe(organization, "course_assignment.completed")
     assign(organization, expires_at=NOW + 6 * DAY)

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from example_project.training.models import CourseAssignment
-from tests.integration.expiry.assignments import DAY, HOUR, NOW, organization_told, scan_at
+from tests.integration.expiry.assignments import DAY, HOUR, NOW, scan_at, subscribed_organization
 from tms_webhooks.models import Occurrence
 
 pytestmark = [
@@ -34,10 +34,10 @@ def plans_of(queries: CaptureQueriesContext, table: str, column: str) -> list[st
     return found
 
 
-@pytest.fixture
-def many_rows() -> None:
+@pytest.fixture(scope="module")
+def many_rows(module_db: None) -> None:
     """4000 assignments over 400 days, those of the past half complete, and as many marks."""
-    organizations = [organization_told("course_assignment.*"), *(OrganizationFactory() for _ in range(4))]
+    organizations = [subscribed_organization("course_assignment.*"), *(OrganizationFactory() for _ in range(4))]
     users = [UserFactory(organization=organization) for organization in organizations for _ in range(4)]
     course = CourseFactory()
     rows = [
@@ -51,7 +51,10 @@ def many_rows() -> None:
     ]
     CourseAssignment._base_manager.bulk_create(rows)
     Occurrence.objects.bulk_create(
-        [Occurrence(key=f"told:{number}", recorded_at=NOW, deadline=row.expires_at) for number, row in enumerate(rows)]
+        [
+            Occurrence(key=f"recorded:{number}", recorded_at=NOW, deadline=row.expires_at)
+            for number, row in enumerate(rows)
+        ]
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -73,9 +76,9 @@ def test_the_scans_use_the_indexes_on_the_dates(many_rows):
 
 def test_the_marks_are_found_by_the_index_on_their_dates(many_rows):
     with CaptureQueriesContext(connection) as queries:
-        Occurrence.objects.told_of(NOW, NOW + 5 * DAY)
+        Occurrence.objects.keys_between(NOW, NOW + 5 * DAY)
 
     (query,) = queries
     with connection.cursor() as cursor:
         cursor.execute(f"{EXPLAIN[connection.vendor]} {query['sql'].replace('%', '%%')}")
-        assert "tms_occurrence_deadline" in str(cursor.fetchall())
+        assert "tms_occurrence_by_deadline" in str(cursor.fetchall())

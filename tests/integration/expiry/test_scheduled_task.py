@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from tests.integration.expiry.assignments import assign, organization_told, told
+from tests.integration.expiry.assignments import assign, recorded, subscribed_organization
 from tms_webhooks import tasks
 from tms_webhooks.expiry.record import ScanResult
 from tms_webhooks.queues.django_q import DjangoQQueue
@@ -35,14 +35,14 @@ def queue(monkeypatch) -> Recorder:
 
 @pytest.fixture
 def three_near():
-    organization = organization_told()
+    organization = subscribed_organization()
     return [assign(organization, expires_at=timezone.now() + timedelta(days=days)) for days in (3, 4, 5)]
 
 
-def test_the_task_tells_what_is_due_now(queue, three_near):
+def test_the_task_records_what_is_due_now(queue, three_near):
     assert tasks.scan_expiring() == 3
     assert tasks.scan_expiring() == 0
-    assert told() == [("expiring", assignment.pk) for assignment in three_near]
+    assert recorded() == [("expiring", assignment.pk) for assignment in three_near]
     assert queue.enqueued == []
 
 
@@ -51,7 +51,7 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, m
 
     assert [tasks.scan_expiring() for _ in range(4)] == [1, 1, 1, 0]
     assert queue.enqueued == ["tms_webhooks.tasks.scan_expiring"] * 2
-    assert told() == [("expiring", assignment.pk) for assignment in three_near]
+    assert recorded() == [("expiring", assignment.pk) for assignment in three_near]
 
 
 def test_a_task_that_meets_another_at_work_leaves_all_to_that(queue, three_near, monkeypatch):

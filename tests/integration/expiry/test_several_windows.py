@@ -1,4 +1,4 @@
-"""Every subscription has a window of its own, and is told of it alone."""
+"""Each subscription has its own window and gets the events of that window only."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
-    organization_told,
+    recorded,
+    recorded_for,
     scan_at,
     subscribe,
-    told,
-    told_to,
+    subscribed_organization,
 )
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
@@ -32,7 +32,7 @@ def deliveries() -> list[tuple[int | None, int]]:
     return sorted(Delivery.objects.values_list("event__subscription_id", "webhook_id"))
 
 
-def test_two_windows_of_one_webhook_are_told_one_after_the_other():
+def test_two_windows_of_one_webhook_are_recorded_one_after_the_other():
     webhook = WebhookFactory()
     month, week = subscribe(webhook, window=(7, 30)), subscribe(webhook, window=(0, 7))
     assignment = assign(webhook.organization, expires_at=NOW + 20 * DAY)
@@ -40,18 +40,18 @@ def test_two_windows_of_one_webhook_are_told_one_after_the_other():
     for day in range(21):
         scan_at(NOW + day * DAY)
 
-    assert told_to(month) == told_to(week) == [assignment.pk]
+    assert recorded_for(month) == recorded_for(week) == [assignment.pk]
     assert [data_of(event)["days_left"] for event in events()] == [20, 6]
     assert [event.occurred_at for event in events()] == [NOW, NOW + 14 * DAY]
 
 
-def test_two_windows_that_overlap_are_both_told_at_once():
+def test_two_windows_that_overlap_are_both_recorded_at_once():
     webhook = WebhookFactory()
     wide, narrow = subscribe(webhook, window=(0, 30)), subscribe(webhook, window=(2, 7))
     assignment = assign(webhook.organization, expires_at=NOW + 5 * DAY)
 
     assert scan_at(NOW) == 2
-    assert told_to(wide) == told_to(narrow) == [assignment.pk]
+    assert recorded_for(wide) == recorded_for(narrow) == [assignment.pk]
     assert deliveries() == [(wide.pk, webhook.pk), (narrow.pk, webhook.pk)]
 
 
@@ -62,11 +62,11 @@ def test_a_webhook_gets_nothing_of_the_window_of_another():
     near = assign(organization, expires_at=NOW + 3 * DAY)
 
     assert scan_at(NOW) == 2
-    assert (told_to(month), told_to(week)) == ([far.pk], [near.pk])
+    assert (recorded_for(month), recorded_for(week)) == ([far.pk], [near.pk])
     assert deliveries() == [(month.pk, month.webhook_id), (week.pk, week.webhook_id)]
 
 
-def test_one_window_of_two_webhooks_is_told_to_both():
+def test_one_window_of_two_webhooks_is_recorded_for_both():
     organization = OrganizationFactory()
     first, second = (subscribe(organization, window=(2, 7)) for _ in range(2))
     assign(organization, expires_at=NOW + 3 * DAY)
@@ -75,7 +75,7 @@ def test_one_window_of_two_webhooks_is_told_to_both():
     assert deliveries() == [(first.pk, first.webhook_id), (second.pk, second.webhook_id)]
 
 
-def test_an_expired_assignment_is_one_event_for_all_who_want_it():
+def test_an_expired_assignment_is_one_event_for_all_subscriptions():
     organization = OrganizationFactory()
     first, second = (subscribe(organization, EXPIRED) for _ in range(2))
     scan_at(NOW)
@@ -86,7 +86,7 @@ def test_an_expired_assignment_is_one_event_for_all_who_want_it():
 
 
 def test_the_same_window_of_two_organizations_keeps_them_apart():
-    harborview, cedar_point = organization_told(EXPIRING, EXPIRED), organization_told(EXPIRING, EXPIRED)
+    harborview, cedar_point = subscribed_organization(EXPIRING, EXPIRED), subscribed_organization(EXPIRING, EXPIRED)
     theirs = {
         organization.pk: assign(organization, expires_at=NOW + 3 * DAY) for organization in (harborview, cedar_point)
     }
@@ -99,8 +99,8 @@ def test_the_same_window_of_two_organizations_keeps_them_apart():
     assert len(events()) == 4
 
 
-def test_an_organization_that_asks_for_nothing_is_told_nothing():
-    organization_told(EXPIRING, EXPIRED)
+def test_an_organization_without_a_subscription_gets_no_event():
+    subscribed_organization(EXPIRING, EXPIRED)
     other = OrganizationFactory()
     assign(other, expires_at=NOW + 3 * DAY)
 
@@ -115,7 +115,7 @@ def test_windows_far_apart_are_both_read():
     far = assign(organization, expires_at=NOW + 300.5 * DAY)
 
     assert scan_at(NOW) == 2
-    assert (told_to(late), told_to(early)) == ([near.pk], [far.pk])
+    assert (recorded_for(late), recorded_for(early)) == ([near.pk], [far.pk])
 
 
 def test_a_subscription_that_is_gone_before_the_fan_out_leaves_no_event_for_others():
@@ -128,10 +128,10 @@ def test_a_subscription_that_is_gone_before_the_fan_out_leaves_no_event_for_othe
 
     assert deliveries() == []
     assert Event.objects.filter(fanned_out_at__isnull=False).count() == 1
-    assert told_to(month) == []
+    assert recorded_for(month) == []
 
 
-def test_a_deleted_webhook_is_told_nothing():
+def test_a_deleted_webhook_gets_no_event():
     organization = OrganizationFactory()
     subscription = subscribe(organization, "course_assignment.*")
     subscription.webhook.deleted_at = NOW
@@ -139,4 +139,4 @@ def test_a_deleted_webhook_is_told_nothing():
     assign(organization, expires_at=NOW + 3 * DAY)
 
     assert [scan_at(NOW + day * DAY) for day in range(5)] == [0] * 5
-    assert told() == []
+    assert recorded() == []

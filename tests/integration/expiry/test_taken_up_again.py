@@ -18,9 +18,9 @@ from tests.integration.expiry.assignments import (
     assign,
     data_of,
     events,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def organization(now):
-    organization = organization_told(EXPIRED)
+    organization = subscribed_organization(EXPIRED)
     scan_at(now - 10 * DAY)
     return organization
 
@@ -56,35 +56,35 @@ def take_up_again(assignment: CourseAssignment, **values: Any) -> None:
     assignment.save()
 
 
-def test_it_is_told_by_the_change_and_by_no_scan(organization, now, closed):
+def test_it_is_recorded_by_the_change_and_by_no_scan(organization, now, closed):
     assignment = assign(organization, expires_at=now - HOUR, **closed)
     scan_at(now - MINUTE)
 
     take_up_again(assignment)
 
     assert [scan_at(now + minutes * MINUTE) for minutes in range(3)] == [0, 0, 0]
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
     assert data_of(events()[0])["completion_status"] == {"code": 0, "name": "Not Started"}
 
 
-def test_it_is_told_where_a_queryset_does_it(organization, now, closed):
+def test_it_is_recorded_where_a_queryset_does_it(organization, now, closed):
     assignment = assign(organization, expires_at=now - HOUR, **closed)
     scan_at(now - MINUTE)
 
     CourseAssignment.objects.update(**OPEN)
 
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
 
 
-def test_what_had_expired_before_is_not_told_again(organization, now, closed):
+def test_what_had_expired_before_is_not_recorded_again(organization, now, closed):
     assignment = assign(organization, expires_at=now - HOUR)
     scan_at(now - MINUTE)
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
     CourseAssignment.objects.update(**closed)
 
     take_up_again(assignment)
 
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
 
 
 def test_what_has_time_left_has_not_expired(organization, now, closed):
@@ -96,16 +96,16 @@ def test_what_has_time_left_has_not_expired(organization, now, closed):
     take_up_again(extended, expires_at=now + DAY)
     take_up_again(for_ever, expires_at=None)
 
-    assert told() == []
+    assert recorded() == []
 
 
-def test_a_date_in_the_past_that_comes_with_it_is_told_once(organization, now, closed):
+def test_a_date_in_the_past_that_comes_with_it_is_recorded_once(organization, now, closed):
     assignment = assign(organization, expires_at=now + DAY, **closed)
 
     take_up_again(assignment, expires_at=now - HOUR)
     assignment.save()
 
-    assert told() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)]
 
 
 def test_what_stays_closed_by_the_other_way_has_not_expired(organization, now):
@@ -114,4 +114,4 @@ def test_what_stays_closed_by_the_other_way_has_not_expired(organization, now):
     assignment.assignment_status = AssignmentStatus.ACTIVE
     assignment.save()
 
-    assert told() == []
+    assert recorded() == []

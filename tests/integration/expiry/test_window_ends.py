@@ -12,16 +12,16 @@ from tests.integration.expiry.assignments import (
     assign,
     events,
     keys,
-    organization_told,
+    recorded,
     scan_at,
-    told,
+    subscribed_organization,
 )
 
 pytestmark = pytest.mark.django_db
 
 
 def test_both_ends_of_the_window_are_excluded():
-    organization = organization_told()
+    organization = subscribed_organization()
     assign(organization, expires_at=NOW + 2 * DAY - INSTANT)
     assign(organization, expires_at=NOW + 2 * DAY)
     nearest = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
@@ -30,11 +30,11 @@ def test_both_ends_of_the_window_are_excluded():
     assign(organization, expires_at=NOW + 7 * DAY + INSTANT)
 
     assert scan_at(NOW) == 2
-    assert told() == [("expiring", key) for key in keys([nearest, farthest])]
+    assert recorded() == [("expiring", key) for key in keys([nearest, farthest])]
 
 
-def test_the_scan_after_the_upper_end_is_reached_tells_it():
-    organization = organization_told()
+def test_the_scan_after_the_upper_end_is_reached_records_it():
+    organization = subscribed_organization()
     assign(organization, expires_at=NOW + 7 * DAY)
 
     assert scan_at(NOW) == 0
@@ -42,18 +42,18 @@ def test_the_scan_after_the_upper_end_is_reached_tells_it():
 
 
 def test_an_assignment_has_expired_at_the_very_moment_of_its_date():
-    organization = organization_told(EXPIRED)
+    organization = subscribed_organization(EXPIRED)
     scan_at(NOW)
     now_over = assign(organization, expires_at=NOW + DAY)
     assign(organization, expires_at=NOW + DAY + INSTANT)
 
     assert scan_at(NOW + DAY - INSTANT) == 0
     assert scan_at(NOW + DAY) == 1
-    assert told() == [("expired", now_over.pk)]
+    assert recorded() == [("expired", now_over.pk)]
 
 
-def test_what_has_expired_is_never_told_as_expiring():
-    organization = organization_told("course_assignment.*")
+def test_what_has_expired_is_never_recorded_as_expiring():
+    organization = subscribed_organization("course_assignment.*")
     assign(organization, expires_at=NOW)
     scan_at(NOW - 10 * DAY)
 

@@ -30,7 +30,7 @@ def test_garbage_is_refused_without_being_repeated(acme, garbage):
     code, message = refused(acme, after=garbage)
 
     assert code == "malformed"
-    assert message == "This is no cursor; give the one of the last page as it was, or begin without."
+    assert message == "This is not a cursor; pass the cursor of the last page unchanged, or begin without one."
 
 
 def test_a_cursor_with_a_letter_changed_or_cut_off_is_refused(acme):
@@ -62,7 +62,7 @@ def test_a_cursor_of_another_organization_is_refused(acme):
     other = OrganizationFactory.create()
     cursor = page(other).cursor
 
-    assert refused(acme, after=cursor) == ("foreign", "This cursor is of another organization; begin without one.")
+    assert refused(acme, after=cursor) == ("foreign", "This cursor belongs to another organization; begin without one.")
     assert page(acme, other, after=cursor).events == []
 
 
@@ -90,7 +90,7 @@ def test_a_cursor_after_which_events_were_deleted_is_too_old(acme):
     code, message = refused(acme, after=first)
 
     assert code == "expired"
-    assert "Begin without one, at the oldest that is." in message
+    assert "Begin without one, at the oldest event that is kept." in message
     assert len(page(acme, after=second).events) == 1
 
 

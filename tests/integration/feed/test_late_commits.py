@@ -144,7 +144,7 @@ def test_a_feed_that_stands_still_is_told_of_by_the_sweep(acme, early, caplog):
     feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1)
 
     (message,) = caplog.messages
-    assert message.startswith(f"The catch-up feed stands still: event {event.public_id} of 2026-11-24T15:00:00+00:00")
+    assert message.startswith(f"The catch-up feed is stuck: event {event.public_id} of 2026-11-24T15:00:00+00:00")
     early.roll_back()
     caplog.clear()
     assert feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1) == 1

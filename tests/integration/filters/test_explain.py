@@ -1,4 +1,4 @@
-"""`explain` says clause by clause why an event goes to a webhook or doesn't; a dry run, which events would have gone."""
+"""`explain` gives the reasons why a webhook receives an event or not; a dry run finds the stored events that match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def enrolled(webhook: Webhook, **values) -> Event:
     return write_event(webhook.organization, "enrollment.enrolled", **values)
 
 
-def said(webhook: Webhook, event: Event) -> dict[str, tuple[str, str]]:
+def clauses_of(webhook: Webhook, event: Event) -> dict[str, tuple[str, str]]:
     """Return verdict and sentence by the names of the clauses; of several with a name the last."""
     clauses = explain(webhook, event).clauses
     assert all(clause.sentence.endswith(".") for clause in clauses)
@@ -35,9 +35,9 @@ def test_an_event_that_goes_out_has_only_reasons_for_it():
 
     assert (explanation.verdict, explanation.delivery) == (CheckResult.YES, None)
     assert [(clause.name, clause.verdict, clause.sentence) for clause in explanation.clauses] == [
-        ("audience", "yes", "The webhook is for events of what the organization owns: this is one."),
+        ("audience", "yes", "The webhook receives events of the organization's own objects. This is one of them."),
         ("enabled", "yes", "The webhook is enabled."),
-        ("event_type", "yes", "enrollment.* asks for such events."),
+        ("event_type", "yes", "enrollment.* includes this event type."),
     ]
     assert explanation.clauses[-1].subscription_id == webhook.subscriptions.get().pk
 
@@ -48,16 +48,18 @@ def test_a_disabled_webhook_holds_it_back():
     explanation = explain(webhook, enrolled(webhook))
 
     assert explanation.verdict == CheckResult.HELD
-    assert said(webhook, enrolled(webhook))["enabled"][1].startswith("The webhook is disabled; its events are kept")
+    assert clauses_of(webhook, enrolled(webhook))["enabled"][1].startswith(
+        "The webhook is disabled. Its deliveries are skipped"
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "name", "words"),
     [
         ({"deleted_at": timezone.now()}, "deleted", "The webhook was deleted."),
-        ({"audience": "learner"}, "audience", "events of the organization's own learners: this is none."),
-        ({"events": ["class.*"]}, "event_type", "class.* is about other events."),
-        ({"events": []}, "subscription", "The webhook subscribes to nothing."),
+        ({"audience": "learner"}, "audience", "events of the organization's learners. This is not one of them."),
+        ({"events": ["class.*"]}, "event_type", "class.* does not include this event type."),
+        ({"events": []}, "subscription", "The webhook has no subscriptions."),
     ],
 )
 def test_each_reason_against_it_has_its_sentence(values, name, words):
@@ -65,11 +67,11 @@ def test_each_reason_against_it_has_its_sentence(values, name, words):
     event = enrolled(webhook)
 
     assert explain(webhook, event).verdict == CheckResult.NO
-    assert said(webhook, event)[name][0] == CheckResult.NO
-    assert words in said(webhook, event)[name][1]
+    assert clauses_of(webhook, event)[name][0] == CheckResult.NO
+    assert words in clauses_of(webhook, event)[name][1]
 
 
-def test_filters_and_conditions_are_told_part_by_part_and_without_the_values_of_the_event():
+def test_filters_and_conditions_are_explained_one_by_one_without_the_values_of_the_event():
     webhook = subscribed(events=[])
     Subscription.objects.create(
         webhook=webhook,
@@ -90,7 +92,7 @@ def test_filters_and_conditions_are_told_part_by_part_and_without_the_values_of_
     assert "Alice" not in repr(explanation.clauses)
 
 
-def test_one_subscription_that_wants_it_is_enough():
+def test_one_matching_subscription_is_enough():
     webhook = subscribed(events=["class.*", "enrollment.enrolled"])
     Subscription.objects.create(webhook=webhook, event_type="*", filters={"course": [0]})
 
@@ -107,15 +109,15 @@ def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_ano
     unbuilt.error = "ValueError"
     windowed = write_event(webhook.organization, "course_assignment.expiring", subscription=own)
 
-    assert said(webhook, about)["itself"][0] == CheckResult.NO
-    assert said(webhook, unbuilt)["payload"][0] == CheckResult.NO
+    assert clauses_of(webhook, about)["itself"][0] == CheckResult.NO
+    assert clauses_of(webhook, unbuilt)["payload"][0] == CheckResult.NO
     clauses = explain(webhook, windowed).clauses
     windows = {clause.subscription_id: clause for clause in clauses if clause.name == "window"}
-    assert windows[own.pk].sentence == "It came into the window of more than 0 and less than 30 days."
+    assert windows[own.pk].sentence == "The object entered the window of more than 0 and less than 30 days."
     assert windows[another.pk].verdict == CheckResult.NO
 
 
-def test_a_webhook_that_came_later_is_told_what_to_do(clock):
+def test_an_event_before_the_webhook_is_delivered_by_sending_missed_events(clock):
     organization = OrganizationFactory()
     event = write_event(organization, "enrollment.enrolled")
     fan_out(timezone.now())
@@ -123,7 +125,7 @@ def test_a_webhook_that_came_later_is_told_what_to_do(clock):
     webhook = subscribed(organization=organization)
 
     assert explain(webhook, event.__class__.objects.get()).verdict == CheckResult.NO
-    assert "a replay of what was missed sends it" in said(webhook, Event.objects.get())["created"][1]
+    assert "Send missed events to deliver it." in clauses_of(webhook, Event.objects.get())["created"][1]
 
 
 def test_the_first_of_its_kind_and_those_after_it(clock):
@@ -133,19 +135,19 @@ def test_the_first_of_its_kind_and_those_after_it(clock):
     second.subject_id, second.sequence = first.subject_id, 2
     second.save()
 
-    assert said(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
+    assert clauses_of(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
     fan_out(timezone.now())
 
     first.refresh_from_db()
     second.refresh_from_db()
-    assert said(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
-    assert said(webhook, second)["filters.first_occurrence"] == (
+    assert clauses_of(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
+    assert clauses_of(webhook, second)["filters.first_occurrence"] == (
         CheckResult.NO,
-        "The first of its type for this object was an earlier one.",
+        "An earlier event was the first of this type for this object.",
     )
 
 
-def test_what_became_of_it_is_told_beside_what_is_asked_today():
+def test_the_delivery_is_returned_with_the_verdict_by_present_settings():
     webhook = subscribed(events=["enrollment.*"])
     event = enrolled(webhook)
     fan_out(timezone.now())
@@ -157,11 +159,11 @@ def test_what_became_of_it_is_told_beside_what_is_asked_today():
     assert explanation.delivery.event == event
 
 
-def test_a_condition_that_can_not_be_read_says_why():
+def test_an_invalid_condition_is_explained():
     webhook = subscribed(events=[])
     Subscription.objects.create(webhook=webhook, event_type="*", condition={"data.grad": 1})
 
-    assert "data.grad is no place in these events" in said(webhook, enrolled(webhook))["condition"][1]
+    assert "data.grad is not a field of these events" in clauses_of(webhook, enrolled(webhook))["condition"][1]
 
 
 def test_sentences_are_made_in_the_language_of_the_reader():
@@ -174,9 +176,9 @@ def test_sentences_are_made_in_the_language_of_the_reader():
 # Dry runs
 
 
-def test_a_dry_run_finds_what_a_new_subscription_would_have_got():
+def test_a_dry_run_finds_the_events_that_a_new_subscription_matches():
     webhook = subscribed(events=[])
-    wanted = [enrolled(webhook), write_event(webhook.organization, "enrollment.cancelled")]
+    matching = [enrolled(webhook), write_event(webhook.organization, "enrollment.cancelled")]
     write_event(webhook.organization, "class.cancelled")
     write_event(OrganizationFactory(), "enrollment.enrolled")
     enrolled(webhook, body="")
@@ -185,12 +187,12 @@ def test_a_dry_run_finds_what_a_new_subscription_would_have_got():
 
     found = dry_run(subscription)
 
-    assert (found.looked_at, list(found.events)) == (3, wanted[::-1])
+    assert (found.examined, list(found.events)) == (3, matching[::-1])
     assert not Delivery.objects.exists()
     assert subscription.pk is None
 
 
-def test_a_dry_run_looks_at_the_latest_and_knows_the_first_of_them():
+def test_a_dry_run_examines_the_latest_events_and_predicts_the_first_of_them():
     webhook = subscribed(events=[])
     events = [enrolled(webhook) for _number in range(5)]
     for number, event in enumerate(events, start=1):
@@ -201,7 +203,7 @@ def test_a_dry_run_looks_at_the_latest_and_knows_the_first_of_them():
     assert not FirstOccurrence.objects.exists()
 
 
-def test_a_dry_run_refuses_what_saving_would_refuse_and_numbers_without_sense():
+def test_a_dry_run_refuses_invalid_filters_and_invalid_numbers():
     webhook = subscribed(events=[])
 
     with pytest.raises(ValidationError, match="course"):

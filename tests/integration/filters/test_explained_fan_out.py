@@ -1,4 +1,4 @@
-"""Whatever webhooks, subscriptions and events there are: `explain` says what the fan-out does."""
+"""For any webhooks, subscriptions and events, `explain` agrees with the fan-out."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _keys(places, value):
     suppress_health_check=list(HealthCheck),
 )
 @given(described_webhooks=webhooks, described_events=events)
-def test_explain_says_what_the_fan_out_does(described_webhooks, described_events):
+def test_explain_agrees_with_the_fan_out(described_webhooks, described_events):
     with transaction.atomic():
         top = OrganizationFactory()
         own = OrganizationFactory(parent=top)
@@ -125,8 +125,8 @@ def test_explain_says_what_the_fan_out_does(described_webhooks, described_events
                 explanation = explain(webhook, event)
                 status = found.get((event.pk, webhook.pk))
                 expected = {None: CheckResult.NO, DeliveryStatus.SKIPPED: CheckResult.HELD}.get(status, CheckResult.YES)
-                told = (explanation.verdict, json.dumps([str(clause) for clause in explanation.clauses]))
-                assert told[0] == expected, told
+                explained = (explanation.verdict, json.dumps([str(clause) for clause in explanation.clauses]))
+                assert explained[0] == expected, explained
         transaction.set_rollback(True)
 
 

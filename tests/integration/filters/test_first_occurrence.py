@@ -1,4 +1,4 @@
-"""A subscription for first occurrences is told once of each type of event of each object: the first that it wants."""
+"""A subscription for first occurrences gets one event of each type and object: the first that matches."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_replay_sends_no_second_first_and_a_preview_changes_nothing(enrollment
     assert told_to(webhook) == ["enrollment.cancelled", "enrollment.enrolled"]
 
 
-def test_a_replay_sends_only_what_meets_the_filters(enrollment, webhook):
+def test_a_replay_sends_only_events_that_match_the_filters(enrollment, webhook):
     waver_to = Subscription.objects.create(webhook=webhook, event_type="enrollment.*", filters={"status_to": [60]})
     waver(enrollment)
     fan_out(timezone.now())

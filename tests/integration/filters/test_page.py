@@ -23,7 +23,7 @@ CONDITIONS = [found for found in re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULT
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_what_is_shown_can_be_saved(block):
+def test_the_examples_can_be_saved(block):
     Subscription(webhook=WebhookFactory(), **json.loads(block)).full_clean()
 
 
@@ -35,7 +35,7 @@ def test_each_comparison_that_is_shown_means_something(condition):
     Subscription(webhook=WebhookFactory(), event_type=event_type, condition=json.loads(condition)).full_clean()
 
 
-def test_everything_there_is_has_its_place():
+def test_every_filter_is_documented():
     assert (len(BLOCKS), len(CONDITIONS)) == (3, 5)
     for name in (*CRITERIA, FIRST_OCCURRENCE, *COMPARISONS, *ActorKind.values, *Audience.values):
         assert f"`{name}`" in PAGE, name

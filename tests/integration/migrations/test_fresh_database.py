@@ -1,4 +1,4 @@
-"""``migrate`` of a host, in any order, on databases that are empty. Each runs in a process with settings of its own."""
+"""A host can run ``migrate`` in any order on empty databases. Each test runs it in a process with its own settings."""
 
 from __future__ import annotations
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tests.conftest import Clock
 from tests.integration.delivery.rows import new_event, subscribed
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
@@ -28,14 +29,25 @@ HISTORY = 6000
 QUIET = 10
 
 
+@pytest.fixture(scope="module")
+def moment() -> datetime:
+    """The time at which the history ends."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 @pytest.fixture
-def history(clock) -> None:
+def clock(moment: datetime) -> Clock:
+    return Clock(moment)
+
+
+@pytest.fixture(scope="module")
+def history(module_db: None, moment: datetime) -> None:
     """A long history of a few webhooks, of which little is open; one of them had its last delivery long ago."""
     webhooks = [subscribed() for _ in range(3)]
     quiet = subscribed()
     events = [new_event(webhooks[0].organization, body="{}") for _ in range(HISTORY)]
     for event in events[:-5]:
-        event.fanned_out_at = clock.now
+        event.fanned_out_at = moment
     Event.objects.bulk_create(events)
     deliveries = []
     for number, event in enumerate(events[:-5]):
@@ -45,21 +57,19 @@ def history(clock) -> None:
                 event=event,
                 webhook=quiet if number < QUIET else webhooks[number % 3],
                 status="waiting" if is_open else "delivered",
-                due_at=clock.now - timedelta(seconds=1) if is_open else None,
+                due_at=moment - timedelta(seconds=1) if is_open else None,
                 attempts=1,
-                created_at=clock.now,
+                created_at=moment,
             )
         )
     Delivery.objects.bulk_create(deliveries)
     DeliveryAttempt.objects.bulk_create(
         [
-            DeliveryAttempt(
-                delivery=delivery, number=1, started_at=clock.now - timedelta(seconds=number), duration_ms=5
-            )
+            DeliveryAttempt(delivery=delivery, number=1, started_at=moment - timedelta(seconds=number), duration_ms=5)
             for number, delivery in enumerate(deliveries)
         ]
     )
-    hours = [clock.now - timedelta(hours=hour) for hour in range(24 * 8)]
+    hours = [moment - timedelta(hours=hour) for hour in range(24 * 8)]
     DeliveryTotal.objects.add(
         CountedAttempt(webhook.pk, hour, AttemptResult.DELIVERED, 5, 5)
         for webhook in (*webhooks, quiet)

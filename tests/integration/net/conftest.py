@@ -96,7 +96,7 @@ def send(client: Client) -> Send:
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    """A certificate authority that nobody but the test's client trusts."""
+    """A certificate authority that only the test's client trusts."""
     return Authority.new()
 
 

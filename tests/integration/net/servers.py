@@ -140,7 +140,7 @@ def reply(body: bytes = b"ok", *, status: str = "200 OK", headers: Mapping[str, 
 
 
 def answering(*answers: bytes) -> Handler:
-    """Make a handler that gives these answers in turn, then the last one for ever; it keeps the connection."""
+    """Make a handler that gives these answers one after the other, then repeats the last; it keeps the connection."""
 
     def handle(visit: Visit) -> None:
         number = 0

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
 MESSAGE = (
-    "URL: the host '{}' leads to an address that webhooks may not call; use a public one, "
-    "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+    "URL: the host '{}' has an address that webhooks may not call; use a public one, "
+    "or have the host added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
 )
 
 
@@ -158,7 +158,7 @@ def test_a_wrong_setting_is_not_taken_for_a_failed_delivery(serve: Serve, send: 
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_CIDRS": ["loopback"]}
 
-    with pytest.raises(ConfigurationError, match="'loopback' is no network"):
+    with pytest.raises(ConfigurationError, match="'loopback' is not a network"):
         send(server.url())
 
     assert server.accepted == 0

@@ -96,7 +96,7 @@ def test_an_early_refusal_of_a_large_body_is_still_an_answer(serve: Serve, send:
     assert status in {413, ErrorClass.CONNECTION_RESET}
 
 
-def test_a_port_where_nobody_listens_refuses(serve: Serve, send: Send) -> None:
+def test_a_port_without_a_listener_refuses(serve: Serve, send: Send) -> None:
     server = serve(answering(reply()))
     server.close()
 

@@ -23,7 +23,7 @@ def test_a_kept_connection_that_breaks_before_an_answer_is_tried_once_more_on_a_
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())
-        # It closes only when the second request is on its way, so that no look beforehand can tell.
+        # It closes only when the second request is on its way, so that no check before it can notice.
         visit.read()
         if reset:
             visit.reset()

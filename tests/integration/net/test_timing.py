@@ -1,4 +1,4 @@
-"""Where the time of an exchange went is told, part by part, also where it came to no answer."""
+"""The time of each part of an exchange is measured, also without an answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def never_answers(visit: Visit) -> None:
     visit.hang()
 
 
-def test_waiting_and_reading_are_told_apart(serve: Serve, send: Send) -> None:
+def test_waiting_and_reading_are_measured_separately(serve: Serve, send: Send) -> None:
     timing = send(serve(thinks).url()).timing
 
     assert timing.wait is not None
@@ -55,7 +55,9 @@ def test_a_kept_connection_needs_no_connecting(serve: Serve, send: Send) -> None
     assert second.wait is not None
 
 
-def test_encryption_is_told(serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Client) -> None:
+def test_the_time_of_encryption_is_reported(
+    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Client
+) -> None:
     server = serve(answering(reply()), tls=encrypted)
 
     timing = send(server.url(host="hooks.example.test"), by=trusting).timing
@@ -64,7 +66,7 @@ def test_encryption_is_told(serve: Serve, send: Send, encrypted: ssl.SSLContext,
     assert timing.tls > 0.0
 
 
-def test_of_an_exchange_that_timed_out_it_is_told_where(serve: Serve, send: Send) -> None:
+def test_a_timeout_is_reported_with_its_part(serve: Serve, send: Send) -> None:
     with pytest.raises(DeliveryError) as caught:
         send(serve(never_answers).url(), deadline=0.25)
 

@@ -21,4 +21,4 @@ def wire() -> Wire:
 @pytest.fixture
 def run(clock: Clock, wire: Wire) -> Callable[[], Tally]:
     """Run a drain on the test's clock and wire until nothing is due."""
-    return lambda: Drain(fan_out=fan_out, clock=clock, client=wire, dice=lambda: 0.5).run(until_idle=True)
+    return lambda: Drain(fan_out=fan_out, clock=clock, client=wire, random=lambda: 0.5).run(until_idle=True)

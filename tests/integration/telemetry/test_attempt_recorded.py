@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def told() -> Iterator[list[dict[str, Any]]]:
+def received() -> Iterator[list[dict[str, Any]]]:
     """What the signal was sent with, without the signal itself."""
     heard: list[dict[str, Any]] = []
 
@@ -32,7 +32,7 @@ def told() -> Iterator[list[dict[str, Any]]]:
     signals.attempt_recorded.disconnect(hear)
 
 
-def test_a_success_and_a_failure_are_told_with_all_that_was_written_down(clock, run, wire, told):
+def test_the_signal_of_a_success_and_a_failure_has_the_recorded_values(clock, run, wire, received):
     webhook = subscribed()
     event = write_event(webhook.organization)
     wire.answers = [answer(503)]
@@ -44,7 +44,7 @@ def test_a_success_and_a_failure_are_told_with_all_that_was_written_down(clock, 
 
     delivery = Delivery.objects.get()
     same = {"delivery_id": delivery.pk, "event_id": event.public_id, "webhook_id": webhook.pk, "seconds": 0.125}
-    assert told == [
+    assert received == [
         {
             **same,
             "number": 1,
@@ -57,16 +57,18 @@ def test_a_success_and_a_failure_are_told_with_all_that_was_written_down(clock, 
     ]
 
 
-def test_an_attempt_without_an_answer_has_no_status(run, wire, told):
+def test_an_attempt_without_an_answer_has_no_status(run, wire, received):
     write_event(subscribed(schedule="none").organization)
     wire.otherwise = broken(ErrorClass.DNS_ERROR)
 
     run()
 
-    assert [(one["status_code"], one["error_class"], one["next_delay"]) for one in told] == [(None, "dns_error", None)]
+    assert [(one["status_code"], one["error_class"], one["next_delay"]) for one in received] == [
+        (None, "dns_error", None)
+    ]
 
 
-def test_the_row_is_there_when_it_is_told(run, wire):
+def test_the_row_exists_when_the_signal_is_sent(run, wire):
     seen = []
 
     def look(*, delivery_id: int, **_facts: Any) -> None:
@@ -97,15 +99,15 @@ def test_a_receiver_that_raises_breaks_nothing(run, caplog):
     assert "RuntimeError: no" in caplog.text
 
 
-def test_a_late_attempt_is_not_told(clock, told):
+def test_no_signal_is_sent_for_a_late_attempt(clock, received):
     write_event(subscribed().organization)
     slow, quick = (Worker(name, clock=clock, wire=Wire()) for name in ("slow", "quick"))
     fan_out(clock.now)
-    (outgoing,) = slow.claim()
-    result = slow.send(outgoing)
+    (request,) = slow.claim()
+    result = slow.send(request)
     clock.advance(seconds=31)
     quick.work()
     slow.write(result)
 
-    assert [(one["number"], one["started_at"]) for one in told] == [(1, clock.now)]
+    assert [(one["number"], one["started_at"]) for one in received] == [(1, clock.now)]
     assert DeliveryAttempt.objects.count() == 2

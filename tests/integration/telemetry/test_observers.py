@@ -25,8 +25,8 @@ class Observer:
         self.begun: list[OutgoingRequest] = []
         self.ended: list[SendResult] = []
 
-    def __call__(self, outgoing: OutgoingRequest) -> Observer:
-        self.begun.append(outgoing)
+    def __call__(self, request: OutgoingRequest) -> Observer:
+        self.begun.append(request)
         return self
 
     def end(self, result: SendResult) -> None:
@@ -46,7 +46,7 @@ def watch() -> Iterator[Callable[[Any], Any]]:
     observers[:] = before
 
 
-def test_its_headers_go_along_and_it_learns_what_came_of_it(run, wire, watch):
+def test_its_headers_are_sent_and_it_gets_the_result(run, wire, watch):
     observer = watch(Observer({"Traceparent": "00-abc"}))
     wire.answers = [answer(202)]
     webhook = subscribed()
@@ -57,8 +57,8 @@ def test_its_headers_go_along_and_it_learns_what_came_of_it(run, wire, watch):
     (request,) = wire.requests
     assert request.headers["traceparent"] == "00-abc"
     verify(request, reveal(webhook.secrets.get().value))
-    ((outgoing,), (result,)) = observer.begun, observer.ended
-    assert (outgoing.webhook_id, result.outgoing, result.status) == (webhook.pk, outgoing, 202)
+    ((request,), (result,)) = observer.begun, observer.ended
+    assert (request.webhook_id, result.request, result.status) == (webhook.pk, request, 202)
 
 
 def test_headers_of_ours_can_not_be_replaced(run, wire, watch):
@@ -101,7 +101,7 @@ def test_a_header_that_the_webhook_sets_itself_stays(run, wire, watch):
     assert "traceparent" not in request.headers
 
 
-def broken_at_the_beginning(outgoing: OutgoingRequest) -> Any:
+def broken_at_the_beginning(request: OutgoingRequest) -> Any:
     raise RuntimeError("beginning")
 
 
@@ -111,7 +111,7 @@ class BrokenHeaders(Observer):
     def __init__(self) -> None:
         self.ended = []
 
-    def __call__(self, outgoing: OutgoingRequest) -> Observer:
+    def __call__(self, request: OutgoingRequest) -> Observer:
         return self
 
 
@@ -142,7 +142,7 @@ def test_one_that_raises_is_logged_and_the_others_go_on(run, wire, watch, caplog
     assert message in caplog.text
 
 
-def test_what_can_not_be_sent_is_watched_too(run, wire, watch):
+def test_an_attempt_that_can_not_be_sent_is_observed_too(run, wire, watch):
     observer = watch(Observer({}))
     webhook = subscribed()
     webhook.secrets.update(value="plain")
@@ -154,5 +154,5 @@ def test_what_can_not_be_sent_is_watched_too(run, wire, watch):
     assert [result.outcome.error_class for result in observer.ended] == ["secret_unreadable"]
 
 
-def test_nobody_watches_unless_asked_to():
+def test_without_a_setting_nothing_is_observed():
     assert observers == []

@@ -63,7 +63,7 @@ def test_nothing_is_loaded_unless_the_setting_lists_it(blocked):
     assert "TELEMETRY" not in logged
 
 
-def test_what_the_setting_lists_is_measured():
+def test_the_modules_in_the_setting_are_connected():
     found, _logged = started(blocked=[], telemetry=["prometheus", "otel"])
 
     assert found == {
@@ -74,7 +74,7 @@ def test_what_the_setting_lists_is_measured():
     }
 
 
-def test_what_is_missing_is_told_and_keeps_nothing_from_starting():
+def test_a_missing_package_is_logged_and_does_not_stop_the_start():
     found, logged = started(blocked=PACKAGES, telemetry=["otel", "prometheus"])
 
     assert found == {

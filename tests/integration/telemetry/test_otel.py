@@ -59,7 +59,7 @@ def test_a_receiver_finds_the_span_of_the_attempt_in_its_request(run, wire, expo
     assert "tracestate" not in request.headers
 
 
-def test_the_span_tells_of_the_attempt_and_nothing_that_is_secret(run, wire, exporter):
+def test_the_span_describes_the_attempt_without_secrets(run, wire, exporter):
     webhook = subscribed("/hook?key=s3cret", headers="Authorization=Basic hunter2")
     event = write_event(webhook.organization)
 
@@ -123,7 +123,7 @@ def test_baggage_is_not_sent(run, wire, exporter):
     assert "baggage" not in wire.requests[0].headers
 
 
-def test_what_is_not_sampled_is_told_so(run, wire):
+def test_traceparent_of_an_unsampled_trace_says_so(run, wire):
     otel.connect(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
     try:
         write_event(subscribed().organization)
@@ -157,7 +157,7 @@ def test_connecting_twice_traces_once(run, exporter):
 
 
 def test_disconnecting_leaves_other_observers_alone():
-    other = lambda outgoing: None  # noqa: E731
+    other = lambda request: None  # noqa: E731
     otel.connect()
     observers.append(other)
     try:

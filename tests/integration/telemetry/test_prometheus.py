@@ -42,7 +42,7 @@ def scraped(registry: CollectorRegistry) -> dict[str, float]:
     }
 
 
-def test_attempts_are_counted_by_what_came_of_them(registry, clock, run, wire):
+def test_attempts_are_counted_by_outcome(registry, clock, run, wire):
     wire.answers = [answer(500), broken(ErrorClass.TIMEOUT), answer(200)]
     write_event(subscribed().organization)
 

@@ -1,4 +1,4 @@
-"""What a noun says, how private each part is, and what it never says."""
+"""The fields of each noun, their privacy, and the values that are never included."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def test_the_code_of_a_voucher_never_leaves() -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Noun) else "",
 )
-def test_a_host_must_have_only_what_an_event_is_meaningless_without(noun: Noun, required: list[str]) -> None:
+def test_a_host_must_have_only_the_required_fields(noun: Noun, required: list[str]) -> None:
     assert [field.name for field in noun.fields if field.required] == required
 
 
 @each_event_type
-def test_whatever_an_event_refers_to_comes_with_its_ids(event_type: EventType) -> None:
+def test_every_referenced_object_has_its_ids(event_type: EventType) -> None:
     names = {field.name for field in event_type.fields}
     # Of these, a field of the host's record is the only trace.
     only_ids = {"company", "profile", "classroom", "activity", "redemption"} | {"enrollment", "course_assignment"}
@@ -119,20 +119,20 @@ def test_fields_of_one_event_type_come_after_those_of_its_noun() -> None:
     assert [field.name for field in expiring.fields][:-3] == [field.name for field in COURSE_ASSIGNMENT.fields]
 
 
-def test_an_event_type_can_need_what_its_noun_leaves_open(make_event_type: MakeEventType) -> None:
+def test_an_event_type_can_need_an_optional_field_of_its_noun(make_event_type: MakeEventType) -> None:
     needing = make_event_type(needs=("score",))
     assert {field.name: field.required for field in needing.fields}["score"]
     assert not {field.name: field.required for field in EXAM.fields}["score"]
 
 
-def test_an_event_type_can_not_need_what_its_noun_has_not(make_event_type: MakeEventType) -> None:
+def test_an_event_type_can_not_need_a_field_that_its_noun_lacks(make_event_type: MakeEventType) -> None:
     with pytest.raises(ConfigurationError, match='"exam.passed" needs the field "grade"'):
         make_event_type(needs=("grade",))
 
 
 @pytest.mark.parametrize("name", ["", "Status", "user.", ".id", "user..id", "user id", "user-id"])
 def test_an_ill_formed_field_name_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no field name"):
+    with pytest.raises(ConfigurationError, match="is not a field name"):
         Field(name, FieldKind.STRING, FieldPrivacy.BASIC)
 
 

@@ -26,7 +26,7 @@ PROMISED = {
 }
 
 
-def test_the_catalogue_holds_what_is_emitted_and_nothing_more() -> None:
+def test_the_catalogue_holds_the_emitted_types_and_no_others() -> None:
     promised = [f"{noun}.{verb}" for noun, verbs in PROMISED.items() for verb in verbs.split()]
     assert sorted(event_type.name for event_type in catalogue.types.BUILT_IN) == sorted(promised)
     assert set(catalogue.types.BUILT_IN) <= set(catalogue.all_types())
@@ -62,19 +62,19 @@ def test_get_finds_a_type_by_its_exact_name() -> None:
     assert catalogue.get("enrollment.waitlisted").name == "enrollment.waitlisted"
 
 
-def test_an_unknown_name_is_told_the_nearest() -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("enrolment.waitlisted")
     assert str(caught.value).startswith(
-        'There is no event type "enrolment.waitlisted". Did you mean "enrollment.waitlisted"'
+        'Unknown event type "enrolment.waitlisted". Did you mean "enrollment.waitlisted"'
     )
     assert event_names.nearest("enrolment.waitlisted")[0] == "enrollment.waitlisted"
 
 
-def test_an_unknown_name_like_no_other_is_told_nothing() -> None:
+def test_the_error_of_a_name_like_no_other_suggests_nothing() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("zzz")
-    assert str(caught.value) == 'There is no event type "zzz".'
+    assert str(caught.value) == 'Unknown event type "zzz".'
 
 
 def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> None:
@@ -95,7 +95,7 @@ def test_a_temporary_type_goes_even_if_the_block_raises(make_event_type: MakeEve
 
 def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_type: MakeEventType) -> None:
     first = catalogue.get("class.scheduled")
-    with pytest.raises(ConfigurationError, match='There is an event type "class.scheduled" already'):
+    with pytest.raises(ConfigurationError, match='The event type "class.scheduled" is registered already'):
         catalogue.register(make_event_type("class.scheduled"))
     assert catalogue.get("class.scheduled") is first
 
@@ -104,7 +104,7 @@ def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_typ
     "name", ["", "exam", "Exam.passed", "exam.", ".passed", "exam..passed", "exam.pass ed", "exam.*", "a.b\n"]
 )
 def test_an_ill_formed_name_is_refused(name: str, make_event_type: MakeEventType) -> None:
-    with pytest.raises(ConfigurationError, match="is no event name"):
+    with pytest.raises(ConfigurationError, match="is not an event name"):
         catalogue.register(make_event_type(name))
     assert name not in [event_type.name for event_type in catalogue.all_types()]
 

@@ -1,4 +1,4 @@
-"""What a subscription's pattern means."""
+"""The pattern of a subscription matches event types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_star_means_everything_that_happens_in_training() -> None:
     assert len(training) < len(catalogue.all_types())
 
 
-def test_what_is_told_of_webhooks_has_to_be_asked_for() -> None:
+def test_operational_events_match_only_an_explicit_pattern() -> None:
     assert "webhook.disabled" in event_names.matching("webhook.*")
     assert event_names.patterns_for("webhook.disabled") == ["webhook.disabled", "webhook.*"]
 

@@ -1,6 +1,6 @@
 """Each event's sample is valid, and is the one that integrators have been shown.
 
-The samples live as golden files in ``tests/golden/samples``. After a wanted change, write them anew with::
+The samples live as golden files in ``tests/golden/samples``. After an intended change, write them again with::
 
     TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/catalogue/test_samples.py
 
@@ -88,7 +88,7 @@ def test_a_status_in_a_sample_has_the_name_of_its_code(event_type: EventType) ->
         assert status["name"] == status_name(field.choices(status["code"]))
 
 
-def test_changed_names_what_previous_holds_in_the_order_of_the_fields() -> None:
+def test_changed_lists_the_fields_of_previous_in_the_order_of_the_fields() -> None:
     by_name = {event_type.name: event_type.example() for event_type in BUILT_IN}
     assert by_name["class.rescheduled"]["changed"] == ["status", "start_at", "end_at"]
     assert by_name["class.updated"]["changed"] == ["max_students", "open_count", "classroom.id", "classroom.name"]

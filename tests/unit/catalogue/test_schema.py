@@ -101,7 +101,7 @@ def test_a_needed_field_is_required_of_the_data_and_not_of_the_old_values(make_e
 
 
 @each_event_type
-def test_no_schema_forbids_what_a_later_version_adds(event_type: EventType) -> None:
+def test_no_schema_forbids_the_additions_of_a_later_version(event_type: EventType) -> None:
     assert "additionalProperties" not in json.dumps(event_type.schema())
     envelope = event_type.example()
     envelope["truncated"] = True

@@ -1,4 +1,4 @@
-"""A payload that breaks its schema is refused in words that tell where and why, and never what."""
+"""A payload that breaks its schema is refused with a message that names the path and the rule, and never the value."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_optional_fields_may_be_null_or_absent(make_event_type: MakeEventType) -
         ("enrollment.failed", "completion_status"),
     ],
 )
-def test_an_event_is_refused_without_what_it_is_about(name: str, field: str) -> None:
+def test_an_event_is_refused_without_its_required_fields(name: str, field: str) -> None:
     envelope = catalogue.get(name).example()
     envelope["data"][field] = None
     assert f"$.data.{field} breaks type" in refusal(name, envelope)
@@ -174,7 +174,7 @@ def test_a_window_may_be_open_at_either_end() -> None:
     event_type.validate(envelope)
 
 
-def test_feedback_may_come_from_nobody() -> None:
+def test_feedback_may_be_anonymous() -> None:
     event_type = catalogue.get("class_feedback.created")
     envelope = event_type.example()
     envelope["data"]["user"] = None

@@ -1,4 +1,4 @@
-"""Activities by which a learner moves on tell of an assignment: it has to be found, and without going round in circles."""
+"""The source of an activity must lead to a course assignment, and not back to itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_an_assignment_that_is_registered_will_do(assignments: Source, say: Say)
     assert say(ActivityProgressSource, ActivityResult) == []
 
 
-def test_one_that_is_not_is_told(say: Say) -> None:
+def test_one_that_is_not_is_reported(say: Say) -> None:
     message = only([one for one in say(ActivityProgressSource, ActivityResult) if one.id.endswith("E057")], "E057")
     assert message.msg == (
         "assignment is 'assignment', but training.CourseAssignment is not registered with a CourseAssignmentSource."
@@ -30,18 +30,18 @@ def test_one_that_is_not_is_told(say: Say) -> None:
     assert "register their model with a CourseAssignmentSource" in str(message.hint)
 
 
-def test_a_mapping_that_goes_round_in_circles_is_told(say: Say) -> None:
+def test_a_mapping_that_goes_round_in_circles_is_reported(say: Say) -> None:
     said = say(ActivityProgressSource, User, assignment="manager", organization="organization")
     (message,) = [one for one in said if one.id.endswith("E057")]
     assert message.msg == "assignment is 'manager', which leads back to the same model."
 
 
-def test_two_that_read_each_other_are_told(declare: Declare, say: Say) -> None:
+def test_two_that_read_each_other_are_reported(declare: Declare, say: Say) -> None:
     declare(ActivityProgressSource, User, assignment="manager", organization="organization")
     assert ids(say(ActivityProgressSource, CourseAssignment, assignment="user")).count("E057") == 2
 
 
-def test_what_is_no_foreign_key_is_told(assignments: Source, say: Say) -> None:
+def test_a_path_without_a_foreign_key_is_reported(assignments: Source, say: Say) -> None:
     said = say(ActivityProgressSource, ActivityResult, assignment="score")
     (message,) = [one for one in said if one.id.endswith("E057")]
     assert message.msg == "assignment is 'score', which is not a foreign key of training.ActivityResult."

@@ -98,12 +98,12 @@ class Database:
 
 
 @pytest.mark.parametrize(
-    ("apart", "told"), [(-120.0, "120 s ahead of the database's"), (90.0, "90 s behind the database's")]
+    ("apart", "expected"), [(-120.0, "120 s ahead of the database's"), (90.0, "90 s behind the database's")]
 )
-def test_a_clock_that_is_off_is_pointed_out(said, monkeypatch, apart: float, told: str) -> None:
+def test_a_clock_that_is_off_is_pointed_out(said, monkeypatch, apart: float, expected: str) -> None:
     monkeypatch.setattr(deploy, "connections", defaultdict(lambda: Database(apart=apart)))
 
-    assert told in only(said(), "W075").msg
+    assert expected in only(said(), "W075").msg
 
 
 @pytest.mark.parametrize("database", [Database(apart=2.0), Database(answers=False)])

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from tests.unit.checks.conftest import only
 from tms_webhooks.checks.environment import ACTOR, AUTHENTICATION, check_middleware, check_queue, check_time_zones
 from tms_webhooks.queues.base import Queue
-from tms_webhooks.queues.immediate import SilentQueue
+from tms_webhooks.queues.silent import SilentQueue
 
 
 class HalfQueue(Queue):

@@ -28,7 +28,7 @@ VOUCHER = {"class": "redeemed_class", "user": "redeemed_by"}
 # Their names
 
 
-def test_an_event_that_nobody_knows_is_told_the_nearest(say: Say) -> None:
+def test_an_event_that_is_unknown_gets_the_nearest_as_a_suggestion(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields=STATUS, rules=(Created("class.canceled"),)), "E043")
     assert message.msg == "A rule names the event 'class.canceled', which is not in the catalogue."
     assert str(message.hint).startswith(
@@ -125,7 +125,7 @@ def test_a_host_that_leaves_the_events_out_hears_nothing(say: Say) -> None:
     assert say(EnrollmentSource, ClassEnrollment, fields={"status": "enrollment_status_id"}, rules=rules) == []
 
 
-def test_what_follows_from_a_wrong_path_is_not_told_again(say: Say) -> None:
+def test_a_consequence_of_a_wrong_path_is_not_reported_again(say: Say) -> None:
     fields = {"status": "enrollment_status_id", "completion_status": "completion_status"}
     only(say(EnrollmentSource, ClassEnrollment, fields=fields), "E032")
 
@@ -133,7 +133,7 @@ def test_what_follows_from_a_wrong_path_is_not_told_again(say: Say) -> None:
 # Twice
 
 
-def test_two_sources_of_one_model_must_not_tell_the_same(say: Say) -> None:
+def test_two_sources_of_one_model_must_not_emit_the_same_event(say: Say) -> None:
     say(UserSource, User, rules=(Created("user.created"),))
     messages = say(UserSource, User, fields={"user_name": "email"})
     assert ids(messages) == ["W048"]
@@ -142,7 +142,7 @@ def test_two_sources_of_one_model_must_not_tell_the_same(say: Say) -> None:
     )
 
 
-def test_two_sources_of_one_model_may_tell_different_things(say: Say) -> None:
+def test_two_sources_of_one_model_may_emit_different_events(say: Say) -> None:
     say(UserSource, User, rules=(Created("user.created"),))
     assert say(UserSource, User, rules=(Entered("disabled", {True: "user.deactivated"}),)) == []
 

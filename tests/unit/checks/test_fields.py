@@ -31,7 +31,7 @@ ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion
 # Names
 
 
-def test_a_name_that_is_no_field_is_told_the_nearest(say: Say) -> None:
+def test_a_name_that_is_no_field_gets_the_nearest_as_a_suggestion(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "start": "start_at"}), "E031")
     assert message.msg == "fields['start'] is not a field of the noun 'class'."
     assert str(message.hint).startswith("Write one of id, external_id, name, ")
@@ -52,7 +52,7 @@ def test_the_organization_is_named_in_the_class_and_not_in_fields(say: Say) -> N
 # Paths
 
 
-def test_a_path_that_leads_nowhere_is_told_where_it_ends(say: Say) -> None:
+def test_a_path_that_leads_nowhere_is_reported_with_its_end(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "course.nome"}), "E032")
     assert message.msg == "fields['name'] is 'course.nome', but training.Course has no attribute 'nome'."
     assert message.hint == (
@@ -153,7 +153,7 @@ def test_a_required_reference_is_named_by_its_key(say: Say) -> None:
     assert str(message.hint).startswith('Name the attribute: fields = {"class": "…"}.')
 
 
-def test_a_wrong_path_is_not_told_a_second_time_as_missing(say: Say) -> None:
+def test_a_wrong_path_is_not_reported_again_as_missing(say: Say) -> None:
     only(say(EnrollmentSource, ClassEnrollment, fields={**ENROLLMENT, "class": "training_clas"}), "E032")
 
 
@@ -173,9 +173,9 @@ def test_an_event_that_can_not_happen_needs_nothing(say: Say) -> None:
 
 def test_the_completion_of_an_assignment_follows_from_its_dates(say: Say) -> None:
     messages = say(CourseAssignmentSource, CourseAssignment, fields={"completion_status": "", "started_at": ""})
-    told = {(number, message.msg) for number, message in zip(ids(messages), messages, strict=True)}
+    reported = {(number, message.msg) for number, message in zip(ids(messages), messages, strict=True)}
     needed = "'completion_status' is needed by course_assignment.expired, but it is left out."
-    assert ("E034", needed) in told
+    assert ("E034", needed) in reported
 
 
 def test_a_derived_status_is_not_missing(say: Say) -> None:

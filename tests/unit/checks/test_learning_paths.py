@@ -19,7 +19,7 @@ def test_a_computed_learning_path_names_its_model(say: Say) -> None:
     assert message.hint == "Write path_model = 'app_label.ModelName' with your model of learning paths."
 
 
-def test_a_model_that_does_not_exist_is_told_the_nearest(say: Say) -> None:
+def test_a_model_that_does_not_exist_gets_the_nearest_as_a_suggestion(say: Say) -> None:
     message = only(say(ComputedLearningPathSource, CourseAssignment, path_model="training.LearningPaths"), "E050")
     assert message.msg == "path_model is 'training.LearningPaths', which is not a model."
     assert 'Did you mean "training.LearningPath"' in str(message.hint)
@@ -46,7 +46,7 @@ def test_a_model_that_does_not_exist_is_told_the_nearest(say: Say) -> None:
         (
             {"path_enabled": "is_enabled"},
             "path_enabled is 'is_enabled', but training.LearningPath has no such field.",
-            'Name the field that says whether the path is in use, or write "" if there is none. Did you mean "enabled"?',
+            'Name the field that says whether the path is in use, or write "" if the model has none. Did you mean "enabled"?',
         ),
     ],
 )

@@ -37,12 +37,12 @@ def _fresh_caches():
         model._meta._expire_cache()
 
 
-def test_a_model_whose_querysets_tell_is_left_alone(declare: Declare) -> None:
+def test_a_model_whose_querysets_emit_events_is_left_alone(declare: Declare) -> None:
     declare(ClassSource, TrainingClass)
     assert check_managers() == []
 
 
-def test_a_manager_of_plain_querysets_is_told_with_its_remedy(declare: Declare, monkeypatch) -> None:
+def test_a_manager_of_plain_querysets_is_reported_with_its_remedy(declare: Declare, monkeypatch) -> None:
     add(monkeypatch, TrainingClass, Deaf(), "plain")
     declare(ClassSource, TrainingClass)
 
@@ -60,13 +60,13 @@ def test_any_way_to_have_such_querysets_will_do(declare: Declare, monkeypatch, m
     assert check_managers() == []
 
 
-def test_a_manager_that_models_inherit_is_told_once(declare: Declare, monkeypatch) -> None:
+def test_a_manager_that_models_inherit_is_reported_once(declare: Declare, monkeypatch) -> None:
     add(monkeypatch, Workshop, Deaf(), "plain")
     declare(ClassSource, Workshop)
     assert only(check_managers(), "W054").obj is Workshop
 
 
-def test_what_django_changes_by_itself_needs_a_base_manager_that_tells(declare: Declare, monkeypatch) -> None:
+def test_changes_by_django_itself_need_a_base_manager_that_emits_events(declare: Declare, monkeypatch) -> None:
     monkeypatch.setattr(TrainingClass._meta, "base_manager_name", None)
     monkeypatch.setitem(vars(TrainingClass._meta), "base_manager", Deaf())
     declare(ClassSource, TrainingClass)

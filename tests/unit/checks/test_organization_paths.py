@@ -80,6 +80,6 @@ def test_the_learners_organization_may_be_left_out(say: Say, path: str | None) -
     assert say(EnrollmentSource, ClassEnrollment, fields=ENROLLMENT, learner_organization=path) == []
 
 
-def test_where_there_is_no_organization_model_its_own_check_tells(say: Say, settings) -> None:
+def test_where_there_is_no_organization_model_another_check_reports_it(say: Say, settings) -> None:
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organisation"
     assert ids(say(UserSource, User, organization="company")) == []

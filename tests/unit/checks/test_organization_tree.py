@@ -29,5 +29,5 @@ def test_anything_else_is_refused_with_the_fields_that_could_be_meant(settings, 
     assert str(found.hint).endswith('Did you mean "parent"?')
 
 
-def test_a_value_of_the_wrong_kind_is_told_elsewhere(settings):
+def test_a_value_of_the_wrong_kind_is_reported_by_another_check(settings):
     assert messages(settings, 7) == []

@@ -42,7 +42,7 @@ def test_a_model_without_parents_is_left_alone(declare: Declare) -> None:
     assert said(declare(OfWorkshops, Workshop)) == []
 
 
-def test_two_models_that_count_their_keys_are_told_apart_by_nobody(declare: Declare) -> None:
+def test_two_models_that_count_their_keys_are_reported(declare: Declare) -> None:
     first, second = declare(OfWorkshops, Workshop), declare(OfWorkshops, Talk)
 
     assert said(first) == []

@@ -26,7 +26,7 @@ def said() -> list[CheckMessage]:
 
 
 @pytest.mark.parametrize("value", [[], None, "QUEUE", 3])
-def test_what_is_no_dictionary_is_refused(settings, value: Any) -> None:
+def test_a_value_that_is_not_a_dictionary_is_refused(settings, value: Any) -> None:
     settings.TMS_WEBHOOKS = value
     message = only(said(), "E001")
     assert message.msg == f"TMS_WEBHOOKS is {value!r}, not a dictionary."
@@ -38,14 +38,14 @@ def test_no_settings_at_all_are_fine(settings) -> None:
     assert said() == []
 
 
-def test_an_unknown_name_is_told_the_nearest(settings) -> None:
+def test_an_unknown_name_gets_the_nearest_as_a_suggestion(settings) -> None:
     settings.TMS_WEBHOOKS = {"encryption_key": []}
     message = only(said(), "E002")
     assert message.msg == "Unknown setting: TMS_WEBHOOKS['encryption_key']."
     assert message.hint == 'Remove it or correct the name. Did you mean "ENCRYPTION_KEYS"?'
 
 
-def test_an_unknown_name_like_no_other_is_told_nothing(settings) -> None:
+def test_an_unknown_name_like_no_other_gets_no_suggestion(settings) -> None:
     settings.TMS_WEBHOOKS = {3: 4}
     message = only(said(), "E002")
     assert (message.msg, message.hint) == (
@@ -54,7 +54,7 @@ def test_an_unknown_name_like_no_other_is_told_nothing(settings) -> None:
     )
 
 
-def test_a_wrong_value_is_shown_beside_what_is_expected(settings) -> None:
+def test_a_wrong_value_is_shown_with_the_expected_kind(settings) -> None:
     settings.TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 0}
     message = only(said(), "E003")
     assert message.msg == "TMS_WEBHOOKS['MAX_IN_FLIGHT'] is 0, not a whole number of at least 1."
@@ -104,14 +104,14 @@ def test_good_keys_pass(settings) -> None:
 def test_a_malformed_network_is_refused(settings, network: str) -> None:
     settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.0.0.0/8", network]}
     message = only(said(), "E006")
-    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {network!r} is no network")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {network!r} is not a network")
     assert message.hint == "Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'."
 
 
 def test_a_malformed_host_is_refused(settings) -> None:
     settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["hr.example.com", "https://crm.example.com"]}
     message = only(said(), "E007")
-    assert message.msg.startswith("TMS_WEBHOOKS['ALLOWED_HOSTS']: 'https://crm.example.com' is no host")
+    assert message.msg.startswith("TMS_WEBHOOKS['ALLOWED_HOSTS']: 'https://crm.example.com' is not a host")
 
 
 def test_an_overlap_above_its_limit_is_refused(settings) -> None:
@@ -122,14 +122,14 @@ def test_an_overlap_above_its_limit_is_refused(settings) -> None:
     )
 
 
-def test_a_setting_that_stands_outside_the_dictionary_is_told_where_it_belongs(settings) -> None:
+def test_a_setting_that_stands_outside_the_dictionary_is_reported_with_its_place(settings) -> None:
     settings.TMS_WEBHOOKS_ENCRYPTION_KEYS = ["key"]
     message = only(said(), "W011")
     assert message.msg == "The app does not read the setting TMS_WEBHOOKS_ENCRYPTION_KEYS."
     assert message.hint == 'Write TMS_WEBHOOKS = {"ENCRYPTION_KEYS": …} instead.'
 
 
-def test_a_misspelt_setting_is_told_the_two_names_there_are(settings) -> None:
+def test_a_misspelt_setting_gets_both_matching_names(settings) -> None:
     settings.TMS_WEBHOOK = {}
     message = only(said(), "W011")
     assert message.hint == "Rename it: the app reads TMS_WEBHOOKS and TMS_WEBHOOKS_ORGANIZATION_MODEL."
@@ -155,8 +155,8 @@ def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None
     [
         ("nowhere.Policy", "which can't be imported"),
         ("tms_webhooks.access.Policy", "which can't be imported"),
-        ("tms_webhooks.models.Webhook", "which is no AccessPolicy"),
-        ("tms_webhooks.access.get_policy", "which is no AccessPolicy"),
+        ("tms_webhooks.models.Webhook", "which is not an AccessPolicy"),
+        ("tms_webhooks.access.get_policy", "which is not an AccessPolicy"),
     ],
 )
 def test_a_path_that_leads_to_no_access_policy_is_refused(settings, path: str, problem: str) -> None:

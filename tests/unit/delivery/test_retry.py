@@ -188,7 +188,7 @@ def test_jitter_keeps_within_its_share_and_uses_all_of_it() -> None:
     assert 359.0 < max(delays) <= 360.0
 
 
-def test_the_dice_are_thrown_once() -> None:
+def test_one_random_number_is_drawn() -> None:
     throws: list[float] = []
 
     def dice() -> float:
@@ -199,7 +199,7 @@ def test_the_dice_are_thrown_once() -> None:
     assert throws == [0.5]
 
 
-def test_the_dice_are_not_thrown_when_nothing_is_to_be_decided() -> None:
+def test_no_random_number_is_drawn_for_an_exhausted_delivery() -> None:
     def dice() -> float:
         raise AssertionError("thrown")
 
@@ -233,7 +233,7 @@ def test_a_schedule_is_a_name_or_a_list(schedule: Any, expected: tuple[float, ..
     assert all(type(delay) is float for delay in delays)
 
 
-def test_the_standard_schedule_is_what_the_settings_say() -> None:
+def test_the_standard_schedule_is_that_of_the_settings() -> None:
     assert retry.schedule_for("standard", standard=[7, 8]) == (7.0, 8.0)
     assert retry.schedule_for("skillable", standard=[7, 8]) == (1.0, 2.0, 3.0, 4.0, 5.0)
 

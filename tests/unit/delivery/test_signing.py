@@ -74,7 +74,7 @@ def test_during_a_rotation_the_receiver_may_have_either_secret() -> None:
         pytest.param(OUR_SECRET, BODY + b" ", id="another body"),
     ],
 )
-def test_the_public_library_refuses_what_was_not_signed(secret: str, body: bytes) -> None:
+def test_the_public_library_refuses_a_body_that_was_not_signed(secret: str, body: bytes) -> None:
     headers = headers_now([OUR_SECRET])
     with pytest.raises(standardwebhooks.WebhookVerificationError, match="No matching signature found"):
         standardwebhooks.Webhook(secret).verify(body, headers)
@@ -110,7 +110,7 @@ def test_a_timestamp_with_a_fraction_is_refused() -> None:
 
 
 def test_nothing_is_sent_unsigned() -> None:
-    with pytest.raises(ValueError, match="There is no secret to sign with; an unsigned request is never sent"):
+    with pytest.raises(ValueError, match="No secret is given; a request is never sent without a signature"):
         signing.signature_headers(secrets=[], message_id=EVENT_ID, timestamp=1764000000, body=BODY)
 
 
@@ -127,7 +127,7 @@ def test_a_new_secret_is_32_bytes_in_base64_and_never_the_same_twice() -> None:
 
 
 @pytest.mark.parametrize("length", [24, 32, 64])
-def test_a_key_is_what_the_base64_stands_for(length: int) -> None:
+def test_the_key_is_decoded_from_base64(length: int) -> None:
     assert signing.secret_key(secret_of(bytes(range(length)))) == bytes(range(length))
 
 

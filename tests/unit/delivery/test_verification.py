@@ -33,78 +33,79 @@ def only(found: tuple[str, ...], part: str) -> None:
     assert "Zoë" not in text
 
 
-def test_a_right_request_has_no_problems():
+def test_a_valid_request_has_no_problems():
     assert problems() == ()
     assert problems(secrets=[OTHER, SECRET]) == ()
 
 
-def test_it_judges_as_the_public_library_does():
+def test_the_result_is_the_same_as_the_public_librarys():
     now = int(time.time())
     signed = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=now, body=BODY)
 
     assert Verifier(SECRET).verify(BODY, signed)
-    assert verify(secrets=[SECRET], headers=signed, body=BODY, now=now).right
+    assert verify(secrets=[SECRET], headers=signed, body=BODY, now=now).valid
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "problem"),
     [
         (BODY + b"\n", "an end of line was added"),
         (BODY.rstrip(), "an end of line was removed"),
-        (BODY.replace(b"\n", b"\r\n"), "its line ends were changed"),
+        (BODY.replace(b"\n", b"\r\n"), "its line endings were changed"),
         (b"\xef\xbb\xbf" + BODY, "a byte order mark was added"),
-        (BODY.decode("latin-1").encode(), "in another charset than UTF-8"),
-        (BODY.replace(b"evt_1", b"evt_2"), "the body was changed on its way, or the secret is another webhook's"),
+        (BODY.decode("latin-1").encode(), "a charset other than UTF-8"),
+        (BODY.replace(b"evt_1", b"evt_2"), "the body was changed in transit, or the secret belongs to another webhook"),
     ],
 )
-def test_a_changed_body_is_told_apart(changed, told):
-    only(problems(body=changed), told)
+def test_the_change_of_a_body_is_named(changed, problem):
+    only(problems(body=changed), problem)
 
 
-def test_json_that_was_written_anew_is_recognized():
+def test_json_that_was_serialized_again_is_recognized():
     compact = b'{"a":"\xc3\xab","b":[1,2]}'
     for pretty in (b'{\n  "a": "\xc3\xab",\n  "b": [1, 2]\n}', b'{"a":"\\u00eb","b":[1,2]}'):
-        only(problems(body=pretty, headers=headers(body=compact)), "it is the same JSON, written anew")
+        only(problems(body=pretty, headers=headers(body=compact)), "it is the same JSON, serialized again")
 
 
-def test_what_was_sent_shows_where_it_differs():
+def test_with_the_body_that_was_sent_the_first_difference_is_named():
     only(
-        problems(body=BODY.replace(b"name", b"nome"), sent=BODY), f"they differ first at byte {BODY.index(b'name') + 1}"
+        problems(body=BODY.replace(b"name", b"nome"), sent=BODY),
+        f"the first difference is at byte {BODY.index(b'name') + 1}",
     )
     only(
         problems(body=BODY[:10], sent=BODY),
-        f"{len(BODY)} bytes were sent, these are 10, and they differ first at byte 10",
+        f"{len(BODY)} bytes were sent, 10 arrived, and the first difference is at byte 10",
     )
-    only(problems(secrets=[OTHER], sent=BODY), "The body is what was sent, so the secret")
+    only(problems(secrets=[OTHER], sent=BODY), "The body is unchanged, so the secret")
 
 
 def test_a_retired_secret_is_named_as_the_reason():
-    only(problems(secrets=[OTHER], retired=[SECRET]), "a secret that was rotated away")
+    only(problems(secrets=[OTHER], retired=[SECRET]), "a secret that is no longer valid")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "problem"),
     [
         ("webhook-id", "", "has no webhook-id"),
-        ("webhook-timestamp", "soon", "webhook-timestamp is no whole number"),
-        ("webhook-timestamp", "१२", "webhook-timestamp is no whole number"),
+        ("webhook-timestamp", "soon", "webhook-timestamp is not a whole number"),
+        ("webhook-timestamp", "१२", "webhook-timestamp is not a whole number"),
         ("webhook-signature", "v2,abc", "no signature that begins with 'v1,'"),
-        ("webhook-signature", "v1,\udcff", "No signature fits"),
+        ("webhook-signature", "v1,\udcff", "No signature matches"),
         ("webhook-id", "evt.1", "webhook-id holds more than letters"),
     ],
 )
-def test_headers_that_say_nothing_are_named(name, value, told):
-    only(problems(headers={**headers(), name: value}), told)
+def test_a_missing_or_malformed_header_is_named(name, value, problem):
+    only(problems(headers={**headers(), name: value}), problem)
 
 
 def test_an_old_request_and_one_from_the_future_are_refused():
-    only(problems(now=SIGNED_AT + 301.0), "signed 301 s before it came in")
-    only(problems(now=SIGNED_AT - 301.0), "signed 301 s after it came in")
+    only(problems(now=SIGNED_AT + 301.0), "signed 301 s before it arrived")
+    only(problems(now=SIGNED_AT - 301.0), "signed 301 s after it arrived")
     assert problems(now=SIGNED_AT + 301.0, tolerance=600.0) == ()
 
 
-def test_no_secret_fits_nothing():
-    only(problems(secrets=[]), "No signature fits")
+def test_without_a_secret_no_signature_matches():
+    only(problems(secrets=[]), "No signature matches")
 
 
 def test_a_capture_is_read_as_it_was_written():
@@ -123,6 +124,6 @@ def test_a_capture_may_have_a_request_line_and_any_ends_of_line():
 
 
 @pytest.mark.parametrize("raw", [b"", b'{"id":"evt_1"}', b"no headers\n\nbody", b": x\n\n"])
-def test_what_is_no_capture_is_refused(raw):
+def test_a_malformed_capture_is_refused(raw):
     with pytest.raises(ValueError, match="eader line"):
         verification.read(raw)

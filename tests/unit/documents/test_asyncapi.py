@@ -1,4 +1,4 @@
-"""The AsyncAPI document tells what the catalogue does, and is the one that integrators have.
+"""The AsyncAPI document has the content of the catalogue, and equals the golden file that integrators have.
 
 It lives as a golden file. After a wanted change, write it anew and read the difference::
 

@@ -1,4 +1,4 @@
-"""The keys by which a scan and a change know that something was told."""
+"""The keys that keep a scan and a change from recording the same event."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def moved_into_the_past(subject_id: object) -> Change:
     ("subject_id", "text"),
     [(55120, "55120"), ("ASG-1", "ASG-1"), (UUID, "0192f3a17c1e700080000123456789ab")],
 )
-def test_a_change_and_a_scan_tell_of_an_expiry_under_the_same_key(subject_id, text):
-    (told,) = CourseAssignmentSource(CourseAssignment, {}).events_for(moved_into_the_past(subject_id))
+def test_a_change_and_a_scan_record_of_an_expiry_under_the_same_key(subject_id, text):
+    (planned,) = CourseAssignmentSource(CourseAssignment, {}).events_for(moved_into_the_past(subject_id))
 
-    assert told.once == expired_key(EXPIRED, subject_key(subject_id), EXPIRES_AT)
-    assert told.once == f"course_assignment.expired:{text}:1795532400"
-    assert told.deadline == EXPIRES_AT
+    assert planned.once == expired_key(EXPIRED, subject_key(subject_id), EXPIRES_AT)
+    assert planned.once == f"course_assignment.expired:{text}:1795532400"
+    assert planned.deadline == EXPIRES_AT
 
 
 def test_subject_date_window_and_subscription_each_make_another_key():

@@ -69,7 +69,7 @@ def test_days_may_have_fractions(left, expected):
         (7 * DAY, False),
     ],
 )
-def test_what_passed_through_while_no_scan_ran_is_made_up(left, expected):
+def test_dates_that_passed_through_while_no_scan_ran_are_found(left, expected):
     assert inside(left, gap=3 * DAY) is expected
 
 
@@ -85,11 +85,11 @@ def test_what_passed_through_while_no_scan_ran_is_made_up(left, expected):
         (None, True),
     ],
 )
-def test_what_was_created_in_the_gap_counts_from_then(age, expected):
+def test_an_object_created_in_the_gap_counts_from_then(age, expected):
     assert inside(1 * DAY, gap=3 * DAY, age=age) is expected
 
 
-def test_what_is_created_in_the_future_of_the_scan_counts_from_now():
+def test_an_object_created_after_the_scan_counts_from_now():
     assert inside(3 * DAY, gap=3 * DAY, age=-5 * DAY) is True
     assert inside(1 * DAY, gap=3 * DAY, age=-5 * DAY) is False
 
@@ -117,7 +117,7 @@ def test_inside_now_means_more_than_the_one_and_less_than_the_other(window, left
 
 
 @given(window=ordered, left=spans, gap=spans, age=st.none() | spans, step=st.integers(0, 20))
-def test_what_was_inside_at_any_moment_of_the_gap_is_found(window, left, gap, age, step):
+def test_a_date_in_the_window_at_any_moment_of_the_gap_is_found(window, left, gap, age, step):
     more, less = (timedelta(days=number) for number in window)
     ago = gap * step / 20
     existed = age is None or age >= ago
@@ -127,7 +127,7 @@ def test_what_was_inside_at_any_moment_of_the_gap_is_found(window, left, gap, ag
 
 
 @given(window=ordered, left=spans, gap=spans, age=st.none() | spans)
-def test_what_is_found_was_inside_at_some_moment_of_the_gap(window, left, gap, age):
+def test_a_date_that_is_found_was_in_the_window_at_some_moment_of_the_gap(window, left, gap, age):
     more, less = (timedelta(days=number) for number in window)
 
     if inside(left, window, gap=gap, age=age):
@@ -147,7 +147,7 @@ def test_nothing_is_found_that_the_scan_does_not_look_at(window, left, gap, age)
 
 
 @given(window=ordered, left=spans, first=spans, second=spans)
-def test_two_scans_find_together_what_one_would_find_alone(window, left, first, second):
+def test_two_scans_find_together_the_same_as_one(window, left, first, second):
     """A run that is missed loses nothing, as long as it has not expired by then."""
     expires_at = NOW + left
     middle = NOW - second

@@ -1,4 +1,4 @@
-"""What a condition says of an event."""
+"""Conditions match events."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_payload_that_is_not_as_promised_meets_no_range_and_breaks_nothing(bod
     assert not holds({"data.grade": 88}, body)
 
 
-def test_a_condition_is_told_in_words():
+def test_a_condition_is_described_in_words():
     condition = {
         "data.course.id": [301, 302],
         "any": [{"data.grade": {"gte": 50, "lt": 80}}, {"not": {"data.retake": True}}],

@@ -1,4 +1,4 @@
-"""What the filters of a subscription say of an event."""
+"""The filters of a subscription match events."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tms_webhooks.filters.criteria import CRITERIA, FilterInput
 EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
 
 
-def occasion(name: str, *, organizations=("12",), **changes) -> FilterInput:
+def filter_input(name: str, *, organizations=("12",), **changes) -> FilterInput:
     event_type = catalogue.get(name)
     return FilterInput({**event_type.example(), **changes}, event_type.noun.name, frozenset(organizations))
 
 
-def is_met(key: str, wanted: list, name: str = "enrollment.enrolled", **changes) -> bool:
-    return CRITERIA[key].is_met(wanted, occasion(name, **changes))
+def is_met(key: str, values: list, name: str = "enrollment.enrolled", **changes) -> bool:
+    return CRITERIA[key].is_met(values, filter_input(name, **changes))
 
 
-@pytest.mark.parametrize("wanted", [[301], ["301"], [1, 301]])
-def test_a_course_is_wanted_by_its_id(wanted):
-    assert is_met("course", wanted)
-    assert is_met("course", wanted, "course_assignment.started")
+@pytest.mark.parametrize("values", [[301], ["301"], [1, 301]])
+def test_a_course_matches_by_its_id(values):
+    assert is_met("course", values)
+    assert is_met("course", values, "course_assignment.started")
     assert not is_met("course", [302])
 
 
-def test_a_class_is_wanted_by_its_id_also_where_it_is_the_subject():
+def test_a_class_matches_by_its_id_also_if_it_is_the_subject():
     assert is_met("class", [8840])
     assert is_met("class", [8840], "class.cancelled")
     assert not is_met("class", [8841])
@@ -41,10 +41,10 @@ def test_an_organization_is_the_one_by_which_the_event_comes():
     assert not is_met("organization", [31], organizations=("12",))
 
 
-@pytest.mark.parametrize("wanted", [[60], ["Enroll"], ["enroll"], [0, 60]])
-def test_a_status_is_wanted_by_its_number_or_its_name(wanted):
-    assert is_met("status_to", wanted)
-    assert not is_met("status_to", wanted, "enrollment.cancelled")
+@pytest.mark.parametrize("values", [[60], ["Enroll"], ["enroll"], [0, 60]])
+def test_a_status_matches_by_its_number_or_its_name(values):
+    assert is_met("status_to", values)
+    assert not is_met("status_to", values, "enrollment.cancelled")
 
 
 def test_a_status_that_was_left_is_the_one_before_a_change_of_it():
@@ -53,7 +53,7 @@ def test_a_status_that_was_left_is_the_one_before_a_change_of_it():
     assert not is_met("status_from", [60])
 
 
-def test_where_there_was_no_other_status_before_null_is_wanted():
+def test_null_matches_an_event_without_a_previous_status():
     born = {"changed": [], "previous": {}}
     unset = {"changed": ["status"], "previous": {"status": None}}
 
@@ -73,7 +73,7 @@ def test_the_completion_status_is_that_of_the_noun():
     assert not is_met("completion_status", [20], "course_assignment.completed")
 
 
-def test_an_actor_is_wanted_by_its_kind():
+def test_an_actor_matches_by_its_kind():
     assert is_met("actor_kind", ["api", "administrator"])
     assert not is_met("actor_kind", ["user"])
 
@@ -93,25 +93,25 @@ def problems(filters, pattern="enrollment.*") -> list[str]:
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        ({"courses": [301]}, 'There is no filter courses. Did you mean "course"?'),
-        ({"xyz": [1]}, "There is no filter xyz. Use course, class, organization, status_from, status_to, completion"),
+        ({"courses": [301]}, 'Unknown filter: courses. Did you mean "course"?'),
+        ({"xyz": [1]}, "Unknown filter: xyz. Use course, class, organization, status_from, status_to, completion"),
         ({"course": 301}, "course: write a list of 1 to 200 values, or leave the filter out."),
         ({"course": []}, "course: write a list of 1 to 200 values, or leave the filter out."),
         ({"course": list(range(201))}, "course: write a list of 1 to 200 values, or leave the filter out."),
-        ({"course": [True]}, 'course: True is no id; list ids, such as 301 or "AZ-104".'),
-        ({"course": [None]}, "course: None is no id"),
-        ({"course": [[301]]}, "course: [301] is no id"),
-        ({"course": ["x" * 256]}, "is no id"),
-        ({"status_to": [61]}, "status_to: there is no 61; choose from 0 Request, 10 Cancel, 20 Waitlist"),
-        ({"status_to": ["Enrolled"]}, "status_to: there is no Enrolled; choose from 0 Request"),
-        ({"status_to": [None]}, "status_to: there is no None; choose from 0 Request"),
-        ({"status_to": [True]}, "status_to: there is no True; choose from 0 Request"),
-        ({"status_to": [{}]}, "status_to: there is no {}; choose from 0 Request"),
-        ({"status_from": ["Enrolled"]}, "status_from: there is no Enrolled; choose from 0 Request"),
-        ({"actor_kind": ["robot"]}, "actor_kind: there is no robot; choose from user, administrator, api, system"),
-        ({"actor_kind": [[]]}, "actor_kind: there is no []; choose from user"),
+        ({"course": [True]}, 'course: True is not an id; list ids, such as 301 or "AZ-104".'),
+        ({"course": [None]}, "course: None is not an id"),
+        ({"course": [[301]]}, "course: [301] is not an id"),
+        ({"course": ["x" * 256]}, "is not an id"),
+        ({"status_to": [61]}, "status_to: unknown value 61; choose from 0 Request, 10 Cancel, 20 Waitlist"),
+        ({"status_to": ["Enrolled"]}, "status_to: unknown value Enrolled; choose from 0 Request"),
+        ({"status_to": [None]}, "status_to: unknown value None; choose from 0 Request"),
+        ({"status_to": [True]}, "status_to: unknown value True; choose from 0 Request"),
+        ({"status_to": [{}]}, "status_to: unknown value {}; choose from 0 Request"),
+        ({"status_from": ["Enrolled"]}, "status_from: unknown value Enrolled; choose from 0 Request"),
+        ({"actor_kind": ["robot"]}, "actor_kind: unknown value robot; choose from user, administrator, api, system"),
+        ({"actor_kind": [[]]}, "actor_kind: unknown value []; choose from user"),
         ({"first_occurrence": "yes"}, "first_occurrence takes true or false."),
-        ({1: [1]}, "There is no filter 1."),
+        ({1: [1]}, "Unknown filter: 1."),
         ([], 'Filters are an object of lists, such as {"course": [301]}; write one, or {}.'),
         ("course", 'Filters are an object of lists, such as {"course": [301]}; write one, or {}.'),
     ],
@@ -141,17 +141,17 @@ def test_a_filter_that_some_of_the_events_have_no_field_for_names_those_that_hav
     (problem,) = problems(filters, pattern)
 
     (name,) = filters
-    assert problem.startswith(f"{name}: there is none in ")
+    assert problem.startswith(f"{name}: not available for ")
     assert lacking in problem
-    assert having in problem.partition("Events that have one:")[2]
+    assert having in problem.partition("Events with this filter:")[2]
 
 
 @pytest.mark.parametrize("key", ["organization", "actor_kind", "first_occurrence"])
-def test_what_every_event_has_can_be_asked_of_all(key):
-    wanted = {"organization": [12], "actor_kind": ["user"], "first_occurrence": True}
+def test_a_filter_of_every_event_is_allowed_for_the_pattern_of_all(key):
+    values = {"organization": [12], "actor_kind": ["user"], "first_occurrence": True}
 
-    criteria.check({key: wanted[key]}, catalogue.expand("*"))
+    criteria.check({key: values[key]}, catalogue.expand("*"))
 
 
-def test_every_mistake_is_told():
+def test_every_mistake_is_reported():
     assert len(problems({"course": 1, "class": [None], "status_to": [61, 62], "x": []})) == 5

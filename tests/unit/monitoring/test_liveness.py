@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tms_webhooks.monitoring.backlog import Backlog
-from tms_webhooks.monitoring.liveness import CHAIN_PATIENCE, HealthLevel, HealthReport, Liveness, assess
+from tms_webhooks.monitoring.liveness import MAX_SECONDS_WITHOUT_DRAIN, HealthLevel, HealthReport, Liveness, assess
 
 QUIET = Backlog(
     deliveries=0,
@@ -29,40 +29,40 @@ def liveness(backlog: Backlog, *, drains: int, drain_gone_seconds: float | None,
 
 
 @pytest.mark.parametrize(
-    ("found", "chains", "level"),
+    ("found", "keeps_drains", "level"),
     [
         # Nothing is late.
         (liveness(QUIET, **WORKING), True, HealthLevel.OK),
         (liveness(replace(QUIET, oldest_due_seconds=120.0, oldest_due_webhook=1), **WORKING), True, HealthLevel.OK),
         (liveness(replace(QUIET, oldest_event_seconds=120.0), **WORKING), True, HealthLevel.OK),
-        # A chain that has ended is started again by the sweep; it has some time for that.
-        (liveness(QUIET, drains=0, drain_gone_seconds=CHAIN_PATIENCE), True, HealthLevel.OK),
-        (liveness(QUIET, drains=0, drain_gone_seconds=CHAIN_PATIENCE + 1), True, HealthLevel.LATE),
+        # The sweep starts a drain within a minute.
+        (liveness(QUIET, drains=0, drain_gone_seconds=MAX_SECONDS_WITHOUT_DRAIN), True, HealthLevel.OK),
+        (liveness(QUIET, drains=0, drain_gone_seconds=MAX_SECONDS_WITHOUT_DRAIN + 1), True, HealthLevel.LATE),
         (liveness(QUIET, **NEVER), True, HealthLevel.LATE),
-        # Where a command delivers, nobody holds a slot.
+        # A drain that a command runs holds no slot.
         (liveness(QUIET, **GONE), False, HealthLevel.OK),
         (liveness(QUIET, **NEVER), False, HealthLevel.OK),
-        # Late, and somebody works.
+        # Late, and a worker delivers.
         (liveness(LATE_DELIVERY, **WORKING), True, HealthLevel.LATE),
         (liveness(LATE_EVENT, **WORKING), True, HealthLevel.LATE),
         (liveness(LATE_DELIVERY, **NEVER, last=120.0), False, HealthLevel.LATE),
-        # Late, and nobody works.
+        # Late, and no worker delivers.
         (liveness(LATE_DELIVERY, **GONE), True, HealthLevel.STOPPED),
         (liveness(LATE_EVENT, **GONE), True, HealthLevel.STOPPED),
         (liveness(LATE_DELIVERY, **NEVER), False, HealthLevel.STOPPED),
         (liveness(LATE_DELIVERY, **GONE, last=121.0), False, HealthLevel.STOPPED),
     ],
 )
-def test_the_level(found, chains, level):
-    assert assess(found, max_lag=120.0, chains=chains).level == level
+def test_the_level(found, keeps_drains, level):
+    assert assess(found, max_lag=120.0, keeps_drains=keeps_drains).level == level
 
 
-def test_all_is_well_without_a_word():
-    assert assess(liveness(QUIET, **WORKING), max_lag=120.0, chains=True) == HealthReport(HealthLevel.OK, ())
+def test_without_problems_no_reason_is_given():
+    assert assess(liveness(QUIET, **WORKING), max_lag=120.0, keeps_drains=True) == HealthReport(HealthLevel.OK, ())
 
 
-def test_standing_still_is_told_with_what_helps():
-    (reason,) = assess(liveness(LATE_DELIVERY, **GONE), max_lag=120.0, chains=True).reasons
+def test_late_deliveries_without_a_worker_are_reported_with_a_remedy():
+    (reason,) = assess(liveness(LATE_DELIVERY, **GONE), max_lag=120.0, keeps_drains=True).reasons
 
     assert reason == (
         "A delivery of webhook 12 has been due for 310 s, and no worker delivers: no drain has run for 300 s. "
@@ -71,8 +71,8 @@ def test_standing_still_is_told_with_what_helps():
     )
 
 
-def test_a_late_event_is_told_as_one():
-    (reason,) = assess(liveness(LATE_EVENT, **NEVER), max_lag=120.0, chains=True).reasons
+def test_a_late_event_is_reported_as_an_event():
+    (reason,) = assess(liveness(LATE_EVENT, **NEVER), max_lag=120.0, keeps_drains=True).reasons
 
     assert reason.startswith(
         "An event has waited for its deliveries for 125 s, and no worker delivers: no drain has ever run."
@@ -80,7 +80,7 @@ def test_a_late_event_is_told_as_one():
 
 
 def test_a_slow_webhook_is_named():
-    (reason,) = assess(liveness(LATE_DELIVERY, **WORKING), max_lag=120.0, chains=True).reasons
+    (reason,) = assess(liveness(LATE_DELIVERY, **WORKING), max_lag=120.0, keeps_drains=True).reasons
 
     assert "although deliveries are being made" in reason
     assert "webhooks_status --webhook 12" in reason
@@ -88,7 +88,7 @@ def test_a_slow_webhook_is_named():
 
 def test_wrong_schedules_are_late_and_named_with_a_remedy():
     report = assess(
-        liveness(QUIET, **WORKING), max_lag=120.0, chains=True, wrong_schedules=["one is missing", "one is old"]
+        liveness(QUIET, **WORKING), max_lag=120.0, keeps_drains=True, wrong_schedules=["one is missing", "one is old"]
     )
 
     assert report == HealthReport(
@@ -104,7 +104,7 @@ def test_wrong_schedules_are_late_and_named_with_a_remedy():
     ],
 )
 def test_schedules_that_do_not_run_are_told_too(found, level, count):
-    report = assess(found, max_lag=120.0, chains=True, overdue=["tms_webhooks expiry", "tms_webhooks prune"])
+    report = assess(found, max_lag=120.0, keeps_drains=True, overdue=["tms_webhooks expiry", "tms_webhooks prune"])
 
     assert (report.level, len(report.reasons)) == (level, count)
     assert "Periodic jobs did not run: tms_webhooks expiry, tms_webhooks prune." in report.reasons[-1]

@@ -49,7 +49,7 @@ def test_an_error_is_classified_alone_and_inside_what_wraps_it(error: Exception,
     assert classify(as_cause) == expected
 
 
-def test_an_error_that_was_being_handled_meanwhile_does_not_count() -> None:
+def test_an_error_that_was_being_handled_at_that_time_does_not_count() -> None:
     error = ValueError("unrelated")
     error.__context__ = ConnectionResetError()
 

@@ -1,4 +1,4 @@
-"""What urllib3 logs of a webhook's request shows no path; what it logs of a host's own is left as it is."""
+"""urllib3's log shows no path of a webhook's URL, and the full path of the host's own requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tms_webhooks.net.urls import LOGGER, quietly
+from tms_webhooks.net.log_masking import LOGGER, masked_paths
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def log(path: str) -> None:
 
 def test_inside_the_block_paths_are_masked_and_after_it_they_are_not(logged: pytest.LogCaptureFixture) -> None:
     log("/before")
-    with quietly():
+    with masked_paths():
         log("/hook?key=secret")
     log("/after")
 
@@ -30,8 +30,8 @@ def test_inside_the_block_paths_are_masked_and_after_it_they_are_not(logged: pyt
     assert paths == ['/before"', '/…"', '/after"']
 
 
-def test_a_host_that_sends_in_another_thread_meanwhile_sees_its_paths(logged: pytest.LogCaptureFixture) -> None:
-    with quietly():
+def test_paths_of_another_thread_are_not_masked(logged: pytest.LogCaptureFixture) -> None:
+    with masked_paths():
         other = threading.Thread(target=log, args=("/mine",))
         other.start()
         other.join()

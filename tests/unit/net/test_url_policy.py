@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """A resolver that knows what it is told, and remembers what it was asked."""
+    """A resolver with fixed answers that records its calls."""
 
     def __init__(self, **addresses: Sequence[str]) -> None:
         self.addresses = addresses
@@ -76,7 +76,7 @@ def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings:
     "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "[fc00::1]"]
 )
 def test_a_private_address_in_the_url_is_refused_without_any_lookup(host: str) -> None:
-    with pytest.raises(BlockedAddress, match="leads to an address that webhooks may not call"):
+    with pytest.raises(BlockedAddress, match="has an address that webhooks may not call"):
         check_url(f"https://{host}/")
 
 
@@ -102,13 +102,13 @@ def test_a_host_with_public_addresses_is_reachable() -> None:
         ["::ffff:10.0.0.7"],
     ],
 )
-def test_one_private_address_among_many_refuses_the_host_and_is_not_told(addresses: list[str]) -> None:
+def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addresses: list[str]) -> None:
     with pytest.raises(BlockedAddress) as caught:
         check_reachable("https://hooks.example.com/", resolve=Names(hooks=addresses))
 
     assert str(caught.value) == (
-        "URL: the host 'hooks.example.com' leads to an address that webhooks may not call; use a public one, "
-        "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+        "URL: the host 'hooks.example.com' has an address that webhooks may not call; use a public one, "
+        "or have the host added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
     )
 
 
@@ -159,7 +159,7 @@ def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings: Settin
         check_url("http://intranet/")
     with pytest.raises(UnsafeURL, match="the port 8000 is not allowed"):
         check_url("https://127.0.0.1:8000/")
-    with pytest.raises(UnsafeURL, match="is no plain IPv4 address"):
+    with pytest.raises(UnsafeURL, match="is not a plain IPv4 address"):
         check_url("https://127.1/")
 
 
@@ -178,7 +178,7 @@ def test_an_allowed_network_that_is_none_is_a_configuration_error_naming_it(sett
 
     with pytest.raises(ConfigurationError) as caught:
         allowed_networks()
-    assert str(caught.value).startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {entry!r} is no network")
+    assert str(caught.value).startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {entry!r} is not a network")
     with pytest.raises(ConfigurationError):
         check_url("https://10.0.0.1/")
 
@@ -190,5 +190,5 @@ def test_an_allowed_host_that_is_none_is_a_configuration_error_naming_it(setting
     with pytest.raises(ConfigurationError) as caught:
         is_exempt("localhost")
     assert str(caught.value) == (
-        f"TMS_WEBHOOKS['ALLOWED_HOSTS']: {entry!r} is no host; write a name or an address alone, without a port."
+        f"TMS_WEBHOOKS['ALLOWED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
     )

@@ -12,7 +12,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.envelope import from_text, to_text
-from tms_webhooks.payloads.fields import instant, names_in, nest, to_json
+from tms_webhooks.payloads.fields import dotted_names, instant, nest, to_json
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 
@@ -22,7 +22,7 @@ def field(kind: FieldKind, name: str = "thing") -> Field:
     return Field(name, kind, FieldPrivacy.BASIC, choices=choices)
 
 
-def test_a_fingerprint_tells_two_values_apart_and_neither_of_them(settings):
+def test_a_fingerprint_distinguishes_two_values_and_reveals_neither(settings):
     link = field(FieldKind.FINGERPRINT)
     first, second = to_json(link, "https://meet.example/1"), to_json(link, "https://meet.example/2")
 
@@ -63,7 +63,7 @@ def test_nothing_is_null(kind):
         (FieldKind.STATUS, EnrollmentStatus.ENROLL, {"code": 60, "name": "Enroll"}),
     ],
 )
-def test_a_value_becomes_what_its_kind_is_in_json(kind, value, expected):
+def test_a_value_becomes_json_of_its_kind(kind, value, expected):
     result = to_json(field(kind), value)
 
     assert result == expected
@@ -83,7 +83,7 @@ def test_a_value_becomes_what_its_kind_is_in_json(kind, value, expected):
         ("2026-11-24", "2026-11-24T00:00:00.000Z"),
     ],
 )
-def test_a_moment_is_told_in_utc_with_milliseconds(value, expected):
+def test_a_time_is_written_in_utc_with_milliseconds(value, expected):
     assert to_json(field(FieldKind.DATETIME), value) == expected
 
 
@@ -125,9 +125,9 @@ def test_the_names_in_an_object_are_those_of_the_fields_and_then_the_others():
     fields = [field(FieldKind.STATUS, "status"), field(FieldKind.ID, "user.id"), field(FieldKind.ID, "user.email")]
     nested = {"stars": 5, "user": {"id": None}, "status": {"code": 1}, "more": {"x": 1}}
 
-    assert names_in(nested, fields) == ["status", "user.id", "stars", "more"]
-    assert names_in({"user": None}, fields) == []
-    assert names_in({}, fields) == []
+    assert dotted_names(nested, fields) == ["status", "user.id", "stars", "more"]
+    assert dotted_names({"user": None}, fields) == []
+    assert dotted_names({}, fields) == []
 
 
 def test_an_event_is_written_in_few_characters_and_read_back():
@@ -138,7 +138,7 @@ def test_an_event_is_written_in_few_characters_and_read_back():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), {1}, object(), datetime(2026, 1, 1, tzinfo=UTC)])
-def test_what_json_has_no_way_to_write_is_refused(value):
+def test_a_value_that_json_can_not_represent_is_refused(value):
     with pytest.raises(PayloadError, match="can't be written as JSON"):
         to_text({"data": value})
 

@@ -1,15 +1,15 @@
-"""What a worker holds, and in which order it goes out: never more of a webhook at once than it takes."""
+"""The order in which claimed requests go out, within each webhook's concurrency."""
 
 from __future__ import annotations
 
-from tests.unit.worker.outgoing import is_empty, outgoing, outgoing_requests
+from tests.unit.worker.requests import a_request, is_empty, requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 
-def test_no_more_go_out_than_the_cap_and_the_next_when_one_is_back():
+def test_no_more_go_out_than_the_concurrency_and_the_next_when_one_is_back():
     queues = EndpointQueues()
-    first, second, third = outgoing_requests(3, cap=2)
-    queues.offer([first, second, third])
+    first, second, third = requests(3, concurrency=2)
+    queues.add([first, second, third])
 
     assert [queues.take(), queues.take()] == [first, second]
     assert is_empty(queues)
@@ -20,30 +20,30 @@ def test_no_more_go_out_than_the_cap_and_the_next_when_one_is_back():
 
 def test_webhooks_take_turns():
     queues = EndpointQueues()
-    queues.offer([*outgoing_requests(3, 1, cap=3), *outgoing_requests(3, 2, cap=3), *outgoing_requests(1, 3, cap=3)])
+    queues.add([*requests(3, 1, concurrency=3), *requests(3, 2, concurrency=3), *requests(1, 3, concurrency=3)])
 
     assert [queues.take().webhook_id for _ in range(7)] == [1, 2, 3, 1, 2, 1, 2]
 
 
-def test_a_new_cap_holds_from_the_next_offer():
+def test_a_new_concurrency_holds_from_the_next_claim():
     queues = EndpointQueues()
-    queues.offer(outgoing_requests(4, cap=1))
+    queues.add(requests(4, concurrency=1))
     first = queues.take()
     assert is_empty(queues)
-    queues.offer([outgoing(cap=3)])
+    queues.add([a_request(concurrency=3)])
     assert [queues.take() is not None for _ in range(2)] == [True, True]
     assert is_empty(queues)
 
-    queues.offer([outgoing(cap=1)])
+    queues.add([a_request(concurrency=1)])
     queues.done(first, 0.1)
 
     assert is_empty(queues)
 
 
-def test_what_is_there_when_they_close_is_still_handed_out():
+def test_waiting_requests_are_handed_out_after_closing():
     queues = EndpointQueues()
-    (one,) = outgoing_requests(1)
-    queues.offer([one])
+    (one,) = requests(1)
+    queues.add([one])
     queues.close()
 
     assert queues.take() is one

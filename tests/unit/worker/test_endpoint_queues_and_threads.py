@@ -1,4 +1,4 @@
-"""Threads that share what a worker holds: none takes too much, and none sleeps while there is something for it."""
+"""Threads that share the endpoint queues: none exceeds a concurrency, and none sleeps while a request is ready."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 import time
 from collections import Counter
 
-from tests.unit.worker.outgoing import is_empty, outgoing, outgoing_requests
+from tests.unit.worker.requests import a_request, is_empty, requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueue, EndpointQueues
 
 
-def test_threads_never_send_more_at_once_than_the_cap():
+def test_threads_never_send_more_at_once_than_the_concurrency():
     queues = EndpointQueues()
     caps = {webhook_id: webhook_id % 5 + 1 for webhook_id in range(12)}
     in_flight, peaks, taken, lock = Counter(), Counter(), [], threading.Lock()
@@ -31,10 +31,10 @@ def test_threads_never_send_more_at_once_than_the_cap():
     threads = [threading.Thread(target=work) for _ in range(32)]
     for thread in threads:
         thread.start()
-    offered = [outgoing(webhook_id, cap=caps[webhook_id]) for _ in range(100) for webhook_id in caps]
+    offered = [a_request(webhook_id, concurrency=caps[webhook_id]) for _ in range(100) for webhook_id in caps]
     random.shuffle(offered)
     for start in range(0, len(offered), 50):
-        queues.offer(offered[start : start + 50])
+        queues.add(offered[start : start + 50])
     end = time.monotonic() + 20
     while queues.held and time.monotonic() < end:
         time.sleep(0.001)
@@ -47,10 +47,10 @@ def test_threads_never_send_more_at_once_than_the_cap():
     assert (queues.held, is_empty(queues)) == (0, True)
 
 
-def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_afterwards():
+def test_no_request_is_handed_out_while_quiet_and_all_threads_go_on_afterwards():
     queues, taken = EndpointQueues(), []
-    queues.offer(outgoing_requests(1, 1))
-    under_way = queues.take()
+    queues.add(requests(1, 1))
+    in_flight = queues.take()
 
     def work() -> None:
         while (one := queues.take()) is not None:
@@ -60,10 +60,10 @@ def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_aft
     with queues.quiet():
         for thread in threads:
             thread.start()
-        queues.offer([outgoing(2), outgoing(3)])
-        # What is under way goes on, and may make room for more.
-        queues.offer(outgoing_requests(1, 1))
-        queues.done(under_way, 0.1)
+        queues.add([a_request(2), a_request(3)])
+        # A request in flight goes on, and may free a slot for another.
+        queues.add(requests(1, 1))
+        queues.done(in_flight, 0.1)
         time.sleep(0.05)
         assert taken == []
     end = time.monotonic() + 5
@@ -78,14 +78,14 @@ def test_nothing_is_handed_out_while_it_is_to_be_quiet_and_everybody_goes_on_aft
 
 def test_threads_that_mostly_wait_for_receivers_need_not_be_quiet():
     queues = EndpointQueues()
-    queues.offer(outgoing_requests(2))
+    queues.add(requests(2))
     queues.done(queues.take(), 0.02, 0.001)
 
     with queues.quiet():
         assert queues.take() is not None
 
 
-def test_no_thread_sleeps_while_there_is_something_for_it():
+def test_no_thread_sleeps_while_a_request_is_ready():
     queues, done = EndpointQueues(), []
 
     def work() -> None:
@@ -98,8 +98,8 @@ def test_no_thread_sleeps_while_there_is_something_for_it():
         thread.start()
     end = time.monotonic() + 20
     for number in range(1, 2_001):
-        # One at a time: if the one notification is lost, nobody comes for it.
-        queues.offer([outgoing(number % 3)])
+        # One at a time: if its one notification is lost, no thread takes it.
+        queues.add([a_request(number % 3)])
         while len(done) < number:
             assert time.monotonic() < end, f"{len(done)} of {number} came"
             time.sleep(0)
@@ -110,27 +110,27 @@ def test_no_thread_sleeps_while_there_is_something_for_it():
     assert len(done) == 2_000
 
 
-def test_a_thread_that_waits_is_a_hand():
+def test_a_waiting_thread_counts_as_available():
     queues = EndpointQueues()
     thread = threading.Thread(target=queues.take)
     thread.start()
     end = time.monotonic() + 5
-    while not queues._idle:
+    while not queues._idle_threads:
         assert time.monotonic() < end
         time.sleep(0.001)
     with queues._changed:  # so that it can't wake up yet
         queue = queues._queues[1] = EndpointQueue()
-        queue.outgoing_requests.append(outgoing(1))
+        queue.requests.append(a_request(1))
         queues._ready.append(1)
 
-    assert queues.short_of_hands == 0
+    assert queues.missing_threads == 0
 
     queues._ready.clear()
     queues.close()
     thread.join(5)
 
 
-def test_closing_lets_threads_go_that_wait():
+def test_closing_ends_waiting_threads():
     queues, ended = EndpointQueues(), []
     threads = [threading.Thread(target=lambda: ended.append(queues.take())) for _ in range(4)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""At how much of what is due a drain looks, and when."""
+"""How much of the due deliveries a drain reads, and when."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tms_webhooks.worker.polling import EVENTS_PAUSE, EVERYTHING_PAUSE, FEW_EVENTS, Polling, PollScope
 
-ROOM = 512
+LIMIT = 512
 HEALTHY, BUSY = 1, 2
 
 
@@ -26,104 +26,104 @@ def seconds():
 
 
 @pytest.fixture
-def pace(seconds):
-    """One whose last look found more than could be sent, for the busy webhook among others."""
-    pace = Polling(clock=seconds)
-    assert pace.look() is PollScope.EVERYTHING
-    pace.claimed(3, {BUSY}, is_all=False, room=ROOM)
-    return pace
+def polling(seconds):
+    """One whose last claim found more due than could be sent, for the busy webhook among others."""
+    polling = Polling(clock=seconds)
+    assert polling.next_scope() is PollScope.EVERYTHING
+    polling.claimed(3, {BUSY}, is_complete=False, limit=LIMIT)
+    return polling
 
 
-def test_where_little_is_due_each_look_is_at_everything(seconds):
-    pace = Polling(clock=seconds)
-    pace.look()
-    pace.claimed(0, (), is_all=True, room=ROOM)
-    assert pace.look() is PollScope.EVERYTHING
+def test_where_little_is_due_each_claim_reads_everything(seconds):
+    polling = Polling(clock=seconds)
+    polling.next_scope()
+    polling.claimed(0, (), is_complete=True, limit=LIMIT)
+    assert polling.next_scope() is PollScope.EVERYTHING
 
 
-def test_where_much_waits_in_vain_a_few_new_events_have_only_what_is_new_looked_at(pace):
-    assert pace.look() is PollScope.NOTHING
+def test_where_much_is_blocked_a_few_new_events_have_only_new_deliveries_read(polling):
+    assert polling.next_scope() is PollScope.NOTHING
 
-    pace.found_events(1)
-    assert pace.look() is PollScope.NEW
+    polling.events_polled(1)
+    assert polling.next_scope() is PollScope.NEW
 
-    pace.claimed(1, (), is_all=True, room=ROOM)
-    assert pace.look() is PollScope.NOTHING
+    polling.claimed(1, (), is_complete=True, limit=LIMIT)
+    assert polling.next_scope() is PollScope.NOTHING
 
 
-def test_everything_is_looked_at_again_soon(pace, seconds):
+def test_everything_is_read_again_soon(polling, seconds):
     seconds.now += 2 * EVERYTHING_PAUSE
-    assert pace.look() is PollScope.EVERYTHING
+    assert polling.next_scope() is PollScope.EVERYTHING
 
 
-def test_then_what_is_new_comes_first_but_not_time_after_time(pace, seconds):
+def test_then_new_deliveries_come_first_but_only_once(polling, seconds):
     seconds.now += 2 * EVERYTHING_PAUSE
-    looks = []
+    scopes = []
     for _ in range(4):
-        pace.found_events(1)
-        looks.append(pace.look())
-        pace.claimed(1, (), is_all=False, room=ROOM)
+        polling.events_polled(1)
+        scopes.append(polling.next_scope())
+        polling.claimed(1, (), is_complete=False, limit=LIMIT)
         seconds.now += 2 * EVERYTHING_PAUSE
 
-    assert looks == [PollScope.NEW, PollScope.EVERYTHING, PollScope.NEW, PollScope.EVERYTHING]
+    assert scopes == [PollScope.NEW, PollScope.EVERYTHING, PollScope.NEW, PollScope.EVERYTHING]
 
 
-def test_many_new_events_have_everything_looked_at(pace):
-    pace.found_events(FEW_EVENTS + 1)
-    assert pace.look() is PollScope.EVERYTHING
+def test_many_new_events_have_everything_read(polling):
+    polling.events_polled(FEW_EVENTS + 1)
+    assert polling.next_scope() is PollScope.EVERYTHING
 
 
-@pytest.mark.parametrize(("webhook", "look"), [(HEALTHY, PollScope.NOTHING), (BUSY, PollScope.EVERYTHING)])
-def test_a_result_makes_room_for_more_of_a_webhook_that_had_none(pace, webhook, look):
-    pace.wrote([webhook])
-    assert pace.look() is look
+@pytest.mark.parametrize(("webhook", "scope"), [(HEALTHY, PollScope.NOTHING), (BUSY, PollScope.EVERYTHING)])
+def test_a_result_frees_capacity_of_a_full_webhook(polling, webhook, scope):
+    polling.results_written([webhook])
+    assert polling.next_scope() is scope
 
 
-def test_what_is_new_may_find_no_room_either(pace):
-    pace.found_events(1)
-    pace.look()
-    pace.claimed(0, {HEALTHY}, is_all=True, room=ROOM)
-    pace.wrote([HEALTHY])
-    assert pace.look() is PollScope.EVERYTHING
+def test_new_deliveries_may_find_a_full_webhook_too(polling):
+    polling.events_polled(1)
+    polling.next_scope()
+    polling.claimed(0, {HEALTHY}, is_complete=True, limit=LIMIT)
+    polling.results_written([HEALTHY])
+    assert polling.next_scope() is PollScope.EVERYTHING
 
 
-def test_while_there_is_more_than_was_taken_everything_is_looked_at(pace, seconds):
+def test_while_more_is_due_than_was_claimed_everything_is_read(polling, seconds):
     seconds.now += 2 * EVERYTHING_PAUSE
-    pace.look()
-    pace.claimed(ROOM, (), is_all=False, room=ROOM)
-    assert pace.look() is PollScope.EVERYTHING
+    polling.next_scope()
+    polling.claimed(LIMIT, (), is_complete=False, limit=LIMIT)
+    assert polling.next_scope() is PollScope.EVERYTHING
 
 
-def test_who_must_know_that_nothing_is_left_looks_at_everything(pace):
-    pace.is_thorough = True
-    assert pace.look() is PollScope.EVERYTHING
+def test_a_drain_that_ends_when_idle_reads_everything(polling):
+    polling.always_everything = True
+    assert polling.next_scope() is PollScope.EVERYTHING
 
 
-def test_nobody_rests_long_on_a_look_that_was_not_at_everything(pace, seconds):
-    assert pace.look() is PollScope.NOTHING
-    assert pace.rest == EVERYTHING_PAUSE
+def test_the_wait_is_short_after_a_claim_that_did_not_read_everything(polling, seconds):
+    assert polling.next_scope() is PollScope.NOTHING
+    assert polling.longest_wait == EVERYTHING_PAUSE
 
     seconds.now += 2 * EVERYTHING_PAUSE
-    pace.look()
-    assert pace.rest == float("inf")
+    polling.next_scope()
+    assert polling.longest_wait == float("inf")
 
 
-@pytest.mark.parametrize(("events", "due", "looks"), [(1, 1, False), (FEW_EVENTS + 1, 1, True), (1, ROOM // 2, True)])
-def test_where_there_were_many_new_events_or_deliveries_there_may_be_more(seconds, events, due, looks):
-    pace = Polling(clock=seconds)
-    pace.found_events(events)
-    pace.look()
-    pace.claimed(due, (), is_all=True, room=ROOM)
-    assert pace.looks_for_events(is_idle=False) is looks
+@pytest.mark.parametrize(("events", "due", "scopes"), [(1, 1, False), (FEW_EVENTS + 1, 1, True), (1, LIMIT // 2, True)])
+def test_after_many_new_events_or_deliveries_more_are_expected(seconds, events, due, scopes):
+    polling = Polling(clock=seconds)
+    polling.events_polled(events)
+    polling.next_scope()
+    polling.claimed(due, (), is_complete=True, limit=LIMIT)
+    assert polling.should_poll_events(is_idle=False) is scopes
 
 
-def test_with_plenty_to_send_new_events_wait_a_little(pace, seconds):
+def test_a_saturated_drain_lets_new_events_wait_a_little(polling, seconds):
     seconds.now += 2 * EVERYTHING_PAUSE
-    pace.look()
-    pace.claimed(ROOM, (), is_all=False, room=ROOM)
-    pace.found_events(1)
-    assert not pace.looks_for_events(is_idle=False)
-    assert pace.looks_for_events(is_idle=True)
+    polling.next_scope()
+    polling.claimed(LIMIT, (), is_complete=False, limit=LIMIT)
+    polling.events_polled(1)
+    assert not polling.should_poll_events(is_idle=False)
+    assert polling.should_poll_events(is_idle=True)
 
     seconds.now += 2 * EVENTS_PAUSE
-    assert pace.looks_for_events(is_idle=False)
+    assert polling.should_poll_events(is_idle=False)

@@ -1,4 +1,4 @@
-"""Results of many threads for one, which is not woken for each."""
+"""Results of many threads for one reader, which is not woken for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def seconds_of(wait) -> float:
     return time.monotonic() - start
 
 
-def test_results_come_in_their_order_and_no_more_than_are_asked_for():
+def test_results_come_in_their_order_and_no_more_than_asked_for():
     result_queue = ResultQueue()
     for result in "abc":
         result_queue.put(result)
@@ -34,7 +34,7 @@ def test_results_come_in_their_order_and_no_more_than_are_asked_for():
     assert (result_queue.take(2), result_queue.take(2), len(result_queue)) == (["c"], [], 0)
 
 
-def test_who_waits_is_woken_by_a_result():
+def test_a_result_wakes_a_waiting_reader():
     result_queue = ResultQueue()
     timer = soon(lambda: result_queue.put("a"))
 
@@ -42,51 +42,51 @@ def test_who_waits_is_woken_by_a_result():
 
     timer.join()
     assert result_queue.take(9) == ["a"]
-    assert not result_queue.was_rung()
+    assert not result_queue.was_woken()
 
 
-def test_a_result_that_is_there_is_not_waited_for():
+def test_a_reader_does_not_wait_if_there_is_a_result():
     result_queue = ResultQueue()
     result_queue.put("a")
 
     assert seconds_of(lambda: result_queue.wait(LONG)) < LONG / 2
 
 
-def test_who_rests_is_not_woken_by_results():
+def test_a_result_does_not_end_a_pause():
     result_queue = ResultQueue()
     timer = soon(lambda: result_queue.put("a"))
 
-    assert seconds_of(lambda: result_queue.rest(0.1)) >= 0.09
+    assert seconds_of(lambda: result_queue.pause(0.1)) >= 0.09
     timer.join()
 
 
-@pytest.mark.parametrize("how", ["wait", "rest"])
-def test_a_ring_wakes_who_waits_and_who_rests(how):
+@pytest.mark.parametrize("how", ["wait", "pause"])
+def test_a_wake_up_ends_a_wait_and_a_pause(how):
     result_queue = ResultQueue()
-    timer = soon(result_queue.ring)
+    timer = soon(result_queue.wake)
 
     assert seconds_of(lambda: getattr(result_queue, how)(LONG)) < LONG / 2
 
     timer.join()
-    assert (result_queue.was_rung(), result_queue.was_rung()) == (True, False)
+    assert (result_queue.was_woken(), result_queue.was_woken()) == (True, False)
 
 
-@pytest.mark.parametrize("how", ["wait", "rest"])
-def test_a_ring_from_before_is_not_slept_through(how):
+@pytest.mark.parametrize("how", ["wait", "pause"])
+def test_an_earlier_wake_up_ends_a_wait_and_a_pause(how):
     result_queue = ResultQueue()
-    result_queue.ring()
+    result_queue.wake()
 
     assert seconds_of(lambda: getattr(result_queue, how)(LONG)) < LONG / 2
 
 
-def test_a_hundred_rings_are_one():
+def test_a_hundred_wake_ups_are_one():
     result_queue = ResultQueue()
     for _ in range(100):
-        result_queue.ring()
+        result_queue.wake()
 
-    result_queue.rest(LONG)
-    assert (result_queue.was_rung(), result_queue.was_rung()) == (True, False)
-    assert seconds_of(lambda: result_queue.rest(0.1)) >= 0.09
+    result_queue.pause(LONG)
+    assert (result_queue.was_woken(), result_queue.was_woken()) == (True, False)
+    assert seconds_of(lambda: result_queue.pause(0.1)) >= 0.09
 
 
 @pytest.fixture
@@ -100,16 +100,16 @@ def signals():
 
 
 @pytest.mark.usefixtures("signals")
-def test_signals_make_nobody_wait_longer():
+def test_signals_do_not_prolong_a_pause():
     result_queue = ResultQueue()
-    rescue = threading.Timer(LONG / 2, result_queue.ring)
+    rescue = threading.Timer(LONG / 2, result_queue.wake)
     rescue.start()
 
     for _ in range(200):
-        result_queue.rest(0.002)
+        result_queue.pause(0.002)
 
     rescue.cancel()
-    assert not result_queue.was_rung()
+    assert not result_queue.was_woken()
 
 
 def test_no_result_is_lost_between_many_threads():
@@ -122,7 +122,7 @@ def test_no_result_is_lost_between_many_threads():
         assert time.monotonic() < end
         result_queue.wait(LONG)
         found += result_queue.take(256)
-        result_queue.rest(0.001)
+        result_queue.pause(0.001)
     for thread in threads:
         thread.join()
 

@@ -1,4 +1,4 @@
-"""The threads that send: no more than are needed, and none that is left behind."""
+"""The threads that send: as many as pay, and all of them end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.unit.worker.outgoing import outgoing, outgoing_requests
+from tests.unit.worker.requests import a_request, requests
 from tms_webhooks.net.client import Response
-from tms_webhooks.worker import sender_pool as senders_module
+from tms_webhooks.worker import sender_pool
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.sender_pool import BUSY_PAUSE, BUSY_PAUSE_EACH, FIRST_THREADS, SenderPool, may_stop_webhook
 
@@ -37,14 +37,16 @@ class Line:
 
 @pytest.fixture
 def pool(monkeypatch):
-    """Make senders with their queues and result_queue; the processor has time to spare."""
+    """Make senders with their queues and result queue; the processor has time to spare."""
     made = []
 
-    def pool(line: Line, *, most: int = 64):
+    def pool(line: Line, *, max_threads: int = 64):
         queues, result_queue = EndpointQueues(), SimpleQueue()
-        senders = SenderPool(queues=queues, client=line, clock=lambda: NOW, result_queue=result_queue, most=most)
+        senders = SenderPool(
+            queues=queues, client=line, clock=lambda: NOW, result_queue=result_queue, max_threads=max_threads
+        )
         monkeypatch.setattr(senders, "_is_processor_busy", lambda: False)
-        monkeypatch.setattr(senders_module, "MEASURED_OVER", 0.0)
+        monkeypatch.setattr(sender_pool, "MEASURED_OVER", 0.0)
         made.append((line, senders))
         return queues, result_queue, senders
 
@@ -62,7 +64,7 @@ def wait_for(condition) -> None:
 
 
 def test_without_work_there_are_no_threads(pool):
-    _queues, _mailbox, senders = pool(Line())
+    _queues, _result_queue, senders = pool(Line())
 
     senders.grow()
 
@@ -71,20 +73,20 @@ def test_without_work_there_are_no_threads(pool):
 
 def test_there_are_no_more_threads_than_webhooks_with_something_to_send(pool):
     queues, result_queue, senders = pool(Line(is_open=False))
-    queues.offer(outgoing_requests(10))
+    queues.add(requests(10))
 
     for _ in range(5):
         senders.grow()
 
-    wait_for(lambda: queues.short_of_hands == 0)
+    wait_for(lambda: queues.missing_threads == 0)
     assert len(senders._threads) == 1
     assert result_queue.empty()
 
 
 def test_they_grow_to_twice_as_many_at_a_time(pool):
     line = Line(is_open=False)
-    queues, _mailbox, senders = pool(line)
-    queues.offer(outgoing(number) for number in range(40))
+    queues, _result_queue, senders = pool(line)
+    queues.add(a_request(number) for number in range(40))
     sizes = []
     for _ in range(5):
         senders.grow()
@@ -96,8 +98,8 @@ def test_they_grow_to_twice_as_many_at_a_time(pool):
 
 def test_they_grow_up_to_the_most(pool):
     line = Line(is_open=False)
-    queues, _mailbox, senders = pool(line, most=5)
-    queues.offer(outgoing(number) for number in range(40))
+    queues, _result_queue, senders = pool(line, max_threads=5)
+    queues.add(a_request(number) for number in range(40))
     for _ in range(10):
         senders.grow()
 
@@ -107,8 +109,8 @@ def test_they_grow_up_to_the_most(pool):
 
 def test_where_the_processor_is_the_limit_they_grow_no_further(pool, monkeypatch):
     line = Line(is_open=False)
-    queues, _mailbox, senders = pool(line)
-    queues.offer(outgoing(number) for number in range(40))
+    queues, _result_queue, senders = pool(line)
+    queues.add(a_request(number) for number in range(40))
     monkeypatch.setattr(senders, "_is_processor_busy", lambda: True)
     for _ in range(5):
         senders.grow()
@@ -118,58 +120,58 @@ def test_where_the_processor_is_the_limit_they_grow_no_further(pool, monkeypatch
 
 
 @pytest.mark.parametrize(("many", "pause"), [(FIRST_THREADS, FIRST_THREADS * BUSY_PAUSE_EACH), (32, BUSY_PAUSE)])
-def test_a_busy_processor_is_asked_again_later_and_soon_where_few_threads_may_all_hang(pool, monkeypatch, many, pause):
+def test_a_busy_processor_is_measured_again_later_and_soon_with_few_threads(pool, monkeypatch, many, pause):
     line = Line(is_open=False)
-    queues, _mailbox, senders = pool(line)
-    queues.offer(outgoing(number) for number in range(40))
+    queues, _result_queue, senders = pool(line)
+    queues.add(a_request(number) for number in range(40))
     while len(senders._threads) < many:
         senders.grow()
-    now, asked = [time.monotonic() + 1.0], []
-    monkeypatch.setattr(senders_module, "monotonic", lambda: now[0])
-    monkeypatch.setattr(senders, "_is_processor_busy", lambda: asked.append(now[0]) or True)
+    now, measured = [time.monotonic() + 1.0], []
+    monkeypatch.setattr(sender_pool, "monotonic", lambda: now[0])
+    monkeypatch.setattr(senders, "_is_processor_busy", lambda: measured.append(now[0]) or True)
     begun_at = now[0]
     for share in (0.0, 0.9, 1.1):
         now[0] = begun_at + share * pause
         senders.grow()
         senders.grow()
 
-    assert asked == [begun_at, now[0]]
+    assert measured == [begun_at, now[0]]
 
 
 def test_a_thread_that_could_not_be_started_is_not_waited_for(pool, monkeypatch):
-    queues, _mailbox, senders = pool(Line())
-    queues.offer(outgoing_requests(1))
+    queues, _result_queue, senders = pool(Line())
+    queues.add(requests(1))
 
     class Refusing(threading.Thread):
         def start(self) -> None:
             raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(senders_module.threading, "Thread", Refusing)
+        patch.setattr(sender_pool.threading, "Thread", Refusing)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             senders.grow()
 
     assert senders._threads == []
 
 
-def test_every_parcel_comes_back_once(pool):
+def test_every_request_comes_back_once(pool):
     queues, result_queue, senders = pool(Line())
-    sent = [outgoing(number % 7, cap=3) for number in range(500)]
-    queues.offer(sent)
+    sent = [a_request(number % 7, concurrency=3) for number in range(500)]
+    queues.add(sent)
     results = []
     while len(results) < 500:
         senders.grow()
         results.append(result_queue.get(timeout=10))
 
-    assert sorted(result.outgoing.delivery_id for result in results) == [one.delivery_id for one in sent]
+    assert sorted(result.request.delivery_id for result in results) == [one.delivery_id for one in sent]
     wait_for(lambda: queues.held == 0)
     assert result_queue.empty()
 
 
-def test_what_is_under_way_is_always_in_one_place_or_the_other(pool):
+def test_a_request_is_always_held_or_has_a_result(pool):
     queues, result_queue, senders = pool(Line())
     for _ in range(300):
-        queues.offer(outgoing_requests(1))
+        queues.add(requests(1))
         senders.grow()
         while not result_queue.qsize():
             # In this order: what moves from the one to the other is seen twice, never not at all.
@@ -178,7 +180,7 @@ def test_what_is_under_way_is_always_in_one_place_or_the_other(pool):
         wait_for(lambda: queues.held == 0)
 
 
-def test_a_result_is_in_the_mailbox_before_its_parcel_is_done_and_after_its_lane_is_halted(pool):
+def test_a_result_is_in_the_result_queue_before_its_request_is_done_and_after_its_queue_is_halted(pool):
     queues, result_queue, senders = pool(Line(status=500))
     seen = []
 
@@ -187,8 +189,8 @@ def test_a_result_is_in_the_mailbox_before_its_parcel_is_done_and_after_its_lane
             seen.append((queues.held, queues._queues[1].halts))
             result_queue.put(result)
 
-    senders._mailbox = Watching()
-    queues.offer(outgoing_requests(1))
+    senders._result_queue = Watching()
+    queues.add(requests(1))
     senders.grow()
     result_queue.get(timeout=10)
 
@@ -199,12 +201,12 @@ def test_a_result_is_in_the_mailbox_before_its_parcel_is_done_and_after_its_lane
     ("status", "headers", "is_halted"),
     [(200, {}, False), (500, {}, True), (410, {}, True), (200, {"webhook-delivery": "disable"}, True)],
 )
-def test_after_a_failure_or_a_word_to_stop_nothing_more_goes_out_until_it_is_written_down(
+def test_after_a_failure_or_a_request_to_disable_nothing_more_goes_out_until_it_is_written(
     pool, status, headers, is_halted
 ):
     line = Line(status=status, headers=headers)
     queues, result_queue, senders = pool(line)
-    queues.offer(outgoing_requests(10))
+    queues.add(requests(10))
     senders.grow()
     result = result_queue.get(timeout=10)
 
@@ -220,10 +222,10 @@ def test_after_a_failure_or_a_word_to_stop_nothing_more_goes_out_until_it_is_wri
         assert line.sending == 10
 
 
-def test_stopping_waits_for_what_is_under_way(pool):
+def test_stopping_waits_for_requests_in_flight(pool):
     line = Line(is_open=False)
     queues, result_queue, senders = pool(line)
-    queues.offer(outgoing_requests(1))
+    queues.add(requests(1))
     senders.grow()
     wait_for(lambda: line.sending == 1)
     threading.Timer(0.05, line.gate.set).start()
@@ -234,9 +236,9 @@ def test_stopping_waits_for_what_is_under_way(pool):
     assert not any(thread.is_alive() for thread in senders._threads)
 
 
-def test_stopping_ends_threads_that_wait(pool):
+def test_stopping_ends_waiting_threads(pool):
     queues, result_queue, senders = pool(Line())
-    queues.offer(outgoing_requests(1))
+    queues.add(requests(1))
     senders.grow()
     result_queue.get(timeout=10)
 
@@ -246,11 +248,13 @@ def test_stopping_ends_threads_that_wait(pool):
 
 
 def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
-    senders = SenderPool(queues=EndpointQueues(), client=Line(), clock=lambda: NOW, result_queue=SimpleQueue(), most=1)
+    senders = SenderPool(
+        queues=EndpointQueues(), client=Line(), clock=lambda: NOW, result_queue=SimpleQueue(), max_threads=1
+    )
     moments = {"wall": 10.0, "used": 1.0}
-    monkeypatch.setattr(senders_module, "monotonic", lambda: moments["wall"])
-    monkeypatch.setattr(senders_module, "cpu_seconds_wanted", lambda: moments["used"])
-    senders._measured_at, senders._asked_for = 10.0, 1.0
+    monkeypatch.setattr(sender_pool, "monotonic", lambda: moments["wall"])
+    monkeypatch.setattr(sender_pool, "cpu_seconds_wanted", lambda: moments["used"])
+    senders._measured_at, senders._cpu_seconds = 10.0, 1.0
 
     assert senders._is_processor_busy()  # too soon to know
     moments.update(wall=11.0, used=1.5)
@@ -260,22 +264,20 @@ def test_a_busy_processor_is_measured_over_a_while(monkeypatch):
 
 
 def slow(queues: EndpointQueues, seconds: float, work: float) -> None:
-    """Have a receiver take so long, and a thread so much of the processor."""
-    queues.offer([outgoing(99)])
+    """Have a request take so many seconds, and so much CPU time."""
+    queues.add([a_request(99)])
     queues.done(queues.take(), seconds, work)
 
 
 @pytest.mark.parametrize(
     ("seconds", "work", "worth"), [(0.02, 0.001, 19), (0.02, 0.0004, 40), (0.02, 0.02, FIRST_THREADS)]
 )
-def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_serves(
-    pool, monkeypatch, seconds, work, worth
-):
+def test_for_slow_receivers_there_are_as_many_as_the_processor_serves(pool, monkeypatch, seconds, work, worth):
     line = Line(is_open=False)
-    queues, _mailbox, senders = pool(line)
+    queues, _result_queue, senders = pool(line)
     monkeypatch.setattr(senders, "_is_processor_busy", lambda: True)
     slow(queues, seconds, work)
-    queues.offer(outgoing(number) for number in range(40))
+    queues.add(a_request(number) for number in range(40))
     for _ in range(3):
         senders.grow()
 
@@ -285,9 +287,9 @@ def test_to_receivers_that_take_their_time_there_are_as_many_as_the_processor_se
 
 def test_receivers_that_hang_leave_threads_for_the_others(pool):
     line = Line(is_open=False)
-    queues, _mailbox, senders = pool(line)
+    queues, _result_queue, senders = pool(line)
     slow(queues, 0.02, 0.02)
-    queues.offer(outgoing(number) for number in range(20))
+    queues.add(a_request(number) for number in range(20))
     for _ in range(6):
         senders.grow()
 
@@ -300,8 +302,8 @@ def test_a_sender_starts_others_while_the_drain_is_in_the_database(pool):
             time.sleep(0.01)
             return super().send(request)
 
-    queues, _mailbox, senders = pool(Slow())
-    queues.offer(outgoing(number % 30) for number in range(300))
+    queues, _result_queue, senders = pool(Slow())
+    queues.add(a_request(number % 30) for number in range(300))
     senders.grow()
 
     wait_for(lambda: queues.held == 0)

@@ -1,16 +1,16 @@
-"""What waits is taken back, or waits on until its queue is resumed; what is under way goes on."""
+"""Waiting requests are withdrawn, or wait until their queue is resumed; requests in flight go on."""
 
 from __future__ import annotations
 
-from tests.unit.worker.outgoing import is_empty, outgoing, outgoing_requests
+from tests.unit.worker.requests import a_request, is_empty, requests
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 
-def test_what_waits_is_taken_back_and_what_is_under_way_is_not():
+def test_waiting_requests_are_withdrawn_and_those_in_flight_are_not():
     queues = EndpointQueues()
-    first, second, third = outgoing_requests(3)
-    other = outgoing(2)
-    queues.offer([first, second, third, other])
+    first, second, third = requests(3)
+    other = a_request(2)
+    queues.add([first, second, third, other])
     queues.take()
 
     assert queues.withdraw(1) == [second.delivery_id, third.delivery_id]
@@ -21,36 +21,36 @@ def test_what_waits_is_taken_back_and_what_is_under_way_is_not():
     assert queues.withdraw(1) == []
 
 
-def test_all_that_waits_is_taken_back():
+def test_all_waiting_requests_are_withdrawn():
     queues = EndpointQueues()
-    waiting = [*outgoing_requests(2, 1), *outgoing_requests(2, 2)]
-    queues.offer(waiting)
+    waiting = [*requests(2, 1), *requests(2, 2)]
+    queues.add(waiting)
 
     assert sorted(queues.withdraw()) == [one.delivery_id for one in waiting]
 
     assert (queues.held, is_empty(queues)) == (0, True)
 
 
-def test_of_an_unknown_webhook_there_is_nothing_to_take_back():
+def test_an_unknown_webhook_has_nothing_to_withdraw():
     assert EndpointQueues().withdraw(7) == []
 
 
-def test_after_a_withdrawal_what_is_offered_goes_out():
+def test_after_a_withdrawal_new_requests_go_out():
     queues = EndpointQueues()
-    queues.offer(outgoing_requests(2))
+    queues.add(requests(2))
     queues.withdraw(1)
-    (one,) = outgoing_requests(1)
+    (one,) = requests(1)
 
-    queues.offer([one])
+    queues.add([one])
 
     assert queues.take() is one
     assert is_empty(queues)
 
 
-def test_a_lane_that_is_halted_waits_until_it_is_resumed():
+def test_a_halted_queue_waits_until_it_is_resumed():
     queues = EndpointQueues()
-    first, second = outgoing_requests(2)
-    queues.offer([first, second])
+    first, second = requests(2)
+    queues.add([first, second])
     queues.take()
     queues.halt(1)
     queues.done(first, 0.1)
@@ -61,20 +61,20 @@ def test_a_lane_that_is_halted_waits_until_it_is_resumed():
     assert queues.take() is second
 
 
-def test_other_lanes_go_on():
+def test_other_queues_go_on():
     queues = EndpointQueues()
-    other = outgoing(2)
-    queues.offer([*outgoing_requests(2, 1), other])
+    other = a_request(2)
+    queues.add([*requests(2, 1), other])
     queues.take()
     queues.halt(1)
 
     assert queues.take() is other
 
 
-def test_a_lane_that_stood_ready_does_not_go_out_when_it_is_halted():
+def test_a_ready_queue_does_not_go_out_when_it_is_halted():
     queues = EndpointQueues()
-    first, second = outgoing_requests(2, cap=2)
-    queues.offer([first, second])
+    first, second = requests(2, concurrency=2)
+    queues.add([first, second])
     queues.take()
     assert not is_empty(queues)
 
@@ -85,10 +85,10 @@ def test_a_lane_that_stood_ready_does_not_go_out_when_it_is_halted():
     assert queues.take() is second
 
 
-def test_what_was_halted_twice_is_resumed_twice():
+def test_a_queue_halted_twice_is_resumed_twice():
     queues = EndpointQueues()
-    first, second, third = outgoing_requests(3, cap=2)
-    queues.offer([first, second, third])
+    first, second, third = requests(3, concurrency=2)
+    queues.add([first, second, third])
     for one in (queues.take(), queues.take()):
         queues.halt(1)
         queues.done(one, 0.1)
@@ -100,15 +100,15 @@ def test_what_was_halted_twice_is_resumed_twice():
     assert queues.take() is third
 
 
-def test_what_is_offered_to_a_lane_that_is_halted_waits_too():
+def test_new_requests_of_a_halted_queue_wait_too():
     queues = EndpointQueues()
-    (first,) = outgoing_requests(1)
-    queues.offer([first])
+    (first,) = requests(1)
+    queues.add([first])
     queues.take()
     queues.halt(1)
     queues.done(first, 0.1)
 
-    queues.offer(outgoing_requests(1))
+    queues.add(requests(1))
 
     assert is_empty(queues)
     assert queues.held == 1

@@ -88,7 +88,7 @@ def send_test_data(test_send: TestSendResult, event_type: str, *, shows_payloads
         "event": test_send.delivery.event.public_id,
         "event_type": event_type,
         "request": {
-            "method": result.outgoing.route.verb,
+            "method": result.request.endpoint.verb,
             "headers": dict(test_send.signed),
             "body": test_send.body.decode() if shows_payloads else None,
         },

@@ -1,4 +1,4 @@
-"""The app's own event types, one module a noun. Importing the package registers them, in the order of the reference."""
+"""The built-in event types, one module per noun. Importing the package registers them, in the order of the reference."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tms_webhooks.catalogue.types import (
     webhook,
 )
 
+# All built-in event types.
 BUILT_IN = (
     *training_class.EVENT_TYPES,
     *feedback.EVENT_TYPES,

@@ -1,4 +1,4 @@
-"""Events of a learner's achievements. Their subject is the award: one achievement, earned by one learner, once."""
+"""Events of a learner's achievements. Their subject is the award of one achievement to one learner."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EVENT_TYPES = (
     EventType(
         "achievement.revoked",
         ACHIEVEMENT,
-        "An achievement was taken back from a learner; the data is the award's last state.",
+        "An achievement was revoked; the data is the award's last state.",
         sample={**_SAMPLE, "earned_at": "2026-10-30T12:00:00.000Z"},
     ),
 )

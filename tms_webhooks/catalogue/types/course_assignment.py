@@ -1,4 +1,4 @@
-"""Events of a course assignment: a learner's way through a self-paced course, and the time allotted to it."""
+"""Events of a course assignment: a learner's progress in a self-paced course, and its deadline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COURSE_ASSIGNMENT = Noun(
             FieldKind.STATUS,
             FieldPrivacy.BASIC,
             choices=AssignmentStatus,
-            doc="Whether the assignment stands or was cancelled.",
+            doc="Whether the assignment is active or cancelled.",
         ),
         Field("started_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner started the course."),
         Field("completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner completed the course."),
@@ -49,9 +49,9 @@ COURSE_ASSIGNMENT = Noun(
 )
 
 ACTIVITY = (
-    *references.reference("activity", "the activity that moved, where one did"),
+    *references.reference("activity", "the activity whose progress changed, if any"),
     Field("activity.completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner completed it."),
-    Field("activity.score", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="What the learner scored in it."),
+    Field("activity.score", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="The learner's score in it."),
 )
 
 _SAMPLE: Mapping[str, Any] = {
@@ -89,7 +89,7 @@ EVENT_TYPES = (
     EventType(
         "course_assignment.started",
         COURSE_ASSIGNMENT,
-        "A learner actually started an assigned course.",
+        "A learner started an assigned course.",
         sample={**_SAMPLE, "started_at": "2026-11-24T15:04:05.000Z", "progress": 0},
         sample_previous={"completion_status": status_value(AssignmentCompletion.NOT_STARTED), "started_at": None},
         sample_actor=ActorKind.USER,
@@ -122,7 +122,7 @@ EVENT_TYPES = (
     EventType(
         "course_assignment.expiring",
         COURSE_ASSIGNMENT,
-        "A course assignment that is not completed came into a window of days before its expiration.",
+        "A course assignment that is not completed entered a window of days before its expiration.",
         sample={
             **_NOT_STARTED,
             "expires_at": references.SAMPLE_EXPIRES_AT,
@@ -142,7 +142,7 @@ EVENT_TYPES = (
     EventType(
         "course_assignment.progressed",
         COURSE_ASSIGNMENT,
-        "A learner moved on in an assigned course: an activity was begun or completed, or its score changed.",
+        "A learner made progress in an assigned course: an activity was started or completed, or its score changed.",
         sample={
             **_SAMPLE,
             "activity": {

@@ -1,4 +1,4 @@
-"""Events of a learner's place in a class, which has two statuses: the enrollment's, and how the learner did."""
+"""Events of a learner's enrollment in a class. It has two statuses: that of the enrollment and that of completion."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ENROLLMENT = Noun(
             FieldPrivacy.BASIC,
             required=True,
             choices=EnrollmentStatus,
-            doc="Where the learner's place in the class stands.",
+            doc="Status of the learner's place in the class.",
         ),
         Field(
             "completion_status",
             FieldKind.STATUS,
             FieldPrivacy.BASIC,
             choices=CompletionStatus,
-            doc="How the enrolled learner did.",
+            doc="Completion status of the enrolled learner.",
         ),
         Field(
             "late_cancel",
@@ -65,7 +65,7 @@ _SAMPLE: Mapping[str, Any] = {
     "created_at": "2026-10-12T11:20:00.000Z",
     "updated_at": "2026-11-24T15:04:05.123Z",
 }
-# How a learner did is known while the class runs or after it, so these samples have an earlier class.
+# The completion status is known during the class or after it, so these samples have an earlier class.
 _IN_CLASS: Mapping[str, Any] = {
     **_SAMPLE,
     "class": {**references.SAMPLE_CLASS, "start_at": "2026-11-23T08:00:00.000Z", "end_at": "2026-11-24T15:00:00.000Z"},
@@ -106,14 +106,14 @@ def _completion_event(
 EVENT_TYPES = (
     _status_event(
         "requested",
-        "A learner asked for a place in a class: the status became Request.",
+        "A learner requested a place in a class: the status became Request.",
         before=None,
         after=EnrollmentStatus.REQUEST,
         actor=ActorKind.USER,
     ),
     _status_event(
         "cancelled",
-        "A learner's place in a class was given up: the status became Cancel.",
+        "A learner's enrollment was cancelled: the status became Cancel.",
         before=EnrollmentStatus.ENROLL,
         after=EnrollmentStatus.CANCEL,
     ),
@@ -131,7 +131,7 @@ EVENT_TYPES = (
     ),
     _status_event(
         "denied",
-        "A learner's request for a place was turned down: the status became Deny.",
+        "A learner's request for a place was denied: the status became Deny.",
         before=EnrollmentStatus.REQUEST,
         after=EnrollmentStatus.DENY,
     ),

@@ -1,4 +1,4 @@
-"""Events of a learner on a learning path: an ordered choice of a subscription's courses."""
+"""Events of a learner on a learning path: an ordered selection of a subscription's courses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ LEARNING_PATH = Noun(
     "learning_path",
     "Learning path",
     (
-        # Not required: a finished path may be a row of the host's, or follow from the courses and have no id of its own.
-        Field("id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the record of the completion; null where there is none."),
+        # Not required: a completed path may be computed from its courses, without a row and an id of its own.
+        Field(
+            "id",
+            FieldKind.ID,
+            FieldPrivacy.ID,
+            doc="Id of the record of the completion; null if the host keeps no record.",
+        ),
         *references.reference("learning_path", "the learning path", required=True),
         *references.learner(),
         Field("completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the last course was completed."),

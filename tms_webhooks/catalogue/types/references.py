@@ -1,4 +1,4 @@
-"""What an event says of the things that its subject refers to, the same in every noun, so that no call back is needed."""
+"""Fields of referenced objects, the same in every noun, so that receivers need no further API requests."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 
 
-def identity(what: str) -> tuple[Field, ...]:
+def identity(label: str) -> tuple[Field, ...]:
     """Return the ids of an event's subject itself."""
     return (
-        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {what}."),
-        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc=f"Id of {what} in the organization's own system."),
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {label}."),
+        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc=f"Id of {label} in the organization's own system."),
     )
 
 
 def record_times() -> tuple[Field, ...]:
-    """Return when the subject's own record was made and last changed."""
+    """Return the times when the subject's record was created and last changed."""
     return (
         Field("created_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the record was created."),
         Field("updated_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the record was last changed."),
     )
 
 
-def reference(prefix: str, what: str, *, required: bool = False) -> tuple[Field, ...]:
-    """Return the ids and the name of something that the subject refers to. ``required``: there always is one."""
+def reference(prefix: str, label: str, *, required: bool = False) -> tuple[Field, ...]:
+    """Return the ids and the name of a referenced object. ``required``: the id is never null."""
     return (
-        Field(f"{prefix}.id", FieldKind.ID, FieldPrivacy.ID, required=required, doc=f"Id of {what}."),
+        Field(f"{prefix}.id", FieldKind.ID, FieldPrivacy.ID, required=required, doc=f"Id of {label}."),
         Field(
             f"{prefix}.external_id",
             FieldKind.ID,
             FieldPrivacy.ID,
-            doc=f"Id of {what} in the organization's own system.",
+            doc=f"Id of {label} in the organization's own system.",
         ),
-        Field(f"{prefix}.name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {what}."),
+        Field(f"{prefix}.name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {label}."),
     )
 
 
-def person(prefix: str, what: str, *, required: bool = False) -> tuple[Field, ...]:
-    """Return the ids, name and e-mail address of a person. ``required``: there always is one."""
-    ids = reference(prefix, what, required=required)[:2]
+def person(prefix: str, label: str, *, required: bool = False) -> tuple[Field, ...]:
+    """Return the ids, name and e-mail address of a person. ``required``: the id is never null."""
+    ids = reference(prefix, label, required=required)[:2]
     return (
         *ids,
-        Field(f"{prefix}.first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"First name of {what}."),
-        Field(f"{prefix}.last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"Last name of {what}."),
-        Field(f"{prefix}.email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"E-mail address of {what}."),
+        Field(f"{prefix}.first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"First name of {label}."),
+        Field(f"{prefix}.last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"Last name of {label}."),
+        Field(f"{prefix}.email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc=f"E-mail address of {label}."),
     )
 
 
@@ -69,13 +69,13 @@ def training_class(*, required: bool = False) -> tuple[Field, ...]:
     )
 
 
-def organization(what: str) -> tuple[Field, ...]:
+def organization(label: str) -> tuple[Field, ...]:
     """Return the fields of the organization, under "organization"."""
-    return reference("organization", what)
+    return reference("organization", label)
 
 
 def window() -> tuple[Field, ...]:
-    """Return what an event says of the days window that its subject came into."""
+    """Return the fields of the window of days that the subject entered."""
     return (
         Field(
             "days_left",
@@ -88,13 +88,13 @@ def window() -> tuple[Field, ...]:
             "window.more_than_days",
             FieldKind.NUMBER,
             FieldPrivacy.BASIC,
-            doc="More days than this are left; null where the window has no such end.",
+            doc="More days than this are left; null if the window has no such limit.",
         ),
         Field(
             "window.less_than_days",
             FieldKind.NUMBER,
             FieldPrivacy.BASIC,
-            doc="Fewer days than this are left; null where the window has no such end.",
+            doc="Fewer days than this are left; null if the window has no such limit.",
         ),
     )
 
@@ -116,6 +116,6 @@ SAMPLE_CLASS: Mapping[str, Any] = {
 }
 SAMPLE_ORGANIZATION: Mapping[str, Any] = {"id": 12, "external_id": "ACME-EU", "name": "Acme Europe"}
 SAMPLE_SUBSCRIPTION: Mapping[str, Any] = {"id": 640, "external_id": "SUB-640", "name": "Azure Library"}
-# What `window` says of something that expires on the 22nd of December at 03:04:05.
+# The fields of `window` for an object that expires on December 22 at 03:04:05.
 SAMPLE_WINDOW: Mapping[str, Any] = {"days_left": 27.5, "window": {"more_than_days": 7, "less_than_days": 30}}
 SAMPLE_EXPIRES_AT = "2026-12-22T03:04:05.000Z"

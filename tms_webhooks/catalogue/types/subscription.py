@@ -25,9 +25,7 @@ SUBSCRIPTION = Noun(
             FieldPrivacy.BASIC,
             doc="When the learner should be done; it controls no access.",
         ),
-        Field(
-            "cancelled_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When it was cancelled; null while it stands."
-        ),
+        Field("cancelled_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When it was cancelled; null if it was not."),
         *references.learner(),
         *references.organization("the learner's organization"),
         *references.record_times(),
@@ -61,7 +59,7 @@ EVENT_TYPES = (
     EventType(
         "subscription.expiring",
         SUBSCRIPTION,
-        "A learner's subscription came into a window of days before its end.",
+        "A learner's subscription entered a window of days before its expiration.",
         sample={**_OLD, "expires_at": references.SAMPLE_EXPIRES_AT, **references.SAMPLE_WINDOW},
         extra=references.window(),
         needs=("expires_at",),
@@ -70,7 +68,7 @@ EVENT_TYPES = (
     EventType(
         "subscription.expired",
         SUBSCRIPTION,
-        "The time of a learner's subscription ran out.",
+        "A learner's subscription expired.",
         sample={**_OLD, "expires_at": "2026-11-24T15:00:00.000Z"},
         needs=("expires_at",),
         sample_actor=ActorKind.SYSTEM,

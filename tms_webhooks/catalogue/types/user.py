@@ -32,17 +32,17 @@ USER = Noun(
             "country_code",
             FieldKind.STRING,
             FieldPrivacy.PERSONAL,
-            doc='Two letters for the country of the address; "OT" for another one.',
+            doc='Two-letter country code of the address; "OT" for other countries.',
         ),
         Field("time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="Id of the user's time zone."),
-        Field("disabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the user is kept from signing in."),
+        Field("disabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the user can't sign in."),
         Field(
             "closed_at",
             FieldKind.DATETIME,
             FieldPrivacy.BASIC,
-            doc="When the account was closed for good, and all that told whose it was removed.",
+            doc="When the account was closed for good and its personal data was removed.",
         ),
-        Field("merged_into.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the account that this one became part of."),
+        Field("merged_into.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the account that this one was merged into."),
         Field(
             "merged_into.external_id",
             FieldKind.ID,
@@ -131,15 +131,15 @@ EVENT_TYPES = (
     EventType(
         "user.closed",
         USER,
-        "A user's account was closed for good: what told whose it was is gone from the data, and is in no old value.",
+        "A user's account was closed for good: the data and the old values contain no personal data.",
         sample=_CLOSED,
         sample_previous={"external_id": "E-20417", "disabled": False, "closed_at": None},
     ),
     EventType(
         "user.merged",
         USER,
-        "A user's account became part of another, which has its records now; what was known by its id is known by the "
-        "other's. It may be deleted right after.",
+        "A user's account was merged into another one, which now has its records. Replace its id with that of the other "
+        "account. The merged account may be deleted afterwards.",
         sample={**_SAMPLE, "merged_into": {"id": 5040, "external_id": "E-20981"}},
         sample_previous={"merged_into": {"id": None}},
     ),

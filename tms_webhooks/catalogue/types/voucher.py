@@ -1,4 +1,4 @@
-"""Events of vouchers, which are redeemed in two steps: into a class, and then by a learner who takes the seat.
+"""Events of vouchers. A voucher is redeemed in two steps: for a class, and then by a learner who takes the seat.
 
 A voucher's code and the keys made from it are credentials: they are in no payload.
 """
@@ -24,14 +24,14 @@ VOUCHER = Noun(
         Field("expires_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the voucher can no longer be redeemed."),
         *references.course(),
         *references.training_class(),
-        *references.person("user", "who redeemed it"),
+        *references.person("user", "the user who redeemed the voucher"),
         *references.organization("the organization that holds the voucher"),
         Field("redemption.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the record of this redemption."),
         Field(
             "enrollment.id",
             FieldKind.ID,
             FieldPrivacy.ID,
-            doc="Id of the enrollment of the learner who took the seat; null while nobody has.",
+            doc="Id of the enrollment of the learner who took the seat; null until then.",
         ),
         *references.record_times(),
     ),
@@ -58,14 +58,14 @@ EVENT_TYPES = (
     EventType(
         "voucher.redeemed",
         VOUCHER,
-        "A voucher was redeemed: into a class, or by a learner who took the seat it stands for.",
+        "A voucher was redeemed: for a class, or by a learner who took the seat.",
         sample=_SAMPLE,
         sample_previous={"redeemed_at": None, "enrollment": {"id": None}},
     ),
     EventType(
         "voucher.expiring",
         VOUCHER,
-        "A voucher that is not redeemed came into a window of days before it can no longer be.",
+        "A voucher that is not redeemed entered a window of days before its expiration.",
         sample={
             **_SAMPLE,
             "redeemed_at": None,

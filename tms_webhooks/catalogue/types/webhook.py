@@ -1,4 +1,4 @@
-"""Operational events: what this app tells of its own webhooks."""
+"""Operational events: events about the webhooks themselves."""
 
 from __future__ import annotations
 
@@ -30,30 +30,36 @@ EVENT_TYPES = (
     EventType(
         "webhook.test",
         WEBHOOK,
-        "Somebody sent a test to see whether a webhook is received.",
+        "A user sent a test to check that a webhook is received.",
         sample={**_SAMPLE, "message": "This is a test: nothing happened."},
-        extra=(
-            Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says that this is a test."),
-        ),
+        extra=(Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says this is a test."),),
     ),
     EventType(
         "webhook.failing",
         WEBHOOK,
-        "A webhook fails again and again, and will be disabled if that goes on.",
+        "A webhook fails repeatedly, and will be disabled if it continues to fail.",
         sample={**_SAMPLE, "percent": 50, "failures": 9, "first_failed_at": "2026-11-22T03:04:05.123Z"},
         extra=(
-            Field("percent", FieldKind.INTEGER, FieldPrivacy.BASIC, required=True, doc="How far it is on that way."),
+            Field(
+                "percent",
+                FieldKind.INTEGER,
+                FieldPrivacy.BASIC,
+                required=True,
+                doc="Progress toward being disabled, in percent.",
+            ),
             Field("failures", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="Failed attempts since the last success."),
-            Field("first_failed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the first of them was made."),
+            Field(
+                "first_failed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="Time of the first of these attempts."
+            ),
         ),
         sample_actor=ActorKind.SYSTEM,
     ),
     EventType(
         "webhook.disabled",
         WEBHOOK,
-        "A webhook was disabled; its events are kept, to be replayed.",
+        "A webhook was disabled. Its events are kept and can be replayed.",
         sample={**_SAMPLE, "reason": "failing"},
-        extra=(_text("reason", "Why: gone, failing, receiver_requested, admin or blocked_target."),),
+        extra=(_text("reason", "Reason: gone, failing, receiver_requested, admin or blocked_target."),),
         sample_actor=ActorKind.SYSTEM,
     ),
     EventType(
@@ -76,14 +82,14 @@ EVENT_TYPES = (
         extra=(
             Field("event_id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the event."),
             _text("event_type", "Type of the event."),
-            Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="What the last attempt brought."),
+            Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="Result of the last attempt."),
         ),
         sample_actor=ActorKind.SYSTEM,
     ),
     EventType(
         "webhook.secret_rotated",
         WEBHOOK,
-        "A webhook got a new secret; the old one goes on signing beside it for a while.",
+        "A webhook got a new secret; for some time, requests are signed with both the old and the new one.",
         sample=_SAMPLE,
     ),
 )

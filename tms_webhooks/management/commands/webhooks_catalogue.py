@@ -1,4 +1,4 @@
-"""``manage.py webhooks_catalogue``: the events as a document, for people or for machines."""
+"""``manage.py webhooks_catalogue``: write the event types as Markdown, JSON Schema, OpenAPI or AsyncAPI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tms_webhooks.management.lookups import bad_input
 
 
 class Command(BaseCommand):
-    """Print the document, or write it to a file."""
+    """Print the document or write it to a file."""
 
     help = (
         "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
@@ -39,12 +39,12 @@ class Command(BaseCommand):
         parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
 
     def handle(self, *, format: str, event: str, output: Path | None, **_options: Any) -> None:  # noqa: A002 (the option's name)
-        """Write it."""
+        """Write the document."""
         event_types = catalogue.all_types() if event == "*" else catalogue.expand(event)
         if not event_types:
-            raise bad_input(f"There is no event {event}; give one, or all of a noun as class.*.")
-        if event != "*" and format not in SOME:
-            raise bad_input(f"{format} is always of all events; leave --event out, or choose one of {', '.join(SOME)}.")
+            raise bad_input(f"Unknown event {event}; give an event type, or a pattern such as class.*.")
+        if event != "*" and format not in FILTERED:
+            raise bad_input(f"{format} always has all events; remove --event, or choose one of {', '.join(FILTERED)}.")
         text = FORMATS[format](event_types)
         if output is None:
             self.stdout.write(text, ending="")
@@ -56,14 +56,14 @@ class Command(BaseCommand):
 
 
 def json_schema(event_types: Sequence[EventType]) -> str:
-    """Return one schema: that of the event, or of any of these."""
+    """Return the schema of one event type, or one schema that matches any of several."""
     if len(event_types) == 1:
         return as_text(event_types[0].schema())
     return as_text({"$schema": DIALECT, "oneOf": [one.schema() for one in event_types]})
 
 
 def openapi(_event_types: Sequence[EventType]) -> str:
-    """Return an OpenAPI document of what a receiver is called with; the API's own is at its schema address."""
+    """Return an OpenAPI document of the requests to a receiver. The API serves its own document."""
     info = {"title": "Webhooks of a Training Management System", "version": __version__}
     return as_text(with_webhooks({"openapi": "3.1.0", "info": info}))
 
@@ -74,7 +74,7 @@ def asyncapi(_event_types: Sequence[EventType]) -> str:
 
 
 def as_text(document: Any) -> str:
-    """Return JSON for people and tools."""
+    """Return indented JSON."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -84,4 +84,5 @@ FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
     "markdown": to_markdown,
     "openapi": openapi,
 }
-SOME = ("json-schema", "markdown")
+FILTERED = ("json-schema", "markdown")
+"""Formats that --event applies to."""

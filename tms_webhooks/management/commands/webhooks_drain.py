@@ -1,4 +1,4 @@
-"""``manage.py webhooks_drain``: deliver without django-q2."""
+"""``manage.py webhooks_drain``: deliver webhooks in the foreground, without django-q2."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.worker.drain import Drain
 
 CONNECTIONS_CHECKED_EVERY = 60.0
+"""Seconds."""
 
 
 class Command(BaseCommand):
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
         "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
         "you can run several on any number of machines, also together with django-q2. Without django-q2, set "
-        "TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.immediate.SilentQueue. The drain then also runs jobs, "
+        "TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue. The drain then also runs jobs, "
         "expiry scans, pruning and the sweep."
     )
 
@@ -52,7 +53,7 @@ class Command(BaseCommand):
     def handle(
         self, *, seconds: float | None, until_idle: bool, timer: bool | None, as_json: bool, **_options: Any
     ) -> None:
-        """Drain, and say what was done."""
+        """Run the drain and print its numbers."""
         ticks = not until_idle and (not get_queue().keeps_drains if timer is None else timer)
         with stop_on_signal() as stop, ticking(periodic_jobs()) if ticks else nullcontext():
             drain = Drain(fan_out=on_fresh_connections(fan_out))
@@ -66,20 +67,20 @@ class Command(BaseCommand):
 
 
 def on_fresh_connections(
-    look: Callable[[datetime], int], *, clock: Callable[[], float] = monotonic
+    fan_out_once: Callable[[datetime], int], *, clock: Callable[[], float] = monotonic
 ) -> Callable[[datetime], int]:
-    """Return ``look``, which from time to time lets go of connections that are broken or older than CONN_MAX_AGE.
+    """Return ``fan_out_once`` with a regular check that closes broken connections, and those older than CONN_MAX_AGE.
 
-    Django does that at the end of a request, and django-q2 before a task; here is neither. Not every time, because
-    with Django's default of CONN_MAX_AGE, 0, each time is a new connection.
+    Django does so at the end of a request and django-q2 before a task, but a command must do it itself. Not each time:
+    with Django's default for CONN_MAX_AGE, 0, each check closes the connection.
     """
     checked_at = clock()
 
-    def look_again(now: datetime) -> int:
+    def checked(now: datetime) -> int:
         nonlocal checked_at
         if clock() - checked_at >= CONNECTIONS_CHECKED_EVERY:
             checked_at = clock()
             close_old_connections()
-        return look(now)
+        return fan_out_once(now)
 
-    return look_again
+    return checked

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_erase``: forget a person."""
+"""``manage.py webhooks_erase``: erase a person from stored payloads and deliveries."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
 
 PATIENCE = 90.0
-LOOK_EVERY = 2.0
+"""Seconds to wait for deliveries in flight."""
+RETRY_EVERY = 2.0
+"""Seconds between two passes while deliveries are in flight."""
 
 
 class Command(BaseCommand):
-    """Erase in batches, until nothing is left, or a signal or the end of patience comes."""
+    """Erase in batches until all is erased, a signal arrives or --patience is over."""
 
     help = (
         "Blank the stored data of events about a person: payloads, rendered bodies, answers and errors. The "
@@ -49,7 +51,7 @@ class Command(BaseCommand):
     def handle(
         self, *, person: str, name: list[str], dry_run: bool, patience: float, as_json: bool, **_options: Any
     ) -> None:
-        """Erase, and say what was found."""
+        """Erase or count, and print the numbers."""
         with stop_on_signal() as stop:
             if dry_run:
                 erased = erase(person, now=timezone.now(), dry_run=True, stop=stop.is_set)
@@ -64,23 +66,23 @@ class Command(BaseCommand):
 
 
 def erase_all(person: str, *, names: list[str], stop: threading.Event, patience: float) -> Erased:
-    """Erase again and again, until nothing of it is being sent; return the sum."""
+    """Erase repeatedly until no delivery about the person is in flight; return the sums."""
     end, events, cancelled, mentions = monotonic() + patience, 0, 0, 0
     while True:
         erased = erase(person, names=names, now=timezone.now(), stop=stop.is_set)
         events, cancelled, mentions = events + erased.events, cancelled + erased.cancelled, mentions + erased.mentions
-        if not erased.in_flight or monotonic() >= end or stop.wait(LOOK_EVERY):
+        if not erased.in_flight or monotonic() >= end or stop.wait(RETRY_EVERY):
             return Erased(events, cancelled, erased.in_flight, mentions)
 
 
 def in_words(erased: Erased, *, dry_run: bool) -> str:
-    """Return what was done as a sentence or two."""
+    """Return the numbers as one or two sentences."""
     if dry_run:
-        return f"{erased.events} events speak of this person; nothing was changed."
+        return f"{erased.events} events are about this person; nothing was changed."
     text = (
-        f"Blanked {erased.events} events, cancelled {erased.cancelled} deliveries, and took the name out of "
+        f"Blanked {erased.events} events, cancelled {erased.cancelled} deliveries, and removed the name from "
         f"{erased.mentions} other rows."
     )
     if erased.in_flight:
-        text += f" {erased.in_flight} events are being sent right now: run this again."
+        text += f" {erased.in_flight} events are in flight: run the command again."
     return text

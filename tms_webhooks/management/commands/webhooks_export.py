@@ -1,4 +1,4 @@
-"""``manage.py webhooks_export``: webhooks as YAML, without their secrets."""
+"""``manage.py webhooks_export``: write webhooks as YAML, without their secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
 
     def handle(self, *, organization: str | None, output: Path | None, **_options: Any) -> None:
-        """Write it."""
+        """Write the document."""
         module = config_files()
         webhooks = Webhook.objects.existing().select_related("organization").prefetch_related("subscriptions")
         if organization is not None:

@@ -20,10 +20,11 @@ from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 
 MAX_LAG = 120.0
+"""Seconds after which a due delivery is late, by default."""
 
 
 class Command(BaseCommand):
-    """Report by the exit status, and in words."""
+    """Print a report; the exit status is its level."""
 
     help = (
         "Check that webhooks are delivered. Exit status 0: nothing is late. 1: something is late, or will be. 2: "
@@ -50,9 +51,7 @@ class Command(BaseCommand):
             found, report = examine(max_lag=max_lag)
         except DatabaseError as error:
             found = None
-            reason = (
-                f"The database does not answer ({type(error).__name__}). See that it runs, and that migrate was run."
-            )
+            reason = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
             report = HealthReport(HealthLevel.STOPPED, (reason,))
         if as_json:
             self.stdout.write(
@@ -74,10 +73,10 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
     """Return the figures and the report."""
     now, queue = timezone.now(), get_queue()
     found = liveness.read_liveness(now=now)
-    overdue = queue.overdue(now - timedelta(seconds=liveness.CHAIN_PATIENCE))
+    overdue = queue.overdue(now - timedelta(seconds=liveness.MAX_SECONDS_WITHOUT_DRAIN))
     wrong = queue.wrong_schedules(periodic_jobs())
     return found, liveness.assess(
-        found, max_lag=max_lag, chains=queue.keeps_drains, overdue=overdue, wrong_schedules=wrong
+        found, max_lag=max_lag, keeps_drains=queue.keeps_drains, overdue=overdue, wrong_schedules=wrong
     )
 
 

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_import``: make the webhooks what a YAML document says."""
+"""``manage.py webhooks_import``: create and change webhooks as a YAML document describes them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         as_json: bool,
         **_options: Any,
     ) -> None:
-        """Read, compare, write and say what changed."""
+        """Apply the document and print the changes."""
         module = config_files()
         try:
             changes = module.synchronize(
@@ -65,8 +65,8 @@ class Command(BaseCommand):
         except module.DocumentError as error:
             raise bad_input(str(error)) from error
         if as_json:
-            told = [{"webhook": one.label, "action": one.action, "lines": [*one.lines()][1:]} for one in changes]
-            self.stdout.write(json.dumps({"dry_run": dry_run or diff, "changes": told}))
+            facts = [{"webhook": one.label, "action": one.action, "lines": [*one.lines()][1:]} for one in changes]
+            self.stdout.write(json.dumps({"dry_run": dry_run or diff, "changes": facts}))
         else:
             for change in changes:
                 self.stdout.write("\n".join(change.lines()))
@@ -77,10 +77,10 @@ class Command(BaseCommand):
 
 
 def read(file: str) -> str:
-    """Return the document's text; raise `CommandError` where there is none."""
+    """Return the document's text; raise `CommandError` if it can't be read."""
     try:
         return sys.stdin.read() if file == STANDARD_INPUT else Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise bad_input(f"{file} can't be read: {error.strerror}.") from error
     except UnicodeError:
-        raise bad_input(f"{file} is not in UTF-8.") from None
+        raise bad_input(f"{file} is not UTF-8.") from None

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_listen``: a receiver on this machine, to try webhooks out."""
+"""``manage.py webhooks_listen``: receive webhooks on this machine, to try them out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, OutputWrapper
 from django.utils import timezone
 
 from tms_webhooks.delivery import verification
-from tms_webhooks.listener import Incoming, Listener, Misbehavior, ScriptedResponse
+from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse
 from tms_webhooks.management import arguments
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
@@ -39,9 +39,9 @@ class Command(BaseCommand):
         """Add the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
         parser.add_argument("--port", type=arguments.port, default=9000, help="default: 9000; 0: a free port")
-        whose = parser.add_mutually_exclusive_group()
-        whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
-        whose.add_argument(
+        secret_source = parser.add_mutually_exclusive_group()
+        secret_source.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        secret_source.add_argument(
             "--secret-env",
             type=arguments.variable,
             default="WEBHOOK_SECRET",
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object per line")
 
     def handle(self, *, host: str, port: int, requests: int, save: Path | None, **options: Any) -> None:
-        """Listen, and say at the end how it went."""
+        """Listen until a signal or --requests; exit with 1 if a request did not verify."""
         failing = Misbehavior(
             status=options["fail_with"],
             first=options["fail_first"],
@@ -79,9 +79,9 @@ class Command(BaseCommand):
         report = Report(self.stdout, as_json=options["as_json"], with_body=options["body"], save=save)
         with stop_on_signal() as stop:
 
-            def respond(request: Incoming) -> ScriptedResponse:
+            def respond(request: ReceivedRequest) -> ScriptedResponse:
                 answer = failing.answer(request, dice=random.random)
-                if report.tell(request, answer) == requests:
+                if report.write(request, answer) == requests:
                     stop.set()
                 return answer
 
@@ -94,35 +94,35 @@ class Command(BaseCommand):
 
 
 def listen(
-    respond: Callable[[Incoming], ScriptedResponse], *, secrets: Sequence[str], host: str, port: int
+    respond: Callable[[ReceivedRequest], ScriptedResponse], *, secrets: Sequence[str], host: str, port: int
 ) -> Listener:
-    """Open the port; raise `CommandError` where that can't be."""
+    """Open the port; raise `CommandError` if that fails."""
     try:
         return Listener(respond, secrets=lambda: secrets, host=host, port=port)
     except OSError as error:
         raise bad_input(
-            f"{host}:{port} can't be listened on: {(error.strerror or str(error)).lower()}. Choose another port by "
-            "--port (0: a free one), or another address by --host."
+            f"{host}:{port} is not available: {(error.strerror or str(error)).lower()}. Choose another port with "
+            "--port (0: a free one), or another address with --host."
         ) from error
 
 
 def secrets(*, webhook: int | None, variable: str) -> Sequence[str]:
-    """Return the secrets to verify with; raise `CommandError` where there is none."""
+    """Return the secrets to verify with; raise `CommandError` if none is found."""
     if webhook is None:
         return [secret_from(variable)]
     return secrets_of(webhook_of(webhook), now=timezone.now())
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that none but its owner reads; raise `CommandError` where that can't be."""
+    """Create a folder that only its owner can read; raise `CommandError` if that fails."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise bad_input(f"{folder} can't be made: {error.strerror}.") from error
+        raise bad_input(f"{folder} can't be created: {error.strerror}.") from error
 
 
 class Report:
-    """Prints what came in, from whichever thread received it."""
+    """Prints the received requests, one at a time, and saves them to files. Thread-safe."""
 
     def __init__(self, stream: OutputWrapper, *, as_json: bool, with_body: bool, save: Path | None) -> None:
         self.wrong = 0
@@ -133,8 +133,8 @@ class Report:
         self._numbers = count(1)
         self._lock = threading.Lock()
 
-    def tell(self, request: Incoming, answer: ScriptedResponse) -> int:
-        """Print a request and its answer; return how many there were."""
+    def write(self, request: ReceivedRequest, answer: ScriptedResponse) -> int:
+        """Print a request and its answer; return the number of requests so far."""
         with self._lock:
             number = next(self._numbers)
             self.wrong += not request.verified
@@ -145,28 +145,28 @@ class Report:
             self._stream.write("\n".join(lines))
             self._stream.flush()
             if self._save is not None:
-                keep(self._save, number, request)
+                save_request(self._save, number, request)
         return number
 
 
-def keep(folder: Path, number: int, request: Incoming) -> None:
+def save_request(folder: Path, number: int, request: ReceivedRequest) -> None:
     """Write a request to a file that `webhooks_verify` reads."""
-    # What came over the wire names no file.
+    # The id comes from the network: use only safe characters of it in the file name.
     name = re.sub(r"[^A-Za-z0-9_-]", "", request.headers.get("webhook-id", ""))[:80] or "without-id"
     descriptor = os.open(folder / f"{number:05d}-{name}.http", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(verification.write(verification.CapturedRequest(request.headers, request.body)))
 
 
-def facts_of(request: Incoming, answer: ScriptedResponse) -> dict[str, Any]:
-    """Return what there is to say of a request, without its body."""
+def facts_of(request: ReceivedRequest, answer: ScriptedResponse) -> dict[str, Any]:
+    """Return the facts of a request that are printed, without its body."""
     event = request.event if isinstance(request.event, dict) else {}
     return {
         "at": datetime.fromtimestamp(request.arrived_at, UTC).isoformat(timespec="milliseconds"),
         "type": event.get("type"),
         "id": request.headers.get("webhook-id"),
         "attempt": request.headers.get("tms-attempt"),
-        "time": request.time,
+        "seen": request.seen,
         "verified": request.verified,
         "problems": request.verdict.problems if request.verdict else (),
         "answered": int(answer.status),
@@ -174,14 +174,14 @@ def facts_of(request: Incoming, answer: ScriptedResponse) -> dict[str, Any]:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    """Return the facts as a line, and one more for each problem."""
-    again = f", seen {facts['time']} times" if facts["time"] > 1 else ""
+    """Return the facts as one line, and a further line for each problem."""
+    again = f", seen {facts['seen']} times" if facts["seen"] > 1 else ""
     verdict = "verified" if facts["verified"] else "NOT VERIFIED"
-    what = printable(f"{facts['type'] or '-'}  {facts['id'] or '-'}")
-    head = f"{facts['at'][11:23]}  {what}  {verdict}{again}  -> {facts['answered']}"
+    event = printable(f"{facts['type'] or '-'}  {facts['id'] or '-'}")
+    head = f"{facts['at'][11:23]}  {event}  {verdict}{again}  -> {facts['answered']}"
     return "\n  ".join([head, *facts["problems"]])
 
 
 def printable(text: str) -> str:
-    """Return the text without what a terminal would obey: anybody may send it."""
+    """Return the text without control characters, which a terminal would obey: the sender is not trusted."""
     return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)

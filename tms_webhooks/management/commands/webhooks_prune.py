@@ -1,4 +1,4 @@
-"""``manage.py webhooks_prune``: forget what was kept long enough, now."""
+"""``manage.py webhooks_prune``: delete stored data whose retention period is over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tms_webhooks.outbox import prune as pruning
 
 
 class Command(BaseCommand):
-    """Prune in batches, until nothing is left or a signal comes."""
+    """Prune in batches until all is done or a signal arrives."""
 
     help = (
         "Blank payloads and delete attempts, events and marks that are older than KEEP_PAYLOADS_DAYS and "
@@ -36,13 +36,15 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, dry_run: bool, as_json: bool, **_options: Any) -> None:
-        """Prune or count, and say how many."""
+        """Prune or count, and print the numbers."""
         now = timezone.now()
         if dry_run:
             pruned = pruning.prunable(now)
         else:
             with stop_on_signal() as stop:
-                pruned = pruning.prune(now, stop=shown(stop.is_set, now) if sys.stderr.isatty() else stop.is_set)
+                pruned = pruning.prune(
+                    now, stop=with_progress(stop.is_set, now) if sys.stderr.isatty() else stop.is_set
+                )
         facts = asdict(pruned)
         if as_json:
             self.stdout.write(json.dumps({"dry_run": dry_run, **facts}))
@@ -51,8 +53,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{'It would prune' if dry_run else 'Pruned'} {counts}.")
 
 
-def shown(stop: Callable[[], bool], now: datetime) -> Callable[[], bool]:
-    """Return ``stop``, which is asked before each batch, with a bar drawn each time. A batch may be smaller than its limit."""
+def with_progress(stop: Callable[[], bool], now: datetime) -> Callable[[], bool]:
+    """Return ``stop``, which is called before each batch, with an estimated progress bar: batches may not be full."""
     total = sum(asdict(pruning.prunable(now)).values())
     progress, batches = Progress(sys.stderr, total=total), count()
 

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_reconcile``: tell of what was changed unseen, by raw SQL, a restored backup or another service."""
+"""``manage.py webhooks_reconcile``: emit events for out-of-band changes: raw SQL, a restored backup, another service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tms_webhooks.sources.base import Source
 
 
 class Command(BaseCommand):
-    """Compare the rows of reconciled sources with what was told of them."""
+    """Compare the rows of reconciled sources with their last recorded states."""
 
     help = (
         "Compare the objects of each source with reconcile = True with their last recorded state. Record "
@@ -45,40 +45,40 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, source: list[str], dry_run: bool, batch: int, as_json: bool, **_options: Any) -> None:
-        """Reconcile or count, and say what was found."""
+        """Reconcile or count, and print the numbers."""
         sources, now = _chosen(source), timezone.now()
         if dry_run:
             found = {one: passes.preview(one, now=now, batch=batch) for one in sources}
         else:
             with stop_on_signal() as stop:
                 found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
-        self._say(found, dry_run=dry_run, as_json=as_json)
+        self._print(found, dry_run=dry_run, as_json=as_json)
         if any(one.failed for one in found.values()):
             sys.exit(1)
 
-    def _say(self, found: Mapping[Source, ReconcileResult], *, dry_run: bool, as_json: bool) -> None:
+    def _print(self, found: Mapping[Source, ReconcileResult], *, dry_run: bool, as_json: bool) -> None:
         if as_json:
             facts = {source.name: asdict(one) for source, one in found.items()}
             self.stdout.write(json.dumps({"dry_run": dry_run, "sources": facts}))
             return
         if not found:
-            self.stdout.write("No source says reconcile = True: there is nothing to compare.")
+            self.stdout.write("No source has reconcile = True: nothing was compared.")
         for source, one in found.items():
             self.stdout.write(f"{source.name}: {_sentence(one, dry_run=dry_run)}")
 
 
 def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     if one.failed:
-        return "failed; the log tells why, and the next run goes on from there."
-    counts = f"{one.seen} looked at, {one.created} new, {one.changed} changed, {one.deleted} gone"
-    noted = f", {one.noted} taken down for the first time" if one.noted else ""
+        return "failed; see the log. The next run continues from there."
+    counts = f"{one.seen} compared, {one.created} new, {one.changed} changed, {one.deleted} deleted"
+    noted = f", {one.noted} recorded for the first time" if one.noted else ""
     if dry_run:
         return f"{counts}{noted}; nothing was written."
-    return f"{counts}{noted}; {one.events} events.{'' if one.finished else ' Stopped; the next run goes on.'}"
+    return f"{counts}{noted}; {one.events} events.{'' if one.finished else ' Stopped; the next run continues.'}"
 
 
 def _chosen(labels: list[str]) -> list[Source]:
-    """Return the sources that are reconciled, or those of them that were named."""
+    """Return the reconciled sources, or the named ones among them."""
     sources = passes.reconciled_sources()
     if not labels:
         return sources
@@ -90,7 +90,7 @@ def _chosen(labels: list[str]) -> list[Source]:
             known = sorted({source.model._meta.label for source in sources})
             nearest = did_you_mean(difflib.get_close_matches(label, known))
             raise bad_input(
-                f"--source {label}: no source of that model says reconcile = True"
-                + (f"; those that do are {', '.join(known)}.{nearest}" if known else ", and none of another.")
+                f"--source {label}: no source of that model has reconcile = True"
+                + (f"; the models with one are {', '.join(known)}.{nearest}" if known else ", and no other source has.")
             )
     return [source for label in dict.fromkeys(map(str.lower, labels)) for source in by_label[label]]

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_replay``: send again what a webhook missed, or call off what waits."""
+"""``manage.py webhooks_replay``: send failed or missed events again, or cancel queued deliveries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ KINDS: Mapping[str, JobKind] = {
     "cancel": JobKind.CANCEL_PENDING,
 }
 REQUESTED_BY = "webhooks_replay"
-LOOK_EVERY = 0.5
+POLL_EVERY = 0.5
+"""Seconds between two queries of a job's progress."""
 
 
 class Command(BaseCommand):
@@ -62,23 +63,23 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, kind: str | None, webhook: int | None, delivery: int | None, **options: Any) -> None:
-        """Do what is asked for."""
+        """Start the job or resend the delivery, and print the result."""
         if (delivery is None) == (kind is None):
-            raise bad_input("Say what to replay: failed, missed or cancel with --webhook; or one --delivery.")
+            raise bad_input("Give failed, missed or cancel with --webhook, or one --delivery.")
         if kind is not None and webhook is None:
-            raise bad_input(f"{kind} needs --webhook: whose deliveries?")
+            raise bad_input(f"{kind} needs --webhook.")
         try:
             if delivery is not None:
                 facts = resend(delivery, dry_run=options["dry_run"])
             else:
-                facts = self.many(KINDS[kind or ""], webhook or 0, **options)
+                facts = self.start_job(KINDS[kind or ""], webhook or 0, **options)
         except ReplayError as error:
             raise bad_input(str(error)) from error
         self.stdout.write(json.dumps(facts) if options["as_json"] else in_words(facts))
-        if facts.get("status") == JobStatus.FAILED or facts.get("broken_off"):
+        if facts.get("status") == JobStatus.FAILED or facts.get("interrupted"):
             raise SystemExit(1)
 
-    def many(
+    def start_job(
         self,
         kind: JobKind,
         webhook_id: int,
@@ -96,24 +97,24 @@ class Command(BaseCommand):
             return {"dry_run": True, "deliveries": count}
         with transaction.atomic(using=router.db_for_write(Job)):
             job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=REQUESTED_BY)
-            told = {"kind": kind.value, "since": since, "until": until, "total": job.total}
-            audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=told)
+            changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
+            audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
         facts = {"job": job.pk, "deliveries": job.total, "status": job.status}
         return facts | self.follow(job) if wait else facts
 
     def follow(self, job: Job) -> dict[str, Any]:
-        """Show how far the workers are, until they are done or a signal comes."""
+        """Show the progress of the workers until the job ends or a signal arrives."""
         progress = Progress(sys.stderr, total=job.total)
         with stop_on_signal() as stop:
-            broken_off = not wait_for(job, progress, stop)
+            interrupted = not wait_for(job, progress, stop)
         progress.end()
-        return {"status": job.status, "done": job.done, "error": job.error, "broken_off": broken_off}
+        return {"status": job.status, "done": job.done, "error": job.error, "interrupted": interrupted}
 
 
 def wait_for(job: Job, progress: Progress, stop: threading.Event) -> bool:
-    """Wait for a job's end; return False where a signal came before it."""
+    """Wait for the end of a job; return False if a signal arrived first."""
     while job.finished_at is None:
-        if stop.wait(LOOK_EVERY):
+        if stop.wait(POLL_EVERY):
             return False
         job.refresh_from_db()
         progress.show(job.done)
@@ -124,7 +125,7 @@ def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
     """Send one delivery again."""
     delivery = Delivery.objects.select_related("event", "webhook").filter(pk=pk).first()
     if delivery is None:
-        raise bad_input(f"There is no delivery {pk}.")
+        raise bad_input(f"Delivery {pk} does not exist.")
     if dry_run:
         replay.refuse_resend(delivery)
         return {"dry_run": True, "deliveries": 1}
@@ -136,7 +137,7 @@ def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
 
 
 def audit(action: AuditAction, webhook: Webhook, *, target: str, changes: Mapping[str, Any] | None = None) -> None:
-    """Write down what is done."""
+    """Write an entry of the audit log."""
     AuditEntry.objects.record(
         action, actor=current_actor(), webhook=webhook, now=timezone.now(), target=target, changes=changes
     )
@@ -145,12 +146,12 @@ def audit(action: AuditAction, webhook: Webhook, *, target: str, changes: Mappin
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as a sentence."""
     if facts.get("dry_run"):
-        return f"It would be {facts['deliveries']} deliveries; nothing was changed."
+        return f"{facts['deliveries']} deliveries match; nothing was changed."
     if "delivery" in facts:
-        return f"Delivery {facts['delivery']} is sent again by the next worker."
+        return f"Delivery {facts['delivery']} is queued; the next worker sends it again."
     if "done" not in facts:
-        return f"Job {facts['job']} has begun: {facts['deliveries']} deliveries."
+        return f"Job {facts['job']} has started: {facts['deliveries']} deliveries."
     state = f"Job {facts['job']}: {facts['done']} of {facts['deliveries']} deliveries, {facts['status']}."
-    if facts["broken_off"]:
-        return f"{state} It goes on without you."
+    if facts["interrupted"]:
+        return f"{state} The workers continue it."
     return f"{state} {facts['error']}".rstrip()

@@ -18,8 +18,8 @@ from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 NOTHING = "-"
 LONGEST_NAME = 30
 HEADINGS = ("id", "name", "state", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
-# Numbers stand right, words left.
-WORDS = frozenset({1, 2})
+TEXT_COLUMNS = frozenset({1, 2})
+"""Columns that are aligned left; the others hold numbers and are aligned right."""
 
 
 class Command(BaseCommand):
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, webhook: int | None, organization: str | None, as_json: bool, **_options: Any) -> None:
-        """Read and print."""
+        """Read the figures and print them."""
         found = stats(
             now=timezone.now(),
             organization=None if organization is None else key_of_organization(organization),
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def report(found: Stats) -> Iterator[str]:
-    """Yield the lines for a person."""
+    """Yield the lines of the printed report."""
     waits, lag = found.backlog, found.lag
     yield f"Deliveries open    {waits.deliveries}, {waits.in_flight} of them in flight"
     yield f"Oldest due         {ago(waits.oldest_due_seconds)}"
@@ -61,12 +61,12 @@ def report(found: Stats) -> Iterator[str]:
     yield ""
     yield from table([HEADINGS, *(line(webhook) for webhook in found.webhooks)])
     if found.left_out:
-        yield f"and {found.left_out} more that were served longer ago; --webhook or --organization shows them."
+        yield f"and {found.left_out} more webhooks with older attempts; --webhook or --organization shows them."
     for webhook in found.webhooks:
         if len(found.webhooks) == 1:
             yield ""
             day = webhook.day
-            yield f"Attempts in 24 h: {day.delivered} delivered, {day.retried} to retry, {day.given_up} given up"
+            yield f"Attempts in 24 h: {day.delivered} delivered, {day.retried} failed and retried, {day.given_up} given up"
 
 
 def line(webhook: WebhookStats) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def cells_of(found: AttemptStats) -> tuple[str, str, str, str]:
 
 
 def ago(seconds: float | None) -> str:
-    """Return a time for a person: two digits are enough."""
+    """Return a duration with a unit, rounded to about two digits."""
     if seconds is None:
         return NOTHING
     for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
@@ -106,7 +106,7 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
-            cell.ljust(width) if index in WORDS else cell.rjust(width)
+            cell.ljust(width) if index in TEXT_COLUMNS else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_tail``: the delivery log as it is written."""
+"""``manage.py webhooks_tail``: print the newest attempts, and follow new ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERVAL = 1.0
 
 
 class Command(BaseCommand):
-    """Print the newest attempts, and go on until SIGTERM or SIGINT."""
+    """Print the newest attempts; with --follow, continue until SIGTERM or SIGINT."""
 
     help = (
         "Print the newest attempts, one per line, and with --follow later ones until SIGTERM or SIGINT. It "
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         as_json: bool,
         **_options: Any,
     ) -> None:
-        """Print what is there, and what comes."""
+        """Print recent attempts and, with --follow, later ones."""
         attempts = RecentAttempts(
             webhook=None if webhook is None else webhook_of(webhook).pk,
             organization=None if organization is None else key_of_organization(organization),
@@ -73,7 +73,7 @@ class Command(BaseCommand):
 
 
 def facts_of(attempt: DeliveryAttempt) -> dict[str, Any]:
-    """Return what there is to say of an attempt."""
+    """Return the facts of an attempt that are printed."""
     delivery = attempt.delivery
     return {
         "at": attempt.started_at.isoformat(timespec="milliseconds"),
@@ -93,11 +93,11 @@ def facts_of(attempt: DeliveryAttempt) -> dict[str, Any]:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    """Return the facts as a line."""
-    came_of_it = facts["status"] or facts["error"]
+    """Return the facts as one line."""
+    result = facts["status"] or facts["error"]
     number = "late" if facts["attempt"] is None else f"attempt {facts['attempt']}"
     text = (
-        f"{facts['at'][11:23]}  {came_of_it}  {facts['ms']} ms  {facts['type']}  {facts['event']}  "
+        f"{facts['at'][11:23]}  {result}  {facts['ms']} ms  {facts['type']}  {facts['event']}  "
         f"-> {facts['name']} ({facts['webhook']})  {number}"
     )
     if facts["next_delay"] is not None:

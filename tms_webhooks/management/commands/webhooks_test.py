@@ -1,4 +1,4 @@
-"""``manage.py webhooks_test``: send a test to a webhook now, and tell what came of it."""
+"""``manage.py webhooks_test``: send a test to a webhook now, and print the result."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
 class Command(BaseCommand):
-    """Send one request, by the way of all others."""
+    """Send one request in the same way as any delivery."""
 
     help = (
         "Send the sample of an event to a webhook now, even if the webhook is paused or disabled. Print the "
         "receiver's answer and the time of each part. A success enables a webhook that failures disabled. "
-        "Exit status 0: the receiver accepted it. 1: it did not. 2: there is no such webhook or event."
+        "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook or the event does not exist."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,13 +38,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, webhook: int, event: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
-        """Send it, and say what came of it."""
+        """Send the test and print the result."""
         target, actor = webhook_of(webhook), current_actor()
         if dry_run:
             self.stdout.write(f"{event} would go to {target.name} (webhook {target.pk}); nothing was sent.")
             return
         try:
-            trial = send_test(target, actor=actor, event_type=event)
+            sent = send_test(target, actor=actor, event_type=event)
         except UnknownEventType as error:
             raise bad_input(str(error)) from error
         AuditEntry.objects.record(
@@ -52,38 +52,38 @@ class Command(BaseCommand):
             actor=actor,
             webhook=target,
             now=timezone.now(),
-            target=f"delivery:{trial.delivery.pk}",
+            target=f"delivery:{sent.delivery.pk}",
         )
-        facts = facts_of(trial)
+        facts = facts_of(sent)
         self.stdout.write(json.dumps(facts) if as_json else in_words(facts))
-        if not trial.result.outcome.success:
+        if not sent.result.outcome.success:
             raise SystemExit(1)
 
 
-def facts_of(trial: TestSendResult) -> dict[str, Any]:
-    """Return what there is to say, without what was sent and what was answered."""
-    result = trial.result
+def facts_of(sent: TestSendResult) -> dict[str, Any]:
+    """Return the facts that are printed, without the bodies of the request and the answer."""
+    result = sent.result
     return {
-        "delivery": trial.delivery.pk,
+        "delivery": sent.delivery.pk,
         "success": result.outcome.success,
         "status": result.status,
         "error": result.outcome.error_class or None,
         "message": result.outcome.message,
         "seconds": round(result.seconds, 3),
         "timing": asdict(result.timing),
-        "bytes": len(trial.body),
-        "healed": trial.healed,
+        "bytes": len(sent.body),
+        "healed": sent.healed,
     }
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    """Return the facts as a line, and one for where the time went."""
-    said = f"status {facts['status']}" if facts["status"] else f"{facts['error']}: {facts['message']}"
-    verdict = "Taken" if facts["success"] else "Not taken"
-    lines = [f"{verdict}: {said}, in {facts['seconds']:.3f} s, {facts['bytes']} bytes, delivery {facts['delivery']}."]
+    """Return the facts as one line, and a second line with the time of each part."""
+    answer = f"status {facts['status']}" if facts["status"] else f"{facts['error']}: {facts['message']}"
+    verdict = "Accepted" if facts["success"] else "Not accepted"
+    lines = [f"{verdict}: {answer}, in {facts['seconds']:.3f} s, {facts['bytes']} bytes, delivery {facts['delivery']}."]
     parts = {name: seconds for name, seconds in facts["timing"].items() if seconds is not None}
     if parts:
         lines.append("  " + ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in parts.items()))
     if facts["healed"]:
-        lines.append("  The webhook is healed.")
+        lines.append("  The webhook is enabled again.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_verify``: is the signature of a captured request right, and if not, why?"""
+"""``manage.py webhooks_verify``: check the signature of a captured request, and explain a wrong one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STANDARD_INPUT = "-"
 
 
 class Command(BaseCommand):
-    """Tell by the exit status, and in words."""
+    """Print the result; the exit status is 0 for a right signature."""
 
     help = (
         "Check the signature of a captured request, and explain a wrong one: a changed body, a rotated "
@@ -41,9 +41,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("file", help="the captured request; - for standard input")
-        whose = parser.add_mutually_exclusive_group()
-        whose.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
-        whose.add_argument(
+        secret_source = parser.add_mutually_exclusive_group()
+        secret_source.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        secret_source.add_argument(
             "--secret-env",
             type=variable,
             default="WEBHOOK_SECRET",
@@ -73,20 +73,24 @@ class Command(BaseCommand):
         as_json: bool,
         **_options: Any,
     ) -> None:
-        """Judge, say it, and exit."""
+        """Verify the request, print the problems and exit."""
         request = read(file)
-        facts = {"secrets": [secret_from(secret_env)]} if webhook is None else of(webhook_of(webhook), request.headers)
+        facts = (
+            {"secrets": [secret_from(secret_env)]}
+            if webhook is None
+            else known_facts(webhook_of(webhook), request.headers)
+        )
         now = moment_of(request.headers) if at is None else at.timestamp()
         verdict = verify(headers=request.headers, body=request.body, now=now, tolerance=tolerance, **facts)
         if as_json:
-            self.stdout.write(json.dumps({"right": verdict.right, "problems": verdict.problems}))
+            self.stdout.write(json.dumps({"right": verdict.valid, "problems": verdict.problems}))
         else:
             self.stdout.write("\n".join(verdict.problems) or "The signature is right.")
-        sys.exit(0 if verdict.right else 1)
+        sys.exit(0 if verdict.valid else 1)
 
 
 def read(file: str) -> verification.CapturedRequest:
-    """Read a captured request; raise `CommandError` for what is none."""
+    """Return the captured request in a file; raise `CommandError` if it can't be read."""
     try:
         raw = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
         return verification.read(raw)
@@ -96,25 +100,25 @@ def read(file: str) -> verification.CapturedRequest:
         raise bad_input(f"{file}: {error}") from None
 
 
-def of(webhook: Webhook, headers: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return what the database knows of a request: the secrets, and the body that was sent."""
+def known_facts(webhook: Webhook, headers: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the secrets of the webhook, and the body that it sent with this id, as arguments of `verify`."""
     now = timezone.now()
     current = secrets_of(webhook, now=now)
     return {"secrets": current, "retired": retired(webhook, now=now), "sent": body_sent(webhook, headers)}
 
 
 def retired(webhook: Webhook, *, now: datetime) -> Sequence[str]:
-    """Return the secrets that don't sign any more, as far as they can be read."""
-    found = []
+    """Return the secrets that no longer sign, except those that can't be decrypted."""
+    secrets = []
     for secret in webhook.secrets.filter(expires_at__lte=now):
         try:
-            found.append(reveal(secret.value))
+            secrets.append(reveal(secret.value))
         except SecretError:
             continue
-    return found
+    return secrets
 
 
 def moment_of(headers: Mapping[str, str]) -> float:
-    """Return when the request says that it was signed."""
+    """Return the time of the request's timestamp header, in seconds since 1970; 0.0 if it is not a number."""
     stamp = headers.get(TIMESTAMP_HEADER, "")
     return float(stamp) if stamp.isascii() and stamp.isdecimal() and len(stamp) <= 12 else 0.0

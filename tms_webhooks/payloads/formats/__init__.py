@@ -1,4 +1,4 @@
-"""What an event looks like for one webhook: pure functions from a stored event to the text that is sent."""
+"""Render a stored event for one webhook: in its version, with its detail, in its format. No database access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored"
 
 
 def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a standard event in the version and the detail that a webhook is told, which every format begins with."""
+    """Return the standard event in the webhook's version and detail. All formats are rendered from this."""
     event = dict(event) if shape.version is None else convert_down(dict(event), shape.version)
     if shape.detail == PayloadDetail.FULL:
         return event
@@ -26,7 +26,7 @@ def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(shape: RequestFormat, event: Mapping[str, Any], *, limit: int) -> Rendered:
-    """Return the body for what `told` returned; the thin form, marked as truncated, of one with more than ``limit`` bytes."""
+    """Return the body of a `tailored` event. If it exceeds ``limit`` bytes, return the thin form, marked as truncated."""
     rendered = _FORMATS[shape.format](event, shape)
     if len(rendered.body.encode()) <= limit:
         return rendered

@@ -1,4 +1,4 @@
-"""Whether a webhook's content and URL can be filled in: asked when they are saved, so that no delivery has to fail."""
+"""Check a webhook's version, URL, content type and content when it is saved, so that rendering can't fail later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFor
 from tms_webhooks.payloads.formats.skillable import api_name
 from tms_webhooks.payloads.formats.template import TokenPosition
 
-OF_THE_EVENT = (
+# Tokens that exist for every event type.
+COMMON_TOKENS = (
     *("id", "type", "timestamp", "version", "sequence", "data", "changed", "previous", "truncated"),
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
     *("EventId", "EventType", "EventTimestamp"),
@@ -28,27 +29,27 @@ OF_THE_EVENT = (
 
 
 def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:
-    """Raise `ValidationError` with what is wrong for each field of a webhook that is to be told of these event types."""
+    """Raise `ValidationError`, with errors by field of the webhook, if it can't render events of these types."""
     problems = {
         "payload_version": list(_of_version(shape, event_types)),
         "url": list(_of_url(shape, event_types)),
         "headers": list(_of_content_type(shape)),
         "content": list(_of_content(shape, event_types)),
     }
-    found = {name: errors for name, errors in problems.items() if errors}
-    if found:
-        raise ValidationError(found)
+    errors = {name: messages for name, messages in problems.items() if messages}
+    if errors:
+        raise ValidationError(errors)
 
 
 def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[str, bool]:
-    """Return the names of all tokens that mean something in any of these event types, and whether the webhook is told it."""
-    names = dict.fromkeys(OF_THE_EVENT, True)
+    """Return all tokens of these event types, and whether the webhook's detail includes their values."""
+    names = dict.fromkeys(COMMON_TOKENS, True)
     for event_type in event_types:
         version = event_type.version if shape.version is None else min(shape.version, event_type.version)
         for field in fields_at(event_type, version):
-            kept = is_included(field, shape.detail)
+            included = is_included(field, shape.detail)
             for name in _names_of(field, event_type.noun.name):
-                names[name] = names.get(name, False) or kept
+                names[name] = names.get(name, False) or included
     return names
 
 
@@ -79,7 +80,7 @@ def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[
     yield from _unknown(template.tokens(parts), shape, event_types)
     if any("{" in part or "}" in part for part in parts if isinstance(part, str)):
         yield _problem(
-            _("URL: a brace belongs to no token. Write a token as {data.id}, and a brace itself as %7B or %7D."),
+            _("URL: a brace is not part of a token. Write a token as {data.id}, and a literal brace as %7B or %7D."),
             code="brace",
         )
 
@@ -92,17 +93,18 @@ def _of_content_type(shape: RequestFormat) -> Iterator[ValidationError]:
     charset = shape.content_type.lower().replace(" ", "").partition("charset=")[2].strip('"').partition(";")[0]
     if charset.strip('"') not in ("", "utf-8", "utf8"):
         yield _problem(
-            _("The content type names another charset than utf-8, in which everything is sent."), code="charset"
+            _("The content type must not name a charset other than utf-8: all requests are sent in UTF-8."),
+            code="charset",
         )
 
 
 def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
     if shape.format != PayloadFormat.CUSTOM:
         return
-    place = template.position_in(shape.content, shape.content_type)
-    parts = template.parse(shape.content, place)
+    position = template.position_in(shape.content, shape.content_type)
+    parts = template.parse(shape.content, position)
     yield from _unknown(template.tokens(parts), shape, event_types)
-    if place is not TokenPosition.JSON_VALUE or not shape.content:
+    if position is not TokenPosition.JSON_VALUE or not shape.content:
         return
     for sample in _samples(shape, event_types):
         try:
@@ -110,8 +112,8 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
         except json.JSONDecodeError as error:
             yield _problem(
                 _(
-                    "Content: filled in, it is no JSON (line %(line)d, column %(column)d: %(reason)s). Correct it, or name "
-                    "another content type among the headers, such as Content-Type=text/plain."
+                    "Content: with its tokens filled in it is not valid JSON (line %(line)d, column %(column)d: %(reason)s). "
+                    "Correct it, or add a header with another content type, such as Content-Type=text/plain."
                 ),
                 code="not_json",
                 line=error.lineno,
@@ -122,7 +124,7 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
 
 
 def _samples(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[Any]:
-    """Yield functions from the name of a token to a value: those of the sample events, and one that knows no value."""
+    """Yield functions from a token to its value: one for each sample event, and one that returns null for all tokens."""
     for event_type in event_types:
         if shape.version is None or missing_step(event_type, shape.version) is None:
             yield custom.values_of(tailored(shape, example_at(event_type, shape.version)))
@@ -133,20 +135,20 @@ def _unknown(
     tokens: Iterable[str], shape: RequestFormat, event_types: Iterable[EventType]
 ) -> Iterator[ValidationError]:
     names = names_in(shape, event_types)
-    meant = [name for name, is_kept in names.items() if is_kept]
+    included = [name for name, is_token_included in names.items() if is_token_included]
     for name in tokens:
         if name not in names:
-            nearest = difflib.get_close_matches(name, meant, cutoff=0.4) or ["data.id", "Id"]
+            nearest = difflib.get_close_matches(name, included, cutoff=0.4) or ["data.id", "Id"]
             yield _problem(
-                _("{%(name)s} is no field of the events that this webhook gets. Did you mean %(nearest)s?"),
+                _("{%(name)s} is not a field of this webhook's events. Did you mean %(nearest)s?"),
                 code="unknown_token",
                 name=name,
                 nearest=", ".join(f"{{{one}}}" for one in nearest),
             )
         elif not names[name]:
             yield _problem(
-                _("{%(name)s} is not told to this webhook, by its payload. Remove it, or choose another payload."),
-                code="untold_token",
+                _("{%(name)s} is not included in this webhook's payload. Remove it, or choose another payload."),
+                code="excluded_token",
                 name=name,
             )
 

@@ -11,11 +11,12 @@ from tms_webhooks.catalogue.schema import schema_id
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 
+# The content type of the structured mode.
 CLOUDEVENTS = "application/cloudevents+json"
 
 
 def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
-    """Return the event in its CloudEvents envelope. ``sequence`` is the extension of that name, which is a text."""
+    """Return the event in its CloudEvents envelope. ``sequence`` is the extension of that name, a string."""
     subject = event["data"].get("id")
     whole = {
         "specversion": "1.0",

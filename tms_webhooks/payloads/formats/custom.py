@@ -1,4 +1,4 @@
-"""The format ``custom``: the webhook's own content, and URLs of every format, with their ``{tokens}`` filled in."""
+"""The format ``custom``: fill in the ``{tokens}`` of a webhook's content; and fill in URLs, for every format."""
 
 from __future__ import annotations
 
@@ -16,46 +16,50 @@ from tms_webhooks.payloads.formats import skillable, template
 from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.template import TokenPosition
 
+# The content type of content that is not JSON.
 TEXT = "text/plain; charset=utf-8"
+# Characters; most servers refuse longer URLs.
 LONGEST_URL = 8_000
-"""Characters. What is longer most servers refuse."""
 
+# Scheme, host and port of a URL.
 _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
 
 
 def render(event: Mapping[str, Any], shape: RequestFormat) -> Rendered:
-    """Return the webhook's content with the values of an event."""
-    place = template.position_in(shape.content, shape.content_type)
-    body = template.fill(template.parse(shape.content, place), values_of(event))
+    """Return the webhook's content, filled in with the values of an event."""
+    position = template.position_in(shape.content, shape.content_type)
+    body = template.fill(template.parse(shape.content, position), values_of(event))
     body.encode()
-    default = JSON if place is TokenPosition.JSON_VALUE else TEXT
+    default = JSON if position is TokenPosition.JSON_VALUE else TEXT
     return Rendered((shape.content_type or default)[:LONGEST_CONTENT_TYPE], body)
 
 
 def fill_url(url: str, event: Mapping[str, Any]) -> str:
-    """Return a URL with the values of an event. Raises `UnsafeURL` where they would lead to another place than meant."""
+    """Return a URL filled in with the values of an event. Raises `UnsafeURL` if they would change the URL's target."""
     beginning = _BEGINNING.match(url)
     if beginning is None or template.has_tokens(beginning.group()):
         raise UnsafeURL(
-            _("URL: a token stands in its scheme, host or port; use tokens in the path and the query only.")
+            _("URL: tokens are not allowed in the scheme, host or port. Use them only in the path and the query.")
         )
     filled = template.fill(template.parse(url, TokenPosition.URL), values_of(event))
     if _dots(filled) > _dots(url):
         raise UnsafeURL(
-            _("URL: with its tokens filled in a part of the path is '.' or '..'; put something beside the token.")
+            _(
+                "URL: with its tokens filled in, a part of the path is '.' or '..'. Add other characters next to the token."
+            )
         )
     if len(filled) > LONGEST_URL:
         raise UnsafeURL(
-            _("URL: with its tokens filled in it has %(length)d characters; %(limit)d is the limit.")
+            _("URL: with its tokens filled in it has %(length)d characters; the limit is %(limit)d.")
             % {"length": len(filled), "limit": LONGEST_URL}
         )
     return filled
 
 
 def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return a function from the name of a token to its value in an event; null where the event has none.
+    """Return a function from the name of a token to its value in an event, or None.
 
-    Names in lower case are paths into the standard event, those with a capital are the API's.
+    Names in lower case are paths in the standard event; names with a capital letter are those of the training system's API.
     """
 
     @cache
@@ -71,5 +75,5 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def _dots(url: str) -> int:
-    """Count the segments of a path that lead up, or nowhere."""
+    """Return the number of "." and ".." segments in the path of a URL."""
     return sum(unquote(segment) in (".", "..") for segment in url.partition("?")[0].split("/"))

@@ -1,4 +1,4 @@
-"""Leaving out of an event what a webhook is not told."""
+"""Reduce an event to the fields that a webhook's payload detail includes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.versions import fields_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail
 
+# The privacy levels that each detail includes.
 _KEPT: Mapping[str, frozenset[FieldPrivacy]] = {
     PayloadDetail.FULL: frozenset(FieldPrivacy),
     PayloadDetail.NO_PERSONAL: frozenset({FieldPrivacy.ID, FieldPrivacy.BASIC}),
@@ -23,12 +24,15 @@ def fields_of(event: Mapping[str, Any]) -> tuple[Field, ...]:
 
 
 def is_included(field: Field, detail: str) -> bool:
-    """Say whether a webhook that is told so much gets this field."""
+    """Return whether a payload with this detail includes the field."""
     return field.privacy in _KEPT[detail]
 
 
 def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
-    """Return an event with what this detail keeps. What no field of the type describes may be personal, and is left out."""
+    """Return an event with only the fields of this detail.
+
+    Values that no field of the type describes are left out, because they may be personal.
+    """
     names = [field.name for field in fields_of(event) if is_included(field, detail)]
     return {
         **event,
@@ -39,12 +43,12 @@ def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
 
 
 def truncated(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the thin form of an event that is too large, marked as such."""
+    """Return the thin form of an event that is too large, with ``truncated`` set."""
     return {**reduced(event, PayloadDetail.THIN), "truncated": True}
 
 
 def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
-    """Return an event with the address of all of it, where there is an API to have one."""
+    """Return an event with a link to the full event in the API; unchanged if ``api_url`` is empty."""
     address = f"{api_url.rstrip('/')}/events/{event['id']}/"
     return {**event, "links": {"event": address}} if api_url else dict(event)
 

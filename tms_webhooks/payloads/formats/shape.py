@@ -1,4 +1,4 @@
-"""What one webhook wants its requests to look like."""
+"""The settings of a webhook that shape its requests, and the rendered result."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import NamedTuple
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.formats import template
 
+# The content type of JSON bodies, and the longest content type in characters.
 JSON = "application/json"
 LONGEST_CONTENT_TYPE = 255
 
 
 class Rendered(NamedTuple):
-    """A body, as text that is sent in UTF-8, and its content type."""
+    """A body, as text to send in UTF-8, and its content type."""
 
     content_type: str
     body: str
@@ -21,9 +22,13 @@ class Rendered(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RequestFormat:
-    """What a webhook says of the form of its requests. ``content_type`` is the one among its headers, if it names one.
+    """The settings of a webhook that shape its requests.
 
-    ``api_url`` is where the receiver finds what it is not told.
+    - ``format`` and ``detail``: a `PayloadFormat` and a `PayloadDetail`
+    - ``version``: the newest payload version that the receiver knows, or None for the current one
+    - ``url`` and ``content``: templates, which may contain tokens
+    - ``content_type``: the Content-Type among the webhook's headers, or ``""``
+    - ``api_url``: base URL of the API, for links to the full event, or ``""``
     """
 
     format: str = PayloadFormat.STANDARD
@@ -36,10 +41,10 @@ class RequestFormat:
 
     @property
     def is_plain(self) -> bool:
-        """Whether an event's own body is the one to send."""
+        """Whether the stored body of an event is sent unchanged."""
         return self.format == PayloadFormat.STANDARD and self.detail == PayloadDetail.FULL and self.version is None
 
     @property
     def has_tokens(self) -> bool:
-        """Whether the URL is another one for each event."""
+        """Whether the URL depends on the event."""
         return template.has_tokens(self.url)

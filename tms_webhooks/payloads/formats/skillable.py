@@ -1,7 +1,7 @@
-"""The format ``skillable``: one flat object with the names that the training system's API has for its fields.
+"""The format ``skillable``: one flat object with the field names of the training system's API.
 
-Statuses are the API's whole numbers, times are seconds since 1970. The API knows no vouchers, achievements and learning
-paths; their fields are named as it would name them.
+Statuses are the API's numbers, and times are seconds since 1970. The API has no vouchers, achievements or learning paths;
+their fields are named by the same rules.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 
-# What the API names otherwise than `api_name` would by its rule. First the noun's own, then what is so in all nouns.
+# Exceptions from the rule of `api_name`: those of one noun, and those of all nouns.
 _OF_NOUN: Mapping[str, Mapping[str, str]] = {
     "class": {
         "status": "ConfirmationStatusId",
@@ -42,7 +42,7 @@ _OF_NOUN: Mapping[str, Mapping[str, str]] = {
         "subscription.external_id": "ClubMembershipExternalId",
         "subscription.name": "ClubMembershipName",
     },
-    # The event that was given up, not the one that tells of it.
+    # The failed event, not the operational event about it.
     "webhook": {"event_id": "FailedEventId", "event_type": "FailedEventType"},
     "subscription": {"name": "SubscriptionProfileName", "profile.id": "ClubId", "start_at": "Starts"},
 }
@@ -60,7 +60,7 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 
 
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event's fields under the API's names, after those of the event itself."""
+    """Return an event as a flat object: its id, type and time, then its fields by the API's names."""
     noun, data = catalogue.get(event["type"]).noun.name, event["data"]
     values = {"EventId": event["id"], "EventType": event["type"], "EventTimestamp": _epoch(event["timestamp"])}
     for field in fields_of(event):
@@ -85,7 +85,7 @@ def api_name(noun: str, name: str, kind: FieldKind) -> str:
 
 
 def _belongs(data: Any, name: str) -> bool:
-    """Say whether a field is told; those of what is null as a whole, a feedback's class say, are null themselves."""
+    """Return whether the data includes a field; the fields of an object that is null, such as a feedback's class, are included."""
     first, _, rest = name.partition(".")
     if data is None or first not in data:
         return data is None

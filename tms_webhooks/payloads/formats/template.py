@@ -1,4 +1,4 @@
-"""Texts with ``{tokens}``, and how a value is written in the place that it stands in."""
+"""Templates: text with ``{tokens}``, and the escaping of values by the position of their token."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
+# A value that JSON can represent.
 Json = Any
 
-# "{{word}}" stands for a literal "{word}". Other braces, as those of JSON, are left alone.
+# "{{word}}" is an escaped "{word}". Other braces, such as those of JSON, are literal.
 _TOKEN = re.compile(r"\{\{([A-Za-z][A-Za-z0-9_.]*)\}\}|\{([A-Za-z][A-Za-z0-9_.]*)\}")
 _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class TokenPosition(StrEnum):
-    """Where a token stands."""
+    """The position of a token, which decides the escaping of its value."""
 
     JSON_VALUE = "json_value"
     """In JSON, outside quotes: any value."""
@@ -40,18 +41,18 @@ class Token(NamedTuple):
     """One ``{name}`` of a template."""
 
     name: str
-    place: TokenPosition
+    position: TokenPosition
 
 
 def has_tokens(text: str) -> bool:
-    """Say whether a text is a template: whether filling it in would change it."""
+    """Return whether a text contains tokens."""
     return "{" in text and _TOKEN.search(text) is not None
 
 
 def position_in(content: str, content_type: str) -> TokenPosition:
-    """Return what a body is; in JSON, where a token outside quotes stands. The content type decides, if there is one.
+    """Return the position of tokens in a body; for JSON, that of tokens outside quotes.
 
-    Without it, what begins like a JSON object or list is JSON, and everything else is text.
+    It follows from the content type. Without one, a body that begins with ``{`` or ``[`` is JSON, any other is text.
     """
     name = content_type.partition(";")[0].strip().lower()
     if not name:
@@ -64,12 +65,12 @@ def position_in(content: str, content_type: str) -> TokenPosition:
 
 
 @lru_cache(maxsize=512)
-def parse(text: str, place: TokenPosition) -> tuple[str | Token, ...]:
-    """Take a template apart."""
-    return tuple(_parts(text, place))
+def parse(text: str, position: TokenPosition) -> tuple[str | Token, ...]:
+    """Return a template as a sequence of literal text and tokens."""
+    return tuple(_parts(text, position))
 
 
-def _parts(text: str, place: TokenPosition) -> Iterator[str | Token]:
+def _parts(text: str, position: TokenPosition) -> Iterator[str | Token]:
     quoted, end = False, 0
     for match in _TOKEN.finditer(text):
         before = text[end : match.start()]
@@ -79,23 +80,23 @@ def _parts(text: str, place: TokenPosition) -> Iterator[str | Token]:
         if literal is not None:
             yield f"{{{literal}}}"
         else:
-            yield Token(name, TokenPosition.JSON_TEXT if quoted and place is TokenPosition.JSON_VALUE else place)
+            yield Token(name, TokenPosition.JSON_TEXT if quoted and position is TokenPosition.JSON_VALUE else position)
         end = match.end()
     yield text[end:]
 
 
 def tokens(parts: Iterable[str | Token]) -> list[str]:
-    """Return the names of a template's tokens, each once, in their order."""
+    """Return the names of a template's tokens, each once, in order of appearance."""
     return list(dict.fromkeys(part.name for part in parts if isinstance(part, Token)))
 
 
 def fill(parts: Iterable[str | Token], value_of: Callable[[str], Json]) -> str:
-    """Return the text with the values of its tokens, each written for its place."""
-    return "".join(part if isinstance(part, str) else _WRITERS[part.place](value_of(part.name)) for part in parts)
+    """Return the text with its tokens replaced by values, each escaped for its position."""
+    return "".join(part if isinstance(part, str) else _WRITERS[part.position](value_of(part.name)) for part in parts)
 
 
 def written(value: Json) -> str:
-    """Return a value as people write it: nothing for null, text as it is, everything else as in JSON."""
+    """Return a value as text: empty for null, text unchanged, anything else as JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else _json(value)
@@ -110,7 +111,7 @@ _WRITERS: dict[TokenPosition, Callable[[Json], str]] = {
     TokenPosition.JSON_TEXT: lambda value: _json(written(value))[1:-1],
     TokenPosition.FORM: lambda value: quote_plus(written(value), safe=""),
     TokenPosition.XML: lambda value: escape(_NOT_IN_XML.sub("\ufffd", written(value)), {'"': "&quot;", "'": "&apos;"}),
-    # No database keeps a NUL in a text for sure.
+    # Not every database can store a NUL character.
     TokenPosition.TEXT: lambda value: written(value).replace("\x00", "\ufffd"),
     TokenPosition.URL: lambda value: quote(written(value), safe=""),
 }

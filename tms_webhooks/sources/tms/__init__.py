@@ -1,4 +1,4 @@
-"""The nouns of a training system as sources: what their fields are called and which change means which event."""
+"""A source class for each noun of a training system: its rules, and the usual paths of its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Course assignments: their states follow from dates, and time itself makes two of their events."""
+"""Course assignments and the progress of their activities."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PROGRESSED = "course_assignment.progressed"
 
 
 class CourseAssignmentSource(Source):
-    """One course for one learner. Needs ``started_at``, ``completed_at`` and an indexed ``expires_at``.
+    """A course assigned to a learner. Needs ``started_at``, ``completed_at`` and an indexed ``expires_at``.
 
-    An assignment that counts its own ``progress`` tells of it; for one row an activity see `ActivityProgressSource`.
+    A model with a ``progress`` field emits its changes. For a row per activity, see `ActivityProgressSource`.
     """
 
     noun = COURSE_ASSIGNMENT
@@ -38,8 +38,8 @@ class CourseAssignmentSource(Source):
         Moved("progress", PROGRESSED, optional=True),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
-    closing = ClosedWhen(
-        moments=("completed_at",),
+    closed_when = ClosedWhen(
+        filled=("completed_at",),
         statuses=(
             ("completion_status", AssignmentCompletion.COMPLETE),
             ("assignment_status", AssignmentStatus.CANCELLED),
@@ -47,7 +47,7 @@ class CourseAssignmentSource(Source):
     )
 
     def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
-        """Add the completion status, which no training system stores: it follows from the dates."""
+        """Return the completion status, which follows from the dates."""
         if "started_at" not in values or "completed_at" not in values:
             return {}
         if values["completed_at"] is not None:
@@ -60,15 +60,15 @@ class CourseAssignmentSource(Source):
         }
 
     def supplies(self) -> Collection[str]:
-        """Name the completion status where there are the two dates that it follows from."""
+        """Return the completion status, if the host's model has the two dates it follows from."""
         return ("completion_status",) if {"started_at", "completed_at"} <= self.mapped.keys() else ()
 
 
 class ActivityProgressSource(CourseAssignmentSource):
-    """How far a learner is with one activity of an assigned course: a row that appears when it is begun, and changes.
+    """The progress of a learner in one activity of an assigned course: a row that is created at the start and changes.
 
-    It tells of the assignment, which it reads by the source that is registered for the model behind ``assignment``; a
-    host names only that, and what its activity is called.
+    The events are events of the assignment. Its fields are read with the source of the model at ``assignment``, so
+    that a host names only ``assignment`` and the paths of its activity.
     """
 
     assignment: ClassVar[str] = "assignment"
@@ -83,23 +83,23 @@ class ActivityProgressSource(CourseAssignmentSource):
         return (*super().all_fields, *ACTIVITY)
 
     def path_of(self, name: str) -> str:
-        """Return the path of the assignment's own field behind ``assignment``, and that of anything else as it is."""
+        """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""
         reference, _, _rest = name.partition(".")
         if reference == "activity" or not self.paths.keys().isdisjoint({name, reference}):
             return super().path_of(name)
-        if self.read_by is None:
+        if self.assignment_source is None:
             return f"{self.assignment}.{'pk' if name == 'id' else name}"
-        path = self.read_by.path_of(name)
+        path = self.assignment_source.path_of(name)
         return f"{self.assignment}.{path}" if path else ""
 
     @property
     def assigned_model(self) -> type[models.Model] | None:
-        """The model behind ``assignment``; None where that is no path of foreign keys."""
+        """The model at ``assignment``; None if that is not a path of foreign keys."""
         return follow(self.model, self.assignment)
 
     @property
-    def read_by(self) -> Source | None:
-        """The source that knows how to read an assignment, which must not ask this one again; None as a check tells."""
+    def assignment_source(self) -> Source | None:
+        """The source that reads the assignment; None if its model has none, which the checks report."""
         model = self.assigned_model
         for source in self._related.get(model, ()) if model else ():
             if source.noun is self.noun and not isinstance(source, ActivityProgressSource):

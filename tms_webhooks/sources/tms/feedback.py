@@ -11,7 +11,7 @@ from tms_webhooks.sources.rules import Change, Rule
 
 @dataclass(frozen=True)
 class _Given(Rule):
-    """A new opinion: on a class if there is one, else on a course."""
+    """Feedback is created: on a class if it refers to one, otherwise on a course."""
 
     reads_deletions = False
 
@@ -32,7 +32,7 @@ class _Given(Rule):
 
 
 class FeedbackSource(Source):
-    """What a learner said. One model may hold both kinds, as the real system has it."""
+    """Feedback of a learner. One model may hold feedback on classes and on courses."""
 
     noun = FEEDBACK
     organization = "course.organization"

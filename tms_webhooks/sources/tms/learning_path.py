@@ -1,4 +1,4 @@
-"""Learning paths: with a record of their completion, or worked out from the courses of the path."""
+"""Completed learning paths: recorded in a model of the host, or computed from completed courses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COURSE = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="I
 
 
 class LearningPathSource(Source):
-    """A record of a learner's way along a path, whose ``completed_at`` gets set or that is born with it."""
+    """A model with a row for each learner and path. A path is completed when ``completed_at`` is set."""
 
     noun = LEARNING_PATH
     organization = "user.organization"
@@ -33,57 +33,65 @@ class LearningPathSource(Source):
 
 
 class ComputedLearningPathSource(LearningPathSource):
-    """The same from a model of course assignments, for a host that keeps no record of a finished path.
+    """Compute completed paths from a model of course assignments, for a host that stores no completed paths.
 
-    A path is completed when the learner has completed every course that it has at that moment; it is told once per
-    learner and path. Name the path's model and how it leads to its courses; `paths_with` narrows the choice.
+    A path is completed when the learner has completed every course that it has at that moment. The event is emitted
+    once per learner and path. Override `paths_with` to limit the paths of a learner.
+
+    - ``path_model``: label of the path's model
+    - ``path_courses``: the many-to-many field from a path to its courses
+    - ``path_enabled``: boolean field of the path, or ``""`` if every path counts
+    - ``emit_after_edit``: whether removing a course from a path completes it for the learners who have completed all
+      of its other courses
     """
 
     path_model: ClassVar[str]
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str] = "enabled"
-    retold: ClassVar[bool] = False
-    """Whether a course that is taken off a path completes it for those who have completed all the others."""
-    # Of the assignment's own fields, only these say something of the path.
+    emit_after_edit: ClassVar[bool] = False
+    # The assignment's own id and learning path are not those of the completed path.
     fields = {"id": "", "learning_path": ""}
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
-        """The noun's fields, and the course of the assignment, which no payload holds."""
+        """The noun's fields, and the course of the assignment, which is in no payload."""
         return (*super().all_fields, COURSE)
 
     def supplies(self) -> Collection[str]:
-        """Name what is read from the path."""
+        """Return the names of the values that are read from the path."""
         return ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count")
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
-        """Tell of each path that the completion of this course completes."""
+        """Return an event for each path that the completion of this course completes."""
         learner, course = change.after.get("user.id"), change.after.get("course.id")
         if learner is None or not list(super().events_for(change)):
             return
         for path in self._candidates(course, learner, using=change.using):
             key = f"{path.pk}:{learner}"
-            # Two courses of one path, completed in two transactions at once: the second one has to see the first.
+            # If two transactions complete two courses of one path concurrently, the second must see the first.
             Occurrence.objects.lock(f"{COMPLETED}:{key}", now=change.now, using=change.using)
             courses = set(getattr(path, self.path_courses).using(change.using).values_list("pk", flat=True))
-            # A host's own `paths_with` may know of a path that has none.
+            # A host's own `paths_with` may return a path without courses.
             if courses and courses <= self._completed_courses(learner, using=change.using):
                 yield PlannedEvent(
                     COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=self._path_values(path, len(courses))
                 )
 
-    def turn(self, change: Change) -> str:
-        """Return the learner, whose paths are locked one after the other."""
+    def lock_order(self, change: Change) -> str:
+        """Return the learner's key: `events_for` locks by learner and path."""
         return str(change.after.get("user.id"))
 
     def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
-        """Return the paths that ``course`` (its key) may complete for ``learner``: all that are enabled and have it."""
+        """Return the paths that the completion of ``course`` may complete for ``learner``; both are keys.
+
+        By default, all enabled paths with this course.
+        """
         model = apps.get_model(self.path_model)
         paths: models.QuerySet[Any] = model._default_manager.filter(**{self.path_courses: course})
         return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
 
     def completions(self, path_key: Any, *, using: str) -> Iterator[tuple[Any, PlannedEvent]]:
-        """Yield who has completed a path, as it is now: the key of each one's last assignment of it, and the event."""
+        """Yield, for each learner who has completed a path as it is now, the key of the last assignment and the event."""
         path = apps.get_model(self.path_model)._base_manager.using(using).filter(pk=path_key).first()
         courses = list(getattr(path, self.path_courses).using(using).values_list("pk", flat=True)) if path else []
         column = self._columns()
@@ -92,20 +100,20 @@ class ComputedLearningPathSource(LearningPathSource):
         names = [column["user.id"], column["course.id"], "pk"]
         rows = done.order_by(column["user.id"], column["completed_at"], "pk").values_list(*names)
         for learner, group in groupby(rows.iterator(), key=itemgetter(0)):
-            taken = list(group)
-            if len({course for _learner, course, _key in taken}) == len(courses):
+            completed = list(group)
+            if len({course for _learner, course, _key in completed}) == len(courses):
                 key = f"{path_key}:{learner}"
                 extra = self._path_values(path, len(courses))
-                yield taken[-1][2], PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
+                yield completed[-1][2], PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
 
     def has_path(self, path_key: Any, course: Any, learner: Any, *, using: str) -> bool:
-        """Return whether a path is one of those that ``learner`` has, by this course of it."""
+        """Return whether `paths_with` includes a path for this course and learner."""
         return any(path.pk == path_key for path in self._candidates(course, learner, using=using))
 
     def _candidates(self, course: Any, learner: Any, *, using: str) -> list[models.Model]:
-        """Return those paths in the order of their keys, so that two transactions lock them in the same order."""
+        """Return the result of `paths_with` in the order of keys, so that two transactions lock paths in the same order."""
         try:
-            # In a savepoint: a query of the host's own that fails must not end the host's transaction.
+            # In a savepoint: a failing query of the host must not break its transaction.
             with transaction.atomic(using=using):
                 return sorted(self.paths_with(course, learner).using(using), key=lambda path: path.pk)
         except DatabaseError as error:

@@ -1,4 +1,4 @@
-"""Subscriptions of learners to many courses at once (the real system's club memberships)."""
+"""Subscriptions of learners to a library of courses (the real system's club memberships)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXPIRED = "subscription.expired"
 
 
 class SubscriptionSource(Source):
-    """One learner's subscription. One that is cancelled does not expire."""
+    """A learner's subscription. A cancelled subscription does not expire."""
 
     noun = SUBSCRIPTION
     organization = "user.organization"
@@ -22,4 +22,4 @@ class SubscriptionSource(Source):
         Passed("expires_at", EXPIRED),
     )
     deadline = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
-    closing = ClosedWhen(moments=("cancelled_at",))
+    closed_when = ClosedWhen(filled=("cancelled_at",))

@@ -1,4 +1,4 @@
-"""Classes: each status has its event; any other change is an update."""
+"""Classes. Each status has an event type; any other change is an update."""
 
 from __future__ import annotations
 

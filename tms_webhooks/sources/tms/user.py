@@ -1,4 +1,4 @@
-"""People's accounts."""
+"""User accounts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CLOSED = "user.closed"
 
 
 class UserSource(Source):
-    """A user's record. A sign-in changes no field that is sent, and so tells nothing.
+    """A user's account. A sign-in changes no field of the payload, so it emits no event.
 
-    Of an account that is closed for good (``closed_at`` gets set) no event quotes who it was. A host that deletes what
-    it merges says so with ``emit("user.merged", gone, extra={"merged_into.id": …})`` before it deletes.
+    When an account is closed for good (``closed_at`` is set), no event quotes the old personal values. A host that
+    deletes merged accounts calls ``emit("user.merged", account, extra={"merged_into.id": …})`` before the deletion.
     """
 
     noun = USER
@@ -31,9 +31,9 @@ class UserSource(Source):
     )
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
-        """Leave out who it was where the account is closed by this change."""
-        told = list(super().events_for(change))
-        forgetting = any(one.event_type == CLOSED for one in told)
-        for one in told:
-            one.forgetting = forgetting
-        return told
+        """Return the events of ``change``, without old personal values if it closes the account."""
+        events = list(super().events_for(change))
+        is_closed = any(event.event_type == CLOSED for event in events)
+        for event in events:
+            event.omit_personal = is_closed
+        return events

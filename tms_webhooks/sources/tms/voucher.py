@@ -9,12 +9,12 @@ from tms_webhooks.sources.rules import Filled
 
 
 class VoucherSource(Source):
-    """A voucher whose ``redeemed_at`` gets set, or a redemption row that is born with it.
+    """A voucher whose ``redeemed_at`` is set, or a redemption row that is created with it.
 
-    Where redemption rows bear no date, say ``rules = (Created("voucher.redeemed"),)`` and ``deadline = None``.
+    For redemption rows without a date, use ``rules = (Created("voucher.redeemed"),)`` and ``deadline = None``.
     """
 
     noun = VOUCHER
     rules = (Filled("redeemed_at", "voucher.redeemed"),)
     deadline = Deadline("expires_at", expiring="voucher.expiring")
-    closing = ClosedWhen(moments=("redeemed_at",))
+    closed_when = ClosedWhen(filled=("redeemed_at",))

@@ -1,4 +1,4 @@
-"""``manage.py demo``."""
+"""``manage.py demo``: run the demo with its own settings and database."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from example_project.demo.verdict import Figures, Verdict
 
 
 class Command(BaseCommand):
-    """Run the demo in an environment of its own."""
+    """Run the demo in its own environment."""
 
     help = (
-        "Play a day at the training system on a fresh SQLite file: every event, real deliveries to a receiver that "
-        "verifies them, a rollback, an outage, and a crash. Exits with 0 only if everything arrived, once."
+        "Run a working day at the training system on a fresh SQLite file: every event type, real deliveries to a "
+        "verifying receiver, a rollback, an outage and a crash. Exit status 0: every event arrived. 1: it did not."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
-        parser.add_argument("--serve", action="store_true", help="leave it running, with the admin, until Ctrl-C")
+        parser.add_argument("--serve", action="store_true", help="keep it running, with the admin, until Ctrl-C")
         parser.add_argument(
             "--folder",
             type=Path,
             default=settings.BASE_DIR / ".demo",
-            help="where its database and logs are put, and those of the last time removed; default: .demo",
+            help="folder of its database and logs; earlier ones are removed; default: .demo",
         )
 
     def handle(self, *, folder: Path, **options: Any) -> None:
-        """Start again in the demo's environment, or be there and play."""
+        """Restart this process with the demo's environment; then run the demo."""
         folder = folder.resolve()
         if os.environ.get("TMS_DEMO") != str(folder):
             start_again(folder)
         if settings.SETTINGS_MODULE != SETTINGS:
-            raise CommandError("The demo has its own settings; leave --settings out.")
+            raise CommandError("The demo has its own settings; remove --settings.")
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _frame: sys.exit(128 + number))
         try:
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         except Occupied as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stderr.write("Interrupted; everything that was started is stopped.")
+            self.stderr.write("Interrupted; all processes of the demo are stopped.")
             sys.exit(130)
         sys.exit(0 if verdict.passed else 1)
 
@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
                 from example_project.demo.live import LiveDisplay
             except ImportError:
-                self.stderr.write("Without a moving table: `pip install rich` brings it.")
+                self.stderr.write("Plain output; for an updating table: pip install rich")
             else:
                 return LiveDisplay(ledger, Console(no_color=no_color or None, highlight=False))
         return Display(ledger, sys.stdout)
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             (
                 f"Admin     {address}",
                 f"Log-in    {show.world.operator.username} / {password}",
-                "Change something there: what the receiver gets is shown here. Ctrl-C ends it.",
+                "Change something there: each request to the receiver is printed here. Ctrl-C ends it.",
             )
         )
         show.ledger.listener = show.display.arrival
@@ -108,14 +108,14 @@ class Command(BaseCommand):
 
 
 def start_again(folder: Path) -> None:
-    """Replace this process by the same command in the demo's environment, which settings read when they load."""
+    """Replace this process by the same command in the demo's environment, which the settings read."""
     sys.stdout.flush()
     env = {**environment(folder), "TMS_DEMO": str(folder)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
 
 
 def log_to(path: Path) -> None:
-    """Keep this process's log off the terminal: the display is there."""
+    """Log to a file, because the terminal shows the display."""
     for name in ("tms_webhooks", "django-q"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [logging.FileHandler(path, delay=True)], False

@@ -1,4 +1,4 @@
-"""``manage.py issue_api_key``."""
+"""``manage.py issue_api_key``: create an API key of an organization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from example_project.training.models import ApiKey, Organization
 class Command(BaseCommand):
     """Issue a key, as the admin's page does."""
 
-    help = "Make a key with which a system of an organization can call the API, and print it: it is not shown again."
+    help = "Create an API key of an organization and print it. It is not shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments."""
@@ -21,10 +21,10 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="API", help="what the key is for; default: API")
 
     def handle(self, *, organization: str, name: str, **_options: Any) -> None:
-        """Make it and print it, and nothing else."""
+        """Create the key, and print only the key."""
         owner = Organization.objects.filter(name=organization).first()
         if owner is None:
             names = ", ".join(Organization.objects.values_list("name", flat=True)[:10]) or "none yet"
-            raise CommandError(f"There is no organization {organization!r}; there are: {names}.")
+            raise CommandError(f"Unknown organization {organization!r}. Choose one of: {names}.")
         _key, clear = ApiKey.objects.create_key(name=name, organization=owner)
         self.stdout.write(clear)

@@ -6,13 +6,13 @@ import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import bulk
+from tms_webhooks.capture import bulk, captured_rows
 from tms_webhooks.models import Event
 
 
 @pytest.fixture
 def workshops(listen, organization) -> list[Workshop]:
-    """Five workshops that are listened to, with 0 to 4 seats, of which nothing is told yet."""
+    """Five workshops that are listened to, with 0 to 4 seats, without any event yet."""
     listen(WorkshopSource, Workshop)
     made = [Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
     Event.objects.all().delete()
@@ -22,11 +22,11 @@ def workshops(listen, organization) -> list[Workshop]:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Chunks of two, so that five rows are three of them."""
-    for module in (bulk,):
+    for module in (bulk, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 
 @pytest.fixture
-def steps(told):
+def steps(recorded):
     """Return the type, the title and the old values of each event."""
-    return lambda: [(event["type"], event["data"]["title"], event["previous"]) for event in told()]
+    return lambda: [(event["type"], event["data"]["title"], event["previous"]) for event in recorded()]

@@ -34,48 +34,48 @@ def enrollment(training_class, status: int = 60, **fields) -> ClassEnrollment:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_new_objects_are_told_with_their_keys(training_class, told):
+def test_new_objects_are_recorded_with_their_keys(training_class, recorded):
     objs = [enrollment(training_class) for _number in range(3)]
     Event.objects.all().delete()
 
     made = ClassEnrollment.objects.bulk_create(iter(objs))
 
     assert made == objs
-    assert [(event["type"], event["data"]["id"], event["sequence"]) for event in told()] == [
+    assert [(event["type"], event["data"]["id"], event["sequence"]) for event in recorded()] == [
         ("enrollment.enrolled", one.pk, 1) for one in made
     ]
 
 
-def test_objects_that_bring_their_keys_are_told_beside_those_that_do_not(training_class, told):
+def test_objects_that_bring_their_keys_are_recorded_beside_those_that_do_not(training_class, recorded):
     objs = [enrollment(training_class, pk=900_000), enrollment(training_class)]
     Event.objects.all().delete()
 
     ClassEnrollment.objects.bulk_create(objs)
 
-    assert {event["data"]["id"] for event in told()} == {900_000, objs[1].pk}
+    assert {event["data"]["id"] for event in recorded()} == {900_000, objs[1].pk}
     assert objs[1].pk not in {None, 900_000}
 
 
-def test_keys_of_other_kinds_are_told(listen, organization, told):
+def test_keys_of_other_kinds_are_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     listen(WorkshopSource, Plaque)
 
     tickets = Ticket.objects.bulk_create([Ticket(organization=organization, title=f"Seat {n}") for n in range(2)])
     Plaque.objects.bulk_create([Plaque(organization=organization, title="Founded 1998")])
 
-    assert [event["data"]["id"] for event in told()] == [*(str(ticket.pk) for ticket in tickets), "main"]
+    assert [event["data"]["id"] for event in recorded()] == [*(str(ticket.pk) for ticket in tickets), "main"]
 
 
-def test_in_batches_of_the_hosts_own_size_each_is_told_once(training_class, told):
+def test_in_batches_of_the_hosts_own_size_each_is_recorded_once(training_class, recorded):
     objs = [enrollment(training_class) for _number in range(5)]
     Event.objects.all().delete()
 
     training_class.enrollments.bulk_create(objs, batch_size=2)
 
-    assert len({event["data"]["id"] for event in told()}) == len(told()) == 5
+    assert len({event["data"]["id"] for event in recorded()}) == len(recorded()) == 5
 
 
-def test_nothing_to_create_is_nothing_to_tell(training_class):
+def test_nothing_to_create_is_nothing_to_record(training_class):
     assert ClassEnrollment.objects.bulk_create([]) == []
     assert not Event.objects.exists()
 
@@ -94,7 +94,7 @@ def test_a_conflict_that_is_raised_leaves_nothing(training_class):
 
 
 @pytest.mark.parametrize("others", [0, 2])
-def test_of_ignored_conflicts_only_the_new_ones_are_told(training_class, told, others):
+def test_of_ignored_conflicts_only_the_new_ones_are_recorded(training_class, recorded, others):
     enrollment(training_class, external_id="E-1").save()
     objs = [enrollment(training_class, external_id="E-1", status=10)]
     objs += [enrollment(training_class) for _number in range(others)]
@@ -102,13 +102,13 @@ def test_of_ignored_conflicts_only_the_new_ones_are_told(training_class, told, o
 
     assert ClassEnrollment.objects.bulk_create(objs, ignore_conflicts=True) == objs
 
-    assert [event["type"] for event in told()] == ["enrollment.enrolled"] * others
+    assert [event["type"] for event in recorded()] == ["enrollment.enrolled"] * others
     assert ClassEnrollment.objects.count() == 1 + others
     new = set(ClassEnrollment.objects.exclude(external_id="E-1").values_list("pk", flat=True))
-    assert {event["data"]["id"] for event in told()} == new
+    assert {event["data"]["id"] for event in recorded()} == new
 
 
-def test_ignored_conflicts_of_other_keys_are_told(listen, organization, told):
+def test_ignored_conflicts_of_other_keys_are_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     known = Ticket.objects.create(organization=organization, title="Known")
     Event.objects.all().delete()
@@ -119,10 +119,10 @@ def test_ignored_conflicts_of_other_keys_are_told(listen, organization, told):
             [Ticket(key, organization_id=organization.pk, title="Again") for key in keys], ignore_conflicts=True
         )
 
-    assert [(event["type"], event["data"]["id"]) for event in told()] == [("workshop.created", str(new))]
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [("workshop.created", str(new))]
 
 
-def test_an_import_tells_new_objects_and_changed_ones_apart(training_class, told):
+def test_an_import_records_new_objects_and_changed_ones_apart(training_class, recorded):
     known = enrollment(training_class, external_id="E-1")
     same = enrollment(training_class, external_id="E-2")
     ClassEnrollment.objects.bulk_create([known, same])
@@ -139,15 +139,15 @@ def test_an_import_tells_new_objects_and_changed_ones_apart(training_class, told
         update_fields=["enrollment_status_id"],
     )
 
-    assert [(event["type"], event["data"]["external_id"], event["sequence"]) for event in told()] == [
+    assert [(event["type"], event["data"]["external_id"], event["sequence"]) for event in recorded()] == [
         ("enrollment.cancelled", "E-1", 2),
         ("enrollment.waitlisted", "E-3", 1),
     ]
-    assert told()[0]["previous"] == {"status": {"code": 60, "name": "Enroll"}}
-    assert told()[1]["previous"] == {}
+    assert recorded()[0]["previous"] == {"status": {"code": 60, "name": "Enroll"}}
+    assert recorded()[1]["previous"] == {}
 
 
-def test_an_import_of_users_is_told(training_class, told):
+def test_an_import_of_users_is_recorded(training_class, recorded):
     known = UserFactory(organization=training_class.organization, external_id="EMP-1", title="Analyst")
     Event.objects.all().delete()
     row = {"organization": training_class.organization, "title": "Team lead"}
@@ -162,13 +162,13 @@ def test_an_import_of_users_is_told(training_class, told):
         update_fields=["title"],
     )
 
-    assert [(event["type"], event["data"]["external_id"]) for event in told()] == [
+    assert [(event["type"], event["data"]["external_id"]) for event in recorded()] == [
         ("user.updated", "EMP-1"),
         ("user.created", "EMP-2"),
     ]
 
 
-def test_an_import_by_a_key_that_comes_with_the_rows_is_told(listen, organization, told):
+def test_an_import_by_a_key_that_comes_with_the_rows_is_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     known = Ticket.objects.create(organization=organization, title="Known")
     Event.objects.all().delete()
@@ -180,11 +180,11 @@ def test_an_import_by_a_key_that_comes_with_the_rows_is_told(listen, organizatio
         update_fields=["title"],
     )
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == ("workshop.changed", {"title": "Known"})
 
 
-def test_two_sources_of_a_model_tell_of_what_is_born_complete(told):
+def test_two_sources_of_a_model_record_of_what_is_born_complete(recorded):
     learner = UserFactory()
     WebhookFactory(organization=learner.organization, events=["course_assignment.*"])
     now = timezone.now()
@@ -193,7 +193,7 @@ def test_two_sources_of_a_model_tell_of_what_is_born_complete(told):
         [CourseAssignment(course=CourseFactory(), user=learner, started_at=now, completed_at=now)]
     )
 
-    assert [event["type"] for event in told()] == [
+    assert [event["type"] for event in recorded()] == [
         "course_assignment.created",
         "course_assignment.started",
         "course_assignment.completed",

@@ -17,7 +17,7 @@ from tms_webhooks.sources import querysets
 pytestmark = pytest.mark.django_db
 
 
-def test_each_object_is_told_with_its_own_values(workshops, steps):
+def test_each_object_is_recorded_with_its_own_values(workshops, steps):
     for workshop in workshops:
         workshop.title = "W0" if workshop.seats < 2 else f"New {workshop.seats}"
 
@@ -31,7 +31,7 @@ def test_each_object_is_told_with_its_own_values(workshops, steps):
     ]
 
 
-def test_a_field_that_is_not_named_is_not_told(workshops, steps):
+def test_a_field_that_is_not_named_is_not_recorded(workshops, steps):
     for workshop in workshops:
         workshop.title, workshop.seats = "Unsaved", 50
 
@@ -41,16 +41,16 @@ def test_a_field_that_is_not_named_is_not_told(workshops, steps):
     assert [previous for _type, _title, previous in steps()] == [{"seats": seats} for seats in range(5)]
 
 
-def test_expressions_are_told_as_what_they_come_to(workshops, told):
+def test_expressions_are_recorded_as_what_they_come_to(workshops, recorded):
     for workshop in workshops:
         workshop.seats = F("seats") + 1
 
     Workshop.objects.bulk_update(workshops, ["seats"], batch_size=2)
 
-    assert [event["data"]["seats"] for event in told()] == [1, 2, 3, 4, 5]
+    assert [event["data"]["seats"] for event in recorded()] == [1, 2, 3, 4, 5]
 
 
-def test_more_than_a_chunk_goes_in_chunks(workshops, told, monkeypatch):
+def test_more_than_a_chunk_goes_in_chunks(workshops, recorded, monkeypatch):
     monkeypatch.setattr(querysets, "CHUNK", 2)
     statements: list[str] = []
     for workshop in workshops:
@@ -60,7 +60,7 @@ def test_more_than_a_chunk_goes_in_chunks(workshops, told, monkeypatch):
         Workshop.objects.bulk_update(workshops, ["title"])
 
     assert sum(sql.startswith("UPDATE") and "testapp_workshop" in sql for sql in statements) == 3
-    assert len(told()) == 5
+    assert len(recorded()) == 5
 
 
 def test_what_has_to_be_unique_goes_in_batches_of_the_hosts_own_size(monkeypatch):
@@ -75,7 +75,7 @@ def test_what_has_to_be_unique_goes_in_batches_of_the_hosts_own_size(monkeypatch
     assert sum(query["sql"].startswith("UPDATE") for query in captured) == 1
 
 
-def test_the_asynchronous_twins_tell_the_same(workshops, told):
+def test_the_asynchronous_twins_record_the_same(workshops, recorded):
     organization = workshops[0].organization
 
     async def run() -> None:
@@ -88,7 +88,7 @@ def test_the_asynchronous_twins_tell_the_same(workshops, told):
 
     async_to_sync(run)()
 
-    assert [(event["type"], event["data"]["title"]) for event in told()] == [
+    assert [(event["type"], event["data"]["title"]) for event in recorded()] == [
         ("workshop.changed", "Renamed"),
         ("workshop.changed", "Renamed, too"),
         ("workshop.created", "New"),
@@ -97,7 +97,7 @@ def test_the_asynchronous_twins_tell_the_same(workshops, told):
     ]
 
 
-def test_what_ends_in_a_save_is_told_once(workshops, told):
+def test_what_ends_in_a_save_is_recorded_once(workshops, recorded):
     organization = workshops[0].organization
     changed, created = Workshop.objects.update_or_create({"title": "Changed"}, seats=0)
     assert not created
@@ -108,13 +108,13 @@ def test_what_ends_in_a_save_is_told_once(workshops, told):
     assert created
     Workshop.objects.get_or_create({"title": "Never"}, seats=80)
 
-    assert [(event["type"], event["data"]["id"]) for event in told()] == [
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [
         ("workshop.changed", changed.pk),
         ("workshop.created", made.pk),
         ("workshop.created", again.pk),
     ]
 
 
-def test_nothing_to_update_is_nothing_to_tell(workshops):
+def test_nothing_to_update_is_nothing_to_record(workshops):
     assert Workshop.objects.bulk_update([], ["title"]) == 0
     assert not Event.objects.exists()

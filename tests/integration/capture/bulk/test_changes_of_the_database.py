@@ -1,4 +1,4 @@
-"""What the database itself makes of a change is told as it is in the end."""
+"""Values that the database computes are recorded as they are after the change."""
 
 from __future__ import annotations
 
@@ -50,26 +50,26 @@ def trigger():
 
 
 @pytest.mark.usefixtures("trigger")
-def test_what_a_trigger_changes_is_told(workshops, told):
+def test_what_a_trigger_changes_is_recorded(workshops, recorded):
     Workshop.objects.filter(seats=4).update(seats=40)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["data"]["title"] == "Seats 40"
     assert event["previous"] == {"title": "W4", "seats": 4}
 
 
 @pytest.mark.usefixtures("trigger")
-def test_what_a_trigger_changes_of_single_objects_is_told(workshops, told):
+def test_what_a_trigger_changes_of_single_objects_is_recorded(workshops, recorded):
     workshops[4].seats = 40
 
     Workshop.objects.bulk_update(workshops[4:], ["seats"])
 
-    assert [event["data"]["title"] for event in told()] == ["Seats 40"]
+    assert [event["data"]["title"] for event in recorded()] == ["Seats 40"]
 
 
-def test_a_default_of_the_database_is_told(listen, organization, told):
+def test_a_default_of_the_database_is_recorded(listen, organization, recorded):
     listen(WorkshopSource, Plaque)
 
     Plaque.objects.bulk_create([Plaque(organization=organization, title="Founded 1998")])
 
-    assert [(event["type"], event["data"]["id"]) for event in told()] == [("workshop.created", "main")]
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [("workshop.created", "main")]

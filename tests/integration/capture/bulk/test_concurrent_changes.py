@@ -43,7 +43,7 @@ def chains(events) -> dict[int, list[tuple[int, int, int]]]:
     return found
 
 
-def test_overlapping_updates_make_one_chain_for_each_object(classes, told):
+def test_overlapping_updates_make_one_chain_for_each_object(classes, recorded):
     keys = [one.pk for one in classes]
 
     def add(rows, seats: int):
@@ -52,7 +52,7 @@ def test_overlapping_updates_make_one_chain_for_each_object(classes, told):
     errors = at_once(add(keys[:6], 1), add(keys[2:], 100), add([*reversed(keys)], 1000))
 
     assert errors == []
-    for key, chain in chains(told()).items():
+    for key, chain in chains(recorded()).items():
         last = TrainingClass.objects.get(pk=key).max_students
         assert [number for number, _before, _after in chain] == list(range(1, len(chain) + 1))
         assert [before for _number, before, _after in chain] == [10, *(after for _number, _before, after in chain[:-1])]
@@ -60,7 +60,7 @@ def test_overlapping_updates_make_one_chain_for_each_object(classes, told):
     assert Event.objects.count() == 6 + 6 + 8
 
 
-def test_a_save_waits_for_the_update_and_begins_where_it_ended(classes, told):
+def test_a_save_waits_for_the_update_and_begins_where_it_ended(classes, recorded):
     written = threading.Event()
 
     def update() -> None:
@@ -78,10 +78,10 @@ def test_a_save_waits_for_the_update_and_begins_where_it_ended(classes, told):
 
     assert at_once(update, save) == []
 
-    assert chains(told())[classes[3].pk] == [(1, 10, 20), (2, 20, 30)]
+    assert chains(recorded())[classes[3].pk] == [(1, 10, 20), (2, 20, 30)]
 
 
-def test_an_update_leaves_alone_what_stops_to_match_while_it_waits(classes, told):
+def test_an_update_leaves_alone_what_stops_to_match_while_it_waits(classes, recorded):
     written = threading.Event()
 
     def first() -> None:
@@ -97,11 +97,11 @@ def test_an_update_leaves_alone_what_stops_to_match_while_it_waits(classes, told
     assert at_once(first, second) == []
 
     assert TrainingClass.objects.get(pk=classes[0].pk).confirmation_status_id == 2
-    assert [event["type"] for event in told() if event["data"]["id"] == classes[0].pk] == ["class.cancelled"]
+    assert [event["type"] for event in recorded() if event["data"]["id"] == classes[0].pk] == ["class.cancelled"]
     assert Event.objects.filter(type="class.guaranteed_to_run").count() == 7
 
 
-def test_an_update_that_fails_leaves_the_other_its_numbers(classes, told):
+def test_an_update_that_fails_leaves_the_other_its_numbers(classes, recorded):
     class Refused(Exception):
         pass
 
@@ -121,7 +121,7 @@ def test_an_update_that_fails_leaves_the_other_its_numbers(classes, told):
     (error,) = at_once(first, second)
 
     assert isinstance(error, Refused)
-    assert chains(told()) == {one.pk: [(1, 10, 30)] for one in classes}
+    assert chains(recorded()) == {one.pk: [(1, 10, 30)] for one in classes}
 
 
 def test_objects_that_begin_to_count_at_once_share_no_number(classes):

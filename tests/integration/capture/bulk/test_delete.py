@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_each_object_is_told_as_it_was_at_last(workshops, steps):
+def test_each_object_is_recorded_as_it_was_at_last(workshops, steps):
     assert Workshop.objects.filter(seats__gt=1).delete() == (3, {"testapp.Workshop": 3})
 
     assert steps() == [("workshop.deleted", title, {}) for title in ("W2", "W3", "W4")]
@@ -43,18 +43,18 @@ def test_the_statements_are_as_many_for_many_as_for_few(workshops):
     assert Event.objects.count() == 5
 
 
-def test_keys_of_other_kinds_are_told(listen, organization, told):
+def test_keys_of_other_kinds_are_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     tickets = [Ticket.objects.create(organization=organization, title="One seat") for _number in range(3)]
     Event.objects.all().delete()
 
     Ticket.objects.all().delete()
 
-    assert {event["data"]["id"] for event in told()} == {str(ticket.pk) for ticket in tickets}
-    assert len(told()) == 3
+    assert {event["data"]["id"] for event in recorded()} == {str(ticket.pk) for ticket in tickets}
+    assert len(recorded()) == 3
 
 
-def test_a_child_is_told_once_by_its_parents_source(listen, organization, told):
+def test_a_child_is_recorded_once_by_its_parents_source(listen, organization, recorded):
     listen(WorkshopSource, Workshop)
     made = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
     key = made.pk
@@ -62,10 +62,10 @@ def test_a_child_is_told_once_by_its_parents_source(listen, organization, told):
 
     OnsiteWorkshop.objects.all().delete()
 
-    assert [(event["type"], event["data"]["id"]) for event in told()] == [("workshop.deleted", key)]
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [("workshop.deleted", key)]
 
 
-def test_a_refused_deletion_that_the_host_catches_was_none(told):
+def test_a_refused_deletion_that_the_host_catches_was_none(recorded):
     training_class = TrainingClassFactory()
     VoucherFactory(organization=training_class.organization, redeemed_class=training_class)
     WebhookFactory(organization=training_class.organization, events=["class.*"])
@@ -75,7 +75,7 @@ def test_a_refused_deletion_that_the_host_catches_was_none(told):
             TrainingClass.objects.all().delete()
         training_class.cancel()
 
-    assert [(event["type"], event["sequence"]) for event in told()] == [("class.cancelled", 1)]
+    assert [(event["type"], event["sequence"]) for event in recorded()] == [("class.cancelled", 1)]
 
 
 def test_a_deletion_that_is_rolled_back_was_none(workshops):
@@ -88,19 +88,19 @@ def test_a_deletion_that_is_rolled_back_was_none(workshops):
     assert Workshop.objects.count() == 5
 
 
-def test_later_deletions_of_the_same_keys_are_told_anew(workshops, told):
-    """Nothing is remembered of what was told at once."""
+def test_later_deletions_of_the_same_keys_are_recorded_anew(workshops, recorded):
+    """The list of recorded deletions is empty afterwards."""
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         Workshop.objects.all().delete()
         raise ZeroDivisionError
 
     workshops[0].delete()
 
-    assert [(event["type"], event["data"]["title"]) for event in told()] == [("workshop.deleted", "W0")]
+    assert [(event["type"], event["data"]["title"]) for event in recorded()] == [("workshop.deleted", "W0")]
 
 
 @pytest.mark.parametrize("by", ["object", "queryset"])
-def test_what_goes_with_others_is_told_as_well(told, by):
+def test_what_goes_with_others_is_recorded_as_well(recorded, by):
     """An achievement's model has no children: without a receiver Django would delete its rows unseen."""
     award = UserAchievementFactory()
     user, key = award.user, award.pk
@@ -112,12 +112,16 @@ def test_what_goes_with_others_is_told_as_well(told, by):
     else:
         User.objects.filter(pk=user.pk).delete()
 
-    assert sorted(event["type"] for event in told()) == ["achievement.revoked", "achievement.revoked", "user.deleted"]
-    assert key in {event["data"]["id"] for event in told() if event["type"] == "achievement.revoked"}
+    assert sorted(event["type"] for event in recorded()) == [
+        "achievement.revoked",
+        "achievement.revoked",
+        "user.deleted",
+    ]
+    assert key in {event["data"]["id"] for event in recorded() if event["type"] == "achievement.revoked"}
 
 
 @pytest.mark.parametrize("by", ["object", "queryset"])
-def test_what_loses_a_reference_to_what_goes_is_told_as_well(told, by):
+def test_what_loses_a_reference_to_what_goes_is_recorded_as_well(recorded, by):
     instructor = UserFactory()
     training_class = TrainingClassFactory(organization=instructor.organization, primary_instructor=instructor)
     ClassEnrollmentFactory(training_class=training_class)
@@ -129,7 +133,7 @@ def test_what_loses_a_reference_to_what_goes_is_told_as_well(told, by):
     else:
         User.objects.filter(pk=key).delete()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["type"] == "class.updated"
     assert event["previous"] == {"instructor": {"id": key}}
     assert event["data"]["instructor"]["id"] is None

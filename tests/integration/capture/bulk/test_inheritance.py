@@ -1,4 +1,4 @@
-"""Bulk changes of proxies and of models that extend others are told by their parent's source."""
+"""Bulk changes of proxies and of models that extend others are recorded by their parent's source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def onsite(organization) -> list[OnsiteWorkshop]:
     return made
 
 
-def test_a_proxy_is_told(organization, steps):
+def test_a_proxy_is_recorded(organization, steps):
     made = PastWorkshop.objects.bulk_create([PastWorkshop(organization=organization, title="Pair programming")])
     PastWorkshop.objects.filter(pk=made[0].pk).update(title="Mob programming")
     PastWorkshop.objects.all().delete()
@@ -36,7 +36,7 @@ def test_a_proxy_is_told(organization, steps):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_childs_update_of_what_it_inherits_is_told(onsite, steps):
+def test_a_childs_update_of_what_it_inherits_is_recorded(onsite, steps):
     assert OnsiteWorkshop.objects.filter(room="7", title__gt="W0").update(title="Same", room="8") == 2
 
     assert steps() == [("workshop.changed", "Same", {"title": title}) for title in ("W1", "W2")]
@@ -48,7 +48,7 @@ def test_what_only_the_child_has_is_no_change(onsite):
     assert not Event.objects.exists()
 
 
-def test_a_childs_bulk_update_is_told(onsite, steps):
+def test_a_childs_bulk_update_is_recorded(onsite, steps):
     for workshop in onsite:
         workshop.title += "!"
 
@@ -57,13 +57,13 @@ def test_a_childs_bulk_update_is_told(onsite, steps):
     assert [title for _type, title, _previous in steps()] == ["W0!", "W1!", "W2!"]
 
 
-def test_a_parents_update_is_told_for_its_children_too(onsite, told):
+def test_a_parents_update_is_recorded_for_its_children_too(onsite, recorded):
     Workshop.objects.update(title="Same")
 
-    assert {event["data"]["id"] for event in told()} == {workshop.pk for workshop in onsite}
+    assert {event["data"]["id"] for event in recorded()} == {workshop.pk for workshop in onsite}
 
 
-def test_a_child_of_two_parents_is_told_by_the_key_of_the_one_that_is_a_source(organization, told):
+def test_a_child_of_two_parents_is_recorded_by_the_key_of_the_one_that_is_a_source(organization, recorded):
     Caterer.objects.create(menu="Soup")
     banquet = Banquet.objects.create(organization=organization, title="Closing dinner", menu="Soup")
     Event.objects.all().delete()
@@ -73,18 +73,18 @@ def test_a_child_of_two_parents_is_told_by_the_key_of_the_one_that_is_a_source(o
     Banquet.objects.update(title="Opening dinner", menu="Salad")
     Banquet.objects.all().delete()
 
-    assert [(event["type"], event["data"]["id"]) for event in told()] == [
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [
         ("workshop.changed", key),
         ("workshop.deleted", key),
     ]
 
 
-def test_a_source_of_a_child_is_told_beside_its_parents(listen, onsite, told):
+def test_a_source_of_a_child_is_recorded_beside_its_parents(listen, onsite, recorded):
     listen(WorkshopSource, OnsiteWorkshop)
 
     OnsiteWorkshop.objects.filter(title="W0").update(title="Renamed")
 
-    assert [(event["type"], event["sequence"]) for event in told()] == [
+    assert [(event["type"], event["sequence"]) for event in recorded()] == [
         ("workshop.changed", 2),
         ("workshop.changed", 3),
     ]

@@ -1,4 +1,4 @@
-"""A source whose code raises never breaks a bulk change: what is wrong is logged, and the others are told."""
+"""A source whose code raises never breaks a bulk change: the error is logged, and the events of the others are recorded."""
 
 from __future__ import annotations
 
@@ -70,24 +70,24 @@ def change(request, five):
 
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize("source", [Refusing, Unreadable])
-def test_in_production_one_object_that_fails_leaves_the_others_theirs(listen, change, told, caplog, source):
+def test_in_production_one_object_that_fails_leaves_the_others_theirs(listen, change, recorded, caplog, source):
     listen(source, Workshop)
 
     change()
 
-    assert sorted(event["data"]["seats"] for event in told()) == [0, 1, 3, 4]
+    assert sorted(event["data"]["seats"] for event in recorded()) == [0, 1, 3, 4]
     assert Workshop.objects.filter(title="Same").count() in {5, 0}
     assert "A change of testapp.Workshop could not be turned into an event." in caplog.text
 
 
 @pytest.mark.usefixtures("lenient")
-def test_in_production_a_mapping_that_is_none_costs_the_other_source_nothing(listen, change, told, caplog):
+def test_in_production_a_mapping_that_is_none_costs_the_other_source_nothing(listen, change, recorded, caplog):
     listen(Mismapped, Workshop)
     listen(WorkshopSource, Workshop)
 
     change()
 
-    assert len(told()) == 5
+    assert len(recorded()) == 5
     assert "could not be turned into an event" in caplog.text
 
 
@@ -105,7 +105,7 @@ def test_in_production_a_property_that_fails_is_recorded_with_the_error(listen, 
 
 
 @pytest.mark.parametrize("source", [Refusing, Broken])
-def test_a_developer_is_told_by_the_error(listen, change, source):
+def test_a_developer_is_recorded_by_the_error(listen, change, source):
     listen(source, Workshop)
 
     with pytest.raises(Exception, match="no two seats|raised RuntimeError"):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("signal", [pre_save, post_save])
-def test_a_receiver_that_updates_the_object_is_told_in_its_turn(workshops, told, signal):
+def test_a_receiver_that_updates_the_object_is_recorded_in_its_turn(workshops, recorded, signal):
     first, other = workshops[0], workshops[1]
 
     def count(instance, **_kwargs):
@@ -27,19 +27,19 @@ def test_a_receiver_that_updates_the_object_is_told_in_its_turn(workshops, told,
     finally:
         signal.disconnect(count, sender=Workshop)
 
-    own = [event for event in told() if event["data"]["id"] == first.pk]
+    own = [event for event in recorded() if event["data"]["id"] == first.pk]
     previous: dict[str, object] = {}
     for event in own:
-        assert not previous.keys() & event["previous"].keys(), "told twice"
+        assert not previous.keys() & event["previous"].keys(), "recorded twice"
         previous |= event["previous"]
     assert previous == {"title": "W0", "seats": 0}
     assert (own[-1]["data"]["title"], own[-1]["data"]["seats"]) == ("Renamed", 10)
     assert [event["sequence"] for event in own] == list(range(2, 2 + len(own)))
-    assert [event["previous"] for event in told() if event["data"]["id"] == other.pk] == [{"seats": 1}]
+    assert [event["previous"] for event in recorded() if event["data"]["id"] == other.pk] == [{"seats": 1}]
 
 
 @pytest.mark.parametrize("hosts_first", [True, False])
-def test_a_receiver_that_deletes_the_object_by_a_queryset_is_told_until_its_end(workshops, told, hosts_first):
+def test_a_receiver_that_deletes_the_object_by_a_queryset_is_recorded_until_its_end(workshops, recorded, hosts_first):
     def delete(instance, **_kwargs):
         Workshop.objects.filter(pk=instance.pk).delete()
 
@@ -54,7 +54,7 @@ def test_a_receiver_that_deletes_the_object_by_a_queryset_is_told_until_its_end(
     finally:
         post_save.disconnect(delete, sender=Workshop)
 
-    assert [(event["type"], event["data"]["title"]) for event in told()] == [
+    assert [(event["type"], event["data"]["title"]) for event in recorded()] == [
         ("workshop.changed", "Renamed"),
         ("workshop.deleted", "Renamed"),
     ]

@@ -23,7 +23,7 @@ from example_project.training.models import ClassEnrollment, CourseAssignment
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import bulk
+from tms_webhooks.capture import bulk, captured_rows
 from tms_webhooks.models import Event, Subscription
 
 pytestmark = pytest.mark.django_db
@@ -84,7 +84,7 @@ def test_a_chunk_costs_the_same_for_one_and_for_many(more):
 @pytest.mark.usefixtures("workshops")
 def test_each_further_chunk_costs_one_chunk(monkeypatch):
     rename()
-    for module in (bulk,):
+    for module in (bulk, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
     assert queries_of(rename) == ONCE + 3 * (CHUNK + MORE)
@@ -112,7 +112,7 @@ def test_what_is_read_through_references_costs_no_more(django_assert_num_queries
     assert Event.objects.filter(type__in=["enrollment.cancelled", "enrollment.waitlisted"]).count() == 20
 
 
-def test_what_is_told_once_costs_no_more():
+def test_what_is_recorded_once_costs_no_more():
     organization = OrganizationFactory()
     WebhookFactory(organization=organization, events=["course_assignment.*"])
     costs = []

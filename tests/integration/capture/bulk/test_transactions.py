@@ -80,7 +80,7 @@ def test_a_rollback_takes_both(classes, change):
     assert not Event.objects.exists()
 
 
-def test_one_transaction_holds_reading_writing_and_telling(classes, change):
+def test_one_transaction_holds_reading_writing_and_recording(classes, change):
     with CaptureQueriesContext(connection) as captured:
         change(classes)
 

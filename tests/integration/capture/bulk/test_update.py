@@ -19,28 +19,28 @@ from tms_webhooks.models import Event
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("workshops")]
 
 
-def test_each_changed_object_is_told_with_its_own_old_values(steps):
+def test_each_changed_object_is_recorded_with_its_own_old_values(steps):
     assert Workshop.objects.filter(seats__gte=3).update(title="Full") == 2
 
     assert steps() == [("workshop.changed", "Full", {"title": "W3"}), ("workshop.changed", "Full", {"title": "W4"})]
 
 
-def test_an_object_that_is_what_it_was_is_not_told(steps):
+def test_an_object_that_is_what_it_was_is_not_recorded(steps):
     assert Workshop.objects.update(seats=4) == 5
 
     assert [title for _type, title, _previous in steps()] == ["W0", "W1", "W2", "W3"]
 
 
-def test_one_change_may_be_several_events(told):
+def test_one_change_may_be_several_events(recorded):
     Workshop.objects.filter(seats=1).update(state="called off")
 
-    assert [(event["type"], event["sequence"]) for event in told()] == [
+    assert [(event["type"], event["sequence"]) for event in recorded()] == [
         ("workshop.changed", 2),
         ("workshop.cancelled", 3),
     ]
 
 
-def test_the_sequence_goes_on_where_saves_left_it(workshops, told):
+def test_the_sequence_goes_on_where_saves_left_it(workshops, recorded):
     Workshop.objects.update(title="One")
     workshops[0].refresh_from_db()
     workshops[0].title = "Two"
@@ -48,7 +48,7 @@ def test_the_sequence_goes_on_where_saves_left_it(workshops, told):
     Workshop.objects.update(title="Three")
 
     key = workshops[0].pk
-    own = [event for event in told() if event["data"]["id"] == key]
+    own = [event for event in recorded() if event["data"]["id"] == key]
     assert [(event["sequence"], event["previous"]["title"]) for event in own] == [(2, "W0"), (3, "One"), (4, "Two")]
 
 
@@ -68,14 +68,14 @@ def test_what_one_chunk_changes_takes_nothing_from_the_next(steps):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_expressions_are_told_as_what_they_come_to(told):
+def test_expressions_are_recorded_as_what_they_come_to(recorded):
     Workshop.objects.update(
         # MySQL reads from left to right.
         title=Case(When(seats__lt=2, then=Concat(Value("Small "), F("title"))), default=F("title")),
         seats=F("seats") * 10,
     )
 
-    assert [(event["data"]["seats"], event["data"]["title"]) for event in told()] == [
+    assert [(event["data"]["seats"], event["data"]["title"]) for event in recorded()] == [
         (0, "Small W0"),
         (10, "Small W1"),
         (20, "W2"),
@@ -92,26 +92,26 @@ def test_the_order_of_the_queryset_changes_nothing(steps):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_queryset_without_duplicates_is_told_once_each(workshops, steps):
+def test_a_queryset_without_duplicates_is_recorded_once_each(workshops, steps):
     assert Workshop.objects.filter(organization__webhooks__isnull=False).distinct().update(title="Same") == 5
 
     assert [previous["title"] for _type, _title, previous in steps()] == ["W0", "W1", "W2", "W3", "W4"]
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_filter_on_many_related_rows_tells_each_object_once(told):
+def test_a_filter_on_many_related_rows_records_each_object_once(recorded):
     training_class = TrainingClassFactory()
     ClassEnrollmentFactory.create_batch(3, training_class=training_class)
     WebhookFactory(organization=training_class.organization, events=["class.*"])
 
     assert TrainingClass.objects.filter(enrollments__enrollment_status_id=60).update(max_students=5) == 1
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["previous"]) == ("class.updated", {"max_students": 16})
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_filter_on_a_number_of_related_rows_is_told(told):
+def test_a_filter_on_a_number_of_related_rows_is_recorded(recorded):
     training_class = TrainingClassFactory()
     ClassEnrollmentFactory.create_batch(3, training_class=training_class)
     WebhookFactory(organization=training_class.organization, events=["class.*"])
@@ -120,14 +120,14 @@ def test_a_filter_on_a_number_of_related_rows_is_told(told):
     assert counted.filter(taken__gt=3).update(max_students=5) == 0
     assert counted.filter(taken__gt=2).update(max_students=5) == 1
 
-    assert [event["type"] for event in told()] == ["class.updated"]
+    assert [event["type"] for event in recorded()] == ["class.updated"]
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_the_update_may_use_the_querysets_own_annotations(told):
+def test_the_update_may_use_the_querysets_own_annotations(recorded):
     Workshop.objects.annotate(double=F("seats") * 2).filter(double__gt=2).update(seats=F("double"))
 
-    assert [event["data"]["seats"] for event in told()] == [4, 6, 8]
+    assert [event["data"]["seats"] for event in recorded()] == [4, 6, 8]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -157,26 +157,26 @@ def test_what_has_to_be_unique_is_updated_in_one_statement(field, statements):
     assert Event.objects.filter(type="class.updated").count() == 5
 
 
-def test_two_courses_that_are_completed_at_once_complete_their_path_once(told):
+def test_two_courses_that_are_completed_at_once_complete_their_path_once(recorded):
     world = World()
 
     CourseAssignment.objects.filter(user=world.learner).update(completed_at=world.now)
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["course_count"]) == ("learning_path.completed", 2)
 
 
-def test_related_managers_tell_too(told):
+def test_related_managers_record_too(recorded):
     training_class = TrainingClassFactory()
     ClassEnrollmentFactory.create_batch(2, training_class=training_class)
     WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
 
     training_class.enrollments.update(enrollment_status_id=10)
 
-    assert [event["type"] for event in told()] == ["enrollment.cancelled"] * 2
+    assert [event["type"] for event in recorded()] == ["enrollment.cancelled"] * 2
 
 
-def test_moving_objects_to_another_by_add_is_told(told):
+def test_moving_objects_to_another_by_add_is_recorded(recorded):
     training_class = TrainingClassFactory()
     enrollment = ClassEnrollmentFactory(enrollment_status_id=0)
     WebhookFactory(organization=training_class.organization, events=["enrollment.*", "class.*"])
@@ -187,9 +187,9 @@ def test_moving_objects_to_another_by_add_is_told(told):
     enrollment.training_class.organization.classes.add(other)
 
     assert TrainingClass.objects.get(pk=other.pk).organization_id != training_class.organization_id
-    assert told() == []  # the class is of an organization now that hears of nothing
+    assert recorded() == []  # the class is of an organization now that hears of nothing
     training_class.organization.classes.add(other)
-    assert [event["type"] for event in told()] == ["class.updated"]
+    assert [event["type"] for event in recorded()] == ["class.updated"]
 
 
 def test_a_slice_is_refused_as_django_does_and_untold():
@@ -218,42 +218,44 @@ def test_an_unknown_field_is_refused_whether_or_not_a_row_matches(rows):
         rows().update(colour="No")
 
 
-def test_nothing_to_update_is_nothing_to_tell():
+def test_nothing_to_update_is_nothing_to_record():
     assert Workshop.objects.filter(seats=99).update(title="No") == 0
     assert Workshop.objects.none().update(title="No") == 0
     assert not Event.objects.exists()
 
 
-def test_only_organizations_that_listen_are_told(told):
+def test_only_organizations_that_listen_are_recorded(recorded):
     other = Workshop.objects.create(organization=OrganizationFactory(), title="Elsewhere")
 
     Workshop.objects.update(title="Same")
 
     assert Workshop.objects.get(pk=other.pk).title == "Same"
-    assert len(told()) == 5
-    assert other.pk not in {event["data"]["id"] for event in told()}
+    assert len(recorded()) == 5
+    assert other.pk not in {event["data"]["id"] for event in recorded()}
 
 
-def test_each_organization_is_told_what_it_asks_for(told):
+def test_each_organization_is_recorded_what_it_asks_for(recorded):
     quiet = OrganizationFactory()
     WebhookFactory(organization=quiet, events=["workshop.cancelled"])
     Workshop.objects.create(organization=quiet, title="Elsewhere")
 
     Workshop.objects.filter(title__in=["Elsewhere", "W0"]).update(state="called off")
 
-    assert {(event["data"]["title"], event["type"]) for event in told()} == {
+    assert {(event["data"]["title"], event["type"]) for event in recorded()} == {
         ("W0", "workshop.changed"),
         ("W0", "workshop.cancelled"),
         ("Elsewhere", "workshop.cancelled"),
     }
 
 
-def test_cancelling_a_roster_tells_each_enrollment_with_its_learner(told):
+def test_cancelling_a_roster_records_each_enrollment_with_its_learner(recorded):
     training_class = TrainingClassFactory()
     enrollments = ClassEnrollmentFactory.create_batch(3, training_class=training_class)
     WebhookFactory(organization=training_class.organization, events=["enrollment.cancelled"])
 
     ClassEnrollment.objects.filter(training_class=training_class).update(enrollment_status_id=10, late_cancel=True)
 
-    assert [event["data"]["user"]["external_id"] for event in told()] == [one.user.external_id for one in enrollments]
-    assert {event["data"]["status"]["name"] for event in told()} == {"Cancel"}
+    assert [event["data"]["user"]["external_id"] for event in recorded()] == [
+        one.user.external_id for one in enrollments
+    ]
+    assert {event["data"]["status"]["name"] for event in recorded()} == {"Cancel"}

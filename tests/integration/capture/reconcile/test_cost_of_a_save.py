@@ -29,7 +29,7 @@ def test_with_an_event_it_is_one_statement(workshops, monkeypatch):
     assert queries_of_a_save(workshops[1], monkeypatch, reconcile=True) == without + 1
 
 
-def test_where_nobody_asks_it_is_a_reading_more(workshops, organization, monkeypatch):
+def test_without_a_subscription_it_is_one_query_more(workshops, organization, monkeypatch):
     organization.webhooks.all().delete()
     without = queries_of_a_save(workshops[0], monkeypatch, reconcile=False)
 

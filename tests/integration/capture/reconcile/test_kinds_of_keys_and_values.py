@@ -23,7 +23,7 @@ MADE = {
 
 
 @pytest.mark.parametrize("model", MADE)
-def test_any_kind_of_key(listen, organization, reconcile, told, model):
+def test_any_kind_of_key(listen, organization, reconcile, recorded, model):
     source = listen(Workshops, model)
     for number in range(5):
         unseen_insert(MADE[model](organization, number))
@@ -34,12 +34,12 @@ def test_any_kind_of_key(listen, organization, reconcile, told, model):
     unseen(f"DELETE FROM {table} WHERE title = 'T3'")
 
     assert reconcile(source, batch=2) == ReconcileResult(seen=4, changed=1, deleted=1, events=2)
-    assert [event["previous"] for event in told()] == [{"title": "T2"}, {}]
+    assert [event["previous"] for event in recorded()] == [{"title": "T2"}, {}]
     assert reconcile(source, batch=2) == ReconcileResult(seen=4)
 
 
 @pytest.mark.parametrize("model", MADE)
-def test_what_is_saved_in_sight_is_known_by_the_same_key(listen, organization, reconcile, model):
+def test_a_captured_save_has_the_same_key(listen, organization, reconcile, model):
     source = listen(Workshops, model)
     made = MADE[model](organization, 1)
     made.save()
@@ -51,7 +51,7 @@ def test_what_is_saved_in_sight_is_known_by_the_same_key(listen, organization, r
 
 
 @pytest.mark.parametrize("model", [Banquet, OnsiteWorkshop])
-def test_a_row_whose_parts_stand_in_two_tables(listen, organization, reconcile, told, model):
+def test_a_row_with_parts_in_two_tables(listen, organization, reconcile, recorded, model):
     source = listen(Workshops, model)
     made = model.objects.create(organization=organization, title="Dinner")
     reconcile(source)
@@ -62,7 +62,7 @@ def test_a_row_whose_parts_stand_in_two_tables(listen, organization, reconcile, 
     unseen("UPDATE testapp_workshop SET title = 'Lunch'")
 
     assert reconcile(source).changed == 1
-    assert told()[-1]["previous"] == {"title": "Supper"}
+    assert recorded()[-1]["previous"] == {"title": "Supper"}
 
 
 class DatedAssignments(sources.CourseAssignmentSource):
@@ -76,7 +76,7 @@ class DatedAssignments(sources.CourseAssignmentSource):
     }
 
 
-def test_days_and_figures_and_statuses_in_words(listen, reconcile, told):
+def test_days_figures_and_statuses_as_text(listen, reconcile, recorded):
     from tests.factories import WebhookFactory
 
     organization = OrganizationFactory()
@@ -96,7 +96,7 @@ def test_days_and_figures_and_statuses_in_words(listen, reconcile, told):
     unseen("UPDATE testapp_datedassignment SET completed_on = '2026-02-03', percent = 100")
 
     assert reconcile(source) == ReconcileResult(seen=1, changed=1, events=2)
-    completed, progressed = told()
+    completed, progressed = recorded()
     assert completed["changed"] == ["completion_status", "completed_at", "progress"]
     assert completed["previous"]["progress"] == pytest.approx(0.3)
     assert completed["data"]["completed_at"] == "2026-02-03T00:00:00.000Z"

@@ -46,14 +46,12 @@ def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("killed_at", ["advance", "put", "record"])
-def test_a_pass_that_is_killed_tells_each_change_once_with_the_next(
-    source, workshops, reconcile, monkeypatch, killed_at
-):
+@pytest.mark.parametrize("killed_at", ["advance", "overwrite", "record"])
+def test_a_killed_pass_and_the_next_one_record_each_change_once(source, workshops, reconcile, monkeypatch, killed_at):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     where = {
         "advance": (Reconciliation, "advance"),
-        "put": (type(SourceState.objects), "put"),
+        "overwrite": (type(SourceState.objects), "overwrite"),
         "record": (record, "record_changes"),
     }[killed_at]
     own, calls = getattr(*where), iter(range(10))
@@ -84,7 +82,9 @@ def test_a_first_pass_that_is_cut_short_is_still_the_first(source, organization,
 
 
 @pytest.mark.django_db
-def test_one_object_that_can_not_be_told_holds_up_no_other(source, workshops, reconcile, monkeypatch, caplog):
+def test_one_object_that_can_not_be_recorded_does_not_stop_the_others(
+    source, workshops, reconcile, monkeypatch, caplog
+):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     own = Workshops.events_for
 
@@ -114,8 +114,8 @@ def test_in_production_it_is_logged_and_not_tried_every_night(
 
 
 @pytest.mark.django_db
-def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, caplog):
-    own = passes.record.of_rows
+def test_a_source_that_fails_does_not_stop_the_others(source, workshops, monkeypatch, caplog):
+    own = passes.record.compare_rows
 
     def failing(of, *args, **kwargs):
         if of is source:
@@ -123,7 +123,7 @@ def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, c
         return own(of, *args, **kwargs)
 
     other = WorkshopSource(Workshop, {})
-    monkeypatch.setattr(passes.record, "of_rows", failing)
+    monkeypatch.setattr(passes.record, "compare_rows", failing)
 
     found = reconcile_all([source, other], now=timezone.now())
 
@@ -132,7 +132,7 @@ def test_a_source_that_fails_holds_up_no_other(source, workshops, monkeypatch, c
 
 
 @pytest.mark.django_db
-def test_what_is_as_it_was_told_costs_the_same_few_queries_for_any_number(source, workshops, organization, reconcile):
+def test_unchanged_objects_take_the_same_few_queries_for_any_number(source, workshops, organization, reconcile):
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
             reconcile(source)
@@ -163,7 +163,7 @@ def test_counting_first_writes_nothing_and_finds_what_a_pass_finds(source, works
 
 
 @pytest.mark.django_db
-def test_what_is_reconciled_no_more_is_forgotten(source, workshops, monkeypatch, reconcile):
+def test_the_states_of_a_source_that_is_no_longer_reconciled_are_deleted(source, workshops, monkeypatch, reconcile):
     tasks.reconcile()
     assert SourceState.objects.count() == 5
 
@@ -191,7 +191,7 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(source, workshops, m
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_two_passes_at_once_tell_each_change_once(source, workshops, organization):
+def test_two_concurrent_passes_record_each_change_once(source, workshops, organization):
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 1")
     unseen("DELETE FROM testapp_workshop WHERE seats = 0")
     unseen_insert(Workshop(organization=organization, title="Restored", seats=9))
@@ -200,14 +200,14 @@ def test_two_passes_at_once_tell_each_change_once(source, workshops, organizatio
         passes.reconcile(source, now=timezone.now(), batch=2)
 
     assert at_once(one, one, one) == []
-    told = sorted((event.type, event.subject_id) for event in Event.objects.all())
-    assert len(told) == len(set(told)) == 5
+    recorded = sorted((event.type, event.subject_id) for event in Event.objects.all())
+    assert len(recorded) == len(set(recorded)) == 5
     assert SourceState.objects.count() == 5
 
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_what_is_saved_while_a_pass_is_at_it_is_told_once(source, workshops):
+def test_an_object_that_is_saved_during_a_pass_is_recorded_once(source, workshops):
     def saving() -> None:
         for number in range(20):
             for workshop in Workshop.objects.order_by("pk"):
@@ -225,7 +225,7 @@ def test_what_is_saved_while_a_pass_is_at_it_is_told_once(source, workshops):
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_what_comes_and_goes_while_a_pass_is_at_it_is_told_once(source, workshops, organization):
+def test_an_object_that_is_created_and_deleted_during_a_pass_is_recorded_once(source, workshops, organization):
     def saving() -> None:
         for number in range(20):
             Workshop.objects.create(organization=organization, title=f"New {number}").delete()

@@ -1,4 +1,4 @@
-"""What was changed unseen is told once, with its old values; what was told when it happened is not told again."""
+"""Out-of-band changes are recorded once, with their old values; changes that were recorded are not recorded again."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.django_db
 FIVE = {"seen": 5}
 
 
-def types(told) -> list[str]:
-    return [event["type"] for event in told()]
+def types(recorded) -> list[str]:
+    return [event["type"] for event in recorded()]
 
 
-def test_the_first_pass_takes_down_how_things_are_and_tells_nothing(source, organization, reconcile):
+def test_the_first_pass_records_the_states_and_no_events(source, organization, reconcile):
     for seats in range(3):
         unseen_insert(Workshop(organization=organization, title="Known", seats=seats))
 
@@ -37,11 +37,11 @@ def test_the_first_pass_takes_down_how_things_are_and_tells_nothing(source, orga
     assert not Event.objects.exists()
 
 
-def test_a_changed_row_is_told_with_its_old_values(source, workshops, reconcile, told):
+def test_a_changed_row_is_recorded_with_its_old_values(source, workshops, reconcile, recorded):
     unseen("UPDATE testapp_workshop SET seats = 99, state = 'called off' WHERE seats = 3")
 
     assert reconcile(source) == ReconcileResult(**FIVE, changed=1, events=2)
-    changed, cancelled = told()
+    changed, cancelled = recorded()
     assert (changed["type"], cancelled["type"]) == ("workshop.changed", "workshop.cancelled")
     assert changed["actor"] == {"kind": "reconcile", "id": None}
     assert changed["changed"] == ["state", "seats"]
@@ -50,19 +50,19 @@ def test_a_changed_row_is_told_with_its_old_values(source, workshops, reconcile,
     assert reconcile(source) == ReconcileResult(**FIVE)
 
 
-def test_a_new_row_is_told(source, workshops, organization, reconcile, told):
+def test_a_new_row_is_recorded(source, workshops, organization, reconcile, recorded):
     unseen_insert(Workshop(organization=organization, title="Restored", seats=7))
 
     assert reconcile(source) == ReconcileResult(seen=6, created=1, events=1)
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["title"], event["changed"]) == ("workshop.created", "Restored", [])
 
 
-def test_a_row_that_is_gone_is_told_with_what_was_last_known(source, workshops, organization, reconcile, told):
+def test_a_row_that_is_gone_is_recorded_with_its_last_state(source, workshops, organization, reconcile, recorded):
     unseen("DELETE FROM testapp_workshop WHERE seats = 2")
 
     assert reconcile(source) == ReconcileResult(seen=4, deleted=1, events=1)
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["id"]) == ("workshop.deleted", workshops[2].pk)
     assert (event["data"]["title"], event["data"]["seats"]) == ("W2", 2)
     assert event["organization"]["id"] == organization.pk
@@ -89,7 +89,7 @@ CAPTURED = {
 
 
 @pytest.mark.parametrize("change", CAPTURED.values(), ids=CAPTURED)
-def test_what_was_told_when_it_happened_is_not_told_again(source, workshops, reconcile, change):
+def test_a_captured_change_is_not_recorded_again(source, workshops, reconcile, change):
     change(workshops[1])
     events = Event.objects.count()
     assert events
@@ -101,7 +101,7 @@ def test_what_was_told_when_it_happened_is_not_told_again(source, workshops, rec
 
 
 @pytest.mark.parametrize("change", CAPTURED.values(), ids=CAPTURED)
-def test_what_was_seen_while_nobody_subscribed_is_not_told_to_those_who_subscribe_later(
+def test_what_was_seen_while_nobody_subscribed_is_not_recorded_to_those_who_subscribe_later(
     source, workshops, organization, reconcile, change
 ):
     organization.webhooks.all().delete()
@@ -115,8 +115,8 @@ def test_what_was_seen_while_nobody_subscribed_is_not_told_to_those_who_subscrib
 
 
 @pytest.mark.parametrize("how", ["save", "update"])
-def test_an_unseen_change_before_one_that_was_seen_is_told_and_the_other_not_again(
-    source, workshops, reconcile, told, how
+def test_an_out_of_band_change_before_a_captured_one_is_recorded_and_the_other_not_again(
+    source, workshops, reconcile, recorded, how
 ):
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats = 4")
     if how == "save":
@@ -125,22 +125,22 @@ def test_an_unseen_change_before_one_that_was_seen_is_told_and_the_other_not_aga
         workshop.save()
     else:
         Workshop.objects.filter(seats=4).update(state="called off")
-    seen = types(told)
+    seen = types(recorded)
 
     assert reconcile(source) == ReconcileResult(**FIVE, changed=1, events=1)
     assert seen == ["workshop.changed", "workshop.cancelled"]
-    assert types(told) == [*seen, "workshop.changed"]
-    assert told()[-1]["previous"] == {"title": "W4"}
+    assert types(recorded) == [*seen, "workshop.changed"]
+    assert recorded()[-1]["previous"] == {"title": "W4"}
 
 
-def test_what_is_changed_unseen_and_changed_back_is_nothing(source, workshops, reconcile):
+def test_an_out_of_band_change_that_is_undone_is_not_found(source, workshops, reconcile):
     unseen("UPDATE testapp_workshop SET seats = seats + 1")
     unseen("UPDATE testapp_workshop SET seats = seats - 1")
 
     assert reconcile(source) == ReconcileResult(**FIVE)
 
 
-def test_a_change_that_was_rolled_back_leaves_what_was_told_as_it_was(source, workshops, reconcile):
+def test_a_change_that_was_rolled_back_leaves_the_recorded_state(source, workshops, reconcile):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         workshops[0].title = "Never"
         workshops[0].save()
@@ -153,7 +153,7 @@ def test_a_change_that_was_rolled_back_leaves_what_was_told_as_it_was(source, wo
     assert not Event.objects.exists()
 
 
-def test_an_unseen_change_that_stays_beside_one_that_was_rolled_back_is_told(source, workshops, reconcile, told):
+def test_an_out_of_band_change_before_one_that_was_rolled_back_is_recorded(source, workshops, reconcile, recorded):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         workshops[0].title = "Never"
         workshops[0].save()
@@ -161,10 +161,10 @@ def test_an_unseen_change_that_stays_beside_one_that_was_rolled_back_is_told(sou
     unseen("UPDATE testapp_workshop SET title = 'For sure' WHERE seats = 0")
 
     assert reconcile(source) == ReconcileResult(**FIVE, changed=1, events=1)
-    assert told()[0]["previous"] == {"title": "W0"}
+    assert recorded()[0]["previous"] == {"title": "W0"}
 
 
-def test_time_stamps_and_what_is_not_mapped_are_no_change(source, workshops, reconcile):
+def test_time_stamps_and_unmapped_fields_are_no_change(source, workshops, reconcile):
     unseen("UPDATE testapp_workshop SET updated_at = '2001-01-01 00:00:00'")
 
     assert reconcile(source) == ReconcileResult(**FIVE)
@@ -178,18 +178,18 @@ def test_another_name_of_the_organization_is_no_change_of_what_it_owns(source, w
     assert reconcile(source) == ReconcileResult(**FIVE)
 
 
-def test_a_row_that_is_moved_to_another_organization_is_told_to_that_one(source, workshops, reconcile, told):
+def test_the_event_of_a_row_moved_to_another_organization_belongs_to_that_one(source, workshops, reconcile, recorded):
     other = OrganizationFactory()
     WebhookFactory(organization=other, events=["*"])
     unseen("UPDATE testapp_workshop SET organization_id = %s WHERE seats = 1", other.pk)
 
     reconcile(source)
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["organization"]["id"] == other.pk
 
 
-def test_where_nobody_subscribes_it_is_found_and_told_nobody(source, workshops, organization, reconcile):
+def test_without_a_subscription_a_change_is_found_and_no_event_is_recorded(source, workshops, organization, reconcile):
     organization.webhooks.all().delete()
     unseen("UPDATE testapp_workshop SET seats = 99")
 
@@ -218,7 +218,7 @@ def classes(monkeypatch, reconcile, training_class):
     return source
 
 
-def test_a_many_to_many_field_that_is_changed_unseen_is_told(classes, training_class, reconcile, told):
+def test_an_out_of_band_change_of_a_many_to_many_field_is_recorded(classes, training_class, reconcile, recorded):
     bob = UserFactory()
     unseen(
         "INSERT INTO training_trainingclass_instructors (trainingclass_id, user_id) VALUES (%s, %s)",
@@ -227,20 +227,20 @@ def test_a_many_to_many_field_that_is_changed_unseen_is_told(classes, training_c
     )
 
     assert reconcile(classes).changed == 1
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["changed"]) == ("class.updated", ["instructor_ids"])
     assert (event["previous"], event["data"]["instructor_ids"]) == ({"instructor_ids": []}, [bob.pk])
 
 
-def test_one_that_is_changed_in_sight_is_not_told_again(classes, training_class, reconcile, told):
+def test_a_captured_change_of_one_is_not_recorded_again(classes, training_class, reconcile, recorded):
     training_class.instructors.add(UserFactory())
     training_class.cancel()
 
     assert reconcile(classes).changed == 0
-    assert types(told) == ["class.updated", "class.cancelled"]
+    assert types(recorded) == ["class.updated", "class.cancelled"]
 
 
-def test_what_is_gone_is_told_to_the_organization_of_its_learner(monkeypatch, reconcile, told):
+def test_the_event_of_a_row_that_is_gone_belongs_to_the_learners_organization(monkeypatch, reconcile, recorded):
     from tms_webhooks.sources.registry import sources_of
 
     monkeypatch.setattr(Achievements, "reconcile", True)
@@ -251,7 +251,7 @@ def test_what_is_gone_is_told_to_the_organization_of_its_learner(monkeypatch, re
     unseen("DELETE FROM training_userachievement")
 
     assert reconcile(source).deleted == 1
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["id"]) == ("achievement.revoked", award.pk)
     assert event["data"]["user"]["id"] == award.user_id
     assert event["organization"]["id"] == award.user.organization_id

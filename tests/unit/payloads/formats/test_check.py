@@ -46,13 +46,13 @@ def test_a_url_may_have_tokens_in_every_format():
 def test_an_unknown_token_is_named_with_the_nearest_ones():
     assert problems(["enrollment.*"], content='{"a": {data.user.emial}}') == {
         "content": [
-            "{data.user.emial} is no field of the events that this webhook gets. Did you mean {data.user.email}, "
+            "{data.user.emial} is not a field of this webhook's events. Did you mean {data.user.email}, "
             "{data.user.id}, {data.user}?"
         ]
     }
     found = problems(["enrollment.*"], url="https://example.com/{clas_id}")
     assert list(found) == ["url"]
-    assert found["url"][0].startswith("{clas_id} is no field of the events that this webhook gets.")
+    assert found["url"][0].startswith("{clas_id} is not a field of this webhook's events.")
 
 
 def test_a_token_of_one_of_the_events_is_enough():
@@ -62,7 +62,7 @@ def test_a_token_of_one_of_the_events_is_enough():
     assert list(problems(["course_assignment.started"], content=content)) == ["content"]
 
 
-def test_every_wrong_token_is_told():
+def test_every_wrong_token_is_reported():
     assert len(problems(content="a {nope} b {nada} c {nope}")["content"]) == 2
 
 
@@ -70,7 +70,7 @@ def test_a_personal_token_is_refused_where_nothing_personal_is_sent():
     found = problems(["enrollment.*"], content="{UserId} {UserEmail}", content_type="text/plain", detail="no_personal")
 
     assert found == {
-        "content": ["{UserEmail} is not told to this webhook, by its payload. Remove it, or choose another payload."]
+        "content": ["{UserEmail} is not included in this webhook's payload. Remove it, or choose another payload."]
     }
 
 
@@ -90,7 +90,7 @@ def test_a_personal_token_is_refused_where_nothing_personal_is_sent():
 def test_a_json_template_that_makes_no_json_is_refused(content, content_type):
     (message,) = problems(["enrollment.*"], content=content, content_type=content_type)["content"]
 
-    assert message.startswith("Content: filled in, it is no JSON (line 1, column ")
+    assert message.startswith("Content: with its tokens filled in it is not valid JSON (line 1, column ")
     assert "such as Content-Type=text/plain." in message
 
 
@@ -102,7 +102,7 @@ def test_only_custom_content_is_looked_at():
 @pytest.mark.parametrize("url", ["https://example.com/{data.id", "https://example.com/{data id}", "https://e.com/?a=}"])
 def test_a_brace_in_a_url_that_is_no_token_is_refused(url):
     assert problems(url=url) == {
-        "url": ["URL: a brace belongs to no token. Write a token as {data.id}, and a brace itself as %7B or %7D."]
+        "url": ["URL: a brace is not part of a token. Write a token as {data.id}, and a literal brace as %7B or %7D."]
     }
 
 

@@ -1,4 +1,4 @@
-"""The public CloudEvents library reads what the format ``cloudevents`` writes."""
+"""The public CloudEvents library reads the output of the format ``cloudevents``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_library_reads_every_event(event_type):
     Draft202012Validator(event_type.schema()).validate(event.get_data())
 
 
-def test_source_and_subject_say_whose_and_what():
+def test_source_and_subject_name_the_organization_and_the_object():
     event = read(catalogue.get("enrollment.enrolled").example())
 
     assert event.get_specversion() == "1.0"
@@ -54,13 +54,13 @@ def test_a_source_is_a_uri_whatever_the_key_of_the_organization():
     assert read(example).get_source() == "urn:tms-webhooks:organization:Zo%C3%AB%20%26%20Co"
 
 
-def test_what_has_no_id_has_no_subject():
+def test_an_object_without_an_id_has_no_subject():
     _content_type, body = render(SHAPE, catalogue.get("learning_path.completed").example(), limit=1_000_000)
 
     assert "subject" not in json.loads(body)
 
 
-def test_one_that_is_too_large_is_thin_and_says_so():
+def test_an_event_that_is_too_large_is_thin_and_marked_as_truncated():
     event = read(catalogue.get("enrollment.enrolled").example(), limit=500)
 
     assert event.get_data()["truncated"] is True

@@ -1,4 +1,4 @@
-"""What a webhook is not told is in no part of what it gets."""
+"""A field that the detail excludes is in no part of the request."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_without_personal_fields_the_rest_is_as_it_was():
     assert event == whole
 
 
-def test_old_values_and_the_names_of_what_changed_go_too():
+def test_old_values_and_the_names_of_changed_fields_are_left_out_too():
     event = catalogue.get("user.updated").example()
     event["changed"].append("disabled")
     event["previous"]["disabled"] = True
@@ -99,7 +99,7 @@ def test_a_thin_event_has_the_ids_of_everything():
 
 
 @pytest.mark.parametrize("shape", [WITHOUT, THIN])
-def test_what_no_field_describes_is_left_out(shape):
+def test_a_value_that_no_field_describes_is_left_out(shape):
     event = catalogue.get("enrollment.enrolled").example()
     event["data"]["nickname"] = "Ally"
     event["data"]["user"]["nickname"] = "Ally"

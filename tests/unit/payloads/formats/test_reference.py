@@ -1,4 +1,4 @@
-"""The examples in ``docs/reference/formats.md`` are what the code makes. After a wanted change, write them anew with::
+"""The examples in ``docs/reference/formats.md`` are the output of the code. After an intended change, write them again with::
 
 TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/payloads/formats/test_reference.py
 """
@@ -29,7 +29,7 @@ def content() -> str:
 
 
 @pytest.mark.parametrize("format_", list(PayloadFormat))
-def test_the_example_is_what_is_sent(format_):
+def test_the_example_equals_the_request(format_):
     event_type = catalogue.get(EVENT_TYPE)
     shape = RequestFormat(format=format_, content=content(), url="https://example.com/")
     check(shape, [event_type])
@@ -46,7 +46,7 @@ def test_the_example_is_what_is_sent(format_):
     )
 
 
-def test_the_page_tells_of_every_choice():
+def test_the_page_describes_every_choice():
     page = PAGE.read_text()
     for choice in PayloadFormat:
         assert f"### `{choice.value}`" in page

@@ -1,4 +1,4 @@
-"""The format ``skillable`` is what the training system's own API says, flat, in numbers and seconds."""
+"""The format ``skillable`` has the names and values of the training system's API: flat, with numbers and seconds."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_no_two_fields_share_a_name_and_everything_is_flat(event_type):
     assert not [name for name, value in flat.items() if isinstance(value, dict)]
 
 
-def test_what_is_missing_as_a_whole_is_null_field_by_field():
+def test_the_fields_of_a_missing_object_are_null():
     flat = rendered("class_feedback.created", user=None)
 
     assert {name: flat[name] for name in ("UserId", *PERSON)} == dict.fromkeys(("UserId", *PERSON))

@@ -62,11 +62,11 @@ def test_one_that_is_pinned_to_version_1_gets_version_1(badge):
 
 
 @pytest.mark.parametrize("version", [None, 2, 3])
-def test_others_get_what_was_stored(badge, version):
+def test_other_webhooks_get_the_stored_version(badge, version):
     assert tailored(RequestFormat(version=version), badge.example()) == badge.example()
 
 
-def test_what_was_stored_before_the_new_version_came_stays_as_it_was(badge):
+def test_an_event_stored_before_the_new_version_is_unchanged(badge):
     stored = {**badge.example(), "version": 1, "data": OLD_DATA, "changed": [], "previous": {}}
 
     assert tailored(RequestFormat(version=1), dict(stored)) == stored
@@ -115,7 +115,7 @@ def test_a_step_that_is_missing_is_an_error_that_names_it():
     with catalogue.temporarily(NEW) as event_type:
         assert missing_step(event_type, 1) == 1
         assert missing_step(event_type, 2) is None
-        with pytest.raises(PayloadError, match=r"^Version 1 of badge.issued can't be made of version 2\.$"):
+        with pytest.raises(PayloadError, match=r"^Version 1 of badge.issued can't be made from version 2\.$"):
             tailored(RequestFormat(version=1), event_type.example())
 
 

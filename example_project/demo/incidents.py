@@ -1,4 +1,4 @@
-"""What goes wrong on the day, on purpose. Each of them returns what it showed, in a sentence, or raises `Failed`."""
+"""Cause failures on purpose. Each function returns its result as a sentence, or raises `Failed`."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ SOON = 2.0
 
 FAILURES = 2
 ENOUGH_HELD = 4
-"""How many requests have to be under way when the cluster is killed."""
+"""Number of requests in flight when the cluster is killed."""
 
 EXTENSIONS = itertools.count(2000)
-"""Telephone numbers that nobody had before: saving the same again would tell nothing."""
+"""New telephone numbers: saving an unchanged one would emit no event."""
 
 
 class Failed(Exception):
-    """Something could not be shown."""
+    """A step of the demo did not succeed in time."""
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float) -> float:
-    """Wait until ``condition`` holds and return how many seconds that took. Raises `Failed` after ``seconds``."""
+def wait_until(condition: Callable[[], bool], goal: str, *, seconds: float) -> float:
+    """Wait until ``condition`` holds; return the seconds waited. Raise `Failed` after ``seconds``."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > seconds:
-            raise Failed(f"After {seconds:g} s still waiting for {what}.")
+            raise Failed(f"After {seconds:g} s still waiting for {goal}.")
         time.sleep(0.02)
     return time.monotonic() - start
 
 
 def rollback(days: Sequence[Day]) -> str:
-    """Cancel a class and enroll a learner, and change one's mind before the commit."""
+    """Cancel a class and enroll a learner, and roll both back."""
     for day in days:
         classes = day.tenant.classes
         day.fails_to(classes.training_class.cancel, "class.cancelled", of=classes.training_class)
         day.fails_to(classes.waitlisted.enroll, "enrollment.enrolled", of=classes.waitlisted)
-    return "4 changes rolled back: nothing may arrive of them"
+    return "4 changes rolled back: none of them may arrive"
 
 
 def outage(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> None:
-    """Let one receiver fail twice; `recovery` sees it come back."""
+    """Let one receiver fail twice; `recovery` waits for its success."""
     receiver.fail(endpoint.path, times=FAILURES)
     training_class = day.tenant.classes.training_class
     day.does(training_class.guarantee, "class.guaranteed_to_run", of=training_class, timed=False)
@@ -66,19 +66,19 @@ def recovery(ledger: Ledger, endpoint: Endpoint) -> str:
         return [arrival.attempt for arrival in list(ledger.arrivals) if arrival.path == endpoint.path]
 
     wait_until(lambda: max(attempts(), default=0) > FAILURES, f"{endpoint.name} to recover", seconds=20)
-    return f"{endpoint.name} answered 503 twice and had its event by attempt {FAILURES + 1}"
+    return f"{endpoint.name} answered 503 twice and received its event with attempt {FAILURES + 1}"
 
 
 def first_scan(days: Sequence[Day], ledger: Ledger) -> None:
-    """Run the scan for expiry dates in a worker, and wait for what it finds: what the seed left with five days."""
+    """Run an expiry scan in a worker, and wait for the events of the assignments that expire in five days."""
     for day in days:
         day.awaits("course_assignment.expiring", day.tenant.self_paced.expiring)
     get_queue().enqueue(SCAN)
-    wait_until(lambda: ledger.standing().complete, "the first scan for expiry dates", seconds=20)
+    wait_until(lambda: ledger.compare().complete, "the first scan for expiry dates", seconds=20)
 
 
 def nearly_over(days: Sequence[Day]) -> float:
-    """Assign courses that expire in a moment; return when they will have, on the clock of `time.monotonic`."""
+    """Assign courses that expire in two seconds; return the time after that, on the clock of `time.monotonic`."""
     for day in days:
         day.does(partial(_assign_for_a_moment, day), "course_assignment.created")
     return time.monotonic() + SOON + 0.1
@@ -93,7 +93,7 @@ def _assign_for_a_moment(day: Day) -> CourseAssignment:
 
 
 def second_scan(days: Sequence[Day]) -> None:
-    """Run the scan again, when the assignments of `nearly_over` have expired."""
+    """Run the scan again, after the assignments of `nearly_over` have expired."""
     for day in days:
         over = CourseAssignment.objects.get(course=day.tenant.courses[2], user=day.tenant.people.learners[0])
         day.awaits("course_assignment.expired", over)
@@ -101,20 +101,20 @@ def second_scan(days: Sequence[Day]) -> None:
 
 
 def kill(days: Sequence[Day], ledger: Ledger, receiver: ReceiverProcess, cluster: Cluster) -> str:
-    """Kill the whole cluster with -9 while requests wait for their answers, and go on working without it."""
+    """Kill the cluster with -9 while requests wait for their answers, and make more changes without it."""
     with receiver.holding():
         before = len(ledger.arrivals)
         _busy_hour(days, rooms=4)
-        wait_until(lambda: len(ledger.arrivals) - before >= ENOUGH_HELD, "requests to be under way", seconds=10)
+        wait_until(lambda: len(ledger.arrivals) - before >= ENOUGH_HELD, "requests in flight", seconds=10)
         cluster.kill()
         held = len(ledger.arrivals) - before
     _busy_hour(days, rooms=2)
-    waiting = sum(pair.arrival is None for pair in ledger.standing().pairs)
+    waiting = sum(pair.arrival is None for pair in ledger.compare().pairs)
     return f"killed with -9, {held} requests unanswered and {waiting} more to send"
 
 
 def _busy_hour(days: Sequence[Day], *, rooms: int) -> None:
-    """Change a good deal in a short time."""
+    """Make many changes in a short time."""
     for number in range(rooms):
         for day in days:
             training_class, learner = day.tenant.classes.training_class, day.tenant.people.learners[number % 3]

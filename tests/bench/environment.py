@@ -1,4 +1,4 @@
-"""Where a measurement takes place: a database of its own, and a receiver in a process of its own."""
+"""The environment of a measurement: its own database, and a receiver in its own process."""
 
 from __future__ import annotations
 

@@ -1,0 +1,371 @@
+"""Each private name of Django still does what this package uses it for. Run these first on a new version of Django."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from django.db import connection, connections, models, transaction
+from django.db.models import F, Value
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import OrganizationFactory
+from tests.testapp.models import Caterer, Seat
+from tms_webhooks.db import django_private as private
+from tms_webhooks.models import DrainSlot, FeedEnds, IdempotentRequest, Occurrence
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+MENUS = ("soup", "salad", "stew")
+
+
+@pytest.fixture
+def caterers():
+    return [Caterer.objects.create(menu=menu) for menu in MENUS]
+
+
+def menus():
+    return sorted(Caterer.objects.values_list("menu", flat=True))
+
+
+# Tests
+
+
+def test_a_test_run_is_known_as_one():
+    assert private.is_test_environment()
+
+
+def test_outside_a_test_run_it_is_not_taken_for_one():
+    code = "from tms_webhooks.db.django_private import is_test_environment as is_test; print(is_test())\n"
+    code += "import django.test.utils; print(is_test())"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "False"]
+
+
+# Connections
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has transaction modes")
+@pytest.mark.django_db(transaction=True)
+def test_sqlite_begins_a_transaction_with_its_write_lock(monkeypatch):
+    monkeypatch.setattr(connections["default"], "transaction_mode", None)
+
+    with CaptureQueriesContext(connection) as queries:
+        with private.locking_transaction_mode(connections["default"]), transaction.atomic():
+            pass
+        with transaction.atomic():
+            pass
+
+    assert [query["sql"] for query in queries] == ["BEGIN IMMEDIATE", "COMMIT", "BEGIN", "COMMIT"]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has transaction modes")
+def test_a_transaction_mode_of_the_host_is_kept(monkeypatch):
+    monkeypatch.setattr(connections["default"], "transaction_mode", "EXCLUSIVE")
+
+    with private.locking_transaction_mode(connection):
+        assert connection.transaction_mode == "EXCLUSIVE"
+
+    assert connection.transaction_mode == "EXCLUSIVE"
+
+
+def test_a_database_without_transaction_modes_is_left_alone():
+    other = SimpleNamespace(vendor="postgresql")
+
+    with private.locking_transaction_mode(other):
+        assert vars(other) == {"vendor": "postgresql"}
+
+
+def test_the_atomic_blocks_are_those_around():
+    before = private.atomic_blocks(connection)[:]
+
+    with transaction.atomic():
+        inner = private.atomic_blocks(connection)[:]
+
+    assert inner[:-1] == before
+    assert isinstance(inner[-1], transaction.Atomic)
+    assert private.atomic_blocks(connection) == before
+
+
+def test_the_last_function_to_run_on_commit_is_known():
+    assert private.last_on_commit(connection) is None
+    first, second = lambda: None, lambda: None
+
+    transaction.on_commit(first)
+    transaction.on_commit(second, robust=True)
+
+    assert private.last_on_commit(connection) is second
+
+
+def test_an_insert_that_ignores_conflicts_skips_what_is_there():
+    DrainSlot.objects.create(number=1, owner="first", held_until=NOW)
+    insert, suffix = private.insert_ignoring_conflicts(connection)
+    table = connection.ops.quote_name(DrainSlot._meta.db_table)
+    held_until = connection.ops.adapt_datetimefield_value(NOW)
+
+    with connection.cursor() as cursor:
+        for number in (1, 2):
+            cursor.execute(
+                f"{insert} {table} (number, owner, held_until) VALUES (%s, 'second', %s) {suffix}", [number, held_until]
+            )
+
+    assert list(DrainSlot.objects.order_by("number").values_list("number", "owner")) == [(1, "first"), (2, "second")]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="of PostgreSQL alone")
+@pytest.mark.django_db(transaction=True)
+def test_postgresql_prepares_statements_inside_the_block_only():
+    connection.close()
+    connection.ensure_connection()
+    raw = connection.connection
+    before = raw.cursor_factory, raw.prepare_threshold
+
+    with private.server_side_binding(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT %s::int", [1])
+        assert cursor.fetchall() == [(1,)]
+
+    assert (raw.cursor_factory, raw.prepare_threshold) == before
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        assert cursor.fetchall() == [("SELECT $1::int",)]
+    connection.close()
+
+
+# Compiled queries and their columns
+
+
+def test_a_compiled_query_selects_what_the_queryset_does(caterers):
+    rows = Caterer.objects.filter(menu__in=("soup", "stew")).order_by("pk").values_list("menu", F("caterer_id") + 1)
+
+    sql, params, selected = private.compile_select(rows)
+
+    assert params[-2:] == ("soup", "stew")
+    assert len(private.selected_columns(selected)) == 2
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        assert [tuple(row) for row in cursor.fetchall()] == list(rows)
+
+
+def test_a_composite_key_is_several_columns_and_one_value():
+    rows = Seat.objects.values_list("title", "pk", "title", "pk")
+
+    _sql, _params, selected = private.compile_select(rows)
+
+    columns = private.selected_columns(selected)
+    assert [column.target.name for column in columns] == ["title", "row", "number", "title", "row", "number"]
+    assert private.composite_keys(selected) == [slice(1, 3), slice(3, 5)]
+
+
+def test_a_column_of_a_table_has_a_type_and_a_computed_one_has_none():
+    rows = FeedEnds.objects.values_list("published", Value(1, output_field=models.IntegerField()))
+    _sql, _params, selected = private.compile_select(rows)
+
+    types = [private.column_type(column, connection) for column in private.selected_columns(selected)]
+
+    assert types == [FeedEnds._meta.get_field("published").db_type(connection), None]
+    assert types[0] == "bigint"
+
+
+def test_a_drivers_value_is_converted_as_the_orm_converts_it():
+    request = IdempotentRequest.objects.create(digest="a", fingerprint="b", created_at=NOW, headers={"etag": "x"})
+    loaded = IdempotentRequest.objects.get()
+
+    for name in ("created_at", "headers"):
+        column = private.column_of(IdempotentRequest._meta.get_field(name), IdempotentRequest)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {name} FROM {IdempotentRequest._meta.db_table} WHERE id = %s", [request.pk])
+            (value,) = cursor.fetchone()
+        for convert in private.converters_of(column, connection):
+            value = convert(value, column, connection)
+        assert value == getattr(loaded, name)
+
+
+# Querysets
+
+
+def test_a_queryset_for_writing_uses_the_database_to_write_to(settings):
+    settings.DATABASE_ROUTERS = [SimpleNamespace(db_for_write=lambda *args, **hints: "elsewhere")]
+    rows = models.QuerySet(Caterer)
+    assert rows.db == "default"
+
+    private.use_write_database(rows)
+
+    assert rows.db == "elsewhere"
+
+
+def test_a_queryset_that_forgets_its_results_asks_again(caterers):
+    rows = Caterer.objects.order_by("pk")
+    assert len(rows) == 3
+    Caterer.objects.create(menu="pie")
+    assert len(rows) == 3
+
+    private.forget_results(rows)
+
+    assert len(rows) == 4
+
+
+def test_a_queryset_knows_whether_it_returns_values():
+    rows = Caterer.objects.all()
+
+    assert not private.returns_values(rows)
+    assert private.returns_values(rows.values("menu"))
+    assert private.returns_values(rows.values_list("menu"))
+
+
+def test_a_copy_keeps_what_was_called_on_the_queryset(caterers):
+    rows = Caterer.objects.filter(menu="soup").annotate(next_key=F("pk") + 1)
+
+    copy = private.copy_of(rows)
+
+    assert copy is not rows
+    assert [(one.menu, one.next_key) for one in copy] == [("soup", caterers[0].pk + 1)]
+
+
+def test_a_copy_without_conditions_keeps_the_annotations(caterers):
+    rows = Caterer.objects.filter(menu="soup").annotate(next_key=F("pk") + 1)
+
+    assert sorted(one.next_key for one in private.without_conditions(rows)) == [one.pk + 1 for one in caterers]
+    assert len(rows) == 1
+
+
+def test_a_deletion_without_signals_takes_one_statement(django_assert_num_queries):
+    for key in "abc":
+        Occurrence.objects.create(key=key, recorded_at=NOW)
+
+    with django_assert_num_queries(1):
+        deleted = private.delete_without_signals(Occurrence.objects.filter(key__in=("a", "b")))
+
+    assert deleted == 2
+    assert list(Occurrence.objects.values_list("key", flat=True)) == ["c"]
+
+
+# Inserts
+
+
+class Inserts:
+    """An `AroundInsert` that notes the keys of each batch."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, rows, objs, write, conflict):
+        self.batches.append((len(objs), write(), conflict))
+
+
+def inserting(model, around):
+    rows = private.InsertQuerySet(model)
+    rows.around_insert = around
+    return rows
+
+
+def keys(*menus):
+    return list(Caterer.objects.filter(menu__in=menus).order_by("pk").values_list("pk", flat=True))
+
+
+needs_keys = pytest.mark.skipif(
+    not connection.features.can_return_rows_from_bulk_insert, reason="this database returns no keys of many rows"
+)
+
+
+@needs_keys
+def test_each_batch_of_an_insert_reports_the_keys_of_its_rows():
+    around = Inserts()
+
+    made = inserting(Caterer, around).bulk_create([Caterer(menu=menu) for menu in MENUS], batch_size=2)
+
+    assert around.batches == [(2, keys("soup", "salad"), None), (1, keys("stew"), None)]
+    assert [one.pk for one in made] == keys(*MENUS)
+
+
+@needs_keys
+def test_rows_that_are_ignored_report_no_keys(caterers):
+    around = Inserts()
+    objs = [Caterer(pk=caterers[0].pk, menu="again"), Caterer(pk=caterers[-1].pk + 1, menu="pie")]
+
+    inserting(Caterer, around).bulk_create(objs, ignore_conflicts=True)
+
+    assert around.batches == [(2, keys("pie"), private.InsertConflict(updates=False, unique=()))]
+    assert menus() == sorted([*MENUS, "pie"])
+
+
+@needs_keys
+def test_rows_that_are_updated_report_their_keys(caterers):
+    around = Inserts()
+    objs = [Caterer(pk=caterers[0].pk, menu="again"), Caterer(pk=caterers[-1].pk + 1, menu="pie")]
+
+    inserting(Caterer, around).bulk_create(
+        objs, update_conflicts=True, update_fields=["menu"], unique_fields=["caterer_id"]
+    )
+
+    ((number, found, conflict),) = around.batches
+    assert (number, sorted(found), conflict.updates) == (2, keys("again", "pie"), True)
+    assert [field.name for field in conflict.unique] == ["caterer_id"]
+
+
+@needs_keys
+def test_a_composite_key_of_a_new_row_is_a_tuple():
+    organization, around = OrganizationFactory(), Inserts()
+    seats = [Seat(row=1, number=number, organization=organization, title="Seat") for number in (1, 2)]
+
+    inserting(Seat, around).bulk_create(seats)
+
+    assert around.batches == [(2, [(1, 1), (1, 2)], None)]
+
+
+def test_without_a_wrapper_an_insert_is_djangos_own():
+    private.InsertQuerySet(Caterer).bulk_create([Caterer(menu="soup")])
+
+    assert menus() == ["soup"]
+
+
+# Saves
+
+
+@pytest.fixture
+def wrapped():
+    """Note each save of a caterer, from before to after it."""
+    notes = []
+
+    @contextmanager
+    def around(instance, *, using, raw):
+        notes.append((instance.menu, using, raw, menus()))
+        yield
+        notes.append(menus())
+
+    private.wrap_save_base(Caterer, around)
+    private.wrap_save_base(Caterer, around)
+    yield notes
+    private.unwrap_save_base(Caterer)
+
+
+def test_a_save_runs_inside_its_context_once(wrapped):
+    Caterer(menu="soup").save()
+
+    assert wrapped == [("soup", "default", False, []), ["soup"]]
+
+
+def test_a_row_from_a_fixture_is_saved_as_raw(wrapped):
+    Caterer(pk=1, menu="soup").save_base(raw=True)
+    Caterer(pk=2, menu="stew").save_base(True, False, False, "default")
+
+    assert [one for one in wrapped if isinstance(one, tuple)] == [
+        ("soup", "default", True, []),
+        ("stew", "default", True, ["soup"]),
+    ]
+
+
+def test_an_unwrapped_save_is_djangos_own(wrapped):
+    private.unwrap_save_base(Caterer)
+    private.unwrap_save_base(Caterer)
+
+    Caterer(menu="soup").save()
+
+    assert wrapped == []
+    assert "save_base" not in vars(Caterer)

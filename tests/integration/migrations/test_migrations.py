@@ -1,0 +1,123 @@
+"""The migrations agree with the models, can be undone, and leave code of the previous release running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, models
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import (
+    AddField,
+    AlterField,
+    DeleteModel,
+    RemoveField,
+    RenameField,
+    RenameModel,
+)
+
+import tms_webhooks
+from tms_webhooks.models import Event
+
+APP = "tms_webhooks"
+FIRST = "0001_initial"
+DESTRUCTIVE = (DeleteModel, RemoveField, RenameField, RenameModel)
+
+
+@pytest.fixture(scope="module")
+def loader() -> MigrationLoader:
+    return MigrationLoader(None)
+
+
+@pytest.fixture
+def migrate(transactional_db):
+    """Migrate the app to a migration, or to None; the newest schema is restored at the end."""
+
+    def migrate(name: str | None) -> None:
+        MigrationExecutor(connection).migrate([(APP, name)])
+
+    ((_app, newest),) = (node for node in MigrationExecutor(connection).loader.graph.leaf_nodes() if node[0] == APP)
+    yield migrate
+    migrate(newest)
+
+
+def tables() -> set[str]:
+    return {name for name in connection.introspection.table_names() if name.startswith(f"{APP}_")}
+
+
+def later_operations(loader: MigrationLoader) -> Iterator[Any]:
+    """Yield the operations of the migrations after the first: those that run while old code is still running."""
+    for (app, name), migration in sorted(loader.disk_migrations.items()):
+        if app == APP and name != FIRST:
+            yield from migration.operations
+
+
+def breaking(operations: Iterable[Any]) -> list[str]:
+    """Return the operations after which code of the previous release can't read or write a table."""
+    return [one.describe() for one in operations if isinstance(one, DESTRUCTIVE) or _needs_a_value(one)]
+
+
+def _needs_a_value(operation: Any) -> bool:
+    if not isinstance(operation, AddField):
+        return False
+    field = operation.field
+    return not (field.null or field.has_db_default() or field.many_to_many)
+
+
+@pytest.mark.django_db
+def test_the_migrations_agree_with_the_models():
+    call_command("makemigrations", APP, check=True, dry_run=True, verbosity=0)
+
+
+def test_all_tables_go_and_come_back(migrate):
+    before = tables()
+    assert Event._meta.db_table in before
+
+    migrate(None)
+    assert tables() == set()
+
+    migrate(FIRST)
+    assert tables() == before
+
+
+def test_code_of_the_previous_release_runs_on_the_newest_schema(loader):
+    assert breaking(later_operations(loader)) == []
+
+
+def test_a_column_that_old_code_leaves_empty_needs_null_or_a_default_in_the_database():
+    nullable = AddField("event", "note", models.TextField(null=True))
+    defaulted = AddField("event", "note", models.TextField(db_default=""))
+    needy = AddField("event", "note", models.TextField(default=""))
+
+    assert breaking([nullable, defaulted]) == []
+    assert breaking([needy]) == ["Add field note to event"]
+
+
+def test_what_old_code_uses_must_not_go():
+    removed = [RemoveField("event", "body"), RenameField("event", "body", "text"), DeleteModel("Job")]
+    altered = AlterField("event", "body", models.TextField(default="{}"))
+
+    assert breaking([*removed, altered]) == [operation.describe() for operation in removed]
+
+
+def test_no_migration_depends_on_a_host(loader):
+    migrations = [migration for (app, _name), migration in loader.disk_migrations.items() if app == APP]
+    hosts = [
+        dependency
+        for migration in migrations
+        for dependency in migration.dependencies
+        if dependency[0] != APP and getattr(dependency, "setting", None) is None
+    ]
+
+    assert hosts == []
+
+
+def test_no_migration_names_a_model_of_a_host():
+    files = sorted((Path(tms_webhooks.__file__).parent / "migrations").glob("0*.py"))
+
+    assert [path.stem for path in files][0] == FIRST
+    assert [path.name for path in files if "training." in path.read_text()] == []

@@ -1,0 +1,265 @@
+"""The words of the documentation and of the code: a list of words that must not come back, and one meaning for each class name.
+
+Read are the package (names, comments, docstrings, messages, templates, scripts and styles), the documentation and the
+example project. Messages are read where they are written, so the translation catalogue needs no reading of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import tms_webhooks
+
+PACKAGE = Path(tms_webhooks.__file__).parent
+ROOT = PACKAGE.parent
+READ_SUFFIXES = {".py", ".html", ".js", ".css", ".txt", ".md"}
+
+# Regular expressions, matched as whole words without regard to case. A space matches any gap, also a line break.
+WRITE_INSTEAD: Mapping[str, str] = {
+    "tell|tells|told|telling": "emit an event, record a row, notify a person, report a problem",
+    "nobody|somebody|anybody|whoever|those who": "the actor: a user, the caller, a subscriber, the receiver",
+    "parcels?": "outgoing request",
+    "lanes?": "priority, or endpoint queue",
+    "mailbox(?:es)?": "result queue",
+    "unwritten": "pending results",
+    "appetites?": "prefetch",
+    "pace": "polling",
+    "rings?|rung|ringing|bells?": "wake up, wake-up",
+    "trials?": "test send",
+    "alarms?": "notification",
+    "upkeep": "sweep",
+    "standing": "health text",
+    "addressees?": "recipients",
+    "narrowed": "filtered",
+    "portable": "configuration files",
+    "flying|under way|underway|in hand": "in flight",
+    "beside": "the relation: next to, in addition to, concurrently with",
+    "meanwhile": "the relation: while, until then",
+    "in turn": "the relation: per webhook, one after the other",
+    "at home": "belongs to",
+    "of what": "a noun",
+    r"what (?:is|was|are|were)\b(?! wrong)(?![^.!;:]{0,100}\?)": "a noun: missed events, due deliveries, the change",
+    "there (?:is|are|was|were) (?:no|none|nothing)": "the subject: 'Webhook 5 does not exist', 'it has no …'",
+    "that there (?:is|are) not": "unknown",
+}
+CLASS_NAMES_TO_AVOID = frozenset(
+    {"Closing", "Foreseen", "Firsts", "Obstacle", "Occasion", "Trouble", "Want", "Way", "Home", "Listed", "Kept"}
+)
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """Where a word of the list may stand: the end of the file's name, a part of the line, and the reason."""
+
+    path: str
+    line: str
+    reason: str
+
+
+EXEMPTIONS: tuple[Exemption, ...] = ()
+
+# Django finds these by their names, in each class or module of its kind.
+NAMES_OF_DJANGO = frozenset({"Meta", "Media", "Command", "Migration"})
+
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# The end of a line and what leads the next one: a comment, a quotation or the rest of a string.
+_LINE_BREAK = re.compile(r"""["']?[ \t]*\n[ \t]*(?:\#:?|//|[*>]|[fr]{0,2}["'])?""")
+_PATTERNS = {
+    re.compile(rf"\b(?:{words})".replace(" ", r"\s+") + r"(?!\w)", re.IGNORECASE): instead
+    for words, instead in WRITE_INSTEAD.items()
+}
+
+
+def words_to_replace(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield line number, word and replacement for each word of the list, also those within identifiers."""
+    plain = _LINE_BREAK.sub("\n", _WORD_START.sub(" ", text.replace("_", " ")))
+    for pattern, instead in _PATTERNS.items():
+        for match in pattern.finditer(plain):
+            yield plain.count("\n", 0, match.start()) + 1, " ".join(match.group().split()), instead
+
+
+def violations(path: Path, text: str) -> Iterator[str]:
+    """Yield a sentence for each word of the list in a file, with file and line."""
+    lines = text.splitlines()
+    for number, word, instead in sorted(words_to_replace(text)):
+        line = lines[number - 1]
+        if not any(str(path).endswith(one.path) and one.line in line for one in EXEMPTIONS):
+            yield f"{path}:{number}: {word!r} in {line.strip()[:120]!r}; write {instead}"
+    if path.suffix == ".py":
+        for name, number in _class_lines(text):
+            if name in CLASS_NAMES_TO_AVOID:
+                yield f"{path}:{number}: class {name}; write the noun that a Django developer would guess"
+
+
+@cache
+def texts() -> Mapping[Path, str]:
+    """Return the text of each file that is read, by its path from the root."""
+    roots = [PACKAGE, ROOT / "docs", ROOT / "example_project"]
+    paths = [*ROOT.glob("*.md"), *(path for root in roots for path in root.rglob("*"))]
+    return {
+        path.relative_to(ROOT): path.read_text()
+        for path in sorted(paths)
+        if path.suffix in READ_SUFFIXES and "_build" not in path.parts
+    }
+
+
+@cache
+def rooms() -> Mapping[str, Mapping[Path, str]]:
+    """Return the files by room: a folder of the package, the rest of the package, or another top folder."""
+    found: dict[str, dict[Path, str]] = defaultdict(dict)
+    for path, text in texts().items():
+        room = "/".join(path.parts[: 2 if path.parts[0] == PACKAGE.name and len(path.parts) > 2 else 1])
+        found[room if path.suffix != ".md" else "docs"][path] = text
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(rooms()))
+def test_no_word_of_the_list_comes_back(room):
+    found = [sentence for path, text in rooms()[room].items() for sentence in violations(path, text)]
+
+    assert not found, f"{len(found)} words to replace:\n" + "\n".join(found)
+
+
+def test_each_exemption_is_needed_and_has_a_reason():
+    unused = [
+        one
+        for one in EXEMPTIONS
+        if not one.reason
+        or not any(
+            str(path).endswith(one.path) and one.line in text.splitlines()[number - 1]
+            for path, text in texts().items()
+            for number, _word, _instead in words_to_replace(text)
+        )
+    ]
+
+    assert unused == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "number", "word"),
+    [
+        ("x = 1\n# The receiver is told.\n", 2, "told"),
+        ("def _tell_all(): ...\n", 1, "tell"),
+        ("def tellAll(): ...\n", 1, "tell"),
+        ("class ToldState: ...\n", 1, "Told"),
+        ('"""First.\n\nIt is under\nway."""\n', 3, "under way"),
+        ("# They are sent in\n# turn.\n", 1, "in turn"),
+        ('text = (\n    "Replay what "\n    "was missed"\n)\n', 2, "what was"),
+        ("HTTPLane = 1\n", 1, "Lane"),
+        ('raise ValueError("There is no such webhook.")\n', 1, "There is no"),
+        ("class Closing: ...\n", 1, "Closing"),
+    ],
+)
+def test_a_planted_word_is_found_with_its_line(tmp_path, planted, number, word):
+    path = tmp_path / "planted.py"
+    path.write_text(planted)
+
+    (sentence,) = violations(path, path.read_text())
+
+    assert sentence.startswith(f"{path}:{number}: ")
+    assert word in sentence.split("; write ")[0]
+    assert sentence.split("; write ")[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "self_paced = string.strip()  # planes, Standard, understanding, besides, turning\n",
+        "# What is a webhook? See above.\n",
+        "# The error says what is wrong.\n",
+        "intelligence = retold_bring = 1\n",
+    ],
+)
+def test_words_that_only_look_alike_pass(tmp_path, text):
+    path = tmp_path / "fine.py"
+    path.write_text(text)
+
+    assert list(violations(path, path.read_text())) == []
+
+
+_parsed = cache(ast.parse)
+
+
+def _class_lines(text: str) -> Iterator[tuple[str, int]]:
+    return ((node.name, node.lineno) for node in ast.walk(_parsed(text)) if isinstance(node, ast.ClassDef))
+
+
+def test_each_class_name_has_one_meaning():
+    lines: dict[str, list[str]] = defaultdict(list)
+    for path, text in modules().values():
+        for name, number in _class_lines(text):
+            lines[name].append(f"{path}:{number}")
+    twice = {name: places for name, places in lines.items() if len(places) > 1 and name not in NAMES_OF_DJANGO}
+
+    assert not twice, "\n".join(f"class {name}: {', '.join(places)}; rename one" for name, places in twice.items())
+
+
+@cache
+def modules() -> Mapping[str, tuple[Path, str]]:
+    """Return path and text of each module of the package by its dotted name."""
+    paths = {path: text for path, text in texts().items() if path.suffix == ".py" and path.parts[0] == PACKAGE.name}
+    return {
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__"): (path, text) for path, text in paths.items()
+    }
+
+
+def imports(known: Mapping[str, tuple[Path, str]]) -> Mapping[str, Mapping[str, int]]:
+    """Return which of the known modules each module imports, anywhere in it, with the line."""
+    return {module: dict(_imported(text, known)) for module, (_path, text) in known.items()}
+
+
+def _imported(text: str, known: Mapping[str, object]) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(_parsed(text)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield (submodule if submodule in known else node.module), node.lineno
+
+
+def circles(known: Mapping[str, tuple[Path, str]]) -> list[str]:
+    """Return a sentence for each import that leads back, by way of any number of modules, to the module it stands in."""
+    graph = imports(known)
+    reached: dict[str, set[str]] = {}
+    for module in graph:
+        waiting, reached[module] = [module], set()
+        while waiting:
+            new = graph[waiting.pop()].keys() - reached[module]
+            reached[module] |= new
+            waiting += new
+    return [
+        f"{known[module][0]}:{line}: {module} imports {target}, which imports it back"
+        for module, targets in graph.items()
+        for target, line in targets.items()
+        if module in reached[target]
+    ]
+
+
+def test_no_module_imports_one_that_imports_it_back():
+    found = circles(modules())
+
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from a import one\n",
+        "import a\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import One\n",
+        "def late():\n    from a import one\n",
+    ],
+)
+def test_a_circle_is_found_wherever_the_import_stands(back):
+    found = circles({"a": (Path("a.py"), "import b\n"), "b": (Path("b.py"), "import c\n"), "c": (Path("c.py"), back)})
+
+    assert [sentence.split(":")[0] for sentence in found] == ["a.py", "b.py", "c.py"]

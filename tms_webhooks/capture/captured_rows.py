@@ -1,0 +1,119 @@
+"""Reads many objects before and after a change, and records what differs: for bulk operations and relations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.utils import timezone
+
+from tms_webhooks.capture import source_states
+from tms_webhooks.capture.saves import CapturedSave, record_open_saves
+from tms_webhooks.capture.transactions import has_outbox
+from tms_webhooks.models import Event
+from tms_webhooks.outbox.record import LogSourceErrors, record_changes
+from tms_webhooks.outbox.subscribed import types_with_subscribers
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.querysets import CHUNK, Rows
+from tms_webhooks.sources.row_sets import at_keys
+from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.snapshots import locked, read_rows
+
+Values = Mapping[str, Any]
+
+
+class CapturedRows:
+    """The objects of one source that an operation changes.
+
+    ``related_fields`` names the canonical fields that it changes, where their values are outside the objects' own rows.
+    """
+
+    def __init__(self, source: Source, *, using: str, related_fields: Collection[str] = ()) -> None:
+        self.source = source
+        self._using = using
+        self._related_fields = related_fields
+        self._before: dict[Any, dict[str, Any]] = {}
+        self._open_saves: dict[Any, CapturedSave] = {}
+        self._failed = False
+
+    def read_before(self, keys: Sequence[Any]) -> None:
+        """Read and lock the objects' rows before the operation."""
+        self._failed = True
+        with LogSourceErrors(self.source):
+            for chunk in chunks(keys, CHUNK):
+                self._open_saves.update(record_open_saves(self.source, set(chunk), using=self._using))
+                names = self._related_fields or self.source.own
+                self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
+            self._failed = False
+
+    def record_after(self, keys: Sequence[Any]) -> None:
+        """Record the events of the operation; objects that `read_before` did not find are new."""
+        for chunk in chunks(keys if not self._failed else [], CHUNK):
+            with LogSourceErrors(self.source):
+                found = dict(read_rows(self.source, self._rows(chunk)))
+                # New objects in the order in which the host gave them.
+                after = {key: found[key] for key in chunk if key in found} | found
+                states = {key: (self._values_before(key, values), values) for key, values in after.items()}
+                changed = {key: pair for key, pair in states.items() if _differ(*pair)}
+                recorded = self._record(changed)
+                source_states.keep_all(self.source, changed, using=self._using, related=bool(self._related_fields))
+                for key in self._open_saves.keys() & recorded.keys():
+                    self._open_saves[key].remember(recorded[key], after[key])
+
+    def record_deletions(self, keys: Sequence[Any]) -> None:
+        """Record that these objects are deleted, while their rows still exist."""
+        with LogSourceErrors(self.source):
+            record_open_saves(self.source, set(keys), using=self._using)
+            self._record({key: (values, None) for key, values in read_rows(self.source, self._rows(keys))})
+            source_states.forget(self.source, keys, using=self._using)
+
+    def _values_before(self, key: Any, after: Values) -> Values | None:
+        """Return an object's values before the operation; None for a new object.
+
+        Fields that the operation does not change have their present values: other operations record their changes.
+        """
+        before = self._before.get(key)
+        if before is None or not self._related_fields:
+            return before
+        return {**{name: after[name] for name in self.source.own}, **before}
+
+    def _rows(self, keys: Sequence[Any]) -> Rows:
+        return at_keys(self.source.model, keys, using=self._using)
+
+    def _record(self, states: Mapping[Any, tuple[Values | None, Values | None]]) -> dict[Any, list[Event]]:
+        """Record the events of objects with these values before and after; return them by the objects' keys."""
+        now = timezone.now()
+        changes: dict[Any, Change] = {}
+        for key, (before, after) in states.items():
+            with LogSourceErrors(self.source):
+                changes[key] = diff(self.source, before=before, after=after, now=now, using=self._using)
+        events = record_changes(self.source, list(changes.values()), using=self._using)
+        return dict(zip(changes, events, strict=True))
+
+
+def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool = False) -> list[Source]:
+    """Return the sources with events that a subscription matches, in one query for all.
+
+    Sources that are reconciled are always among them: they keep the last recorded state.
+    """
+    event_types: dict[Source, Collection[str]] = {}
+    for source in sources if has_outbox(using) else ():
+        with LogSourceErrors(source):
+            types = source.deletion_types if deletions else source.event_types
+            if types and source.own:
+                event_types[source] = types
+    if not event_types:
+        return []
+    subscribed = types_with_subscribers({name for names in event_types.values() for name in names}, using=using)
+    return [source for source, names in event_types.items() if source.reconcile or not subscribed.isdisjoint(names)]
+
+
+def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield the keys in slices of at most ``size``."""
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+def _differ(before: Values | None, after: Values) -> bool:
+    """Return whether any value differs: most rows of an update stay as they are and need no `diff`."""
+    return before is None or any(after[name] != value for name, value in before.items())

@@ -1,0 +1,314 @@
+"""Every private or undocumented name of Django that this package uses, each behind a function of its own.
+
+A new version of Django may change these names without notice. ``tests/integration/db/test_django_private.py`` has a test
+for each of them; run it first on a new version. All were checked on Django 5.2, 6.0 and 6.1.
+
+The names that database backends implement (``connection.ops``, ``connection.features``, ``in_atomic_block``) count as
+public here, and so do ``_meta``, ``_state``, ``_base_manager`` and ``_default_manager``, which are documented.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from django.db import models, router
+from django.db.models import sql
+from django.db.models.constants import OnConflict
+from django.db.models.expressions import Col, ColPairs
+
+M = TypeVar("M", bound=models.Model, covariant=True)
+Q = TypeVar("Q", bound=models.QuerySet[Any])
+Rows = models.QuerySet[Any]
+
+UNDO_ATTRIBUTE = "tms_webhooks_undo"
+"""The attribute of a wrapped ``save_base`` that holds the function to remove the wrapper."""
+
+
+# Tests
+
+
+def is_test_environment() -> bool:
+    """Return whether ``setup_test_environment()`` was called.
+
+    Uses ``django.test.utils._TestState.saved_data``, and does not import the module. ``mail.outbox`` proves nothing: the
+    locmem backend creates it with its first mail, also in production.
+    """
+    test_utils = sys.modules.get("django.test.utils")
+    return hasattr(getattr(test_utils, "_TestState", None), "saved_data")
+
+
+# Connections
+
+
+@contextmanager
+def locking_transaction_mode(connection: Any) -> Iterator[None]:
+    """Have SQLite take its write lock when a transaction begins in the block, unless the host configured a mode.
+
+    Without the lock a transaction that reads first fails at its first write when another one has written since. Uses
+    ``connection.transaction_mode`` of the SQLite backend; does nothing on other databases.
+    """
+    if not _has_default_transaction_mode(connection):
+        yield
+        return
+    connection.transaction_mode = "IMMEDIATE"
+    try:
+        yield
+    finally:
+        connection.transaction_mode = None
+
+
+def _has_default_transaction_mode(connection: Any) -> bool:
+    if connection.vendor != "sqlite":
+        return False
+    # The backend sets its mode when it connects.
+    connection.ensure_connection()
+    return getattr(connection, "transaction_mode", "unknown") is None
+
+
+def atomic_blocks(connection: Any) -> list[Any]:
+    """Return the ``atomic()`` blocks that a connection is in, the outermost first; uses ``connection.atomic_blocks``."""
+    blocks: list[Any] = connection.atomic_blocks
+    return blocks
+
+
+def last_on_commit(connection: Any) -> Any:
+    """Return the function that was last given to ``transaction.on_commit()`` and has not run; None without one.
+
+    Uses ``connection.run_on_commit``, a list of tuples with the function in second place.
+    """
+    return connection.run_on_commit[-1][1] if connection.run_on_commit else None
+
+
+@contextmanager
+def server_side_binding(connection: Any) -> Iterator[None]:
+    """Have PostgreSQL prepare the statements of cursors that are opened in the block, and bind their parameters itself.
+
+    Uses ``ServerBindingCursor`` of the PostgreSQL backend. The connection must be open and of psycopg 3.
+    """
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    raw: Any = connection.connection
+    before = raw.cursor_factory, raw.prepare_threshold
+    raw.cursor_factory, raw.prepare_threshold = ServerBindingCursor, 0
+    try:
+        yield
+    finally:
+        raw.cursor_factory, raw.prepare_threshold = before
+
+
+def insert_ignoring_conflicts(connection: Any) -> tuple[str, str]:
+    """Return how an ``INSERT`` that skips rows which violate a unique constraint begins and ends.
+
+    Uses ``ops.insert_statement()`` and ``ops.on_conflict_suffix_sql()`` with `OnConflict`.
+    """
+    ops = connection.ops
+    return ops.insert_statement(on_conflict=OnConflict.IGNORE), ops.on_conflict_suffix_sql(
+        [], OnConflict.IGNORE, [], []
+    )
+
+
+# Compiled queries and their columns
+
+
+def compile_select(rows: Rows) -> tuple[str, tuple[Any, ...], list[Any]]:
+    """Return the SQL of a queryset, its parameters, and the expressions that it selects.
+
+    Uses ``query.get_compiler()``, ``compiler.as_sql()`` and ``compiler.select``.
+    """
+    compiler: Any = rows.query.get_compiler(using=rows.db)
+    statement, params = compiler.as_sql()
+    return statement, tuple(params), [expression for expression, _sql, _alias in compiler.select]
+
+
+def selected_columns(selected: Sequence[Any]) -> list[Any]:
+    """Return the columns of selected expressions: several for a composite key, which is a ``ColPairs``."""
+    columns: list[Any] = []
+    for expression in selected:
+        columns += expression.get_source_expressions() if isinstance(expression, ColPairs) else [expression]
+    return columns
+
+
+def composite_keys(selected: Sequence[Any]) -> list[slice]:
+    """Return the slices of a row that hold composite keys, each as of when those before it became one value."""
+    return [
+        slice(index, index + len(expression))
+        for index, expression in enumerate(selected)
+        if isinstance(expression, ColPairs)
+    ]
+
+
+def column_type(column: Any, connection: Any) -> str | None:
+    """Return the database type of a column of a table, a ``Col``; None for other expressions."""
+    kind: str | None = column.output_field.db_type(connection) if isinstance(column, Col) else None
+    return kind
+
+
+def column_of(field: models.Field[Any, Any], model: type[models.Model]) -> Any:
+    """Return a field of ``model`` as a selected column; uses ``field.get_col()``."""
+    return field.get_col(model._meta.db_table)
+
+
+def converters_of(column: Any, connection: Any) -> list[Callable[[Any, Any, Any], Any]]:
+    """Return the functions that turn the driver's value of a column into Python's, to be called one after the other.
+
+    Each takes the value, the column and the connection. Uses ``get_db_converters()`` of the backend and of the column.
+    """
+    return [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+
+
+# Querysets
+
+
+def use_write_database(rows: Rows) -> None:
+    """Have a queryset without an explicit database use the one to write to; sets ``_for_write``."""
+    rows._for_write = True  # type: ignore[attr-defined]
+
+
+def forget_results(rows: Rows) -> None:
+    """Have a queryset run its query again; sets ``_result_cache``."""
+    rows._result_cache = None
+
+
+def returns_values(rows: Rows) -> bool:
+    """Return whether ``values()`` or ``values_list()`` was called on a queryset; uses ``_fields``."""
+    return getattr(rows, "_fields", None) is not None
+
+
+def copy_of(rows: Q) -> Q:
+    """Return a copy of a queryset with all that was called on it; uses ``_chain()``."""
+    copied: Q = rows._chain()  # type: ignore[attr-defined]
+    return copied
+
+
+def without_conditions(rows: Rows) -> Rows:
+    """Return a copy of a queryset with its annotations and without its filters; uses ``query.clear_where()``."""
+    copied = copy_of(rows)
+    copied.query.clear_where()
+    return copied
+
+
+def delete_without_signals(rows: Rows) -> int:
+    """Delete rows in one statement, without signals and cascades, and return their number; uses ``_raw_delete()``."""
+    deleted: int = rows._raw_delete(rows.db)
+    return deleted
+
+
+@dataclass(frozen=True, slots=True)
+class InsertConflict:
+    """How an insert treats rows that agree with a new one in the ``unique`` fields: it updates or ignores them."""
+
+    updates: bool
+    unique: Collection[models.Field[Any, Any]]
+
+
+class AroundInsert(Protocol):
+    """Wraps one batch of ``bulk_create``: must call ``write``, which returns the keys of the inserted rows."""
+
+    def __call__(
+        self, rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: InsertConflict | None
+    ) -> None: ...
+
+
+class InsertQuerySet(models.QuerySet[M]):
+    """A queryset whose inserts, batch by batch, run through `around_insert` where it is set; overrides ``_insert()``.
+
+    Copies of the queryset do not inherit `around_insert`.
+    """
+
+    around_insert: AroundInsert | None = None
+
+    def _insert(self, objs: Sequence[Any], fields: Any, returning_fields: Any = None, **options: Any) -> list[Any]:
+        """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
+        insert: Callable[..., list[Any]] = super()._insert  # type: ignore[misc]
+        if self.around_insert is None:
+            return insert(objs, fields, returning_fields=returning_fields, **options)
+        conflict = _conflict_of(**options)
+        parts = self.model._meta.pk_fields
+        returned: list[Any] = []
+
+        def write() -> list[Any]:
+            if conflict is not None and not conflict.updates:
+                returned.extend(_insert_returning_keys(self.model, objs, fields, **options))
+            else:
+                returned.extend(insert(objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
+            keys = [tuple(row[-len(parts) :]) for row in returned]
+            return keys if len(parts) > 1 else [key for (key,) in keys]
+
+        self.around_insert(self, objs, write, conflict)
+        return [row[: -len(parts)] for row in returned] if returning_fields else []
+
+    _insert.alters_data = True  # type: ignore[attr-defined]
+    _insert.queryset_only = False  # type: ignore[attr-defined]
+
+
+def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:
+    if on_conflict is None:
+        return None
+    return InsertConflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
+
+
+def _insert_returning_keys(
+    model: type[models.Model], objs: Sequence[Any], fields: Any, *, using: str, **options: Any
+) -> list[Any]:
+    """Insert with conflicts ignored and return the keys of the inserted rows, which Django does not ask for.
+
+    Uses ``InsertQuery`` and its compiler: ``returning_fields``, ``get_converters()`` and ``apply_converters()``.
+    """
+    query = sql.InsertQuery(model, **options)
+    query.insert_values(fields, list(objs), raw=False)
+    compiler: Any = query.get_compiler(using=using)
+    compiler.returning_fields = model._meta.pk_fields
+    with compiler.connection.cursor() as cursor:
+        for statement, params in compiler.as_sql():
+            cursor.execute(statement, params)
+        found = list(cursor.fetchall())
+    columns = [column_of(field, model) for field in compiler.returning_fields]
+    return list(compiler.apply_converters(found, compiler.get_converters(columns)))
+
+
+# Saves
+
+
+class AroundSave(Protocol):
+    """Returns the context that a save runs in. ``raw`` says that the row comes from a fixture."""
+
+    def __call__(self, instance: Any, *, using: str, raw: bool) -> AbstractContextManager[None]: ...
+
+
+def wrap_save_base(model: type[models.Model], around: AroundSave) -> None:
+    """Run each save of a model inside a context, around its signals too. Idempotent; replaces ``save_base()``."""
+    own: Callable[..., None] | None = vars(model).get("save_base")
+    if hasattr(own, UNDO_ATTRIBUTE):
+        return
+    save_base: Callable[..., None] = model.save_base
+
+    @functools.wraps(save_base)
+    def wrapper(self: models.Model, *args: Any, **kwargs: Any) -> None:
+        # Its positional parameters are: raw, force_insert, force_update, using.
+        using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
+        using = using or router.db_for_write(type(self), instance=self)
+        raw = bool(kwargs.get("raw") or (args and args[0]))
+        with around(self, using=using, raw=raw):
+            save_base(self, *args, **kwargs)
+
+    def undo() -> None:
+        if own is None:
+            del model.save_base
+        else:
+            model.save_base = own  # type: ignore[method-assign]
+
+    setattr(wrapper, UNDO_ATTRIBUTE, undo)
+    wrapper.alters_data = True  # type: ignore[attr-defined]
+    model.save_base = wrapper  # type: ignore[method-assign]
+
+
+def unwrap_save_base(model: type[models.Model]) -> None:
+    """Undo `wrap_save_base`; do nothing where the model is not wrapped."""
+    undo = getattr(vars(model).get("save_base"), UNDO_ATTRIBUTE, None)
+    if undo is not None:
+        undo()

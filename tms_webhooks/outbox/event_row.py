@@ -1,0 +1,148 @@
+"""Builds the row of an event, with the body that receivers get, in memory: nothing here queries the database.
+
+The body is complete except for the sequence number, which is known when the row is inserted: until then it is 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from tms_webhooks import catalogue
+from tms_webhooks.actors import Actor, current_actor
+from tms_webhooks.conf import strict_payloads
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Event
+from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, subject_key
+from tms_webhooks.outbox.subscribed import learner_organization_of
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, envelope, organization_of, to_text
+
+if TYPE_CHECKING:
+    from tms_webhooks.catalogue.event_type import EventType
+    from tms_webhooks.sources.base import PlannedEvent, Source
+    from tms_webhooks.sources.rules import Change
+
+# The column's size; a longer id is cut off.
+LONGEST_ACTOR_ID = 64
+
+logger = logging.getLogger(__name__)
+
+
+def planned_event_row(
+    source: Source, planned: PlannedEvent, change: Change, *, subscription_id: int | None = None
+) -> Event:
+    """Return the unsaved row of one event that a source makes of a change."""
+    event_type = catalogue.get(planned.event_type)
+    return event_row(
+        event_type,
+        _content(source, planned, change, event_type),
+        change.values,
+        subject=(source.noun.name, subject_key(planned.subject_id or change.values["id"])),
+        occurred_at=change.now,
+        strict=strict_payloads(),
+        subscription_id=subscription_id,
+    )
+
+
+def event_row(
+    event_type: EventType,
+    content: Mapping[str, Any] | PayloadError,
+    values: Mapping[str, Any],
+    *,
+    subject: tuple[str, str],
+    occurred_at: datetime,
+    strict: bool,
+    subscription_id: int | None = None,
+) -> Event:
+    """Return the unsaved row of an event, caused by the current actor.
+
+    ``content`` holds the body's ``data``, ``changed`` and ``previous``, or is the error that prevented building them;
+    ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is logged
+    and recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
+    """
+    actor = current_actor()
+    subject_type, subject_id = subject
+    event = _unsaved_event(
+        type=event_type.name,
+        version=event_type.version,
+        organization_id=values["organization.id"],
+        learner_organization_id=learner_organization_of(values),
+        subject_type=subject_type,
+        subject_id=subject_id,
+        external_id=_external_id(content),
+        actor_kind=actor.kind,
+        actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
+        occurred_at=occurred_at,
+        subscription_id=subscription_id,
+    )
+    try:
+        event.body = _body(event, event_type, content, values, actor=actor, strict=strict)
+    except PayloadError as reason:
+        if strict:
+            raise
+        event.error = str(reason)
+        # An event without a body has no deliveries to create.
+        event.fanned_out_at = occurred_at
+        logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
+    return event
+
+
+def _content(
+    source: Source, planned: PlannedEvent, change: Change, event_type: EventType
+) -> Mapping[str, Any] | PayloadError:
+    try:
+        return build_content(change, event_type, extra=planned.extra, omit_personal=planned.omit_personal)
+    except Exception as reason:
+        if strict_payloads():
+            raise
+        logger.exception("The payload of %s could not be built from %r.", planned.event_type, source)
+        # The message of any other error may quote the value, which may be personal.
+        return reason if isinstance(reason, PayloadError) else PayloadError(type(reason).__name__)
+
+
+def _unsaved_event(**values: Any) -> Event:
+    """Return an event with these values, by their attribute names; the other columns have their defaults.
+
+    Values by position, because Django takes several times as long for keyword arguments.
+    """
+    return Event(*[values[name] if name in values else default() for name, default in _event_defaults().items()])
+
+
+@cache
+def _event_defaults() -> dict[str, Callable[[], Any]]:
+    return {field.attname: field.get_default for field in Event._meta.concrete_fields}
+
+
+def _external_id(content: Mapping[str, Any] | PayloadError) -> str:
+    """Return the customer's own id of the subject; empty where it is too long for the column, which is searched."""
+    name = None if isinstance(content, PayloadError) else content["data"].get("external_id")
+    return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
+
+
+def _body(
+    event: Event,
+    event_type: EventType,
+    content: Mapping[str, Any] | PayloadError,
+    values: Mapping[str, Any],
+    *,
+    actor: Actor,
+    strict: bool,
+) -> str:
+    if isinstance(content, PayloadError):
+        raise content
+    whole = envelope(
+        public_id=event.public_id,
+        event_type=event.type,
+        occurred_at=event.occurred_at,
+        version=event.version,
+        organization=organization_of(values),
+        sequence=FIRST_SEQUENCE,
+        actor=actor,
+        content=content,
+    )
+    if strict:
+        event_type.validate(whole)
+    return to_text(whole)

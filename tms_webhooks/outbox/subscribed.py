@@ -1,0 +1,83 @@
+"""Finds the event types that webhooks subscribe to, before any event is built."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from django.db.models import Q
+
+from tms_webhooks.db.compiled import CompiledQuery, Parameter
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
+
+# The columns read from a subscription: its pattern, then the fields of `SubscriberScope` in their order.
+SCOPE_COLUMNS = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
+
+logger = logging.getLogger(__name__)
+
+
+def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
+    """Return the organizations that an object with these canonical values belongs to; None without an owner."""
+    owner = values.get("organization.id")
+    if isinstance(owner, PayloadError):
+        logger.error("A change was not recorded, because the organization that owns the object is unknown: %s", owner)
+        return None
+    # A host may keep the key in a column of another type.
+    as_key = Webhook._meta.get_field("organization").target_field.to_python
+    return None if owner is None else EventOrganizations(as_key(owner), as_key(learner_organization_of(values)))
+
+
+def learner_organization_of(values: Mapping[str, Any]) -> Any:
+    """Return the key of the learner's organization; None where it is unknown: the payload reports the error."""
+    learner = values.get(LEARNER_ORGANIZATION.name)
+    return None if isinstance(learner, PayloadError) else learner
+
+
+def matching_types(event_types: Iterable[str], organizations: EventOrganizations | None, *, using: str) -> set[str]:
+    """Return the event types that a webhook of these organizations subscribes to, also one that is disabled now."""
+    if organizations is None:
+        return set()
+    names = tuple(event_types)
+    owner, learner = organizations
+    rows = _subscriptions_query(names, using).run(owner, owner if learner is None else learner)
+    scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
+    return subscribed_types(names, patterns_by_organizations([organizations], scopes, using=using)[organizations])
+
+
+def matching_types_by_organizations(
+    organizations: Collection[EventOrganizations], event_types: Collection[str], *, using: str
+) -> dict[EventOrganizations, set[str]]:
+    """Return the subscribed event types of many objects, by their organizations; those without any are left out.
+
+    Takes one query, and a second one where subscriptions include child organizations.
+    """
+    keys = {key for one in organizations for key in one.keys}
+    near = Q(webhook__organization_id__in=keys) | Q(webhook__include_children=True)
+    wanting = Subscription.objects.using(using).matching(event_types).filter(near)
+    rows = wanting.order_by().values_list(*SCOPE_COLUMNS).distinct()
+    scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
+    types = {
+        one: subscribed_types(event_types, patterns)
+        for one, patterns in patterns_by_organizations(organizations, scopes, using=using).items()
+    }
+    return {one: names for one, names in types.items() if names}
+
+
+def types_with_subscribers(event_types: Collection[str], *, using: str) -> set[str]:
+    """Return the event types that any webhook of any organization subscribes to, also one that is disabled now."""
+    return subscribed_types(event_types, patterns_of_any_webhook(tuple(sorted(event_types)), using=using))
+
+
+@cache
+def _subscriptions_query(event_types: tuple[str, ...], using: str) -> CompiledQuery:
+    """Build the query for the subscriptions to these event types, with the keys of both organizations as parameters."""
+    key = Webhook._meta.get_field("organization")
+    near = Q(webhook__organization_id=Parameter(key)) | Q(webhook__organization_id=Parameter(key, 1))
+    wanting = Subscription.objects.using(using).matching(event_types).filter(near | Q(webhook__include_children=True))
+    return CompiledQuery(wanting.order_by().values_list(*SCOPE_COLUMNS).distinct())
