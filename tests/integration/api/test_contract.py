@@ -118,9 +118,7 @@ def test_a_body_names_all_that_can_be_set_and_no_more():
 
     assert schemas["WebhookRequest"]["additionalProperties"] is False
     assert {"organization", "subscriptions", "enabled"} <= set(schemas["WebhookRequest"]["properties"])
-    assert {"organization", "subscriptions", "enabled"}.isdisjoint(
-        schemas["PatchedWebhookChangesRequest"]["properties"]
-    )
+    assert {"organization", "subscriptions", "enabled"}.isdisjoint(schemas["PatchedWebhookUpdateRequest"]["properties"])
     assert "secret" not in schemas["Webhook"]["properties"]
 
 

@@ -271,7 +271,7 @@ def test_every_change_takes_more_than_to_view():
 def test_who_may_view_and_not_do_it_is_told_so(restricted, world, problem, action, route, method):
     told = problem(call(restricted(action), world, route, method), "forbidden")
 
-    assert told["detail"].startswith("You may view this, and not ")
+    assert told["detail"].startswith("You may view this object, but you lack the permission ")
     assert AuditEntry.objects.count() == 1
 
 

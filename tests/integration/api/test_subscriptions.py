@@ -138,4 +138,4 @@ def test_in_a_change_of_the_webhook_they_are_refused_with_a_remedy(client, webho
     response = client.patch(f"/api/webhooks/{webhook.pk}/", {"subscriptions": []}, format="json")
 
     (error,) = problem(response, "invalid-request")["errors"]
-    assert error["detail"] == "It can't be set here; change them at its subscriptions/."
+    assert error["detail"] == "This field is read-only here; change them at subscriptions/ of the webhook."

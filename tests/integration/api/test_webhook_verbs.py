@@ -96,7 +96,7 @@ def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, 
 
     data = problem(client.get(f"/api/webhooks/{webhook.pk}/secret/"), "conflict")
 
-    assert data["detail"] == "Its secret can't be decrypted any more; rotate it."
+    assert data["detail"] == "The secret can't be decrypted; rotate it to get a new one."
     assert not AuditEntry.objects.exists()
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from rest_framework.serializers import ChoiceField, JSONField
 
 from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 from tms_webhooks.api.schema import parameters, shapes
-from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent
+from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, utils
 from tms_webhooks.api.serializers.strict import StrictMixin
 
 PROBLEMS_OF_ALL_REQUESTS = {
@@ -26,6 +26,8 @@ PROBLEMS_OF_POSTS = {"request-in-progress", "idempotency-key-reused"}
 
 SMALLEST_DATABASE_LIMIT = 32_767
 """The maximum of a small integer on PostgreSQL; limits from here on come from the database."""
+
+ViewAction = TypeVar("ViewAction", bound=Callable[..., Any])
 
 RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 
@@ -82,7 +84,9 @@ class ResourceSchema(AutoSchema):
 
     def _default_text(self) -> str:
         """Return the text for an action that Django REST framework provides."""
-        return "Return one object." if self.view.action == "retrieve" else str(inspect.getdoc(type(self.view)))
+        if self.view.action == "retrieve":
+            return f"Return one {self.view.queryset.model._meta.verbose_name}."
+        return str(inspect.getdoc(type(self.view)))
 
     def _problems(self, *, has_body: bool) -> Iterator[str]:
         yield from PROBLEMS_OF_ALL_REQUESTS
@@ -112,6 +116,18 @@ class ResourceSchema(AutoSchema):
         self.registry.register_on_missing(response)
         ref: dict[str, Any] = response.ref
         return ref
+
+
+def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator that describes an action, or one that does nothing without drf-spectacular."""
+
+    def decorate(action: ViewAction) -> ViewAction:
+        # Otherwise drf-spectacular would extend the schema class of the host.
+        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
+        decorated: ViewAction = utils.extend_schema(**described)(action)
+        return decorated
+
+    return (lambda action: action) if utils is None else decorate
 
 
 def _allow_blank_choices(serializer: Any) -> None:

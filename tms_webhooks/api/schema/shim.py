@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 
-__all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema", "extend_schema_field"]
+__all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema_field", "utils"]
 
-Action = TypeVar("Action", bound=Callable[..., Any])
 Field = TypeVar("Field")
 
 if apps.is_installed("drf_spectacular"):
@@ -23,20 +22,6 @@ else:
 
     utils = None
     OpenApiParameter = ResolvedComponent = SimpleNamespace
-
-
-def extend_schema(**described: Any) -> Callable[[Action], Action]:
-    """Return a decorator that describes an action, or one that does nothing."""
-    if utils is None:
-        return lambda action: action
-    from tms_webhooks.api.schema.resources import ResourceSchema  # which imports this module
-
-    def decorate(action: Action) -> Action:
-        # Otherwise drf-spectacular would extend the schema class of the host.
-        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
-        return utils.extend_schema(**described)(action)
-
-    return decorate
 
 
 def extend_schema_field(schema: dict[str, Any]) -> Callable[[Field], Field]:

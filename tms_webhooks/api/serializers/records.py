@@ -1,4 +1,4 @@
-"""Read-only serializers of what the app records: events, deliveries with their attempts, jobs and audit entries."""
+"""Read-only serializers of the app's records: events, deliveries with their attempts, jobs and audit entries."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tms_webhooks.api.pagination import SinglePagination
 from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.parameters import EVENT_TYPE, GROUP, VERSION
-from tms_webhooks.api.schema.shim import extend_schema
+from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at, missing_step, schema_at

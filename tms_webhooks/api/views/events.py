@@ -13,7 +13,7 @@ from tms_webhooks.api.filtersets import visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference
 from tms_webhooks.api.schema.parameters import TYPES, UNDELIVERED_TO
-from tms_webhooks.api.schema.shim import extend_schema
+from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.records import EventSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action

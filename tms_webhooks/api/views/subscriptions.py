@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
-from tms_webhooks.api.schema.shim import extend_schema
+from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.strict import to_drf_detail
 from tms_webhooks.api.serializers.webhooks import MAX_SUBSCRIPTIONS, SubscriptionSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet

@@ -20,7 +20,7 @@ from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
-from tms_webhooks.api.schema.shim import extend_schema
+from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,
     DryRunSerializer,
