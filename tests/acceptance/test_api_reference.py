@@ -31,9 +31,9 @@ def rows_below(heading: str) -> list[list[str]]:
     return table[2:]
 
 
-def test_every_kind_of_problem_is_described():
+def test_every_problem_type_is_described():
     assert rows_below("done as a whole") == [
-        [f"`{kind.uri}`", str(kind.status), kind.meaning] for kind in PROBLEM_TYPES.values()
+        [f"`{one.uri}`", str(one.status), one.meaning] for one in PROBLEM_TYPES.values()
     ]
 
 

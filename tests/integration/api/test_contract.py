@@ -81,16 +81,20 @@ def test_every_operation_says_what_it_does_and_answers():
 
 
 def test_a_field_is_described_by_what_it_is_and_not_by_what_the_code_does():
-    told = re.findall(r"'description': '(\w+ )", str(document()["components"]["schemas"]))
+    described = re.findall(r"'description': '(\w+ )", str(document()["components"]["schemas"]))
 
-    assert told
-    assert not {"Return ", "Yield ", "Raise "} & set(told)
+    assert described
+    assert not {"Return ", "Yield ", "Raise "} & set(described)
 
 
-def test_every_kind_of_problem_is_told_of():
-    told = str(document()["components"]["responses"])
+def test_every_problem_type_is_described():
+    described = str(document()["components"]["responses"])
     # No operation has a wrong method.
-    assert [kind.name for kind in PROBLEM_TYPES.values() if kind.uri not in told and kind.status != 405] == []
+    assert [
+        problem_type.name
+        for problem_type in PROBLEM_TYPES.values()
+        if problem_type.uri not in described and problem_type.status != 405
+    ] == []
 
 
 def test_writing_takes_keys_and_tags():

@@ -134,7 +134,7 @@ def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
     assert ids(client.get(f"{LIST}?webhook={webhook.pk}")) == [delivery.pk]
 
 
-def test_each_attempt_is_told(client, finished):
+def test_each_attempt_is_listed(client, finished):
     delivery = finished(attempts=2)
     now = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
     delivery.attempt_log.create(
@@ -264,7 +264,7 @@ def test_a_bulk_replay_of_nothing_is_refused(bulk, problem, body, pointers):
 
 
 @pytest.mark.parametrize("key", ["abc", "-1", "٣", "999999999999999999"])
-def test_a_webhook_that_is_not_there_is_told_by_its_place(bulk, webhook, problem, key):
+def test_an_unknown_webhook_is_reported_with_its_pointer(bulk, webhook, problem, key):
     errors = problem(bulk({"webhooks": [str(webhook.pk), key], "kind": "replay_missed"}), "not-found")["errors"]
 
     assert [error["pointer"] for error in errors] == ["#/webhooks/1"]

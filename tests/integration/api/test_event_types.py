@@ -79,7 +79,7 @@ def test_an_older_version_can_be_asked_for(client, second_version, problem):
 
 
 @pytest.mark.parametrize("rest", ["", "schema/", "example/"])
-def test_a_type_that_there_is_not_is_told_the_nearest(client, problem, rest):
+def test_an_unknown_type_is_rejected_with_similar_names(client, problem, rest):
     data = problem(client.get(f"{LIST}class.canceled/{rest}"), "not-found")
 
     assert data["detail"].startswith('Unknown event type "class.canceled". Did you mean "class.cancelled"')

@@ -196,7 +196,7 @@ def test_other_parameters_are_refused_by_name(client, problem, query, name):
     assert error["parameter"] == name
 
 
-def test_an_event_that_is_not_there_is_not_found(client, problem):
+def test_an_unknown_event_is_not_found(client, problem):
     problem(client.get(f"{FEED}evt_{'0' * 32}/"), "not-found")
     assert client.get(f"{FEED}evt_x/").status_code == 404
 

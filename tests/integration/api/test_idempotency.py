@@ -209,7 +209,7 @@ def test_a_key_is_taken_on_every_post(client, acme):
     assert webhook.secrets.count() == 2
 
 
-def test_callers_who_can_not_be_told_apart_keep_no_answers(post, problem, monkeypatch):
+def test_callers_without_an_id_can_not_use_idempotency_keys(post, problem, monkeypatch):
     monkeypatch.setattr(HousePolicy, "caller", lambda self, request: Actor("api"))
 
     (error,) = problem(post(), "invalid-request")["errors"]

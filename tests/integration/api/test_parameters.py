@@ -1,4 +1,4 @@
-"""What an address asks for: a parameter that there is not is refused, and so is one that means nothing."""
+"""Query parameters: unknown names and invalid values are rejected."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_a_list_without_pages_refuses_a_cursor(client, problem):
 @pytest.mark.parametrize(
     "query", ["?enabled=perhaps", "?ordering=url", "?format=xml", "?page_size=0", "?page_size=101", "?page_size=x"]
 )
-def test_a_parameter_that_means_nothing_is_refused(client, problem, query):
+def test_an_invalid_parameter_is_rejected(client, problem, query):
     data = problem(client.get(f"/api/webhooks/{query}"), "invalid-request")
 
     assert data["errors"][0]["parameter"] == query[1:].partition("=")[0]
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         ("jobs/?kind=replay", "'replay' is not a valid choice; choose one of recover, replay_missed, cancel_pending."),
         ("jobs/?status=", "Empty; set a value or omit the parameter."),
@@ -44,10 +44,10 @@ def test_a_parameter_that_means_nothing_is_refused(client, problem, query):
         ("deliveries/?event=evt_1&event=evt_2", "Given 2 times; give it once."),
     ],
 )
-def test_a_filter_is_told_what_would_be_right(client, problem, query, told):
+def test_an_invalid_filter_is_rejected_with_the_valid_values(client, problem, query, expected):
     (error,) = problem(client.get(f"/api/{query}"), "invalid-request")["errors"]
 
-    assert error["detail"] == told
+    assert error["detail"] == expected
 
 
 def test_what_may_be_given_several_times_means_any_of_them(client, acme):

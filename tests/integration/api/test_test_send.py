@@ -77,7 +77,7 @@ def test_it_is_written_down_without_the_signature(receiver, webhook, test):
     assert entry.changes == {"event_type": "webhook.test", "status_code": 200}
 
 
-def test_an_event_that_there_is_not_is_refused(receiver, test, problem):
+def test_an_unknown_event_type_is_rejected(receiver, test, problem):
     (error,) = problem(test({"event_type": "class.canceled"}), "invalid-request")["errors"]
 
     assert (error["pointer"], error["code"]) == ("#/event_type", "unknown")

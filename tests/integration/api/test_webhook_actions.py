@@ -54,7 +54,7 @@ def test_a_webhook_that_is_paused_says_so(client, webhook):
     assert data["paused_until"] == f"{until:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def test_a_rotated_secret_is_told_once(do, webhook, clock):
+def test_a_rotated_secret_is_returned_once(do, webhook, clock):
     old = webhook.signing_secrets(clock())
 
     response = do("rotate-secret", {"overlap_seconds": 3600})
