@@ -90,7 +90,7 @@ def test_the_events_are_offered_by_noun(operator):
     assert '<span class="tms-group-title">Class</span>' in page
     for pattern in ("*", "class.*", "class.cancelled", "enrollment.enrolled", "webhook.failing"):
         assert f'data-tms-event="{pattern}"' in page
-    assert "A class was called off: its status became Cancelled." in page
+    assert "A class was cancelled: its status became Cancelled." in page
 
 
 def test_the_page_has_its_parts(operator):
