@@ -11,7 +11,7 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import Organization
-from tms_webhooks.api.problems import KINDS
+from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.urls import router
 from tms_webhooks.choices import Action
 
@@ -31,9 +31,9 @@ def rows_below(heading: str) -> list[list[str]]:
     return table[2:]
 
 
-def test_every_kind_of_problem_is_described():
+def test_every_problem_type_is_described():
     assert rows_below("done as a whole") == [
-        [f"`{kind.uri}`", str(kind.status), kind.meaning] for kind in KINDS.values()
+        [f"`{one.uri}`", str(one.status), one.meaning] for one in PROBLEM_TYPES.values()
     ]
 
 

@@ -1,7 +1,7 @@
-"""The management API: REST over the tables, for the systems of an organization. Include ``tms_webhooks.api.urls``.
+"""The management API: a REST API to manage webhooks and read their log. Include ``tms_webhooks.api.urls``.
 
-Who may do what is said by the host's access policy; authentication and throttling are the host's settings of Django REST
-framework. All else, from the form of an error to that of a page, is settled here, whatever those settings say.
+The host's access policy decides the permissions. Authentication and throttling follow the host's settings of Django REST
+framework. Errors, pages and formats are the same whatever those settings are.
 """
 
 from __future__ import annotations

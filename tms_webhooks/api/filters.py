@@ -1,4 +1,4 @@
-"""Filtering of lists by django-filter: a parameter that there is not is refused, and so is a value that means nothing."""
+"""Strict filtering of lists: unknown parameters and invalid values are rejected instead of ignored."""
 
 from __future__ import annotations
 
@@ -10,90 +10,98 @@ from django.core.exceptions import ValidationError
 from django_filters import ModelChoiceFilter, MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend
 
-from tms_webhooks.api.problems import Fault, InvalidRequest, UnknownReference
-from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference
+
+MAX_SHOWN = 80
+"""The number of characters of an unknown name that an error repeats."""
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Filters lists, and never a single object."""
+    """Filters lists with the view's filter set, and never a single object."""
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        """Return what the parameters leave; raise `InvalidRequest` naming those that are wrong."""
+        """Return the filtered rows; raise `InvalidRequest` with an item for each invalid parameter."""
         if view.detail:
             return queryset
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
-        faults = list(_not_given_once(filterset, request.query_params))
+        errors = list(_blank_or_repeated(filterset, request.query_params))
         if not filterset.is_valid():
-            self._refuse_strangers(filterset)
-            told = {fault.where for fault in faults}
-            faults += [
-                Fault("parameter", name, error.code or "invalid", _told(filterset.form.fields[name], error))
-                for name, errors in filterset.form.errors.as_data().items()
-                for error in errors
-                if name not in told
+            self._raise_for_unknown_objects(filterset)
+            reported = {item.name for item in errors}
+            errors += [
+                ErrorItem("parameter", name, error.code or "invalid", _message(filterset.form.fields[name], error))
+                for name, field_errors in filterset.form.errors.as_data().items()
+                for error in field_errors
+                if name not in reported
             ]
-        if faults:
-            raise InvalidRequest("The filters are wrong.", faults=faults)
+        if errors:
+            raise InvalidRequest("A filter is invalid.", errors=errors)
         return filterset.qs
 
-    def _refuse_strangers(self, filterset: Any) -> None:
-        """Raise `UnknownReference` for an object that is not there, or not to be seen."""
-        faults = [
-            Fault("parameter", name, "unknown", f"There is no such {name}; name one of yours by its id.")
+    def _raise_for_unknown_objects(self, filterset: Any) -> None:
+        """Raise `UnknownReference` for an object that does not exist or that the caller may not view."""
+        errors = [
+            ErrorItem("parameter", name, "unknown", f"Unknown {name}; use the id of one of yours.")
             for name in filterset.errors
             if isinstance(filterset.filters[name], ModelChoiceFilter)
         ]
-        if faults:
-            raise UnknownReference("What to filter by is not there.", faults=faults)
+        if errors:
+            raise UnknownReference("A filter names an unknown object.", errors=errors)
 
 
-def _not_given_once(filterset: Any, parameters: Any) -> Iterator[Fault]:
-    """Yield a fault for each filter without a value, and for each with several of which but one would count.
+def require_known_parameters(request: Any, view: Any) -> None:
+    """Raise `InvalidRequest` for query parameters that the view does not read, with the most similar known names."""
+    known = _known_parameters(view)
+    errors = [
+        ErrorItem("parameter", name[:MAX_SHOWN], "unknown", unknown_name_message(name, known, kind="parameter"))
+        for name in request.query_params
+        if name not in known
+    ]
+    if errors:
+        raise InvalidRequest(errors[0].detail, errors=errors)
 
-    Neither may mean "all": a script whose variable is empty would read the rows of everybody.
+
+def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
+    """Return the error for an unknown field or parameter, with similar names or else all known ones."""
+    names = sorted(known)
+    shown = name[:MAX_SHOWN]
+    known_names = f" Known: {', '.join(names)}." if names else ""
+    return f"Unknown {kind} {shown!r}.{did_you_mean(difflib.get_close_matches(shown, names)) or known_names}"
+
+
+def did_you_mean(candidates: Iterable[str]) -> str:
+    """Return the question for these similar names with a space before it, or "" without names."""
+    quoted = " or ".join(repr(candidate) for candidate in candidates)
+    return f" Did you mean {quoted}?" if quoted else ""
+
+
+def _blank_or_repeated(filterset: Any, parameters: Any) -> Iterator[ErrorItem]:
+    """Yield an item for each filter that is empty, or repeated although only one value would count.
+
+    Neither may mean "all": a script with an empty variable would read the rows of all organizations.
     """
     for name, one in filterset.filters.items():
         values = parameters.getlist(name)
         if "" in values:
-            yield Fault("parameter", name, "blank", "It is empty; give a value, or leave it out.")
+            yield ErrorItem("parameter", name, "blank", "Empty; set a value or omit the parameter.")
         elif len(values) > 1 and not isinstance(one, MultipleChoiceFilter):
-            yield Fault("parameter", name, "repeated", f"It is given {len(values)} times; give it once.")
+            yield ErrorItem("parameter", name, "repeated", f"Given {len(values)} times; give it once.")
 
 
-def _told(field: Any, error: ValidationError) -> str:
-    """Return what a form field finds wrong; of a closed list, with what would be right."""
+def _message(field: Any, error: ValidationError) -> str:
+    """Return the message of a form field's error; for an invalid choice with the valid ones."""
     if error.code != "invalid_choice" or not error.params:
         return " ".join(error.messages)
     names = ", ".join(str(value) for value, _label in field.choices if value)
-    return f"{str(error.params['value'])[:40]!r} is none of them; choose one of {names}."
-
-
-def refuse_unknown_parameters(request: Any, view: Any) -> None:
-    """Raise `InvalidRequest` for a query parameter that the view does not read, with the nearest that it does."""
-    known = _known_parameters(view)
-    faults = [
-        Fault("parameter", name[:80], "unknown", unknown_name(name, known, what="parameter"))
-        for name in request.query_params
-        if name not in known
-    ]
-    if faults:
-        raise InvalidRequest("The request has parameters that there are not.", faults=faults)
-
-
-def unknown_name(name: str, known: Iterable[str], *, what: str) -> str:
-    """Say that there is no field or parameter of this name, and which ones there are."""
-    names = sorted(known)
-    nearest = did_you_mean(difflib.get_close_matches(name[:80], names))
-    there_are = f" There are {', '.join(names)}." if names and not nearest else ""
-    return f"There is no {what} {name[:80]!r} here.{nearest or there_are}"
+    return f"{str(error.params['value'])[:40]!r} is not a valid choice; choose one of {names}."
 
 
 def _known_parameters(view: Any) -> Collection[str]:
-    own: set[str] = set(view.parameters.get(view.action, ()))
+    known: set[str] = set(view.parameters.get(view.action, ()))
     if view.action == "list" or view.action in view.paged:
-        own |= {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
+        known |= {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
     if view.action == "list" and view.filterset_class is not None:
-        own |= set(view.filterset_class.base_filters)
-    return own
+        known |= set(view.filterset_class.base_filters)
+    return known

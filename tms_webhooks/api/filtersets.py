@@ -1,4 +1,4 @@
-"""By what each list can be filtered and ordered."""
+"""The filters and orderings of each list."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
 
 from tms_webhooks import choices, event_names
+from tms_webhooks.api.filters import did_you_mean
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import NotAMoment, moment_of
+from tms_webhooks.api.serializers.fields import InvalidDateTime, parse_utc
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 
-EVENT_ID = re.compile(rf"{PUBLIC_PREFIX}[0-9a-f]{{32}}")
+EVENT_ID_PATTERN = re.compile(rf"{PUBLIC_PREFIX}[0-9a-f]{{32}}")
 
 
 def visible_organizations(request: Any) -> Any:
@@ -29,12 +30,19 @@ def visible_organizations(request: Any) -> Any:
 
 
 def visible_webhooks(request: Any) -> Any:
-    """Return the webhooks that the caller may view, deleted ones included: their log stays."""
+    """Return the webhooks that the caller may view, including deleted ones, whose log remains."""
     return request.parser_context["view"].scoped(Webhook.objects.all(), path="organization")
 
 
-def truth_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
-    """Return a filter by true or false. django-filter's own takes everything else for no filter."""
+def validate_event_pattern(value: str) -> None:
+    """Raise ``ValidationError`` for a name or pattern that matches no event type."""
+    if not event_names.is_pattern_known(value):
+        similar = did_you_mean(event_names.nearest_patterns(value))
+        raise ValidationError(f"Unknown event type or pattern.{similar}", code="unknown")
+
+
+def boolean_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
+    """Return a filter by ``true`` or ``false``. django-filter's own filter ignores all other values."""
     choices = (("true", "true"), ("false", "false"))
     one = filters.TypedChoiceFilter(choices=choices, coerce=lambda value: value == "true", **kwargs)
     return extend_schema_field({"type": "boolean"})(one)
@@ -43,94 +51,87 @@ def truth_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
 def organization_filter(**kwargs: Any) -> filters.ModelChoiceFilter:
     """Return a filter by an organization that the caller may view."""
     one = filters.ModelChoiceFilter(queryset=visible_organizations, **kwargs)  # type: ignore[arg-type]
-    return extend_schema_field(shapes.ORGANIZATION_KEY)(one)
+    return extend_schema_field(shapes.ORGANIZATION_ID)(one)
 
 
-class MomentFormField(forms.CharField):
-    """A moment, as bodies have it."""
+class UTCDateTimeFormField(forms.CharField):
+    """The form field of `UTCDateTimeFilter`: the same syntax as in bodies."""
 
     def to_python(self, value: Any) -> Any:
-        """Return it; None where there is none."""
+        """Return the time in UTC, or None for an empty value."""
         if value in self.empty_values:
             return None
         try:
-            return moment_of(value)
-        except NotAMoment as error:
+            return parse_utc(value)
+        except InvalidDateTime as error:
             raise ValidationError(str(error), code=error.code) from error
 
 
-class MomentFilter(filters.Filter):
-    """A filter by a moment."""
+class UTCDateTimeFilter(filters.Filter):
+    """A filter by a time with an offset."""
 
-    field_class = MomentFormField
-
-
-def require_pattern(value: str) -> None:
-    """Refuse a pattern that means no event."""
-    if not event_names.is_pattern_known(value):
-        nearest = event_names.did_you_mean(event_names.nearest_patterns(value))
-        raise ValidationError(f"There is no such event.{nearest}", code="unknown")
+    field_class = UTCDateTimeFormField
 
 
 class WebhookFilterSet(filters.FilterSet):
-    """Webhooks by whose they are and what they want."""
+    """Filters of webhooks."""
 
     organization = organization_filter()
-    enabled = truth_filter()
+    enabled = boolean_filter()
     name = filters.CharFilter(lookup_expr="icontains")
     format = filters.ChoiceFilter(choices=choices.PayloadFormat.choices)
     ordering = django_filters.OrderingFilter(fields=("name", "created_at"))
 
 
-class OfWebhookFilterSet(filters.FilterSet):
-    """Rows of webhooks, by the webhook and by whose it is."""
+class WebhookRelatedFilterSet(filters.FilterSet):
+    """The filter of all rows that belong to a webhook."""
 
-    webhook = extend_schema_field(shapes.KEY)(
+    webhook = extend_schema_field(shapes.ID)(
         filters.ModelChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
     )
 
 
-class DeliveryFilterSet(OfWebhookFilterSet):
-    """Deliveries by whose they are, where they stand and what they tell."""
+class DeliveryFilterSet(WebhookRelatedFilterSet):
+    """Filters of deliveries."""
 
     organization = organization_filter(field_name="webhook__organization")
     status = filters.MultipleChoiceFilter(choices=choices.DeliveryStatus.choices)
     error_class = filters.ChoiceFilter(choices=choices.ErrorClass.choices)
-    event_type = filters.CharFilter(method="by_event_type", validators=[require_pattern])
-    event = extend_schema_field(shapes.EVENT_KEY)(
+    event_type = filters.CharFilter(method="by_event_type", validators=[validate_event_pattern])
+    event = extend_schema_field(shapes.EVENT_ID)(
         filters.CharFilter(
             method="by_event",
-            validators=[RegexValidator(EVENT_ID, "Give an event's id, evt_ and 32 hexadecimal digits.")],
+            validators=[RegexValidator(EVENT_ID_PATTERN, "Use an event id: evt_ and 32 hexadecimal digits.")],
         )
     )
-    created_after = MomentFilter("created_at", "gte")
-    created_before = MomentFilter("created_at", "lt")
+    created_after = UTCDateTimeFilter("created_at", "gte")
+    created_before = UTCDateTimeFilter("created_at", "lt")
     ordering = django_filters.OrderingFilter(fields=(("id", "created_at"),))
 
     def by_event_type(self, queryset: Any, name: str, value: str) -> Any:
-        """Keep those that tell what a name or pattern means."""
+        """Return the deliveries of events whose type matches a name or pattern."""
         return queryset.filter(event__type__in=event_names.matching(value))
 
     def by_event(self, queryset: Any, name: str, value: str) -> Any:
-        """Keep those that tell of one event."""
+        """Return the deliveries of one event."""
         return queryset.filter(event__uid=uuid.UUID(hex=value.removeprefix(PUBLIC_PREFIX)))
 
 
-class JobFilterSet(OfWebhookFilterSet):
-    """Jobs by their webhook, and where they stand."""
+class JobFilterSet(WebhookRelatedFilterSet):
+    """Filters of jobs."""
 
     status = filters.MultipleChoiceFilter(choices=choices.JobStatus.choices)
     kind = filters.ChoiceFilter(choices=choices.JobKind.choices)
     ordering = django_filters.OrderingFilter(fields=(("id", "created_at"),))
 
 
-class AuditFilterSet(OfWebhookFilterSet):
-    """Entries of the audit log by whose they are, who did it, and what."""
+class AuditFilterSet(WebhookRelatedFilterSet):
+    """Filters of the audit log."""
 
     organization = organization_filter()
     action = filters.MultipleChoiceFilter(choices=choices.AuditAction.choices)
     actor_kind = filters.ChoiceFilter(choices=choices.ActorKind.choices)
     actor_id = filters.CharFilter(max_length=64)
-    after = MomentFilter("at", "gte")
-    before = MomentFilter("at", "lt")
+    after = UTCDateTimeFilter("at", "gte")
+    before = UTCDateTimeFilter("at", "lt")
     ordering = django_filters.OrderingFilter(fields=(("id", "at"),))

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a POST that is sent twice is done once, and answered twice."""
+"""``Idempotency-Key``: the same POST sent twice is done once, and the second gets the stored response of the first."""
 
 from __future__ import annotations
 
@@ -11,46 +11,52 @@ from django.db import IntegrityError, router, transaction
 from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.api.bodies import PlainJSONRenderer
-from tms_webhooks.api.problems import Conflict, Fault, IdempotencyKeyReused, InvalidRequest, RequestInProgress
+from tms_webhooks.api.json_format import CompactJSONRenderer
+from tms_webhooks.api.problems import Conflict, ErrorItem, IdempotencyKeyReused, InvalidRequest, RequestInProgress
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
 HEADER = "Idempotency-Key"
-REPLAYED = "Idempotency-Replayed"
-KEPT_HEADERS = ("Location", "ETag")
-NEXT_TRY = 1
+REPLAYED_HEADER = "Idempotency-Replayed"
+STORED_HEADERS = ("Location", "ETag")
+"""The headers that are stored with a response."""
+RETRY_SECONDS = 1
+"""``Retry-After`` while the first request is in progress."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class AnsweredBefore(Exception):
-    """The request was done before; ``response`` is what it was answered."""
+class RequestReplayed(Exception):
+    """The request was done before; ``response`` is its stored response."""
 
     def __init__(self, response: Response) -> None:
-        super().__init__("answered before")
+        super().__init__("the request was done before")
         self.response = response
 
 
 def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> IdempotentRequest | None:
-    """Take the key of a request; None where it has none. ``scope`` tells callers apart.
+    """Reserve the idempotency key of a request and return its row, or None for a request without a key.
 
-    Raises `AnsweredBefore` for a request that was done, `RequestInProgress` for one that is under way, and
-    `IdempotencyKeyReused` for a key that came with another one. Keys of different callers have nothing to do with each other.
+    ``scope`` identifies the caller: the same key of another caller is another key.
+
+    Raises:
+        RequestReplayed: The request was done before.
+        RequestInProgress: The first request with this key is still in progress.
+        IdempotencyKeyReused: The key was used for a different request.
     """
     key = request.headers.get(HEADER)
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        fault = Fault("header", HEADER, "invalid", "Give 1 to 255 visible ASCII characters, such as a UUID.")
-        raise InvalidRequest(f"The header {HEADER} is wrong.", faults=[fault])
+        item = ErrorItem("header", HEADER, "invalid", "Use 1 to 255 visible ASCII characters, such as a UUID.")
+        raise InvalidRequest(f"The header {HEADER} is invalid.", errors=[item])
     if not caller.id:
-        detail = "Leave it out: your credentials don't tell you from others, who could be given your answer."
-        fault = Fault("header", HEADER, "no_caller", detail)
-        raise InvalidRequest(f"The header {HEADER} can't be used.", faults=[fault])
+        detail = "Omit the header: your credentials don't identify you, so another caller could get your response."
+        item = ErrorItem("header", HEADER, "no_caller", detail)
+        raise InvalidRequest(f"The header {HEADER} can't be used.", errors=[item])
     digest = digest_of(scope, key)
-    # What was parsed: a second request may be written with other blanks.
+    # The parsed body: a retry may have other whitespace.
     body = json.dumps(request.data, sort_keys=True)
     fingerprint = digest_of(request.method, request.get_full_path(), body)
     rows = IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest))
@@ -59,28 +65,30 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
         with transaction.atomic(using=rows.db):
             return rows.create(digest=digest, fingerprint=fingerprint, created_at=now)
     except IntegrityError:
-        _refuse(rows.filter(digest=digest).first(), fingerprint)
+        _raise_for_used_key(rows.filter(digest=digest).first(), fingerprint)
 
 
-def keep(claimed: IdempotentRequest, response: Response) -> None:
-    """Keep the answer of a request for the next one with its key."""
+def store_response(claimed: IdempotentRequest, response: Response) -> None:
+    """Store the response of a request for later requests with the same key."""
     claimed.finish(
         status_code=response.status_code,
-        headers={name: response[name] for name in KEPT_HEADERS if name in response},
-        answer=PlainJSONRenderer().render(response.data).decode(),
+        headers={name: response[name] for name in STORED_HEADERS if name in response},
+        answer=CompactJSONRenderer().render(response.data).decode(),
     )
 
 
-def _refuse(known: IdempotentRequest | None, fingerprint: str) -> NoReturn:
-    if known is not None and known.fingerprint != fingerprint:
-        raise IdempotencyKeyReused(f"This {HEADER} came with another request before; use a new one for each request.")
-    if known is None or known.status_code is None:
-        raise RequestInProgress("The first request with this key is under way.", retry_after=NEXT_TRY)
+def _raise_for_used_key(stored: IdempotentRequest | None, fingerprint: str) -> NoReturn:
+    if stored is not None and stored.fingerprint != fingerprint:
+        raise IdempotencyKeyReused(f"This {HEADER} was used for a different request; use a new key for each request.")
+    if stored is None or stored.status_code is None:
+        raise RequestInProgress("The first request with this key is still in progress.", retry_after=RETRY_SECONDS)
     try:
-        answer = reveal(known.answer)
+        answer = reveal(stored.answer)
     except SecretError as error:
-        raise Conflict("The first request was done, and its answer can't be decrypted any more.") from error
+        raise Conflict("The first request was done, but its stored response can't be decrypted.") from error
     response = Response(
-        json.loads(answer) if answer else None, status=known.status_code, headers={**known.headers, REPLAYED: "true"}
+        json.loads(answer) if answer else None,
+        status=stored.status_code,
+        headers={**stored.headers, REPLAYED_HEADER: "true"},
     )
-    raise AnsweredBefore(response)
+    raise RequestReplayed(response)

@@ -1,4 +1,4 @@
-"""Pages of lists. A cursor is opaque, and valid only for the list, the filters and the caller that it was made for."""
+"""Cursor pagination of lists. A cursor is opaque, and valid only for its list, filters and caller."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from rest_framework.pagination import BasePagination, Cursor, CursorPagination
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from tms_webhooks.api.problems import Fault, InvalidCursor, InvalidRequest
+from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.conf import app_settings
 
 CURSOR = "cursor"
 PAGE_SIZE = "page_size"
 SALT = "tms_webhooks.api.cursor"
+"""The salt of the signature of cursors."""
 
 
 class BoundCursorPagination(CursorPagination):
-    """Pages in the order of the queryset, or by default of the view.
+    """Pages in the order of the queryset, or else of the view, with cursors that are bound to caller and filters.
 
-    The position of a cursor of Django REST framework is the value of one field. Here it is the values of all fields of a
-    total order, and only the database compares them: whether two values are equal depends on its collation.
+    The position of a cursor is the values of all fields of a total order; in Django REST framework it is one value. Only
+    the database compares the values, because their equality depends on its collation.
     """
 
     cursor_query_param = CURSOR
-    cursor_query_description = "Where the page begins: follow the whole address in `next`."
+    cursor_query_description = "The position of the page. Use the complete URL in `next` or `previous`."
     page_size_query_param = PAGE_SIZE
     page_size_query_description = "The maximum number of items on a page."
     template = None
@@ -44,7 +45,7 @@ class BoundCursorPagination(CursorPagination):
             order = [_reversed(name) for name in self.ordering] if start.reverse else self.ordering
             queryset = queryset.filter(_after(order, start.position))
         page: Any = super().paginate_queryset(queryset, request, view)
-        # The row of the cursor itself is on the side that the page was read from.
+        # The row of the cursor is on the other side of the page.
         if start is not None and start.reverse:
             self.has_next = True
         elif start is not None:
@@ -52,36 +53,36 @@ class BoundCursorPagination(CursorPagination):
         return page
 
     def get_page_size(self, request: Any) -> int:
-        """Return the requested number of rows; raise `InvalidRequest` for one out of range."""
-        text, most = request.query_params.get(PAGE_SIZE), app_settings.API_PAGE_LIMIT
+        """Return the requested page size; raise `InvalidRequest` if it is out of range."""
+        text, limit = request.query_params.get(PAGE_SIZE), app_settings.API_PAGE_LIMIT
         if text is None:
-            return min(app_settings.API_PAGE_SIZE, most)
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= most):
-            fault = Fault("parameter", PAGE_SIZE, "invalid", f"Give a whole number from 1 to {most}.")
-            raise InvalidRequest("The page size is wrong.", faults=[fault])
+            return min(app_settings.API_PAGE_SIZE, limit)
+        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= limit):
+            item = ErrorItem("parameter", PAGE_SIZE, "invalid", f"Use a whole number from 1 to {limit}.")
+            raise InvalidRequest("The page size is invalid.", errors=[item])
         return int(text)
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
-        """Return the order of the rows, with the key last, so that no two rows are equal."""
+        """Return a total order of the rows: the primary key comes last."""
         order = tuple(queryset.query.order_by or view.ordering)
         if order[-1].lstrip("-") in ("pk", "id"):
             return order
         return (*order, "-pk" if order[-1].startswith("-") else "pk")
 
     def get_next_link(self) -> str | None:
-        """Return the address of the next page."""
+        """Return the URL of the next page, or None on the last page."""
         return self._link(self.page[-1], reverse=False) if self.has_next and self.page else None
 
     def get_previous_link(self) -> str | None:
-        """Return the address of the previous page."""
+        """Return the URL of the previous page, or None on the first page."""
         return self._link(self.page[0], reverse=True) if self.has_previous and self.page else None
 
     def decode_cursor(self, request: Any) -> Cursor | None:
-        """Return the cursor of the request without its position: the queryset is filtered already."""
+        """Return the cursor of the request without its position, by which `paginate_queryset` has already filtered."""
         return None if self._start is None else self._start._replace(position=None)
 
     def encode_cursor(self, cursor: Cursor) -> str:
-        """Return the address of the page that begins at the cursor."""
+        """Return the URL of the page that begins at the cursor."""
         token = signing.dumps([self._binding, cursor.reverse, cursor.position], salt=SALT, compress=True)
         return replace_query_param(str(self.base_url), CURSOR, token)
 
@@ -92,8 +93,8 @@ class BoundCursorPagination(CursorPagination):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """Return the parameters of a list, with the limits of the settings."""
         cursor, size = super().get_schema_operation_parameters(view)
-        most = app_settings.API_PAGE_LIMIT
-        size["schema"] |= {"minimum": 1, "maximum": most, "default": min(app_settings.API_PAGE_SIZE, most)}
+        limit = app_settings.API_PAGE_LIMIT
+        size["schema"] |= {"minimum": 1, "maximum": limit, "default": min(app_settings.API_PAGE_SIZE, limit)}
         return [cursor, size]
 
     def _link(self, row: Any, *, reverse: bool) -> str:
@@ -108,17 +109,17 @@ class BoundCursorPagination(CursorPagination):
         try:
             binding, reverse, position = signing.loads(token, salt=SALT)
         except (signing.BadSignature, TypeError, ValueError) as error:
-            raise _refused() from error
+            raise _invalid_cursor() from error
         if binding != self._binding or len(position) != len(self.ordering):
-            raise _refused()
+            raise _invalid_cursor()
         return Cursor(offset=0, reverse=reverse, position=position)
 
 
 class FeedPagination(BoundCursorPagination):
-    """Describes the pages of the catch-up feed, which `outbox.feed` reads; its cursors have no end."""
+    """Describes the pages of the catch-up feed for the OpenAPI document; `outbox.feed` reads them."""
 
     cursor_query_param = "after"
-    cursor_query_description = "The cursor of an earlier page. Without it, the feed begins with the oldest event; `latest` begins with the next one."
+    cursor_query_description = "The cursor of an earlier page. Without it, the feed begins with the oldest event; `latest` begins after the newest."
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         """Return the schema of a page of the feed."""
@@ -126,7 +127,7 @@ class FeedPagination(BoundCursorPagination):
 
 
 class SinglePagination(BasePagination):
-    """One page that holds everything, in the form of the other lists."""
+    """A single page with all items, in the form of the other lists."""
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page."""
@@ -142,7 +143,7 @@ def _reversed(name: str) -> str:
 
 
 def _after(order: Sequence[str], values: Sequence[Any]) -> Q:
-    """Return the filter for the rows after the one with these values."""
+    """Return the filter for the rows after the row with these values."""
     name, value = order[0], values[0]
     field = name.removeprefix("-")
     after = Q(**{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})
@@ -158,8 +159,8 @@ def _binding(request: Any, view: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _refused() -> InvalidCursor:
-    fault = Fault(
-        "parameter", CURSOR, "invalid", "Take the whole address from `next` or `previous`, or begin without a cursor."
+def _invalid_cursor() -> InvalidCursor:
+    item = ErrorItem(
+        "parameter", CURSOR, "invalid", "Use the complete URL in `next` or `previous`, or start without a cursor."
     )
-    return InvalidCursor("The cursor was not made for this list with these filters and this caller.", faults=[fault])
+    return InvalidCursor("The cursor does not match this list, its filters or the caller.", errors=[item])

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as problem details (RFC 9457): each kind has a ``type`` that never changes."""
+"""The errors of the API as problem details (RFC 9457): the types of problems, their exceptions and the exception handler."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rest_framework.views import set_rollback
 
 CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
-NEXT_TRY = 5
-"""Seconds after which to try again what the database was too busy for."""
-
-MOST_FAULTS = 100
+MAX_ERRORS = 100
+"""The maximum number of ``errors`` in a response."""
+_DATABASE_RETRY_SECONDS = 5
+"""``Retry-After`` if the database is overloaded or unreachable."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of problem: its name in the ``type``, its status, its title, and when it happens."""
+class ProblemType:
+    """A type of problem: its name in ``type``, its HTTP status, its title, and its documented meaning."""
 
     name: str
     status: int
@@ -37,57 +37,75 @@ class Kind:
 
     @property
     def uri(self) -> str:
-        """The ``type`` of such a problem."""
+        """The value of ``type``, which never changes."""
         return URN + self.name
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("malformed-body", 400, "Malformed body", "The body is not JSON, or not an object."),
-        Kind(
-            "invalid-request", 400, "Invalid request", "Fields, parameters or headers are wrong; `errors` names each."
+PROBLEM_TYPES = {
+    problem_type.name: problem_type
+    for problem_type in (
+        ProblemType("malformed-body", 400, "Malformed body", "The body is not valid JSON, or not a JSON object."),
+        ProblemType(
+            "invalid-request", 400, "Invalid request", "Fields, parameters or headers are invalid; `errors` lists them."
         ),
-        Kind(
-            "invalid-cursor", 400, "Invalid cursor", "The cursor is none of this list, these filters and this caller."
+        ProblemType(
+            "invalid-cursor", 400, "Invalid cursor", "The cursor does not match this list, its filters or the caller."
         ),
-        Kind("not-authenticated", 401, "Not authenticated", "There are no credentials, or wrong ones."),
-        Kind("forbidden", 403, "Forbidden", "The caller may see this, and may not do that with it."),
-        Kind("not-found", 404, "Not found", "There is no such thing, or it belongs to another organization."),
-        Kind(
+        ProblemType("not-authenticated", 401, "Not authenticated", "Credentials are missing or invalid."),
+        ProblemType("forbidden", 403, "Forbidden", "The caller lacks the permission for this action."),
+        ProblemType("not-found", 404, "Not found", "The object does not exist, or belongs to another organization."),
+        ProblemType(
             "method-not-allowed",
             405,
             "Method not allowed",
-            "The resource has no such method; `Allow` names those it has.",
+            "The resource does not support this method; `Allow` lists the methods that it supports.",
         ),
-        Kind("not-acceptable", 406, "Not acceptable", "`Accept` leaves out JSON, and there is nothing else."),
-        Kind("conflict", 409, "Conflict", "It can't be done as things stand; `detail` says what can."),
-        Kind("request-in-progress", 409, "Request in progress", "A request with this `Idempotency-Key` is under way."),
-        Kind(
-            "precondition-failed", 412, "Precondition failed", "It was changed since the state that `If-Match` names."
+        ProblemType("not-acceptable", 406, "Not acceptable", "`Accept` excludes JSON, which is the only format."),
+        ProblemType(
+            "conflict",
+            409,
+            "Conflict",
+            "The current state of the object does not allow this action; `detail` gives the reason.",
         ),
-        Kind("body-too-large", 413, "Body too large", "The body has more bytes than `API_BODY_LIMIT`."),
-        Kind("unsupported-media-type", 415, "Unsupported media type", "The body is something else than JSON."),
-        Kind(
+        ProblemType(
+            "request-in-progress",
+            409,
+            "Request in progress",
+            "An earlier request with the same `Idempotency-Key` is still in progress.",
+        ),
+        ProblemType(
+            "precondition-failed",
+            412,
+            "Precondition failed",
+            "The webhook has changed since the response whose `ETag` is in `If-Match`.",
+        ),
+        ProblemType("body-too-large", 413, "Body too large", "The body has more than `API_BODY_LIMIT` bytes."),
+        ProblemType(
+            "unsupported-media-type", 415, "Unsupported media type", "The `Content-Type` is not `application/json`."
+        ),
+        ProblemType(
             "idempotency-key-reused",
             422,
             "Idempotency key reused",
-            "The key came with another request before; use a new one.",
+            "The `Idempotency-Key` was used for a different request; use a new key.",
         ),
-        Kind(
+        ProblemType(
             "too-many-requests",
             429,
             "Too many requests",
-            "The host's limit is reached; `Retry-After` says for how long.",
+            "The host's rate limit is reached; `Retry-After` is the number of seconds to wait.",
         ),
-        Kind(
-            "unavailable", 503, "Unavailable", "The database is too busy or away; `Retry-After` says when to try again."
+        ProblemType(
+            "unavailable",
+            503,
+            "Unavailable",
+            "The database is overloaded or unreachable; `Retry-After` is the number of seconds to wait.",
         ),
     )
 }
 
-# The first that matches counts.
-_KINDS_OF: tuple[tuple[type[exceptions.APIException], str], ...] = (
+# The first match counts.
+_TYPE_OF_DRF_EXCEPTION: tuple[tuple[type[exceptions.APIException], str], ...] = (
     (exceptions.ValidationError, "invalid-request"),
     (exceptions.ParseError, "malformed-body"),
     (exceptions.AuthenticationFailed, "not-authenticated"),
@@ -102,122 +120,127 @@ _KINDS_OF: tuple[tuple[type[exceptions.APIException], str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a request.
+class ErrorItem:
+    """One item of ``errors``: an invalid part of the request.
 
-    ``place`` is ``pointer`` (a JSON pointer into the body), ``parameter`` or ``header``; ``where`` is what it names.
-    ``detail`` says what was wrong and what would be right, and never holds a secret.
+    ``location`` is ``pointer`` (a JSON pointer into the body), ``parameter`` or ``header``; ``name`` is the pointer or the
+    name of the parameter or header. ``detail`` says what is wrong and what to write instead, and never holds a secret.
     """
 
-    place: str
-    where: str
+    location: str
+    name: str
     code: str
     detail: str
 
     def as_json(self) -> dict[str, str]:
-        """Return it as an item of ``errors``."""
-        return {self.place: self.where, "code": self.code, "detail": self.detail}
+        """Return it as an object of the response."""
+        return {self.location: self.name, "code": self.code, "detail": self.detail}
 
 
 class Problem(exceptions.APIException):
-    """A problem of one `Kind`. Extend it, and name the kind."""
+    """The base of the API's own exceptions. A subclass sets ``problem_type``, a key of `PROBLEM_TYPES`."""
 
-    kind: ClassVar[str]
+    problem_type: ClassVar[str]
 
-    def __init__(self, detail: str, *, faults: Sequence[Fault] = (), retry_after: int | None = None) -> None:
-        super().__init__(detail, self.kind)
-        self.status_code = KINDS[self.kind].status
-        self.faults = tuple(faults)
-        # The name under which REST framework's own exceptions have it.
+    def __init__(self, detail: str, *, errors: Sequence[ErrorItem] = (), retry_after: int | None = None) -> None:
+        super().__init__(detail, self.problem_type)
+        self.status_code = PROBLEM_TYPES[self.problem_type].status
+        self.errors = tuple(errors)
+        # The attribute that Django REST framework's own exceptions have.
         self.wait = retry_after
 
 
 class InvalidRequest(Problem):
-    """Parameters or headers are wrong. What is wrong with a body is a ``ValidationError``."""
+    """Invalid parameters or headers. An invalid body raises ``ValidationError``."""
 
-    kind = "invalid-request"
+    problem_type = "invalid-request"
 
 
 class InvalidCursor(Problem):
-    """A cursor that is none of this caller's."""
+    """A cursor of another list, other filters or another caller."""
 
-    kind = "invalid-cursor"
+    problem_type = "invalid-cursor"
 
 
 class MalformedBody(Problem):
-    """A body that can't be read."""
+    """A body that is not a JSON object."""
 
-    kind = "malformed-body"
+    problem_type = "malformed-body"
 
 
 class UnknownReference(Problem):
-    """A request that names what is not there, or belongs to somebody else, which nobody is told apart."""
+    """A request that names an object that does not exist or belongs to another organization: both look the same."""
 
-    kind = "not-found"
+    problem_type = "not-found"
 
 
 class Conflict(Problem):
-    """What can't be done as things stand."""
+    """An action that the current state of the object does not allow."""
 
-    kind = "conflict"
+    problem_type = "conflict"
 
 
 class RequestInProgress(Problem):
-    """A second request with one idempotency key, while the first is under way."""
+    """A second request with the same idempotency key, while the first is in progress."""
 
-    kind = "request-in-progress"
+    problem_type = "request-in-progress"
 
 
 class PreconditionFailed(Problem):
-    """A change of a state that is no longer there."""
+    """A change whose ``If-Match`` names an earlier state."""
 
-    kind = "precondition-failed"
+    problem_type = "precondition-failed"
 
 
 class BodyTooLarge(Problem):
-    """A body that nobody reads to its end."""
+    """A body over ``API_BODY_LIMIT``."""
 
-    kind = "body-too-large"
+    problem_type = "body-too-large"
 
 
 class IdempotencyKeyReused(Problem):
-    """An idempotency key that came with another request."""
+    """An idempotency key that was used for a different request."""
 
-    kind = "idempotency-key-reused"
+    problem_type = "idempotency-key-reused"
 
 
 class Unavailable(Problem):
-    """Something that may go well a little later."""
+    """A request that may succeed a few seconds later."""
 
-    kind = "unavailable"
+    problem_type = "unavailable"
 
 
-def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Return the response for an exception that a view raised; None for one that nobody foresaw."""
-    problem = _translated(error)
-    if problem is None:
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Return the problem response for an exception of a view, or None for an unexpected exception."""
+    exception = _as_api_exception(error)
+    if exception is None:
         return None
     set_rollback()
-    kind = _kind_of(problem)
-    faults = _faults(problem)
+    problem_type = _type_of(exception)
+    errors = _errors_of(exception)
     data: dict[str, Any] = {
-        "type": "about:blank" if kind is None else kind.uri,
-        "title": problem.default_detail if kind is None else kind.title,
-        "status": problem.status_code,
-        "detail": _summary(problem, faults) + _remedy(problem, context),
+        "type": "about:blank" if problem_type is None else problem_type.uri,
+        "title": exception.default_detail if problem_type is None else problem_type.title,
+        "status": exception.status_code,
+        "detail": _summary(exception, errors) + _remedy(exception, context),
     }
-    if faults:
-        data["errors"] = [fault.as_json() for fault in faults[:MOST_FAULTS]]
+    if errors:
+        data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
     headers = {}
-    if getattr(problem, "auth_header", None):
-        headers["WWW-Authenticate"] = str(problem.auth_header)  # type: ignore[attr-defined]
-    wait = getattr(problem, "wait", None)
-    if wait is not None or (kind is not None and kind.name == "too-many-requests"):
+    if getattr(exception, "auth_header", None):
+        headers["WWW-Authenticate"] = str(exception.auth_header)  # type: ignore[attr-defined]
+    wait = getattr(exception, "wait", None)
+    if wait is not None or (problem_type is not None and problem_type.name == "too-many-requests"):
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
-    return Response(data, status=problem.status_code, headers=headers, content_type=CONTENT_TYPE)
+    return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
-def _translated(error: Exception) -> exceptions.APIException | None:
+def escape_pointer(key: object) -> str:
+    """Return a key as a segment of a JSON pointer."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _as_api_exception(error: Exception) -> exceptions.APIException | None:
     if isinstance(error, exceptions.APIException):
         return error
     if isinstance(error, Http404):
@@ -225,60 +248,56 @@ def _translated(error: Exception) -> exceptions.APIException | None:
     if isinstance(error, DjangoPermissionDenied):
         return exceptions.PermissionDenied()
     if isinstance(error, OperationalError):
-        # The class alone in the answer; what the database says may hold a value.
+        # The response leaves out the database's message, which may hold a value.
         logger.warning("The database refused a request: %s", type(error).__name__, exc_info=error)
-        return Unavailable("The database is too busy or away; nothing was changed.", retry_after=NEXT_TRY)
+        detail = "The database is overloaded or unreachable; nothing was changed."
+        return Unavailable(detail, retry_after=_DATABASE_RETRY_SECONDS)
     return None
 
 
-def _kind_of(problem: exceptions.APIException) -> Kind | None:
-    if isinstance(problem, Problem):
-        return KINDS[problem.kind]
-    return next((KINDS[name] for parent, name in _KINDS_OF if isinstance(problem, parent)), None)
+def _type_of(exception: exceptions.APIException) -> ProblemType | None:
+    if isinstance(exception, Problem):
+        return PROBLEM_TYPES[exception.problem_type]
+    return next((PROBLEM_TYPES[name] for parent, name in _TYPE_OF_DRF_EXCEPTION if isinstance(exception, parent)), None)
 
 
-def _faults(problem: exceptions.APIException) -> Sequence[Fault]:
-    if isinstance(problem, Problem):
-        return problem.faults
-    if isinstance(problem, exceptions.ValidationError):
-        return tuple(_in_body(problem.detail, ""))
+def _errors_of(exception: exceptions.APIException) -> Sequence[ErrorItem]:
+    if isinstance(exception, Problem):
+        return exception.errors
+    if isinstance(exception, exceptions.ValidationError):
+        return tuple(_body_errors(exception.detail, ""))
     return ()
 
 
-def _in_body(detail: Any, pointer: str) -> Iterator[Fault]:
-    """Yield what a serializer found wrong, each with its place in the body."""
+def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
+    """Yield an item for each error of a serializer, with the pointer to its place in the body."""
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             is_whole = key == api_settings.NON_FIELD_ERRORS_KEY
-            yield from _in_body(inner, pointer if is_whole else f"{pointer}/{escaped(key)}")
+            yield from _body_errors(inner, pointer if is_whole else f"{pointer}/{escape_pointer(key)}")
     elif isinstance(detail, list | tuple):
         for index, inner in enumerate(detail):
-            is_place = isinstance(inner, Mapping | list | tuple)
-            yield from _in_body(inner, f"{pointer}/{index}" if is_place else pointer)
+            is_nested = isinstance(inner, Mapping | list | tuple)
+            yield from _body_errors(inner, f"{pointer}/{index}" if is_nested else pointer)
     else:
-        yield Fault("pointer", f"#{pointer}", str(getattr(detail, "code", "invalid")), str(detail))
+        yield ErrorItem("pointer", f"#{pointer}", str(getattr(detail, "code", "invalid")), str(detail))
 
 
-def escaped(key: object) -> str:
-    """Return a key as a segment of a JSON pointer."""
-    return str(key).replace("~", "~0").replace("/", "~1")
-
-
-def _summary(problem: exceptions.APIException, faults: Sequence[Fault]) -> str:
-    if isinstance(problem.detail, str):
-        return str(problem.detail)
-    return " ".join(f"{fault.where}: {fault.detail}" for fault in faults[:1]) + (
-        f" And {len(faults) - 1} more." if len(faults) > 1 else ""
+def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) -> str:
+    if isinstance(exception.detail, str):
+        return str(exception.detail)
+    return " ".join(f"{item.name}: {item.detail}" for item in errors[:1]) + (
+        f" And {len(errors) - 1} more." if len(errors) > 1 else ""
     )
 
 
-def _remedy(problem: exceptions.APIException, context: Mapping[str, Any]) -> str:
-    """Say what would be right where REST framework says only what was wrong."""
-    if isinstance(problem, exceptions.UnsupportedMediaType):
+def _remedy(exception: exceptions.APIException, context: Mapping[str, Any]) -> str:
+    """Return how to correct the request, where Django REST framework says only what is wrong."""
+    if isinstance(exception, exceptions.UnsupportedMediaType):
         return " Send JSON, with Content-Type: application/json."
-    if isinstance(problem, exceptions.NotAcceptable):
+    if isinstance(exception, exceptions.NotAcceptable):
         return " Accept application/json."
-    if isinstance(problem, exceptions.MethodNotAllowed):
+    if isinstance(exception, exceptions.MethodNotAllowed):
         methods = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
         return f" Use {', '.join(methods)}."
     return ""

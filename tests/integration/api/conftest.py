@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization, User
 from tests.integration.api import people
-from tms_webhooks.api.problems import CONTENT_TYPE, KINDS
+from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def problem() -> Callable[..., dict[str, Any]]:
     def problem(response: Any, kind: str) -> dict[str, Any]:
         assert response.headers["Content-Type"] == CONTENT_TYPE, response.content
         data = response.json()
-        expected = KINDS[kind]
+        expected = PROBLEM_TYPES[kind]
         assert (data["type"], data["status"], response.status_code) == (
             expected.uri,
             expected.status,

@@ -61,7 +61,7 @@ def test_the_log_can_be_filtered(client, acme):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_nobody_changes_it(client, acme, problem, method):
+def test_the_audit_log_is_read_only(client, acme, problem, method):
     entry = AuditEntry.objects.record(
         AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=WebhookFactory(organization=acme), now=NOW
     )

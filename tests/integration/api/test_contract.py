@@ -22,7 +22,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.integration.api.test_scope import NO_RESOURCE, routes
 from tms_webhooks import __version__, catalogue
-from tms_webhooks.api.problems import KINDS
+from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.schema.document import document
 
 pytestmark = pytest.mark.django_db
@@ -81,16 +81,20 @@ def test_every_operation_says_what_it_does_and_answers():
 
 
 def test_a_field_is_described_by_what_it_is_and_not_by_what_the_code_does():
-    told = re.findall(r"'description': '(\w+ )", str(document()["components"]["schemas"]))
+    described = re.findall(r"'description': '(\w+ )", str(document()["components"]["schemas"]))
 
-    assert told
-    assert not {"Return ", "Yield ", "Raise "} & set(told)
+    assert described
+    assert not {"Return ", "Yield ", "Raise "} & set(described)
 
 
-def test_every_kind_of_problem_is_told_of():
-    told = str(document()["components"]["responses"])
+def test_every_problem_type_is_described():
+    described = str(document()["components"]["responses"])
     # No operation has a wrong method.
-    assert [kind.name for kind in KINDS.values() if kind.uri not in told and kind.status != 405] == []
+    assert [
+        problem_type.name
+        for problem_type in PROBLEM_TYPES.values()
+        if problem_type.uri not in described and problem_type.status != 405
+    ] == []
 
 
 def test_writing_takes_keys_and_tags():
@@ -118,9 +122,7 @@ def test_a_body_names_all_that_can_be_set_and_no_more():
 
     assert schemas["WebhookRequest"]["additionalProperties"] is False
     assert {"organization", "subscriptions", "enabled"} <= set(schemas["WebhookRequest"]["properties"])
-    assert {"organization", "subscriptions", "enabled"}.isdisjoint(
-        schemas["PatchedWebhookChangesRequest"]["properties"]
-    )
+    assert {"organization", "subscriptions", "enabled"}.isdisjoint(schemas["PatchedWebhookUpdateRequest"]["properties"])
     assert "secret" not in schemas["Webhook"]["properties"]
 
 

@@ -124,7 +124,7 @@ def test_the_log_can_be_filtered(client, acme, webhook, finished):
 def test_a_filter_that_means_nothing_is_refused(client, problem, query):
     data = problem(client.get(f"{LIST}?{query}"), "invalid-request")
 
-    assert [fault["parameter"] for fault in data["errors"]] == [query.partition("=")[0]]
+    assert [error["parameter"] for error in data["errors"]] == [query.partition("=")[0]]
 
 
 def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
@@ -134,7 +134,7 @@ def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
     assert ids(client.get(f"{LIST}?webhook={webhook.pk}")) == [delivery.pk]
 
 
-def test_each_attempt_is_told(client, finished):
+def test_each_attempt_is_listed(client, finished):
     delivery = finished(attempts=2)
     now = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
     delivery.attempt_log.create(
@@ -260,11 +260,11 @@ def test_where_one_of_them_can_not_be_replayed_none_is(bulk, acme, webhook, prob
 def test_a_bulk_replay_of_nothing_is_refused(bulk, problem, body, pointers):
     errors = problem(bulk(body), "invalid-request")["errors"]
 
-    assert [fault["pointer"] for fault in errors] == pointers
+    assert [error["pointer"] for error in errors] == pointers
 
 
 @pytest.mark.parametrize("key", ["abc", "-1", "٣", "999999999999999999"])
-def test_a_webhook_that_is_not_there_is_told_by_its_place(bulk, webhook, problem, key):
+def test_an_unknown_webhook_is_reported_with_its_pointer(bulk, webhook, problem, key):
     errors = problem(bulk({"webhooks": [str(webhook.pk), key], "kind": "replay_missed"}), "not-found")["errors"]
 
-    assert [fault["pointer"] for fault in errors] == ["#/webhooks/1"]
+    assert [error["pointer"] for error in errors] == ["#/webhooks/1"]

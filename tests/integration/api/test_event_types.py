@@ -49,9 +49,9 @@ def test_one_group_can_be_asked_for(client, problem):
     rows = client.get(f"{LIST}?group=voucher").json()["results"]
     assert {row["group"] for row in rows} == {"voucher"}
 
-    (fault,) = problem(client.get(f"{LIST}?group=vouchers"), "invalid-request")["errors"]
-    assert (fault["parameter"], fault["code"]) == ("group", "unknown")
-    assert "voucher" in fault["detail"]
+    (error,) = problem(client.get(f"{LIST}?group=vouchers"), "invalid-request")["errors"]
+    assert (error["parameter"], error["code"]) == ("group", "unknown")
+    assert "voucher" in error["detail"]
 
 
 @pytest.mark.parametrize("name", ["class.cancelled", "course_assignment.expiring", "webhook.test"])
@@ -74,12 +74,12 @@ def test_an_older_version_can_be_asked_for(client, second_version, problem):
         "const": 2,
     }
     assert client.get(f"{address}example/?version=1").json()["version"] == 1
-    (fault,) = problem(client.get(f"{address}schema/?version=3"), "invalid-request")["errors"]
-    assert fault["detail"] == "There is no such version; there are 1, 2."
+    (error,) = problem(client.get(f"{address}schema/?version=3"), "invalid-request")["errors"]
+    assert error["detail"] == "Unknown version; choose one of 1, 2."
 
 
 @pytest.mark.parametrize("rest", ["", "schema/", "example/"])
-def test_a_type_that_there_is_not_is_told_the_nearest(client, problem, rest):
+def test_an_unknown_type_is_rejected_with_similar_names(client, problem, rest):
     data = problem(client.get(f"{LIST}class.canceled/{rest}"), "not-found")
 
     assert data["detail"].startswith('Unknown event type "class.canceled". Did you mean "class.cancelled"')

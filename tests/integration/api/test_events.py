@@ -120,9 +120,9 @@ def test_types_are_asked_for_by_name_and_pattern(client, acme):
 def test_an_unknown_type_is_refused_with_the_nearest(client, problem):
     data = problem(client.get(f"{FEED}?type=class.canceled"), "invalid-request")
 
-    (fault,) = data["errors"]
-    assert (fault["parameter"], fault["code"]) == ("type", "unknown")
-    assert 'Did you mean "class.cancelled"' in fault["detail"]
+    (error,) = data["errors"]
+    assert (error["parameter"], error["code"]) == ("type", "unknown")
+    assert 'Did you mean "class.cancelled"' in error["detail"]
 
 
 def test_what_a_webhook_missed_is_read_by_itself(client, acme):
@@ -169,9 +169,9 @@ def test_a_cursor_that_is_none_and_one_that_is_too_old_say_what_to_do(client, ac
     FeedEnds.objects.forget(2)
 
     def fault_of(after: str) -> str:
-        (fault,) = problem(client.get(FEED, {"after": after}), "invalid-cursor")["errors"]
-        assert "egin without" in fault["detail"]
-        return fault["code"]
+        (error,) = problem(client.get(FEED, {"after": after}), "invalid-cursor")["errors"]
+        assert "egin without" in error["detail"]
+        return error["code"]
 
     assert fault_of(old) == "expired"
     assert [fault_of(after) for after in ("garbage", "\x00", "é" * 300)] == ["malformed"] * 3
@@ -191,12 +191,12 @@ def test_to_begin_with_what_comes_is_asked_for_by_a_word(client, acme):
     ("query", "name"), [("page_size=0", "page_size"), ("cursor=x", "cursor"), ("types=class.*", "types")]
 )
 def test_other_parameters_are_refused_by_name(client, problem, query, name):
-    (fault,) = problem(client.get(f"{FEED}?{query}"), "invalid-request")["errors"]
+    (error,) = problem(client.get(f"{FEED}?{query}"), "invalid-request")["errors"]
 
-    assert fault["parameter"] == name
+    assert error["parameter"] == name
 
 
-def test_an_event_that_is_not_there_is_not_found(client, problem):
+def test_an_unknown_event_is_not_found(client, problem):
     problem(client.get(f"{FEED}evt_{'0' * 32}/"), "not-found")
     assert client.get(f"{FEED}evt_x/").status_code == 404
 
@@ -214,8 +214,8 @@ def test_a_page_costs_the_same_whatever_its_size(
     client.get(FEED)
 
     def queries(size: int) -> int:
-        with django_assert_max_num_queries(24) as counted:
+        with django_assert_max_num_queries(24) as count_response:
             assert len(client.get(f"{FEED}?page_size={size}").json()["results"]) == size
-        return len(counted)
+        return len(count_response)
 
     assert queries(1) == queries(40) < len(first)

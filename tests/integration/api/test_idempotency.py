@@ -176,9 +176,9 @@ def test_a_request_whose_process_died_blocks_its_key_for_two_minutes_only(post, 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "with blank", "ü"])
 def test_a_key_that_is_none_is_refused(post, problem, key):
-    (fault,) = problem(post(key), "invalid-request")["errors"]
+    (error,) = problem(post(key), "invalid-request")["errors"]
 
-    assert fault["header"] == "Idempotency-Key"
+    assert error["header"] == "Idempotency-Key"
     assert not Webhook.objects.exists()
 
 
@@ -209,12 +209,12 @@ def test_a_key_is_taken_on_every_post(client, acme):
     assert webhook.secrets.count() == 2
 
 
-def test_callers_who_can_not_be_told_apart_keep_no_answers(post, problem, monkeypatch):
+def test_callers_without_an_id_can_not_use_idempotency_keys(post, problem, monkeypatch):
     monkeypatch.setattr(HousePolicy, "caller", lambda self, request: Actor("api"))
 
-    (fault,) = problem(post(), "invalid-request")["errors"]
+    (error,) = problem(post(), "invalid-request")["errors"]
 
-    assert (fault["header"], fault["code"]) == ("Idempotency-Key", "no_caller")
+    assert (error["header"], error["code"]) == ("Idempotency-Key", "no_caller")
     assert not Webhook.objects.exists()
 
 

@@ -125,10 +125,10 @@ SIGNED_FOR_OTHERS = signing.dumps(["a", False, [1]], salt="other")
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "cD0x", "1", pytest.param(SIGNED_FOR_OTHERS, id="signed elsewhere")])
-def test_what_is_no_cursor_is_refused(client, problem, cursor):
+def test_an_invalid_cursor_is_rejected(client, problem, cursor):
     data = problem(client.get(f"/api/webhooks/?cursor={cursor}"), "invalid-cursor")
 
-    assert data["errors"][0]["detail"] == "Take the whole address from `next` or `previous`, or begin without a cursor."
+    assert data["errors"][0]["detail"] == "Use the complete URL in `next` or `previous`, or start without a cursor."
 
 
 def test_the_attempts_of_a_delivery_come_in_pages_too(client, acme):

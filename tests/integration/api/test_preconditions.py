@@ -113,9 +113,9 @@ def test_a_star_a_list_and_what_a_compressing_proxy_made_of_the_tag_match_too(cl
 
 @pytest.mark.parametrize("match", ["", "5", "W/5", '"5', "**"])
 def test_a_tag_that_is_none_is_refused(client, address, problem, match):
-    (fault,) = problem(patch(client, address, match, name="HR"), "invalid-request")["errors"]
+    (error,) = problem(patch(client, address, match, name="HR"), "invalid-request")["errors"]
 
-    assert fault["header"] == "If-Match"
+    assert error["header"] == "If-Match"
 
 
 def test_without_the_header_the_last_writer_wins(client, address):

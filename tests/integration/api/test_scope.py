@@ -1,4 +1,4 @@
-"""What belongs to another organization is not there: on every route, in every list, filter, body and cursor."""
+"""Objects of another organization do not exist for the caller: on every route, in every list, filter, body and cursor."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, pr
 
     told = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
 
-    assert [fault["pointer"] for fault in told["errors"]] == ["#/webhooks/1"]
+    assert [error["pointer"] for error in told["errors"]] == ["#/webhooks/1"]
     assert Job.objects.count() == 1
 
 
@@ -268,10 +268,10 @@ def test_every_change_takes_more_than_to_view():
 @pytest.mark.parametrize(
     ("action", "route", "method"), [(action, *key) for action, keys in NEEDED.items() for key in keys]
 )
-def test_who_may_view_and_not_do_it_is_told_so(restricted, world, problem, action, route, method):
+def test_a_viewer_without_the_permission_is_forbidden(restricted, world, problem, action, route, method):
     told = problem(call(restricted(action), world, route, method), "forbidden")
 
-    assert told["detail"].startswith("You may view this, and not ")
+    assert told["detail"].startswith("You may view this object, but you lack the permission ")
     assert AuditEntry.objects.count() == 1
 
 

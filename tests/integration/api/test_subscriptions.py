@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import WebhookFactory
-from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS
+from tms_webhooks.api.serializers.webhooks import MAX_SUBSCRIPTIONS
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -59,9 +59,9 @@ def test_a_change_leaves_alone_what_it_does_not_name(client, webhook, address):
 def test_a_change_is_checked_together_with_what_is_there(client, webhook, address, problem):
     webhook.subscriptions.update(more_than_days=5, less_than_days=10)
 
-    (fault,) = problem(client.patch(one(address), {"less_than_days": 3}, format="json"), "invalid-request")["errors"]
+    (error,) = problem(client.patch(one(address), {"less_than_days": 3}, format="json"), "invalid-request")["errors"]
 
-    assert fault["pointer"] == "#/more_than_days"
+    assert error["pointer"] == "#/more_than_days"
     assert webhook.subscriptions.get().less_than_days == 10
 
 
@@ -102,7 +102,7 @@ def test_each_change_is_written_down(client, address):
 def test_what_means_nothing_is_refused(client, webhook, address, problem, body, pointer):
     errors = problem(client.post(address, body, format="json"), "invalid-request")["errors"]
 
-    assert [fault["pointer"] for fault in errors] == [pointer]
+    assert [error["pointer"] for error in errors] == [pointer]
     assert webhook.subscriptions.count() == 1
 
 
@@ -111,20 +111,20 @@ def test_an_event_that_the_content_does_not_fit_is_refused(client, webhook, addr
 
     response = client.patch(one(address), {"event_type": "user.updated"}, format="json")
 
-    (fault,) = problem(response, "invalid-request")["errors"]
-    assert fault["pointer"] == "#/event_type"
-    assert "data.course.name" in fault["detail"]
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert error["pointer"] == "#/event_type"
+    assert "data.course.name" in error["detail"]
     assert webhook.subscriptions.get().event_type == "course_assignment.expiring"
 
 
 def test_there_is_an_end_to_how_many_there_can_be(client, webhook, address, problem):
     Subscription.objects.bulk_create(
-        Subscription(webhook=webhook, event_type="class.*") for _ in range(MOST_SUBSCRIPTIONS - 1)
+        Subscription(webhook=webhook, event_type="class.*") for _ in range(MAX_SUBSCRIPTIONS - 1)
     )
 
     problem(client.post(address, {"event_type": "class.*"}, format="json"), "conflict")
 
-    assert webhook.subscriptions.count() == MOST_SUBSCRIPTIONS
+    assert webhook.subscriptions.count() == MAX_SUBSCRIPTIONS
 
 
 def test_those_of_a_webhook_that_is_not_there_are_not_there(client, webhook, address, problem):
@@ -137,5 +137,5 @@ def test_those_of_a_webhook_that_is_not_there_are_not_there(client, webhook, add
 def test_in_a_change_of_the_webhook_they_are_refused_with_a_remedy(client, webhook, problem):
     response = client.patch(f"/api/webhooks/{webhook.pk}/", {"subscriptions": []}, format="json")
 
-    (fault,) = problem(response, "invalid-request")["errors"]
-    assert fault["detail"] == "It can't be set here; change them at its subscriptions/."
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert error["detail"] == "This field is read-only here; change them at subscriptions/ of the webhook."

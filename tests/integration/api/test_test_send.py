@@ -77,11 +77,11 @@ def test_it_is_written_down_without_the_signature(receiver, webhook, test):
     assert entry.changes == {"event_type": "webhook.test", "status_code": 200}
 
 
-def test_an_event_that_there_is_not_is_refused(receiver, test, problem):
-    (fault,) = problem(test({"event_type": "class.canceled"}), "invalid-request")["errors"]
+def test_an_unknown_event_type_is_rejected(receiver, test, problem):
+    (error,) = problem(test({"event_type": "class.canceled"}), "invalid-request")["errors"]
 
-    assert (fault["pointer"], fault["code"]) == ("#/event_type", "unknown")
-    assert '"class.cancelled"' in fault["detail"]
+    assert (error["pointer"], error["code"]) == ("#/event_type", "unknown")
+    assert '"class.cancelled"' in error["detail"]
     assert receiver.received == []
 
 
@@ -89,19 +89,19 @@ def test_a_body_that_breaks_the_schema_is_refused_without_quoting_it(receiver, t
     body = registry.get("class.cancelled").example()
     body["data"]["status"] = "s3cret"
 
-    (fault,) = problem(test({"event_type": "class.cancelled", "body": body}), "invalid-request")["errors"]
+    (error,) = problem(test({"event_type": "class.cancelled", "body": body}), "invalid-request")["errors"]
 
-    assert (fault["pointer"], fault["code"]) == ("#/body", "schema")
-    assert "data.status" in fault["detail"]
-    assert "s3cret" not in fault["detail"]
+    assert (error["pointer"], error["code"]) == ("#/body", "schema")
+    assert "data.status" in error["detail"]
+    assert "s3cret" not in error["detail"]
     assert (receiver.received, Event.objects.exists()) == ([], False)
 
 
 @pytest.mark.parametrize("body", [[], "{}", None, 5])
 def test_a_body_that_is_no_object_is_refused(receiver, test, problem, body):
-    (fault,) = problem(test({"body": body}), "invalid-request")["errors"]
+    (error,) = problem(test({"body": body}), "invalid-request")["errors"]
 
-    assert fault["pointer"] == "#/body"
+    assert error["pointer"] == "#/body"
     assert receiver.received == []
 
 

@@ -209,7 +209,7 @@ def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(client, acme
 
     for headers in ({}, {"headers": {}}, {"headers": {"Authorization": "••••", "x-key": "2"}}):
         data = problem(client.patch(address, {**elsewhere, **headers}, format="json"), "invalid-request")
-        assert "#/headers/Authorization" in [fault["pointer"] for fault in data["errors"]]
+        assert "#/headers/Authorization" in [error["pointer"] for error in data["errors"]]
         assert "hunter2" not in str(data)
     webhook.refresh_from_db()
     assert (webhook.url, reveal(webhook.headers)) == (URL, "Authorization=Basic hunter2\nX-Key=1")

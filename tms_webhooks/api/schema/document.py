@@ -1,4 +1,4 @@
-"""The document of this API alone, with the addresses that the host chose."""
+"""The OpenAPI document of this API alone, with the URLs of the host."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tms_webhooks import __version__
 SETTINGS: dict[str, Any] = {
     "TITLE": "Webhooks",
     "DESCRIPTION": (
-        "Manage an organization's webhooks and read its delivery log. Errors are problem details (RFC 9457). Lists come in "
-        "pages; `next` is the address of the next page. A request with an unknown field or parameter is refused."
+        "Manage an organization's webhooks and read its delivery log. Errors are problem details (RFC 9457). Lists have "
+        "pages; `next` is the URL of the next page. Unknown fields and parameters are rejected."
     ),
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,
-    "PREPROCESSING_HOOKS": ["tms_webhooks.api.schema.hooks.only_ours"],
+    "PREPROCESSING_HOOKS": ["tms_webhooks.api.schema.hooks.only_webhooks_api"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "tms_webhooks.api.schema.hooks.add_webhooks",
@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     },
 }
 
-# patched_settings() changes the settings of the whole process.
+# patched_settings() changes the settings of the whole process, so only one thread may use it.
 _lock = Lock()
 
 
@@ -45,5 +45,5 @@ def document() -> dict[str, Any]:
 @cache
 def _document() -> dict[str, Any]:
     with patched_settings(SETTINGS), translation.override("en"):
-        made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return made
+        schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return schema

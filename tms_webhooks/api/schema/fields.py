@@ -1,4 +1,4 @@
-"""The schemas of our own fields, and of the serializer that has none.
+"""drf-spectacular extensions: the schemas of the API's own fields, and of the empty body.
 
 Defining an extension registers it, so importing this module is enough.
 """
@@ -9,52 +9,52 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 
-from tms_webhooks.api.schema.shapes import KEY, ORGANIZATION_KEY, Schema
+from tms_webhooks.api.schema.shapes import ID, ORGANIZATION_ID, Schema
 
 PREFIX = "tms_webhooks.api.serializers"
 
 
-class KeyFieldExtension(OpenApiSerializerFieldExtension):
-    """Our own keys."""
+class IDFieldExtension(OpenApiSerializerFieldExtension):
+    """The ids of the app's rows."""
 
-    target_class = f"{PREFIX}.fields.KeyField"
-
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        """Return the schema."""
-        return KEY
-
-
-class OrganizationKeyExtension(OpenApiSerializerFieldExtension):
-    """The host's keys of organizations, which may be numbers or strings."""
-
-    target_class = f"{PREFIX}.fields.OrganizationKeyField"
+    target_class = f"{PREFIX}.fields.IDField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
         """Return the schema."""
-        return ORGANIZATION_KEY
+        return ID
 
 
-class OrganizationFieldExtension(OrganizationKeyExtension):
-    """The same key as a field that can be set."""
+class OrganizationIDExtension(OpenApiSerializerFieldExtension):
+    """The ids of organizations: the host's own, numbers or strings."""
 
-    target_class = f"{PREFIX}.webhooks.OrganizationField"
+    target_class = f"{PREFIX}.fields.OrganizationIDField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
+        """Return the schema."""
+        return ORGANIZATION_ID
+
+
+class OrganizationFieldExtension(OrganizationIDExtension):
+    """The same id as a writable field."""
+
+    target_class = f"{PREFIX}.webhook_fields.OrganizationField"
 
 
 class HeadersFieldExtension(OpenApiSerializerFieldExtension):
     """A webhook's own headers."""
 
-    target_class = f"{PREFIX}.lines.HeadersField"
+    target_class = f"{PREFIX}.webhook_fields.HeadersField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        """Return the schema; in a response each value is a mask."""
+        """Return the schema. In a request, null removes a header; in a response, each value is a mask."""
         value = {"type": ["string", "null"]} if direction == "request" else {"type": "string"}
         return {"type": "object", "additionalProperties": value}
 
 
-class NothingExtension(OpenApiSerializerExtension):
-    """An empty body, which drf-spectacular would leave out."""
+class EmptySerializerExtension(OpenApiSerializerExtension):
+    """The empty body, which drf-spectacular would omit."""
 
-    target_class = f"{PREFIX}.requests.NothingSerializer"
+    target_class = f"{PREFIX}.actions.EmptySerializer"
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
         """Return the schema."""

@@ -1,19 +1,19 @@
-"""The part of the document that all actions share: names, problems, and the details of serializers."""
+"""The schema class of all viewsets: operation names, summaries, problem responses and corrected serializers."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from rest_framework.serializers import ChoiceField, JSONField
 
-from tms_webhooks.api.problems import CONTENT_TYPE, KINDS
+from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 from tms_webhooks.api.schema import parameters, shapes
-from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent
-from tms_webhooks.api.serializers.bases import Strict
+from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, utils
+from tms_webhooks.api.serializers.strict import StrictMixin
 
-OF_ALL_REQUESTS = {
+PROBLEMS_OF_ALL_REQUESTS = {
     "invalid-request",
     "not-authenticated",
     "forbidden",
@@ -21,36 +21,39 @@ OF_ALL_REQUESTS = {
     "too-many-requests",
     "unavailable",
 }
-OF_BODIES = {"malformed-body", "body-too-large", "unsupported-media-type", "not-found"}
-OF_POSTS = {"request-in-progress", "idempotency-key-reused"}
+PROBLEMS_OF_BODIES = {"malformed-body", "body-too-large", "unsupported-media-type", "not-found"}
+PROBLEMS_OF_POSTS = {"request-in-progress", "idempotency-key-reused"}
 
-SMALLEST_LIMIT_OF_DATABASES = 32_767  # of small integers, on PostgreSQL
+SMALLEST_DATABASE_LIMIT = 32_767
+"""The maximum of a small integer on PostgreSQL; limits from here on come from the database."""
+
+ViewAction = TypeVar("ViewAction", bound=Callable[..., Any])
 
 RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 
 
 class ResourceSchema(AutoSchema):
-    """Describes our actions, and adds to each the problems that it can return.
+    """Describes the actions of this API, with the problems that each can return.
 
-    An action describes its body, responses and parameters with ``extend_schema``, and itself with its docstring.
+    An action sets its body, responses and parameters with ``extend_schema``. Its docstring is its summary and description.
     """
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the operation with a reference for each problem."""
+        """Return the operation with a response for each problem."""
         operation = super().get_operation(*args, **kwargs)
         responses = operation["responses"]
-        expected = {KINDS[name].status for name in self._problems(has_body="requestBody" in operation)}
+        expected = {PROBLEM_TYPES[name].status for name in self._problems(has_body="requestBody" in operation)}
         declared = {int(code) for code in responses if code >= "400"}
         for status in sorted(expected | declared):
             responses[str(status)] = self._problem(status)
         return operation
 
     def get_operation_id(self) -> str:
-        """Return the name of the method in generated clients."""
+        """Return the operation id, which names the method in generated clients."""
         return f"{self.view.basename}_{self.view.action}".replace("-", "_")
 
     def get_tags(self) -> list[str]:
-        """Return the heading under which the action is listed."""
+        """Return the tag of the viewset."""
         return [self.view.heading]
 
     def get_summary(self) -> str:
@@ -63,10 +66,10 @@ class ResourceSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         """Return the parameters that do not depend on the action."""
-        return [parameters.KEY_OF_REQUEST] if self.method == "POST" else []
+        return [parameters.IDEMPOTENCY_KEY_HEADER] if self.method == "POST" else []
 
     def resolve_serializer(self, serializer: Any, direction: Any, **kwargs: Any) -> Any:
-        """Return the component of a serializer, corrected where drf-spectacular cannot know better."""
+        """Return the component of a serializer, with the corrections that drf-spectacular can't derive."""
         serializer = serializer() if inspect.isclass(serializer) else serializer
         _allow_blank_choices(serializer)
         component = super().resolve_serializer(serializer, direction, **kwargs)
@@ -81,23 +84,25 @@ class ResourceSchema(AutoSchema):
 
     def _default_text(self) -> str:
         """Return the text for an action that Django REST framework provides."""
-        return "Return one of them." if self.view.action == "retrieve" else str(inspect.getdoc(type(self.view)))
+        if self.view.action == "retrieve":
+            return f"Return one {self.view.queryset.model._meta.verbose_name}."
+        return str(inspect.getdoc(type(self.view)))
 
     def _problems(self, *, has_body: bool) -> Iterator[str]:
-        yield from OF_ALL_REQUESTS
+        yield from PROBLEMS_OF_ALL_REQUESTS
         if "{" in self.path or self.view.action == "list":
             yield "not-found"
         if has_body:
-            yield from OF_BODIES
+            yield from PROBLEMS_OF_BODIES
         if self.method == "POST":
-            yield from OF_POSTS
+            yield from PROBLEMS_OF_POSTS
         if parameters.IF_MATCH in self.get_override_parameters():
             yield "precondition-failed"
 
     def _problem(self, status: int) -> dict[str, Any]:
         problem = ResolvedComponent("Problem", ResolvedComponent.SCHEMA, shapes.PROBLEM, object="Problem")
         self.registry.register_on_missing(problem)
-        kinds = [kind for kind in KINDS.values() if kind.status == status]
+        kinds = [kind for kind in PROBLEM_TYPES.values() if kind.status == status]
         response = ResolvedComponent(
             f"Problem{status}",
             "responses",
@@ -113,6 +118,18 @@ class ResourceSchema(AutoSchema):
         return ref
 
 
+def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator that describes an action, or one that does nothing without drf-spectacular."""
+
+    def decorate(action: ViewAction) -> ViewAction:
+        # Otherwise drf-spectacular would extend the schema class of the host.
+        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
+        decorated: ViewAction = utils.extend_schema(**described)(action)
+        return decorated
+
+    return (lambda action: action) if utils is None else decorate
+
+
 def _allow_blank_choices(serializer: Any) -> None:
     """Allow empty read-only choices where the model does: Django REST framework sets this only for writable fields."""
     model = getattr(getattr(serializer, "Meta", None), "model", None)
@@ -123,14 +140,14 @@ def _allow_blank_choices(serializer: Any) -> None:
 
 
 def _correct(schema: shapes.Schema, serializer: Any, direction: Any) -> None:
-    """Correct the schema of a serializer: it refuses unknown names, and has no limits that depend on the database."""
-    if direction == "request" and isinstance(serializer, Strict):
+    """Reject unknown names in a request, remove limits that depend on the database, and correct descriptions in place."""
+    if direction == "request" and isinstance(serializer, StrictMixin):
         schema["additionalProperties"] = False
     for name, value in schema.get("properties", {}).items():
-        if isinstance(serializer.fields[name], JSONField) and name in shapes.OF_JSON_FIELDS:
-            value.pop("oneOf", None)  # anything or null
-            value |= shapes.OF_JSON_FIELDS[name]
-        if value.get("maximum", 0) >= SMALLEST_LIMIT_OF_DATABASES:
+        if isinstance(serializer.fields[name], JSONField) and name in shapes.JSON_FIELD_SCHEMAS:
+            value.pop("oneOf", None)  # drf-spectacular's: any value or null
+            value |= shapes.JSON_FIELD_SCHEMAS[name]
+        if value.get("maximum", 0) >= SMALLEST_DATABASE_LIMIT:
             value.pop("maximum")
             value.pop("format", None)
         # A computed field is described by the docstring of its method.

@@ -1,21 +1,21 @@
-"""The JSON Schemas of responses that no serializer makes: problems, pages, and the results of a few actions."""
+"""The JSON Schemas of values and responses without a serializer: ids, problems, pages and results of actions."""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from tms_webhooks.api.problems import KINDS, URN
+from tms_webhooks.api.problems import PROBLEM_TYPES, URN
 from tms_webhooks.choices import ErrorClass
 
 Schema: TypeAlias = dict[str, Any]
 
-TEXT: Schema = {"type": "string"}
-WHOLE: Schema = {"type": "integer"}
-KEY: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
-ORGANIZATION_KEY: Schema = {"type": ["integer", "string"], "description": "The organization's id."}
-EVENT_KEY: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
-MOMENT: Schema = {"type": "string", "format": "date-time"}
-ADDRESS: Schema = {"type": "string", "format": "uri"}
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+ID: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+ORGANIZATION_ID: Schema = {"type": ["integer", "string"], "description": "The organization's id."}
+EVENT_ID: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
+DATE_TIME: Schema = {"type": "string", "format": "date-time"}
+URI: Schema = {"type": "string", "format": "uri"}
 SECRET: Schema = {"type": "string", "pattern": "^whsec_"}
 
 
@@ -36,112 +36,112 @@ def reference(name: str) -> Schema:
 
 NUMBER = nullable({"type": "number"})
 
-FAULT: Schema = {
+ERROR_ITEM: Schema = {
     "type": "object",
-    "description": "One mistake in the request, and its place.",
+    "description": "One error in the request, and its place.",
     "properties": {
-        "pointer": {**TEXT, "description": "A JSON pointer into the body."},
-        "parameter": {**TEXT, "description": "The name of a query parameter."},
-        "header": {**TEXT, "description": "The name of a header."},
-        "code": {**TEXT, "description": "The kind of mistake, for programs."},
-        "detail": {**TEXT, "description": "The mistake, and how to correct it."},
+        "pointer": {**STRING, "description": "A JSON pointer into the body."},
+        "parameter": {**STRING, "description": "The name of a query parameter."},
+        "header": {**STRING, "description": "The name of a header."},
+        "code": {**STRING, "description": "The kind of error, for programs."},
+        "detail": {**STRING, "description": "The error, and how to correct it."},
     },
     "required": ["code", "detail"],
 }
 
 PROBLEM: Schema = {
     "type": "object",
-    "description": "The problem with the request, in the form of RFC 9457.",
+    "description": "A problem with the request, as in RFC 9457.",
     "properties": {
         "type": {
             "type": "string",
             "format": "uri",
-            "description": "The kind of problem, a stable identifier.",
-            "examples": [URN + name for name in KINDS],
+            "description": "The type of problem, a stable identifier.",
+            "examples": [URN + name for name in PROBLEM_TYPES],
         },
-        "title": TEXT,
-        "status": WHOLE,
-        "detail": TEXT,
-        "errors": {"type": "array", "items": FAULT},
+        "title": STRING,
+        "status": INTEGER,
+        "detail": STRING,
+        "errors": {"type": "array", "items": ERROR_ITEM},
     },
     "required": ["type", "title", "status", "detail"],
 }
 
-COUNT = record(dry_run={"const": True}, total={**WHOLE, "minimum": 0})
+COUNT = record(dry_run={"const": True}, total={**INTEGER, "minimum": 0})
 
-ROTATION = record(secret=SECRET, old_secret_signs_until=MOMENT)
+ROTATED_SECRET = record(secret=SECRET, old_secret_signs_until=DATE_TIME)
 
-REVELATION = record(secret=SECRET)
+REVEALED_SECRET = record(secret=SECRET)
 
 ATTEMPT_STATS = record(
-    starts_at=MOMENT,
-    attempts=WHOLE,
-    delivered=WHOLE,
-    retried=WHOLE,
-    given_up=WHOLE,
+    starts_at=DATE_TIME,
+    attempts=INTEGER,
+    delivered=INTEGER,
+    retried=INTEGER,
+    given_up=INTEGER,
     success_rate=NUMBER,
-    p50_ms=nullable(WHOLE),
-    p95_ms=nullable(WHOLE),
+    p50_ms=nullable(INTEGER),
+    p95_ms=nullable(INTEGER),
 )
 
 STATS = record(
     state={"type": "string", "enum": ["enabled", "paused", "disabled"]},
-    failures=WHOLE,
-    backlog=WHOLE,
+    failures=INTEGER,
+    backlog=INTEGER,
     due_seconds=NUMBER,
     day=ATTEMPT_STATS,
     month=ATTEMPT_STATS,
-    lag=record(starts_at=MOMENT, deliveries=WHOLE, p50=NUMBER, p95=NUMBER),
-    as_of=MOMENT,
+    lag=record(starts_at=DATE_TIME, deliveries=INTEGER, p50=NUMBER, p95=NUMBER),
+    as_of=DATE_TIME,
 )
 
-TRIAL = record(
+TEST_SEND_RESULT = record(
     success={"type": "boolean"},
-    status_code=nullable(WHOLE),
+    status_code=nullable(INTEGER),
     error_class={"type": "string", "enum": ["", *ErrorClass.values]},
-    message=TEXT,
-    started_at=MOMENT,
+    message=STRING,
+    started_at=DATE_TIME,
     duration_ms=NUMBER,
     timing_ms=record(dns=NUMBER, connect=NUMBER, tls=NUMBER, wait=NUMBER, read=NUMBER),
-    delivery=KEY,
-    event=EVENT_KEY,
-    event_type=TEXT,
-    request=record(method=TEXT, headers={"type": "object", "additionalProperties": TEXT}, body=nullable(TEXT)),
-    response_body=nullable(TEXT),
+    delivery=ID,
+    event=EVENT_ID,
+    event_type=STRING,
+    request=record(method=STRING, headers={"type": "object", "additionalProperties": STRING}, body=nullable(STRING)),
+    response_body=nullable(STRING),
     healed={"type": "boolean"},
 )
 
 EVENT_TYPE = record(
-    name=TEXT,
-    group=TEXT,
-    title=TEXT,
-    summary=TEXT,
-    version=WHOLE,
-    versions={"type": "array", "items": WHOLE},
+    name=STRING,
+    group=STRING,
+    title=STRING,
+    summary=STRING,
+    version=INTEGER,
+    versions={"type": "array", "items": INTEGER},
     deprecated={"type": "boolean"},
-    schema=ADDRESS,
-    example=ADDRESS,
+    schema=URI,
+    example=URI,
 )
 
-OF_JSON_FIELDS: dict[str, Schema] = {
+JSON_FIELD_SCHEMAS: dict[str, Schema] = {
     "filters": {"type": "object"},
     "condition": {"type": ["object", "null"]},
     "changes": {"type": "object"},
 }
-"""The schemas of fields that hold JSON, by the name of the field."""
+"""The schemas of JSON fields, by the name of the field."""
 
 JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 2020-12."}
 
-SAMPLE: Schema = {"type": "object", "description": "A complete event that is valid by the schema."}
+EXAMPLE_EVENT: Schema = {"type": "object", "description": "A complete event that is valid by the schema."}
 
-CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), REVELATION]}
+CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), REVEALED_SECRET]}
 
-JOBS = record(jobs={"type": "array", "items": reference("Job")}, total=WHOLE)
+STARTED_JOBS = record(jobs={"type": "array", "items": reference("Job")}, total=INTEGER)
 
 
 def page_of(items: Schema) -> Schema:
     """Return the schema of a page of a list."""
-    return record(next=nullable(ADDRESS), previous=nullable(ADDRESS), results=items)
+    return record(next=nullable(URI), previous=nullable(URI), results=items)
 
 
 def feed_of(items: Schema) -> Schema:
@@ -149,8 +149,8 @@ def feed_of(items: Schema) -> Schema:
     return record(
         results=items,
         cursor={
-            **TEXT,
-            "description": "The value of `after` for the next request, even when there are no more events yet.",
+            **STRING,
+            "description": "The value of `after` for the next request. Each page has a cursor, also the last one.",
         },
         has_more={"type": "boolean"},
     )

@@ -1,4 +1,4 @@
-"""The names of drf-spectacular that the API uses, with stand-ins for a host that does not have it among its apps."""
+"""The names of drf-spectacular that the API uses, or replacements that do nothing if the host has not installed it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 
-__all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema", "extend_schema_field"]
+__all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema_field", "utils"]
 
-Action = TypeVar("Action", bound=Callable[..., Any])
 Field = TypeVar("Field")
 
 if apps.is_installed("drf_spectacular"):
@@ -25,20 +24,6 @@ else:
     OpenApiParameter = ResolvedComponent = SimpleNamespace
 
 
-def extend_schema(**described: Any) -> Callable[[Action], Action]:
-    """Return a decorator that describes an action, or does nothing."""
-    if utils is None:
-        return lambda action: action
-    from tms_webhooks.api.schema.resources import ResourceSchema  # which imports this module
-
-    def decorate(action: Action) -> Action:
-        # By default drf-spectacular extends the schema class of the host.
-        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
-        return utils.extend_schema(**described)(action)
-
-    return decorate
-
-
 def extend_schema_field(schema: dict[str, Any]) -> Callable[[Field], Field]:
-    """Return a decorator that describes a filter, or does nothing."""
+    """Return a decorator that describes a filter, or one that does nothing."""
     return utils.extend_schema_field(schema) if utils else lambda field: field

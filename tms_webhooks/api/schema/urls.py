@@ -1,7 +1,7 @@
-"""Addresses of the documents and of a page that shows them: ``path("api/", include("tms_webhooks.api.schema.urls"))``.
+"""URLs of the API documents and of a page that shows them: ``path("api/", include("tms_webhooks.api.schema.urls"))``.
 
-They need no authentication: they hold no data of an organization. The page loads its files from ``drf_spectacular_sidecar``,
-which must be among the installed apps, and none from other servers.
+They are public, because they contain no data of any organization. The page loads its files from the app
+``drf_spectacular_sidecar``, which must be installed, and none from other servers.
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
-"""What goes in and comes out, a module for each noun."""
+"""The serializers: webhooks, actions on them, and the records that the API shows; all reject unknown names."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fields that take what they mean and nothing that looks like it: no "5" for 5, no "yes" for true."""
+"""Serializer fields that accept only the right JSON type: no "5" for 5, no "yes" for true."""
 
 from __future__ import annotations
 
@@ -19,40 +19,28 @@ else:
     _Field = serializers.Field
 
 
-MOMENT_FAULTS = {
-    "invalid": "It is no moment; write it as 2026-11-24T15:04:05Z.",
-    "zone": "It has no time zone; write it as 2026-11-24T15:04:05Z.",
+DATE_TIME_ERRORS = {
+    "invalid": "Not a valid time; write it as 2026-11-24T15:04:05Z.",
+    "zone": "The time zone is missing; write the time as 2026-11-24T15:04:05Z.",
 }
 
 
-def kind_of(value: object) -> str:
-    """Return what a value is in JSON, in words."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    for kinds, words in (((int, float), "a number"), (str, "a string"), (list, "a list")):
-        if isinstance(value, kinds):
-            return words
-    return "an object"
-
-
-class TextField(serializers.CharField):
-    """A string, kept as it is."""
+class StrictCharField(serializers.CharField):
+    """A string, which keeps its whitespace."""
 
     default_error_messages = {
-        "invalid": "It is {kind}; give a string.",
-        "blank": "It is empty; give a text.",
-        "null": "It is null; give a string.",
-        "required": "It is missing; give a string.",
-        "max_length": "It has more than {max_length} characters; give at most so many.",
+        "invalid": "Expected a string, got {kind}.",
+        "blank": "This field must not be blank.",
+        "null": "Expected a string, got null.",
+        "required": "This field is required; give a string.",
+        "max_length": "Use at most {max_length} characters.",
     }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"trim_whitespace": False, **kwargs})
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        """Refuse a text of nothing but blanks where it may not be empty."""
+        """Reject a string of whitespace where the field must not be blank."""
         if isinstance(data, str) and not self.allow_blank and not data.strip():
             self.fail("blank")
         return super().run_validation(data)
@@ -60,187 +48,199 @@ class TextField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         """Return the string."""
         if not isinstance(data, str):
-            self.fail("invalid", kind=kind_of(data))
+            self.fail("invalid", kind=json_type_of(data))
         return str(data)
 
 
-class WholeNumberField(serializers.IntegerField):
+class StrictIntegerField(serializers.IntegerField):
     """A whole number."""
 
     default_error_messages = {
-        "invalid": "It is {kind}; give a whole number.",
-        "null": "It is null; give a whole number.",
-        "required": "It is missing; give a whole number.",
-        "max_value": "It is too large; give at most {max_value}.",
-        "min_value": "It is too small; give at least {min_value}.",
+        "invalid": "Expected a whole number, got {kind}.",
+        "null": "Expected a whole number, got null.",
+        "required": "This field is required; give a whole number.",
+        "max_value": "Too large; use at most {max_value}.",
+        "min_value": "Too small; use at least {min_value}.",
     }
 
     def to_internal_value(self, data: Any) -> int:
         """Return the number."""
         if isinstance(data, bool) or not isinstance(data, int):
-            self.fail("invalid", kind="a number with a fraction" if isinstance(data, float) else kind_of(data))
+            self.fail("invalid", kind="a number with a fraction" if isinstance(data, float) else json_type_of(data))
         return int(data)
 
 
-class NumberField(serializers.FloatField):
+class StrictFloatField(serializers.FloatField):
     """A number."""
 
     default_error_messages = {
-        "invalid": "It is {kind}; give a number.",
-        "null": "It is null; give a number.",
-        "required": "It is missing; give a number.",
-        "too_large": "It is too large; give a smaller number.",
+        "invalid": "Expected a number, got {kind}.",
+        "null": "Expected a number, got null.",
+        "required": "This field is required; give a number.",
+        "too_large": "Too large; use a smaller number.",
     }
 
     def to_internal_value(self, data: Any) -> float:
         """Return the number."""
         if isinstance(data, bool) or not isinstance(data, int | float):
-            self.fail("invalid", kind=kind_of(data))
+            self.fail("invalid", kind=json_type_of(data))
         try:
             return float(data)
         except OverflowError:
             self.fail("too_large")
 
 
-class TruthField(serializers.BooleanField):
-    """True or false."""
+class StrictBooleanField(serializers.BooleanField):
+    """``true`` or ``false``."""
 
     default_error_messages = {
-        "invalid": "It is {kind}; give true or false.",
-        "null": "It is null; give true or false.",
-        "required": "It is missing; give true or false.",
+        "invalid": "Expected true or false, got {kind}.",
+        "null": "Expected true or false, got null.",
+        "required": "This field is required; give true or false.",
     }
 
     def to_internal_value(self, data: Any) -> bool:
-        """Return it."""
+        """Return the boolean."""
         if not isinstance(data, bool):
-            self.fail("invalid", kind=kind_of(data))
+            self.fail("invalid", kind=json_type_of(data))
         return bool(data)
 
 
-class OneOfField(serializers.ChoiceField):
+class StrictChoiceField(serializers.ChoiceField):
     """One string or number of a closed list."""
 
     default_error_messages = {
-        "invalid_choice": "{input} is none of them; choose one of {names}.",
-        "null": "It is null; choose one of the list.",
-        "required": "It is missing; choose one of the list.",
+        "invalid_choice": "{input} is not a valid choice; choose one of {names}.",
+        "null": "null is not a valid choice; choose one of the list.",
+        "required": "This field is required; choose one of the list.",
     }
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return it."""
+        """Return the choice."""
         if data == "" and self.allow_blank:
             return ""
         for choice in self.choices:
             if type(data) is type(choice) and data == choice:
                 return choice
-        shown = repr(data[:40]) if isinstance(data, str) else kind_of(data).capitalize()
+        shown = repr(data[:40]) if isinstance(data, str) else json_type_of(data).capitalize()
         return self.fail("invalid_choice", input=shown, names=", ".join(str(choice) for choice in self.choices))
 
 
-class NotAMoment(ValueError):
-    """What is no moment; ``code`` says why, as a key of `MOMENT_FAULTS`."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(MOMENT_FAULTS[code])
-        self.code = code
-
-
-def moment_of(value: Any) -> datetime:
-    """Return the moment that a text means, in UTC; raise `NotAMoment` for one that means none."""
-    try:
-        moment = parse_datetime(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise NotAMoment("invalid")
-    if timezone.is_naive(moment):
-        raise NotAMoment("zone")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise NotAMoment("invalid") from error
-
-
-class MomentField(serializers.DateTimeField):
-    """An instant in UTC, as ``2026-11-24T15:04:05.123456Z``; one with another offset is understood."""
+class UTCDateTimeField(serializers.DateTimeField):
+    """A time, written in UTC as ``2026-11-24T15:04:05.123456Z`` and read with any offset."""
 
     default_error_messages = {
-        **MOMENT_FAULTS,
-        "null": "It is null; write a moment as 2026-11-24T15:04:05Z.",
-        "required": "It is missing; write a moment as 2026-11-24T15:04:05Z.",
+        **DATE_TIME_ERRORS,
+        "null": "Expected a time, got null; write it as 2026-11-24T15:04:05Z.",
+        "required": "This field is required; write a time as 2026-11-24T15:04:05Z.",
     }
 
     def to_internal_value(self, value: Any) -> datetime:
-        """Return the moment."""
+        """Return the time in UTC."""
         try:
-            return moment_of(value)
-        except NotAMoment as error:
+            return parse_utc(value)
+        except InvalidDateTime as error:
             self.fail(error.code)
 
     def to_representation(self, value: Any) -> Any:
-        """Return it in UTC."""
-        return None if value is None else moment_text(value)
+        """Return the time as text in UTC."""
+        return None if value is None else format_utc(value)
 
 
-def moment_text(value: datetime) -> str:
-    """Return a moment as the API writes it."""
-    aware = timezone.make_aware(value) if timezone.is_naive(value) else value
-    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def milliseconds(seconds: float | None) -> float | None:
-    """Return a duration as the API writes it."""
-    return None if seconds is None else round(seconds * 1000, 3)
-
-
-def timing_told(timing: Timing) -> dict[str, float | None]:
-    """Return the parts of an exchange in milliseconds; null for what it had not, or what is not known of it."""
-    return {name: milliseconds(seconds) for name, seconds in asdict(timing).items()}
-
-
-class AnythingField(serializers.JSONField):
-    """Whatever JSON can hold; its model says what is right."""
+class JSONValueField(serializers.JSONField):
+    """Any JSON value; the model validates it."""
 
     default_error_messages = {
-        "null": "It is null; leave it out, or give a value.",
-        "required": "It is missing; give a value.",
+        "null": "This field must not be null; omit it or give a value.",
+        "required": "This field is required.",
     }
 
 
-class ObjectField(serializers.DictField):
-    """An object."""
+class JSONObjectField(serializers.DictField):
+    """A JSON object."""
 
     default_error_messages = {
-        "not_a_dict": "It is no object; give one, such as {{}}.",
-        "null": "It is null; give an object, or leave it out.",
-        "required": "It is missing; give an object.",
+        "not_a_dict": "Expected an object, such as {{}}.",
+        "null": "Expected an object, got null; omit the field or give an object.",
+        "required": "This field is required; give an object.",
     }
 
 
-class ListOfField(serializers.ListField):
+class StrictListField(serializers.ListField):
     """A list."""
 
     default_error_messages = {
-        "not_a_list": "It is no list; give one, such as [].",
-        "null": "It is null; give a list, or leave it out.",
-        "required": "It is missing; give a list.",
-        "empty": "It is empty; give at least one.",
-        "min_length": "It is too short; give at least {min_length}.",
-        "max_length": "It is too long; give at most {max_length}.",
+        "not_a_list": "Expected a list, such as [].",
+        "null": "Expected a list, got null; omit the field or give a list.",
+        "required": "This field is required; give a list.",
+        "empty": "The list is empty; give at least one item.",
+        "min_length": "The list is too short; give at least {min_length} items.",
+        "max_length": "The list is too long; give at most {max_length} items.",
     }
 
 
-class KeyField(_Field):
-    """Our own key of a row, as an opaque string."""
+class IDField(_Field):
+    """The primary key of one of the app's rows, as an opaque string."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"read_only": True, **kwargs})
 
     def to_representation(self, value: Any) -> str:
-        """Return it."""
+        """Return the key as text."""
         return str(value)
 
 
-class OrganizationKeyField(serializers.ReadOnlyField):
-    """The host's own key of an organization, as it is."""
+class OrganizationIDField(serializers.ReadOnlyField):
+    """The primary key of a host's organization, unchanged: a number or a string."""
+
+
+class InvalidDateTime(ValueError):
+    """A value that is not a time with an offset; ``code`` is a key of `DATE_TIME_ERRORS`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(DATE_TIME_ERRORS[code])
+        self.code = code
+
+
+def parse_utc(value: Any) -> datetime:
+    """Return the time of an ISO 8601 text in UTC; raise `InvalidDateTime` for any other value."""
+    try:
+        time = parse_datetime(value) if isinstance(value, str) else None
+    except ValueError:
+        time = None
+    if time is None:
+        raise InvalidDateTime("invalid")
+    if timezone.is_naive(time):
+        raise InvalidDateTime("zone")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidDateTime("invalid") from error
+
+
+def format_utc(value: datetime) -> str:
+    """Return a time as the API writes it, such as ``2026-11-24T15:04:05.123456Z``."""
+    aware = timezone.make_aware(value) if timezone.is_naive(value) else value
+    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return a duration in milliseconds, with three digits after the point."""
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def timing_in_ms(timing: Timing) -> dict[str, float | None]:
+    """Return the phases of an HTTP exchange in milliseconds, None for a phase that did not happen or is not known."""
+    return {name: milliseconds(seconds) for name, seconds in asdict(timing).items()}
+
+
+def json_type_of(value: object) -> str:
+    """Return the JSON type of a value in words, such as "a string"."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    for types, words in (((int, float), "a number"), (str, "a string"), (list, "a list")):
+        if isinstance(value, types):
+            return words
+    return "an object"

@@ -1,67 +1,47 @@
-"""A webhook, with its subscriptions."""
+"""The serializers of a webhook and its subscriptions."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils import timezone
 from rest_framework import serializers
 
-from tms_webhooks.api.problems import Fault, UnknownReference
-from tms_webhooks.api.serializers.bases import RowSerializer
-from tms_webhooks.api.serializers.fields import KeyField, ListOfField
-from tms_webhooks.api.serializers.lines import ContactsField, HeadersField, stored_headers
-from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
-from tms_webhooks.choices import Action, PayloadFormat
+from tms_webhooks.api.serializers.fields import IDField, StrictListField
+from tms_webhooks.api.serializers.strict import StrictModelSerializer
+from tms_webhooks.api.serializers.webhook_fields import ContactsField, HeadersField, OrganizationField, stored_headers
+from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.delivery import rendering
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.net.urls import same_receiver
 
-# Its class is generic for the type checker alone.
-if TYPE_CHECKING:
-    _RelatedField = serializers.PrimaryKeyRelatedField[Any]
-else:
-    _RelatedField = serializers.PrimaryKeyRelatedField
-
-STATES = ("enabled", "paused", "disabled")
+MAX_SUBSCRIPTIONS = 200
+"""The maximum number of subscriptions of one webhook."""
 
 
-class OrganizationField(_RelatedField):
-    """An organization by the host's own key: one that the caller may view, and no other one is there."""
+class SubscriptionSerializer(StrictModelSerializer):
+    """One event name or pattern, with optional filters."""
 
-    default_error_messages = {
-        "null": "It is null; name one of your organizations by its id.",
-        "required": "It is missing; name one of your organizations by its id.",
-    }
+    id = IDField()
 
-    def get_queryset(self) -> Any:
-        """Return the caller's organizations."""
-        return self.context["view"].organizations(Action.VIEW)
+    class Meta:
+        model = Subscription
+        fields = ("id", "event_type", "more_than_days", "less_than_days", "filters", "condition")
 
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        """Return the organization; an empty text names none, and is not null."""
-        return self.fail("does_not_exist") if data == "" else super().run_validation(data)
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the organization; a key is no fraction that a database would round."""
-        return self.fail("incorrect_type") if isinstance(data, float) else super().to_internal_value(data)
-
-    def fail(self, key: str, **kwargs: Any) -> Any:
-        """Raise `UnknownReference` for what can't be found, in the same words whyever that is."""
-        if key in {"does_not_exist", "incorrect_type"}:
-            detail = "There is no such organization; name one of yours by its id."
-            fault = Fault("pointer", "#/organization", "unknown", detail)
-            raise UnknownReference("The organization is not there.", faults=[fault])
-        super().fail(key, **kwargs)
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Validate the subscription as it would be after the change."""
+        current = {} if self.instance is None else {name: getattr(self.instance, name) for name in self.Meta.fields[1:]}
+        self.apply_and_validate(Subscription(**current), attrs)
+        return attrs
 
 
-class WebhookSerializer(RowSerializer):
-    """A webhook. Its secret is no field of it."""
+class WebhookSerializer(StrictModelSerializer):
+    """A webhook. Its secret is not a field: only three actions return it."""
 
-    id = KeyField()
+    id = IDField()
     organization = OrganizationField(queryset=Webhook.objects.none())
     headers = HeadersField(required=False)
     contacts = ContactsField(required=False)
@@ -69,20 +49,23 @@ class WebhookSerializer(RowSerializer):
     subscriptions: Any = serializers.ListSerializer(
         child=SubscriptionSerializer(),
         required=False,
-        max_length=MOST_SUBSCRIPTIONS,
-        error_messages=ListOfField.default_error_messages,
+        max_length=MAX_SUBSCRIPTIONS,
+        error_messages=StrictListField.default_error_messages,
     )
 
+    _patterns: Iterable[str] = ()
+    """The patterns of the subscriptions, which `check_row` needs."""
+
     read_only_remedies = {
-        "organization": "a webhook stays with its organization",
-        "enabled": "POST to its enable/ or disable/",
-        "subscriptions": "change them at its subscriptions/",
+        "organization": "the organization of a webhook can't change",
+        "enabled": "POST to enable/ or disable/ of the webhook",
+        "subscriptions": "change them at subscriptions/ of the webhook",
     }
 
     class Meta:
         model = Webhook
-        set_once = ("organization", "enabled", "subscriptions")
-        own = (
+        only_on_create = ("organization", "enabled", "subscriptions")
+        set_by_system = (
             "disabled_reason",
             "disabled_at",
             "failures",
@@ -117,28 +100,28 @@ class WebhookSerializer(RowSerializer):
             "subscriptions",
             "enabled",
             "state",
-            *own,
+            *set_by_system,
         )
-        read_only_fields = own
+        read_only_fields = set_by_system
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields; some can be set only when a webhook is made."""
+        """Return the fields; for an existing webhook, some are read-only."""
         fields = super().get_fields()
         if isinstance(self.instance, Webhook):
-            for name in self.Meta.set_once:
+            for name in self.Meta.only_on_create:
                 fields[name].read_only = True
         return fields
 
     def get_state(self, webhook: Webhook) -> str:
-        """Return whether it gets requests now."""
+        """Return ``enabled``, ``paused`` (temporarily, after failures) or ``disabled``."""
         if not webhook.enabled:
             return "disabled"
         return "enabled" if webhook.is_awake(timezone.now()) else "paused"
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Check the webhook as it would be, content and URL against the events that it subscribes to."""
+        """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
         if isinstance(self.instance, Webhook):
-            self._refuse_headers_elsewhere(self.instance, attrs)
+            self._reject_headers_for_new_receiver(self.instance, attrs)
         values = dict(attrs)
         subscriptions = values.pop("subscriptions", None)
         if subscriptions is not None:
@@ -146,45 +129,46 @@ class WebhookSerializer(RowSerializer):
         elif isinstance(self.instance, Webhook):
             self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
         row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
-        self._refuse_content_type(values.get("format", row.format), values.get("headers", row.headers))
-        self.validated_row(row, values)
+        self._reject_content_type(values.get("format", row.format), values.get("headers", row.headers))
+        self.apply_and_validate(row, values)
         return attrs
 
-    def _refuse_headers_elsewhere(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
-        """Raise ``ValidationError`` where header values that the caller may not know would go to another receiver."""
+    def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
+        """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""
         if same_receiver(webhook.url, attrs.get("url", webhook.url)):
             return
-        told = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
-        kept = [name for name in stored_headers(webhook.headers) if name.lower() not in told]
+        given = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
+        kept = [name for name in stored_headers(webhook.headers) if name.lower() not in given]
         if kept:
-            message = "The URL leads to another receiver; give the header's value anew, or null to remove it."
-            raise _wrong_headers(kept, message, code="new_receiver")
+            message = "The new URL is another receiver; give the header's value again, or null to remove it."
+            raise _header_errors(kept, message, code="new_receiver")
 
-    def _refuse_content_type(self, chosen: str, headers: Any) -> None:
-        """Raise ``ValidationError`` for a content type of a format that has its own, which the model tells by lines."""
-        named = [name for name in stored_headers(headers) if name.lower() == "content-type"]
-        if named and chosen != PayloadFormat.CUSTOM:
-            message = "Only the format custom takes a content type; remove the header by null, or choose that format."
-            raise _wrong_headers(named, message, code="header_content_type")
+    def _reject_content_type(self, payload_format: str, headers: Any) -> None:
+        """Raise ``ValidationError`` for a header ``Content-Type`` of a format that sets its own.
 
-    _patterns: Iterable[str] = ()
+        The model checks this too, but its message is about lines of text.
+        """
+        found = [name for name in stored_headers(headers) if name.lower() == "content-type"]
+        if found and payload_format != PayloadFormat.CUSTOM:
+            message = "Only the format custom allows a content type; set the header to null, or choose that format."
+            raise _header_errors(found, message, code="header_content_type")
 
-    def check(self, row: Any) -> None:
-        """Check what is sent: right for any event at all, and for those that are chosen."""
+    def check_row(self, row: Any) -> None:
+        """Check the content and URL for the subscribed events."""
         problems = rendering.problems_for(row, self._patterns)
         if problems is not None:
             raise problems
 
 
-def _wrong_headers(names: Iterable[str], message: str, *, code: str) -> serializers.ValidationError:
+def _header_errors(names: Iterable[str], message: str, *, code: str) -> serializers.ValidationError:
     return serializers.ValidationError(
         {"headers": {name: [serializers.ErrorDetail(message, code=code)] for name in names}}
     )
 
 
-class WebhookChangesSerializer(WebhookSerializer):
+class WebhookUpdateSerializer(WebhookSerializer):
     """The fields of an existing webhook that can be changed."""
 
     def get_fields(self) -> dict[str, Any]:
-        """Leave out the fields that are set once."""
-        return {name: field for name, field in super().get_fields().items() if name not in self.Meta.set_once}
+        """Return the fields without those that can be set only on creation."""
+        return {name: field for name, field in super().get_fields().items() if name not in self.Meta.only_on_create}

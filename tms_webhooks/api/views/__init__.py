@@ -1,3 +1,3 @@
-"""The resources, a module for each noun."""
+"""The viewsets, one module per resource. `resource` holds their base class."""
 
 from __future__ import annotations

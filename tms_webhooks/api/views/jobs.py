@@ -1,4 +1,4 @@
-"""Jobs, and what begins them."""
+"""Jobs, and the base class of the viewsets that start them."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from rest_framework.response import Response
 from tms_webhooks.api.filtersets import JobFilterSet
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema import shapes
-from tms_webhooks.api.serializers.jobs import JobSerializer
-from tms_webhooks.api.views.bases import ResourceViewSet
+from tms_webhooks.api.serializers.records import JobSerializer
+from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Job, Webhook
 
 JOB_OR_COUNT: Mapping[int, Any] = {202: JobSerializer, 200: shapes.COUNT}
-"""The responses of an action that starts a job, or only counts."""
+"""The responses of an action that starts a job or, as a dry run, counts its deliveries."""
 
 
-class Replaying(ResourceViewSet):
-    """Begins jobs, or counts what they would be about."""
+class JobStartingViewSet(ResourceViewSet):
+    """Starts jobs, or counts the deliveries that a job would change."""
 
-    def replay(self, kind: JobKind, webhook: Webhook, asked: Mapping[str, Any]) -> Response:
-        """Answer with a job that was begun, or with a count where the caller wants no more."""
-        if asked["dry_run"]:
-            return counted(self.count(kind, webhook, asked))
-        return self.commit(lambda: self.accepted(self.start(kind, webhook, asked)))
+    def start_or_count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Response:
+        """Start a job, or for a dry run count its deliveries, and return the response."""
+        if body["dry_run"]:
+            return count_response(self.count(kind, webhook, body))
+        return self.commit(lambda: self.job_response(self.start(kind, webhook, body)))
 
-    def count(self, kind: JobKind, webhook: Webhook, asked: Mapping[str, Any]) -> int:
-        """Return how many deliveries a job would be about."""
+    def count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> int:
+        """Return the number of deliveries that a job would change."""
         try:
-            return replay.count(kind, webhook, now=timezone.now(), since=asked.get("since"), until=asked.get("until"))
+            return replay.count(kind, webhook, now=timezone.now(), since=body.get("since"), until=body.get("until"))
         except ReplayError as error:
-            raise _problem(error) from error
+            raise _exception_for(error) from error
 
-    def start(self, kind: JobKind, webhook: Webhook, asked: Mapping[str, Any]) -> Job:
-        """Begin a job, and write down who did; call it in a transaction."""
-        since, until = asked.get("since"), asked.get("until")
+    def start(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Job:
+        """Start a job and record it in the audit log. Call it in a transaction."""
+        since, until = body.get("since"), body.get("until")
         caller = self.policy.caller(self.request)
         name = caller.label or f"{caller.kind} {caller.id}"
         try:
             job = replay.start(kind, webhook, now=timezone.now(), since=since, until=until, requested_by=name[:100])
         except ReplayError as error:
-            raise _problem(error) from error
-        facts = {"kind": kind.value, "since": since, "until": until, "total": job.total}
-        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=facts)
+            raise _exception_for(error) from error
+        changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
+        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
         return job
 
-    def accepted(self, job: Job) -> Response:
-        """Answer with a job that is under way, and where to ask for its progress."""
+    def job_response(self, job: Job) -> Response:
+        """Return a job that has started, with the URL of its progress in ``Location``."""
         data = JobSerializer(job, context=self.get_serializer_context()).data
-        address = self.address_of("job-detail", pk=job.pk)
-        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": address})
+        url = self.url_of("job-detail", pk=job.pk)
+        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
 
 
 class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
-    """Jobs, the newest first."""
+    """Return the jobs of the caller's organizations, newest first."""
 
     heading = "Jobs"
     queryset = Job.objects.select_related("webhook").defer("webhook__headers")
@@ -70,12 +70,12 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewS
     organization_path = "webhook__organization"
 
 
-def counted(total: int) -> Response:
-    """Answer a dry run."""
+def count_response(total: int) -> Response:
+    """Return the response of a dry run."""
     return Response({"dry_run": True, "total": total})
 
 
-def _problem(error: ReplayError) -> Exception:
+def _exception_for(error: ReplayError) -> Exception:
     if error.field:
         return ValidationError({error.field: [ErrorDetail(str(error), code="range")]})
     return Conflict(str(error))

@@ -1,4 +1,4 @@
-"""What one webhook subscribes to."""
+"""The subscriptions of one webhook."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rest_framework.response import Response
 from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
-from tms_webhooks.api.schema.shim import extend_schema
-from tms_webhooks.api.serializers.bases import as_detail
-from tms_webhooks.api.serializers.subscriptions import MOST_SUBSCRIPTIONS, SubscriptionSerializer
-from tms_webhooks.api.views.bases import ResourceViewSet
+from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.serializers.strict import to_drf_detail
+from tms_webhooks.api.serializers.webhooks import MAX_SUBSCRIPTIONS, SubscriptionSerializer
+from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
@@ -23,7 +23,7 @@ from tms_webhooks.models.audit import differences
 
 
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
-    """Subscriptions below their webhook. Each change of one is a change of the webhook, with its entity tag."""
+    """Subscriptions of the webhook in the URL. Each change also changes the webhook's entity tag."""
 
     heading = "Subscriptions"
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
@@ -33,32 +33,32 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
     needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
 
     def get_queryset(self) -> Any:
-        """Return those of the webhook in the address."""
+        """Return the visible subscriptions of the webhook in the URL."""
         return super().get_queryset().filter(webhook=self.kwargs["webhook_id"])
 
     def list(self, request: Any, webhook_id: str) -> Response:
-        """Return what the webhook subscribes to."""
+        """Return the subscriptions of a webhook."""
         self._webhook()
         return super().list(request)
 
     @extend_schema(parameters=[IF_MATCH, ETAG, LOCATION])
     def create(self, request: Any, webhook_id: str) -> Response:
-        """Subscribe the webhook to more."""
+        """Add a subscription to a webhook."""
         self._webhook()
         return self.commit(self._create)
 
     @extend_schema(parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, webhook_id: str, pk: str) -> Response:
-        """Change what is named, and leave alone what is not."""
+        """Change the fields in the body. Other fields stay as they are."""
         return self.commit(self._update)
 
     @extend_schema(parameters=[IF_MATCH])
     def destroy(self, request: Any, webhook_id: str, pk: str) -> Response:
-        """Unsubscribe the webhook from it. What waits for it goes out still."""
+        """Delete a subscription. Queued deliveries are still sent."""
         return self.commit(self._delete)
 
     def _webhook(self, *, lock: bool = False) -> Webhook:
-        """Return the webhook of the address; with ``lock`` in the state that the caller's ``If-Match`` names."""
+        """Return the webhook of the URL; with ``lock``, lock its row and require the state in ``If-Match``."""
         rows = self.scoped(Webhook.objects.existing(), path="organization")
         if lock:
             rows = rows.select_for_update()
@@ -72,15 +72,15 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
 
     def _create(self) -> Response:
         webhook = self._webhook(lock=True)
-        if webhook.subscriptions.count() >= MOST_SUBSCRIPTIONS:
+        if webhook.subscriptions.count() >= MAX_SUBSCRIPTIONS:
             raise Conflict(
-                f"The webhook has {MOST_SUBSCRIPTIONS} subscriptions; remove one, or use a pattern such as class.*."
+                f"The webhook already has {MAX_SUBSCRIPTIONS} subscriptions; delete one, or use a pattern such as class.*."
             )
         values = self._values(None, webhook)
         subscription = Subscription.objects.create(webhook=webhook, **values)
-        self._note(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
-        response = self._answer(subscription, webhook, status.HTTP_201_CREATED)
-        response["Location"] = self.address_of("subscription-detail", webhook_id=webhook.pk, pk=subscription.pk)
+        self._audit_change(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
+        response = self._response(subscription, webhook, status.HTTP_201_CREATED)
+        response["Location"] = self.url_of("subscription-detail", webhook_id=webhook.pk, pk=subscription.pk)
         return response
 
     def _update(self) -> Response:
@@ -92,18 +92,20 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         changes = differences(before, subscription)
         if changes:
             subscription.save(update_fields=list(changes))
-            self._note(AuditAction.SUBSCRIPTION_UPDATED, webhook, subscription, changes)
-        return self._answer(subscription, webhook)
+            self._audit_change(AuditAction.SUBSCRIPTION_UPDATED, webhook, subscription, changes)
+        return self._response(subscription, webhook)
 
     def _delete(self) -> Response:
         webhook = self._webhook(lock=True)
         subscription = self.get_object()
-        self._note(AuditAction.SUBSCRIPTION_DELETED, webhook, subscription, {"event_type": subscription.event_type})
+        self._audit_change(
+            AuditAction.SUBSCRIPTION_DELETED, webhook, subscription, {"event_type": subscription.event_type}
+        )
         subscription.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _values(self, subscription: Subscription | None, webhook: Webhook) -> Any:
-        """Return what the body asks for, if the webhook's content and URL fit the events that it means."""
+        """Return the validated body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
         partial = subscription is not None
         serializer = self.get_serializer(subscription, data=self.request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
@@ -114,13 +116,13 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         patterns = [*others.values_list("event_type", flat=True), values.get("event_type", "")]
         problems = rendering.problems_for(webhook, patterns) if "event_type" in values else None
         if problems is not None:
-            told = [detail for details in as_detail(problems).values() for detail in details]
-            raise serializers.ValidationError({"event_type": told})
+            details = [detail for of_field in to_drf_detail(problems).values() for detail in of_field]
+            raise serializers.ValidationError({"event_type": details})
         return values
 
-    def _note(self, done: AuditAction, webhook: Webhook, subscription: Subscription, changes: Any) -> None:
-        self.audit(done, webhook, target=f"subscription:{subscription.pk}", changes=changes)
+    def _audit_change(self, action: AuditAction, webhook: Webhook, subscription: Subscription, changes: Any) -> None:
+        self.audit(action, webhook, target=f"subscription:{subscription.pk}", changes=changes)
 
-    def _answer(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
+    def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
         subscription.refresh_from_db()
         return Response(self.get_serializer(subscription).data, status=code, headers={"ETag": etag_of(webhook)})

@@ -1,67 +1,176 @@
-"""Webhooks: the collection, and one of them."""
+"""Webhooks: list, create, read, change and delete them, and the actions on one webhook."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.response import Response
 
+from tms_webhooks.actors import Actor
 from tms_webhooks.api.filtersets import WebhookFilterSet
-from tms_webhooks.api.reach import require_reachable
+from tms_webhooks.api.preconditions import etag_of, require_match
+from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
-from tms_webhooks.api.schema.shim import extend_schema
-from tms_webhooks.api.serializers.webhooks import WebhookChangesSerializer
-from tms_webhooks.api.views.webhook_verbs import WebhookVerbs
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.serializers.actions import (
+    DateRangeSerializer,
+    DryRunSerializer,
+    EmptySerializer,
+    SecretRotationSerializer,
+    SendTestSerializer,
+    send_test_data,
+)
+from tms_webhooks.api.serializers.fields import format_utc
+from tms_webhooks.api.serializers.webhooks import WebhookSerializer, WebhookUpdateSerializer
+from tms_webhooks.api.views.jobs import JOB_OR_COUNT, JobStartingViewSet
+from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
+from tms_webhooks.monitoring.stats import stats
+from tms_webhooks.net import urls
+from tms_webhooks.worker.test_send import TestSendResult, outside_transactions, send_test
 
 
-class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
-    """Webhooks. A deleted one is not there, though its log is."""
+class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
+    """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
+    queryset = Webhook.objects.existing().prefetch_related("subscriptions")
+    serializer_class = WebhookSerializer
     filterset_class = WebhookFilterSet
     ordering = ("name", "pk")
     needs = {
-        **WebhookVerbs.needs,
         "create": Action.MANAGE,
         "partial_update": Action.MANAGE,
         "destroy": Action.MANAGE,
+        "test": Action.MANAGE,
+        "enable": Action.MANAGE,
+        "disable": Action.MANAGE,
+        "rotate_secret": Action.MANAGE,
+        "secret": Action.REVEAL_SECRET,
+        "recover": Action.REPLAY,
+        "replay_missed": Action.REPLAY,
+        "cancel_pending": Action.REPLAY,
     }
+
+    @classmethod
+    def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
+        """Return a view of these actions; the view of ``test`` ignores ``ATOMIC_REQUESTS``, since it waits for a receiver."""
+        view = super().as_view(actions, **initkwargs)
+        return outside_transactions(view) if "test" in (actions or {}).values() else view
 
     @extend_schema(responses={201: shapes.CREATED_WEBHOOK}, parameters=[ETAG, LOCATION])
     def create(self, request: Any) -> Response:
-        """Make a webhook with its subscriptions. The answer has its secret, which is never shown again."""
+        """Create a webhook with its subscriptions. The response contains its secret, which no later GET returns."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
-        require_reachable(serializer.validated_data["url"])
+        _require_reachable(serializer.validated_data["url"])
         return self.commit(lambda: self._create(serializer.validated_data))
 
     @extend_schema(parameters=[ETAG])
     def retrieve(self, request: Any, pk: str) -> Response:
         """Return one webhook."""
-        return self.answer(self.get_object())
+        return self._response(self.get_object())
 
-    @extend_schema(request=WebhookChangesSerializer, parameters=[IF_MATCH, ETAG])
+    @extend_schema(request=WebhookUpdateSerializer, parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, pk: str) -> Response:
-        """Change what is named, and leave alone what is not."""
+        """Change the fields in the body. Other fields stay as they are."""
         webhook = self.get_object()
         if request.data.get("url") != webhook.url:
-            require_reachable(request.data.get("url"))
+            _require_reachable(request.data.get("url"))
         return self.commit(self._update)
 
     @extend_schema(parameters=[IF_MATCH])
     def destroy(self, request: Any, pk: str) -> Response:
-        """Delete a webhook, and call off what waits for it. Its deliveries stay in the log."""
+        """Delete a webhook and cancel its queued deliveries. Its deliveries stay in the log."""
         return self.commit(self._delete)
+
+    @extend_schema(request=EmptySerializer, parameters=[IF_MATCH, ETAG])
+    @action(detail=True, methods=["post"])
+    def enable(self, request: Any, pk: str) -> Response:
+        """Enable a webhook and reset its failures. Missed deliveries stay skipped until they are replayed."""
+        self.read(EmptySerializer)
+        return self.commit(self._enable)
+
+    @extend_schema(request=EmptySerializer, parameters=[IF_MATCH, ETAG])
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Any, pk: str) -> Response:
+        """Disable a webhook: it gets no more requests. Its queued and future deliveries are recorded as skipped."""
+        self.read(EmptySerializer)
+        return self.commit(self._disable)
+
+    @extend_schema(request=SecretRotationSerializer, responses={200: shapes.ROTATED_SECRET}, parameters=[IF_MATCH])
+    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    def rotate_secret(self, request: Any, pk: str) -> Response:
+        """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
+        seconds = self.read(SecretRotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP))
+        return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
+
+    @extend_schema(responses={200: shapes.REVEALED_SECRET, 409: shapes.PROBLEM})
+    @action(detail=True, methods=["get"])
+    def secret(self, request: Any, pk: str) -> Response:
+        """Return the secret of a webhook. The audit log records the caller."""
+        return self.commit(self._reveal)
+
+    @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @action(detail=True, methods=["post"])
+    def recover(self, request: Any, pk: str) -> Response:
+        """Start a job that sends failed deliveries of a time range again."""
+        return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(DateRangeSerializer))
+
+    @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @action(detail=True, methods=["post"], url_path="replay-missed")
+    def replay_missed(self, request: Any, pk: str) -> Response:
+        """Start a job that sends the events that match the present subscriptions and were never sent."""
+        return self.start_or_count(JobKind.REPLAY_MISSED, self.get_object(), self.read(DateRangeSerializer))
+
+    @extend_schema(request=DryRunSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @action(detail=True, methods=["post"], url_path="cancel-pending")
+    def cancel_pending(self, request: Any, pk: str) -> Response:
+        """Start a job that cancels the queued deliveries of a webhook."""
+        return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
+
+    @extend_schema(request=SendTestSerializer, responses={200: shapes.TEST_SEND_RESULT})
+    @action(detail=True, methods=["post"])
+    def test(self, request: Any, pk: str) -> Response:
+        """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
+        webhook = self.get_object()
+        body = self.read(SendTestSerializer)
+        event_type = body["event_type"]
+        sent = _send_test(webhook, event_type, body.get("body"), actor=self.policy.caller(request))
+        changes = {"event_type": event_type, "status_code": sent.result.status}
+        self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{sent.delivery.pk}", changes=changes)
+        shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
+        return Response(send_test_data(sent, event_type, shows_payloads=shows_payloads))
+
+    @extend_schema(responses={200: shapes.STATS})
+    @action(detail=True, methods=["get"])
+    def stats(self, request: Any, pk: str) -> Response:
+        """Return the delivery statistics of a webhook."""
+        now = timezone.now()
+        figures = stats(now=now, webhook=self.get_object())
+        (of_webhook,) = figures.webhooks
+        data = {**asdict(of_webhook), "lag": asdict(figures.lag), "as_of": format_utc(now)}
+        for name in ("id", "name", "organization"):
+            del data[name]
+        for name in ("day", "month", "lag"):
+            data[name]["starts_at"] = format_utc(data[name]["starts_at"])
+        return Response(data)
+
+    # The work of the actions, each in the transaction of `commit`
 
     def _create(self, values: Mapping[str, Any]) -> Response:
         now = timezone.now()
@@ -70,17 +179,16 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         lifecycle.add(webhook, now=now)
         for one in subscriptions:
             Subscription.objects.create(webhook=webhook, **one)
-        told = [one["event_type"] for one in subscriptions]
-        self.audit(
-            AuditAction.WEBHOOK_CREATED, webhook, changes={**differences(None, webhook), "subscriptions": {"to": told}}
-        )
+        patterns = [one["event_type"] for one in subscriptions]
+        changes = {**differences(None, webhook), "subscriptions": {"to": patterns}}
+        self.audit(AuditAction.WEBHOOK_CREATED, webhook, changes=changes)
         (secret,) = webhook.signing_secrets(now)
-        response = self.answer(webhook, status.HTTP_201_CREATED, secret=secret)
-        response["Location"] = self.address_of("webhook-detail", pk=webhook.pk)
+        response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
+        response["Location"] = self.url_of("webhook-detail", pk=webhook.pk)
         return response
 
     def _update(self) -> Response:
-        webhook = self.locked()
+        webhook = self._locked_webhook()
         before = copy.copy(webhook)
         serializer = self.get_serializer(webhook, data=self.request.data, partial=True)
         serializer.is_valid(raise_exception=True)
@@ -90,9 +198,82 @@ class WebhookViewSet(mixins.ListModelMixin, WebhookVerbs):
         if changes:
             webhook.save(update_fields=[*changes, "updated_at"])
             self.audit(AuditAction.WEBHOOK_UPDATED, webhook, changes=changes)
-        return self.answer(webhook)
+        return self._response(webhook)
 
     def _delete(self) -> Response:
-        webhook = self.locked()
+        webhook = self._locked_webhook()
         lifecycle.delete(webhook, actor=self.policy.caller(self.request), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _enable(self) -> Response:
+        webhook = self._locked_webhook()
+        lifecycle.enable(webhook, actor=self.policy.caller(self.request), now=timezone.now())
+        return self._response(webhook)
+
+    def _disable(self) -> Response:
+        webhook = self._locked_webhook()
+        actor = self.policy.caller(self.request)
+        lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=timezone.now())
+        return self._response(webhook)
+
+    def _rotate(self, overlap: timedelta) -> Response:
+        webhook = self._locked_webhook()
+        now = timezone.now()
+        secret = webhook.rotate_secret(now=now, overlap=overlap)
+        self.audit(
+            AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}
+        )
+        return Response({"secret": secret, "old_secret_signs_until": format_utc(now + overlap)})
+
+    def _reveal(self) -> Response:
+        webhook = self.get_object()
+        try:
+            newest = next(iter(webhook.signing_secrets(timezone.now())), None)
+        except SecretError:
+            newest = None
+        if newest is None:
+            raise Conflict("The secret can't be decrypted; rotate it to get a new one.")
+        self.audit(AuditAction.SECRET_REVEALED, webhook)
+        return Response({"secret": newest})
+
+    def _locked_webhook(self) -> Webhook:
+        """Return the webhook of the URL with its row locked; raise unless it is in the state of ``If-Match``."""
+        webhook: Webhook = self.get_object()
+        Webhook.objects.select_for_update().get(pk=webhook.pk)
+        # Read it again: another transaction may have changed it before the lock was free.
+        webhook = self.get_object()
+        require_match(self.request, webhook)
+        return webhook
+
+    def _response(self, webhook: Webhook, code: int = status.HTTP_200_OK, *, secret: str | None = None) -> Response:
+        """Return the webhook as stored in the database, with its entity tag and, if given, its secret."""
+        webhook = Webhook.objects.prefetch_related("subscriptions").get(pk=webhook.pk)
+        data = dict(WebhookSerializer(webhook, context=self.get_serializer_context()).data)
+        if secret is not None:
+            data["secret"] = secret
+        return Response(data, status=code, headers={"ETag": etag_of(webhook)})
+
+
+def _require_reachable(url: Any) -> None:
+    """Raise ``ValidationError`` if the URL's host has no address, or one that webhooks may not call.
+
+    It does a DNS lookup, so call it outside of any transaction. The serializer reports a malformed URL, together with the
+    other errors of the body.
+    """
+    try:
+        urls.check_url(url)
+    except (UnsafeURL, TypeError):
+        return
+    try:
+        urls.check_reachable(url)
+    except UnsafeURL as error:
+        raise ValidationError({"url": [ErrorDetail(str(error), code="unsafe_url")]}) from error
+
+
+def _send_test(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> TestSendResult:
+    try:
+        return send_test(webhook, event_type=event_type, body=body, actor=actor)
+    except UnknownEventType as error:
+        raise ValidationError({"event_type": [ErrorDetail(str(error), code="unknown")]}) from error
+    except PayloadError as error:
+        raise ValidationError({"body": [ErrorDetail(str(error), code="schema")]}) from error

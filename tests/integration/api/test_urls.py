@@ -40,14 +40,14 @@ def test_addresses_of_others_are_left_alone(client):
     assert client.get("/api/elsewhere/").headers["Content-Type"].startswith("text/html")
 
 
-def test_a_method_that_there_is_not_is_refused_with_those_there_are(client, problem):
+def test_an_unsupported_method_is_rejected_with_the_supported_ones(client, problem):
     response = client.put("/api/webhooks/", {}, format="json")
 
     assert problem(response, "method-not-allowed")["detail"] == 'Method "PUT" not allowed. Use GET, POST.'
     assert response["Allow"] == "GET, POST, HEAD, OPTIONS"
 
 
-def test_who_asks_which_methods_there_are_is_told(client):
+def test_options_returns_the_supported_methods(client):
     response = client.options("/api/webhooks/")
 
     assert (response.status_code, response["Allow"]) == (204, "GET, POST, HEAD, OPTIONS")

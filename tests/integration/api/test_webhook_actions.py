@@ -54,7 +54,7 @@ def test_a_webhook_that_is_paused_says_so(client, webhook):
     assert data["paused_until"] == f"{until:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def test_a_rotated_secret_is_told_once(do, webhook, clock):
+def test_a_rotated_secret_is_returned_once(do, webhook, clock):
     old = webhook.signing_secrets(clock())
 
     response = do("rotate-secret", {"overlap_seconds": 3600})
@@ -77,7 +77,7 @@ def test_an_overlap_of_nothing_revokes_the_old_secret(do, webhook):
 def test_an_overlap_out_of_range_is_refused_and_nothing_is_rotated(do, problem, webhook, overlap, code):
     data = problem(do("rotate-secret", {"overlap_seconds": overlap}), "invalid-request")
 
-    assert [(fault["pointer"], fault["code"]) for fault in data["errors"]] == [("#/overlap_seconds", code)]
+    assert [(error["pointer"], error["code"]) for error in data["errors"]] == [("#/overlap_seconds", code)]
     assert WebhookSecret.objects.count() == 1
 
 
@@ -96,7 +96,7 @@ def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, 
 
     data = problem(client.get(f"/api/webhooks/{webhook.pk}/secret/"), "conflict")
 
-    assert data["detail"] == "Its secret can't be decrypted any more; rotate it."
+    assert data["detail"] == "The secret can't be decrypted; rotate it to get a new one."
     assert not AuditEntry.objects.exists()
 
 
@@ -152,20 +152,24 @@ def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
         ({}, "#/since", "since is missing; a recovery takes a time range of at most 14 days."),
         ({"since": "2020-01-01T00:00:00Z"}, "#/since", "days before until; the longest range is 14 days."),
         ({"since": "2099-01-01T00:00:00Z"}, "#/since", "give an earlier one."),
-        ({"since": "yesterday"}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
-        ({"since": "2026-02-31T00:00:00Z"}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
-        ({"since": "0001-01-01T00:00:00+14:00"}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
-        ({"since": "2026-11-24T15:04:05"}, "#/since", "It has no time zone; write it as 2026-11-24T15:04:05Z."),
-        ({"since": 5}, "#/since", "It is no moment; write it as 2026-11-24T15:04:05Z."),
-        ({"from": "2026-11-24"}, "#/from", "There is no field 'from' here. There are dry_run, since, until."),
+        ({"since": "yesterday"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
+        ({"since": "2026-02-31T00:00:00Z"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
+        (
+            {"since": "2026-11-24T15:04:05"},
+            "#/since",
+            "The time zone is missing; write the time as 2026-11-24T15:04:05Z.",
+        ),
+        ({"since": 5}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
+        ({"from": "2026-11-24"}, "#/from", "Unknown field 'from'. Known: dry_run, since, until."),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_range_that_can_not_be_is_refused(do, problem, body, pointer, detail, dry_run):
-    (fault,) = problem(do("recover", {**body, "dry_run": dry_run}), "invalid-request")["errors"]
+    (error,) = problem(do("recover", {**body, "dry_run": dry_run}), "invalid-request")["errors"]
 
-    assert fault["pointer"] == pointer
-    assert fault["detail"].endswith(detail)
+    assert error["pointer"] == pointer
+    assert error["detail"].endswith(detail)
     assert not Job.objects.exists()
 
 
@@ -211,6 +215,6 @@ def test_stats_have_the_totals_of_a_webhook(client, webhook):
 
 @pytest.mark.parametrize("verb", ["enable", "disable"])
 def test_a_verb_that_needs_nothing_takes_nothing(do, problem, verb):
-    (fault,) = problem(do(verb, {"now": True}), "invalid-request")["errors"]
+    (error,) = problem(do(verb, {"now": True}), "invalid-request")["errors"]
 
-    assert fault["pointer"] == "#/now"
+    assert error["pointer"] == "#/now"

@@ -1,0 +1,110 @@
+"""The only format of the API: a strict JSON parser, a compact renderer, and content negotiation by ``Accept`` alone.
+
+The host's settings of Django REST framework do not change it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+
+from tms_webhooks.api.problems import BodyTooLarge, ErrorItem, MalformedBody, escape_pointer
+from tms_webhooks.conf import app_settings
+
+MEDIA_TYPE = "application/json"
+MAX_DEPTH = 32
+"""The maximum nesting of objects and lists in a body."""
+# NUL and lone surrogates: PostgreSQL stores neither.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class StrictJSONParser(BaseParser):
+    """Parse one JSON object of limited size and depth; reject duplicate names, NaN and characters that no database stores."""
+
+    media_type = MEDIA_TYPE
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        """Return the object; raise `MalformedBody` or `BodyTooLarge`."""
+        limit = app_settings.API_BODY_LIMIT
+        raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise BodyTooLarge(f"The body is larger than {limit} bytes; send a smaller one.")
+        try:
+            # json.loads() of bytes would accept lone surrogates, so decode strictly first.
+            data = json.loads(raw.decode(), object_pairs_hook=_without_duplicates, parse_constant=_reject_constant)
+        except MalformedBody:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise MalformedBody(f"The body is not valid JSON: {_reason(error)}.") from None
+        if not isinstance(data, dict):
+            raise MalformedBody("The body is not a JSON object; send an object, such as {}.")
+        _reject_unstorable(data, "", depth=0)
+        return data
+
+
+class JSONNegotiation(DefaultContentNegotiation):
+    """Negotiate by ``Accept`` alone: the parameter ``format`` is a filter of webhooks here."""
+
+    settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+
+
+class CompactJSONRenderer(JSONRenderer):
+    """Render compact JSON in UTF-8."""
+
+    compact = True
+    ensure_ascii = False
+    strict = True
+
+    def get_indent(self, accepted_media_type: str | None, renderer_context: Mapping[str, Any]) -> int | None:
+        """Return None: a response that is replayed for an idempotency key has the same bytes as the first."""
+        return None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _value in pairs]
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise MalformedBody(f"An object in the body has the name {duplicate[:80]!r} twice; keep one.")
+    return data
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise MalformedBody(f"The body is not valid JSON: {name} is not a JSON number.")
+
+
+def _reject_unstorable(value: Any, pointer: str, *, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise MalformedBody(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _reject_unstorable(key, pointer, depth=depth)
+            _reject_unstorable(inner, f"{pointer}/{escape_pointer(key)}", depth=depth + 1)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _reject_unstorable(inner, f"{pointer}/{index}", depth=depth + 1)
+    elif isinstance(value, float) and math.isinf(value):
+        raise _unstorable(pointer, "a number that is too large")
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
+        raise _unstorable(pointer, "a character that can't be stored: NUL, or half of a surrogate pair")
+
+
+def _unstorable(pointer: str, content: str) -> MalformedBody:
+    item = ErrorItem("pointer", f"#{pointer}", "unstorable", f"Contains {content}; remove it.")
+    return MalformedBody(f"The body contains {content}.", errors=[item])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    return "it is nested too deep" if isinstance(error, RecursionError) else "a number has too many digits"

@@ -1,0 +1,197 @@
+"""Read-only serializers of the app's records: events, deliveries with their attempts, jobs and audit entries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rest_framework import serializers
+
+from tms_webhooks.api.serializers.fields import IDField, OrganizationIDField, UTCDateTimeField, timing_in_ms
+from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
+from tms_webhooks.choices import Priority
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job
+from tms_webhooks.payloads.formats import JSON
+
+
+class EventSubjectSerializer(StrictSerializer):
+    """The object that an event is about."""
+
+    type = serializers.CharField(source="subject_type", read_only=True)
+    id = serializers.CharField(source="subject_id", read_only=True)
+
+
+class EventSerializer(StrictSerializer):
+    """One event. ``id`` is the ``webhook-id`` of its requests. ``payload`` is the event in the format ``standard``.
+
+    ``payload_state`` says why ``payload`` is null: ``pruned`` (deleted after its retention time), ``hidden`` (the caller
+    may not see payloads) or ``failed`` (it could not be built). Otherwise it is ``kept``.
+    """
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    type = serializers.CharField(read_only=True)
+    version = serializers.IntegerField(read_only=True)
+    occurred_at = UTCDateTimeField(read_only=True)
+    organization = OrganizationIDField(source="organization_id")
+    subject = EventSubjectSerializer(source="*", read_only=True)
+    sequence = serializers.IntegerField(read_only=True)
+    payload_state = serializers.SerializerMethodField()
+    payload = serializers.SerializerMethodField()
+
+    def get_payload_state(self, event: Event) -> str:
+        """Return ``kept``, ``pruned``, ``hidden`` or ``failed``."""
+        if event.error:
+            return "failed"
+        if not event.body:
+            return "pruned"
+        # The view decides for a whole page at once.
+        return "kept" if self.context["shows_payload"](event) else "hidden"
+
+    def get_payload(self, event: Event) -> dict[str, Any] | None:
+        """Return the stored event, or null unless ``payload_state`` is ``kept``."""
+        if self.get_payload_state(event) != "kept":
+            return None
+        payload: dict[str, Any] = json.loads(event.body)
+        return payload
+
+
+class DeliveryEventSerializer(StrictSerializer):
+    """The event of a delivery, without its payload. ``id`` is the ``webhook-id`` of the requests."""
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    type = serializers.CharField(read_only=True)
+    version = serializers.IntegerField(read_only=True)
+    occurred_at = UTCDateTimeField(read_only=True)
+
+
+class DeliverySerializer(StrictModelSerializer):
+    """The delivery of one event to one webhook. ``id`` is the ``tms-delivery-id`` of its requests."""
+
+    id = IDField()
+    webhook = IDField(source="webhook_id")
+    organization = OrganizationIDField(source="webhook.organization_id")
+    event = DeliveryEventSerializer(read_only=True)
+    priority = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Delivery
+        fields: tuple[str, ...] = (
+            "id",
+            "webhook",
+            "organization",
+            "event",
+            "status",
+            "priority",
+            "attempts",
+            "charged",
+            "error_class",
+            "created_at",
+            "due_at",
+            "reopened_at",
+            "finished_at",
+        )
+        read_only_fields: tuple[str, ...] = fields
+
+    def get_priority(self, delivery: Delivery) -> str:
+        """Return the priority: ``manual``, ``live`` or ``replay``."""
+        return Priority(delivery.priority).name.lower()
+
+
+class DeliveryDetailSerializer(DeliverySerializer):
+    """A delivery with its payload. The payload is null if the caller may not see it, or after its retention time."""
+
+    payload = serializers.SerializerMethodField()
+
+    class Meta(DeliverySerializer.Meta):
+        fields = (*DeliverySerializer.Meta.fields, "payload")
+        read_only_fields = fields
+
+    def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
+        """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
+        if not self.context["view"].may_see_payloads(delivery.webhook.organization_id) or not delivery.event.body:
+            return None
+        rendered = DeliveryBody.objects.filter(pk=delivery.pk).exclude(content_type="").first()
+        if rendered is None:
+            return {"content_type": JSON, "body": delivery.event.body}
+        return {"content_type": rendered.content_type, "body": rendered.body}
+
+
+class AttemptSerializer(StrictModelSerializer):
+    """One HTTP request of a delivery. ``number`` is null if the worker had lost the delivery to another worker."""
+
+    response_body = serializers.SerializerMethodField()
+    timing_ms = serializers.SerializerMethodField()
+
+    class Meta:
+        model = DeliveryAttempt
+        fields = (
+            "number",
+            "charged",
+            "started_at",
+            "duration_ms",
+            "timing_ms",
+            "status_code",
+            "error_class",
+            "message",
+            "response_body",
+            "next_delay",
+            "delay_reason",
+        )
+        read_only_fields = fields
+
+    def get_response_body(self, attempt: DeliveryAttempt) -> str | None:
+        """Return the receiver's response, or null if the caller may not see payloads."""
+        return attempt.response_body if self.context["shows_payloads"] else None
+
+    def get_timing_ms(self, attempt: DeliveryAttempt) -> dict[str, float | None]:
+        """Return the duration of each phase of the request in milliseconds."""
+        return timing_in_ms(attempt.parts)
+
+
+class JobSerializer(StrictModelSerializer):
+    """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start."""
+
+    id = IDField()
+    webhook = IDField(source="webhook_id")
+    organization = OrganizationIDField(source="webhook.organization_id")
+
+    class Meta:
+        model = Job
+        fields = (
+            "id",
+            "kind",
+            "webhook",
+            "organization",
+            "since",
+            "until",
+            "status",
+            "total",
+            "done",
+            "error",
+            "requested_by",
+            "created_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class AuditEntrySerializer(StrictModelSerializer):
+    """One entry of the audit log. ``changes`` has the old and new values of fields, with secrets masked."""
+
+    id = IDField()
+    actor = serializers.SerializerMethodField()
+    organization = OrganizationIDField(source="organization_id")
+    webhook = serializers.SerializerMethodField()
+
+    class Meta:
+        model = AuditEntry
+        fields = ("id", "at", "actor", "action", "organization", "webhook", "target", "changes")
+        read_only_fields = fields
+
+    def get_actor(self, entry: AuditEntry) -> dict[str, str]:
+        """Return the user, API client or process that acted."""
+        return {"kind": entry.actor_kind, "id": entry.actor_id, "label": entry.actor_label}
+
+    def get_webhook(self, entry: AuditEntry) -> str | None:
+        """Return the webhook's id, or null once its row is deleted."""
+        return None if entry.webhook_id is None else str(entry.webhook_id)

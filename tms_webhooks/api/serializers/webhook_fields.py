@@ -1,0 +1,156 @@
+"""The fields of a webhook that need their own representation: organization, headers and contacts.
+
+The table stores headers and contacts as lines of text; the API shows an object and a list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from tms_webhooks.api.problems import ErrorItem, UnknownReference
+from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField, json_type_of
+from tms_webhooks.choices import Action
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.validators import parse_headers
+
+# Their classes are generic for the type checker alone.
+if TYPE_CHECKING:
+    _Field = serializers.Field[Any, Any, Any, Any]
+    _RelatedField = serializers.PrimaryKeyRelatedField[Any]
+else:
+    _Field = serializers.Field
+    _RelatedField = serializers.PrimaryKeyRelatedField
+
+
+class OrganizationField(_RelatedField):
+    """An organization by the host's primary key. An organization that the caller may not view is unknown."""
+
+    default_error_messages = {
+        "null": "Expected an organization, got null; use the id of one of yours.",
+        "required": "This field is required; use the id of one of your organizations.",
+    }
+
+    def get_queryset(self) -> Any:
+        """Return the organizations that the caller may view."""
+        return self.context["view"].organizations(Action.VIEW)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Return the organization; reject "", which Django REST framework would treat as null."""
+        return self.fail("does_not_exist") if data == "" else super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the organization; reject a fraction, which a database would round."""
+        return self.fail("incorrect_type") if isinstance(data, float) else super().to_internal_value(data)
+
+    def fail(self, key: str, **kwargs: Any) -> Any:
+        """Raise `UnknownReference` with the same message for every organization that is not found."""
+        if key in {"does_not_exist", "incorrect_type"}:
+            item = ErrorItem(
+                "pointer", "#/organization", "unknown", "Unknown organization; use the id of one of yours."
+            )
+            raise UnknownReference("The organization does not exist.", errors=[item])
+        super().fail(key, **kwargs)
+
+
+class HeadersField(_Field):
+    """A webhook's own headers: an object of names and values. Responses show a mask instead of each value.
+
+    A change merges into the stored headers: a string sets a header, null removes it, and the mask or a missing name
+    keeps it.
+    """
+
+    # The codes of `parse_headers`, with messages for objects instead of lines.
+    default_error_messages = {
+        "invalid": _("Expected an object of header names and values, got {kind}."),
+        "null": _("Expected an object of header names and values, got null; omit the field or give an object."),
+        "value": _("Expected a string, or null to remove the header; got {kind}."),
+        "masked": _("The webhook has no such header to keep; give its value instead of the mask."),
+        "header_name": _("Not a valid header name; use letters, digits and hyphens only."),
+        "header_forbidden": _("The system sets this header; remove it here."),
+        "header_control_character": _("The value contains a control character; remove it."),
+        "header_not_latin1": _("The value contains a character outside Latin-1; encode it."),
+    }
+
+    def to_representation(self, value: Any) -> dict[str, str]:
+        """Return the names with a mask for each value, or {} if the headers can't be decrypted."""
+        return dict.fromkeys(stored_headers(value), MASK)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the merged lines to store, or the stored token if nothing changes.
+
+        Errors name the header and never repeat its value.
+        """
+        if not isinstance(data, dict):
+            self.fail("invalid", kind=json_type_of(data))
+        webhook = getattr(self.parent, "instance", None)
+        stored = {} if webhook is None else stored_headers(webhook.headers)
+        headers = dict(stored)
+        errors: dict[str, Any] = {}
+        for name, value in data.items():
+            try:
+                self._merge(headers, name, value)
+            except serializers.ValidationError as error:
+                errors[name] = error.detail
+        if errors:
+            raise serializers.ValidationError(errors)
+        if webhook is not None and headers == stored:
+            return webhook.headers
+        return "\n".join(f"{name}={value}" for name, value in headers.items())
+
+    def _merge(self, headers: dict[str, str], name: str, value: Any) -> None:
+        present = next((other for other in headers if other.lower() == name.lower()), None)
+        if value == MASK and present is None:
+            self.fail("masked")
+        if value == MASK:
+            return
+        if value is not None and not isinstance(value, str):
+            self.fail("value", kind=json_type_of(value))
+        if present is not None:
+            del headers[present]
+        if value is not None:
+            headers.update(self._checked(name, value))
+
+    def _checked(self, name: str, value: str) -> dict[str, str]:
+        if "\n" in value or "\r" in value:
+            self.fail("header_control_character")
+        try:
+            parsed = parse_headers(f"{name}={value}", custom_body=True)
+        except ValidationError as error:
+            code = str(error.error_list[0].code)
+            self.fail(code if code in self.error_messages else "header_name")
+        # A name that contains "=" would be parsed as another name.
+        if list(parsed) != [name]:
+            self.fail("header_name")
+        return parsed
+
+
+class ContactsField(StrictListField):
+    """A list of e-mail addresses, stored as lines."""
+
+    default_error_messages = {"not_a_list": "Expected a list of strings."}
+    child = StrictCharField(
+        max_length=320,
+        validators=[EmailValidator("Not a valid e-mail address; write it as ops@example.com.", code="contact")],
+    )
+
+    def to_representation(self, data: Any) -> list[str]:
+        """Return the lines that are not blank."""
+        return [line.strip() for line in str(data).splitlines() if line.strip()]
+
+    def to_internal_value(self, data: Any) -> str:  # type: ignore[override]
+        """Return the lines to store."""
+        return "\n".join(super().to_internal_value(data))
+
+
+def stored_headers(lines: Any) -> dict[str, str]:
+    """Return a webhook's headers by name, or {} if they can't be decrypted."""
+    try:
+        return parse_headers(reveal(lines), custom_body=True)
+    except (SecretError, ValidationError):
+        return {}
