@@ -73,7 +73,9 @@ class AudienceFields(models.Model):
         """Refuse child organizations if the host's organizations form no tree."""
         super().clean()
         if self.include_children and not app_settings.ORGANIZATION_PARENT:
-            message = _("Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off.")
+            message = _(
+                "Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off."
+            )
             raise ValidationError({"include_children": message}, code="no_tree")
 
 

@@ -155,7 +155,7 @@ def test_what_does_not_exist_is_refused(arguments, message):
 def test_a_deleted_webhook_does_not_exist():
     webhook = subscribed(deleted_at=timezone.now())
 
-    with pytest.raises(CommandError, match="Webhook \d+ does not exist"):
+    with pytest.raises(CommandError, match=rf"Webhook {webhook.pk} does not exist"):
         call_command("webhooks_status", "--webhook", str(webhook.pk))
 
 
