@@ -284,8 +284,8 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Search for the organization if there are too many for a list and its admin page has search fields."""
         owner: Any = Webhook._meta.get_field("organization").related_model
-        page = self.admin_site._registry.get(owner)
-        if page is None or not page.get_search_fields(request):
+        site = self.admin_site
+        if not (site.is_registered(owner) and site.get_model_admin(owner).get_search_fields(request)):
             return ()
         count = organizations(request, Action.MANAGE).order_by()[: MAX_LISTED_ORGANIZATIONS + 1].count()
         return ("organization",) if count > MAX_LISTED_ORGANIZATIONS else ()

@@ -121,14 +121,16 @@ class SubscriptionRow(_SubscriptionForm):
             self.instance.condition = None
         return cleaned
 
-    def _update_errors(self, errors: ValidationError) -> None:
-        """Show the errors of the model at their fields, or at the row."""
-        found = errors.error_dict if hasattr(errors, "error_dict") else {NON_FIELD_ERRORS: errors.error_list}
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add an error; show those of model fields at the form's fields, or at the row."""
+        if not hasattr(error, "error_dict"):
+            super().add_error(field, error)
+            return
         by_field: dict[str, list[ValidationError]] = {}
-        for name, problems in found.items():
+        for name, problems in error.error_dict.items():
             for problem in problems:
                 by_field.setdefault(self._field_of(name, problem), []).append(problem)
-        super()._update_errors(ValidationError(by_field))  # type: ignore[misc]
+        super().add_error(field, ValidationError(by_field))
 
     def _field_of(self, name: str, problem: ValidationError) -> str:
         if name == "filters":

@@ -98,8 +98,13 @@ class WebhookForm(_WebhookForm):
     # Validation
 
     def full_clean(self) -> None:
-        """Validate the form. If it has errors, mask the header values before they are shown again."""
+        """Validate the form, and then content and URL of the webhook with its new values, for the selected events.
+
+        If the form has errors, mask the header values before they are shown again.
+        """
         super().full_clean()
+        if self.is_bound:
+            self._add_rendering_errors()
         if self.is_bound and self.errors:
             self._mask_entered_headers()
 
@@ -136,9 +141,7 @@ class WebhookForm(_WebhookForm):
             self._add_conflict_errors()
         return cleaned
 
-    def _post_clean(self) -> None:
-        """Check content and URL of the webhook with its new values, for the selected events."""
-        super()._post_clean()  # type: ignore[misc]
+    def _add_rendering_errors(self) -> None:
         problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())
         if problems is None:
             return
