@@ -29,6 +29,13 @@ def caterers():
     return [Caterer.objects.create(menu=menu) for menu in MENUS]
 
 
+@pytest.fixture
+def keys_of_many_rows(db):
+    """Skip the test on a database that returns no keys of inserted rows. MariaDB is asked for its version."""
+    if not connection.features.can_return_rows_from_bulk_insert:
+        pytest.skip("this database returns no keys of many rows")
+
+
 def menus():
     return sorted(Caterer.objects.values_list("menu", flat=True))
 
@@ -269,9 +276,7 @@ def keys(*menus):
     return list(Caterer.objects.filter(menu__in=menus).order_by("pk").values_list("pk", flat=True))
 
 
-needs_keys = pytest.mark.skipif(
-    not connection.features.can_return_rows_from_bulk_insert, reason="this database returns no keys of many rows"
-)
+needs_keys = pytest.mark.usefixtures("keys_of_many_rows")
 
 
 @needs_keys
