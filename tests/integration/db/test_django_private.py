@@ -304,14 +304,14 @@ def test_rows_that_are_ignored_report_no_keys(caterers):
 def test_rows_that_are_updated_report_their_keys(caterers):
     around = Inserts()
     objs = [Caterer(pk=caterers[0].pk, menu="again"), Caterer(pk=caterers[-1].pk + 1, menu="pie")]
+    # MariaDB updates a row with any equal unique field, and takes no names.
+    unique = [] if connection.vendor == "mysql" else ["caterer_id"]
 
-    inserting(Caterer, around).bulk_create(
-        objs, update_conflicts=True, update_fields=["menu"], unique_fields=["caterer_id"]
-    )
+    inserting(Caterer, around).bulk_create(objs, update_conflicts=True, update_fields=["menu"], unique_fields=unique)
 
     ((number, found, conflict),) = around.batches
     assert (number, sorted(found), conflict.updates) == (2, keys("again", "pie"), True)
-    assert [field.name for field in conflict.unique] == ["caterer_id"]
+    assert [field.name for field in conflict.unique] == unique
 
 
 @needs_keys
