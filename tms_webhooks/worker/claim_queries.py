@@ -361,11 +361,13 @@ def _lease_in_one_statement(
 
 def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
     # SQLite and MariaDB return times without a zone.
-    column = column_of(Event._meta.get_field("occurred_at"), Event)
-    converters = converters_of(column, database())
-    claimed = [ClaimedDelivery(*row) for row in rows]
-    for convert in converters:
-        claimed = [one._replace(occurred_at=convert(one.occurred_at, column, database())) for one in claimed]
+    column, connection = column_of(Event._meta.get_field("occurred_at"), Event), database()
+    converters = converters_of(column, connection)
+    claimed = []
+    for *values, occurred_at in rows:
+        for convert in converters:
+            occurred_at = convert(occurred_at, column, connection)
+        claimed.append(ClaimedDelivery(*values, occurred_at=occurred_at))
     return claimed
 
 
