@@ -367,7 +367,7 @@ def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
     for *values, occurred_at in rows:
         for convert in converters:
             occurred_at = convert(occurred_at, column, connection)
-        claimed.append(ClaimedDelivery(*values, occurred_at=occurred_at))
+        claimed.append(ClaimedDelivery._make((*values, occurred_at)))
     return claimed
 
 
