@@ -182,14 +182,14 @@ def test_nothing_can_be_changed_or_deleted(operator):
 
 
 @pytest.fixture
-def rung(monkeypatch) -> list[bool]:
-    """How often the bell was rung."""
-    rings: list[bool] = []
-    monkeypatch.setattr(page.waker, "wake", lambda: rings.append(True))
-    return rings
+def wake_ups(monkeypatch) -> list[bool]:
+    """The wake-ups so far."""
+    calls: list[bool] = []
+    monkeypatch.setattr(page.waker, "wake", lambda: calls.append(True))
+    return calls
 
 
-def test_selected_deliveries_are_resent(operator, rung, django_capture_on_commit_callbacks):
+def test_selected_deliveries_are_resent(operator, wake_ups, django_capture_on_commit_callbacks):
     webhook = subscribed()
     one, two, other = (finished(webhook) for _ in range(3))
 
@@ -197,14 +197,14 @@ def test_selected_deliveries_are_resent(operator, rung, django_capture_on_commit
         response = resend(operator, one, two)
 
     assert messages_of(response) == ["2 deliveries are resent."]
-    assert rung == [True]
+    assert wake_ups == [True]
     for delivery in (one, two, other):
         delivery.refresh_from_db()
     assert {(one.status, one.priority), (two.status, two.priority)} == {(DeliveryStatus.PENDING, Priority.MANUAL)}
     assert (other.status, other.due_at) == ("exhausted", None)
 
 
-def test_refused_resends_are_reported_and_the_others_are_sent(operator, rung, django_capture_on_commit_callbacks):
+def test_refused_resends_are_reported_and_the_others_are_sent(operator, wake_ups, django_capture_on_commit_callbacks):
     webhook = subscribed()
     fine, pruned = finished(webhook), finished(webhook)
     waiting = write_delivery(webhook, now=timezone.now())
@@ -219,14 +219,14 @@ def test_refused_resends_are_reported_and_the_others_are_sent(operator, rung, dj
     assert notices[2:] == ["1 delivery is resent."]
 
 
-def test_many_refusals_are_summarized(operator, rung):
+def test_many_refusals_are_summarized(operator, wake_ups):
     webhook = subscribed()
     waiting = [write_delivery(webhook, now=timezone.now()) for _ in range(8)]
 
     notices = messages_of(resend(operator, *waiting))
 
     assert (len(notices), notices[-1]) == (6, "3 more can't be resent.")
-    assert rung == []
+    assert wake_ups == []
 
 
 def test_too_many_selected_deliveries_are_not_resent(operator, monkeypatch):

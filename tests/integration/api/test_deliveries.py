@@ -181,13 +181,13 @@ def test_a_delivery_is_sent_once_more(client, webhook, finished, alice):
 
 
 def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_on_commit_callbacks):
-    rung: list[bool] = []
-    monkeypatch.setattr("tms_webhooks.api.views.deliveries.waker.wake", lambda: rung.append(True))
+    wake_ups: list[bool] = []
+    monkeypatch.setattr("tms_webhooks.api.views.deliveries.waker.wake", lambda: wake_ups.append(True))
 
     with django_capture_on_commit_callbacks(execute=True):
         client.post(f"{LIST}{finished().pk}/resend/", {}, format="json")
 
-    assert rung == [True]
+    assert wake_ups == [True]
 
 
 def test_what_can_not_be_sent_again_is_a_conflict(client, webhook, problem):

@@ -53,12 +53,12 @@ def test_one_loop_reads_everything_and_the_last_cursor_reads_on(client, acme):
 def test_an_event_says_what_its_receivers_were_sent(client, acme):
     (event,) = write(acme)
 
-    (told,) = client.get(FEED).json()["results"]
+    (listed,) = client.get(FEED).json()["results"]
 
-    payload = told.pop("payload")
+    payload = listed.pop("payload")
     assert payload["type"] == "class.cancelled"
     assert payload["data"]["name"] == "Zoë's class"
-    assert told == {
+    assert listed == {
         "id": event.public_id,
         "type": "class.cancelled",
         "version": 1,
@@ -68,7 +68,7 @@ def test_an_event_says_what_its_receivers_were_sent(client, acme):
         "sequence": 1,
         "payload_state": "kept",
     }
-    assert client.get(f"{FEED}{event.public_id}/").json() == {**told, "payload": payload}
+    assert client.get(f"{FEED}{event.public_id}/").json() == {**listed, "payload": payload}
 
 
 @pytest.mark.parametrize(("values", "state"), [({"body": ""}, "pruned"), ({"body": "", "error": "no name"}, "failed")])
@@ -76,17 +76,17 @@ def test_an_event_without_a_payload_says_why(client, acme, values, state):
     write(acme)
     Event.objects.update(**values)
 
-    (told,) = client.get(FEED).json()["results"]
+    (listed,) = client.get(FEED).json()["results"]
 
-    assert (told["payload_state"], told["payload"]) == (state, None)
+    assert (listed["payload_state"], listed["payload"]) == (state, None)
 
 
 def test_who_may_not_see_payloads_sees_that_something_happened(restricted, acme):
     (event,) = write(acme)
     client = restricted("view_payload")
 
-    for told in (client.get(FEED).json()["results"][0], client.get(f"{FEED}{event.public_id}/").json()):
-        assert (told["id"], told["payload_state"], told["payload"]) == (event.public_id, "hidden", None)
+    for listed in (client.get(FEED).json()["results"][0], client.get(f"{FEED}{event.public_id}/").json()):
+        assert (listed["id"], listed["payload_state"], listed["payload"]) == (event.public_id, "hidden", None)
 
 
 def test_another_organizations_events_are_not_there(client, stranger, acme, problem):
@@ -101,9 +101,9 @@ def test_a_learners_organization_reads_the_event_too(client, acme):
     (event,) = write(OrganizationFactory())
     Event.objects.update(learner_organization=acme)
 
-    (told,) = client.get(FEED).json()["results"]
+    (listed,) = client.get(FEED).json()["results"]
 
-    assert (told["id"], told["payload_state"]) == (event.public_id, "kept")
+    assert (listed["id"], listed["payload_state"]) == (event.public_id, "kept")
     assert client.get(f"{FEED}{event.public_id}/").status_code == 200
 
 
@@ -136,7 +136,7 @@ def test_what_a_webhook_missed_is_read_by_itself(client, acme):
         due = {"due_at": now} if status == "waiting" else {}
         Delivery.objects.create(event=event, webhook=webhook, status=status, created_at=now, **due)
         Delivery.objects.create(event=event, webhook=other, status=DeliveryStatus.DELIVERED, created_at=now)
-    # The last one was told before it subscribed; an event that it doesn't want is not missed.
+    # The last event happened before it subscribed; an event that it doesn't want is not missed.
     unwanted = write(acme)
     Event.objects.filter(pk=unwanted[0].pk).update(type="user.updated")
 

@@ -169,9 +169,9 @@ def test_every_route_is_tried_here():
 
 @pytest.mark.parametrize(("route", "method"), [key for key, request in ROUTES.items() if request.lists is None])
 def test_what_is_a_strangers_is_not_there_and_what_is_ones_own_is(client, stranger, world, problem, route, method):
-    told = problem(call(stranger, world, route, method), "not-found")
+    details = problem(call(stranger, world, route, method), "not-found")
 
-    assert "Acme" not in str(told)
+    assert "Acme" not in str(details)
     world.webhook.refresh_from_db()
     assert Webhook.objects.get() == world.webhook
     assert (world.webhook.name, world.webhook.enabled) == ("Acme's", True)
@@ -192,21 +192,21 @@ def test_a_filter_by_what_is_a_strangers_finds_nothing_to_filter_by(client, stra
     query = f"?{name}={FILTERS[route, name](world)}"
     address = reverse(f"{app_name}:{route}")
 
-    told = problem(stranger.get(address + query), "not-found")
+    details = problem(stranger.get(address + query), "not-found")
     unknown = problem(stranger.get(f"{address}?{name}=987654321"), "not-found")
 
-    assert told == unknown
+    assert details == unknown
     assert len(client.get(address + query).json()["results"]) == 1
 
 
 def test_an_organization_in_a_body_that_is_a_strangers_is_like_none_at_all(stranger, world, problem):
     body = new_webhook(world)
 
-    told = problem(stranger.post("/api/webhooks/", body, format="json"), "not-found")
+    details = problem(stranger.post("/api/webhooks/", body, format="json"), "not-found")
     unknown = problem(stranger.post("/api/webhooks/", {**body, "organization": 987654321}, format="json"), "not-found")
 
-    assert told == unknown
-    assert told["errors"][0]["pointer"] == "#/organization"
+    assert details == unknown
+    assert details["errors"][0]["pointer"] == "#/organization"
 
 
 def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, problem):
@@ -214,9 +214,9 @@ def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, pr
     mallory = client_of(member_of(own.organization))
     body = {"webhooks": [str(own.pk), str(world.webhook.pk)], "kind": "replay_missed"}
 
-    told = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
+    details = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
 
-    assert [error["pointer"] for error in told["errors"]] == ["#/webhooks/1"]
+    assert [error["pointer"] for error in details["errors"]] == ["#/webhooks/1"]
     assert Job.objects.count() == 1
 
 
@@ -232,9 +232,9 @@ def test_a_cursor_of_another_organization_is_refused(client, stranger, acme, pro
     following = client.get("/api/webhooks/?page_size=1").json()["next"]
 
     assert client.get(following).status_code == 200
-    told = problem(stranger.get(following), "invalid-cursor")
+    details = problem(stranger.get(following), "invalid-cursor")
 
-    assert told["errors"][0]["parameter"] == "cursor"
+    assert details["errors"][0]["parameter"] == "cursor"
 
 
 NEEDED = {
@@ -269,9 +269,9 @@ def test_every_change_takes_more_than_to_view():
     ("action", "route", "method"), [(action, *key) for action, keys in NEEDED.items() for key in keys]
 )
 def test_a_viewer_without_the_permission_is_forbidden(restricted, world, problem, action, route, method):
-    told = problem(call(restricted(action), world, route, method), "forbidden")
+    details = problem(call(restricted(action), world, route, method), "forbidden")
 
-    assert told["detail"].startswith("You may view this object, but you lack the permission ")
+    assert details["detail"].startswith("You may view this object, but you lack the permission ")
     assert AuditEntry.objects.count() == 1
 
 

@@ -1,4 +1,4 @@
-"""Addresses, methods and kinds of bodies: what there is not is told, with what there is."""
+"""Unknown addresses, wrong methods and wrong content types are answered with a problem that names the right ones."""
 
 from __future__ import annotations
 

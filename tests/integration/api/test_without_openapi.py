@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
+from tests.scripts import run_script
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.api.urls import router
-
-ROOT = Path(__file__).parents[3]
 
 WITHOUT = """
 import sys
@@ -42,30 +37,15 @@ print(json.dumps(document()))
 """
 
 
-def output_of(script: str) -> str:
-    """Run a script in a process of its own."""
-    process = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout
-
-
 def test_every_route_is_there_without_drf_spectacular():
-    answer, names = output_of(WITHOUT).splitlines()
+    answer, names = run_script(WITHOUT).stdout.splitlines()
 
     assert answer == "403 urn:tms-webhooks:problem:forbidden"
     assert names.split() == sorted({url.name for url in router.urls})
 
 
 def test_the_schema_class_of_the_host_does_not_change_the_document():
-    assert json.loads(output_of(OTHER_SCHEMA_CLASS)) == document()
+    assert json.loads(run_script(OTHER_SCHEMA_CLASS).stdout) == document()
 
 
 def test_no_private_method_of_drf_spectacular_is_overridden():

@@ -25,7 +25,7 @@ PATIENCE = 30.0
 
 @pytest.fixture
 def wire() -> Wire:
-    """What stands in for the network: answers 200 unless told otherwise."""
+    """What stands in for the network: answers 200 by default."""
     return Wire()
 
 
@@ -80,16 +80,16 @@ SIGNALS = {
 
 @pytest.fixture
 def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """What the signals about webhooks have told: their names, with what was sent."""
-    told: list[tuple[str, dict[str, Any]]] = []
+    """The signals about webhooks that were sent: their names and arguments."""
+    sent: list[tuple[str, dict[str, Any]]] = []
 
     def listen(name: str) -> Callable[..., None]:
-        return lambda sender, signal, **facts: told.append((name, facts))
+        return lambda sender, signal, **facts: sent.append((name, facts))
 
     receivers = {name: listen(name) for name in SIGNALS}
     for name, receiver in receivers.items():
         SIGNALS[name].connect(receiver, sender=Webhook)
-    yield told
+    yield sent
     for name, receiver in receivers.items():
         SIGNALS[name].disconnect(receiver, sender=Webhook)
 

@@ -50,17 +50,17 @@ def test_starting_a_job_changes_no_delivery(finished, clock):
 def test_a_job_rings_for_a_worker_once_it_is_committed(
     finished, clock, monkeypatch, django_capture_on_commit_callbacks
 ):
-    rung = []
-    monkeypatch.setattr(replay, "get_queue", lambda: type("Bell", (), {"enqueue": staticmethod(rung.append)}))
+    enqueued = []
+    monkeypatch.setattr(replay, "get_queue", lambda: type("Queue", (), {"enqueue": staticmethod(enqueued.append)}))
     webhook = subscribed()
 
     with django_capture_on_commit_callbacks() as callbacks:
         replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
-    assert rung == []
+    assert enqueued == []
     for call in callbacks:
         call()
 
-    assert rung == ["tms_webhooks.tasks.work_on_jobs"]
+    assert enqueued == ["tms_webhooks.tasks.work_on_jobs"]
 
 
 def test_the_task_does_every_job_to_its_end(monkeypatch, finished, clock, run, wire):
@@ -80,7 +80,7 @@ def test_the_task_does_every_job_to_its_end(monkeypatch, finished, clock, run, w
 
 def test_the_task_leaves_the_rest_to_another_when_its_time_is_over(monkeypatch, finished, clock):
     enqueued = []
-    monkeypatch.setattr(tasks, "get_queue", lambda: type("Bell", (), {"enqueue": staticmethod(enqueued.append)}))
+    monkeypatch.setattr(tasks, "get_queue", lambda: type("Queue", (), {"enqueue": staticmethod(enqueued.append)}))
     monkeypatch.setattr(tasks, "JOBS_SECONDS", 0.0)
     webhook = subscribed()
     finished(webhook, "exhausted", 5)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.scripts import run_script
 
 SCRIPT = """
 import importlib.abc, sys
@@ -42,16 +37,7 @@ PACKAGES = ["prometheus_client", "opentelemetry"]
 
 def started(*, blocked: list[str], telemetry: list[str]) -> tuple[dict[str, str], str]:
     """Start Django in a process of its own; return what it found, and what it logged."""
-    process = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(blocked=blocked, telemetry=telemetry)],
-        cwd=ROOT,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
+    process = run_script(SCRIPT.format(blocked=blocked, telemetry=telemetry))
     return dict(line.split(" ", 1) for line in process.stdout.splitlines()), process.stderr
 
 
