@@ -185,7 +185,9 @@ class AppSettings:
     )
     HEARTBEAT = number(10.0, "Interval at which a worker renews its leases.", least=0.1)
     MAX_IN_FLIGHT = whole(
-        2, "Concurrent requests per webhook over all workers, for webhooks that set no limit.", least=1
+        32,
+        "Largest number of concurrent requests per webhook over all workers. A webhook can set a lower limit.",
+        least=1,
     )
     SENDER_THREADS = whole(64, "Largest number of concurrent requests of one worker.", least=1)
     CLAIM_BATCH = whole(256, "Deliveries that a busy worker claims at a time.", least=1)

@@ -23,6 +23,7 @@ from tests.receiver import Receiver
 from tests.scenarios.bad_receivers import BINARY, DEADLINE, HUGE, KINDS, LIMIT, READ_TIMEOUT, Kind, bomb, redirects
 from tms_webhooks.models import DeliveryAttempt, Webhook
 from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -69,7 +70,12 @@ class World:
     def drain(self) -> None:
         # A clock that stands still: nothing is tried a second time, however long it takes.
         now = datetime.now(UTC)
-        drain = Drain(fan_out=fan_out, clock=lambda: now, client=Client(resolve=self.resolve), random=lambda: 0.5)
+        drain = Drain(
+            fan_out=fan_out,
+            clock=lambda: now,
+            transport=ThreadTransport(Client(resolve=self.resolve)),
+            random=lambda: 0.5,
+        )
         bomb()  # Made before the memory is measured.
         tracemalloc.start()
         try:

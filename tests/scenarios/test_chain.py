@@ -12,6 +12,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import DrainSlot
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues.base import Queue
@@ -70,7 +71,7 @@ def link(clock, wire):
     """Run one link of the chain."""
 
     def link(*, slot: int = 1, successor: bool = False, clock=clock, make=None):
-        make = make or (lambda: Drain(fan_out=fan_out, clock=clock, client=wire))
+        make = make or (lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)))
         return run_in_slot(make, slot=slot, successor=successor, task=DRAIN, clock=clock)
 
     return link
@@ -104,7 +105,7 @@ def test_a_link_holds_its_slot_while_it_works(link, clock, wire):
         seen.append((DrainSlot.objects.held_until(now), link(make=never)))
         return 0
 
-    link(make=lambda: Drain(fan_out=look, clock=clock, client=wire))
+    link(make=lambda: Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)))
 
     assert seen
     assert all(until > clock.now + timedelta(seconds=BUDGET) for until, _ in seen)
@@ -124,7 +125,11 @@ def test_where_the_queue_cant_wait_the_successor_is_enqueued_at_the_end(link, qu
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{__name__}.PlainQueue"}
     seen = []
 
-    link(make=lambda: Drain(fan_out=lambda now: seen.append(list(queue.now)) or 0, clock=clock, client=Wire()))
+    link(
+        make=lambda: Drain(
+            fan_out=lambda now: seen.append(list(queue.now)) or 0, clock=clock, transport=ThreadTransport(Wire())
+        )
+    )
 
     assert set(map(len, seen)) == {0}
     assert queue.now == [(DRAIN, 1, True)]
@@ -135,7 +140,7 @@ def test_a_link_that_breaks_frees_its_slot_and_its_chain_goes_on(link, queue, cl
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        link(make=lambda: Drain(fan_out=look, clock=clock, client=Wire()))
+        link(make=lambda: Drain(fan_out=look, clock=clock, transport=ThreadTransport(Wire())))
 
     assert DrainSlot.objects.held_until(clock.now) is None
     assert len(queue.later) == 1

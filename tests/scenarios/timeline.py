@@ -12,6 +12,7 @@ from tests.receiver import Received, Receiver
 from tms_webhooks.delivery import health, sweep
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -86,7 +87,12 @@ class Timeline:
         health.warn_all(self.clock.now)
         sweep.give_up_old(self.clock.now)
         # The middle of the dice: no jitter.
-        drain = Drain(fan_out=fan_out, clock=self.clock, client=Client(ssl_context=self._tls), random=lambda: 0.5)
+        drain = Drain(
+            fan_out=fan_out,
+            clock=self.clock,
+            transport=ThreadTransport(Client(ssl_context=self._tls)),
+            random=lambda: 0.5,
+        )
         drain.run(until_idle=True, seconds=PATIENCE)
 
     def _next_moments(self) -> Iterable[datetime]:

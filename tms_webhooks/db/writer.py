@@ -1,13 +1,9 @@
-"""Short write transactions, above all for databases with one writer, such as SQLite.
-
-There all other writers wait for a transaction to end, so other threads of this process pause while it runs.
-"""
+"""Short write transactions, above all for databases with one writer, such as SQLite: there all other writers wait."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -22,16 +18,6 @@ NOT_AT_ONCE = "SELECT set_config('synchronous_commit', 'off', true)"
 LATELY = 1.0
 """For this many seconds after a write of another connection, further ones are expected."""
 
-Quiet = Callable[[], AbstractContextManager[None]]
-
-
-class _Neighbours(threading.local):
-    """The context that pauses the other threads of this process while this thread writes."""
-
-    quiet: Quiet = staticmethod(nullcontext)
-
-
-_neighbours = _Neighbours()
 # By connection: the database version that it saw last, and until when writes of others are expected.
 _versions: WeakKeyDictionary[BaseDatabaseWrapper, tuple[int, float]] = WeakKeyDictionary()
 
@@ -42,11 +28,9 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
 
     If it need not be ``durable``, its commit may be lost when the database's machine fails within the next second. That
     is for work that is repeated then.
-
-    Where the database has one writer, the block is also `undisturbed`.
     """
     connection = database()
-    with undisturbed(), transaction.atomic(using=connection.alias):
+    with transaction.atomic(using=connection.alias):
         if not durable and connection.vendor == "postgresql":
             read(NOT_AT_ONCE)
         yield
@@ -74,23 +58,3 @@ def others_write() -> bool:
         until = monotonic() + LATELY
     _versions[connection] = version, until
     return monotonic() < until
-
-
-def undisturbed() -> AbstractContextManager[None]:
-    """Pause the other threads inside the block, if the database runs in this process.
-
-    Its driver releases Python's lock with each statement and each row. While other threads are busy, getting the lock
-    back takes ten times as long as the statement.
-    """
-    return _neighbours.quiet() if has_one_writer() else nullcontext()
-
-
-@contextmanager
-def with_quiet_neighbours(quiet: Quiet) -> Iterator[None]:
-    """Set the context that pauses the other threads while this thread is `undisturbed` inside the block."""
-    before = _neighbours.quiet
-    _neighbours.quiet = quiet
-    try:
-        yield
-    finally:
-        _neighbours.quiet = before

@@ -1,4 +1,4 @@
-"""The values that pass from the claim to the sender threads and back: claimed delivery, request, endpoint, result."""
+"""The values that pass from the claim to the transport and back: claimed delivery, request, endpoint, result."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class ClaimedDelivery(NamedTuple):
 class Endpoint:
     """The settings that all requests of one webhook share, as of the claim.
 
-    ``concurrency`` is how many requests this worker may send at once. With a ``problem`` nothing can be sent; secrets
-    and headers are empty then. ``repr`` shows neither.
+    With a ``problem`` nothing can be sent; secrets and headers are empty then. ``repr`` shows neither.
     """
 
     webhook_id: int
@@ -45,7 +44,8 @@ class Endpoint:
     timeout: float
     schedule: Any
     max_retries: int | None
-    concurrency: int = 1
+    organization_id: Any = None
+    ordered: bool = False
     problem: DeliveryError | None = None
     shape: RequestFormat = field(default_factory=RequestFormat)
 

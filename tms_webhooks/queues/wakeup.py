@@ -13,19 +13,21 @@ import socket
 import stat
 import tempfile
 import threading
-from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from selectors import EVENT_READ, BaseSelector
 from time import monotonic
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 CHANNEL = "tms_webhooks"
 """The channel of NOTIFY and LISTEN."""
 NOTIFY_INTERVAL = 0.01
 """Minimum seconds between two NOTIFY statements of a process."""
-LISTEN_TIMEOUT = 1.0
-"""Seconds that a thread waits for a wake-up before it checks whether the listener was closed."""
+RECONNECT_INTERVAL = 1.0
+"""Seconds between two attempts to connect for notifications."""
 CACHE_SECONDS = 1.0
 """Seconds for which the sockets of a database are known without reading the directory again."""
 
@@ -36,57 +38,87 @@ _woken: dict[str, tuple[float, list[str]]] = {}
 
 
 class WakeUpListener:
-    """Calls ``callback`` at each wake-up of a database, in a thread of its own, until it is closed."""
+    """Receives the wake-ups of a database. Its sockets are in the caller's ``selector`` until it is closed."""
 
-    def __init__(self, alias: str, callback: Callable[[], None]) -> None:
-        self._stopped = threading.Event()
-        self._callback = callback
+    def __init__(self, alias: str, selector: BaseSelector) -> None:
+        self._alias = alias
+        self._selector = selector
         self._socket, self._path = _bind(alias)
-        self._threads = [threading.Thread(target=self._receive_datagrams, daemon=True)] if self._socket else []
-        if connections[alias].vendor == "postgresql":
-            self._threads.append(threading.Thread(target=self._receive_notifications, args=(alias,), daemon=True))
-        for thread in self._threads:
-            thread.start()
+        if self._socket is not None:
+            selector.register(self._socket, EVENT_READ)
+        self._listens = connections[alias].vendor == "postgresql"
+        # The connection that listens, and when to connect again.
+        self._wrapper: BaseDatabaseWrapper | None = None
+        self._connect_at = 0.0
+        self.collect()
 
     @property
     def hears(self) -> bool:
-        """Whether this listener can be woken."""
-        return bool(self._threads)
+        """Whether this listener can be woken now."""
+        return self._socket is not None or self._wrapper is not None
+
+    def collect(self) -> bool:
+        """Take the wake-ups that have come, and return whether there was one. Does not wait for one.
+
+        On PostgreSQL it also opens the connection that listens; if that breaks, it tries again every second.
+        """
+        is_woken = self._collect_datagrams()
+        if self._listens:
+            try:
+                is_woken = self._collect_notifications() or is_woken
+            except Exception:
+                # Any exception: Django does not wrap those of the driver's own methods.
+                logger.warning("Listening for notifications failed; trying again.", exc_info=True)
+                self._disconnect()
+                self._connect_at = monotonic() + RECONNECT_INTERVAL
+        return is_woken
 
     def close(self) -> None:
-        """Stop listening. A thread may wait for the database for another second."""
-        self._stopped.set()
+        """Stop listening."""
+        self._disconnect()
         if self._socket is not None and self._path is not None:
+            self._selector.unregister(self._socket)
             self._path.unlink(missing_ok=True)
             self._socket.close()
 
-    def _receive_datagrams(self) -> None:
-        while not self._stopped.is_set() and self._socket is not None:
+    def _collect_datagrams(self) -> bool:
+        is_woken = False
+        while self._socket is not None:
             try:
                 self._socket.recv(16)
-            except TimeoutError:
-                continue
             except OSError:
-                return
-            self._callback()
+                break
+            is_woken = True
+        return is_woken
 
-    def _receive_notifications(self, alias: str) -> None:
-        while not self._stopped.is_set():
-            wrapper = connections[alias].copy()
-            try:
-                wrapper.ensure_connection()
-                wrapper.set_autocommit(True)
-                with wrapper.cursor() as cursor:
-                    cursor.execute(f"LISTEN {CHANNEL}")
-                while not self._stopped.is_set():
-                    for _notification in wrapper.connection.notifies(timeout=LISTEN_TIMEOUT, stop_after=1):
-                        self._callback()
-            except Exception:
-                # Any exception: the connection may break, and Django does not wrap the exceptions of ``notifies``.
-                logger.warning("Listening for notifications failed; trying again.", exc_info=True)
-                self._stopped.wait(LISTEN_TIMEOUT)
-            finally:
-                wrapper.close()
+    def _collect_notifications(self) -> bool:
+        if self._wrapper is None:
+            if monotonic() >= self._connect_at:
+                self._connect()
+            return False
+        driver = self._wrapper.connection.pgconn
+        driver.consume_input()
+        is_woken = False
+        while driver.notifies() is not None:
+            is_woken = True
+        return is_woken
+
+    def _connect(self) -> None:
+        wrapper = self._wrapper = connections[self._alias].copy()
+        wrapper.ensure_connection()
+        wrapper.set_autocommit(True)
+        with wrapper.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        self._selector.register(wrapper.connection.fileno(), EVENT_READ)
+
+    def _disconnect(self) -> None:
+        wrapper, self._wrapper = self._wrapper, None
+        if wrapper is None:
+            return
+        with suppress(Exception):
+            # It may be closed, or never have been registered.
+            self._selector.unregister(wrapper.connection.fileno())
+        wrapper.close()
 
 
 def wake_local(alias: str) -> bool:
@@ -155,7 +187,7 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
     except OSError:
         listener.close()
         return None, None
-    listener.settimeout(LISTEN_TIMEOUT)
+    listener.setblocking(False)
     return listener, path
 
 

@@ -6,98 +6,188 @@ The statements of all three are in `tms_webhooks.worker.claim_queries`.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import NamedTuple
 
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.worker import claim_queries
-from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow
-from tms_webhooks.worker.concurrency import Capacity, Prefetch, capacity_of
+from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
+from tms_webhooks.worker.concurrency import Capacity, Wanted, all_of_it, capacity_of
 from tms_webhooks.worker.send import make_requests
 
 # Sorts webhooks that were never served before all others.
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
+class ClaimScope(Enum):
+    """How much of the due deliveries a claim reads."""
+
+    NEW = auto()
+    EVERYTHING = auto()
+
+
 class Claim(NamedTuple):
     """The requests that a worker got to send.
 
-    ``full`` are the webhooks that may have more deliveries due than capacity left; ``is_complete`` says whether the
-    claim looked at all that is due.
+    ``capacities`` are those of all webhooks that the claim looked at; the ``full`` ones among these may have more
+    deliveries due than were claimed. ``is_complete`` says whether the claim looked at all that is due.
     """
 
     requests: list[OutgoingRequest]
+    capacities: Mapping[int, Capacity] = {}
     full: Collection[int] = ()
     is_complete: bool = True
 
 
-def claim(
-    *,
-    token: str,
-    now: datetime,
-    until: datetime,
-    limit: int,
-    prefetch: Prefetch = lambda _webhook_id, concurrency: concurrency,
-    only_new: bool = False,
-) -> Claim:
-    """Lease up to ``limit`` deliveries to the holder of ``token`` until ``until``, and return them as requests.
+class Claimer:
+    """Claims deliveries for one worker, as the holder of ``token``.
 
-    Leaves out webhooks that are paused, have used up their rate limit, or have as many deliveries in flight, of all
-    workers, as they may. Of the others the least recently served come first. The deliveries of a worker that died are
-    due when its lease is over.
-
-    With ``only_new`` it reads a few that came due last, and none of a webhook for which older ones wait. That is quick
-    however much is due that can't be sent now, as for a webhook that is down.
+    ``wanted`` returns how many more deliveries of a webhook the worker wants, ``allowance`` how many of an organization.
     """
-    read_due = claim_queries.newest_due if only_new else claim_queries.oldest_due
-    due = read_due(token=token, now=now) if limit > 0 else []
-    if not due:
-        return Claim([])
-    all_due = due if only_new or len(due) < OLDEST_LIMIT else None
-    rows = _webhooks_to_serve(all_due, now, token=token, limit=limit, prefetch=prefetch)
-    capacities = _capacities(rows, now, prefetch=prefetch)
-    webhooks = {row.webhook.pk: row for row in rows if capacities[row.webhook.pk].free > 0}
-    if not webhooks:
-        return Claim([], capacities.keys(), is_complete=all_due is not None)
-    found = _next_deliveries(webhooks, all_due, capacities, now=now, token=token, limit=limit)
-    claimed = claim_queries.lease(found, webhooks=webhooks, token=token, now=now, until=until)
-    counts = Counter(webhook_id for _pk, webhook_id in found)
-    full = {pk for pk, capacity in capacities.items() if counts[pk] >= capacity.free}
-    requests = make_requests(
-        claimed, webhooks=webhooks, concurrency={pk: capacities[pk].concurrency for pk in webhooks}
-    )
-    return Claim(requests, full, is_complete=all_due is not None)
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        wanted: Wanted = all_of_it,
+        allowance: Callable[[object], int] = lambda _organization: sys.maxsize,
+    ) -> None:
+        self._token = token
+        self._wanted = wanted
+        self._allowance = allowance
+
+    def claim(
+        self, scope: ClaimScope | Collection[int] = ClaimScope.EVERYTHING, *, now: datetime, until: datetime, limit: int
+    ) -> Claim:
+        """Lease up to ``limit`` deliveries until ``until``, and return them as requests.
+
+        Leaves out webhooks that are paused, have used up their rate limit, or have as many deliveries in flight, of all
+        workers, as they may. Organizations get their turns first, and their webhooks then, the least recently served
+        first. The deliveries of a worker that died are due when its lease is over.
+
+        A ``scope`` of keys reads these webhooks alone. ``NEW`` reads a few deliveries that came due last, and none of a
+        webhook for which older ones wait. Both are quick however much is due that can't be sent now, as for a webhook
+        that is down.
+        """
+        if limit <= 0:
+            return Claim([])
+        if isinstance(scope, ClaimScope):
+            is_new = scope is ClaimScope.NEW
+            due = (claim_queries.newest_due if is_new else claim_queries.oldest_due)(token=self._token, now=now)
+            if not due:
+                return Claim([])
+            all_due = due if is_new or len(due) < OLDEST_LIMIT else None
+            rows = self._webhooks_to_serve(all_due, now, limit=limit)
+        else:
+            all_due = None
+            rows = [
+                row for row in webhooks_with_keys(scope, token=self._token, now=now) if row.webhook.deleted_at is None
+            ]
+            rows.sort(key=_last_service)
+        return self._claim_from(rows, all_due, now=now, until=until, limit=limit)
+
+    def _claim_from(
+        self,
+        rows: Sequence[WebhookRow],
+        all_due: Iterable[DueDelivery] | None,
+        *,
+        now: datetime,
+        until: datetime,
+        limit: int,
+    ) -> Claim:
+        capacities = self._capacities(rows, now)
+        webhooks = {row.webhook.pk: row for row in rows if capacities[row.webhook.pk].free > 0}
+        if not webhooks:
+            return Claim([], capacities, capacities.keys(), is_complete=all_due is not None)
+        found = self._next_deliveries(webhooks, all_due, capacities, now=now, limit=limit)
+        pairs = [(one.pk, one.webhook_id) for one in found]
+        claimed = claim_queries.lease(pairs, webhooks=webhooks, token=self._token, now=now, until=until)
+        full = capacities.keys() if len(found) >= limit else _full(capacities, found)
+        requests = make_requests(claimed, webhooks=webhooks)
+        return Claim(requests, capacities, full, is_complete=all_due is not None)
+
+    def _webhooks_to_serve(
+        self, all_due: Iterable[DueDelivery] | None, now: datetime, *, limit: int
+    ) -> list[WebhookRow]:
+        """Return the webhooks that a delivery can be sent to now, the least recently served first.
+
+        ``all_due`` are all due deliveries, where they are known. Whether an ordered webhook has the first open delivery
+        of an object is only known to the database.
+        """
+        among: Collection[int] | None = None
+        if all_due is not None:
+            priorities: dict[int, set[int]] = defaultdict(set)
+            for one in all_due:
+                priorities[one.webhook_id].add(one.priority)
+            rows = webhooks_with_keys(priorities, token=self._token, now=now)
+            if not any(row.webhook.ordered for row in rows):
+                with_work = [row for row in rows if _has_work(row, priorities[row.webhook.pk], now)]
+                return sorted(with_work, key=_last_service)[:limit]
+            among = priorities.keys()
+        return sorted(self._webhooks_with_work(among, now, limit=limit), key=_last_service)
+
+    def _webhooks_with_work(self, among: Collection[int] | None, now: datetime, *, limit: int) -> list[WebhookRow]:
+        """Read up to ``limit`` webhooks with work; full ones are among them only if fewer than ``limit`` have work."""
+        rows = claim_queries.webhooks_with_work(among, token=self._token, now=now, limit=limit)
+        if len(rows) < limit:
+            return rows
+        # Full webhooks must not take the places of others.
+        limited = self._capacities(claim_queries.limited_webhooks(token=self._token, now=now), now)
+        full = [pk for pk, capacity in limited.items() if capacity.free <= 0]
+        if not full:
+            return rows
+        return claim_queries.webhooks_with_work(among, full, token=self._token, now=now, limit=limit)
+
+    def _capacities(self, rows: Iterable[WebhookRow], now: datetime) -> Mapping[int, Capacity]:
+        """Return this worker's capacity for each webhook, by its key."""
+        return {
+            row.webhook.pk: capacity_of(row.webhook, now, in_flight=row.in_flight, wanted=self._wanted) for row in rows
+        }
+
+    def _next_deliveries(
+        self,
+        webhooks: Mapping[int, WebhookRow],
+        all_due: Iterable[DueDelivery] | None,
+        capacities: Mapping[int, Capacity],
+        *,
+        now: datetime,
+        limit: int,
+    ) -> list[DueDelivery]:
+        """Return the next deliveries, in turns of the organizations, and of the webhooks of each.
+
+        Replays go one at a time per webhook, and only where fewer live deliveries are due than it has capacity for.
+        """
+        # To read more than twice a fair share of each would be in vain where all have plenty.
+        share = max(1, -(-2 * limit // max(1, len(webhooks))))
+        quotas = list(_quotas([row.webhook for row in webhooks.values()], capacities, now, limit=share))
+        if all_due is None or any(quota.in_order for quota in quotas):
+            all_due = claim_queries.due_within(quotas, token=self._token, now=now)
+        by_webhook: dict[int, list[DueDelivery]] = defaultdict(list)
+        for one in _within(quotas, all_due):
+            by_webhook[one.webhook_id].append(one)
+        turns: dict[object, list[tuple[int, int, DueDelivery]]] = defaultdict(list)
+        for rank, (pk, row) in enumerate(webhooks.items()):
+            # By the priority alone: within it they are in the order of their due times.
+            for number, one in enumerate(_by_priority(by_webhook[pk])[: capacities[pk].free]):
+                turns[row.webhook.organization_id].append((number, rank, one))
+        chosen = [
+            (turn, position, one)
+            for position, (organization, ones) in enumerate(turns.items())
+            for turn, (_number, _rank, one) in enumerate(sorted(ones)[: self._allowance(organization)])
+        ]
+        return [one for _turn, _position, one in sorted(chosen)[:limit]]
 
 
 def next_due_at(now: datetime) -> datetime | None:
     """Return when the next delivery comes due that was not due at ``now``, or None where none waits."""
     later = Delivery.objects.filter(due_at__gt=now).order_by("due_at")
     return later.values_list("due_at", flat=True).first()
-
-
-def _webhooks_to_serve(
-    all_due: Iterable[DueDelivery] | None, now: datetime, *, token: str, limit: int, prefetch: Prefetch
-) -> list[WebhookRow]:
-    """Return the webhooks that a delivery can be sent to now, the least recently served first.
-
-    ``all_due`` are all due deliveries, where they are known. Whether an ordered webhook has the first open delivery of
-    an object is only known to the database.
-    """
-    among: Collection[int] | None = None
-    if all_due is not None:
-        priorities: dict[int, set[int]] = defaultdict(set)
-        for one in all_due:
-            priorities[one.webhook_id].add(one.priority)
-        rows = claim_queries.webhooks_with_keys(priorities, token=token, now=now)
-        if not any(row.webhook.ordered for row in rows):
-            with_work = [row for row in rows if _has_work(row, priorities[row.webhook.pk], now)]
-            return sorted(with_work, key=_last_service)[:limit]
-        among = priorities.keys()
-    return sorted(_webhooks_with_work(among, now, token=token, limit=limit, prefetch=prefetch), key=_last_service)
 
 
 def _has_work(row: WebhookRow, priorities: Collection[int], now: datetime) -> bool:
@@ -110,56 +200,15 @@ def _has_work(row: WebhookRow, priorities: Collection[int], now: datetime) -> bo
     )
 
 
+def _full(capacities: Mapping[int, Capacity], found: Iterable[DueDelivery]) -> Collection[int]:
+    """Return the webhooks for which more may be due than was found. Replays go one at a time."""
+    counts = Counter(one.webhook_id for one in found)
+    replayed = {one.webhook_id for one in found if one.priority == Priority.REPLAY}
+    return replayed | {pk for pk, one in capacities.items() if counts[pk] >= one.free or not one.free_replays}
+
+
 def _last_service(row: WebhookRow) -> tuple[datetime, int]:
     return row.webhook.served_at or NEVER, row.webhook.pk
-
-
-def _webhooks_with_work(
-    among: Collection[int] | None, now: datetime, *, token: str, limit: int, prefetch: Prefetch
-) -> list[WebhookRow]:
-    """Read up to ``limit`` webhooks with work; full ones are among them only if fewer than ``limit`` have work."""
-    rows = claim_queries.webhooks_with_work(among, token=token, now=now, limit=limit)
-    if len(rows) < limit:
-        return rows
-    # Full webhooks must not take the places of others.
-    limited = _capacities(claim_queries.limited_webhooks(token=token, now=now), now, prefetch=prefetch)
-    full = [pk for pk, capacity in limited.items() if capacity.free <= 0]
-    return claim_queries.webhooks_with_work(among, full, token=token, now=now, limit=limit) if full else rows
-
-
-def _capacities(rows: Iterable[WebhookRow], now: datetime, *, prefetch: Prefetch) -> Mapping[int, Capacity]:
-    """Return this worker's capacity for each webhook, by its key."""
-    return {row.webhook.pk: capacity_of(row.webhook, now, in_flight=row.in_flight, prefetch=prefetch) for row in rows}
-
-
-def _next_deliveries(
-    webhooks: Mapping[int, WebhookRow],
-    all_due: Iterable[DueDelivery] | None,
-    capacities: Mapping[int, Capacity],
-    *,
-    now: datetime,
-    token: str,
-    limit: int,
-) -> list[tuple[int, int]]:
-    """Return (delivery, webhook) of the next ones: the first of each webhook, in their order, before the second of any.
-
-    Replays go one at a time per webhook, and only where fewer live deliveries are due than it has capacity for.
-    """
-    # To read more than twice a fair share of each would be in vain where all have plenty.
-    share = max(1, -(-2 * limit // max(1, len(webhooks))))
-    quotas = list(_quotas([row.webhook for row in webhooks.values()], capacities, now, limit=share))
-    if all_due is None or any(quota.in_order for quota in quotas):
-        all_due = claim_queries.due_within(quotas, token=token, now=now)
-    by_webhook: dict[int, list[DueDelivery]] = defaultdict(list)
-    for one in _within(quotas, all_due):
-        by_webhook[one.webhook_id].append(one)
-    rounds = [
-        (round_number, rank, one.pk, pk)
-        for rank, pk in enumerate(webhooks)
-        # By the priority alone: within it they are in the order of their due times.
-        for round_number, one in enumerate(_by_priority(by_webhook[pk])[: capacities[pk].free])
-    ]
-    return [(delivery_id, webhook_id) for _round, _rank, delivery_id, webhook_id in sorted(rounds)[:limit]]
 
 
 def _by_priority(due: Iterable[DueDelivery]) -> list[DueDelivery]:

@@ -26,7 +26,7 @@ from tms_webhooks.db.sql import (
     read_prepared,
     write,
 )
-from tms_webhooks.db.writer import NOT_AT_ONCE, brief_write, undisturbed
+from tms_webhooks.db.writer import NOT_AT_ONCE, brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import Sealed
@@ -111,7 +111,8 @@ BY_KEY_PREPARED = "w.id = ANY(%(ids)s::bigint[])"
 # Condition of WEBHOOKS: those that may have no capacity left.
 IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
 
-# Condition of WEBHOOKS: those with a due delivery that may go out, the least recently served first. A manual delivery
+# Condition of WEBHOOKS: those with a due delivery that may go out, the least recently served one of each organization
+# first, then the second of each. A manual delivery
 # (priority 0) goes out in any case. Of the others, an ordered webhook needs one that is the first of its object, and a
 # replay (priority 2) waits for the replay before it. Index: tms_delivery_claim, which MariaDB has to be forced to use:
 # it reads the whole table otherwise.
@@ -126,7 +127,8 @@ w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
     EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 2 AND {IS_DUE})
   END
   OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 0 AND {IS_DUE}))
-ORDER BY w.served_at IS NOT NULL, w.served_at, w.id
+ORDER BY ROW_NUMBER() OVER (PARTITION BY w.organization_id ORDER BY w.served_at IS NOT NULL, w.served_at, w.id),
+    w.served_at IS NOT NULL, w.served_at, w.id
 LIMIT %(limit)s"""  # noqa: S608 (names of ours)
 FORCE_CLAIM_INDEX = "FORCE INDEX (tms_delivery_claim)"
 
@@ -219,7 +221,7 @@ def webhooks_with_keys(keys: Collection[int], *, token: str, now: datetime) -> l
 def webhooks_with_work(
     among: Collection[int] | None, full: Collection[int] = (), *, token: str, now: datetime, limit: int
 ) -> list[WebhookRow]:
-    """Return up to ``limit`` webhooks for which a delivery is due, the least recently served first.
+    """Return up to ``limit`` webhooks for which a delivery is due, in turns of organizations, the least recently served first.
 
     Only webhooks ``among`` these keys, if it is not None, and none that is ``full``.
     """
@@ -289,9 +291,7 @@ def lease(
 
 def claimed_deliveries(ids: Iterable[int], *, token: str) -> list[ClaimedDelivery]:
     """Return the deliveries among these that the holder of ``token`` holds."""
-    with undisturbed():
-        rows = read(CLAIMED, [token], ids=numbers(ids))
-    return _claimed(rows)
+    return _claimed(read(CLAIMED, [token], ids=numbers(ids)))
 
 
 def _due(sql: str, *, token: str, now: datetime) -> list[DueDelivery]:

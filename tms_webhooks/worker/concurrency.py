@@ -1,4 +1,4 @@
-"""The limits of a webhook: how many requests at once, and how many a second. Pure: rows in, numbers out."""
+"""The limits of a webhook: how many requests at once, and how many a second. Pure: rows and answers in, numbers out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from datetime import datetime
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Webhook
 
-# How many deliveries of a webhook a worker holds at most, given its key and how many the worker may send at once.
-Prefetch = Callable[[int, int], int]
-
 # Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.
 MAX_CLOCK_SKEW = 5.0
+# A rate allows a burst of what it allows in so many seconds, and at least one request.
+BURST_SECONDS = 0.05
+# A rate is kept a little below its number: otherwise requests that leave a moment too early would exceed it.
+RATE_MARGIN = 0.98
 
 # The columns that the limits are computed from.
 LIMIT_COLUMNS = (
@@ -47,52 +48,141 @@ class Capacity:
         concurrency: How many requests the worker may send at once.
         free: How many more deliveries it may claim.
         free_replays: How many of these may be replays.
+        allowed_in: Seconds until the webhook's rate limit allows a request.
     """
 
     concurrency: int
     free: int
     free_replays: int
+    allowed_in: float = 0.0
 
 
-def capacity_of(webhook: Webhook, now: datetime, *, in_flight: InFlight, prefetch: Prefetch) -> Capacity:
+# How many more deliveries of a webhook a worker wants to claim, given its concurrency and how many it holds.
+Wanted = Callable[[Webhook, int, int], int]
+
+
+def capacity_of(webhook: Webhook, now: datetime, *, in_flight: InFlight, wanted: Wanted) -> Capacity:
     """Return the capacity that one worker has for a webhook.
 
-    A webhook gets one request at a time when it is ordered, and after a pause, to probe the receiver. An ordered or
-    failing webhook gets no prefetch.
+    The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
+    it is ordered, and after a pause, to probe the receiver.
     """
-    probing = webhook.failures >= app_settings.PAUSE_AFTER
-    allowed_at_once = 1 if probing or webhook.ordered else webhook.max_in_flight or app_settings.MAX_IN_FLIGHT
-    concurrency = max(0, allowed_at_once - in_flight.others)
-    if concurrency == 0:
-        return Capacity(concurrency=0, free=0, free_replays=0)
-    most = concurrency if webhook.failures or webhook.ordered else prefetch(webhook.pk, concurrency)
-    free = most - in_flight.mine
+    is_probing = webhook.failures >= app_settings.PAUSE_AFTER
+    ceiling = min(webhook.max_in_flight or app_settings.MAX_IN_FLIGHT, app_settings.MAX_IN_FLIGHT)
+    concurrency = max(0, (1 if is_probing or webhook.ordered else ceiling) - in_flight.others)
+    free = wanted(webhook, concurrency, in_flight.mine)
+    if webhook.failures or webhook.ordered:
+        free = min(free, concurrency - in_flight.mine)
     allowed = allowed_requests(webhook, now)
     if allowed is not None:
         free = min(free, int(allowed))
-    return Capacity(concurrency=concurrency, free=free, free_replays=min(free, max(0, 1 - in_flight.replays)))
+    free = max(0, free)
+    return Capacity(
+        concurrency=concurrency,
+        free=free,
+        free_replays=min(free, max(0, 1 - in_flight.replays)),
+        allowed_in=seconds_until_allowed(webhook, now),
+    )
+
+
+def all_of_it(_webhook: Webhook, concurrency: int, mine: int) -> int:
+    """Return how many more deliveries may be sent at once."""
+    return concurrency - mine
 
 
 def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
     """Return how many requests the webhook's rate limit allows now, or None where it has no limit.
 
-    At most those of one second, and at least one. Two clocks that differ change the number by no more than that. After
-    a clock was set back the count begins anew; otherwise nothing would be sent until the clock has caught up.
+    In any second no more than the rate are allowed. Two clocks that differ change the number by no more than the burst.
+    After a clock was set back the count begins anew; otherwise nothing would be sent until the clock has caught up.
     """
-    rate = webhook.rate_limit_per_second
-    # A host may write an invalid rate past the forms: it must not stop the other webhooks.
-    if rate is None or not math.isfinite(rate) or rate <= 0:
+    rate = _rate(webhook)
+    if rate is None:
         return None
-    most = max(1.0, rate)
+    burst, refill = _burst_and_refill(rate)
     if webhook.tokens_at is None:
-        return most
+        return burst
     seconds = (now - webhook.tokens_at).total_seconds()
-    return most if seconds < -MAX_CLOCK_SKEW else min(most, webhook.tokens + rate * max(0.0, seconds))
+    return burst if seconds < -MAX_CLOCK_SKEW else min(burst, webhook.tokens + refill * max(0.0, seconds))
 
 
 def seconds_until_allowed(webhook: Webhook, now: datetime) -> float:
     """Return for how many seconds the webhook's rate limit allows no request; 0 where it allows one now."""
-    allowed = allowed_requests(webhook, now)
-    if allowed is None or allowed >= 1.0 or webhook.rate_limit_per_second is None:
+    rate, allowed = _rate(webhook), allowed_requests(webhook, now)
+    if rate is None or allowed is None or allowed >= 1.0:
         return 0.0
-    return (1.0 - allowed) / webhook.rate_limit_per_second
+    return (1.0 - allowed) / _burst_and_refill(rate)[1]
+
+
+def _rate(webhook: Webhook) -> float | None:
+    rate = webhook.rate_limit_per_second
+    # A host may write an invalid rate past the forms: it must not stop the other webhooks.
+    return rate if rate is not None and math.isfinite(rate) and rate > 0 else None
+
+
+def _burst_and_refill(rate: float) -> tuple[float, float]:
+    """Return the requests that may go at once, and how many a second are added; in no second it is more than the rate."""
+    burst = max(1.0, rate * BURST_SECONDS)
+    return burst, RATE_MARGIN * (rate - (burst - 1.0))
+
+
+class AdaptiveLimit:
+    """How many requests of one webhook may be in flight, by how its receiver answers.
+
+    It begins with 2 and grows by one for each round of answers that are successes and not slower than before. It halves
+    where a receiver times out, is overloaded, or takes twice as long as before. After that, and after many rounds
+    without growth, the next round says anew how long an answer usually takes.
+    """
+
+    FIRST = 2
+    # A round has at least so many answers, so that chance does not decide.
+    LEAST_ROUND = 4
+    # Answers that are so much slower end the growth; so much slower, they halve the limit. The seconds are noise.
+    SLOWER, TWICE, NOISE = 1.25, 2.0, 0.001
+    # Rounds without growth after which the usual time is measured again.
+    STALE_ROUNDS = 64
+
+    __slots__ = ("_answers", "_rounds", "_seconds", "_usual", "limit", "seconds_each")
+
+    def __init__(self) -> None:
+        self.limit = self.FIRST
+        self.seconds_each: float | None = None
+        """The mean seconds of an answer in the last round; None before."""
+        self._usual: float | None = None
+        self._begin_round()
+        self._rounds = 0
+
+    def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int, was_full: bool) -> None:
+        """Note one answer. ``was_full`` says whether as many requests were in flight as the limit allows."""
+        if is_overloaded:
+            self._halve()
+            return
+        if not is_success:
+            return
+        self._answers += 1
+        self._seconds += seconds
+        if self._answers >= max(self.LEAST_ROUND, self.limit):
+            self._end_round(ceiling, was_full=was_full)
+
+    def _end_round(self, ceiling: int, *, was_full: bool) -> None:
+        mean = self.seconds_each = self._seconds / self._answers
+        self._begin_round()
+        if self._usual is None:
+            self._usual = mean
+        self._rounds += 1
+        if mean > self.TWICE * self._usual + self.NOISE or self._rounds > self.STALE_ROUNDS:
+            self._halve()
+        elif was_full and self.limit < ceiling and mean <= self.SLOWER * self._usual + self.NOISE:
+            self.limit += 1
+            self._rounds = 0
+        elif self.limit >= ceiling or not was_full:
+            # It does not want to grow.
+            self._rounds = 0
+
+    def _halve(self) -> None:
+        self.limit = max(1, self.limit // 2)
+        self._usual, self._rounds = None, 0
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._answers, self._seconds = 0, 0.0

@@ -1,12 +1,12 @@
-"""The drain: one thread that talks to the database, and a pool of threads that talk to receivers.
+"""The drain: one thread that delivers, with many requests in flight and without waiting for any of them.
 
 Each turn of the loop:
 
 1. fans out new events,
-2. claims due deliveries, as far as the senders have capacity,
-3. hands them to the sender threads,
-4. writes the results that have come back,
-5. renews the leases.
+2. claims due deliveries, for webhooks that have a free slot,
+3. starts requests,
+4. waits until something happens, and collects the answers,
+5. writes the results that belong together, and renews the leases.
 
 No guarantee depends on a drain staying alive: when it dies, its deliveries come due again at the end of their leases.
 """
@@ -17,37 +17,55 @@ import logging
 import random as random_module
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic, sleep
+from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
+from typing import Any, TypeVar
 
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, router
 from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.writer import others_write, with_quiet_neighbours
-from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
+from tms_webhooks.db.writer import others_write
+from tms_webhooks.delivery.outgoing import may_stop_webhook
+from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.client import Response
+from tms_webhooks.net.transports import new_transport
+from tms_webhooks.net.transports.base import Transport
 from tms_webhooks.queues.wakeup import WakeUpListener
-from tms_webhooks.worker.claim import claim, next_due_at
+from tms_webhooks.worker.claim import Claimer, ClaimScope, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
-from tms_webhooks.worker.polling import Polling, PollScope
 from tms_webhooks.worker.results import PendingResults, return_unsent
-from tms_webhooks.worker.sender_pool import ResultQueue, SenderPool
+from tms_webhooks.worker.send import Attempt, unexpected
 
+# Requests that are started before answers are collected again.
+STARTED_AT_ONCE = 64
 # Results are written when there are so many, when the first has waited so many seconds, or when for so many seconds no
 # more have come.
 RESULTS_AT_ONCE = 256
-RESULTS_LATEST = 0.1
+RESULTS_LATEST = 0.05
 RESULTS_PAUSE = 0.002
 # Sizes of a write and of a claim while other processes wait for the database's one writer.
 RESULTS_WHILE_OTHERS_WRITE = 96
 CLAIMED_WHILE_OTHERS_WRITE = 128
-# Seconds to wait after the database has refused a step.
-RETRY_PAUSE = 0.2
+# Seconds between two reads of everything that is due, where much of it can't be sent now; and of all time, the share
+# that these reads may take.
+EVERYTHING_PAUSE = 0.05
+EVERYTHING_SHARE = 0.1
+# Seconds between two polls for events, while more are expected and further requests can be started.
+EVENTS_PAUSE = 0.05
+# An answer that the drain waited for is collected in so many seconds.
+PROMPT = 0.0002
+# More new events than these announce further ones.
+FEW_EVENTS = 8
+# Seconds between two attempts while the database refuses to work: the first, and the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+
+Value = TypeVar("Value")
 
 logger = logging.getLogger(__name__)
 
@@ -74,32 +92,35 @@ class Drain:
         *,
         fan_out: Callable[[datetime], int],
         clock: Callable[[], datetime] = timezone.now,
-        client: Client | None = None,
+        transport: Transport | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self.token = uuid.uuid4().hex
         self.tally = Tally()
         self._fan_out = fan_out
         self._clock = clock
-        self._client = client or Client(pool_size=app_settings.SENDER_THREADS)
-        self._queues = EndpointQueues()
-        self._result_queue = ResultQueue()
-        self._senders = SenderPool(
-            queues=self._queues,
-            client=self._client,
-            clock=clock,
-            result_queue=self._result_queue,
-            max_threads=app_settings.SENDER_THREADS,
-        )
+        self._transport = transport or new_transport()
+        slots = self._transport.capacity
+        self._queues = EndpointQueues(slots=slots, places=slots + 2 * app_settings.CLAIM_BATCH)
+        self._claimer = Claimer(self.token, wanted=self._queues.wanted, allowance=self._queues.allowance)
         self._pending = PendingResults(token=self.token, clock=clock, random=random)
         self._leases = Leases(token=self.token, clock=clock)
-        self._polling = Polling()
-        # Whether a wake-up has come that no poll for events has answered yet.
-        self._is_woken = False
-        # Whether others wait for the database's one writer, so that claims and writes have to be short.
-        self._others_write = False
-        # When the pending results are written at the latest.
-        self._write_at = 0.0
+        self._database = DatabaseState()
+        self._selector = DefaultSelector()
+        self._selector.register(self._transport, EVENT_READ)
+        self._listener: WakeUpListener | None = None
+        self._until_idle = False
+        # Whether a wake-up, or a full batch of events, announces new events, and when events were polled last.
+        self._expects_events, self._events_polled_at = True, float("-inf")
+        # Whether events were fanned out since the last claim that reads them.
+        self._has_new = False
+        # Of the reads of everything that is due: whether the last one was complete, and when the next one is. Whether
+        # the last claim read the new deliveries alone.
+        self._is_complete, self._everything_at, self._was_new = True, 0.0, False
+        # When answers were collected last, when one came last, and how late the present ones may be collected.
+        self._collected_at, self._answered_at, self._lateness = monotonic(), 0.0, 0.0
+        # When the pending results are written at the latest, and whether deliveries wait for that.
+        self._write_at, self._is_urgent = 0.0, False
 
     def run(
         self,
@@ -116,195 +137,287 @@ class Drain:
         answers. If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it
         in another thread.
         """
-        end = None if seconds is None else monotonic() + seconds
-        self._polling.always_everything = until_idle
-        listener = None if until_idle else WakeUpListener(router.db_for_write(Delivery), self._result_queue.wake)
+        end = float("inf") if seconds is None else monotonic() + seconds
+        self._until_idle = until_idle
         try:
-            with with_quiet_neighbours(self._queues.quiet):
-                self._loop(listener, end=end, stop=stop, until_idle=until_idle)
+            if not until_idle:
+                self._listener = WakeUpListener(router.db_for_write(Delivery), self._selector)
+            while monotonic() < end and not (stop and stop.is_set()):
+                if not self._turn(end) and until_idle:
+                    break
             # Now rather than after the last answer: the successor sends them.
             self._return_unsent(self._queues.withdraw())
             after_last_claim()
         except BaseException:
             self._close()
             raise
-        finally:
-            if listener is not None:
-                listener.close()
+        self._close_listener()
         run_finish(self._finish) if self._unfinished else self._close()
         return self.tally
 
-    def _loop(
-        self, listener: WakeUpListener | None, *, end: float | None, stop: threading.Event | None, until_idle: bool
-    ) -> None:
-        while (end is None or monotonic() < end) and not (stop and stop.is_set()):
-            unfinished = self._unfinished
-            if self._turn() or unfinished or self._is_woken:
-                continue
-            if until_idle:
-                break
-            self._wait_for_work(listener, end)
-
-    def _turn(self) -> bool:
-        """Do each step once; return whether there were new events or due deliveries."""
-        try:
-            self._others_write = others_write()
-            self._leases.release_unknown()
-            events, claimed = self._fan_out_events(), self._claim()
-        except DatabaseFailure:
-            self._leases.mark_uncertain()
-            self._recover()
-            return True
-        self.tally.events += events
-        self._senders.grow()
-        if self._unfinished:
-            self._collect(wait=0.0 if events and self._polling.more_events else app_settings.DRAIN_POLL)
-            self._retry_later(self._leases.renew)
-        return bool(events or claimed)
+    def _turn(self, end: float) -> bool:
+        """Do each step once; return whether there was, or still is, something to do."""
+        events = self._try(self._fan_out_events)
+        claimed = self._try(self._claim)
+        self._start()
+        has_work = bool(events or claimed or self._unfinished or self._database.is_away)
+        if has_work or not self._until_idle:
+            self._wait(min(end - monotonic(), self._seconds_to_wait()))
+        self._collect()
+        self._write()
+        self._database.end_turn()
+        return has_work
 
     def _finish(self) -> None:
         """Wait for the last answers, and write them."""
-        self._is_woken = False
-        self._polling.stop()
         try:
             while self._unfinished:
-                self._collect(wait=app_settings.DRAIN_POLL)
-                self._retry_later(self._leases.renew)
+                self._wait(self._seconds_to_finish())
+                self._collect()
+                self._write()
+                self._database.end_turn()
         finally:
             self._close()
 
+    def _close_listener(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
     def _close(self) -> None:
-        self._queues.withdraw()
-        self._senders.stop()
-        self._client.close()
+        self._close_listener()
+        self._selector.close()
+        self._transport.close()
         # If that fails, the leases run out.
-        self._retry_later(self._leases.release_all)
+        self._try(self._leases.release_all)
 
     @property
     def _unfinished(self) -> int:
         """How many deliveries this worker holds: waiting, in flight, or with a result that is not written."""
         # Counted by request, not by key: a delivery that was lost to another worker and claimed again counts twice.
-        return self._queues.held + len(self._result_queue) + len(self._pending)
+        return self._queues.held + len(self._pending)
 
-    def _wait_for_work(self, listener: WakeUpListener | None, end: float | None) -> None:
-        """Wait, with no delivery in flight, for a wake-up, the next due delivery, or the next poll."""
-        longest = app_settings.DRAIN_REST if listener is not None and listener.hears else app_settings.DRAIN_POLL
-        try:
-            now = self._clock()
-            due_at = next_due_at(now)
-        except DatabaseFailure:
-            self._recover()
-            return
-        if due_at is not None:
-            longest = min(longest, (due_at - now).total_seconds())
-        if end is not None:
-            longest = min(longest, max(0.0, end - monotonic()))
-        self._result_queue.wait(min(longest, self._polling.longest_wait))
-        self._result_queue.was_woken()
+    # --- Events and claims ---
 
     def _fan_out_events(self) -> int:
         """Fan out new events, if it is time to poll for them; return how many."""
-        self._polling.more_events, self._is_woken = self._polling.more_events or self._is_woken, False
-        if not self._polling.should_poll_events(is_idle=not self._unfinished):
+        if monotonic() < self._events_at:
             return 0
+        self._expects_events = False
         events = self._fan_out(self._clock())
-        self._polling.events_polled(events)
+        self._events_polled_at = monotonic()
+        self._expects_events = events > FEW_EVENTS
+        self._has_new = self._has_new or events > 0
+        self.tally.events += events
         return events
 
     @property
-    def _free_slots(self) -> int:
-        """How many deliveries to claim: 0 until the senders have sent half of the deliveries that they may hold."""
-        free = 2 * app_settings.CLAIM_BATCH - self._queues.held
-        if free < app_settings.CLAIM_BATCH:
-            return 0
-        return min(free, CLAIMED_WHILE_OTHERS_WRITE) if self._others_write else free
+    def _events_at(self) -> float:
+        """When to poll for events."""
+        if self._expects_events:
+            pause = EVENTS_PAUSE if self._queues.may_start else 0.0
+        elif self._until_idle and not self._unfinished:
+            pause = 0.0
+        elif self._unfinished or self._listener is None or not self._listener.hears:
+            pause = app_settings.DRAIN_POLL
+        else:
+            pause = app_settings.DRAIN_REST
+        return self._events_polled_at + pause
 
     def _claim(self) -> int:
-        """Claim due deliveries for the free slots, and hand them to the senders; return how many."""
-        limit = self._free_slots
-        scope = self._polling.next_scope() if limit else PollScope.NOTHING
-        if scope is PollScope.NOTHING:
+        """Claim due deliveries for webhooks that have a free slot; return how many."""
+        self._leases.release_unknown()
+        scope = self._next_scope()
+        if not scope:
             return 0
-        now = self._clock()
-        requests, full, is_complete = claim(
-            token=self.token,
+        begun_at, now = monotonic(), self._clock()
+        claim = self._claimer.claim(
+            scope,
             now=now,
             until=self._leases.end(now),
-            limit=limit,
-            prefetch=self._queues.prefetch,
-            only_new=scope is PollScope.NEW,
+            limit=min(
+                self._queues.free_places, CLAIMED_WHILE_OTHERS_WRITE if others_write() else app_settings.CLAIM_BATCH
+            ),
         )
-        self._leases.add(request.delivery_id for request in requests)
-        self._queues.add(requests)
-        self._polling.claimed(len(requests), full, is_complete=is_complete, limit=limit)
-        return len(requests)
+        self._leases.add(request.delivery_id for request in claim.requests)
+        self._queues.claimed(claim.requests, claim.capacities, claim.full)
+        self._was_new = scope is ClaimScope.NEW
+        if isinstance(scope, ClaimScope):
+            self._has_new = False
+        if scope is ClaimScope.EVERYTHING:
+            self._is_complete = claim.is_complete
+            pause = app_settings.DRAIN_POLL if claim.is_complete else EVERYTHING_PAUSE
+            self._everything_at = monotonic() + max(pause, (monotonic() - begun_at) / EVERYTHING_SHARE)
+        return len(claim.requests)
 
-    def _collect(self, *, wait: float) -> None:
-        """Take the results that have come, waiting up to ``wait`` seconds for the first, and write them.
+    def _next_scope(self) -> ClaimScope | Collection[int]:
+        """Return how much to claim from: everything now and then, else what is new, else webhooks that can take more.
 
-        They are written together while they keep coming, and at once when they don't. A wake-up postpones the write:
-        new events go out first. So do further due deliveries, before the senders run out of requests.
+        While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event
+        would be in vain.
         """
-        limit = RESULTS_WHILE_OTHERS_WRITE if self._others_write else RESULTS_AT_ONCE
-        if not self._pending:
-            self._result_queue.wait(wait)
-            self._write_at = monotonic() + RESULTS_LATEST
-        while self._take_results(limit) or self._expects_results:
-            self._senders.grow()  # Also here: collecting may take as long as receivers do.
-            if len(self._pending) >= limit or monotonic() >= self._write_at:
-                break
-            if self._is_woken or (self._free_slots and (self._polling.more_events or self._polling.more_due)):
+        if not self._queues.free_places:
+            return ()
+        is_time = monotonic() >= self._everything_at or (self._until_idle and not self._unfinished)
+        if self._has_new and not self._is_complete and not (is_time and self._was_new):
+            return ClaimScope.NEW
+        return ClaimScope.EVERYTHING if is_time or self._has_new else self._queues.hungry()
+
+    # --- Requests and answers ---
+
+    def _start(self) -> None:
+        """Start the next requests."""
+        for _ in range(STARTED_AT_ONCE):
+            request = self._queues.next()
+            if request is None:
                 return
-            self._result_queue.pause(RESULTS_PAUSE)
-        self._write_results()
-
-    @property
-    def _expects_results(self) -> bool:
-        """Whether pending results can wait for others: many requests are held, and no queue is halted by a result."""
-        can_wait = self._pending and not self._pending.is_blocking
-        return bool(can_wait and self._polling.is_saturated and self._queues.held)
-
-    def _take_results(self, limit: int) -> bool:
-        """Move results to the pending ones, up to ``limit`` of these; return whether there were any, or a wake-up."""
-        results = self._result_queue.take(limit - len(self._pending))
-        for result in results:
-            self._pending.add(result)
-        self._is_woken = self._result_queue.was_woken() or self._is_woken
-        return bool(results or self._is_woken)
-
-    def _write_results(self) -> None:
-        """Write all pending results, in as many parts as it takes, so that none of them waits for later results."""
-        while self._pending:
+            attempt = Attempt.begin(request, self._clock())
             try:
-                results, stopped = self._pending.write()
-            except DatabaseFailure:
-                self._recover()
-                return
-            self._results_written(results, stopped)
+                self._transport.start(attempt.signed(), attempt)
+            except DeliveryError as error:
+                self._end(attempt, error, 0.0)
+            except Exception as error:
+                self._end(attempt, unexpected(error), 0.0)
 
-    def _results_written(self, results: Sequence[SendResult], stopped: Collection[int]) -> None:
+    def _wait(self, seconds: float) -> None:
+        """Wait for an answer or a wake-up, at most so many seconds."""
+        begun_at = monotonic()
+        self._selector.select(max(0.0, seconds))
+        waited = monotonic() - begun_at
+        # An answer that has not made the selector wait may have been there since the last collection.
+        self._lateness = begun_at - self._collected_at if waited < PROMPT else 0.0
+        if self._listener is not None and self._listener.collect():
+            self._expects_events = True
+
+    def _seconds_to_wait(self) -> float:
+        """Return for how long there is nothing to do, unless an answer or a wake-up comes."""
+        if self._database.is_away:
+            return self._seconds_to_finish()
+        if self._queues.may_start or self._queues.hungry():
+            return 0.0
+        now = monotonic()
+        until_allowed = self._queues.seconds_until_allowed()
+        return min(
+            self._seconds_to_finish(),
+            self._events_at - now,
+            self._everything_at - now if self._unfinished else self._try(self._seconds_until_due) or 0.0,
+            app_settings.DRAIN_REST if until_allowed is None else until_allowed,
+        )
+
+    def _seconds_until_due(self) -> float:
+        """Return in how many seconds the next delivery comes due."""
+        now = self._clock()
+        due_at = next_due_at(now)
+        return app_settings.DRAIN_REST if due_at is None else (due_at - now).total_seconds()
+
+    def _seconds_to_finish(self) -> float:
+        """Return for how long no result has to be written, and no lease renewed."""
+        in_transport = self._transport.timeout()
+        least = self._leases.renew_at - monotonic()
+        if in_transport is not None:
+            least = min(least, in_transport)
+        if self._database.is_away:
+            return min(least, self._database.retry_at - monotonic())
+        return min(least, RESULTS_PAUSE) if self._pending else least
+
+    def _collect(self) -> None:
+        """Collect the answers that have come."""
+        for attempt, answer, seconds in self._transport.collect():
+            self._end(attempt, answer, seconds)
+            self._answered_at = monotonic()
+        self._collected_at = monotonic()
+
+    def _end(self, attempt: Attempt, answer: Response | DeliveryError, seconds: float) -> None:
+        """End an attempt, and keep its result until it is written."""
+        result = attempt.end(answer, seconds, self._clock())
+        if may_stop_webhook(result):
+            self._queues.halt(result.request.webhook_id)
+        self._queues.answered(result, max(0.0, seconds - self._lateness))
+        if not self._pending:
+            self._write_at = monotonic() + RESULTS_LATEST
+        self._pending.add(result)
+        self._is_urgent = self._is_urgent or self._pending.is_blocking or attempt.request.endpoint.ordered
+
+    # --- Results ---
+
+    def _write(self) -> None:
+        """Write the pending results, unless more come that can be written with them; renew the leases."""
+        self._try(self._leases.renew)
+        limit = RESULTS_WHILE_OTHERS_WRITE if self._others_write() else RESULTS_AT_ONCE
+        while self._pending and (len(self._pending) >= limit or self._must_write()):
+            if self._try(self._write_some) is None:
+                return
+        self._is_urgent = False
+
+    def _must_write(self) -> bool:
+        now = monotonic()
+        is_quiet = now - self._answered_at >= RESULTS_PAUSE or not self._queues.in_flight
+        return self._is_urgent or is_quiet or now >= self._write_at
+
+    def _write_some(self) -> int:
+        """Write some of the pending results; return how many."""
+        results, stopped = self._pending.write()
         self._leases.remove(result.request.delivery_id for result in results)
-        self._polling.results_written(result.request.webhook_id for result in results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
         # The waiting requests of webhooks that were paused or disabled.
         self._return_unsent([pk for webhook_id in stopped for pk in self._queues.withdraw(webhook_id)])
-        self._queues.resume(result.request.webhook_id for result in results if may_stop_webhook(result))
+        for result in results:
+            if may_stop_webhook(result):
+                self._queues.resume(result.request)
+        self._queues.written(result.request.webhook_id for result in results)
+        return len(results)
 
     def _return_unsent(self, ids: Collection[int]) -> None:
-        self._retry_later(lambda: self._leases.return_unsent(ids))
+        self._try(self._leases.return_unsent, ids)
 
-    def _retry_later(self, step: Callable[[], None]) -> None:
-        """Do a step that a later turn repeats if the database refuses it now."""
+    # --- The database ---
+
+    def _others_write(self) -> bool:
+        return bool(self._try(others_write))
+
+    def _try(self, step: Callable[..., Value], *args: Any) -> Value | None:
+        """Do a step that uses the database; return None if the database refuses it now, or did so a moment ago."""
+        if not self._database.may_try():
+            return None
         try:
-            step()
+            if self._database.is_away:
+                self._leases.renew_now()
+            return step(*args)
         except DatabaseFailure:
-            self._recover()
+            self._leases.mark_uncertain()
+            self._database.refuse()
+            close_old_connections()
+            return None
 
-    def _recover(self) -> None:
-        logger.exception("The database refused a step of the drain; trying again.")  # noqa: LOG004 (called where it is caught)
-        close_old_connections()
-        sleep(RETRY_PAUSE)
+
+class DatabaseState:
+    """Whether the database works, and when to try again if not: after 0.2 s at first, after 10 s at last."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.retry_at = 0.0
+        self._pause = FIRST_PAUSE
+        self._has_failed = False
+
+    def may_try(self) -> bool:
+        """Return whether to try a step now."""
+        return not self.is_away or (monotonic() >= self.retry_at)
+
+    def refuse(self) -> None:
+        """Note a failure. Call it where the exception is caught: the first one is logged."""
+        if not self.is_away:
+            logger.exception("The database refuses to work; trying again, at the latest every %d s.", LONGEST_PAUSE)  # noqa: LOG004
+        self.is_away = self._has_failed = True
+        self.retry_at = monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def end_turn(self) -> None:
+        """Note the end of a turn of the loop. The database works again after a turn without a failure."""
+        if self.is_away and not self._has_failed and monotonic() >= self.retry_at:
+            logger.warning("The database works again.")
+            self.is_away, self._pause = False, FIRST_PAUSE
+        self._has_failed = False
 
 
 class Leases:
@@ -354,11 +467,20 @@ class Leases:
             Delivery.objects.exclude(pk__in=self._held).release(token=self.token, now=self._clock())
             self._is_uncertain = False
 
+    @property
+    def renew_at(self) -> float:
+        """When to renew the leases, on the monotonic clock."""
+        return self._renewed_at + app_settings.HEARTBEAT
+
     def renew(self) -> None:
         """Extend all leases, if ``HEARTBEAT`` seconds have passed since the last time."""
-        if monotonic() - self._renewed_at >= app_settings.HEARTBEAT:
-            Delivery.objects.all().renew(token=self.token, until=self.end(self._clock()))
-            self._renewed_at = monotonic()
+        if monotonic() >= self.renew_at:
+            self.renew_now()
+
+    def renew_now(self) -> None:
+        """Extend all leases."""
+        Delivery.objects.all().renew(token=self.token, until=self.end(self._clock()))
+        self._renewed_at = monotonic()
 
     def release_all(self) -> None:
         """Release all leases."""

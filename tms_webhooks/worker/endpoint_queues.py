@@ -1,196 +1,248 @@
-"""The claimed requests that are not sent yet: a queue for each webhook, each with its own concurrency."""
+"""The deliveries that a worker holds: a queue for each webhook, and the turns in which their requests go out.
+
+Slots are shared among organizations first, and then among the webhooks of each. Used by one thread.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Iterable
 from time import monotonic
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tms_webhooks.delivery.outgoing import OutgoingRequest
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.models import Webhook
+from tms_webhooks.worker.concurrency import AdaptiveLimit, Capacity
 
-# A worker prefetches what a receiver takes in so many seconds, and at most so many times its concurrency.
+# A worker holds what a receiver takes in so many seconds beyond what is in flight, and at most so many times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
-# A request that takes so many seconds mostly waits for its receiver.
-WAITING_SECONDS = 0.005
-# So does a request that takes so many seconds, even where its thread also waits for the processor.
-SLOW_SECONDS = 0.015
+
+
+class Shares:
+    """Shares a number of places among organizations. Each may take up to three times as many as it leaves free.
+
+    So one organization gets three quarters of them at most, and one that has none finds a free one.
+    """
+
+    SHARE = 3
+
+    def __init__(self, total: int) -> None:
+        self.free = total
+        self._taken: Counter[object] = Counter()
+
+    def allowance(self, organization: object) -> int:
+        """Return how many more places an organization may take now."""
+        return max(0, min(self.free, -(-(self.SHARE * self.free - self._taken[organization]) // (self.SHARE + 1))))
+
+    def take(self, organization: object) -> None:
+        """Take one place for an organization."""
+        self.free -= 1
+        self._taken[organization] += 1
+
+    def give_back(self, organization: object) -> None:
+        """Free one place of an organization."""
+        self.free += 1
+        self._taken[organization] -= 1
+        if not self._taken[organization]:
+            del self._taken[organization]
 
 
 class EndpointQueue:
     """The waiting requests of one webhook, and how many are in flight."""
 
-    __slots__ = ("concurrency", "halts", "in_flight", "is_ready", "moved_at", "requests", "seconds_each")
+    __slots__ = ("allowed_at", "concurrency", "halts", "in_flight", "is_hungry", "is_ready", "limit", "requests")
 
     def __init__(self) -> None:
         self.requests: deque[OutgoingRequest] = deque()
         self.concurrency = 1
         self.in_flight = 0
+        self.limit = AdaptiveLimit()
         self.is_ready = False
         # How many results, not written yet, keep the rest from going out.
         self.halts = 0
-        # How long a request takes: a moving average; None before the first.
-        self.seconds_each: float | None = None
-        # When a request came back last, or the first went out.
-        self.moved_at = monotonic()
-
-
-class EndpointQueues:
-    """Hands requests to sender threads, rotating over the webhooks, within each one's concurrency. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._queues: dict[int, EndpointQueue] = {}
-        self._ready: deque[int] = deque()
-        self._changed = threading.Condition(threading.Lock())
-        self._idle_threads = 0
-        self._held = 0
-        # Moving averages over all webhooks: seconds that a request takes, and of these, processor time.
-        self._seconds_each: float | None = None
-        self._cpu_seconds_each = 0.0
-        self._closed = False
-        self._quiet = False
+        # Whether more may be due than was claimed, and when its rate limit allows the next.
+        self.is_hungry = False
+        self.allowed_at = 0.0
 
     @property
     def held(self) -> int:
         """How many requests wait or are in flight."""
-        return self._held
+        return len(self.requests) + self.in_flight
 
     @property
-    def missing_threads(self) -> int:
-        """How many more requests could be sent now with more threads."""
-        with self._changed:
-            queues = [self._queues[key] for key in self._ready]
-            sendable = sum(min(len(queue.requests), queue.concurrency - queue.in_flight) for queue in queues)
-            return max(0, sendable - self._idle_threads)
+    def most_in_flight(self) -> int:
+        """How many requests may be in flight."""
+        return min(self.concurrency, self.limit.limit)
 
     @property
-    def waits_for_receivers(self) -> bool:
-        """Whether recent requests took so long that threads mostly wait for receivers."""
-        return self._seconds_each is not None and self._seconds_each >= WAITING_SECONDS
+    def may_send(self) -> bool:
+        """Whether a request may go out now."""
+        return bool(self.requests) and not self.halts and self.in_flight < self.most_in_flight
 
     @property
-    def threads_per_processor(self) -> int:
-        """How many threads one processor serves: the time of a request divided by its processor time."""
-        return int((self._seconds_each or 0.0) / max(self._cpu_seconds_each, 1e-6))
+    def worth_holding(self) -> int:
+        """How many requests are worth holding: those in flight, and what the receiver takes in the next moment."""
+        most, each = self.most_in_flight, self.limit.seconds_each
+        return most if each is None else most + most * min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(each, 1e-6)))
 
-    def prefetch(self, webhook_id: int, concurrency: int) -> int:
-        """Return how many deliveries of a webhook are worth holding: as many as its receiver takes in the next moment.
 
-        For a slow, new or stuck receiver that is its concurrency.
-        """
-        queue = self._queues.get(webhook_id)
-        if queue is None or queue.seconds_each is None:
-            return concurrency
-        if queue.in_flight and monotonic() - queue.moved_at > PREFETCH_SECONDS:
-            return concurrency
-        return concurrency * max(1, min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(queue.seconds_each, 1e-6))))
+class EndpointQueues:
+    """Hands out the requests of a worker, rotating over organizations and their webhooks, within each one's limits.
 
-    def add(self, requests: Iterable[OutgoingRequest]) -> None:
-        """Add claimed requests to the queues of their webhooks."""
-        with self._changed:
-            for request in requests:
-                queue = self._queues.setdefault(request.webhook_id, EndpointQueue())
-                queue.concurrency = request.endpoint.concurrency
-                queue.requests.append(request)
-                self._held += 1
-                self._update_ready(request.webhook_id, queue)
+    ``slots`` is how many may be in flight, ``places`` how many the worker may hold.
+    """
 
-    def take(self) -> OutgoingRequest | None:
-        """Return the next request, waiting for one; None once the queues are closed."""
-        with self._changed:
-            while self._quiet or not self._ready:
-                if self._closed:
-                    return None
-                self._idle_threads += 1
-                self._changed.wait()
-                self._idle_threads -= 1
-            webhook_id = self._ready.popleft()
+    def __init__(self, *, slots: int, places: int) -> None:
+        self._queues: dict[int, EndpointQueue] = {}
+        self._slots, self._places = Shares(slots), Shares(places)
+        # The turns: organizations, and the webhooks of each, that have a request which may go out.
+        self._turns: deque[object] = deque()
+        self._ready: defaultdict[object, deque[int]] = defaultdict(deque)
+        # Organizations that have to leave the free slots to others.
+        self._over_share: list[object] = []
+        # Webhooks for which more is due, and that can take more since the last claim; those that wait for their rate.
+        self._starved: set[int] = set()
+        self._throttled: set[int] = set()
+        self.held = self.in_flight = 0
+
+    @property
+    def free_places(self) -> int:
+        """How many more deliveries the worker may hold; a quarter of the places is left for organizations to come."""
+        return -(-self._places.free * Shares.SHARE // (Shares.SHARE + 1))
+
+    def allowance(self, organization: object) -> int:
+        """Return how many more deliveries of an organization the worker may hold."""
+        return self._places.allowance(organization)
+
+    def wanted(self, webhook: Webhook, concurrency: int, _held: int) -> int:
+        """Return how many more deliveries of a webhook are worth holding."""
+        queue = self._queues.get(webhook.pk)
+        if queue is None:
+            return min(AdaptiveLimit.FIRST, concurrency)
+        queue.concurrency = concurrency
+        return queue.worth_holding - queue.held
+
+    def hungry(self) -> Collection[int]:
+        """Return the webhooks for which more may be due than was claimed, and that can take more now."""
+        now = monotonic()
+        ready = {key for key in self._throttled if self._queues[key].allowed_at <= now}
+        return self._starved | ready if ready else self._starved
+
+    @property
+    def may_start(self) -> bool:
+        """Whether `next` may have a request."""
+        return bool(self._turns and self._slots.free)
+
+    def seconds_until_allowed(self) -> float | None:
+        """Return the seconds until the first rate limit allows a request; None if no webhook waits for one."""
+        moments = [self._queues[key].allowed_at for key in self._throttled]
+        return max(0.0, min(moments) - monotonic()) if moments else None
+
+    def claimed(
+        self, requests: Iterable[OutgoingRequest], capacities: dict[int, Capacity], full: Collection[int]
+    ) -> None:
+        """Add claimed requests, and note the limits of all webhooks that the claim looked at."""
+        for key, capacity in capacities.items():
+            queue = self._queues.setdefault(key, EndpointQueue())
+            queue.concurrency, queue.is_hungry = capacity.concurrency, key in full
+            self._starved.discard(key)
+            self._throttled.discard(key)
+            if queue.is_hungry and capacity.allowed_in:
+                queue.allowed_at = monotonic() + capacity.allowed_in
+                self._throttled.add(key)
+        for request in requests:
+            queue = self._queues.setdefault(request.webhook_id, EndpointQueue())
+            queue.requests.append(request)
+            self.held += 1
+            self._places.take(request.endpoint.organization_id)
+            self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
+
+    def next(self) -> OutgoingRequest | None:
+        """Return the next request to send, which is in flight then; None if no request may go out."""
+        while self._turns and self._slots.free:
+            organization = self._turns.popleft()
+            if not self._slots.allowance(organization):
+                self._over_share.append(organization)
+                continue
+            webhooks = self._ready[organization]
+            webhook_id = webhooks.popleft()
+            if webhooks:
+                self._turns.append(organization)
             queue = self._queues[webhook_id]
             queue.is_ready = False
+            if not queue.may_send:
+                continue
             request = queue.requests.popleft()
-            if not queue.in_flight:
-                queue.moved_at = monotonic()
             queue.in_flight += 1
-            self._update_ready(webhook_id, queue)
+            self.in_flight += 1
+            self._slots.take(organization)
+            self._update_turn(organization, webhook_id, queue)
             return request
+        return None
 
-    def done(self, request: OutgoingRequest, seconds: float, cpu_seconds: float = 0.0) -> None:
-        """Note that a request came back after so many seconds, ``cpu_seconds`` of them processor time."""
-        with self._changed:
-            queue = self._queues[request.webhook_id]
-            queue.in_flight -= 1
-            queue.moved_at = monotonic()
-            queue.seconds_each = seconds if queue.seconds_each is None else 0.7 * queue.seconds_each + 0.3 * seconds
-            if self._seconds_each is None:
-                self._seconds_each, self._cpu_seconds_each = seconds, cpu_seconds
-            self._seconds_each = 0.9 * self._seconds_each + 0.1 * seconds
-            self._cpu_seconds_each = 0.9 * self._cpu_seconds_each + 0.1 * cpu_seconds
-            self._held -= 1
-            self._update_ready(request.webhook_id, queue)
+    def answered(self, result: SendResult, seconds: float) -> None:
+        """Note that a request came back, and how long its receiver took."""
+        request, outcome = result.request, result.outcome
+        queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+        queue.limit.answered(
+            seconds,
+            is_success=outcome.success,
+            is_overloaded=outcome.timed_out or result.status == 429 or (result.status or 0) >= 500,
+            ceiling=queue.concurrency,
+            was_full=queue.in_flight >= queue.most_in_flight,
+        )
+        queue.in_flight -= 1
+        self.in_flight -= 1
+        self.held -= 1
+        self._slots.give_back(organization)
+        self._places.give_back(organization)
+        self._turns.extend(self._over_share)
+        self._over_share.clear()
+        self._update_turn(organization, request.webhook_id, queue)
+        self._update_starved(request.webhook_id, queue)
 
     def halt(self, webhook_id: int) -> None:
         """Keep the waiting requests of a webhook from going out until `resume`.
 
         After a failure the webhook may be paused or disabled, which is only known once the result is written.
         """
-        with self._changed:
-            queue = self._queues[webhook_id]
-            queue.halts += 1
-            if queue.is_ready:
-                queue.is_ready = False
-                self._ready.remove(webhook_id)
+        self._queues[webhook_id].halts += 1
 
-    def resume(self, webhook_ids: Iterable[int]) -> None:
-        """Undo one `halt` of each webhook, as often as it is named."""
-        with self._changed:
-            for webhook_id in webhook_ids:
-                queue = self._queues[webhook_id]
-                queue.halts -= 1
-                self._update_ready(webhook_id, queue)
+    def resume(self, request: OutgoingRequest) -> None:
+        """Undo one `halt` of the request's webhook."""
+        queue = self._queues[request.webhook_id]
+        queue.halts -= 1
+        self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
+
+    def written(self, webhook_ids: Iterable[int]) -> None:
+        """Note that results of these webhooks were written: a delivery that waited for one of them may be due now."""
+        for webhook_id in webhook_ids:
+            self._update_starved(webhook_id, self._queues[webhook_id])
 
     def withdraw(self, webhook_id: int | None = None) -> list[int]:
         """Remove the waiting requests of one webhook, or of all, and return the ids of their deliveries."""
-        with self._changed:
-            keys = self._queues if webhook_id is None else {webhook_id}
-            queues = [self._queues[key] for key in keys if key in self._queues]
-            ids = [request.delivery_id for queue in queues for request in queue.requests]
-            for queue in queues:
-                queue.requests.clear()
-                queue.is_ready = False
-            self._ready = deque(key for key in self._ready if self._queues[key].is_ready)
-            self._held -= len(ids)
-            return ids
+        keys = self._queues if webhook_id is None else {webhook_id}
+        ids = []
+        for queue in [self._queues[key] for key in keys if key in self._queues]:
+            for request in queue.requests:
+                ids.append(request.delivery_id)
+                self._places.give_back(request.endpoint.organization_id)
+            queue.requests.clear()
+        self.held -= len(ids)
+        return ids
 
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Hand out no request inside the block: threads that ask for one wait, and requests in flight go on.
-
-        Has no effect where all receivers are slow: threads that mostly wait for them leave the processor free.
-        """
-        with self._changed:
-            seconds = [queue.seconds_each for queue in self._queues.values() if queue.requests or queue.in_flight]
-            self._quiet = any(each is None or each < SLOW_SECONDS for each in seconds)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._quiet = False
-                self._changed.notify(len(self._ready))
-
-    def close(self) -> None:
-        """Have `take` return None to every thread, once nothing waits."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _update_ready(self, webhook_id: int, queue: EndpointQueue) -> None:
-        """Let a thread take from this queue, if a request of it may go out now."""
-        if queue.requests and not queue.is_ready and not queue.halts and queue.in_flight < queue.concurrency:
+    def _update_turn(self, organization: object, webhook_id: int, queue: EndpointQueue) -> None:
+        """Give a webhook a turn, if a request of it may go out now."""
+        if queue.may_send and not queue.is_ready:
             queue.is_ready = True
-            self._ready.append(webhook_id)
-            if not self._quiet:
-                self._changed.notify()
+            webhooks = self._ready[organization]
+            if not webhooks:
+                self._turns.append(organization)
+            webhooks.append(webhook_id)
+
+    def _update_starved(self, webhook_id: int, queue: EndpointQueue) -> None:
+        """Note a webhook for the next claim, if more may be due, and it has a free slot or half of its queue is gone."""
+        has_free_slot = not queue.requests and queue.in_flight < queue.most_in_flight
+        can_take_more = has_free_slot or 2 * queue.held <= queue.worth_holding
+        if queue.is_hungry and can_take_more and webhook_id not in self._throttled:
+            self._starved.add(webhook_id)

@@ -1,7 +1,8 @@
 """From a claimed delivery to its HTTP request and back: makes outgoing requests, sends each, and judges the answer.
 
-`make_requests` runs in the drain's thread, because it reads the database; `send` runs in a sender thread. Observers
-watch an attempt from beginning to end, as tracing has to; for counting, the signal ``attempt_recorded`` is enough.
+The drain begins an attempt, gives its request to a transport, and ends the attempt when the answer comes; `send` does all
+that for one request, and waits. Observers watch an attempt from beginning to end, as tracing has to; for counting, the
+signal ``attempt_recorded`` is enough.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from django.core.exceptions import ValidationError
 
@@ -24,8 +25,9 @@ from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.net.client import Client, Request
+from tms_webhooks.net.client import Request, Response
 from tms_webhooks.net.timing import Timing
+from tms_webhooks.net.transports.threads import BlockingClient
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
 
@@ -56,9 +58,7 @@ class Observation(Protocol):
 observers: list[Callable[[OutgoingRequest], Observation]] = []
 
 
-def make_requests(
-    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], concurrency: Mapping[int, int]
-) -> list[OutgoingRequest]:
+def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow]) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests that are ready to send.
 
     Takes no query where every delivery is new and its event is sent as it is stored, and one or two queries otherwise.
@@ -66,7 +66,7 @@ def make_requests(
     if not claimed:
         return []
     keys = {one.webhook_id for one in claimed}
-    endpoints = {pk: _endpoint_of(webhooks[pk], concurrency=concurrency.get(pk, 1)) for pk in keys}
+    endpoints = {pk: _endpoint_of(webhooks[pk]) for pk in keys}
     delays = {pk: timedelta(seconds=webhooks[pk].webhook.delay_seconds) for pk in keys}
     requests = [
         OutgoingRequest(
@@ -89,12 +89,57 @@ def make_requests(
     return [_with_content(request, contents.get(request.delivery_id)) for request in requests]
 
 
-def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
-    """Sign and send a request now. Never raises: the result's outcome says what went wrong."""
-    observations = _begin_observations(request)
-    result = _send(request, observations, client=client, clock=clock)
-    _end_observations(observations, result)
-    return result
+class Attempt(NamedTuple):
+    """An attempt in flight: its request, when it began, and its observers."""
+
+    request: OutgoingRequest
+    started_at: datetime
+    observations: Sequence[Observation]
+
+    @classmethod
+    def begin(cls, request: OutgoingRequest, now: datetime) -> Attempt:
+        """Begin an attempt at ``now``."""
+        return cls(request, now, _begin_observations(request))
+
+    def signed(self) -> Request:
+        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent."""
+        return signed_request(self.request, self.started_at, self.observations)
+
+    def end(self, answer: Response | DeliveryError, seconds: float, now: datetime) -> SendResult:
+        """Return the result of the attempt, given the answer, the seconds that it took, and the time."""
+        if isinstance(answer, DeliveryError):
+            result = SendResult(
+                self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
+            )
+        else:
+            result = SendResult(
+                self.request,
+                self.started_at,
+                answer.elapsed,
+                outcome.of_response(status=answer.status, headers=answer.headers, now=now),
+                status=answer.status,
+                body=answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+                timing=answer.timing,
+            )
+        _end_observations(self.observations, result)
+        return result
+
+
+def send(request: OutgoingRequest, *, client: BlockingClient, clock: Callable[[], datetime]) -> SendResult:
+    """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong."""
+    attempt, start = Attempt.begin(request, clock()), monotonic()
+    try:
+        answer: Response | DeliveryError = client.send(attempt.signed())
+    except DeliveryError as error:
+        answer = error
+    except Exception as error:
+        answer = unexpected(error)
+    return attempt.end(answer, monotonic() - start, clock())
+
+
+def unexpected(error: Exception) -> DeliveryError:
+    """Return the error of an attempt that no rule foresees. It names the class alone: the message may hold anything."""
+    return DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
 
 
 def signed_request(request: OutgoingRequest, now: datetime, observations: Sequence[Observation] = ()) -> Request:
@@ -131,7 +176,7 @@ def signed_request(request: OutgoingRequest, now: datetime, observations: Sequen
     )
 
 
-def _endpoint_of(row: WebhookRow, *, concurrency: int) -> Endpoint:
+def _endpoint_of(row: WebhookRow) -> Endpoint:
     webhook = row.webhook
     headers, secrets, problem = _private_parts(webhook, row.sealed)
     # The content type goes with the body.
@@ -145,7 +190,8 @@ def _endpoint_of(row: WebhookRow, *, concurrency: int) -> Endpoint:
         timeout=float(webhook.timeout_seconds),
         schedule=webhook.schedule,
         max_retries=webhook.max_retries,
-        concurrency=concurrency,
+        organization_id=webhook.organization_id,
+        ordered=webhook.ordered,
         problem=problem,
         shape=shape_of(webhook, headers),
     )
@@ -185,31 +231,6 @@ def _rendered_contents(claimed: Sequence[ClaimedDelivery], endpoints: Mapping[in
 
 def _with_content(request: OutgoingRequest, content: Content | None) -> OutgoingRequest:
     return request if content is None else request._replace(**content._asdict())
-
-
-def _send(
-    request: OutgoingRequest, observations: Sequence[Observation], *, client: Client, clock: Callable[[], datetime]
-) -> SendResult:
-    started_at, start = clock(), monotonic()
-    try:
-        response = client.send(signed_request(request, started_at, observations))
-    except DeliveryError as error:
-        return SendResult(
-            request, started_at, monotonic() - start, outcome.of_error(error), timing=error.timing or Timing()
-        )
-    except Exception as error:
-        # The class alone: the message may hold anything.
-        unknown = DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
-        return SendResult(request, started_at, monotonic() - start, outcome.of_error(unknown))
-    return SendResult(
-        request,
-        started_at,
-        response.elapsed,
-        outcome.of_response(status=response.status, headers=response.headers, now=clock()),
-        status=response.status,
-        body=response.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
-        timing=response.timing,
-    )
 
 
 def _begin_observations(request: OutgoingRequest) -> list[Observation]:

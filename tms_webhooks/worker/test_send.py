@@ -119,7 +119,7 @@ def _prepared(
         )
         claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
         row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
-        (request,) = make_requests([claimed], webhooks={webhook.pk: row}, concurrency={})
+        (request,) = make_requests([claimed], webhooks={webhook.pk: row})
     return request, delivery
 
 

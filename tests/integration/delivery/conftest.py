@@ -17,6 +17,7 @@ from tms_webhooks import signals
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -38,7 +39,7 @@ def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
         alarm = threading.Timer(PATIENCE, stop.set)
         alarm.start()
         try:
-            tally = Drain(fan_out=fan_out, clock=clock, client=wire, random=lambda: random).run(
+            tally = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: random).run(
                 until_idle=True, stop=stop
             )
         finally:

@@ -12,6 +12,7 @@ from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -118,7 +119,7 @@ def test_leases_that_cant_be_released_expire(wire, clock, caplog):
         trouble.left = 100
 
     with connection.execute_wrapper(trouble):
-        drain = Drain(fan_out=fan_out, clock=clock, client=wire)
+        drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire))
         tally = drain.run(until_idle=True, after_last_claim=closing)
 
     assert trouble.refused > 0

@@ -13,6 +13,7 @@ from tests.integration.delivery.rows import subscribed, write_event, write_event
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker import drain
@@ -31,7 +32,7 @@ def drain_with(clock, wire):
             probe()
             return fan_out(now)
 
-        return Drain(fan_out=look, clock=clock, client=wire, random=lambda: 0.5)
+        return Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5)
 
     return drain_with
 
@@ -103,7 +104,7 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
 
     threading.Timer(0.1, waker.wake).start()
     # The second look is the bell's doing, and so is the third, at which the event is found.
-    Drain(fan_out=look, clock=clock, client=wire).run(seconds=5, stop=stop)
+    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(seconds=5, stop=stop)
 
     assert len(wire.requests) == 1
     assert len(looks) < 10

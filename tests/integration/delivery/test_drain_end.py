@@ -12,6 +12,7 @@ from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker import claim as claiming
 from tms_webhooks.worker import drain
@@ -37,7 +38,7 @@ def test_answers_that_come_after_the_time_is_over_are_written(clock):
     write_events(webhook.organization, 8)
     gate = Gate()
     wire = Wire(otherwise=gate)
-    drain = Drain(fan_out=fan_out, clock=clock, client=wire)
+    drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire))
 
     tally = drain.run(seconds=0.5, after_last_claim=lambda: threading.Timer(0.1, gate.open).start())
 
@@ -66,7 +67,7 @@ def test_a_last_result_that_the_database_refuses_is_written_all_the_same(clock):
         return fan_out(now)
 
     with connection.execute_wrapper(trouble):
-        Drain(fan_out=look, clock=clock, client=Wire(gate)).run(stop=stop, after_last_claim=closing)
+        Drain(fan_out=look, clock=clock, transport=ThreadTransport(Wire(gate))).run(stop=stop, after_last_claim=closing)
 
     assert trouble.refused == 5
     assert statuses() == {DeliveryStatus.DELIVERED}
@@ -79,7 +80,7 @@ def test_it_ends_with_no_request_in_flight_and_no_thread_however_often(clock):
     for _ in range(10):
         write_events(webhook.organization, 30)
         wire = Wire(otherwise=answer())
-        tally = Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
+        tally = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
         assert (tally.sent, len(wire.requests)) == (30, 30)
         assert Delivery.objects.open().count() == 0
@@ -99,7 +100,7 @@ def test_a_drain_that_breaks_sends_nothing_more_of_what_it_holds(clock):
         return fan_out(now)
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+        Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert len(wire.requests) == 11
     assert not Delivery.objects.exclude(lease="").exists()
@@ -148,7 +149,7 @@ def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
         return fan_out(now)
 
     monkeypatch.setattr(claiming, "make_requests", pack)
-    Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert broken
     assert statuses() == {DeliveryStatus.DELIVERED}
@@ -164,7 +165,7 @@ def test_unsent_deliveries_that_could_not_be_returned_at_a_pause_are_returned_la
     trouble = _RefuseRelease()
 
     with connection.execute_wrapper(trouble):
-        Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
+        Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert not Delivery.objects.exclude(lease="").exists()
     assert len(wire.requests) == 31

@@ -14,6 +14,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery, write_ev
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -94,7 +95,7 @@ def test_a_drain_uses_the_whole_share_and_no_more(clock):
         return fan_out(now)
 
     wire = Wire(otherwise=lambda request: gates[urlsplit(request.url).path](request))
-    Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert {path: gate.most_waiting for path, gate in gates.items()} == shares
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
@@ -138,7 +139,7 @@ def test_a_hung_receiver_with_a_backlog_does_not_hold_back_a_healthy_one(setting
         return fan_out(now)
 
     wire = Wire(otherwise=lambda request: gate(request) if "/hung" in request.url else answer())
-    Drain(fan_out=look, clock=clock, client=wire).run(until_idle=True)
+    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert len(wire.to("/healthy")) == 50
     assert gate.most_waiting == 2

@@ -11,6 +11,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.slots import finish_in_thread
@@ -43,7 +44,7 @@ def stopping_at(gate: Gate, stop: threading.Event) -> Callable[..., int]:
 def run(gate: Gate, finishes: list[Finish], clock, *first: object) -> Drain:
     """Run a drain until a request waits at the gate, and keep its finish function."""
     stop = threading.Event()
-    drain = Drain(fan_out=stopping_at(gate, stop), clock=clock, client=Wire(*first, otherwise=gate))
+    drain = Drain(fan_out=stopping_at(gate, stop), clock=clock, transport=ThreadTransport(Wire(*first, otherwise=gate)))
     drain.run(stop=stop, run_finish=finishes.append)
     return drain
 
@@ -81,7 +82,9 @@ def test_a_drain_with_nothing_in_flight_passes_nothing_on(clock):
     write_events(webhook.organization, 3)
     finishes: list[Finish] = []
 
-    Drain(fan_out=fan_out, clock=clock, client=Wire()).run(until_idle=True, run_finish=finishes.append)
+    Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(Wire())).run(
+        until_idle=True, run_finish=finishes.append
+    )
 
     assert finishes == []
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 3

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.worker import LEASE
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.claim import claim
+from tms_webhooks.worker.claim import Claimer, ClaimScope
 from tms_webhooks.worker.claim_queries import NEWEST_LIMIT
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def new(clock):
     """Claim what is new, and return the keys of its webhooks."""
 
     def new(limit=64):
-        claimed = claim(token="alice", now=clock.now, until=clock.now + LEASE, limit=limit, only_new=True)
+        claimed = Claimer("alice").claim(ClaimScope.NEW, now=clock.now, until=clock.now + LEASE, limit=limit)
         return [request.webhook_id for request in claimed.requests]
 
     return new
@@ -86,7 +86,7 @@ def test_what_a_worker_holds_whose_lease_ran_out_is_new_to_others_alone(due, new
 
     clock.advance(seconds=LEASE.total_seconds() + 1)
     assert new() == []
-    assert len(claim(token="bob", now=clock.now, until=clock.now + LEASE, limit=1, only_new=True).requests) == 1
+    assert len(Claimer("bob").claim(ClaimScope.NEW, now=clock.now, until=clock.now + LEASE, limit=1).requests) == 1
 
 
 def test_an_ordered_webhook_gets_the_first_of_each_object(paused, due, new):

@@ -296,7 +296,7 @@ def packed(clock):
         Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
         known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
         with CaptureQueriesContext(connection) as queries:
-            requests = make_requests(claimed_deliveries(ids, token="t"), webhooks=known, concurrency={})
+            requests = make_requests(claimed_deliveries(ids, token="t"), webhooks=known)
         assert len(requests) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]

@@ -14,6 +14,7 @@ from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -59,7 +60,7 @@ def test_two_drains_send_everything_once_and_keep_to_the_shares(clock):
             end = time.monotonic() + 30
             while Delivery.objects.open().exists() or not Delivery.objects.exists():
                 assert time.monotonic() < end
-                Drain(fan_out=fan_out, clock=clock, client=wire).run(until_idle=True)
+                Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
         return work
 

@@ -10,7 +10,7 @@ from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.worker.claim import claim
+from tms_webhooks.worker.claim import Claimer
 from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
 from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import make_requests, send
@@ -31,7 +31,7 @@ class Worker:
         return self.clock.now + LEASE
 
     def claim(self, limit: int = 64) -> list[OutgoingRequest]:
-        return claim(token=self.token, now=self.clock.now, until=self.lease_end, limit=limit).requests
+        return Claimer(self.token).claim(now=self.clock.now, until=self.lease_end, limit=limit).requests
 
     def send(self, request: OutgoingRequest) -> SendResult:
         return send(request, client=self.wire, clock=self.clock)
@@ -41,9 +41,8 @@ class Worker:
         now, lease = self.clock.now, {"lease": self.token, "due_at": self.lease_end}
         delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
         candidate = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
-        (request,) = make_requests(
-            claimed_deliveries([delivery.pk], token=self.token), webhooks={webhook.pk: candidate}, concurrency={}
-        )
+        claimed = claimed_deliveries([delivery.pk], token=self.token)
+        (request,) = make_requests(claimed, webhooks={webhook.pk: candidate})
         return self.send(request)
 
     def write(self, *results: SendResult) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Clock
 from tests.integration.delivery.wire import Wire
+from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -21,4 +22,6 @@ def wire() -> Wire:
 @pytest.fixture
 def run(clock: Clock, wire: Wire) -> Callable[[], Tally]:
     """Run a drain on the test's clock and wire until nothing is due."""
-    return lambda: Drain(fan_out=fan_out, clock=clock, client=wire, random=lambda: 0.5).run(until_idle=True)
+    return lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5).run(
+        until_idle=True
+    )
