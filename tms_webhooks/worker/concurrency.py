@@ -142,7 +142,7 @@ class AdaptiveLimit:
     # Rounds without growth after which the usual time is measured again.
     STALE_ROUNDS = 64
 
-    __slots__ = ("_answers", "_rounds", "_seconds", "_usual", "limit", "seconds_each")
+    __slots__ = ("_answers", "_rounds", "_seconds", "_usual", "_was_full", "limit", "seconds_each")
 
     def __init__(self) -> None:
         self.limit = self.FIRST
@@ -152,8 +152,12 @@ class AdaptiveLimit:
         self._begin_round()
         self._rounds = 0
 
-    def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int, was_full: bool) -> None:
-        """Note one answer. ``was_full`` says whether as many requests were in flight as the limit allows."""
+    def started(self, in_flight: int) -> None:
+        """Note that a request was started; with it, so many are in flight."""
+        self._was_full = self._was_full or in_flight >= self.limit
+
+    def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int) -> None:
+        """Note one answer. The limit does not grow above ``ceiling``."""
         if is_overloaded:
             self._halve()
             return
@@ -162,21 +166,21 @@ class AdaptiveLimit:
         self._answers += 1
         self._seconds += seconds
         if self._answers >= max(self.LEAST_ROUND, self.limit):
-            self._end_round(ceiling, was_full=was_full)
+            self._end_round(ceiling)
 
-    def _end_round(self, ceiling: int, *, was_full: bool) -> None:
+    def _end_round(self, ceiling: int) -> None:
         mean = self.seconds_each = self._seconds / self._answers
+        may_grow = self._was_full and self.limit < ceiling
         self._begin_round()
         if self._usual is None:
             self._usual = mean
         self._rounds += 1
         if mean > self.TWICE * self._usual + self.NOISE or self._rounds > self.STALE_ROUNDS:
             self._halve()
-        elif was_full and self.limit < ceiling and mean <= self.SLOWER * self._usual + self.NOISE:
+        elif may_grow and mean <= self.SLOWER * self._usual + self.NOISE:
             self.limit += 1
             self._rounds = 0
-        elif self.limit >= ceiling or not was_full:
-            # It does not want to grow.
+        elif not may_grow:
             self._rounds = 0
 
     def _halve(self) -> None:
@@ -185,4 +189,4 @@ class AdaptiveLimit:
         self._begin_round()
 
     def _begin_round(self) -> None:
-        self._answers, self._seconds = 0, 0.0
+        self._answers, self._seconds, self._was_full = 0, 0.0, False

@@ -351,8 +351,11 @@ class Drain:
 
     def _must_write(self) -> bool:
         now = monotonic()
-        is_quiet = now - self._answered_at >= RESULTS_PAUSE or not self._queues.in_flight
-        return self._is_urgent or is_quiet or now >= self._write_at
+        if self._is_urgent or now >= self._write_at:
+            return True
+        if self._queues.may_start or self._queues.hungry():
+            return False
+        return not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
 
     def _write_some(self) -> int:
         """Write some of the pending results; return how many."""

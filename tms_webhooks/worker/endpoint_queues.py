@@ -174,6 +174,7 @@ class EndpointQueues:
                 continue
             request = queue.requests.popleft()
             queue.in_flight += 1
+            queue.limit.started(queue.in_flight)
             self.in_flight += 1
             self._slots.take(organization)
             self._update_turn(organization, webhook_id, queue)
@@ -189,7 +190,6 @@ class EndpointQueues:
             is_success=outcome.success,
             is_overloaded=outcome.timed_out or result.status == 429 or (result.status or 0) >= 500,
             ceiling=queue.concurrency,
-            was_full=queue.in_flight >= queue.most_in_flight,
         )
         queue.in_flight -= 1
         self.in_flight -= 1
