@@ -11,7 +11,7 @@ from tests.conftest import Clock
 from tests.receiver import Received, Receiver
 from tms_webhooks.delivery import health, sweep
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 

@@ -30,7 +30,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.writer import others_write, with_quiet_neighbours
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.models import Delivery
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 from tms_webhooks.queues.wakeup import WakeUpListener
 from tms_webhooks.worker.claim import claim, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, process_time, thread_time
 
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.send import send
 

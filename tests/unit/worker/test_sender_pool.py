@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 
 from tests.unit.worker.requests import a_request, requests
-from tms_webhooks.net.client import Response
+from tms_webhooks.net.transports.base import Response
 from tms_webhooks.worker import sender_pool
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.sender_pool import BUSY_PAUSE, BUSY_PAUSE_EACH, FIRST_THREADS, SenderPool, may_stop_webhook
