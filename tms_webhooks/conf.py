@@ -189,7 +189,15 @@ class AppSettings:
         "Largest number of concurrent requests per webhook over all workers. A webhook can set a lower limit.",
         least=1,
     )
-    SENDER_THREADS = whole(64, "Largest number of concurrent requests of one worker.", least=1)
+    TRANSPORT: Setting[str] = Setting(
+        "",
+        "How requests are sent: 'curl' (libcurl; install 'tms-webhooks[curl]'), or 'threads' (`requests`). "
+        "Empty: libcurl where it is installed.",
+        valid=lambda value: value in ("", "curl", "threads"),
+        expects="'curl', 'threads' or an empty string",
+    )
+    SENDER_SLOTS = whole(1_000, "Largest number of concurrent requests of one worker with libcurl.", least=1)
+    SENDER_THREADS = whole(64, "Largest number of concurrent requests of one worker without libcurl.", least=1)
     CLAIM_BATCH = whole(256, "Deliveries that a busy worker claims at a time.", least=1)
     DRAINS = whole(
         1, "Number of concurrent drains over all machines. Each drain occupies one django-q2 worker.", least=1

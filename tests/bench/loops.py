@@ -41,7 +41,7 @@ def _transport(port: int, count: int, threads: int) -> Callable[[], int]:
     from tests.bench.world import BODY
     from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
     from tms_webhooks.models.webhook import new_secret
-    from tms_webhooks.net.client import Client
+    from tms_webhooks.net.transports.client import Client
     from tms_webhooks.worker.send import send
 
     client = Client(pool_size=threads)

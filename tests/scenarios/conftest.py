@@ -15,7 +15,7 @@ from tests.scenarios.jumps import webhook_at
 from tests.scenarios.processes import Processes, database_url, settings_for
 from tests.scenarios.tables import Tables
 from tms_webhooks.models import Webhook
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 
 
 @pytest.fixture

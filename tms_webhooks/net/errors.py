@@ -8,9 +8,16 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from requests import RequestException
 from urllib3 import exceptions as urllib3_errors
 
 from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import BlockedAddress, DeliveryError, UnsafeURL
+from tms_webhooks.net.timing import Timing
+
+NO_HTTP = "no answer in HTTP"
+HEAD_TOO_LONG = "the headers are too long"
+WRONG_NAME = "Hostname mismatch, certificate is not valid for '{}'."
 
 _UNREACHABLE = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
@@ -39,13 +46,29 @@ def classify(error: BaseException) -> ErrorClass:
 
 def describe(error: BaseException) -> str:
     """Return a short description of the error, without text from the receiver or from a header."""
-    error_class = classify(error)
-    words = str(error_class.value).replace("_", " ")
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"{words} ({cause.verify_message})"
-    return words if error_class != ErrorClass.OTHER else f"{words} ({type(causes[-1]).__name__})"
+    return _described(classify(error), _details(error))
+
+
+def message(host: str, error_class: ErrorClass, details: str) -> str:
+    """Return the message of a `DeliveryError` of this class, with the details if there are any."""
+    return f"{host}: {_described(error_class, details)}"
+
+
+def as_delivery_error(error: Exception, *, host: str = "", timing: Timing | None = None) -> DeliveryError:
+    """Return the `DeliveryError` for any exception that ended an exchange.
+
+    An address or a URL that is not allowed is permanent. Of an exception that is unknown here, the class alone is
+    shown: its message may hold anything.
+    """
+    if isinstance(error, DeliveryError):
+        return error
+    if isinstance(error, BlockedAddress):
+        return DeliveryError(str(error), error_class=ErrorClass.BLOCKED_ADDRESS, permanent=True)
+    if isinstance(error, UnsafeURL):
+        return DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
+    if host and isinstance(error, OSError | RequestException):
+        return DeliveryError(f"{host}: {describe(error)}", error_class=classify(error), timing=timing)
+    return DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
 
 
 def is_disconnect(error: BaseException) -> bool:
@@ -64,3 +87,20 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
+
+
+def _described(error_class: ErrorClass, details: str) -> str:
+    words = str(error_class.value).replace("_", " ")
+    return f"{words} ({details})" if details else words
+
+
+def _details(error: BaseException) -> str:
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return str(cause.verify_message)
+        if isinstance(cause, http.client.BadStatusLine | http.client.UnknownProtocol):
+            return NO_HTTP
+        if isinstance(cause, http.client.LineTooLong) or type(cause) is http.client.HTTPException:
+            return HEAD_TOO_LONG
+    return type(causes[-1]).__name__ if classify(error) == ErrorClass.OTHER else ""

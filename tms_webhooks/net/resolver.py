@@ -27,6 +27,29 @@ def is_literal(host: str) -> bool:
     return True
 
 
+def start_lookup(host: str, port: int, *, resolve: Resolver) -> Future[Sequence[str]]:
+    """Look up a host name in a thread; return the future of its addresses, or of an ``OSError``.
+
+    A thread, because getaddrinfo can't be interrupted: a silent name server blocks it for 30 s or more.
+    """
+    answer: Future[Sequence[str]] = Future()
+
+    def look_up() -> None:
+        try:
+            addresses = resolve(host, port)
+            if not addresses:
+                raise socket.gaierror(socket.EAI_NONAME, "no address")
+        except UnicodeError:
+            answer.set_exception(socket.gaierror(socket.EAI_NONAME, "not a host name"))
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(addresses)
+
+    threading.Thread(target=look_up, name=f"tms-webhooks-dns-{host}", daemon=True).start()
+    return answer
+
+
 def addresses_of(host: str, port: int, *, resolve: Resolver, seconds: float) -> Sequence[str]:
     """Return all addresses of this host; for an IP address, that address.
 
@@ -34,20 +57,4 @@ def addresses_of(host: str, port: int, *, resolve: Resolver, seconds: float) -> 
     """
     if is_literal(host):
         return (host,)
-    answer: Future[Sequence[str]] = Future()
-
-    def look_up() -> None:
-        try:
-            answer.set_result(resolve(host, port))
-        except Exception as error:
-            answer.set_exception(error)
-
-    # In a thread, because getaddrinfo can't be interrupted: a silent name server blocks it for 30 s or more.
-    threading.Thread(target=look_up, name=f"tms-webhooks-dns-{host}", daemon=True).start()
-    try:
-        addresses = answer.result(timeout=seconds)
-    except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
-    if not addresses:
-        raise socket.gaierror(socket.EAI_NONAME, "no address")
-    return addresses
+    return start_lookup(host, port, resolve=resolve).result(timeout=seconds)

@@ -25,8 +25,8 @@ from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.net.client import Request, Response
 from tms_webhooks.net.timing import Timing
+from tms_webhooks.net.transports.base import Request, Response
 from tms_webhooks.net.transports.threads import BlockingClient
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow

@@ -22,7 +22,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, Sen
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Delivery, Event, EventSequence, Webhook
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook as Verifier
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Request, Response
+from tms_webhooks.net.transports.base import Request, Response
 
 Answer = Response | Exception | Callable[[Request], Response]
 

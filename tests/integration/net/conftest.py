@@ -15,7 +15,8 @@ from tests.integration.net.certificates import Authority
 from tests.integration.net.servers import Handler, Server
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Client, Request, Response
+from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings

@@ -11,7 +11,7 @@ from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import answering, once, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.urls import check_reachable
 
 if TYPE_CHECKING:

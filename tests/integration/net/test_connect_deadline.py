@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.net.conftest import Send, Serve, times_out
 from tests.integration.net.servers import Visit, answering, reply
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings

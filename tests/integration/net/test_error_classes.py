@@ -12,7 +12,7 @@ from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import Visit, answering, once, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings

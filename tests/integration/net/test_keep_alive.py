@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import Visit, answering, reply
-from tms_webhooks.net import adapter, connections
-from tms_webhooks.net.client import Client
+from tms_webhooks.net.transports import connections
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable

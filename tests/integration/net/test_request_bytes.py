@@ -12,7 +12,8 @@ from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import FRAMING_HEADERS, Client
+from tms_webhooks.net.transports.base import FRAMING_HEADERS
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Client
 from tms_webhooks.net.timing import Marks, Timing
+from tms_webhooks.net.transports.client import Client
 
 
 def thinks(visit: Visit) -> None:

@@ -2,11 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Request, Response
+from tms_webhooks.net.timing import Timing
+from tms_webhooks.net.urls import SafeURL
+
+IDLE_LIMIT = 30.0
+"""Seconds. Firewalls drop idle connections silently, and the next request on such a connection would hang."""
+
+HEADERS_LIMIT = 100
+"""Number of header lines that an answer may have."""
+
+FRAMING_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to the connection. A caller that sets one could smuggle a second request into the first."""
+
+BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods that need no ``content-length`` where they have no body."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, to the byte. ``repr`` shows neither headers nor body: error reporters print the variables of frames.
+
+    Attributes:
+        method: The HTTP method.
+        url: The target; checked again when the request is sent.
+        headers: Sent as they are; the transport adds only the headers that frame the message.
+        body: The exact bytes that were signed.
+        deadline: Seconds that the whole exchange may take, from looking up the name to the last byte read.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer of the receiver.
+
+    Attributes:
+        status: The HTTP status; redirects are not followed.
+        headers: Names in lower case; the values of a repeated header joined by a comma.
+        body: At most ``RESPONSE_LIMIT`` bytes, not decompressed.
+        truncated: True if the body was longer.
+        elapsed: Seconds that the exchange took.
+        timing: The seconds of each part.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    truncated: bool
+    elapsed: float
+    timing: Timing = Timing()
 
 
 class Answer(NamedTuple):
@@ -52,3 +125,29 @@ class Transport(Protocol):
     def close(self) -> None:
         """End every exchange without an answer, and close every connection."""
         ...
+
+
+def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:
+    """Return all headers of a request in the order in which they are sent, those of the frame first.
+
+    Raises `DeliveryError` for a method or a header that would break the frame.
+    """
+    if not _is_token(request.method):
+        raise DeliveryError(
+            f"the method {request.method!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True
+        )
+    headers = {"host": safe.host_header, "accept-encoding": "identity"}
+    if request.body or request.method not in BODILESS_METHODS:
+        headers["content-length"] = str(len(request.body))
+    for name, value in request.headers.items():
+        lowered = name.lower()
+        if lowered in FRAMING_HEADERS or not _is_token(name) or not _VALUE.fullmatch(value):
+            raise DeliveryError(f"the header {name!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True)
+        if lowered != "accept-encoding":
+            headers[name] = value.strip("\t ")
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Client, Request, Response
-from tms_webhooks.net.transports.base import Answer
+from tms_webhooks.net import errors
+from tms_webhooks.net.transports.base import Answer, Request, Response
+from tms_webhooks.net.transports.client import Client
 
 
 class BlockingClient(Protocol):
@@ -73,11 +73,8 @@ class ThreadTransport:
         result: Response | DeliveryError
         try:
             result = self._client.send(request)
-        except DeliveryError as error:
-            result = error
         except Exception as error:
-            # The class alone: the message may hold anything.
-            result = DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
+            result = errors.as_delivery_error(error)
         self._answers.append(Answer(key, result, time.monotonic() - begun_at))
         with contextlib.suppress(BlockingIOError):
             # A full buffer is readable already.

@@ -6,29 +6,28 @@ a webhook may use. This adapter keeps the `PreparedRequest`, `Response` and exce
 
 from __future__ import annotations
 
+import http.client
 import ssl
-import threading
 import time
-from collections import OrderedDict
 from typing import Any, NoReturn
 
 from requests import PreparedRequest
 from requests import Response as RequestsResponse
 from requests import exceptions as requests_errors
 from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3 import BaseHTTPResponse
 from urllib3 import exceptions as urllib3_errors
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.net import errors
-from tms_webhooks.net.connections import new_pool
 from tms_webhooks.net.deadline import Exchange
 from tms_webhooks.net.resolver import Resolver
 from tms_webhooks.net.timing import Timing
+from tms_webhooks.net.transports.connections import ConnectionPool
 from tms_webhooks.net.urls import SafeURL, split_url
 
-ORIGINS_LIMIT = 256
-"""Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
+FAILURES = (urllib3_errors.HTTPError, http.client.HTTPException, OSError)
+"""Exceptions of an exchange that has no answer."""
 
 
 class CappedResponse(RequestsResponse):
@@ -64,11 +63,7 @@ class WebhookAdapter(HTTPAdapter):
 
     def __init__(self, *, pool_size: int, resolve: Resolver, ssl_context: ssl.SSLContext) -> None:
         super().__init__()
-        self._pool_size = pool_size
-        self._resolve = resolve
-        self._ssl_context = ssl_context
-        self._pools: OrderedDict[tuple[str, str, int], HTTPConnectionPool] = OrderedDict()
-        self._lock = threading.Lock()
+        self._connections = ConnectionPool(size=pool_size, resolve=resolve, ssl_context=ssl_context)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Create no pool manager: a lookup by its key takes longer than by the origin."""
@@ -86,14 +81,13 @@ class WebhookAdapter(HTTPAdapter):
         cert: object = None,
         proxies: dict[str, str] | None = None,
     ) -> CappedResponse:
-        """Send a request; its headers are final, except ``host``. ``timeout`` is the deadline of the whole exchange, in seconds.
+        """Send a request; its headers are final. ``timeout`` is the deadline of the whole exchange, in seconds.
 
         Raises a ``requests`` exception, or `UnsafeURL` for a URL or an address that is not allowed.
         """
         if not verify or cert is not None or proxies:
             raise ValueError("webhooks are sent with verified TLS, without a client certificate and without a proxy")
         target = split_url(request.url or "")
-        pool = self._pool_of((target.scheme, target.host, target.port))
         exchange = Exchange(
             deadline_at=time.monotonic() + (app_settings.DEADLINE if timeout is None else timeout),
             connect_timeout=app_settings.CONNECT_TIMEOUT,
@@ -101,69 +95,42 @@ class WebhookAdapter(HTTPAdapter):
             secure=target.scheme == "https",
         )
         try:
-            return _exchange(pool, request, target, exchange)
-        except (urllib3_errors.HTTPError, OSError) as error:
+            return self._exchange(request, target, exchange)
+        except FAILURES as error:
             if not (exchange.reused and not exchange.answered and errors.is_disconnect(error)):
                 raise _as_requests_error(error, exchange) from error
         # The receiver closed the idle connection, and we had not received its FIN when we chose the connection.
         exchange = exchange.on_fresh_connection()
         try:
-            return _exchange(pool, request, target, exchange)
-        except (urllib3_errors.HTTPError, OSError) as error:
+            return self._exchange(request, target, exchange)
+        except FAILURES as error:
             raise _as_requests_error(error, exchange) from error
 
     def close(self) -> None:
         """Close every kept connection."""
-        with self._lock:
-            pools = list(self._pools.values())
-            self._pools.clear()
-        for pool in pools:
-            pool.close()
+        self._connections.close()
 
-    def _pool_of(self, origin: tuple[str, str, int]) -> HTTPConnectionPool:
-        with self._lock:
-            pool = self._pools.get(origin)
-            if pool is None:
-                pool = self._pools[origin] = new_pool(
-                    *origin, size=self._pool_size, resolve=self._resolve, ssl_context=self._ssl_context
-                )
-                if len(self._pools) > ORIGINS_LIMIT:
-                    # urllib3 closes the connections when the last thread is done with the pool.
-                    self._pools.popitem(last=False)
-            else:
-                self._pools.move_to_end(origin)
-            return pool
-
-
-def _exchange(
-    pool: HTTPConnectionPool, request: PreparedRequest, target: SafeURL, exchange: Exchange
-) -> CappedResponse:
-    raw = pool.urlopen(
-        request.method or "",
-        target.target,
-        body=request.body,
-        headers={"host": target.host_header, **request.headers},
-        retries=False,
-        redirect=False,
-        assert_same_host=False,
-        preload_content=False,
-        exchange=exchange,
-    )
-    # After an interim status (103) the final answer follows: the next request must not read it.
-    if raw.status < 200:
-        raw.close()
-    limit = app_settings.RESPONSE_LIMIT
-    content = _read(raw, limit + 1)
-    if not raw.closed:
-        raw.close()
-    raw.release_conn()
-    return CappedResponse(
-        request=request,
-        raw=raw,
-        content=content[:limit],
-        truncated=len(content) > limit,
-        timing=exchange.marks.timing(time.monotonic()),
-    )
+    def _exchange(self, request: PreparedRequest, target: SafeURL, exchange: Exchange) -> CappedResponse:
+        connection = self._connections.take(target)
+        limit = app_settings.RESPONSE_LIMIT
+        complete = False
+        try:
+            connection.begin(exchange)
+            connection.request(request.method or "", target.target, body=request.body, headers=request.headers)
+            raw = connection.getresponse()
+            content = _read(raw, limit + 1)
+            complete = raw.closed and raw.status >= 200
+        finally:
+            if not complete:
+                connection.close()
+            self._connections.give_back(connection)
+        return CappedResponse(
+            request=request,
+            raw=raw,
+            content=content[:limit],
+            truncated=len(content) > limit,
+            timing=exchange.marks.timing(time.monotonic()),
+        )
 
 
 def _read(raw: BaseHTTPResponse, amount: int) -> bytes:
@@ -182,9 +149,9 @@ def timing_of(error: BaseException) -> Timing | None:
 
 def _as_requests_error(error: Exception, exchange: Exchange) -> requests_errors.RequestException:
     kind: type[requests_errors.RequestException] = requests_errors.ConnectionError
-    if isinstance(error, urllib3_errors.SSLError):
+    if isinstance(error, ssl.SSLError | urllib3_errors.SSLError):
         kind = requests_errors.SSLError
-    elif isinstance(error, urllib3_errors.ReadTimeoutError):
+    elif isinstance(error, TimeoutError):
         kind = requests_errors.ReadTimeout
     elif isinstance(error, urllib3_errors.ConnectTimeoutError) and not isinstance(
         error, urllib3_errors.NewConnectionError

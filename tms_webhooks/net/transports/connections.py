@@ -1,4 +1,4 @@
-"""Connections and pools of urllib3 that connect to checked addresses only, and keep one deadline per exchange."""
+"""Connections of urllib3 that connect to checked addresses only, and keep one deadline per exchange; the idle ones."""
 
 from __future__ import annotations
 
@@ -6,27 +6,50 @@ import http.client
 import socket
 import ssl
 import sys
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse, HTTPSConnectionPool
+from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from tms_webhooks.net import urls
 from tms_webhooks.net.deadline import Exchange, TimedSocket
 from tms_webhooks.net.resolver import Resolver, addresses_of
+from tms_webhooks.net.transports.base import IDLE_LIMIT
+from tms_webhooks.net.urls import SafeURL
 
-IDLE_LIMIT = 30.0
-"""Seconds. Firewalls drop idle connections silently, and the next request on such a connection would hang."""
+ORIGINS_LIMIT = 256
+"""Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
+INTERIM_LIMIT = 100
+"""Number of interim answers that are read past."""
 
 if TYPE_CHECKING:
     _Connection = HTTPConnection
-    _Pool = HTTPConnectionPool
 else:
     _Connection = object
-    _Pool = object
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """A response that reads past interim answers, such as 103: the final one follows on the same connection."""
+
+    def begin(self) -> None:
+        super().begin()
+        interim = 0
+        while self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            interim += 1
+            if interim > INTERIM_LIMIT:
+                raise http.client.HTTPException("too many interim answers")
+            # Without headers, it begins again, and keeps what it has read ahead.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
 
 
 class _Guarded(_Connection):
@@ -35,6 +58,9 @@ class _Guarded(_Connection):
     ``host`` stays the name, so the ``Host`` header, SNI and the certificate check use the name.
     """
 
+    response_class = _FinalResponse  # type: ignore[assignment]
+
+    origin: Origin
     sock: Any
     exchange: Exchange
     used_at: float = 0.0
@@ -64,7 +90,7 @@ class _Guarded(_Connection):
             self.endheaders()
         finally:
             request_line, self.held = b"".join(self.held)[: -len(b"\r\n")], None
-        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        lines = "".join(f"{name}: {value}".rstrip() + "\r\n" for name, value in (headers or {}).items())
         self.send(b"%b%b\r\n%b" % (request_line, lines.encode("latin-1"), body or b""))
 
     def send(self, data: Any) -> None:
@@ -97,9 +123,9 @@ class _Guarded(_Connection):
         )
 
     def begin(self, exchange: Exchange) -> None:
-        """Prepare for an exchange: close a connection that is too old for it, and give the socket the new deadline."""
+        """Prepare for an exchange: close a connection that is of no use for it, and give the socket the new deadline."""
         now = time.monotonic()
-        if self.sock is not None and (exchange.fresh or now - self.used_at > IDLE_LIMIT):
+        if self.sock is not None and (exchange.fresh or now - self.used_at > IDLE_LIMIT or not self.is_connected):
             self.close()
         self.used_at = now
         self.exchange = exchange
@@ -167,30 +193,54 @@ class GuardedHTTPSConnection(_Guarded, HTTPSConnection):
     """An encrypted connection to a checked address."""
 
 
-class _GuardedPool(_Pool):
-    """Mixin for a pool class: passes the exchange from ``urlopen(..., exchange=…)`` to the connection."""
-
-    def _make_request(self, conn: Any, *args: Any, exchange: Exchange, **kwargs: Any) -> Any:  # type: ignore[override]
-        conn.begin(exchange)
-        return super()._make_request(conn, *args, **kwargs)
+GuardedConnection = GuardedHTTPConnection | GuardedHTTPSConnection
 
 
-class GuardedHTTPPool(_GuardedPool, HTTPConnectionPool):
-    """The open connections to one origin with http."""
+class ConnectionPool:
+    """The idle connections, up to ``size`` for each origin. Thread-safe."""
 
-    ConnectionCls = GuardedHTTPConnection  # type: ignore[assignment]
+    def __init__(self, *, size: int, resolve: Resolver, ssl_context: ssl.SSLContext) -> None:
+        self._size = size
+        self._resolve = resolve
+        self._ssl_context = ssl_context
+        self._idle: OrderedDict[Origin, list[GuardedConnection]] = OrderedDict()
+        self._lock = threading.Lock()
 
+    def take(self, target: SafeURL) -> GuardedConnection:
+        """Return the connection to this origin that was used last, or one that is not connected yet."""
+        origin = (target.scheme, target.host, target.port)
+        with self._lock:
+            idle = self._idle.get(origin)
+            if idle:
+                return idle.pop()
+        connection: GuardedConnection
+        if target.scheme == "https":
+            connection = GuardedHTTPSConnection(
+                target.host, target.port, resolve=self._resolve, ssl_context=self._ssl_context
+            )
+        else:
+            connection = GuardedHTTPConnection(target.host, target.port, resolve=self._resolve)
+        connection.origin = origin
+        return connection
 
-class GuardedHTTPSPool(_GuardedPool, HTTPSConnectionPool):
-    """The open connections to one origin with https."""
+    def give_back(self, connection: GuardedConnection) -> None:
+        """Keep a connection for the next exchange. Close those of the origin that was used least recently."""
+        if connection.sock is None:
+            return
+        surplus: list[GuardedConnection] = []
+        with self._lock:
+            idle = self._idle.setdefault(connection.origin, [])
+            self._idle.move_to_end(connection.origin)
+            (idle if len(idle) < self._size else surplus).append(connection)
+            if len(self._idle) > ORIGINS_LIMIT:
+                surplus += self._idle.popitem(last=False)[1]
+        for one in surplus:
+            one.close()
 
-    ConnectionCls = GuardedHTTPSConnection  # type: ignore[assignment]
-
-
-def new_pool(
-    scheme: str, host: str, port: int, *, size: int, resolve: Resolver, ssl_context: ssl.SSLContext
-) -> HTTPConnectionPool:
-    """Return a new pool for one origin, which keeps up to ``size`` idle connections."""
-    if scheme == "https":
-        return GuardedHTTPSPool(host, port, maxsize=size, resolve=resolve, ssl_context=ssl_context)
-    return GuardedHTTPPool(host, port, maxsize=size, resolve=resolve)
+    def close(self) -> None:
+        """Close every idle connection."""
+        with self._lock:
+            idle = [connection for connections in self._idle.values() for connection in connections]
+            self._idle.clear()
+        for connection in idle:
+            connection.close()
