@@ -22,12 +22,8 @@ from tests.integration.net.servers import Handler, Server, once, reply
 from tests.receiver import Receiver
 from tests.scenarios.bad_receivers import BINARY, DEADLINE, HUGE, KINDS, LIMIT, READ_TIMEOUT, Kind, bomb, redirects
 from tms_webhooks.models import DeliveryAttempt, Webhook
-<<<<<<< HEAD
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.threads import ThreadTransport
-=======
-from tms_webhooks.net.transports.client import Client
->>>>>>> transports
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 

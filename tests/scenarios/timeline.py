@@ -11,12 +11,8 @@ from tests.conftest import Clock
 from tests.receiver import Received, Receiver
 from tms_webhooks.delivery import health, sweep
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-<<<<<<< HEAD
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.threads import ThreadTransport
-=======
-from tms_webhooks.net.transports.client import Client
->>>>>>> transports
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 

@@ -33,12 +33,8 @@ from tms_webhooks.db.writer import others_write
 from tms_webhooks.delivery.outgoing import may_stop_webhook
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery
-<<<<<<< HEAD
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
-=======
-from tms_webhooks.net.transports.client import Client
->>>>>>> transports
 from tms_webhooks.queues.wakeup import WakeUpListener
 from tms_webhooks.worker.claim import Claimer, ClaimScope, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
