@@ -58,9 +58,10 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
         if sql.database().vendor == "postgresql":
             return partial(sql.write, INSERT, [json_of(rows)], rows=json_rows())
         params: list[Any] = []
+        adapt = sql.database().ops.adapt_datetimefield_value
         for row in rows:
             params += row
-            params[-len(row) + STARTED_AT] = sql.moment(row.started_at)
+            params[-len(row) + STARTED_AT] = adapt(row.started_at)
         return partial(sql.write, INSERT, params, rows=f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}")
 
 

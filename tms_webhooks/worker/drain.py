@@ -226,41 +226,41 @@ class Drain:
     def _claim(self) -> int:
         """Claim due deliveries for webhooks that have a free slot; return how many."""
         self._leases.release_unknown()
-        scope = self._next_scope()
-        if not scope:
-            return 0
+        claimed = 0
+        if self._queues.free_places:
+            scope = self._next_scope()
+            if scope is not None:
+                claimed = self._claim_from(scope)
+            if scope is not ClaimScope.EVERYTHING and (hungry := self._queues.hungry()):
+                claimed += self._claim_from(hungry)
+        return claimed
+
+    def _next_scope(self) -> ClaimScope | None:
+        """Return how much is read: everything now and then, otherwise the new deliveries if there are any.
+
+        While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event
+        would be in vain.
+        """
+        is_time = monotonic() >= self._everything_at or (self._until_idle and not self._unfinished)
+        if self._has_new and not self._is_complete and not (is_time and self._was_new):
+            return ClaimScope.NEW
+        return ClaimScope.EVERYTHING if is_time or self._has_new else None
+
+    def _claim_from(self, scope: ClaimScope | Collection[int]) -> int:
         begun_at, now = monotonic(), self._clock()
+        limit = CLAIMED_WHILE_OTHERS_WRITE if others_write() else app_settings.CLAIM_BATCH
         claim = self._claimer.claim(
-            scope,
-            now=now,
-            until=self._leases.end(now),
-            limit=min(
-                self._queues.free_places, CLAIMED_WHILE_OTHERS_WRITE if others_write() else app_settings.CLAIM_BATCH
-            ),
+            scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
         )
         self._leases.add(request.delivery_id for request in claim.requests)
         self._queues.claimed(claim.requests, claim.capacities, claim.full)
-        self._was_new = scope is ClaimScope.NEW
         if isinstance(scope, ClaimScope):
-            self._has_new = False
+            self._has_new, self._was_new = False, scope is ClaimScope.NEW
         if scope is ClaimScope.EVERYTHING:
             self._is_complete = claim.is_complete
             pause = app_settings.DRAIN_POLL if claim.is_complete else EVERYTHING_PAUSE
             self._everything_at = monotonic() + max(pause, (monotonic() - begun_at) / EVERYTHING_SHARE)
         return len(claim.requests)
-
-    def _next_scope(self) -> ClaimScope | Collection[int]:
-        """Return how much to claim from: everything now and then, else what is new, else webhooks that can take more.
-
-        While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event
-        would be in vain.
-        """
-        if not self._queues.free_places:
-            return ()
-        is_time = monotonic() >= self._everything_at or (self._until_idle and not self._unfinished)
-        if self._has_new and not self._is_complete and not (is_time and self._was_new):
-            return ClaimScope.NEW
-        return ClaimScope.EVERYTHING if is_time or self._has_new else self._queues.hungry()
 
     # --- Requests and answers ---
 

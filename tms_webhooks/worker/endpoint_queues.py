@@ -50,7 +50,7 @@ class Shares:
 class EndpointQueue:
     """The waiting requests of one webhook, and how many are in flight."""
 
-    __slots__ = ("allowed_at", "concurrency", "halts", "in_flight", "is_hungry", "is_ready", "limit", "requests")
+    __slots__ = ("allowed_at", "concurrency", "halts", "in_flight", "is_ready", "limit", "requests")
 
     def __init__(self) -> None:
         self.requests: deque[OutgoingRequest] = deque()
@@ -60,8 +60,7 @@ class EndpointQueue:
         self.is_ready = False
         # How many results, not written yet, keep the rest from going out.
         self.halts = 0
-        # Whether more may be due than was claimed, and when its rate limit allows the next.
-        self.is_hungry = False
+        # When the rate limit of the webhook allows the next request.
         self.allowed_at = 0.0
 
     @property
@@ -78,6 +77,18 @@ class EndpointQueue:
     def may_send(self) -> bool:
         """Whether a request may go out now."""
         return bool(self.requests) and not self.halts and self.in_flight < self.most_in_flight
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a slot is free for which no request waits, or half of the requests worth holding are gone."""
+        if not self.requests and self.in_flight < self.most_in_flight:
+            return True
+        return 2 * self.held <= self.worth_holding
+
+    @property
+    def can_take_more(self) -> bool:
+        """Whether more requests are worth holding."""
+        return self.held < self.worth_holding
 
     @property
     def worth_holding(self) -> int:
@@ -100,7 +111,9 @@ class EndpointQueues:
         self._ready: defaultdict[object, deque[int]] = defaultdict(deque)
         # Organizations that have to leave the free slots to others.
         self._over_share: list[object] = []
-        # Webhooks for which more is due, and that can take more since the last claim; those that wait for their rate.
+        # Webhooks for which more may be due than was claimed. Of these, those that have run short since the last claim,
+        # and those that wait for their rate limit.
+        self._hungry: set[int] = set()
         self._starved: set[int] = set()
         self._throttled: set[int] = set()
         self.held = self.in_flight = 0
@@ -123,10 +136,12 @@ class EndpointQueues:
         return queue.worth_holding - queue.held
 
     def hungry(self) -> Collection[int]:
-        """Return the webhooks for which more may be due than was claimed, and that can take more now."""
+        """Return the webhooks to claim for: none until one of them has run short, then all that can take more."""
         now = monotonic()
-        ready = {key for key in self._throttled if self._queues[key].allowed_at <= now}
-        return self._starved | ready if ready else self._starved
+        allowed = [key for key in self._throttled if self._queues[key].allowed_at <= now]
+        if not self._starved and not allowed:
+            return ()
+        return {key for key in self._hungry if self._queues[key].can_take_more}.union(self._starved, allowed)
 
     @property
     def may_start(self) -> bool:
@@ -144,12 +159,14 @@ class EndpointQueues:
         """Add claimed requests, and note the limits of all webhooks that the claim looked at."""
         for key, capacity in capacities.items():
             queue = self._queues.setdefault(key, EndpointQueue())
-            queue.concurrency, queue.is_hungry = capacity.concurrency, key in full
-            self._starved.discard(key)
-            self._throttled.discard(key)
-            if queue.is_hungry and capacity.allowed_in:
+            queue.concurrency = capacity.concurrency
+            for group in (self._hungry, self._starved, self._throttled):
+                group.discard(key)
+            if key in full and capacity.allowed_in:
                 queue.allowed_at = monotonic() + capacity.allowed_in
                 self._throttled.add(key)
+            elif key in full:
+                self._hungry.add(key)
         for request in requests:
             queue = self._queues.setdefault(request.webhook_id, EndpointQueue())
             queue.requests.append(request)
@@ -242,7 +259,5 @@ class EndpointQueues:
 
     def _update_starved(self, webhook_id: int, queue: EndpointQueue) -> None:
         """Note a webhook for the next claim, if more may be due, and it has a free slot or half of its queue is gone."""
-        has_free_slot = not queue.requests and queue.in_flight < queue.most_in_flight
-        can_take_more = has_free_slot or 2 * queue.held <= queue.worth_holding
-        if queue.is_hungry and can_take_more and webhook_id not in self._throttled:
+        if webhook_id in self._hungry and queue.is_short:
             self._starved.add(webhook_id)
