@@ -19,7 +19,7 @@ from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.worker import claim_queries
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
 from tms_webhooks.worker.concurrency import Capacity, Wanted, all_of_it, capacity_of
-from tms_webhooks.worker.send import make_requests
+from tms_webhooks.worker.send import Endpoints, make_requests
 
 # Sorts webhooks that were never served before all others.
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -61,6 +61,7 @@ class Claimer:
         self._token = token
         self._wanted = wanted
         self._allowance = allowance
+        self._endpoints = Endpoints()
 
     def claim(
         self, scope: ClaimScope | Collection[int] = ClaimScope.EVERYTHING, *, now: datetime, until: datetime, limit: int
@@ -109,7 +110,7 @@ class Claimer:
         pairs = [(one.pk, one.webhook_id) for one in found]
         claimed = claim_queries.lease(pairs, webhooks=webhooks, token=self._token, now=now, until=until)
         full = capacities.keys() if len(found) >= limit else _full(capacities, found)
-        requests = make_requests(claimed, webhooks=webhooks)
+        requests = make_requests(claimed, webhooks=webhooks, known=self._endpoints)
         return Claim(requests, capacities, full, is_complete=all_due is not None)
 
     def _webhooks_to_serve(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -58,7 +59,46 @@ class Observation(Protocol):
 observers: list[Callable[[OutgoingRequest], Observation]] = []
 
 
-def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow]) -> list[OutgoingRequest]:
+class Endpoints:
+    """The endpoints of webhooks; each is made anew when its webhook has changed. To decrypt takes as long as to send."""
+
+    # The fields that an endpoint is made of.
+    _configuration = staticmethod(
+        attrgetter(
+            "verb",
+            "url",
+            "headers",
+            "timeout_seconds",
+            "schedule",
+            "max_retries",
+            "organization_id",
+            "ordered",
+            "format",
+            "payload",
+            "payload_version",
+            "content",
+        )
+    )
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, Endpoint]] = {}
+
+    def of(self, row: WebhookRow) -> Endpoint:
+        """Return the endpoint of a webhook."""
+        made_of = (self._configuration(row.webhook), tuple(row.sealed))
+        known = self._known.get(row.webhook.pk)
+        if known is not None and known[0] == made_of:
+            return known[1]
+        endpoint = _endpoint_of(row)
+        # A problem may be solved by other settings.
+        if endpoint.problem is None:
+            self._known[row.webhook.pk] = (made_of, endpoint)
+        return endpoint
+
+
+def make_requests(
+    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: Endpoints | None = None
+) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests that are ready to send.
 
     Takes no query where every delivery is new and its event is sent as it is stored, and one or two queries otherwise.
@@ -66,7 +106,8 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
     if not claimed:
         return []
     keys = {one.webhook_id for one in claimed}
-    endpoints = {pk: _endpoint_of(webhooks[pk]) for pk in keys}
+    known = known or Endpoints()
+    endpoints = {pk: known.of(webhooks[pk]) for pk in keys}
     delays = {pk: timedelta(seconds=webhooks[pk].webhook.delay_seconds) for pk in keys}
     requests = [
         OutgoingRequest(
