@@ -21,7 +21,7 @@ MAX_PREFETCH = 64
 class Shares:
     """Shares a number of places among organizations. Each may take up to three times as many as it leaves free.
 
-    So one organization gets three quarters of them at most, and one that has none finds a free one.
+    So one organization gets three quarters of them at most. The last free one is for an organization that has none.
     """
 
     SHARE = 3
@@ -32,7 +32,9 @@ class Shares:
 
     def allowance(self, organization: object) -> int:
         """Return how many more places an organization may take now."""
-        return max(0, min(self.free, -(-(self.SHARE * self.free - self._taken[organization]) // (self.SHARE + 1))))
+        taken = self._taken[organization]
+        free = self.free - 1 if taken or self.free > 1 else self.free
+        return max(0, min(free, -(-(self.SHARE * self.free - taken) // (self.SHARE + 1))))
 
     def take(self, organization: object) -> None:
         """Take one place for an organization."""
