@@ -253,7 +253,8 @@ class Drain:
             scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
         )
         self._leases.add(request.delivery_id for request in claim.requests)
-        self._queues.claimed(claim.requests, claim.capacities, claim.full)
+        asked = () if isinstance(scope, ClaimScope) else scope
+        self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked)
         if isinstance(scope, ClaimScope):
             self._has_new, self._was_new = False, scope is ClaimScope.NEW
         if scope is ClaimScope.EVERYTHING:

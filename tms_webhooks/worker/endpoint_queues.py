@@ -6,7 +6,7 @@ Slots are shared among organizations first, and then among the webhooks of each.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from time import monotonic
 
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
@@ -156,9 +156,19 @@ class EndpointQueues:
         return max(0.0, min(moments) - monotonic()) if moments else None
 
     def claimed(
-        self, requests: Iterable[OutgoingRequest], capacities: dict[int, Capacity], full: Collection[int]
+        self,
+        requests: Iterable[OutgoingRequest],
+        capacities: Mapping[int, Capacity],
+        full: Collection[int],
+        *,
+        asked: Collection[int] = (),
     ) -> None:
-        """Add claimed requests, and note the limits of all webhooks that the claim looked at."""
+        """Add claimed requests, and note the limits of all webhooks that the claim looked at.
+
+        ``asked`` are the webhooks that the claim was for: one that it did not find was deleted.
+        """
+        for group in (self._hungry, self._starved, self._throttled):
+            group.difference_update(asked)
         for key, capacity in capacities.items():
             queue = self._queues.setdefault(key, EndpointQueue())
             queue.concurrency = capacity.concurrency
