@@ -313,12 +313,11 @@ class Drain:
     def _seconds_to_finish(self) -> float:
         """Return for how long no result has to be written, and no lease renewed."""
         in_transport = self._transport.timeout()
-        least = self._leases.renew_at - monotonic()
+        at = self._database.retry_at if self._database.is_away else self._leases.renew_at
+        least = at - monotonic()
         if in_transport is not None:
             least = min(least, in_transport)
-        if self._database.is_away:
-            return min(least, self._database.retry_at - monotonic())
-        return min(least, RESULTS_PAUSE) if self._pending else least
+        return min(least, RESULTS_PAUSE) if self._pending and not self._database.is_away else least
 
     def _collect(self) -> None:
         """Collect the answers that have come."""
