@@ -202,7 +202,6 @@ class Drain:
         """Fan out new events, if it is time to poll for them; return how many."""
         if monotonic() < self._events_at:
             return 0
-        self._expects_events = False
         events = self._fan_out(self._clock())
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
