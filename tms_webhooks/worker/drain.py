@@ -292,7 +292,7 @@ class Drain:
         """Return for how long there is nothing to do, unless an answer or a wake-up comes."""
         if self._database.is_away:
             return self._seconds_to_finish()
-        if self._queues.may_start or self._queues.hungry():
+        if self._queues.may_start or (self._queues.free_places and self._queues.hungry()):
             return 0.0
         now = monotonic()
         until_allowed = self._queues.seconds_until_allowed()
