@@ -384,6 +384,7 @@ class Drain:
         try:
             if self._database.is_away:
                 self._leases.renew_now()
+                self._database.work()
             return step(*args)
         except DatabaseFailure:
             self._leases.mark_uncertain()
@@ -399,7 +400,7 @@ class DatabaseState:
         self.is_away = False
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
-        self._has_failed = False
+        self._has_failed = self._has_worked = False
 
     def may_try(self) -> bool:
         """Return whether to try a step now."""
@@ -413,12 +414,16 @@ class DatabaseState:
         self.retry_at = monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
+    def work(self) -> None:
+        """Note a step that the database did."""
+        self._has_worked = True
+
     def end_turn(self) -> None:
-        """Note the end of a turn of the loop. The database works again after a turn without a failure."""
-        if self.is_away and not self._has_failed and monotonic() >= self.retry_at:
+        """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
+        if self.is_away and self._has_worked and not self._has_failed:
             logger.warning("The database works again.")
             self.is_away, self._pause = False, FIRST_PAUSE
-        self._has_failed = False
+        self._has_failed = self._has_worked = False
 
 
 class Leases:
