@@ -219,6 +219,7 @@ class EndpointQueues:
             is_success=outcome.success,
             is_overloaded=outcome.timed_out or result.status == 429 or (result.status or 0) >= 500,
             ceiling=queue.concurrency,
+            in_flight=queue.in_flight,
         )
         queue.in_flight -= 1
         self.in_flight -= 1
