@@ -230,7 +230,8 @@ class Drain:
             scope = self._next_scope()
             if scope is not None:
                 claimed = self._claim_from(scope)
-            if scope is not ClaimScope.EVERYTHING and (hungry := self._queues.hungry()):
+            hungry = self._queues.hungry() if scope is not ClaimScope.EVERYTHING and self._queues.free_places else ()
+            if hungry:
                 claimed += self._claim_from(hungry)
         return claimed
 
