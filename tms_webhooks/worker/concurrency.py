@@ -48,7 +48,7 @@ class Capacity:
         concurrency: How many requests the worker may send at once.
         free: How many more deliveries it may claim.
         free_replays: How many of these may be replays.
-        allowed_in: Seconds until the webhook's rate limit allows a request.
+        allowed_in: Seconds until the webhook's rate limit allows a request after the free ones; 0 if it does so now.
     """
 
     concurrency: int
@@ -81,7 +81,7 @@ def capacity_of(webhook: Webhook, now: datetime, *, in_flight: InFlight, wanted:
         concurrency=concurrency,
         free=free,
         free_replays=min(free, max(0, 1 - in_flight.replays)),
-        allowed_in=seconds_until_allowed(webhook, now),
+        allowed_in=seconds_until_allowed(webhook, now, after=free),
     )
 
 
@@ -106,12 +106,12 @@ def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
     return burst if seconds < -MAX_CLOCK_SKEW else min(burst, webhook.tokens + refill * max(0.0, seconds))
 
 
-def seconds_until_allowed(webhook: Webhook, now: datetime) -> float:
-    """Return for how many seconds the webhook's rate limit allows no request; 0 where it allows one now."""
+def seconds_until_allowed(webhook: Webhook, now: datetime, *, after: int = 0) -> float:
+    """Return in how many seconds the webhook's rate limit allows a request, after so many now; 0 if it does so now."""
     rate, allowed = _rate(webhook), allowed_requests(webhook, now)
-    if rate is None or allowed is None or allowed >= 1.0:
+    if rate is None or allowed is None or allowed - after >= 1.0:
         return 0.0
-    return (1.0 - allowed) / _burst_and_refill(rate)[1]
+    return (1.0 - allowed + after) / _burst_and_refill(rate)[1]
 
 
 def _rate(webhook: Webhook) -> float | None:
