@@ -106,10 +106,9 @@ class Claimer:
         webhooks = {row.webhook.pk: row for row in rows if capacities[row.webhook.pk].free > 0}
         if not webhooks:
             return Claim([], capacities, capacities.keys(), is_complete=all_due is not None)
-        found = self._next_deliveries(webhooks, all_due, capacities, now=now, limit=limit)
-        pairs = [(one.pk, one.webhook_id) for one in found]
+        chosen, full = self._next_deliveries(webhooks, all_due, capacities, now=now, limit=limit)
+        pairs = [(one.pk, one.webhook_id) for one in chosen]
         claimed = claim_queries.lease(pairs, webhooks=webhooks, token=self._token, now=now, until=until)
-        full = capacities.keys() if len(found) >= limit else _full(capacities, found)
         requests = make_requests(claimed, webhooks=webhooks, known=self._endpoints)
         return Claim(requests, capacities, full, is_complete=all_due is not None)
 
@@ -159,8 +158,8 @@ class Claimer:
         *,
         now: datetime,
         limit: int,
-    ) -> list[DueDelivery]:
-        """Return the next deliveries, in turns of the organizations, and of the webhooks of each.
+    ) -> tuple[list[DueDelivery], Collection[int]]:
+        """Return the next deliveries, in turns of the organizations, and of the webhooks of each; and who has more.
 
         Replays go one at a time per webhook, and only where fewer live deliveries are due than it has capacity for.
         """
@@ -182,7 +181,8 @@ class Claimer:
             for position, (organization, ones) in enumerate(turns.items())
             for turn, (_number, _rank, one) in enumerate(sorted(ones)[: self._allowance(organization)])
         ]
-        return [one for _turn, _position, one in sorted(chosen)[:limit]]
+        found = [one for _turn, _position, one in sorted(chosen)[:limit]]
+        return found, _full(capacities, by_webhook, found, share=share)
 
 
 def next_due_at(now: datetime) -> datetime | None:
@@ -201,11 +201,25 @@ def _has_work(row: WebhookRow, priorities: Collection[int], now: datetime) -> bo
     )
 
 
-def _full(capacities: Mapping[int, Capacity], found: Iterable[DueDelivery]) -> Collection[int]:
-    """Return the webhooks for which more may be due than was found. Replays go one at a time."""
-    counts = Counter(one.webhook_id for one in found)
-    replayed = {one.webhook_id for one in found if one.priority == Priority.REPLAY}
-    return replayed | {pk for pk, one in capacities.items() if counts[pk] >= one.free or not one.free_replays}
+def _full(
+    capacities: Mapping[int, Capacity],
+    due: Mapping[int, Sequence[DueDelivery]],
+    chosen: Iterable[DueDelivery],
+    *,
+    share: int,
+) -> Collection[int]:
+    """Return the webhooks for which more may be due than was chosen, of which at most ``share`` were read for each.
+
+    Replays go one at a time.
+    """
+    counts = Counter(one.webhook_id for one in chosen)
+    replayed = {one.webhook_id for one in chosen if one.priority == Priority.REPLAY}
+    cut_short = {
+        pk
+        for pk, capacity in capacities.items()
+        if len(due.get(pk, ())) >= min(share, capacity.free) or len(due.get(pk, ())) > counts[pk]
+    }
+    return replayed | cut_short | {pk for pk, capacity in capacities.items() if not capacity.free_replays}
 
 
 def _last_service(row: WebhookRow) -> tuple[datetime, int]:

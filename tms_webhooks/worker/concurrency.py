@@ -48,7 +48,7 @@ class Capacity:
         concurrency: How many requests the worker may send at once.
         free: How many more deliveries it may claim.
         free_replays: How many of these may be replays.
-        allowed_in: Seconds until the webhook's rate limit allows a request.
+        allowed_in: Seconds until the webhook's rate limit allows a request after the free ones; 0 if it does so now.
     """
 
     concurrency: int
@@ -81,7 +81,7 @@ def capacity_of(webhook: Webhook, now: datetime, *, in_flight: InFlight, wanted:
         concurrency=concurrency,
         free=free,
         free_replays=min(free, max(0, 1 - in_flight.replays)),
-        allowed_in=seconds_until_allowed(webhook, now),
+        allowed_in=seconds_until_allowed(webhook, now, after=free),
     )
 
 
@@ -106,12 +106,12 @@ def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
     return burst if seconds < -MAX_CLOCK_SKEW else min(burst, webhook.tokens + refill * max(0.0, seconds))
 
 
-def seconds_until_allowed(webhook: Webhook, now: datetime) -> float:
-    """Return for how many seconds the webhook's rate limit allows no request; 0 where it allows one now."""
+def seconds_until_allowed(webhook: Webhook, now: datetime, *, after: int = 0) -> float:
+    """Return in how many seconds the webhook's rate limit allows a request, after so many now; 0 if it does so now."""
     rate, allowed = _rate(webhook), allowed_requests(webhook, now)
-    if rate is None or allowed is None or allowed >= 1.0:
+    if rate is None or allowed is None or allowed - after >= 1.0:
         return 0.0
-    return (1.0 - allowed) / _burst_and_refill(rate)[1]
+    return (1.0 - allowed + after) / _burst_and_refill(rate)[1]
 
 
 def _rate(webhook: Webhook) -> float | None:
@@ -130,8 +130,8 @@ class AdaptiveLimit:
     """How many requests of one webhook may be in flight, by how its receiver answers.
 
     It begins with 2 and grows by one for each round of answers that are successes and not slower than before. It halves
-    where a receiver times out, is overloaded, or takes twice as long as before. After that, and after many rounds
-    without growth, the next round says anew how long an answer usually takes.
+    where a receiver times out, is overloaded, or takes twice as long as before, and then once for all requests in
+    flight. After that, and after many rounds without growth, the next round says anew how long an answer usually takes.
     """
 
     FIRST = 2
@@ -142,7 +142,7 @@ class AdaptiveLimit:
     # Rounds without growth after which the usual time is measured again.
     STALE_ROUNDS = 64
 
-    __slots__ = ("_answers", "_rounds", "_seconds", "_usual", "_was_full", "limit", "seconds_each")
+    __slots__ = ("_answers", "_outdated", "_rounds", "_seconds", "_usual", "_was_full", "limit", "seconds_each")
 
     def __init__(self) -> None:
         self.limit = self.FIRST
@@ -151,24 +151,29 @@ class AdaptiveLimit:
         self._usual: float | None = None
         self._begin_round()
         self._rounds = 0
+        # How many requests are in flight that began under a higher limit: their answers say nothing about this one.
+        self._outdated = 0
 
     def started(self, in_flight: int) -> None:
         """Note that a request was started; with it, so many are in flight."""
         self._was_full = self._was_full or in_flight >= self.limit
 
-    def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int) -> None:
-        """Note one answer. The limit does not grow above ``ceiling``."""
+    def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int, in_flight: int) -> None:
+        """Note one answer of the requests in flight, itself included. The limit does not grow above ``ceiling``."""
+        if self._outdated:
+            self._outdated -= 1
+            return
         if is_overloaded:
-            self._halve()
+            self._halve(in_flight)
             return
         if not is_success:
             return
         self._answers += 1
         self._seconds += seconds
         if self._answers >= max(self.LEAST_ROUND, self.limit):
-            self._end_round(ceiling)
+            self._end_round(ceiling, in_flight)
 
-    def _end_round(self, ceiling: int) -> None:
+    def _end_round(self, ceiling: int, in_flight: int) -> None:
         mean = self.seconds_each = self._seconds / self._answers
         may_grow = self._was_full and self.limit < ceiling
         self._begin_round()
@@ -176,16 +181,16 @@ class AdaptiveLimit:
             self._usual = mean
         self._rounds += 1
         if mean > self.TWICE * self._usual + self.NOISE or self._rounds > self.STALE_ROUNDS:
-            self._halve()
+            self._halve(in_flight)
         elif may_grow and mean <= self.SLOWER * self._usual + self.NOISE:
             self.limit += 1
             self._rounds = 0
         elif not may_grow:
             self._rounds = 0
 
-    def _halve(self) -> None:
+    def _halve(self, in_flight: int) -> None:
         self.limit = max(1, self.limit // 2)
-        self._usual, self._rounds = None, 0
+        self._usual, self._rounds, self._outdated = None, 0, in_flight - 1
         self._begin_round()
 
     def _begin_round(self) -> None:

@@ -202,7 +202,6 @@ class Drain:
         """Fan out new events, if it is time to poll for them; return how many."""
         if monotonic() < self._events_at:
             return 0
-        self._expects_events = False
         events = self._fan_out(self._clock())
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
@@ -231,7 +230,8 @@ class Drain:
             scope = self._next_scope()
             if scope is not None:
                 claimed = self._claim_from(scope)
-            if scope is not ClaimScope.EVERYTHING and (hungry := self._queues.hungry()):
+            hungry = self._queues.hungry() if scope is not ClaimScope.EVERYTHING and self._queues.free_places else ()
+            if hungry:
                 claimed += self._claim_from(hungry)
         return claimed
 
@@ -253,7 +253,8 @@ class Drain:
             scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
         )
         self._leases.add(request.delivery_id for request in claim.requests)
-        self._queues.claimed(claim.requests, claim.capacities, claim.full)
+        asked = () if isinstance(scope, ClaimScope) else scope
+        self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked)
         if isinstance(scope, ClaimScope):
             self._has_new, self._was_new = False, scope is ClaimScope.NEW
         if scope is ClaimScope.EVERYTHING:
@@ -292,7 +293,7 @@ class Drain:
         """Return for how long there is nothing to do, unless an answer or a wake-up comes."""
         if self._database.is_away:
             return self._seconds_to_finish()
-        if self._queues.may_start or self._queues.hungry():
+        if self._queues.may_start or (self._queues.free_places and self._queues.hungry()):
             return 0.0
         now = monotonic()
         until_allowed = self._queues.seconds_until_allowed()
@@ -312,12 +313,11 @@ class Drain:
     def _seconds_to_finish(self) -> float:
         """Return for how long no result has to be written, and no lease renewed."""
         in_transport = self._transport.timeout()
-        least = self._leases.renew_at - monotonic()
+        at = self._database.retry_at if self._database.is_away else self._leases.renew_at
+        least = at - monotonic()
         if in_transport is not None:
             least = min(least, in_transport)
-        if self._database.is_away:
-            return min(least, self._database.retry_at - monotonic())
-        return min(least, RESULTS_PAUSE) if self._pending else least
+        return min(least, RESULTS_PAUSE) if self._pending and not self._database.is_away else least
 
     def _collect(self) -> None:
         """Collect the answers that have come."""
@@ -385,6 +385,7 @@ class Drain:
         try:
             if self._database.is_away:
                 self._leases.renew_now()
+                self._database.work()
             return step(*args)
         except DatabaseFailure:
             self._leases.mark_uncertain()
@@ -400,7 +401,7 @@ class DatabaseState:
         self.is_away = False
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
-        self._has_failed = False
+        self._has_failed = self._has_worked = False
 
     def may_try(self) -> bool:
         """Return whether to try a step now."""
@@ -414,12 +415,16 @@ class DatabaseState:
         self.retry_at = monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
+    def work(self) -> None:
+        """Note a step that the database did."""
+        self._has_worked = True
+
     def end_turn(self) -> None:
-        """Note the end of a turn of the loop. The database works again after a turn without a failure."""
-        if self.is_away and not self._has_failed and monotonic() >= self.retry_at:
+        """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
+        if self.is_away and self._has_worked and not self._has_failed:
             logger.warning("The database works again.")
             self.is_away, self._pause = False, FIRST_PAUSE
-        self._has_failed = False
+        self._has_failed = self._has_worked = False
 
 
 class Leases:

@@ -6,7 +6,7 @@ Slots are shared among organizations first, and then among the webhooks of each.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from time import monotonic
 
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
@@ -21,7 +21,7 @@ MAX_PREFETCH = 64
 class Shares:
     """Shares a number of places among organizations. Each may take up to three times as many as it leaves free.
 
-    So one organization gets three quarters of them at most, and one that has none finds a free one.
+    So one organization gets three quarters of them at most. The last free one is for an organization that has none.
     """
 
     SHARE = 3
@@ -32,7 +32,9 @@ class Shares:
 
     def allowance(self, organization: object) -> int:
         """Return how many more places an organization may take now."""
-        return max(0, min(self.free, -(-(self.SHARE * self.free - self._taken[organization]) // (self.SHARE + 1))))
+        taken = self._taken[organization]
+        free = self.free - 1 if taken or self.free > 1 else self.free
+        return max(0, min(free, -(-(self.SHARE * self.free - taken) // (self.SHARE + 1))))
 
     def take(self, organization: object) -> None:
         """Take one place for an organization."""
@@ -154,9 +156,19 @@ class EndpointQueues:
         return max(0.0, min(moments) - monotonic()) if moments else None
 
     def claimed(
-        self, requests: Iterable[OutgoingRequest], capacities: dict[int, Capacity], full: Collection[int]
+        self,
+        requests: Iterable[OutgoingRequest],
+        capacities: Mapping[int, Capacity],
+        full: Collection[int],
+        *,
+        asked: Collection[int] = (),
     ) -> None:
-        """Add claimed requests, and note the limits of all webhooks that the claim looked at."""
+        """Add claimed requests, and note the limits of all webhooks that the claim looked at.
+
+        ``asked`` are the webhooks that the claim was for: one that it did not find was deleted.
+        """
+        for group in (self._hungry, self._starved, self._throttled):
+            group.difference_update(asked)
         for key, capacity in capacities.items():
             queue = self._queues.setdefault(key, EndpointQueue())
             queue.concurrency = capacity.concurrency
@@ -207,6 +219,7 @@ class EndpointQueues:
             is_success=outcome.success,
             is_overloaded=outcome.timed_out or result.status == 429 or (result.status or 0) >= 500,
             ceiling=queue.concurrency,
+            in_flight=queue.in_flight,
         )
         queue.in_flight -= 1
         self.in_flight -= 1

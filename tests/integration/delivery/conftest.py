@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clock
+from tests.integration.delivery.fake_transport import Receiver, Selector, Simulation, quick
 from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
@@ -19,6 +20,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker import drain, endpoint_queues
 from tms_webhooks.worker.drain import Drain, Tally
 
 PATIENCE = 30.0
@@ -48,6 +50,20 @@ def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
         return tally
 
     return run
+
+
+@pytest.fixture
+def simulate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulation]:
+    """Make a drain's surroundings in simulated time: the receivers, and how many requests may be in flight."""
+
+    def simulate(receiver: Receiver = quick, *, capacity: int = 1_000) -> Simulation:
+        simulation = Simulation(clock, receiver, capacity=capacity)
+        monkeypatch.setattr(drain, "monotonic", simulation.time)
+        monkeypatch.setattr(drain, "DefaultSelector", lambda: Selector(simulation.time))
+        monkeypatch.setattr(endpoint_queues, "monotonic", simulation.time)
+        return simulation
+
+    return simulate
 
 
 @pytest.fixture

@@ -1,0 +1,202 @@
+"""Who is served when, in simulated time: organizations in turn, then their webhooks, and nobody waits for another."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.fake_transport import HANGS, by_path, in_seconds, quick
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event, write_events
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.queues.wakeup import wake_local
+from tms_webhooks.worker import claim_queries
+
+pytestmark = pytest.mark.django_db
+
+
+def many_that_hang(number: int):
+    """Make an organization with so many webhooks, each with a delivery."""
+    organization = OrganizationFactory()
+    for one in range(number):
+        subscribed(f"/hang/{one}", organization=organization)
+    write_event(organization)
+
+
+def hangs_but(path: str, receiver=quick):
+    return by_path({path: receiver, "*": lambda _request: HANGS})
+
+
+@pytest.mark.parametrize("capacity", [64, 400])
+def test_an_organization_whose_300_webhooks_hang_delays_no_delivery_of_another(simulate, capacity):
+    many_that_hang(300)
+    other = subscribed("/other")
+    simulation = simulate(hangs_but("/other"), capacity=capacity)
+    written = []
+
+    def write() -> None:
+        write_event(other.organization)
+        written.append(simulation.time())
+        wake_local("default")
+
+    for second in range(1, 6):
+        simulation.time.after(float(second), write)
+
+    simulation.run(seconds=6.5)
+
+    sent = simulation.transport.to("/other")
+    assert len(sent) == len(written) == 5
+    assert max(at - begun for at, begun in zip(sent, written, strict=True)) < 0.05
+    # The first has used what it may: three quarters of the slots at most.
+    assert len(simulation.transport.started) - 5 == 3 * capacity // 4
+
+
+def test_an_organization_with_many_webhooks_and_one_with_few_get_as_many_turns(simulate):
+    busy, few = OrganizationFactory(), subscribed("/few")
+    for number in range(40):
+        subscribed(f"/busy/{number}", organization=busy)
+    write_events(busy, 3)
+    write_events(few.organization, 60)
+    simulation = simulate(in_seconds(0.1), capacity=16)
+
+    simulation.run()
+
+    # Of the first 16 slots, and after each answer, as long as it has something due.
+    assert len(simulation.transport.to("/few")) == 60
+    assert max(simulation.transport.to("/few")) - 1_000 < 3.5
+
+
+def test_an_ordered_webhook_gets_its_next_as_soon_as_its_last_is_written_whatever_else_is_busy(simulate):
+    ordered = subscribed("/ordered", ordered=True)
+    write_events(ordered.organization, 60)
+    busy = [subscribed(f"/busy/{number}") for number in range(2)]
+    for webhook in busy:
+        write_events(webhook.organization, 1_500)
+    simulation = simulate(by_path({"/ordered": in_seconds(0.1), "*": in_seconds(0.002)}))
+
+    simulation.run(seconds=5.0)
+
+    sent = simulation.transport.to("/ordered")
+    pauses = [later - earlier for earlier, later in zip(sent, sent[1:], strict=False)]
+    assert len(sent) > 45
+    assert max(pauses) < 0.11
+    assert simulation.transport.most_in_flight["/ordered"] == 1
+    assert all(len(simulation.transport.to(f"/busy/{number}")) > 500 for number in range(2))
+
+
+def test_a_webhook_with_a_limit_of_one_gets_its_next_as_soon_as_its_last_is_done(simulate):
+    capped = subscribed("/capped", max_in_flight=1)
+    write_events(capped.organization, 40)
+    write_events(subscribed("/busy").organization, 1_000)
+    simulation = simulate(by_path({"/capped": in_seconds(0.05), "*": in_seconds(0.001)}))
+
+    simulation.run(seconds=1.5)
+
+    assert len(simulation.transport.to("/capped")) >= 25
+    assert simulation.transport.most_in_flight["/capped"] == 1
+
+
+def test_a_claim_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, monkeypatch, settings_of_app):
+    # Everything is read once, and then no more for a long time.
+    settings_of_app(DRAIN_POLL=60.0)
+    first = subscribed("/first", max_in_flight=1)
+    second = subscribed("/second", max_in_flight=1)
+    for webhook in (first, second):
+        write_events(webhook.organization, 3)
+    read, with_keys = [], claim_queries.webhooks_with_keys
+
+    def noted(keys, **values):
+        read.append(set(keys))
+        return with_keys(keys, **values)
+
+    monkeypatch.setattr("tms_webhooks.worker.claim.webhooks_with_keys", noted)
+    simulation = simulate(by_path({"/first": in_seconds(1.0), "/second": lambda _request: HANGS}))
+
+    simulation.run(seconds=3.5)
+
+    assert len(simulation.transport.to("/first")) == 3
+    assert {frozenset(keys) for keys in read[1:]} == {frozenset({first.pk})}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(simulate, settings_of_app, clock, same):
+    settings_of_app(CLAIM_BATCH=128, DRAIN_POLL=60.0)
+    busy = subscribed("/busy")
+    for number in range(100):
+        write_delivery(subscribed(f"/{number}", **({"organization": busy.organization} if same else {})), now=clock.now)
+    for _ in range(200):
+        write_delivery(busy, now=clock.now)
+    simulation = simulate(in_seconds(0.1))
+
+    simulation.run(seconds=10.0)
+
+    assert len(simulation.transport.to("/busy")) == 200
+
+
+@pytest.mark.parametrize(("own", "most"), [(None, 5), (3, 3), (5, 5), (6, 5), (50, 5)])
+def test_no_webhook_may_have_more_in_flight_than_the_operator_allows(simulate, settings_of_app, own, most):
+    settings_of_app(MAX_IN_FLIGHT=5)
+    write_events(subscribed("/one", max_in_flight=own).organization, 120)
+    simulation = simulate(in_seconds(0.1))
+
+    simulation.run()
+
+    assert simulation.transport.most_in_flight["/one"] == most
+    assert len(simulation.transport.started) == 120
+
+
+def test_a_receiver_that_serves_one_at_a_time_sees_three_at_most(simulate):
+    write_events(subscribed("/one").organization, 300)
+    free_at = [0.0]
+
+    def one_at_a_time(_request):
+        free_at[0] = max(free_at[0], simulation.time()) + 0.1
+        return free_at[0] - simulation.time(), answer()
+
+    simulation = simulate(one_at_a_time)
+
+    simulation.run()
+
+    assert simulation.transport.most_in_flight["/one"] <= 3
+    # It is never without a request: the first and the last of its answers are 30 s apart.
+    assert simulation.time() - 1_000 < 31.5
+
+
+def test_a_receiver_that_takes_them_all_at_once_gets_more_and_more(simulate):
+    write_events(subscribed("/one").organization, 300)
+    simulation = simulate(in_seconds(0.1))
+
+    simulation.run()
+
+    # One more in each round trip of 0.1 s.
+    assert simulation.transport.most_in_flight["/one"] > 20
+    assert simulation.time() - 1_000 < 3.0
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.5])
+def test_a_webhook_gets_as_many_as_its_rate_allows_and_no_more_in_any_second(simulate, seconds):
+    write_events(subscribed("/one", rate_limit_per_second=20).organization, 300)
+    simulation = simulate(in_seconds(seconds))
+
+    simulation.run(seconds=15.0)
+
+    sent = simulation.transport.to("/one")
+    # By the end, as many are in flight as it takes.
+    assert 90 <= sum(at > 1_010 for at in sent) <= 101
+    assert max(sum(begin <= at < begin + 1.0 for at in sent) for begin in sent) <= 20
+
+
+def test_a_deleted_webhook_is_asked_for_no_more(simulate):
+    webhook = subscribed("/one", max_in_flight=1)
+    write_events(webhook.organization, 10)
+    simulation = simulate(in_seconds(1.0))
+    simulation.time.after(0.5, lambda: Webhook.objects.filter(pk=webhook.pk).update(deleted_at=simulation.time.clock.now))
+
+    simulation.run(seconds=5.0)
+
+    assert len(simulation.transport.started) == 1
+    assert set(Delivery.objects.values_list("status", "lease")) == {
+        (DeliveryStatus.DELIVERED, ""),
+        (DeliveryStatus.PENDING, ""),
+    }
