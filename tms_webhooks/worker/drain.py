@@ -290,7 +290,7 @@ class Drain:
             self._expects_events = True
 
     def _seconds_to_wait(self) -> float:
-        """Return for how long there is nothing to do, unless an answer or a wake-up comes."""
+        """Return for how long the drain has no work, unless an answer or a wake-up comes."""
         if self._database.is_away:
             return self._seconds_to_finish()
         if self._queues.may_start or (self._queues.free_places and self._queues.hungry()):
@@ -344,7 +344,7 @@ class Drain:
         self._try(self._leases.renew)
         limit = RESULTS_WHILE_OTHERS_WRITE if self._others_write() else RESULTS_AT_ONCE
         while self._pending and (len(self._pending) >= limit or self._must_write()):
-            if self._try(self._write_some) is None:
+            if self._try(self._write_some, limit) is None:
                 return
         self._is_urgent = False
 
@@ -356,9 +356,9 @@ class Drain:
             return False
         return not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
 
-    def _write_some(self) -> int:
-        """Write some of the pending results; return how many."""
-        results, stopped = self._pending.write()
+    def _write_some(self, limit: int) -> int:
+        """Write at most so many of the pending results; return how many."""
+        results, stopped = self._pending.write(limit)
         self._leases.remove(result.request.delivery_id for result in results)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)

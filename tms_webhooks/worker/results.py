@@ -56,13 +56,13 @@ class PendingResults:
         self._results.append(result)
         self.is_blocking = self.is_blocking or may_stop_webhook(result)
 
-    def write(self) -> tuple[Sequence[SendResult], Collection[int]]:
-        """Write results; return those that are settled, and the webhooks that were paused or disabled.
+    def write(self, limit: int | None = None) -> tuple[Sequence[SendResult], Collection[int]]:
+        """Write results, at most ``limit``; return those settled, and the webhooks that were paused or disabled.
 
         Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
         can help; all results are kept then.
         """
-        batch = self._results[:1] if self._one_by_one else list(self._results)
+        batch = self._results[: 1 if self._one_by_one else limit]
         stopped: Collection[int] = ()
         try:
             done = write_successes(batch, token=self._token, now=self._clock())
