@@ -13,7 +13,6 @@ import socket
 import stat
 import tempfile
 import threading
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
@@ -49,7 +48,9 @@ class WakeUpListener:
         self._listens = connections[alias].vendor == "postgresql"
         # The connection that listens, and when to connect again.
         self._wrapper: BaseDatabaseWrapper | None = None
+        self._descriptor: int | None = None
         self._connect_at = 0.0
+        self._has_failed = False
         self.collect()
 
     @property
@@ -68,7 +69,9 @@ class WakeUpListener:
                 is_woken = self._collect_notifications() or is_woken
             except Exception:
                 # Any exception: Django does not wrap those of the driver's own methods.
-                logger.warning("Listening for notifications failed; trying again.", exc_info=True)
+                if not self._has_failed:
+                    logger.warning("Listening for notifications failed; trying again.", exc_info=True)
+                self._has_failed = True
                 self._disconnect()
                 self._connect_at = monotonic() + RECONNECT_INTERVAL
         return is_woken
@@ -109,16 +112,18 @@ class WakeUpListener:
         wrapper.set_autocommit(True)
         with wrapper.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
-        self._selector.register(wrapper.connection.fileno(), EVENT_READ)
+        self._descriptor = wrapper.connection.fileno()
+        self._selector.register(self._descriptor, EVENT_READ)
+        self._has_failed = False
 
     def _disconnect(self) -> None:
-        wrapper, self._wrapper = self._wrapper, None
-        if wrapper is None:
-            return
-        with suppress(Exception):
-            # It may be closed, or never have been registered.
-            self._selector.unregister(wrapper.connection.fileno())
-        wrapper.close()
+        # The number was kept: a connection that broke has none any more.
+        if self._descriptor is not None:
+            self._selector.unregister(self._descriptor)
+            self._descriptor = None
+        if self._wrapper is not None:
+            self._wrapper.close()
+            self._wrapper = None
 
 
 def wake_local(alias: str) -> bool:
