@@ -12,7 +12,7 @@ from tms_webhooks.models import Webhook
 
 # Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.
 MAX_CLOCK_SKEW = 5.0
-# A rate allows a burst of what it allows in so many seconds, and at least one request.
+# A rate allows as many requests at once as in so many seconds, and at least one.
 BURST_SECONDS = 0.05
 # A rate is kept a little below its number: otherwise requests that leave a moment too early would exceed it.
 RATE_MARGIN = 0.98

@@ -13,7 +13,8 @@ from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker.concurrency import AdaptiveLimit, Capacity
 
-# A worker holds what a receiver takes in so many seconds beyond what is in flight, and at most so many times its limit.
+# Besides the requests in flight, a worker holds those that a receiver takes in so many seconds, and at most so many
+# times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
 
