@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from tests.conftest import Clock
 from tests.integration.delivery.wire import answer
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.client import Request, Response
-from tms_webhooks.net.transports.base import Answer
+from tms_webhooks.net.transports.base import Answer, Request, Response
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain, Tally
 

@@ -1,12 +1,14 @@
-"""A database that refuses a step of the drain: the step is repeated, and no request is sent twice."""
+"""A database that refuses a step of the drain: the step is repeated, ever later, and no request is sent twice."""
 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 
+from tests.integration.delivery.fake_transport import in_seconds, quick
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event, write_events
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer
@@ -14,7 +16,10 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.drain import Drain
+from tms_webhooks.queues.wakeup import wake_local
+from tms_webhooks.worker import drain
+from tms_webhooks.worker.drain import Drain, Leases
+from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,9 +28,19 @@ DELIVERIES = Delivery._meta.db_table
 EVENTS = Event._meta.db_table
 
 
+REFUSED, WORKS_AGAIN = "The database refuses to work", "The database works again."
+
+
 @pytest.fixture(autouse=True)
-def _no_pause(monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.RETRY_PAUSE", 0.001)
+def _short_pauses(monkeypatch, request):
+    if "simulate" not in request.fixturenames:
+        monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
+
+
+def lines(caplog) -> list[str]:
+    """What the drain itself logged."""
+    return [record.message for record in caplog.records if record.name == drain.__name__]
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
@@ -43,7 +58,7 @@ def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent
     assert (tally.sent, tally.delivered) == (1, 1)
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
     assert list(DeliveryAttempt.objects.values_list("number", "status_code")) == [(1, 200)]
-    assert "The database refused a step of the drain" in caplog.text
+    assert REFUSED in caplog.text
 
 
 def test_nothing_of_a_write_that_failed_is_kept(run, wire):
@@ -119,12 +134,146 @@ def test_leases_that_cant_be_released_expire(wire, clock, caplog):
         trouble.left = 100
 
     with connection.execute_wrapper(trouble):
-        drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire))
-        tally = drain.run(until_idle=True, after_last_claim=closing)
+        tally = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(
+            until_idle=True, after_last_claim=closing
+        )
 
     assert trouble.refused > 0
     assert tally.delivered == 1
-    assert "The database refused a step of the drain" in caplog.text
+    assert REFUSED in caplog.text
+
+
+class Outage(Trouble):
+    """A database that refuses every statement while it is away, and notes when it was asked."""
+
+    def __init__(self, simulation) -> None:
+        super().__init__("", "", times=0)
+        self.asked_at: list[float] = []
+        self.is_away = False
+        self._time = simulation.time
+
+    def begin(self) -> None:
+        self.is_away = True
+
+    def end(self) -> None:
+        self.is_away = False
+
+    def __call__(self, execute, sql, params, many, context):
+        if self.is_away:
+            self.asked_at.append(self._time())
+            raise OperationalError("the connection was lost")
+        return execute(sql, params, many, context)
+
+
+@pytest.fixture
+def outage():
+    """Let the database be away from second ``begin`` of a simulation to second ``end``."""
+    with ExitStack() as stack:
+
+        def outage(simulation, begin: float, end: float) -> Outage:
+            trouble = Outage(simulation)
+            simulation.time.after(begin, trouble.begin)
+            simulation.time.after(end, trouble.end)
+            stack.enter_context(connection.execute_wrapper(trouble))
+            return trouble
+
+        yield outage
+
+
+def test_a_database_that_is_away_is_asked_ever_less_often_and_at_least_every_ten_seconds(simulate, outage):
+    simulation = simulate()
+    trouble = outage(simulation, 1.0, 120.0)
+
+    simulation.run(seconds=125.0)
+
+    pauses = [later - earlier for earlier, later in zip(trouble.asked_at, trouble.asked_at[1:], strict=False)]
+    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, *[10.0] * (len(pauses) - 6)], abs=0.01)
+    assert 15 < len(pauses) < 20
+
+
+def test_an_outage_is_two_lines_in_the_log_however_long_it_is(simulate, outage, caplog):
+    simulation = simulate()
+    outage(simulation, 1.0, 600.0)
+
+    simulation.run(seconds=620.0)
+
+    (refused, works_again) = lines(caplog)
+    assert refused.startswith(REFUSED)
+    assert works_again == WORKS_AGAIN
+
+
+def test_a_second_outage_begins_with_short_pauses_and_is_logged_like_the_first(simulate, outage, caplog):
+    simulation = simulate()
+    outage(simulation, 1.0, 60.0)
+    second = outage(simulation, 100.0, 130.0)
+
+    simulation.run(seconds=150.0)
+
+    assert [line[:12] for line in lines(caplog)] == [REFUSED[:12], WORKS_AGAIN[:12]] * 2
+    assert second.asked_at[1] - second.asked_at[0] == pytest.approx(0.2, abs=0.01)
+
+
+def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_nothing_is_lost_or_doubled(
+    simulate, outage, monkeypatch
+):
+    write_events(subscribed("/slow", max_in_flight=8).organization, 12)
+    write_events(subscribed("/quick").organization, 40)
+    simulation = simulate(lambda request: in_seconds(2.0)(request) if "/slow" in request.url else quick(request))
+    trouble = outage(simulation, 1.0, 600.0)
+    done, renew, write = [], Leases.renew_now, PendingResults.write
+
+    def renewed(leases):
+        renew(leases)
+        done.append("renewed")
+
+    def written(pending, limit):
+        found = write(pending, limit)
+        done.append("written")
+        return found
+
+    simulation.time.after(1.5, done.clear)
+    monkeypatch.setattr(Leases, "renew_now", renewed)
+    monkeypatch.setattr(PendingResults, "write", written)
+    tally = simulation.run(seconds=650.0)
+
+    assert trouble.asked_at
+    assert done[0] == "renewed"
+    assert "written" in done
+    assert (len(simulation.transport.started), tally.delivered) == (52, 52)
+    assert set(Delivery.objects.values_list("status", "attempts", "lease")) == {(DeliveryStatus.DELIVERED, 1, "")}
+    assert set(DeliveryAttempt.objects.values_list("number", "status_code")) == {(1, 200)}
+    assert DeliveryAttempt.objects.count() == 52
+
+
+def test_an_event_of_which_a_drain_was_told_goes_out_as_soon_as_the_database_is_back(simulate, settings_of_app):
+    settings_of_app(DRAIN_REST=300.0)
+    webhook = subscribed()
+    simulation = simulate()
+    trouble = Trouble("SELECT", EVENTS, times=0)
+
+    def write() -> None:
+        write_event(webhook.organization)
+        trouble.left = 1
+        wake_local("default")
+
+    simulation.time.after(5.0, write)
+    with connection.execute_wrapper(trouble):
+        simulation.run(seconds=10.0)
+
+    assert trouble.refused == 1
+    assert simulation.transport.to("/hook") == [pytest.approx(1_005.2, abs=0.05)]
+
+
+def test_answers_of_a_drain_that_ends_are_kept_while_the_database_is_away(simulate, outage):
+    webhook = subscribed()
+    write_events(webhook.organization, 2)
+    simulation = simulate(in_seconds(5.0))
+    outage(simulation, 3.0, 60.0)
+
+    tally = simulation.drain().run(seconds=2.0)
+
+    assert tally.delivered == 2
+    assert set(Delivery.objects.values_list("status", "lease")) == {(DeliveryStatus.DELIVERED, "")}
 
 
 def test_more_attempts_than_a_small_number_holds_can_be_written(worker, wire, clock):

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from example_project.training.factories import TrainingClassFactory
+from tests.integration.delivery.fake_transport import in_seconds
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
@@ -16,6 +17,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
+from tms_webhooks.queues.wakeup import wake_local
 from tms_webhooks.worker import drain
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.results import PendingResults
@@ -103,7 +105,7 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
     wire.otherwise = received
 
     threading.Timer(0.1, waker.wake).start()
-    # The second look is the bell's doing, and so is the third, at which the event is found.
+    # The second look is the wake-up's doing, and so is the third, at which the event is found.
     Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(seconds=5, stop=stop)
 
     assert len(wire.requests) == 1
@@ -111,59 +113,67 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
 
 
 @pytest.fixture
-def written(settings, monkeypatch):
-    """The sizes of the writes of a drain that has plenty to send, and lets results wait for long."""
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 4, "SENDER_THREADS": 1}
-    monkeypatch.setattr(drain, "RESULTS_LATEST", 60.0)
+def written(monkeypatch):
+    """The sizes of the writes of a drain."""
     written, write = [], PendingResults.write
 
-    def noted(pending):
-        written.append(len(pending))
-        return write(pending)
+    def noted(pending, limit):
+        found = write(pending, limit)
+        written.append(len(found[0]))
+        return found
 
     monkeypatch.setattr(PendingResults, "write", noted)
-    write_events(subscribed(max_in_flight=8).organization, 40)
     return written
 
 
-def after_a_while(request):
-    time.sleep(3 * drain.RESULTS_PAUSE)
-    return answer()
+def test_results_that_come_soon_after_each_other_are_written_together(simulate, written):
+    for number in range(20):
+        write_event(subscribed(f"/{number}").organization)
+    simulation = simulate(lambda request: (0.1 + 0.001 * int(request.url.rpartition("/")[2]), answer()))
+
+    simulation.run()
+
+    assert written == [20]
 
 
-def test_with_plenty_to_send_results_are_written_down_together(drain_with, written):
-    drain_with(wire=Wire(otherwise=after_a_while)).run(until_idle=True)
+def test_no_result_waits_for_long_however_many_more_come(simulate, written):
+    for number in range(40):
+        write_event(subscribed(f"/{number}").organization)
+    # One each 0.0019 s, for 0.076 s.
+    simulation = simulate(lambda request: (0.1 + 0.0019 * int(request.url.rpartition("/")[2]), answer()))
 
-    assert sum(written) == 40
-    assert len(written) < 15
+    simulation.run()
 
-
-def test_a_failure_is_written_down_at_once_for_its_webhook_gets_no_more_before(drain_with, written):
-    began_at = time.monotonic()
-
-    tally = drain_with(wire=Wire(after_a_while, answer(500), otherwise=after_a_while)).run(until_idle=True)
-
-    assert (tally.sent, tally.delivered) == (40, 39)
-    assert time.monotonic() - began_at < drain.RESULTS_LATEST / 2
+    assert len(written) == 2
+    assert written[0] == pytest.approx(drain.RESULTS_LATEST / 0.0019, abs=2)
 
 
-def test_a_failure_is_written_down_with_the_successes_of_others_that_came_with_it(drain_with, written, monkeypatch):
-    write_events(subscribed("/other").organization, 3)
-    left, write = [], Drain._write_results
+def test_a_failure_is_written_at_once_with_the_successes_that_came_before_it(simulate, written):
+    """Its webhook gets no more before."""
+    for number in range(10):
+        write_event(subscribed(f"/{number}").organization)
+    simulation = simulate(
+        lambda request: (
+            0.1 + 0.001 * int(request.url.rpartition("/")[2]),
+            answer(500 if request.url.endswith("/5") else 200),
+        )
+    )
 
-    def noted(drain):
-        write(drain)
-        left.append(len(drain._pending))
+    tally = simulation.run()
 
-    monkeypatch.setattr(Drain, "_write_results", noted)
+    assert (tally.sent, tally.delivered) == (10, 9)
+    # The results are written as soon as the failure is there: first the successes, then the failure.
+    assert written[:2] == [5, 1]
 
-    def respond(request):
-        return answer(500) if request.url.endswith("/other") else after_a_while(request)
 
-    tally = drain_with(wire=Wire(otherwise=respond)).run(until_idle=True)
+def test_after_a_failure_a_webhook_gets_no_more_before_it_is_known_whether_it_is_paused(simulate):
+    webhook = subscribed("/one", max_in_flight=1)
+    write_events(webhook.organization, 10)
+    simulation = simulate(lambda _request: (0.1, answer(410)))
 
-    assert (tally.sent, tally.delivered) == (43, 40)
-    assert set(left) == {0}
+    simulation.run()
+
+    assert len(simulation.transport.started) == 1
 
 
 def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_with, clock):
@@ -310,8 +320,8 @@ def test_a_slow_receiver_is_no_reason_to_wait_for_the_others(drain_with):
 
 def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drain_with):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 3}
-    webhook = subscribed(max_in_flight=50)
-    write_events(webhook.organization, 30)
+    for number in range(3):
+        write_events(subscribed(f"/{number}").organization, 10)
     gate = Gate()
 
     def probe():
@@ -321,43 +331,13 @@ def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drai
     drain_with(probe, wire=Wire(otherwise=gate)).run(until_idle=True)
 
     assert gate.most_waiting == 3
-    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 30
+    assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == 30
 
 
-def test_hundreds_of_wake_ups_do_not_keep_results_waiting(drain_with):
+def test_hundreds_of_wake_ups_do_not_keep_results_waiting(simulate):
     write_events(subscribed(max_in_flight=20).organization, 40)
-    turns = []
+    simulation = simulate(in_seconds(0.01))
+    for turn in range(50):
+        simulation.time.after(0.001 * turn, lambda: [wake_local("default") for _ in range(300)])
 
-    def wake():
-        turns.append(1)
-        for _ in range(300 if len(turns) < 50 else 0):
-            drain._result_queue.wake()
-
-    drain = drain_with(wake)
-
-    assert drain.run(until_idle=True).delivered == 40
-
-
-@pytest.mark.parametrize("more", [False, True])
-def test_results_are_written_down_after_more_is_claimed_where_there_is_more(drain_with, clock, more):
-    webhook = subscribed()
-    write_events(webhook.organization, 2)
-    drain = drain_with()
-    fan_out(clock())
-    drain._claim()
-    drain._senders.grow()
-    wait_until(lambda: len(drain._result_queue) == 2)
-
-    drain._polling.more_due = more
-    drain._collect(wait=0.0)
-
-    assert len(drain._pending) == (2 if more else 0)
-    drain._finish()
-    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 2
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    assert simulation.run(seconds=2.0).delivered == 40

@@ -25,8 +25,9 @@ DELIVERIES = Delivery._meta.db_table
 
 
 @pytest.fixture(autouse=True)
-def _no_pause(monkeypatch):
-    monkeypatch.setattr(drain, "RETRY_PAUSE", 0.001)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
 
 
 def statuses() -> set[str]:

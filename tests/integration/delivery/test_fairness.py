@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import pytest
 
 from example_project.training.factories import OrganizationFactory
+from tests.integration.delivery.fake_transport import in_seconds
 from tests.integration.delivery.rows import subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.claim import Claimer
 from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
@@ -29,12 +29,12 @@ def by_webhook(requests) -> dict[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "own", "most"), [(None, None, 2), (1, None, 1), (4, None, 4), (4, 1, 1), (1, 5, 5)]
+    ("setting", "own", "most"), [(None, None, 32), (1, None, 1), (4, None, 4), (4, 1, 1), (1, 5, 1), (None, 40, 32)]
 )
 def test_a_webhook_has_at_most_so_many_in_flight(settings, worker, backlog, setting, own, most):
     if setting:
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "MAX_IN_FLIGHT": setting}
-    backlog(10, max_in_flight=own)
+    backlog(40, max_in_flight=own)
 
     assert len(worker("alice").claim()) == most
     assert worker("alice").claim() == []
@@ -81,23 +81,15 @@ def test_a_webhook_whose_share_was_lowered_waits_until_it_fits(worker, backlog):
     assert len(worker("bob").claim()) == 1
 
 
-def test_a_drain_uses_the_whole_share_and_no_more(clock):
+def test_a_drain_uses_the_whole_share_and_no_more(simulate):
     shares = {"/one": 1, "/two": 2, "/six": 6}
-    gates = {path: Gate() for path in shares}
     for path, most in shares.items():
-        write_events(subscribed(path, max_in_flight=most).organization, 30)
+        write_events(subscribed(path, max_in_flight=most).organization, 60)
+    simulation = simulate(in_seconds(0.1))
 
-    def look(now):
-        if {path: gate.waiting for path, gate in gates.items()} == shares:
-            time.sleep(0.05)  # for one too many to come
-            for gate in gates.values():
-                gate.open()
-        return fan_out(now)
+    simulation.run()
 
-    wire = Wire(otherwise=lambda request: gates[urlsplit(request.url).path](request))
-    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
-
-    assert {path: gate.most_waiting for path, gate in gates.items()} == shares
+    assert simulation.transport.most_in_flight == shares
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
 
 
@@ -114,7 +106,7 @@ def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
 
 
 def test_full_webhooks_take_no_part_of_a_batch(worker, backlog, clock):
-    saturated = [backlog(20) for _ in range(6)]
+    saturated = [backlog(20, max_in_flight=2) for _ in range(6)]
     alice = worker("alice")
     assert len(alice.claim()) == 12
     free = backlog(2, max_in_flight=1)
@@ -184,18 +176,18 @@ def test_a_large_backlog_of_a_quick_receiver_does_not_hold_back_the_others(run, 
     assert turns[-1] < 400
 
 
-def test_where_more_webhooks_have_a_backlog_than_fit_a_batch_all_are_served(settings, run, wire):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 8}
+def test_where_more_webhooks_have_a_backlog_than_fit_a_batch_all_are_served(settings_of_app, simulate):
+    settings_of_app(CLAIM_BATCH=8)
     organization = OrganizationFactory()
     for number in range(30):
         subscribed(f"/{number}", organization=organization)
-    write_events(organization, 20)
+    write_events(organization, 10)
+    simulation = simulate(in_seconds(0.01))
 
-    run()
+    simulation.run()
 
-    assert len(wire.requests) == 600
-    early = Counter(request.url for request in wire.requests[:200])
-    assert len(early) == 30
+    assert len(simulation.transport.started) == 300
+    assert max(simulation.transport.to(f"/{number}")[0] for number in range(30)) - 1_000 < 0.3
 
 
 def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clock):
@@ -259,3 +251,32 @@ def test_many_webhooks_are_all_served(run, wire):
     assert Counter(request.url for request in wire.requests).most_common(1)[0][1] == 3
     assert len(wire.requests) == 450
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+
+
+# What a claim leaves
+
+
+def full_after(clock, *, limit: int, allowance: int = 1_000) -> set[int]:
+    claimer = Claimer("alice", allowance=lambda _organization: allowance)
+    return set(claimer.claim(now=clock.now, until=clock.now + timedelta(seconds=30), limit=limit).full)
+
+
+def test_a_claim_knows_of_which_webhooks_it_left_something_although_its_batch_is_not_full(backlog, clock):
+    busy = backlog(40, max_in_flight=32)
+    for _ in range(10):
+        backlog(1, max_in_flight=32)
+
+    assert full_after(clock, limit=64) == {busy.pk}
+
+
+def test_a_claim_that_took_all_that_is_due_left_nothing(backlog, clock):
+    for _ in range(5):
+        backlog(2, max_in_flight=32)
+
+    assert full_after(clock, limit=64) == set()
+
+
+def test_a_claim_knows_of_which_webhooks_an_organizations_allowance_left_something(backlog, clock):
+    webhook = backlog(20, max_in_flight=32)
+
+    assert full_after(clock, limit=64, allowance=7) == {webhook.pk}

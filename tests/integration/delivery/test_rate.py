@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -31,25 +30,28 @@ def limited(due):
     return limited
 
 
-def test_no_more_than_a_seconds_worth_goes_at_once(limited, worker):
-    limited(3)
+@pytest.mark.parametrize(("rate", "burst"), [(0.2, 1), (3, 1), (39, 1), (40, 2), (100, 5)])
+def test_no_more_than_a_twentieth_of_a_second_or_one_goes_at_once(limited, worker, rate, burst):
+    limited(rate)
 
-    assert len(worker("alice").work()) == 3
+    assert len(worker("alice").work()) == burst
     assert worker("alice").work() == []
 
 
-@pytest.mark.parametrize(("rate", "seconds", "more"), [(3, 1, 3), (3, 0.4, 1), (3, 0.3, 0), (10, 0.25, 2), (1.5, 1, 1)])
+@pytest.mark.parametrize(
+    ("rate", "seconds", "more"), [(3, 0.35, 1), (3, 0.33, 0), (10, 0.11, 1), (1.5, 0.69, 1), (100, 0.025, 2)]
+)
 def test_what_the_rate_allows_grows_with_time(limited, worker, clock, rate, seconds, more):
     limited(rate)
-    assert len(worker("alice").work()) == int(rate)
+    worker("alice").work()
 
     clock.advance(seconds=seconds)
 
     assert len(worker("alice").work()) == more
 
 
-def test_a_quiet_hour_saves_up_for_no_more_than_a_second(limited, worker, clock):
-    limited(3)
+def test_a_quiet_hour_saves_up_for_no_more_than_a_twentieth_of_a_second(limited, worker, clock):
+    limited(60)
     worker("alice").work()
     clock.advance(hours=1)
 
@@ -58,17 +60,14 @@ def test_a_quiet_hour_saves_up_for_no_more_than_a_second(limited, worker, clock)
 
 def test_two_workers_share_one_rate(limited, worker, clock):
     webhook = limited(5, number=100)
-    alice, bob, sent = worker("alice"), worker("bob"), Counter()
-    for tenth in range(100):
-        sent["alice"] += len(alice.work())
-        sent["bob"] += len(bob.work())
-        if tenth % 10 == 9:
-            # A burst of a second's worth, and then five a second.
-            assert sent.total() <= 5 + 5 * (tenth + 1) / 10
-        clock.advance(milliseconds=100)
+    alice, bob, sent = worker("alice"), worker("bob"), []
+    for _ in range(500):
+        sent.append(len(alice.work()) + len(bob.work()))
+        clock.advance(milliseconds=10)
 
-    assert 50 <= sent.total() <= 55
-    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == sent.total()
+    assert max(sum(sent[start : start + 100]) for start in range(len(sent))) == 5
+    assert 23 <= sum(sent) <= 25
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == sum(sent)
 
 
 def test_a_rate_of_one_in_five_seconds(limited, worker, clock):
@@ -78,11 +77,12 @@ def test_a_rate_of_one_in_five_seconds(limited, worker, clock):
         moments += [(clock.now - begun_at).total_seconds() for _ in worker("alice").work()]
         clock.advance(milliseconds=100)
 
-    assert moments == [0.0, 5.0, 10.0, 15.0, 20.0]
+    # 2 % less often than the rate, so that no moment too early exceeds it.
+    assert moments == [0.0, 5.2, 10.4, 15.6, 20.8]
 
 
 def test_what_waits_for_the_rate_is_as_it_was(limited, worker, clock):
-    webhook = limited(2, number=5)
+    webhook = limited(2, number=4)
     worker("alice").work()
 
     waiting = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
@@ -98,7 +98,7 @@ def test_retries_count_for_the_rate_too(limited, worker, clock, wire):
     for _ in range(3):
         assert len(worker("alice").work()) == 1
         assert worker("alice").work() == []
-        clock.advance(seconds=1)
+        clock.advance(seconds=1.1)
 
     assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 3
 
@@ -112,7 +112,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up(limited, worker, clock):
     assert len(worker("alice").work()) == 1
     # And from then on it is counted as ever.
     assert worker("alice").work() == []
-    clock.advance(seconds=1)
+    clock.advance(seconds=1.1)
     assert len(worker("alice").work()) == 1
 
 
@@ -133,8 +133,13 @@ def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, wor
 
     delivery = webhook.deliveries.get()
     attempt = delivery.attempt_log.get()
-    assert (attempt.next_delay, attempt.delay_reason, attempt.charged) == (100, DelayReason.THROTTLE, True)
-    assert delivery.due_at == clock.now + timedelta(seconds=100)
+    # 2 % more than 100 s.
+    assert (attempt.next_delay, attempt.delay_reason, attempt.charged) == (
+        pytest.approx(102.04, abs=0.01),
+        DelayReason.THROTTLE,
+        True,
+    )
+    assert delivery.due_at == clock.now + timedelta(seconds=attempt.next_delay)
 
 
 def test_a_retry_that_comes_later_anyway_is_the_schedules(limited, worker, wire):
@@ -157,7 +162,7 @@ def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, work
 
 
 def test_the_cap_holds_beside_the_rate(limited, worker):
-    limited(10, max_in_flight=2)
+    limited(100, max_in_flight=2)
     alice = worker("alice")
 
     assert len(alice.claim()) == 2
@@ -177,7 +182,7 @@ def test_a_rate_that_is_lowered_holds_at_once(limited, worker, clock):
     clock.advance(seconds=1)
     Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=2, tokens=50, tokens_at=clock.now)
 
-    assert len(worker("alice").work()) == 2
+    assert len(worker("alice").work()) == 1
 
 
 def test_a_rate_that_is_taken_away_limits_nothing_any_more(limited, worker):
@@ -196,7 +201,7 @@ def test_a_clock_that_goes_back_takes_nothing_away(limited, worker, clock):
 
     clock.advance(seconds=31)
 
-    assert len(worker("alice").work()) == 2
+    assert len(worker("alice").work()) == 1
 
 
 def test_a_drain_keeps_to_the_rate(limited, run, wire, clock):
@@ -207,7 +212,7 @@ def test_a_drain_keeps_to_the_rate(limited, run, wire, clock):
         counts.append(len(wire.requests))
         clock.advance(seconds=1)
 
-    assert counts == [4, 8, 12, 16]
+    assert counts == [1, 2, 3, 4]
 
 
 def test_a_probe_after_a_pause_is_one_request_whatever_the_rate(limited, worker, clock):

@@ -120,7 +120,9 @@ def test_a_claim_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, 
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(simulate, settings_of_app, clock, same):
+def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(
+    simulate, settings_of_app, clock, same
+):
     settings_of_app(CLAIM_BATCH=128, DRAIN_POLL=60.0)
     busy = subscribed("/busy")
     for number in range(100):
@@ -191,7 +193,9 @@ def test_a_deleted_webhook_is_asked_for_no_more(simulate):
     webhook = subscribed("/one", max_in_flight=1)
     write_events(webhook.organization, 10)
     simulation = simulate(in_seconds(1.0))
-    simulation.time.after(0.5, lambda: Webhook.objects.filter(pk=webhook.pk).update(deleted_at=simulation.time.clock.now))
+    simulation.time.after(
+        0.5, lambda: Webhook.objects.filter(pk=webhook.pk).update(deleted_at=simulation.time.clock.now)
+    )
 
     simulation.run(seconds=5.0)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import tempfile
-import threading
 from pathlib import Path
+from selectors import DefaultSelector
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from tests.threads import Beside
 from tms_webhooks.queues import wakeup
@@ -27,29 +27,58 @@ def folder(monkeypatch):
         yield Path(directory)
 
 
+class Listening:
+    """A listener and the selector that its owner waits with."""
+
+    def __init__(self) -> None:
+        self.selector = DefaultSelector()
+        self.listener = WakeUpListener("default", self.selector)
+        self.is_closed = False
+
+    def is_woken(self, seconds: float = 5.0) -> bool:
+        """Wait for a wake-up."""
+        self.selector.select(seconds)
+        return self.listener.collect()
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.listener.close()
+            self.selector.close()
+            self.is_closed = True
+
+
 @pytest.fixture
 def listen():
-    listeners = []
+    listening = []
 
-    def listen(callback) -> WakeUpListener:
-        listeners.append(WakeUpListener("default", callback))
-        return listeners[-1]
+    def listen() -> Listening:
+        listening.append(Listening())
+        return listening[-1]
 
     yield listen
-    for listener in listeners:
-        listener.close()
+    for one in listening:
+        one.close()
 
 
 def test_a_datagram_wakes_the_drain_of_this_host(folder, listen):
-    heard = threading.Event()
-    assert listen(heard.set).hears
+    drain = listen()
+    assert drain.listener.hears
 
     assert wake_local("default") is True
-    assert heard.wait(5)
+    assert drain.is_woken()
+
+
+def test_many_wake_ups_are_one(folder, listen):
+    drain = listen()
+    for _ in range(300):
+        wake_local("default")
+
+    assert drain.is_woken()
+    assert not drain.is_woken(0.0)
 
 
 def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_lives_is_not(folder, listen):
-    listen(lambda: None)
+    listen()
     (place,) = folder.iterdir()
     (alive,) = place.iterdir()
     dead = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -57,7 +86,7 @@ def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_li
     dead.close()
 
     # In another thread, whose socket has another name.
-    Beside(lambda: listen(lambda: None)).finish()
+    Beside(listen).finish()
 
     assert not (place / "another-1-1").exists()
     assert alive.exists()
@@ -66,42 +95,39 @@ def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_li
 def test_nobody_feels_it_where_no_drain_is(folder, listen):
     assert wake_local("default") is False
 
-    listen(lambda: None).close()
+    listen().close()
 
     assert wake_local("default") is False
 
 
 def test_the_successor_of_a_drain_that_left_is_found_at_once(folder, listen):
-    first, second = threading.Event(), threading.Event()
-    predecessor = listen(first.set)
+    predecessor = listen()
     assert wake_local("default") is True
-    assert first.wait(5)
+    assert predecessor.is_woken()
     predecessor.close()
-    listen(second.set)
+    successor = listen()
 
     assert wake_local("default") is True
-    assert second.wait(5)
+    assert successor.is_woken()
 
 
 def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder, listen, monkeypatch):
-    first, second = threading.Event(), threading.Event()
-    listen(first.set)
+    first = listen()
     assert wake_local("default") is True
-    assert first.wait(5)
-    Beside(lambda: listen(second.set)).finish()
+    assert first.is_woken()
+    second = Beside(listen).finish()
 
     monkeypatch.setattr(wakeup, "CACHE_SECONDS", 0.0)
-    first.clear()
 
     assert wake_local("default") is True
-    assert first.wait(5)
-    assert second.wait(5)
+    assert first.is_woken()
+    assert second.is_woken()
 
 
 def test_what_a_killed_drain_left_behind_is_cleared_away(folder, listen):
-    listener = listen(lambda: None)
+    drain = listen()
     (path,) = folder.glob("*/*")
-    listener.close()
+    drain.close()
     # As kill -9 does it: the socket is gone, and its path stays.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as killed:
         killed.bind(str(path))
@@ -116,35 +142,28 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder, listen):
     (private,) = folder.iterdir()
     private.chmod(0o777)
 
-    listener = listen(lambda: None)
+    listener = listen().listener
 
     assert listener.hears is (connection.vendor == "postgresql")
     assert list(private.iterdir()) == []
 
 
-def _ring_until(heard: threading.Event) -> bool:
-    # Only who listens already can be told, and the listener connects in a thread of its own.
-    notifier = Notifier()
-    for _ in range(100):
-        notifier.notify("default")
-        if heard.wait(0.05):
-            return True
-    return False
+def notified(drain: Listening, seconds: float = 5.0) -> bool:
+    Notifier().notify("default")
+    return drain.is_woken(seconds)
 
 
 @on_postgres
 def test_a_notification_wakes_the_drain_of_another_host(folder, listen):
-    heard = threading.Event()
-    listen(heard.set)
-
-    assert _ring_until(heard)
+    assert notified(listen())
 
 
 @on_postgres
-def test_a_listener_whose_connection_is_cut_listens_again(folder, listen):
-    heard = threading.Event()
-    listen(heard.set)
-    assert _ring_until(heard)
+def test_a_listener_whose_connection_is_cut_listens_again_and_says_so_once(folder, listen, monkeypatch, caplog):
+    now = [100.0]
+    monkeypatch.setattr(wakeup, "monotonic", lambda: now[0])
+    drain = listen()
+    assert notified(drain)
 
     with connection.cursor() as cursor:
         cursor.execute(
@@ -153,9 +172,37 @@ def test_a_listener_whose_connection_is_cut_listens_again(folder, listen):
         )
         # One that an earlier test closed may still be on its way out.
         assert cursor.rowcount >= 1
-    heard.clear()
+    assert not drain.is_woken()
+    monkeypatch.setattr(WakeUpListener, "_connect", refuse := _Refusal(WakeUpListener._connect))
+    for _ in range(3):
+        now[0] += wakeup.RECONNECT_INTERVAL
+        assert not drain.is_woken(0.0)
+    assert refuse.times == 3
 
-    assert _ring_until(heard)
+    refuse.is_over = True
+    now[0] += wakeup.RECONNECT_INTERVAL
+    drain.is_woken(0.0)
+
+    assert notified(drain)
+    assert [record.levelname for record in caplog.records if record.name == wakeup.__name__] == ["WARNING"]
+
+
+class _Refusal:
+    """Refuses to connect until it is over."""
+
+    def __init__(self, connect) -> None:
+        self.times, self.is_over = 0, False
+        self._connect = connect
+
+    def __get__(self, listener, _owner):
+        return lambda: self._call(listener)
+
+    def _call(self, listener) -> None:
+        if self.is_over:
+            self._connect(listener)
+            return
+        self.times += 1
+        raise OperationalError("the server is starting up")
 
 
 @on_postgres
