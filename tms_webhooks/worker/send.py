@@ -24,9 +24,9 @@ from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Request
 from tms_webhooks.net.transports.client import Client
-from tms_webhooks.net.timing import Timing
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve, times_out
+from tests.integration.net.conftest import Send, Sender, Serve, times_out
 from tests.integration.net.servers import Visit, answering, reply
-from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 DEADLINE = 0.25
 
 
-def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve: Serve, send: Send, trusting: Client) -> None:
+def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve: Serve, send: Send, trusting: Sender) -> None:
     server = serve(Visit.hang)
 
     with times_out(after=DEADLINE):
         send(f"https://hooks.example.test:{server.port}/", deadline=DEADLINE, by=trusting)
 
 
-def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Send, trusting: Client) -> None:
+def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Send, trusting: Sender) -> None:
     # The start of a TLS record that promises 16,384 bytes of a handshake.
     server = serve(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x3f\xfc" + b"a" * 1000, every=0.03))
 
@@ -36,7 +35,7 @@ def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Sen
 
 
 def test_a_tls_handshake_is_bounded_by_the_connect_timeout(
-    serve: Serve, send: Send, trusting: Client, settings: Settings
+    serve: Serve, send: Send, trusting: Sender, settings: Settings
 ) -> None:
     server = serve(Visit.hang)
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 0.2}
@@ -46,7 +45,7 @@ def test_a_tls_handshake_is_bounded_by_the_connect_timeout(
 
 
 def test_a_name_server_that_never_answers_ends_at_the_deadline(
-    serve: Serve, send: Send, clients: Callable[..., Client]
+    serve: Serve, send: Send, clients: Callable[..., Sender]
 ) -> None:
     over = threading.Event()
 
@@ -88,7 +87,7 @@ def test_a_connection_that_never_comes_about_ends_at_the_deadline(
 
 
 def test_all_addresses_together_are_bounded_by_the_connect_timeout(
-    serve: Serve, send: Send, full_port: int, settings: Settings, clients: Callable[..., Client]
+    serve: Serve, send: Send, full_port: int, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [full_port], "CONNECT_TIMEOUT": 0.4}
     client = clients(resolve=lambda host, port: ["127.0.0.1"] * 4)
@@ -98,7 +97,7 @@ def test_all_addresses_together_are_bounded_by_the_connect_timeout(
 
 
 def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connect(sock: socket.socket, address: tuple[str, int]) -> None:
         tried.append(address[0])
@@ -119,7 +118,7 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connect(sock: socket.socket, address: tuple[str, int]) -> None:
         if address[0] == "127.0.0.2":

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, once, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -126,7 +125,7 @@ def test_an_address_without_a_route_is_unreachable(
     assert str(caught.value) == "127.0.0.1: network unreachable"
 
 
-def test_a_name_without_an_address_is_a_dns_error(serve: Serve, send: Send, clients: Callable[..., Client]) -> None:
+def test_a_name_without_an_address_is_a_dns_error(serve: Serve, send: Send, clients: Callable[..., Sender]) -> None:
     def fail(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.net.transports import connections
-from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +164,7 @@ def test_only_so_many_origins_keep_their_connections(serve: Serve, send: Send, m
 
 
 def test_no_more_idle_connections_are_kept_than_asked_for(
-    serve: Serve, send: Send, clients: Callable[..., Client]
+    serve: Serve, send: Send, clients: Callable[..., Sender]
 ) -> None:
     def handle(visit: Visit) -> None:
         while visit.read() is not None:
@@ -188,7 +187,7 @@ def test_no_more_idle_connections_are_kept_than_asked_for(
     assert server.accepted == 3
 
 
-def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client: Client) -> None:
+def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client: Sender) -> None:
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())

@@ -8,12 +8,11 @@ import pytest
 from requests import PreparedRequest
 from requests.exceptions import InvalidProxyURL
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import FRAMING_HEADERS
-from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +144,7 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(
     assert "authorization" not in {name.lower() for name in server.requests[0].headers}
 
 
-def test_the_adapter_refuses_what_would_weaken_it(client: Client) -> None:
+def test_the_adapter_refuses_what_would_weaken_it(client: Sender) -> None:
     request = PreparedRequest()
     request.url = "https://example.com/"
 

@@ -18,6 +18,8 @@ IDLE_LIMIT = 30.0
 
 HEADERS_LIMIT = 100
 """Number of header lines that an answer may have."""
+LINE_LIMIT = 65_536
+"""Bytes of a header line of an answer."""
 
 FRAMING_HEADERS = frozenset(
     {
@@ -133,7 +135,9 @@ def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:
     Raises `DeliveryError` for a method or a header that would break the frame.
     """
     if not _is_token(request.method):
-        raise DeliveryError(f"the method {request.method!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True)
+        raise DeliveryError(
+            f"the method {request.method!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True
+        )
     headers = {"host": safe.host_header, "accept-encoding": "identity"}
     if request.body or request.method not in BODILESS_METHODS:
         headers["content-length"] = str(len(request.body))

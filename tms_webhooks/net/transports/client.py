@@ -9,7 +9,7 @@ from requests import PreparedRequest
 from requests.exceptions import RequestException
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from tms_webhooks.exceptions import ConfigurationError, DeliveryError, UnsafeURL
+from tms_webhooks.exceptions import ConfigurationError, UnsafeURL
 from tms_webhooks.net import errors, urls
 from tms_webhooks.net.deadline import TimedTLSSocket
 from tms_webhooks.net.log_masking import masked_paths

@@ -19,7 +19,6 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from tms_webhooks.net import urls
 from tms_webhooks.net.deadline import Exchange, TimedSocket
 from tms_webhooks.net.resolver import Resolver, addresses_of
-
 from tms_webhooks.net.transports.base import IDLE_LIMIT
 from tms_webhooks.net.urls import SafeURL
 

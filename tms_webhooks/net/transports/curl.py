@@ -7,6 +7,7 @@ addresses of a name are checked before one of them is connected.
 from __future__ import annotations
 
 import contextlib
+import http
 import math
 import os
 import re
@@ -15,7 +16,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -33,6 +34,7 @@ from tms_webhooks.net.transports.base import (
     BODILESS_METHODS,
     HEADERS_LIMIT,
     IDLE_LIMIT,
+    LINE_LIMIT,
     Answer,
     Request,
     Response,
@@ -46,6 +48,8 @@ TARGETS_LIMIT = 4096
 """Number of origins whose addresses are kept."""
 ATTEMPT_DELAY = 0.2
 """Seconds after which the next address is tried, too, while the one before has not answered."""
+SILENCE_INTERVAL = 0.05
+"""Seconds between two searches for exchanges whose receiver is silent."""
 SPARE_FILES = 128
 """Open files that are left to the rest of the process."""
 LARGE_BODY = 16_384
@@ -66,9 +70,6 @@ _OPTIONS: Sequence[tuple[int, Any]] = (
     # Against the proxies of the environment.
     (pycurl.PROXY, ""),
     (pycurl.NOPROXY, "*"),
-    (pycurl.MAXAGE_CONN, int(IDLE_LIMIT)),
-    # Bytes per second; a transfer below it ends after LOW_SPEED_TIME.
-    (pycurl.LOW_SPEED_LIMIT, 1),
 )
 
 # Without these, libcurl adds headers of its own, and writes "Host" instead of "host".
@@ -112,6 +113,25 @@ class _Target:
         self.attempt_delay = max(1, int(min(ATTEMPT_DELAY, share) * 1000))
 
 
+class _Socket:
+    """A socket of libcurl that the selector watches. It is idle while no exchange uses it."""
+
+    __slots__ = ("events", "idle", "inode", "number")
+
+    def __init__(self, number: int, events: int) -> None:
+        self.number = number
+        self.events = events
+        self.idle = False
+        self.inode = os.fstat(number).st_ino
+
+    def is_open(self) -> bool:
+        """Return True unless libcurl has closed it, even if another file has its number now."""
+        try:
+            return os.fstat(self.number).st_ino == self.inode
+        except OSError:
+            return False
+
+
 class _Exchange:
     """One request that is waiting for its addresses or in flight."""
 
@@ -130,13 +150,27 @@ class _Exchange:
 class _Handle:
     """One easy handle of libcurl and the answer that it receives. It serves one exchange after the other."""
 
-    __slots__ = ("body", "easy", "exchange", "limit", "lines", "method", "target", "truncated")
+    __slots__ = (
+        "begun_at",
+        "body",
+        "easy",
+        "exchange",
+        "heard_at",
+        "limit",
+        "lines",
+        "method",
+        "opened",
+        "target",
+        "truncated",
+    )
 
     exchange: _Exchange
     target: _Target
 
-    def __init__(self, cafile: str) -> None:
+    def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
+        self.opened = opened
         self.method = ""
+        self.begun_at = self.heard_at = 0.0
         self.limit = 0
         self.truncated = False
         self.body = bytearray()
@@ -145,6 +179,7 @@ class _Handle:
         self.easy = pycurl.Curl()
         for option, value in _OPTIONS:
             self.easy.setopt(option, value)
+        self.easy.setopt(pycurl.MAXAGE_CONN, int(IDLE_LIMIT))
         self.easy.setopt(pycurl.CAINFO, cafile)
         self.easy.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         self.easy.setopt(pycurl.WRITEFUNCTION, self._write)
@@ -153,6 +188,7 @@ class _Handle:
     def prepare(self, exchange: _Exchange, target: _Target, now: float) -> None:
         """Set the options of one exchange."""
         self.exchange, self.target = exchange, target
+        self.begun_at = self.heard_at = now
         self.limit = app_settings.RESPONSE_LIMIT
         self.truncated = False
         self.body.clear()
@@ -165,10 +201,16 @@ class _Handle:
         self._set_body(exchange.request)
         setopt(pycurl.TIMEOUT_MS, _milliseconds(exchange.deadline_at - now))
         setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(app_settings.CONNECT_TIMEOUT))
-        setopt(pycurl.LOW_SPEED_TIME, max(1, round(app_settings.READ_TIMEOUT)))
         if target.resolve:
             setopt(pycurl.RESOLVE, target.resolve)
             setopt(HAPPY_EYEBALLS_TIMEOUT_MS, target.attempt_delay)
+
+    def silent_until(self, now: float) -> float:
+        """Return the time at which the receiver has been silent for too long, if nothing more arrives."""
+        ready, answered = self.easy.getinfo(pycurl.PRETRANSFER_TIME), self.easy.getinfo(pycurl.STARTTRANSFER_TIME)
+        # While it connects, the timeout is another one.
+        heard_at = max(self.heard_at, self.begun_at + max(ready, answered)) if ready else now
+        return heard_at + app_settings.READ_TIMEOUT
 
     def release(self) -> None:
         """Forget the exchange."""
@@ -192,6 +234,7 @@ class _Handle:
 
     def _write(self, data: bytes) -> int:
         """Keep a piece of the body. A return value other than its length ends the transfer."""
+        self.heard_at = time.monotonic()
         room = self.limit - len(self.body)
         if len(data) <= room:
             self.body += data
@@ -205,9 +248,11 @@ class _Handle:
         if address.addr[0] not in self.target.addresses:
             return pycurl.SOCKET_BAD
         try:
-            return socket.socket(address.family, address.socktype, address.protocol)
+            number = socket.socket(address.family, address.socktype, address.protocol).detach()
         except OSError:
             return pycurl.SOCKET_BAD
+        self.opened(number)
+        return number
 
 
 class CurlTransport:
@@ -231,7 +276,9 @@ class CurlTransport:
         self._in_flight: dict[pycurl.Curl, _Handle] = {}
         self._ended: list[Answer] = []
         self._timer_at = math.inf
-        self._watched: dict[int, int] = {}
+        # The next time to look for exchanges whose receiver is silent.
+        self._silence_until = math.inf
+        self._sockets: dict[int, _Socket] = {}
         self._selector = selectors.DefaultSelector()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
@@ -247,8 +294,10 @@ class CurlTransport:
     def start(self, request: Request, key: Any) -> None:
         """Begin an exchange, over a kept connection or as soon as the addresses are known."""
         now = time.monotonic()
+        host = ""
         try:
             safe = urls.split_url(request.url)
+            host = safe.host
             exchange = _Exchange(request, key, safe, now)
             target = self._targets.get((safe.host, safe.port))
             if target is None or target.expires_at <= now:
@@ -258,7 +307,8 @@ class CurlTransport:
                 target = self._new_target(safe, (safe.host,), now)
             self._begin(exchange, target, now)
         except Exception as error:
-            self._ended.append(Answer(key, errors.as_delivery_error(error), time.monotonic() - now))
+            failure = errors.as_delivery_error(error, host=host, timing=Timing())
+            self._ended.append(Answer(key, failure, time.monotonic() - now))
 
     def collect(self) -> Sequence[Answer]:
         """Let libcurl read and write what it can, and return the answers of the exchanges that have ended."""
@@ -266,10 +316,16 @@ class CurlTransport:
             if key.fileobj is self._reader:
                 self._begin_resolved()
                 continue
+            sock = key.data
+            if sock.idle:
+                self._drop_idle(sock)
+                continue
             # The numbers of the events are libcurl's, too.
             self._multi.socket_action(key.fd, events)
-            if self._watched.get(key.fd, 0) & selectors.EVENT_READ:
-                _acknowledge(key.fd)
+            if not sock.idle and sock.events & selectors.EVENT_READ:
+                # More of the answer is to come.
+                with _borrowed(key.fd) as connection:
+                    acknowledge_at_once(connection)
         now = time.monotonic()
         if self._timer_at <= now:
             self._timer_at = math.inf
@@ -277,6 +333,8 @@ class CurlTransport:
         if self._lookups_until <= now:
             self._end_late_lookups(now)
         self._read_messages()
+        if self._silence_until <= now:
+            self._end_silent(now)
         ended, self._ended = self._ended, []
         return ended
 
@@ -285,10 +343,10 @@ class CurlTransport:
         return self._selector.fileno()  # type: ignore[attr-defined, no-any-return]
 
     def timeout(self) -> float | None:
-        """Return the seconds until libcurl's timer or a deadline of a lookup."""
+        """Return the seconds until the next timeout, of libcurl or of this class."""
         if self._ended:
             return 0.0
-        until = min(self._timer_at, self._lookups_until)
+        until = min(self._timer_at, self._lookups_until, self._silence_until)
         return None if until == math.inf else max(0.0, until - time.monotonic())
 
     def close(self) -> None:
@@ -309,10 +367,11 @@ class CurlTransport:
     def _begin(self, exchange: _Exchange, target: _Target, now: float) -> None:
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
-        handle = self._idle.pop() if self._idle else _Handle(self._cafile)
+        handle = self._idle.pop() if self._idle else _Handle(self._cafile, opened=self._forget)
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
+        self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT)
 
     def _new_target(self, safe: SafeURL, addresses: Sequence[str], now: float) -> _Target:
         """Check the addresses of an origin, and keep them. Raise `BlockedAddress` if any of them is refused."""
@@ -362,6 +421,16 @@ class CurlTransport:
             self._lookups[origin] = waiting = [exchange for exchange in waiting if exchange.deadline_at > now]
             self._lookups_until = min([self._lookups_until, *(exchange.deadline_at for exchange in waiting)])
 
+    def _end_silent(self, now: float) -> None:
+        """End the exchanges whose receiver has been silent for too long."""
+        self._silence_until = math.inf
+        for easy, handle in list(self._in_flight.items()):
+            until = handle.silent_until(now)
+            if until <= now:
+                self._end(easy, pycurl.E_OPERATION_TIMEDOUT, "")
+            else:
+                self._silence_until = min(self._silence_until, max(until, now + SILENCE_INTERVAL))
+
     def _end_before_connection(self, exchange: _Exchange, error: Exception, now: float) -> None:
         seconds = now - exchange.started_at
         failure = errors.as_delivery_error(error, host=exchange.safe.host, timing=Timing(dns=seconds))
@@ -391,18 +460,35 @@ class CurlTransport:
         self._ended.append(Answer(exchange.key, result, seconds))
 
     def _watch(self, events: int, number: int, _multi: object, _data: object) -> None:
-        """Watch a socket for these events. libcurl calls this before it closes the socket, too."""
-        known = number in self._watched
-        if events == pycurl.POLL_REMOVE:
-            if known:
-                del self._watched[number]
-                self._selector.unregister(number)
-            return
-        self._watched[number] = events
-        if known:
-            self._selector.modify(number, events)
-        else:
-            self._selector.register(number, events)
+        """Watch a socket for these events. Of an idle one, libcurl wants no events, but it is watched all the same."""
+        idle = events == pycurl.POLL_REMOVE
+        if idle:
+            events = selectors.EVENT_READ
+        sock = self._sockets.get(number)
+        if sock is None:
+            if idle:
+                return
+            sock = self._sockets[number] = _Socket(number, events)
+            self._selector.register(number, events, sock)
+        elif sock.events != events:
+            sock.events = events
+            self._selector.modify(number, events, sock)
+        sock.idle = idle
+
+    def _drop_idle(self, sock: _Socket) -> None:
+        """End an idle connection on which something has arrived: the end, or an answer that no request asked for.
+
+        libcurl may not look before it uses a connection again. It would take the answer for that of the next request.
+        """
+        self._forget(sock.number)
+        if sock.is_open():
+            with contextlib.suppress(OSError), _borrowed(sock.number) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _forget(self, number: int) -> None:
+        """Watch a socket no longer. A new one may have the number of one that libcurl has closed."""
+        if self._sockets.pop(number, None) is not None:
+            self._selector.unregister(number)
 
     def _set_timer(self, milliseconds: int) -> None:
         self._timer_at = math.inf if milliseconds < 0 else time.monotonic() + milliseconds / 1000
@@ -427,50 +513,59 @@ def _curl_headers(request: Request, safe: SafeURL) -> list[bytes]:
     ]
 
 
-def _acknowledge(number: int) -> None:
-    """Acknowledge what has arrived on a socket of libcurl that waits for more."""
+@contextlib.contextmanager
+def _borrowed(number: int) -> Iterator[socket.socket]:
+    """Lend a socket of libcurl as an object, which does not close it."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
-    acknowledge_at_once(sock)
-    sock.detach()
+    try:
+        yield sock
+    finally:
+        sock.detach()
 
 
 def _result_of(handle: _Handle, code: int, text: str, seconds: float) -> Response | DeliveryError:
     timing = _timing_of(handle, seconds)
+    details = ""
     if code == pycurl.E_OK or handle.truncated:
         status = handle.easy.getinfo(pycurl.RESPONSE_CODE)
-        headers = _headers_of(handle.lines)
+        headers, complete = _read_head(handle.lines)
         if headers is None:
-            error_class, words = ErrorClass.OTHER, errors.HEAD_TOO_LONG
-        elif status < 200 and status != 101:
-            error_class, words = ErrorClass.CONNECTION_RESET, ""
+            error_class, details = ErrorClass.OTHER, errors.HEAD_TOO_LONG
+        elif not complete or (status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS):
+            error_class = ErrorClass.CONNECTION_RESET
         else:
             return Response(status, headers, bytes(handle.body), handle.truncated, seconds, timing)
     else:
-        error_class, words = _explain(handle.easy, code, text, host=handle.exchange.safe.host)
-    message = errors.message(handle.exchange.safe.host, error_class, words)
+        error_class, details = _explain(handle.easy, code, text, host=handle.exchange.safe.host)
+    message = errors.message(handle.exchange.safe.host, error_class, details)
     return DeliveryError(message, error_class=error_class, timing=timing)
 
 
-def _headers_of(lines: Sequence[bytes]) -> Mapping[str, str] | None:
-    """Return the headers of the last head among these lines; None if its beginning is missing."""
+def _read_head(lines: Sequence[bytes]) -> tuple[Mapping[str, str] | None, bool]:
+    """Return the headers of the last head among these lines, and whether it is complete.
+
+    The headers are None if a line is too long, or if there are too many, so that the first is missing.
+    """
     headers: dict[str, str] | None = None
     name = ""
     inside = False
-    for line in b"".join(lines).decode("latin-1").split("\n"):
+    for raw in lines:
+        if len(raw) > LINE_LIMIT:
+            return None, False
+        line = raw.decode("latin-1").rstrip("\r\n")
         if not inside:
-            # What follows the head and does not begin another one are trailers.
+            # The lines after a head are trailers, unless another head begins.
             if line.startswith("HTTP/"):
-                inside, headers = True, {}
-            continue
-        first, colon, value = line.partition(":")
-        if line[:1] in {" ", "\t"} and name:
-            headers[name] += " " + line.strip()
-        elif colon:
+                inside, headers, name = True, {}, ""
+        elif headers is None or not line:
+            inside = False
+        elif line[0] in " \t" and name:
+            headers[name] = f"{headers[name]} {line.strip()}"
+        else:
+            first, _, value = line.partition(":")
             name = first.strip().lower()
             headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
-        elif not line.strip():
-            inside = False
-    return headers
+    return headers, not inside
 
 
 def _explain(easy: pycurl.Curl, code: int, text: str, *, host: str) -> tuple[ErrorClass, str]:
