@@ -25,6 +25,10 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 if TYPE_CHECKING:
     from pytest_django import Settings
 
+ONLY_THREADS = pytest.mark.parametrize("kind", ["threads"], indirect=True)
+ONLY_CURL = pytest.mark.parametrize("kind", ["curl"], indirect=True)
+"""For what only one of the transports has; everything else runs on both."""
+
 Serve = Callable[..., Server]
 Send = Callable[..., Response]
 

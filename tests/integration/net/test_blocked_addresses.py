@@ -11,7 +11,7 @@ from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import answering, once, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.transports import curl
+from tms_webhooks.net.transports import curl_exchange
 from tms_webhooks.net.urls import check_reachable
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_a_name_that_was_public_when_saved_and_is_private_when_called_is_blocked
 def test_a_name_is_resolved_once_per_connection_and_checked_for_each(
     serve: Serve, send: Send, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curl, "RESOLUTION_LIMIT", 0.0)
+    monkeypatch.setattr(curl_exchange, "RESOLUTION_LIMIT", 0.0)
     server = serve(once(reply()))
     names = Names(["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"])
     client = clients(resolve=names)

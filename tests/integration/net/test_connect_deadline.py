@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Sender, Serve, times_out
+from tests.integration.net.conftest import ONLY_THREADS, Send, Sender, Serve, times_out
 from tests.integration.net.servers import Visit, answering, reply
 
 if TYPE_CHECKING:
@@ -61,20 +62,26 @@ def test_a_name_server_that_never_answers_ends_at_the_deadline(
     assert server.accepted == 0
 
 
+@contextmanager
+def swallowing(*addresses: str, port: int = 0) -> Iterator[int]:
+    """Yield a port that accepts no more connections at these addresses, and does not refuse them either."""
+    with ExitStack() as stack:
+        for address in addresses:
+            listener = stack.enter_context(socket.socket())
+            listener.bind((address, port))
+            listener.listen(0)
+            for _ in range(4):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
 @pytest.fixture
 def full_port() -> Iterator[int]:
-    """A port that accepts no more connections and does not refuse them either."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = []
-        for _ in range(4):
-            waiting.append(socket.socket())
-            waiting[-1].setblocking(False)
-            waiting[-1].connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-        for sock in waiting:
-            sock.close()
+    """A port of loopback that swallows packets."""
+    with swallowing("127.0.0.1") as port:
+        yield port
 
 
 def test_a_connection_that_never_comes_about_ends_at_the_deadline(
@@ -96,6 +103,7 @@ def test_all_addresses_together_are_bounded_by_the_connect_timeout(
         send(f"http://hooks.example.test:{full_port}/", deadline=5.0, by=client)
 
 
+@ONLY_THREADS
 def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
     serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,23 +126,35 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
-    def connect(sock: socket.socket, address: tuple[str, int]) -> None:
-        if address[0] == "127.0.0.2":
-            time.sleep(sock.gettimeout() or 0.0)
-            raise TimeoutError
-        socket.socket.connect(sock, address)
-
-    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.6}
     client = clients(resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
 
-    response = send(server.url(host="hooks.example.test"), by=client)
+    with swallowing("127.0.0.2", port=server.port):
+        response = send(server.url(host="hooks.example.test"), by=client)
 
     assert response.status == 200
-    assert 0.8 <= response.elapsed < 1.6
+    assert 0.1 <= response.elapsed < 1.6
+
+
+def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
+) -> None:
+    others = [f"127.0.0.{number}" for number in range(2, 51)]
+    server = serve(answering(reply()))
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.5}
+
+    with swallowing(*others, port=server.port):
+        response = send(
+            server.url(host="hooks.example.test"),
+            deadline=3.0,
+            by=clients(resolve=lambda host, port: [*others, "127.0.0.1"]),
+        )
+
+    assert response.status == 200
+    assert 0.5 <= response.elapsed < 1.5
 
 
 def test_a_deadline_in_the_past_sends_nothing(serve: Serve, send: Send) -> None:

@@ -8,11 +8,12 @@ import pytest
 from requests import PreparedRequest
 from requests.exceptions import InvalidProxyURL
 
-from tests.integration.net.conftest import Send, Sender, Serve
+from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import FRAMING_HEADERS
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,15 +145,16 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(
     assert "authorization" not in {name.lower() for name in server.requests[0].headers}
 
 
-def test_the_adapter_refuses_what_would_weaken_it(client: Sender) -> None:
+def test_the_adapter_refuses_what_would_weaken_it() -> None:
     request = PreparedRequest()
     request.url = "https://example.com/"
+    adapter = Client()._adapter
 
     with pytest.raises(InvalidProxyURL):
-        client._adapter.proxy_manager_for("http://127.0.0.1:3128")
+        adapter.proxy_manager_for("http://127.0.0.1:3128")
     for options in ({"verify": False}, {"cert": "client.pem"}, {"proxies": {"https": "http://127.0.0.1:3128"}}):
         with pytest.raises(ValueError, match="webhooks are sent with verified TLS"):
-            client._adapter.send(request, **options)
+            adapter.send(request, **options)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
+from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,4 +149,4 @@ def test_a_context_that_does_not_verify_is_refused(authority: Authority, weaknes
         context.verify_mode = ssl.CERT_NONE
 
     with pytest.raises(ConfigurationError, match="ssl_context must verify certificates and host names"):
-        Sender(ssl_context=context)
+        Client(ssl_context=context)

@@ -21,7 +21,7 @@ class BlockingClient(Protocol):
     """Sends one request and waits for its answer. Its methods may be called by many threads at a time."""
 
     def send(self, request: Request) -> Response:
-        """Return the response, whatever its status; raise `DeliveryError` if there is none."""
+        """Return the response, whatever its status; raise `DeliveryError` without one."""
         ...
 
     def close(self) -> None:
