@@ -99,8 +99,10 @@ def _details(error: BaseException) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return str(cause.verify_message)
-        if isinstance(cause, http.client.BadStatusLine | http.client.UnknownProtocol):
-            return NO_HTTP
-        if isinstance(cause, http.client.LineTooLong) or type(cause) is http.client.HTTPException:
-            return HEAD_TOO_LONG
-    return type(causes[-1]).__name__ if classify(error) == ErrorClass.OTHER else ""
+    if classify(error) != ErrorClass.OTHER:
+        return ""
+    if any(isinstance(cause, http.client.BadStatusLine | http.client.UnknownProtocol) for cause in causes):
+        return NO_HTTP
+    if any(isinstance(cause, http.client.LineTooLong) or type(cause) is http.client.HTTPException for cause in causes):
+        return HEAD_TOO_LONG
+    return type(causes[-1]).__name__

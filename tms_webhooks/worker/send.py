@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from django.core.exceptions import ValidationError
 
@@ -28,9 +28,11 @@ from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Request, Response
-from tms_webhooks.net.transports.threads import BlockingClient
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.transports.threads import BlockingClient
 
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"

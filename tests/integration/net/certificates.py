@@ -53,6 +53,12 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
+    def write(self, directory: Path) -> Path:
+        """Write the authority's certificate into a file."""
+        file = directory / "authority.pem"
+        file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        return file
+
     def client_context(self) -> ssl.SSLContext:
         """Return the context of a client that trusts this authority and no other."""
         return ssl.create_default_context(

@@ -1,10 +1,11 @@
-"""Servers on loopback, and clients that may reach them."""
+"""Servers on loopback, and both transports, which may reach them: every test of a request runs on each."""
 
 from __future__ import annotations
 
+import selectors
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,18 @@ from tests.integration.net.certificates import Authority
 from tests.integration.net.servers import Handler, Server
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.net.resolver import Resolver, system_resolver
+from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
 from tms_webhooks.net.transports.client import Client
+from tms_webhooks.net.transports.curl import CurlTransport
+from tms_webhooks.net.transports.threads import ThreadTransport
 
 if TYPE_CHECKING:
     from pytest_django import Settings
+
+ONLY_THREADS = pytest.mark.parametrize("kind", ["threads"], indirect=True)
+ONLY_CURL = pytest.mark.parametrize("kind", ["curl"], indirect=True)
+"""For what only one of the transports has; everything else runs on both."""
 
 Serve = Callable[..., Server]
 Send = Callable[..., Response]
@@ -57,29 +65,74 @@ def serve(settings: Settings) -> Iterator[Serve]:
         server.close()
 
 
-@pytest.fixture
-def clients() -> Iterator[Callable[..., Client]]:
-    """Make clients that are closed after the test."""
-    made: list[Client] = []
+class Sender:
+    """A transport in a loop of its own, as the worker has it, which waits for the answers."""
 
-    def make(**options: Any) -> Client:
-        made.append(Client(**options))
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(transport.fileno(), selectors.EVENT_READ)
+
+    def send(self, request: Request) -> Response:
+        """Return the response, or raise the error."""
+        (answer,) = self.send_all([request])
+        if isinstance(answer.result, DeliveryError):
+            raise answer.result
+        return answer.result
+
+    def send_all(self, requests: Sequence[Request]) -> list[Answer]:
+        """Send requests at the same time; return their answers in the order of the requests."""
+        for number, request in enumerate(requests):
+            self.transport.start(request, number)
+        answers: list[Answer] = []
+        give_up_at = time.monotonic() + max(request.deadline for request in requests) + 3.0
+        while len(answers) < len(requests):
+            assert time.monotonic() < give_up_at, "no answer long after the deadline"
+            timeout = self.transport.timeout()
+            self.selector.select(1.0 if timeout is None else min(timeout, 1.0))
+            answers += self.transport.collect()
+        return sorted(answers, key=lambda answer: answer.key)
+
+    def close(self) -> None:
+        self.selector.close()
+        self.transport.close()
+
+
+@pytest.fixture(params=["threads", "curl"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The name of a transport."""
+    return request.param
+
+
+@pytest.fixture
+def clients(kind: str, authority: Authority, tmp_path: Path) -> Iterator[Callable[..., Sender]]:
+    """Make senders of this kind, which are closed after the test. ``trusting``: they trust the tests' authority only."""
+    made: list[Sender] = []
+
+    def make(*, resolve: Resolver = system_resolver, trusting: bool = False, pool_size: int = 64) -> Sender:
+        if kind == "curl":
+            options = {"cafile": str(authority.write(tmp_path))} if trusting else {}
+            made.append(Sender(CurlTransport(resolve=resolve, **options)))
+        else:
+            context = authority.client_context() if trusting else None
+            client = Client(resolve=resolve, ssl_context=context, pool_size=pool_size)
+            made.append(Sender(ThreadTransport(client)))
         return made[-1]
 
     yield make
-    for client in made:
-        client.close()
+    for sender in made:
+        sender.close()
 
 
 @pytest.fixture
-def client(clients: Callable[..., Client]) -> Client:
-    """One client as the engine makes it."""
+def client(clients: Callable[..., Sender]) -> Sender:
+    """One sender as the engine makes it."""
     return clients()
 
 
 @pytest.fixture
-def send(client: Client) -> Send:
-    """Send a small request to a URL with one client."""
+def send(client: Sender) -> Send:
+    """Send a small request to a URL with one transport."""
 
     def send(
         url: str,
@@ -88,7 +141,7 @@ def send(client: Client) -> Send:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"{}",
         deadline: float = 5.0,
-        by: Client = client,
+        by: Sender = client,
     ) -> Response:
         return by.send(Request(method, url, headers or {}, body, deadline))
 
@@ -108,6 +161,6 @@ def encrypted(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusting(clients: Callable[..., Client], authority: Authority) -> Client:
-    """A client that trusts the tests' authority and finds every name on loopback."""
-    return clients(resolve=lambda host, port: ["127.0.0.1"], ssl_context=authority.client_context())
+def trusting(clients: Callable[..., Sender]) -> Sender:
+    """A sender that trusts the tests' authority and finds every name on loopback."""
+    return clients(resolve=lambda host, port: ["127.0.0.1"], trusting=True)

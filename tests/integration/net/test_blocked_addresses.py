@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import answering, once, reply
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.exceptions import ConfigurationError, DeliveryError
-from tms_webhooks.net.transports.client import Client
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net.transports import curl_exchange
 from tms_webhooks.net.urls import check_reachable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_a_private_address_in_the_url_is_blocked_for_good(
     ids=["alone", "last", "first", "mapped"],
 )
 def test_a_name_that_leads_to_a_private_address_is_blocked_and_nothing_connects(
-    serve: Serve, send: Send, clients: Callable[..., Client], no_exemptions: Callable[[], None], addresses: list[str]
+    serve: Serve, send: Send, clients: Callable[..., Sender], no_exemptions: Callable[[], None], addresses: list[str]
 ) -> None:
     server = serve(answering(reply()))
     no_exemptions()
@@ -83,7 +83,7 @@ def test_a_name_that_leads_to_a_private_address_is_blocked_and_nothing_connects(
 
 
 def test_a_name_that_was_public_when_saved_and_is_private_when_called_is_blocked(
-    serve: Serve, send: Send, clients: Callable[..., Client], no_exemptions: Callable[[], None]
+    serve: Serve, send: Send, clients: Callable[..., Sender], no_exemptions: Callable[[], None]
 ) -> None:
     server = serve(answering(reply()))
     no_exemptions()
@@ -100,8 +100,9 @@ def test_a_name_that_was_public_when_saved_and_is_private_when_called_is_blocked
 
 
 def test_a_name_is_resolved_once_per_connection_and_checked_for_each(
-    serve: Serve, send: Send, clients: Callable[..., Client]
+    serve: Serve, send: Send, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(curl_exchange, "RESOLUTION_LIMIT", 0.0)
     server = serve(once(reply()))
     names = Names(["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"])
     client = clients(resolve=names)
@@ -117,7 +118,7 @@ def test_a_name_is_resolved_once_per_connection_and_checked_for_each(
     assert server.accepted == 2
 
 
-def test_a_kept_connection_needs_no_second_resolution(serve: Serve, send: Send, clients: Callable[..., Client]) -> None:
+def test_a_kept_connection_needs_no_second_resolution(serve: Serve, send: Send, clients: Callable[..., Sender]) -> None:
     server = serve(answering(reply()))
     names = Names(["127.0.0.1"])
     client = clients(resolve=names)
@@ -130,7 +131,7 @@ def test_a_kept_connection_needs_no_second_resolution(serve: Serve, send: Send, 
 
 
 def test_an_allowed_host_is_called_at_a_private_address(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Client]
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_CIDRS": [], "ALLOWED_HOSTS": ["intranet"]}
@@ -144,7 +145,7 @@ def test_an_allowed_host_is_called_at_a_private_address(
     assert server.accepted == 1
 
 
-def test_addresses_are_tried_in_turn(serve: Serve, send: Send, clients: Callable[..., Client]) -> None:
+def test_addresses_are_tried_in_turn(serve: Serve, send: Send, clients: Callable[..., Sender]) -> None:
     # The server listens on 127.0.0.1 alone: the first address refuses.
     server = serve(answering(reply()))
 
@@ -154,11 +155,12 @@ def test_addresses_are_tried_in_turn(serve: Serve, send: Send, clients: Callable
     assert server.accepted == 1
 
 
-def test_a_wrong_setting_is_not_taken_for_a_failed_delivery(serve: Serve, send: Send, settings: Settings) -> None:
+def test_a_wrong_setting_is_named_in_the_failure(serve: Serve, send: Send, settings: Settings) -> None:
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_CIDRS": ["loopback"]}
 
-    with pytest.raises(ConfigurationError, match="'loopback' is not a network"):
+    with pytest.raises(DeliveryError, match="unexpected ConfigurationError") as caught:
         send(server.url())
 
+    assert caught.value.permanent is False
     assert server.accepted == 0

@@ -6,13 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve, times_out
+from tests.integration.net.conftest import ONLY_THREADS, Send, Sender, Serve, times_out
 from tests.integration.net.servers import Visit, answering, reply
-from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 DEADLINE = 0.25
 
 
-def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve: Serve, send: Send, trusting: Client) -> None:
+def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve: Serve, send: Send, trusting: Sender) -> None:
     server = serve(Visit.hang)
 
     with times_out(after=DEADLINE):
         send(f"https://hooks.example.test:{server.port}/", deadline=DEADLINE, by=trusting)
 
 
-def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Send, trusting: Client) -> None:
+def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Send, trusting: Sender) -> None:
     # The start of a TLS record that promises 16,384 bytes of a handshake.
     server = serve(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x3f\xfc" + b"a" * 1000, every=0.03))
 
@@ -36,7 +36,7 @@ def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Sen
 
 
 def test_a_tls_handshake_is_bounded_by_the_connect_timeout(
-    serve: Serve, send: Send, trusting: Client, settings: Settings
+    serve: Serve, send: Send, trusting: Sender, settings: Settings
 ) -> None:
     server = serve(Visit.hang)
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 0.2}
@@ -46,7 +46,7 @@ def test_a_tls_handshake_is_bounded_by_the_connect_timeout(
 
 
 def test_a_name_server_that_never_answers_ends_at_the_deadline(
-    serve: Serve, send: Send, clients: Callable[..., Client]
+    serve: Serve, send: Send, clients: Callable[..., Sender]
 ) -> None:
     over = threading.Event()
 
@@ -62,20 +62,26 @@ def test_a_name_server_that_never_answers_ends_at_the_deadline(
     assert server.accepted == 0
 
 
+@contextmanager
+def swallowing(*addresses: str, port: int = 0) -> Iterator[int]:
+    """Yield a port that accepts no more connections at these addresses, and does not refuse them either."""
+    with ExitStack() as stack:
+        for address in addresses:
+            listener = stack.enter_context(socket.socket())
+            listener.bind((address, port))
+            listener.listen(0)
+            for _ in range(4):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
 @pytest.fixture
 def full_port() -> Iterator[int]:
-    """A port that accepts no more connections and does not refuse them either."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = []
-        for _ in range(4):
-            waiting.append(socket.socket())
-            waiting[-1].setblocking(False)
-            waiting[-1].connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-        for sock in waiting:
-            sock.close()
+    """A port of loopback that swallows packets."""
+    with swallowing("127.0.0.1") as port:
+        yield port
 
 
 def test_a_connection_that_never_comes_about_ends_at_the_deadline(
@@ -88,7 +94,7 @@ def test_a_connection_that_never_comes_about_ends_at_the_deadline(
 
 
 def test_all_addresses_together_are_bounded_by_the_connect_timeout(
-    serve: Serve, send: Send, full_port: int, settings: Settings, clients: Callable[..., Client]
+    serve: Serve, send: Send, full_port: int, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [full_port], "CONNECT_TIMEOUT": 0.4}
     client = clients(resolve=lambda host, port: ["127.0.0.1"] * 4)
@@ -97,8 +103,9 @@ def test_all_addresses_together_are_bounded_by_the_connect_timeout(
         send(f"http://hooks.example.test:{full_port}/", deadline=5.0, by=client)
 
 
+@ONLY_THREADS
 def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connect(sock: socket.socket, address: tuple[str, int]) -> None:
         tried.append(address[0])
@@ -119,23 +126,35 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
-    def connect(sock: socket.socket, address: tuple[str, int]) -> None:
-        if address[0] == "127.0.0.2":
-            time.sleep(sock.gettimeout() or 0.0)
-            raise TimeoutError
-        socket.socket.connect(sock, address)
-
-    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.6}
     client = clients(resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
 
-    response = send(server.url(host="hooks.example.test"), by=client)
+    with swallowing("127.0.0.2", port=server.port):
+        response = send(server.url(host="hooks.example.test"), by=client)
 
     assert response.status == 200
-    assert 0.8 <= response.elapsed < 1.6
+    assert 0.1 <= response.elapsed < 1.6
+
+
+def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
+) -> None:
+    others = [f"127.0.0.{number}" for number in range(2, 51)]
+    server = serve(answering(reply()))
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.5}
+
+    with swallowing(*others, port=server.port):
+        response = send(
+            server.url(host="hooks.example.test"),
+            deadline=3.0,
+            by=clients(resolve=lambda host, port: [*others, "127.0.0.1"]),
+        )
+
+    assert response.status == 200
+    assert 0.5 <= response.elapsed < 1.5
 
 
 def test_a_deadline_in_the_past_sends_nothing(serve: Serve, send: Send) -> None:

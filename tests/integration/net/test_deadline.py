@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve, times_out
+from tests.integration.net.conftest import Send, Sender, Serve, times_out
 from tests.integration.net.servers import Handler, Visit, answering, reply
-from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -98,7 +97,7 @@ def test_a_slow_answer_ends_at_the_deadline(serve: Serve, send: Send, handler: H
 
 @pytest.mark.parametrize("handler", [never_answers, drips_headers, drips_body], ids=lambda handler: handler.__name__)
 def test_a_slow_answer_ends_at_the_deadline_over_tls_too(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Client, handler: Handler
+    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender, handler: Handler
 ) -> None:
     server = serve(handler, tls=encrypted)
 
@@ -136,7 +135,7 @@ def test_a_connection_that_ran_into_the_deadline_is_not_used_again(serve: Serve,
 
 @pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "tls"])
 def test_a_receiver_that_never_reads_ends_at_the_deadline(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Client, encrypt: bool
+    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender, encrypt: bool
 ) -> None:
     server = serve(Visit.hang, tls=encrypted if encrypt else None, receive_buffer=4096)
 

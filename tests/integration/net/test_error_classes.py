@@ -4,15 +4,15 @@ import errno
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, once, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.transports.client import Client
+from tms_webhooks.net.transports import curl_exchange
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -41,10 +41,14 @@ FAILURES = [
         "connection reset",
     ),
     (once(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"), ErrorClass.CONNECTION_RESET, "connection reset"),
-    (once(b"SSH-2.0-OpenSSH_9.2\r\n"), ErrorClass.OTHER, "other (BadStatusLine)"),
-    (once(b"HTTP/1.1 twohundred OK\r\n\r\n"), ErrorClass.OTHER, "other (BadStatusLine)"),
-    (once(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n"), ErrorClass.OTHER, "other (HTTPException)"),
-    (once(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n"), ErrorClass.OTHER, "other (LineTooLong)"),
+    (once(b"SSH-2.0-OpenSSH_9.2\r\n"), ErrorClass.OTHER, "other (no answer in HTTP)"),
+    (once(b"HTTP/1.1 twohundred OK\r\n\r\n"), ErrorClass.OTHER, "other (no answer in HTTP)"),
+    (once(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n"), ErrorClass.OTHER, "other (the headers are too long)"),
+    (
+        once(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n"),
+        ErrorClass.OTHER,
+        "other (the headers are too long)",
+    ),
 ]
 
 
@@ -109,6 +113,7 @@ def test_a_port_without_a_listener_refuses(serve: Serve, send: Send) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EHOSTUNREACH])
+@ONLY_THREADS
 def test_an_address_without_a_route_is_unreachable(
     serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -126,7 +131,28 @@ def test_an_address_without_a_route_is_unreachable(
     assert str(caught.value) == "127.0.0.1: network unreachable"
 
 
-def test_a_name_without_an_address_is_a_dns_error(serve: Serve, send: Send, clients: Callable[..., Client]) -> None:
+@ONLY_CURL
+def test_an_address_without_a_route_is_unreachable_for_libcurl(
+    send: Send, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_socket(handle: object, purpose: int, address: Any) -> int:
+        sock = socket.socket(address.family, address.socktype, address.protocol)
+        # No router: an address of another network has no route then.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+        return sock.detach()
+
+    monkeypatch.setattr(curl_exchange.Handle, "_open_socket", open_socket)
+    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http"], "ALLOWED_PORTS": [80]}
+
+    with pytest.raises(DeliveryError) as caught:
+        send("http://93.184.216.34/")
+
+    assert caught.value.error_class == ErrorClass.NETWORK_UNREACHABLE
+    assert caught.value.permanent is False
+    assert str(caught.value) == "93.184.216.34: network unreachable"
+
+
+def test_a_name_without_an_address_is_a_dns_error(serve: Serve, send: Send, clients: Callable[..., Sender]) -> None:
     def fail(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -156,11 +182,12 @@ def test_a_url_that_breaks_a_rule_fails_for_good(serve: Serve, send: Send, url: 
     assert server.accepted == 0
 
 
-def test_a_method_that_is_none_is_no_crash(serve: Serve, send: Send) -> None:
+@pytest.mark.parametrize("method", ["PO ST", "", "HEAD"])
+def test_a_method_that_is_none_is_no_crash(serve: Serve, send: Send, method: str) -> None:
     server = serve(answering(reply()))
 
     with pytest.raises(DeliveryError) as caught:
-        send(server.url(), method="PO ST")
+        send(server.url(), method=method)
 
     assert caught.value.error_class == ErrorClass.OTHER
     assert server.requests == []

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
-from tms_webhooks.net.transports import connections
-from tms_webhooks.net.transports.client import Client
+from tms_webhooks.net.transports import connections, curl_exchange
+from tms_webhooks.net.transports.base import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,14 +42,6 @@ def test_one_connection_serves_many_requests(serve: Serve, send: Send, answer: b
     assert server.accepted == 1
 
 
-def test_an_answer_to_head_has_no_body_and_keeps_the_connection(serve: Serve, send: Send) -> None:
-    server = serve(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"))
-
-    assert send(server.url(), method="HEAD", body=b"").body == b""
-    assert send(server.url(), method="HEAD", body=b"").status == 200
-    assert server.accepted == 1
-
-
 def test_connections_are_kept_per_origin(serve: Serve, send: Send) -> None:
     one, two = serve(answering(reply())), serve(answering(reply()))
 
@@ -61,20 +53,14 @@ def test_connections_are_kept_per_origin(serve: Serve, send: Send) -> None:
     assert (len(one.requests), len(two.requests)) == (2, 2)
 
 
-def test_threads_share_a_client_and_its_connections(serve: Serve, send: Send) -> None:
+def test_many_requests_at_a_time_share_the_connections(serve: Serve, client: Sender) -> None:
     server = serve(answering(reply()))
-    statuses: list[int] = []
+    request = Request("POST", server.url(), {}, b"{}", 5.0)
 
-    def work() -> None:
-        statuses.extend(send(server.url()).status for _ in range(50))
+    for _ in range(50):
+        answers = client.send_all([request] * 8)
+        assert [answer.result.status for answer in answers] == [200] * 8
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert statuses == [200] * 400
     assert len(server.requests) == 400
     assert 1 <= server.accepted <= 8
 
@@ -95,12 +81,16 @@ def test_a_connection_that_the_receiver_wants_closed_is_not_used_again(serve: Se
     assert server.accepted == 2
 
 
-def test_an_interim_status_does_not_leave_its_final_answer_to_the_next_request(serve: Serve, send: Send) -> None:
-    server = serve(answering(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + reply(b"late")))
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_interim_answers_are_read_past(serve: Serve, send: Send, status: str) -> None:
+    interim = f"HTTP/1.1 {status}\r\nlink: </x>\r\n\r\n".encode()
+    server = serve(answering(interim * 3 + reply(b"late", headers={"x-a": "b"})))
 
-    assert send(server.url()).status == 103
-    assert send(server.url()).status == 103
-    assert server.accepted == 2
+    for _ in range(2):
+        response = send(server.url())
+        assert (response.status, response.body) == (200, b"late")
+        assert response.headers == {"content-length": "4", "x-a": "b"}
+    assert server.accepted == 1
 
 
 def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve: Serve, send: Send) -> None:
@@ -141,6 +131,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(serve: Serve, send:
     assert len(server.requests) == 3
 
 
+@ONLY_THREADS
 def test_a_connection_that_was_idle_for_long_is_replaced(
     serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,8 +144,45 @@ def test_a_connection_that_was_idle_for_long_is_replaced(
     assert server.accepted == 2
 
 
+@ONLY_CURL
+def test_a_connection_that_was_idle_for_long_is_replaced_by_libcurl(
+    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # libcurl counts in whole seconds, by its own clock.
+    monkeypatch.setattr(curl_exchange, "IDLE_LIMIT", 1.0)
+    server = serve(answering(reply()))
+
+    send(server.url())
+    server.over.wait(1.2)
+    send(server.url())
+
+    assert server.accepted == 2
+
+
+@ONLY_CURL
+def test_no_more_connections_are_kept_than_there_are_slots(
+    serve: Serve, clients: Callable[..., Sender], settings: Settings
+) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(reply())
+        assert visit.read() is None
+        closed.set()
+
+    closed = threading.Event()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_SLOTS": 2}
+    first, *others = serve(handle), serve(answering(reply())), serve(answering(reply()))
+    client = clients()
+
+    for server in (first, *others):
+        client.send(Request("POST", server.url(), {}, b"{}", 5.0))
+
+    assert closed.wait(5.0)
+
+
+@ONLY_THREADS
 def test_only_so_many_origins_keep_their_connections(serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "ORIGINS_LIMIT", 2)
+    monkeypatch.setattr(connections, "ORIGINS_LIMIT", 2)
     one, two, three = (serve(answering(reply())) for _ in range(3))
 
     for server in (one, two, one, three, one, two):
@@ -164,8 +192,9 @@ def test_only_so_many_origins_keep_their_connections(serve: Serve, send: Send, m
     assert (one.accepted, two.accepted, three.accepted) == (1, 2, 1)
 
 
+@ONLY_THREADS
 def test_no_more_idle_connections_are_kept_than_asked_for(
-    serve: Serve, send: Send, clients: Callable[..., Client]
+    serve: Serve, send: Send, clients: Callable[..., Sender]
 ) -> None:
     def handle(visit: Visit) -> None:
         while visit.read() is not None:
@@ -177,18 +206,14 @@ def test_no_more_idle_connections_are_kept_than_asked_for(
     all_here, barrier = threading.Event(), threading.Barrier(3)
     server = serve(handle)
     client = clients(pool_size=3)
-    threads = [threading.Thread(target=send, args=(server.url(),), kwargs={"by": client}) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    client.send_all([Request("POST", server.url(), {}, b"{}", 5.0)] * 3)
 
     for _ in range(5):
         send(server.url(), by=client)
     assert server.accepted == 3
 
 
-def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client: Client) -> None:
+def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client: Sender) -> None:
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())

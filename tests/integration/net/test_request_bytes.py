@@ -145,15 +145,16 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(
     assert "authorization" not in {name.lower() for name in server.requests[0].headers}
 
 
-def test_the_adapter_refuses_what_would_weaken_it(client: Client) -> None:
+def test_the_adapter_refuses_what_would_weaken_it() -> None:
     request = PreparedRequest()
     request.url = "https://example.com/"
+    adapter = Client()._adapter
 
     with pytest.raises(InvalidProxyURL):
-        client._adapter.proxy_manager_for("http://127.0.0.1:3128")
+        adapter.proxy_manager_for("http://127.0.0.1:3128")
     for options in ({"verify": False}, {"cert": "client.pem"}, {"proxies": {"https": "http://127.0.0.1:3128"}}):
         with pytest.raises(ValueError, match="webhooks are sent with verified TLS"):
-            client._adapter.send(request, **options)
+            adapter.send(request, **options)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.timing import Marks, Timing
@@ -56,7 +56,7 @@ def test_a_kept_connection_needs_no_connecting(serve: Serve, send: Send) -> None
 
 
 def test_the_time_of_encryption_is_reported(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Client
+    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender
 ) -> None:
     server = serve(answering(reply()), tls=encrypted)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.net.certificates import Authority
-from tests.integration.net.conftest import Send, Serve
+from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
@@ -26,7 +26,7 @@ def asked_for(encrypted: ssl.SSLContext) -> list[str | None]:
 
 
 def test_the_certificate_of_the_right_name_is_accepted(
-    serve: Serve, send: Send, trusting: Client, encrypted: ssl.SSLContext, asked_for: list[str | None]
+    serve: Serve, send: Send, trusting: Sender, encrypted: ssl.SSLContext, asked_for: list[str | None]
 ) -> None:
     server = serve(answering(reply()), tls=encrypted)
 
@@ -39,7 +39,7 @@ def test_the_certificate_of_the_right_name_is_accepted(
 
 
 def test_the_certificate_of_another_name_is_refused_and_nothing_is_sent(
-    serve: Serve, send: Send, trusting: Client, encrypted: ssl.SSLContext, asked_for: list[str | None]
+    serve: Serve, send: Send, trusting: Sender, encrypted: ssl.SSLContext, asked_for: list[str | None]
 ) -> None:
     server = serve(answering(reply()), tls=encrypted)
 
@@ -54,7 +54,7 @@ def test_the_certificate_of_another_name_is_refused_and_nothing_is_sent(
 
 
 def test_the_certificate_is_checked_against_the_name_and_not_the_address(
-    serve: Serve, send: Send, trusting: Client, authority: Authority, tmp_path: Path
+    serve: Serve, send: Send, trusting: Sender, authority: Authority, tmp_path: Path
 ) -> None:
     server = serve(answering(reply()), tls=authority.server_context(tmp_path, "127.0.0.1"))
 
@@ -67,7 +67,7 @@ def test_the_certificate_is_checked_against_the_name_and_not_the_address(
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(
-    serve: Serve, send: Send, clients: Callable[..., Client], encrypted: ssl.SSLContext
+    serve: Serve, send: Send, clients: Callable[..., Sender], encrypted: ssl.SSLContext
 ) -> None:
     server = serve(answering(reply()), tls=encrypted)
     client = clients(resolve=lambda host, port: ["127.0.0.1"])
@@ -80,7 +80,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
 
 
 def test_an_expired_certificate_is_refused(
-    serve: Serve, send: Send, trusting: Client, authority: Authority, tmp_path: Path
+    serve: Serve, send: Send, trusting: Sender, authority: Authority, tmp_path: Path
 ) -> None:
     server = serve(answering(reply()), tls=authority.server_context(tmp_path, "hooks.example.test", days=-1))
 
@@ -93,7 +93,7 @@ def test_an_expired_certificate_is_refused(
 def test_the_environment_can_not_add_an_authority(
     serve: Serve,
     send: Send,
-    clients: Callable[..., Client],
+    clients: Callable[..., Sender],
     encrypted: ssl.SSLContext,
     authority: Authority,
     tmp_path: Path,
@@ -112,7 +112,7 @@ def test_the_environment_can_not_add_an_authority(
     assert caught.value.error_class == ErrorClass.TLS_ERROR
 
 
-def test_a_server_that_speaks_no_tls_is_a_tls_error(serve: Serve, send: Send, trusting: Client) -> None:
+def test_a_server_that_speaks_no_tls_is_a_tls_error(serve: Serve, send: Send, trusting: Sender) -> None:
     server = serve(lambda visit: visit.write(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
 
     with pytest.raises(DeliveryError) as caught:
@@ -124,7 +124,7 @@ def test_a_server_that_speaks_no_tls_is_a_tls_error(serve: Serve, send: Send, tr
 
 @pytest.mark.parametrize("farewell", [True, False], ids=["close_notify", "abrupt"])
 def test_a_kept_connection_that_closes_before_an_answer_is_tried_once_more(
-    serve: Serve, send: Send, trusting: Client, encrypted: ssl.SSLContext, farewell: bool
+    serve: Serve, send: Send, trusting: Sender, encrypted: ssl.SSLContext, farewell: bool
 ) -> None:
     def handle(visit: Visit) -> None:
         visit.read()

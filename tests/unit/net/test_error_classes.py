@@ -62,7 +62,7 @@ def test_an_error_that_was_being_handled_at_that_time_does_not_count() -> None:
         (ConnectionRefusedError(), "connection refused"),
         (TimeoutError(), "timeout"),
         (socket.gaierror(), "dns error"),
-        (urllib3_errors.ProtocolError("x", http.client.BadStatusLine("secret")), "other (BadStatusLine)"),
+        (urllib3_errors.ProtocolError("x", http.client.BadStatusLine("secret")), "other (no answer in HTTP)"),
     ],
     ids=repr,
 )

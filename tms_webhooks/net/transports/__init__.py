@@ -1,17 +1,38 @@
-"""The transports: how requests leave. `new_transport` chooses one."""
+"""The transports: how a worker sends requests. `new_transport` returns the one of this installation."""
 
 from __future__ import annotations
 
-import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from tms_webhooks.net.transports.base import Transport
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.transports.base import Transport
+
+
+def has_curl() -> bool:
+    """Return True if pycurl is installed."""
+    return find_spec("pycurl") is not None
 
 
 def new_transport() -> Transport:
-    """Return a new transport."""
-    if os.environ.get("TMPCURL"):
-        from tms_webhooks.net.transports.curl import CurlTransport
+    """Return a new transport of the kind that the setting ``TRANSPORT`` names; if it is empty, the best one there is.
 
-        return CurlTransport()
-    return ThreadTransport()
+    Call it in the process and the thread that uses the transport. Raises `ConfigurationError` if libcurl is wanted and
+    pycurl is not installed.
+    """
+    # Imported here: a process without a worker needs neither, and pycurl is optional.
+    if app_settings.TRANSPORT == "threads" or not (app_settings.TRANSPORT or has_curl()):
+        from tms_webhooks.net.transports.threads import ThreadTransport
+
+        return ThreadTransport()
+    try:
+        from tms_webhooks.net.transports.curl import CurlTransport
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{SETTING_NAME}['TRANSPORT'] is 'curl', and pycurl can't be imported ({error}); "
+            "install 'tms-webhooks[curl]', or use 'threads'."
+        ) from error
+    return CurlTransport()

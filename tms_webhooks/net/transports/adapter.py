@@ -113,16 +113,19 @@ class WebhookAdapter(HTTPAdapter):
     def _exchange(self, request: PreparedRequest, target: SafeURL, exchange: Exchange) -> CappedResponse:
         connection = self._connections.take(target)
         limit = app_settings.RESPONSE_LIMIT
+        raw: BaseHTTPResponse | None = None
         complete = False
         try:
             connection.begin(exchange)
-            connection.request(request.method or "", target.target, body=request.body, headers=request.headers)
+            connection.request(request.method or "", target.target, body=request.body, headers=request.headers)  # type: ignore[arg-type]
             raw = connection.getresponse()
             content = _read(raw, limit + 1)
             complete = raw.closed and raw.status >= 200
         finally:
             if not complete:
                 connection.close()
+                if raw is not None:
+                    raw.close()
             self._connections.give_back(connection)
         return CappedResponse(
             request=request,

@@ -18,6 +18,8 @@ IDLE_LIMIT = 30.0
 
 HEADERS_LIMIT = 100
 """Number of header lines that an answer may have."""
+LINE_LIMIT = 65_536
+"""Bytes of a header line of an answer."""
 
 FRAMING_HEADERS = frozenset(
     {
@@ -35,7 +37,7 @@ FRAMING_HEADERS = frozenset(
 )
 """Headers that belong to the connection. A caller that sets one could smuggle a second request into the first."""
 
-BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+BODILESS_METHODS = frozenset({"GET", "DELETE", "OPTIONS"})
 """Methods that need no ``content-length`` where they have no body."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -132,7 +134,8 @@ def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:
 
     Raises `DeliveryError` for a method or a header that would break the frame.
     """
-    if not _is_token(request.method):
+    # An answer to HEAD is read in another way, and no webhook needs it.
+    if not _is_token(request.method) or request.method == "HEAD":
         raise DeliveryError(
             f"the method {request.method!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True
         )

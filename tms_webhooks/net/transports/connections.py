@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
 from tms_webhooks.net import urls
 from tms_webhooks.net.deadline import Exchange, TimedSocket
@@ -58,7 +58,7 @@ class _Guarded(_Connection):
     ``host`` stays the name, so the ``Host`` header, SNI and the certificate check use the name.
     """
 
-    response_class = _FinalResponse  # type: ignore[assignment]
+    response_class = _FinalResponse
 
     origin: Origin
     sock: Any
@@ -110,17 +110,22 @@ class _Guarded(_Connection):
             # http.client takes a connection that breaks inside the headers for the end of the headers.
             answer.close()
             raise http.client.IncompleteRead(b"")
-        return HTTPResponse(
-            body=answer,
-            headers=HTTPHeaderDict(answer.msg.items()),
-            status=answer.status,
-            version=answer.version,
-            reason=answer.reason,
-            preload_content=False,
-            decode_content=False,
-            original_response=answer,
-            request_method=self.method,
-        )
+        try:
+            return HTTPResponse(
+                body=answer,
+                headers=HTTPHeaderDict(answer.msg.items()),
+                status=answer.status,
+                version=answer.version,
+                reason=answer.reason,
+                preload_content=False,
+                decode_content=False,
+                original_response=answer,
+                request_method=self.method,
+            )
+        except HTTPError:
+            # Two lengths, for example.
+            answer.close()
+            raise
 
     def begin(self, exchange: Exchange) -> None:
         """Prepare for an exchange: close a connection that is of no use for it, and give the socket the new deadline."""

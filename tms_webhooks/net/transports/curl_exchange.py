@@ -1,0 +1,307 @@
+"""One exchange with libcurl: the options of the request, the answer, and the class of an error."""
+
+from __future__ import annotations
+
+import http
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pycurl
+
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.conf import app_settings
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net import errors
+from tms_webhooks.net.resolver import is_literal
+from tms_webhooks.net.timing import Marks, Timing
+from tms_webhooks.net.transports.base import (
+    BODILESS_METHODS,
+    HEADERS_LIMIT,
+    IDLE_LIMIT,
+    LINE_LIMIT,
+    Request,
+    Response,
+    final_headers,
+)
+from tms_webhooks.net.urls import SafeURL
+
+RESOLUTION_LIMIT = 30.0
+"""Seconds for which the addresses of a name are used for new connections."""
+ATTEMPT_DELAY = 0.2
+"""Seconds after which the next address is tried, too, while the one before has not answered."""
+LARGE_BODY = 16_384
+"""Bytes. A larger body is not kept in memory until the next request."""
+
+HAPPY_EYEBALLS_TIMEOUT_MS = 271
+"""The number of an option of libcurl that pycurl has no name for."""
+
+_OPTIONS: Sequence[tuple[int, Any]] = (
+    (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+    (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+    (pycurl.FOLLOWLOCATION, 0),
+    (pycurl.NETRC, pycurl.NETRC_IGNORED),
+    (pycurl.NOSIGNAL, 1),
+    (pycurl.SSL_VERIFYPEER, 1),
+    (pycurl.SSL_VERIFYHOST, 2),
+    (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+    # Against the proxies of the environment.
+    (pycurl.PROXY, ""),
+    (pycurl.NOPROXY, "*"),
+)
+
+# Without these, libcurl adds headers of its own, and writes "Host" instead of "host".
+_NO_OTHER_HEADERS = [b"Host:", b"User-Agent:", b"Accept:", b"Content-Type:", b"Expect:"]
+
+_CLASSES: Mapping[int, ErrorClass] = {
+    pycurl.E_COULDNT_RESOLVE_HOST: ErrorClass.DNS_ERROR,
+    pycurl.E_OPERATION_TIMEDOUT: ErrorClass.TIMEOUT,
+    pycurl.E_SSL_CONNECT_ERROR: ErrorClass.TLS_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION: ErrorClass.TLS_ERROR,
+    pycurl.E_SSL_CIPHER: ErrorClass.TLS_ERROR,
+    pycurl.E_GOT_NOTHING: ErrorClass.CONNECTION_RESET,
+    pycurl.E_PARTIAL_FILE: ErrorClass.CONNECTION_RESET,
+    pycurl.E_RECV_ERROR: ErrorClass.CONNECTION_RESET,
+    pycurl.E_SEND_ERROR: ErrorClass.CONNECTION_RESET,
+}
+_ERRNO_CODES = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_SSL_CONNECT_ERROR})
+"""Errors whose class is that of the operating system's error, if there is one."""
+
+_NO_HTTP = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY})
+_HEAD_BYTES = 300_000
+"""libcurl reads no more of the heads of one answer."""
+
+_VERIFY_PROBLEM = re.compile(r"(?:SSL certificate problem|verify result): ([A-Za-z ,'-]+)")
+
+
+class Target:
+    """An origin and its checked addresses."""
+
+    __slots__ = ("addresses", "attempt_delay", "expires_at", "resolve", "url")
+
+    def __init__(self, safe: SafeURL, addresses: Sequence[str], now: float) -> None:
+        self.url = safe.url.removesuffix(safe.target) + "/"
+        self.addresses = frozenset(addresses)
+        self.expires_at = now + RESOLUTION_LIMIT
+        # The plus: libcurl forgets the entry after a minute. A literal address is in no need of it.
+        listed = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+        self.resolve = () if is_literal(safe.host) else (f"+{safe.host}:{safe.port}:{listed}",)
+        # All addresses have their turn within nine tenths of the time to connect.
+        share = 0.9 * app_settings.CONNECT_TIMEOUT / len(addresses)
+        self.attempt_delay = max(1, int(min(ATTEMPT_DELAY, share) * 1000))
+
+
+class CurlExchange:
+    """One request that is waiting for its addresses or in flight."""
+
+    __slots__ = ("deadline_at", "headers", "key", "request", "resolved_at", "safe", "started_at")
+
+    def __init__(self, request: Request, key: Any, safe: SafeURL, started_at: float) -> None:
+        self.request = request
+        self.key = key
+        self.safe = safe
+        self.headers = _curl_headers(request, safe)
+        self.started_at = started_at
+        self.resolved_at = started_at
+        self.deadline_at = started_at + request.deadline
+
+
+class Handle:
+    """One easy handle of libcurl and the answer that it receives. It serves one exchange after the other."""
+
+    __slots__ = (
+        "begun_at",
+        "body",
+        "easy",
+        "exchange",
+        "heard_at",
+        "limit",
+        "lines",
+        "method",
+        "opened",
+        "target",
+        "truncated",
+    )
+
+    exchange: CurlExchange
+    target: Target
+
+    def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
+        self.opened = opened
+        self.method = ""
+        self.begun_at = self.heard_at = 0.0
+        self.limit = 0
+        self.truncated = False
+        self.body = bytearray()
+        # The last lines only: a longer head loses its status line here, and is refused.
+        self.lines: deque[bytes] = deque(maxlen=HEADERS_LIMIT + 2)
+        self.easy = pycurl.Curl()
+        for option, value in _OPTIONS:
+            self.easy.setopt(option, value)
+        self.easy.setopt(pycurl.MAXAGE_CONN, int(IDLE_LIMIT))
+        self.easy.setopt(pycurl.CAINFO, cafile)
+        self.easy.setopt(pycurl.HEADERFUNCTION, self.lines.append)
+        self.easy.setopt(pycurl.WRITEFUNCTION, self._write)
+        self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+
+    def prepare(self, exchange: CurlExchange, target: Target, now: float) -> None:
+        """Set the options of one exchange."""
+        self.exchange, self.target = exchange, target
+        self.begun_at = self.heard_at = now
+        self.limit = app_settings.RESPONSE_LIMIT
+        self.truncated = False
+        self.body.clear()
+        self.lines.clear()
+        setopt = self.easy.setopt
+        setopt(pycurl.URL, target.url)
+        # Byte for byte, whatever libcurl would make of the URL.
+        setopt(pycurl.REQUEST_TARGET, exchange.safe.target)
+        setopt(pycurl.HTTPHEADER, exchange.headers)
+        self._set_body(exchange.request)
+        setopt(pycurl.TIMEOUT_MS, _milliseconds(exchange.deadline_at - now))
+        setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(app_settings.CONNECT_TIMEOUT))
+        if target.resolve:
+            setopt(pycurl.RESOLVE, target.resolve)
+            setopt(HAPPY_EYEBALLS_TIMEOUT_MS, target.attempt_delay)
+
+    def silent_until(self, now: float) -> float:
+        """Return the time at which the receiver has been silent for too long, if nothing more arrives."""
+        ready, answered = self.easy.getinfo(pycurl.PRETRANSFER_TIME), self.easy.getinfo(pycurl.STARTTRANSFER_TIME)
+        # While it connects, the timeout is another one.
+        heard_at = max(self.heard_at, self.begun_at + max(ready, answered)) if ready else now
+        return heard_at + app_settings.READ_TIMEOUT
+
+    def release(self) -> None:
+        """Forget the exchange."""
+        if len(self.exchange.request.body) > LARGE_BODY:
+            self.easy.setopt(pycurl.POSTFIELDS, b"")
+        del self.exchange, self.target
+
+    def _set_body(self, request: Request) -> None:
+        setopt = self.easy.setopt
+        if request.body or request.method not in BODILESS_METHODS:
+            setopt(pycurl.POSTFIELDS, request.body)
+        else:
+            setopt(pycurl.HTTPGET, 1)
+        if request.method != self.method:
+            setopt(pycurl.CUSTOMREQUEST, request.method)
+            self.method = request.method
+
+    def _write(self, data: bytes) -> int:
+        """Keep a piece of the body. A return value other than its length ends the transfer."""
+        self.heard_at = time.monotonic()
+        room = self.limit - len(self.body)
+        if len(data) <= room:
+            self.body += data
+            return len(data)
+        self.body += data[:room]
+        self.truncated = True
+        return 0
+
+    def _open_socket(self, _purpose: int, address: Any) -> Any:
+        """Return a new socket for an address, if it is one of those that were checked."""
+        if address.addr[0] not in self.target.addresses:
+            return pycurl.SOCKET_BAD
+        try:
+            number = socket.socket(address.family, address.socktype, address.protocol).detach()
+        except OSError:
+            return pycurl.SOCKET_BAD
+        self.opened(number)
+        return number
+
+
+def _milliseconds(seconds: float) -> int:
+    # For libcurl, 0 is no limit.
+    return max(1, round(seconds * 1000))
+
+
+def _curl_headers(request: Request, safe: SafeURL) -> list[bytes]:
+    # A header without a value has a semicolon in libcurl's notation.
+    return _NO_OTHER_HEADERS + [
+        (f"{name}: {value}" if value else f"{name};").encode("latin-1")
+        for name, value in final_headers(request, safe).items()
+    ]
+
+
+def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response | DeliveryError:
+    timing = _timing_of(handle, seconds)
+    details = ""
+    if code == pycurl.E_OK or handle.truncated:
+        status = handle.easy.getinfo(pycurl.RESPONSE_CODE)
+        headers, complete = _read_head(handle.lines)
+        if headers is None:
+            error_class, details = ErrorClass.OTHER, errors.HEAD_TOO_LONG
+        elif not complete or (status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS):
+            error_class = ErrorClass.CONNECTION_RESET
+        else:
+            return Response(status, headers, bytes(handle.body), handle.truncated, seconds, timing)
+    else:
+        error_class, details = _explain(handle.easy, code, text, host=handle.exchange.safe.host)
+    message = errors.message(handle.exchange.safe.host, error_class, details)
+    return DeliveryError(message, error_class=error_class, timing=timing)
+
+
+def _read_head(lines: Sequence[bytes]) -> tuple[Mapping[str, str] | None, bool]:
+    """Return the headers of the last head among these lines, and whether it is complete.
+
+    The headers are None if a line is too long, or if there are too many, so that the first is missing.
+    """
+    headers: dict[str, str] | None = None
+    name = ""
+    inside = False
+    for raw in lines:
+        if len(raw) > LINE_LIMIT:
+            return None, False
+        line = raw.decode("latin-1").rstrip("\r\n")
+        if not inside:
+            # The lines after a head are trailers, unless another head begins.
+            if line.startswith("HTTP/"):
+                inside, headers, name = True, {}, ""
+        elif headers is None or not line:
+            inside = False
+        elif line[0] in " \t" and name:
+            headers[name] = f"{headers[name]} {line.strip()}"
+        else:
+            first, _, value = line.partition(":")
+            name = first.strip().lower()
+            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+    return headers, not inside
+
+
+def _explain(easy: pycurl.Curl, code: int, text: str, *, host: str) -> tuple[ErrorClass, str]:
+    """Return the class and the details of an error. The details hold no text of the receiver."""
+    number = easy.getinfo(pycurl.OS_ERRNO)
+    if code in _ERRNO_CODES and number:
+        error_class = errors.classify(OSError(number, ""))
+        if error_class != ErrorClass.OTHER:
+            return error_class, ""
+    if code == pycurl.E_PEER_FAILED_VERIFICATION:
+        problem = _VERIFY_PROBLEM.search(text)
+        return ErrorClass.TLS_ERROR, problem[1].strip() if problem else errors.WRONG_NAME.format(host)
+    if code in _NO_HTTP:
+        return ErrorClass.OTHER, errors.NO_HTTP
+    if code == pycurl.E_RECV_ERROR and easy.getinfo(pycurl.HEADER_SIZE) > _HEAD_BYTES:
+        return ErrorClass.OTHER, errors.HEAD_TOO_LONG
+    error_class = _CLASSES.get(code, ErrorClass.OTHER)
+    return error_class, f"libcurl's error {code}" if error_class == ErrorClass.OTHER else ""
+
+
+def _timing_of(handle: Handle, seconds: float) -> Timing:
+    """Return the seconds of each part of an exchange that took so long."""
+    info = handle.easy.getinfo
+    exchange = handle.exchange
+    waited = exchange.resolved_at - exchange.started_at
+    ready, answered = info(pycurl.PRETRANSFER_TIME), info(pycurl.STARTTRANSFER_TIME)
+    marks = Marks(0.0, secure=exchange.safe.scheme == "https")
+    if info(pycurl.NUM_CONNECTS):
+        connected = info(pycurl.CONNECT_TIME)
+        marks.resolved = waited
+        marks.connected = waited + connected if connected else None
+        marks.ready = waited + ready if ready else None
+    else:
+        marks.ready = waited + ready
+    marks.answered = waited + answered if answered else None
+    return marks.timing(seconds)
