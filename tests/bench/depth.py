@@ -39,7 +39,12 @@ def rows(number: str) -> dict[str, float]:
     world.write_deliveries("delivered", now, events=f"< {middle}")
     world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
     world.analyze()
-    return {"claim_ms": environment.middle(_claims(now), 3), "per_second": _throughput()}
+    figures = {"claim_ms": environment.middle(_claims(now), 3)}
+    for transport in environment.transports():
+        use(transport)
+        restore(now, since=middle)
+        figures[f"{transport}_per_second"] = _throughput()
+    return figures
 
 
 def waiting(number: str) -> dict[str, float]:
@@ -61,6 +66,22 @@ def waiting(number: str) -> dict[str, float]:
     figures = {"idle_look_ms": environment.middle(_idle_polls(now), 3)}
     Delivery.objects.filter(webhook=busy).update(due_at=now)
     return {**figures, "claim_ms": environment.middle(_claims(now), 3)}
+
+
+def use(transport: str) -> None:
+    """Choose the transport of the drains that this process starts from now on."""
+    from django.conf import settings
+
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **environment.settings_for(transport)}
+
+
+def restore(now: datetime, *, since: int) -> None:
+    """Make the deliveries of the events from key ``since`` on due again, as if they had never been claimed."""
+    from tms_webhooks.models import Delivery, DeliveryAttempt
+
+    claimed = Delivery.objects.filter(event__gte=since).exclude(status="pending")
+    DeliveryAttempt.objects.filter(delivery__in=list(claimed.values_list("pk", flat=True)))._raw_delete(using="default")
+    claimed.update(status="pending", lease="", due_at=now, finished_at=None, attempts=0, charged=0)
 
 
 def write_events(count: int, now: datetime) -> list[int]:
