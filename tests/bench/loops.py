@@ -52,7 +52,7 @@ def _drain(count: int, seconds: float | None = None) -> Callable[[], int]:
 
 
 def _transport(count: int, in_flight: float) -> Callable[[], int]:
-    from tms_webhooks.net.client import Request, Response
+    from tms_webhooks.net.transports.base import Request, Response
 
     transport, headers_of, body = _new_transport(), _signed_headers(), _body()
 
