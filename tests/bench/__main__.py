@@ -8,7 +8,22 @@ import json
 import platform
 from typing import Any
 
-NAMES = ("throughput", "latency", "producer", "fairness", "backlog", "memory", "bulk", "reconcile", "log", "api")
+NAMES = (
+    "throughput",
+    "slow",
+    "one",
+    "tenants",
+    "ordered",
+    "latency",
+    "producer",
+    "fairness",
+    "backlog",
+    "memory",
+    "bulk",
+    "reconcile",
+    "log",
+    "api",
+)
 
 
 def main() -> None:

@@ -13,7 +13,9 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter, sleep
+from typing import Any
 
 import django
 from django.utils import timezone
@@ -39,7 +41,12 @@ def rows(number: str) -> dict[str, float]:
     world.write_deliveries("delivered", now, events=f"< {middle}")
     world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
     world.analyze()
-    return {"claim_ms": environment.middle(_claims(now), 3), "per_second": _throughput()}
+    figures = {"claim_ms": environment.middle(_claims(now), 3)}
+    for transport in environment.transports():
+        use(transport)
+        restore(now, since=middle)
+        figures[f"{transport}_per_second"] = _throughput()
+    return figures
 
 
 def waiting(number: str) -> dict[str, float]:
@@ -63,6 +70,22 @@ def waiting(number: str) -> dict[str, float]:
     return {**figures, "claim_ms": environment.middle(_claims(now), 3)}
 
 
+def use(transport: str) -> None:
+    """Choose the transport of the drains that this process starts from now on."""
+    from django.conf import settings
+
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **environment.settings_for(transport)}
+
+
+def restore(now: datetime, *, since: int) -> None:
+    """Make the deliveries of the events from key ``since`` on due again, as if they had never been claimed."""
+    from tms_webhooks.models import Delivery, DeliveryAttempt
+
+    claimed = Delivery.objects.filter(event__gte=since).exclude(status="pending")
+    DeliveryAttempt.objects.filter(delivery__in=list(claimed.values_list("pk", flat=True)))._raw_delete(using="default")
+    claimed.update(status="pending", lease="", due_at=now, finished_at=None, attempts=0, charged=0)
+
+
 def write_events(count: int, now: datetime) -> list[int]:
     from tests.bench import world
     from tms_webhooks.models import Event, Webhook
@@ -75,10 +98,11 @@ def write_events(count: int, now: datetime) -> list[int]:
 def _claims(now: datetime) -> list[float]:
     from tms_webhooks.conf import app_settings
     from tms_webhooks.models import Delivery
-    from tms_webhooks.worker.claim import claim
+
+    claim = _claimer("bench")
 
     def take() -> None:
-        assert claim(token="bench", now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
+        assert claim(now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
 
     times = []
     for _ in range(CLAIMS):
@@ -88,13 +112,24 @@ def _claims(now: datetime) -> list[float]:
     return times
 
 
+def _claimer(token: str) -> Callable[..., Any]:
+    from tms_webhooks.worker import claim
+
+    try:
+        return claim.Claimer(token).claim
+    except AttributeError:
+        return partial(claim.claim, token=token)
+
+
 def _idle_polls(now: datetime) -> list[float]:
     from tms_webhooks.outbox.fanout import fan_out
-    from tms_webhooks.worker.claim import claim, next_due_at
+    from tms_webhooks.worker.claim import next_due_at
+
+    claim = _claimer("idle")
 
     def poll() -> None:
         assert not fan_out(now)
-        assert not claim(token="idle", now=now, until=now + LEASE, limit=1).requests
+        assert not claim(now=now, until=now + LEASE, limit=1).requests
         assert next_due_at(now)
 
     return [_timed(poll) for _ in range(CLAIMS)]

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +21,31 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parents[2]
 ENDING = 20.0
 """Seconds that a process may take to end."""
+
+
+def transports() -> list[str]:
+    """Return the names of the transports to measure; the one that is used as installed comes first."""
+    return ["curl", "threads"] if find_spec("pycurl") and _has_choice() else ["threads"]
+
+
+def per_transport(measure: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the figures that ``measure`` has for each transport under its name, and those as installed on top."""
+    return installed_first({name: measure(name) for name in transports()})
+
+
+def installed_first(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the reports by their transports' names, preceded by the figures of the one that is used as installed."""
+    return {**reports[transports()[0]], **reports}
+
+
+def using(transport: str, **settings: Any) -> dict[str, str]:
+    """Return the environment variables for a process that uses this transport and these settings of the app."""
+    return {"TMS_BENCH_SETTINGS": json.dumps({**settings_for(transport), **settings})}
+
+
+def settings_for(transport: str) -> dict[str, str]:
+    """Return the settings of the app that choose a transport."""
+    return {"TRANSPORT": transport} if _has_choice() else {}
 
 
 @contextmanager
@@ -44,14 +71,35 @@ def database(kind: str) -> Iterator[str]:
             _statement(admin, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@dataclass
+class Notes:
+    """The requests that a receiver saw, filled in at its end.
+
+    Attributes:
+        arrivals: When each webhook-id first came, by `time.monotonic`.
+        peak: The most requests that waited for their answer at the same time.
+    """
+
+    arrivals: dict[str, float] = field(default_factory=dict)
+    peak: int = 0
+
+
 @contextmanager
-def receiver(delay: float = 0.0, *, status: int = 200, arrivals: dict[str, float] | None = None) -> Iterator[int]:
+def receiver(
+    delay: float = 0.0,
+    *,
+    status: int = 200,
+    one_at_a_time: bool = False,
+    two_writes: bool = False,
+    notes: Notes | None = None,
+) -> Iterator[int]:
     """Start a receiver that answers every request with ``status``, after ``delay`` seconds; yield its port.
 
-    At the end ``arrivals`` holds when each webhook-id first came, by `time.monotonic`.
+    See `tests.bench.server` for the rest. At the end it fills in ``notes``.
     """
-    noting = ["arrivals"] if arrivals is not None else []
-    command = [sys.executable, "-m", "tests.bench.server", str(delay), str(status), *noting]
+    flags = {"--one-at-a-time": one_at_a_time, "--two-writes": two_writes, "--arrivals": notes is not None}
+    command = [sys.executable, "-m", "tests.bench.server", f"--delay={delay}", f"--status={status}"]
+    command += [flag for flag, is_set in flags.items() if is_set]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -59,9 +107,9 @@ def receiver(delay: float = 0.0, *, status: int = 200, arrivals: dict[str, float
             yield int(process.stdout.readline())
         finally:
             process.stdin.close()
-            for line in process.stdout if arrivals is not None else ():
-                message_id, moment = line.split()
-                arrivals.setdefault(message_id, float(moment))
+            seen = json.loads(process.stdout.readline())
+            if notes is not None:
+                notes.arrivals, notes.peak = seen["arrivals"], seen["peak"]
 
 
 @contextmanager
@@ -100,16 +148,6 @@ def figures(module: str, *arguments: object, url: str, port: int, **environ: str
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def prepare(url: str, *ports: int, **settings: Any) -> None:
-    """Set Django up in this process for a database and receivers on these ports. Call it once."""
-    import django
-    from django.conf import settings as django_settings
-
-    os.environ.update(_environment(url, *ports))
-    django.setup()
-    django_settings.TMS_WEBHOOKS = {**django_settings.TMS_WEBHOOKS, **settings}
-
-
 def middle(values: list[float], digits: int = 2) -> float:
     """Return the median, rounded."""
     return round(median(values), digits)
@@ -119,6 +157,12 @@ def percentile(values: list[float], share: float) -> float:
     """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def _has_choice() -> bool:
+    from tms_webhooks.conf import AppSettings
+
+    return hasattr(AppSettings, "TRANSPORT")
 
 
 def _environment(url: str, *ports: int) -> dict[str, str]:

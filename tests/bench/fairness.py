@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,22 +19,28 @@ BOLD = {"PAUSE_AFTER": 1_000_000}
 def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
     """Commit a thousand events steadily, for the healthy receiver alone and for all three, and compare its p95.
 
-    The variants are the same with neighbours that are never paused, and with all events committed at once.
+    Each transport is measured. The variants are the same with neighbours that are never paused, and with all events
+    committed at once.
     """
-    report = _compare(db, rounds, ("steadily", COUNT, RATE), {})
-    if variants:
-        report["never_paused"] = _compare(db, rounds, ("steadily", COUNT, RATE), BOLD)
-        report["at_once"] = _compare(db, rounds, ("at_once", COUNT), {})
-    return report
+
+    def measure(transport: str) -> dict[str, Any]:
+        report = _compare(db, rounds, ("steadily", COUNT, RATE), environment.using(transport))
+        if variants:
+            bold = environment.using(transport, **BOLD)
+            report["never_paused"] = _compare(db, rounds, ("steadily", COUNT, RATE), bold)
+            report["at_once"] = _compare(db, rounds, ("at_once", COUNT), environment.using(transport))
+        return report
+
+    return environment.per_transport(measure)
 
 
-def _compare(db: str, rounds: int, writing: Sequence[object], settings: dict[str, object]) -> dict[str, Any]:
+def _compare(db: str, rounds: int, writing: Sequence[object], environ: dict[str, str]) -> dict[str, Any]:
     alone: list[list[float]] = []
     together: list[list[float]] = []
     with environment.database(db) as url:
         for _ in range(min(rounds, ROUNDS)):
-            alone.append(_latencies(url, writing, settings, neighbours=False))
-            together.append(_latencies(url, writing, settings, neighbours=True))
+            alone.append(_latencies(url, writing, environ, neighbours=False))
+            together.append(_latencies(url, writing, environ, neighbours=True))
     shares = {"p50": 0.5, "p95": 0.95}
     alone_at = {name: [environment.percentile(times, share) for times in alone] for name, share in shares.items()}
     together_at = {name: [environment.percentile(times, share) for times in together] for name, share in shares.items()}
@@ -51,19 +56,19 @@ def _compare(db: str, rounds: int, writing: Sequence[object], settings: dict[str
     }
 
 
-def _latencies(url: str, writing: Sequence[object], settings: dict[str, object], *, neighbours: bool) -> list[float]:
+def _latencies(url: str, writing: Sequence[object], environ: dict[str, str], *, neighbours: bool) -> list[float]:
     """Return how long each event took from its commit to the healthy receiver, in milliseconds."""
-    arrivals: dict[str, float] = {}
+    notes = environment.Notes()
     with (
-        environment.receiver(arrivals=arrivals) as healthy,
+        environment.receiver(notes=notes) as healthy,
         environment.receiver(NEVER) as hanging,
         environment.receiver(status=500) as failing,
     ):
         ports = [healthy, hanging, failing] if neighbours else [healthy]
-        environ = {"TMS_DEMO_PORTS": ",".join(map(str, ports)), "TMS_BENCH_SETTINGS": json.dumps(settings)}
+        environ = environ | {"TMS_DEMO_PORTS": ",".join(map(str, ports))}
         environment.figures("neighbours", "settle", *ports, url=url, port=healthy, **environ)
         with environment.managed("webhooks_drain", url=url, port=healthy, **environ):
             stamps = environment.figures("neighbours", *writing, url=url, port=healthy, **environ)
-    missing = stamps.keys() - arrivals.keys()
+    missing = stamps.keys() - notes.arrivals.keys()
     assert not missing, f"{len(missing)} of {len(stamps)} never arrived"
-    return [(arrivals[key] - stamp) * 1000 for key, stamp in stamps.items()]
+    return [(notes.arrivals[key] - stamp) * 1000 for key, stamp in stamps.items()]

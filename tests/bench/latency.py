@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tests.bench import environment
@@ -11,30 +10,30 @@ from tests.bench.saves import SHARES
 EVENTS = 100
 """So many in a round, 25 a second."""
 WARM_UP = 25
-WITHOUT_DRAIN = {"TMS_BENCH_SETTINGS": json.dumps({"QUEUE": "tms_webhooks.queues.silent.SilentQueue"})}
+WITHOUT_DRAIN = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
 
 
 def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
     """Measure the way that is installed: a cluster whose resident drain is woken by a datagram.
 
-    The variants are NOTIFY, as from another host; no wake-up, so that the drain finds the event itself; and no resident
-    drain, so that each commit enqueues a task in django-q2's ORM broker.
+    Each transport is measured. The variants are NOTIFY, as from another host; no wake-up, so that the drain finds the
+    event itself; and no resident drain, so that each commit enqueues a task in django-q2's ORM broker.
     """
     report: dict[str, Any] = {
         "way": "a cluster's resident drain, woken by datagram",
-        **_measure(db, "installed", rounds),
+        **environment.per_transport(lambda transport: _measure(db, "installed", rounds, transport)),
     }
     if variants:
         ways = ("notify", "poll", "task") if db == "postgres" else ("poll", "task")
-        report |= {way: _measure(db, way, rounds) for way in ways}
+        report |= {way: _measure(db, way, rounds, environment.transports()[0]) for way in ways}
     return report
 
 
-def _measure(db: str, wake_by: str, rounds: int) -> dict[str, float]:
-    arrivals: dict[str, float] = {}
+def _measure(db: str, wake_by: str, rounds: int, transport: str) -> dict[str, float]:
+    notes = environment.Notes()
     stamps: list[dict[str, float]] = []
-    environ = WITHOUT_DRAIN if wake_by == "task" else {}
-    with environment.database(db) as url, environment.receiver(arrivals=arrivals) as port:
+    environ = environment.using(transport, **WITHOUT_DRAIN if wake_by == "task" else {})
+    with environment.database(db) as url, environment.receiver(notes=notes) as port:
         environment.figures("saves", "fill", url=url, port=port)
         with environment.managed("qcluster", url=url, port=port, **environ):
             if wake_by != "task":
@@ -43,7 +42,7 @@ def _measure(db: str, wake_by: str, rounds: int) -> dict[str, float]:
             for _ in range(rounds):
                 stamps.append(environment.figures("stamps", "stamped", EVENTS, wake_by, url=url, port=port))
             environment.figures("stamps", "settled", url=url, port=port)
-    taken = [[(arrivals[name] - moment) * 1000 for name, moment in one.items()] for one in stamps]
+    taken = [[(notes.arrivals[name] - moment) * 1000 for name, moment in one.items()] for one in stamps]
     return {
         f"{name}_ms": environment.middle([environment.percentile(times, share) for times in taken])
         for name, share in SHARES.items()

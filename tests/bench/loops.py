@@ -1,79 +1,130 @@
-"""One way of sending a number of requests, in a process of its own: ``python -m tests.bench.loops WAY URL PORT COUNT THREADS``.
+"""One way of sending a number of requests, in a process of its own: ``python -m tests.bench.loops WAY COUNT …``.
 
-``drain`` sends what is in the database through the real worker loop; ``transport`` pushes as many signed requests
-through the app's own client without any database; ``requests`` does it with a plain session, as one would by hand.
-The last line is one JSON object: rate per second, and the processor time of a request in microseconds.
+``drain COUNT [SECONDS]`` delivers the events of the database through the real worker loop; ``transport COUNT IN_FLIGHT``
+sends as many signed requests through the app's own transport without any database; ``requests COUNT THREADS`` sends
+them with a plain session, as one would by hand. The port is the first of ``TMS_DEMO_PORTS``. The last line is one JSON
+object: the requests that were answered, the seconds that they took, their rate per second, and the processor time of
+one in microseconds.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tests.bench import environment
+import django
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.transports.base import Transport
+
+MESSAGE_ID = "evt_" + "0" * 32
 
 
-def main(way: str, url: str, port: int, count: int, threads: int) -> None:
-    """Run one way and print what it took."""
-    environment.prepare(url, port, SENDER_THREADS=threads, MAX_IN_FLIGHT=max(2, threads // 4))
-    run = {"drain": _drain, "transport": _transport, "requests": _requests}[way](port, count, threads)
+def main(way: str, count: int, *options: float) -> None:
+    """Run one way and print its figures."""
+    run = WAYS[way](count, *options)
     cpu, start = time.process_time(), time.perf_counter()
     done = run()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    assert done == count, f"{done} of {count}"
-    print(json.dumps({"rate": count / seconds, "cpu_us": cpu / count * 1e6}))
+    assert done, "no request was answered"
+    assert done == count or way == "drain", f"{done} of {count}"
+    print(json.dumps({"done": done, "seconds": seconds, "rate": done / seconds, "cpu_us": cpu / done * 1e6}))
 
 
-def _drain(port: int, count: int, threads: int) -> Callable[[], int]:
+def _drain(count: int, seconds: float | None = None) -> Callable[[], int]:
     from tms_webhooks.outbox.fanout import fan_out
     from tms_webhooks.worker.drain import Drain
 
     drain = Drain(fan_out=fan_out)
-    return lambda: drain.run(until_idle=True).delivered
+
+    def run() -> int:
+        delivered = drain.run(until_idle=True, seconds=seconds).delivered
+        assert delivered == count or seconds is not None, f"{delivered} of {count}"
+        return delivered
+
+    return run
 
 
-def _transport(port: int, count: int, threads: int) -> Callable[[], int]:
-    from django.utils import timezone
+def _transport(count: int, in_flight: float) -> Callable[[], int]:
+    from tms_webhooks.net.transports.base import Request, Response
 
-    from tests.bench.world import BODY
-    from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
-    from tms_webhooks.models.webhook import new_secret
-    from tms_webhooks.net.transports.client import Client
-    from tms_webhooks.worker.send import send
+    transport, headers_of, body = _new_transport(), _signed_headers(), _body()
 
-    client = Client(pool_size=threads)
-    endpoint = Endpoint(1, "POST", f"http://127.0.0.1:{port}/hook", {}, (new_secret(),), 20.0, "", None)
-    request = OutgoingRequest(1, "evt_" + "0" * 32, 1, 0, is_manual=False, body=BODY.encode(), endpoint=endpoint)
-    return lambda: _in_threads(threads, count, lambda: send(request, client=client, clock=timezone.now).outcome.success)
+    def start(number: int) -> None:
+        transport.start(Request("POST", _url(), headers_of(), body, 20.0), number)
+
+    def run() -> int:
+        poll = select.poll()
+        poll.register(transport.fileno(), select.POLLIN)
+        started = done = 0
+        while done < count:
+            while started < min(count, done + in_flight):
+                start(started)
+                started += 1
+            answers = transport.collect()
+            done += len(answers)
+            assert all(isinstance(answer.result, Response) for answer in answers)
+            if not answers:
+                wait = transport.timeout()
+                poll.poll(None if wait is None else wait * 1000)
+        return done
+
+    return run
 
 
-def _requests(port: int, count: int, threads: int) -> Callable[[], int]:
+def _new_transport() -> Transport:
+    try:
+        from tms_webhooks.net.transports import new_transport
+    except ImportError:
+        from tms_webhooks.net.transports.threads import ThreadTransport
+
+        return ThreadTransport()
+    return new_transport()
+
+
+def _requests(count: int, threads: float) -> Callable[[], int]:
     import requests
-
-    from tests.bench.world import BODY
-    from tms_webhooks.delivery import signing
-    from tms_webhooks.models.webhook import new_secret
 
     session = requests.Session()
     session.trust_env = False
-    secret, body, message_id = new_secret(), BODY.encode(), "evt_" + "0" * 32
+    headers_of, body = _signed_headers(), _body()
 
     def post() -> bool:
-        headers = signing.signature_headers(
-            secrets=[secret], message_id=message_id, timestamp=int(time.time()), body=body
-        )
-        headers |= {
-            "content-type": "application/json",
-            "user-agent": "bench",
-            "tms-delivery-id": "1",
-            "tms-attempt": "1",
-        }
-        return session.post(f"http://127.0.0.1:{port}/hook", data=body, headers=headers, timeout=(3, 15)).ok
+        return session.post(_url(), data=body, headers=headers_of(), timeout=(3, 15)).ok
 
-    return lambda: _in_threads(threads, count, post)
+    return lambda: _in_threads(int(threads), count, post)
+
+
+def _signed_headers() -> Callable[[], dict[str, str]]:
+    from tms_webhooks.delivery import signing
+    from tms_webhooks.models.webhook import new_secret
+
+    secret, body = new_secret(), _body()
+
+    def headers() -> dict[str, str]:
+        signed = signing.signature_headers(
+            secrets=[secret], message_id=MESSAGE_ID, timestamp=int(time.time()), body=body
+        )
+        others = {"content-type": "application/json", "user-agent": "bench", "tms-delivery-id": "1", "tms-attempt": "1"}
+        return signed | others
+
+    return headers
+
+
+def _body() -> bytes:
+    from tests.bench.world import BODY
+
+    return BODY.encode()
+
+
+def _url() -> str:
+    return f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS'].split(',')[0]}/hook"
 
 
 def _in_threads(threads: int, count: int, once: Callable[[], bool]) -> int:
@@ -91,5 +142,8 @@ def _in_threads(threads: int, count: int, once: Callable[[], bool]) -> int:
     return sum(done)
 
 
+WAYS: dict[str, Callable[..., Callable[[], int]]] = {"drain": _drain, "transport": _transport, "requests": _requests}
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]))
+    django.setup()
+    main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:]))

@@ -1,6 +1,6 @@
 """Three receivers' webhooks and their events, in a process of its own: ``python -m tests.bench.neighbours WAY …``.
 
-``settle`` makes the webhooks of an organization, after a clean sweep; ``steadily`` and ``at_once`` write events, wait until
+``settle`` makes the webhooks of an organization, in a database that it clears; ``steadily`` and ``at_once`` write events, wait until
 the first webhook has had them, and return when each was committed. The last line is JSON.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import django
 from django.db import router, transaction
-from django.utils import timezone
 
 TIMEOUT = 2
 """Seconds that the webhooks wait for an answer."""
@@ -24,14 +23,11 @@ PAUSE = 0.02
 
 
 def settle(*ports: str) -> None:
-    """Call off all that was, and make an organization with a webhook for each port."""
+    """Clear, and make an organization with a webhook for each port."""
     from example_project.training.factories import OrganizationFactory
-    from tests.bench import world
-    from tms_webhooks.models import Delivery, Webhook
+    from tests.bench import supply, world
 
-    now = timezone.now()
-    Webhook.objects.existing().update(deleted_at=now)
-    Delivery.objects.all().cancel(now=now)
+    supply.clear()
     organization = OrganizationFactory.create()
     for port in ports:
         url = f"http://127.0.0.1:{port}/hook"
@@ -52,10 +48,9 @@ def _write(count: int, size: int, rate: float) -> dict[str, float]:
     from tests.bench import world
     from tms_webhooks.models import Delivery, Event, Webhook
     from tms_webhooks.outbox.wake import waker
-    from tms_webhooks.queues.wakeup import wake_local
 
     webhooks = list(Webhook.objects.existing().order_by("pk")[:1])
-    _wait(lambda: wake_local(router.db_for_write(Event)), "No drain is at work.")
+    wait_for_drain()
     stamps: dict[str, float] = {}
     start = time.monotonic()
     for number in range(0, count, size):
@@ -67,6 +62,14 @@ def _write(count: int, size: int, rate: float) -> dict[str, float]:
     open_ones = Delivery.objects.open().filter(webhook=webhooks[0])
     _wait(lambda: not (Event.objects.to_fan_out().exists() or open_ones.exists()), "The healthy one gets nothing.")
     return stamps
+
+
+def wait_for_drain() -> None:
+    """Return once a drain is at work."""
+    from tms_webhooks.models import Event
+    from tms_webhooks.queues.wakeup import wake_local
+
+    _wait(lambda: wake_local(router.db_for_write(Event)), "No drain is at work.")
 
 
 def _wait(until: Callable[[], bool], trouble: str) -> None:

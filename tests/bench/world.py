@@ -1,4 +1,4 @@
-"""What the measurements fill a database with. Import it after `environment.prepare`."""
+"""What the measurements fill a database with. Import it after `django.setup`."""
 
 from __future__ import annotations
 
