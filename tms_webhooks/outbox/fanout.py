@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -28,8 +29,8 @@ BATCH_WITH_OTHER_WRITERS = 150
 # Deliveries in a batch on a database with one writer, for the same reason.
 DELIVERIES_OF_ONE_WRITER = 2_000
 DELIVERIES_WITH_OTHER_WRITERS = 300
-# The number of newest events that are searched for those of other organizations.
-WINDOW = 500
+# Organizations in a batch, where more events wait than it has.
+ORGANIZATIONS = 50
 # Seconds between two checks of an event type's payloads against its schema.
 SCHEMA_CHECK_INTERVAL = 10.0
 
@@ -39,13 +40,23 @@ logger = logging.getLogger(__name__)
 _next_schema_check: dict[str, float] = {}
 
 
+class _Turn(threading.local):
+    """Whose turn it is, for each drain."""
+
+    last_organization: Any = None
+    """The last organization of the batch before: the next batch begins with the one after it."""
+
+
+_turn = _Turn()
+
+
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
     """Create the deliveries of up to ``limit`` new events, or of one batch; return the number of those events.
 
-    The oldest events come first. Where one organization has more of them than fit, the newest events of other
-    organizations get half of the batch, so that they don't wait for all of them. Ordered deliveries stay in order:
-    the worker's claim queries see to that. Events and deliveries change in one transaction, and concurrent workers take
-    different events, so each event gets its deliveries once.
+    Organizations take turns: however many events of one wait, the others wait for none of them. Of each organization
+    the oldest events come first. Ordered deliveries stay in order: the worker's claim queries see to that. Events and
+    deliveries change in one transaction, and concurrent workers take different events, so each event gets its
+    deliveries once.
     """
     is_brief = others_write()
     events = _next_events(limit or (BATCH_WITH_OTHER_WRITERS if is_brief else BATCH))
@@ -55,6 +66,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     if has_one_writer():
         most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
         events = _as_many_as_fit(events, plan, most=most)
+    *_others, _turn.last_organization = dict.fromkeys(event.organization_id for event in events)
     done = _create_deliveries(plan, _grouped(events), now)
     _check_schemas(done)
     return sum(map(len, done.values()))
@@ -123,15 +135,33 @@ class FanOutPlan(NamedTuple):
 
 
 def _next_events(limit: int) -> list[NewEvent]:
-    """Return the events of the next batch."""
-    oldest = fanout_sql.oldest_events(limit)
-    if len(oldest) < limit or limit < 2:
-        return oldest
-    organizations = list({event.organization_id for event in oldest})
-    others = fanout_sql.newest_of_others(organizations, window=WINDOW)[: limit // 2]
-    # Alternate the two, so that the batch is fair also where only its beginning fits.
-    pairs = zip_longest(oldest[: limit - len(others)], others)
-    return [event for pair in pairs for event in pair if event is not None]
+    """Return the events of the next batch: the oldest of each organization in turn, then the second oldest, and so on."""
+    events = fanout_sql.waiting_events(limit + 1)
+    if len(events) > limit:
+        events = _share_of_each(limit)
+    by_organization: dict[Any, list[NewEvent]] = defaultdict(list)
+    for event in events:
+        by_organization[event.organization_id].append(event)
+    last = _turn.last_organization
+    in_turn = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
+    rounds = zip_longest(*(by_organization[key] for key in in_turn))
+    return [event for one_round in rounds for event in one_round if event is not None]
+
+
+def _share_of_each(limit: int) -> list[NewEvent]:
+    """Return ``limit`` events, as many of each organization whose turn it is, or all of one that has fewer."""
+    most = min(limit, ORGANIZATIONS)
+    organizations = fanout_sql.waiting_organizations(_turn.last_organization, most=most)
+    if len(organizations) < most and _turn.last_organization is not None:
+        organizations = list(dict.fromkeys([*organizations, *fanout_sql.waiting_organizations(None, most=most)]))[:most]
+    after, events = dict.fromkeys(organizations, 0), []
+    while after and (share := (limit - len(events)) // len(after)):
+        found = fanout_sql.waiting_of_organizations(after, limit=share)
+        events += found
+        counts = Counter(event.organization_id for event in found)
+        last = {event.organization_id: event.id for event in found}
+        after = {key: last[key] for key, count in counts.items() if count == share}
+    return events
 
 
 def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) -> list[NewEvent]:
