@@ -31,6 +31,7 @@ from tms_webhooks.db.sql import (
 )
 from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
 from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
+from tms_webhooks.routing.budget import Candidate
 
 # New events and their locks
 
@@ -109,7 +110,7 @@ WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
 # The pairs of an event and a filtered subscription to its type, to be filtered in Python. Indexes: as above.
 FILTER_CANDIDATES = f"""
 {{lines}}
-SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
+SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
 WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(subject_webhook_id)s AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
@@ -294,10 +295,10 @@ def count_recipients(group: FanOutGroup, ids: Sequence[int], relation: Relation 
     return dict(read_at_once("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
 
 
-def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[tuple[Any, ...]]:
-    """Return the keys of an event, a webhook and its filtered subscription, where that subscribes to the event's type."""
+def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[Candidate]:
+    """Return the filtered subscriptions that subscribe to the type of each of these events, with their webhooks."""
     parts = {"condition": _condition(), "patterns": group.placeholders, **_recipients(ids, relation)}
-    return read(FILTER_CANDIDATES, group.params, **parts)
+    return [Candidate(*row) for row in read(FILTER_CANDIDATES, group.params, **parts)]
 
 
 def _recipients(ids: Iterable[int], relation: Relation | None) -> dict[str, str]:
