@@ -205,6 +205,11 @@ class AppSettings:
     DRAIN_BUDGET = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
     DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)
     DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
+    MATCHING_BUDGET = number(
+        0.05,
+        "Processor time that filters and conditions of one organization may take before it is the others' turn.",
+        least=0.001,
+    )
     EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
 
     # Webhook health

@@ -1,15 +1,17 @@
 """A condition as a tree of nodes, and matching an event against it.
 
 A condition names paths in an event and the values expected there; ``all``, ``any`` and ``not`` combine conditions. It
-can't run code or loop: matching reads each path once.
+can't run code or loop. However long its lists of values are, a comparison takes the same time: both sides are sets.
 """
 
 from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -26,12 +28,40 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
+class EventValues:
+    """The values in the body of an event. Each path is read once, however many conditions compare it."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._body = body
+        self._values: dict[str, Any] = {}
+        self._comparables: dict[tuple[str, FieldKind | None], frozenset[Any]] = {}
+
+    def at(self, path: str) -> Any:
+        """Return the value at a path, or None."""
+        if path not in self._values:
+            self._values[path] = value_at(self._body, path)
+        return self._values[path]
+
+    def comparables(self, path: str, kind: FieldKind | None) -> frozenset[Any]:
+        """Return the value at a path, or the items of a list there, each as `comparable` makes it."""
+        key = (path, kind)
+        if key not in self._comparables:
+            found = self.at(path)
+            items = found if isinstance(found, list) else [found]
+            self._comparables[key] = hashable(comparable(kind, item) for item in items)
+        return self._comparables[key]
+
+
 class Node(ABC):
     """A condition, or a part of it."""
 
     @abstractmethod
-    def holds(self, event: Mapping[str, Any]) -> bool:
-        """Return whether an event, given as its whole body, meets the condition."""
+    def holds(self, event: EventValues) -> bool:
+        """Return whether an event meets the condition."""
+
+    @abstractmethod
+    def paths(self) -> Iterable[str]:
+        """Return the paths that the condition reads."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -44,8 +74,11 @@ class AllOf(Node):
 
     parts: tuple[Node, ...]
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
+    def holds(self, event: EventValues) -> bool:
         return all(part.holds(event) for part in self.parts)
+
+    def paths(self) -> Iterable[str]:
+        return chain.from_iterable(part.paths() for part in self.parts)
 
     def __str__(self) -> str:
         return _join(self.parts, _("and"))
@@ -57,8 +90,11 @@ class AnyOf(Node):
 
     parts: tuple[Node, ...]
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
+    def holds(self, event: EventValues) -> bool:
         return any(part.holds(event) for part in self.parts)
+
+    def paths(self) -> Iterable[str]:
+        return chain.from_iterable(part.paths() for part in self.parts)
 
     def __str__(self) -> str:
         return _join(self.parts, _("or"))
@@ -70,8 +106,11 @@ class Negation(Node):
 
     part: Node
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
+    def holds(self, event: EventValues) -> bool:
         return not self.part.holds(event)
+
+    def paths(self) -> Iterable[str]:
+        return self.part.paths()
 
     def __str__(self) -> str:
         return _("not (%(part)s)") % {"part": self.part}
@@ -85,10 +124,16 @@ class OneOf(Node):
     kind: FieldKind | None
     values: tuple[Any, ...]
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
-        found = value_at(event, self.path)
-        items = found if isinstance(found, list) else [found]
-        return any(comparable(self.kind, item) in self.values for item in items)
+    @cached_property
+    def accepted(self) -> frozenset[Any]:
+        """The values as a set."""
+        return frozenset(self.values)
+
+    def holds(self, event: EventValues) -> bool:
+        return not self.accepted.isdisjoint(event.comparables(self.path, self.kind))
+
+    def paths(self) -> Iterable[str]:
+        return (self.path,)
 
     def __str__(self) -> str:
         return _("%(path)s is %(values)s") % {"path": self.path, "values": in_words(self.values)}
@@ -102,13 +147,16 @@ class InRange(Node):
     kind: FieldKind | None
     bounds: tuple[tuple[str, Any], ...]
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
-        found = value_at(event, self.path)
+    def holds(self, event: EventValues) -> bool:
+        found = event.at(self.path)
         try:
             return found is not None and all(COMPARISONS[name](found, bound) for name, bound in self.bounds)
         except TypeError:
             # The payload breaks its schema.
             return False
+
+    def paths(self) -> Iterable[str]:
+        return (self.path,)
 
     def __str__(self) -> str:
         words = {"gt": _("more than"), "gte": _("at least"), "lt": _("less than"), "lte": _("at most")}
@@ -123,8 +171,11 @@ class HasValue(Node):
     path: str
     expected: bool
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
-        return (value_at(event, self.path) not in (None, [])) is self.expected
+    def holds(self, event: EventValues) -> bool:
+        return (event.at(self.path) not in (None, [])) is self.expected
+
+    def paths(self) -> Iterable[str]:
+        return (self.path,)
 
     def __str__(self) -> str:
         sentence = _("%(path)s has a value") if self.expected else _("%(path)s has no value")
@@ -147,6 +198,11 @@ def comparable(kind: FieldKind | None, value: Any) -> Any:
     if kind in (FieldKind.ID, FieldKind.IDS) and value is not None:
         return str(value)
     return (value,) if isinstance(value, bool) else value
+
+
+def hashable(values: Iterable[Any]) -> frozenset[Any]:
+    """Return the values as a set, without objects and lists, which equal no accepted value."""
+    return frozenset(value for value in values if not isinstance(value, dict | list))
 
 
 def _join(parts: tuple[Node, ...], word: str) -> str:

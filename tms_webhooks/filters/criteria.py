@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,8 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
-from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import ActorKind
+from tms_webhooks.filters.condition import EventValues, hashable
 from tms_webhooks.filters.paths import event_paths, patterns_of, shortened, suggested
 
 # Limits for the values of one filter.
@@ -28,12 +29,12 @@ FIRST_OCCURRENCE = "first_occurrence"
 class FilterInput:
     """An event as input of filters.
 
-    - ``body``: the whole event
+    - ``body``: the values in the whole event
     - ``noun``: the noun of its subject
     - ``organizations``: keys of the organizations, as text, by which the webhook receives the event
     """
 
-    body: Mapping[str, Any]
+    body: EventValues
     noun: str
     organizations: frozenset[str]
 
@@ -44,9 +45,13 @@ class Criterion(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def accepted(self, values: Iterable[Any]) -> AbstractSet[Any]:
+        """Return the values of a subscription as the set that `is_met` takes: by default ids, as text."""
+        return frozenset(map(str, values))
+
     @abstractmethod
-    def is_met(self, values: Sequence[Any], event: FilterInput) -> bool:
-        """Return whether an event matches one of the accepted ``values``."""
+    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
+        """Return whether an event has one of the ``accepted`` values."""
 
     def has(self, event_type: EventType) -> bool:
         """Return whether events of this type have the field that the filter reads."""
@@ -62,9 +67,9 @@ class Criterion(ABC):
 class ById(Criterion):
     """The id of an object that the event refers to, or of its subject if that is such an object."""
 
-    def is_met(self, values: Sequence[Any], event: FilterInput) -> bool:
-        found = value_at(event.body, self._path(event.noun))
-        return found is not None and str(found) in map(str, values)
+    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
+        found = event.body.at(self._path(event.noun))
+        return found is not None and str(found) in accepted
 
     def has(self, event_type: EventType) -> bool:
         return self._path(event_type.noun.name) in event_paths(event_type)
@@ -76,15 +81,20 @@ class ById(Criterion):
 class ByOrganization(Criterion):
     """The organization by which the webhook receives the event: the owner, the learner's, or either."""
 
-    def is_met(self, values: Sequence[Any], event: FilterInput) -> bool:
-        return not event.organizations.isdisjoint(map(str, values))
+    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
+        return not event.organizations.isdisjoint(accepted)
 
 
 class ByActor(Criterion):
     """The kind of actor that caused the event."""
 
-    def is_met(self, values: Sequence[Any], event: FilterInput) -> bool:
-        return value_at(event.body, "actor.kind") in values
+    def accepted(self, values: Iterable[Any]) -> AbstractSet[Any]:
+        """Return the kinds as a set."""
+        return hashable(values)
+
+    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
+        found = event.body.at("actor.kind")
+        return isinstance(found, str) and found in accepted
 
     def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:
         known = [kind.value for kind in ActorKind]
@@ -101,13 +111,17 @@ class ByStatus(Criterion):
         self.field = field
         self.root = root
 
-    def is_met(self, values: Sequence[Any], event: FilterInput) -> bool:
-        if self.root == "previous" and self.field not in (value_at(event.body, "changed") or ()):
-            return None in values
-        found = value_at(event.body, f"{self.root}.{self.field}")
+    def accepted(self, values: Iterable[Any]) -> AbstractSet[Any]:
+        """Return the numbers and the names, in lower case, as a set."""
+        return hashable(map(_lower, values))
+
+    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
+        if self.root == "previous" and self.field not in (event.body.at("changed") or ()):
+            return None in accepted
+        found = event.body.at(f"{self.root}.{self.field}")
         if not isinstance(found, Mapping):
-            return None in values
-        return found.get("code") in values or str(found.get("name")).lower() in map(_lower, values)
+            return None in accepted
+        return not accepted.isdisjoint(hashable([found.get("code"), str(found.get("name")).lower()]))
 
     def has(self, event_type: EventType) -> bool:
         path = event_paths(event_type).get(f"data.{self.field}")

@@ -986,7 +986,7 @@ class Migration(migrations.Migration):
             model_name="event",
             index=models.Index(
                 condition=models.Q(("fanned_out_at__isnull", True)),
-                fields=["fanned_out_at", "id"],
+                fields=["fanned_out_at", "organization", "id"],
                 name="tms_event_to_fan_out",
             ),
         ),

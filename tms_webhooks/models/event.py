@@ -164,9 +164,11 @@ class Event(models.Model):
         verbose_name_plural = _("events")
         ordering = ("-pk",)
         indexes = [
-            # EventQuerySet.to_fan_out.
+            # EventQuerySet.to_fan_out; the oldest events of each organization.
             models.Index(
-                fields=["fanned_out_at", "id"], name="tms_event_to_fan_out", condition=Q(fanned_out_at__isnull=True)
+                fields=["fanned_out_at", "organization", "id"],
+                name="tms_event_to_fan_out",
+                condition=Q(fanned_out_at__isnull=True),
             ),
             # claim_queries.py: is an earlier event of the same object still to be fanned out?
             models.Index(

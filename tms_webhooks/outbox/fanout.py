@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, product, zip_longest
+from itertools import accumulate, product, takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from tms_webhooks.outbox import fanout_sql
 from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
+from tms_webhooks.routing.budget import BudgetedMatcher, Candidate, TurnResult
+from tms_webhooks.routing.filtered import Pair, Verdict
 
 # Events in a batch. While a batch is written to SQLite, all other writers wait: it is smaller where there are any.
 BATCH = 400
@@ -28,8 +31,10 @@ BATCH_WITH_OTHER_WRITERS = 150
 # Deliveries in a batch on a database with one writer, for the same reason.
 DELIVERIES_OF_ONE_WRITER = 2_000
 DELIVERIES_WITH_OTHER_WRITERS = 300
-# The number of newest events that are searched for those of other organizations.
-WINDOW = 500
+# Organizations in a batch, where more events wait than it has.
+ORGANIZATIONS = 50
+# Events of an organization whose last batch had to be matched in several turns.
+EVENTS_OVER_BUDGET = 20
 # Seconds between two checks of an event type's payloads against its schema.
 SCHEMA_CHECK_INTERVAL = 10.0
 
@@ -39,13 +44,36 @@ logger = logging.getLogger(__name__)
 _next_schema_check: dict[str, float] = {}
 
 
+class _Turn(threading.local):
+    """Whose turn it is, for each drain."""
+
+    last_organization: Any = None
+    """The last organization of the batch before: the next batch begins with the one after it."""
+    over_budget: Collection[Any] = frozenset()
+    """The organizations whose events of the batch before were not all matched."""
+
+    def __init__(self) -> None:
+        self.matcher = BudgetedMatcher()
+
+    def end(self, events: Sequence[NewEvent], matched: TurnResult) -> None:
+        """Note the result of a batch, so that the next one begins with the first organization that got no turn."""
+        self.over_budget = matched.over_budget
+        served = takewhile(lambda event: event.id != matched.end, events)
+        for organization_id in dict.fromkeys(event.organization_id for event in served):
+            self.last_organization = organization_id
+
+
+_turn = _Turn()
+
+
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
     """Create the deliveries of up to ``limit`` new events, or of one batch; return the number of those events.
 
-    The oldest events come first. Where one organization has more of them than fit, the newest events of other
-    organizations get half of the batch, so that they don't wait for all of them. Ordered deliveries stay in order:
-    the worker's claim queries see to that. Events and deliveries change in one transaction, and concurrent workers take
-    different events, so each event gets its deliveries once.
+    Organizations take turns: however many events of one wait, and however costly its conditions are, the others don't
+    wait for all of that. Of each organization the oldest events come first. An event that takes longer than the budget
+    for matching is finished in a later batch; a batch of only such events counts as one. Ordered deliveries stay in
+    order: the worker's claim queries see to that. Events and deliveries change in one transaction, and concurrent
+    workers take different events, so each event gets its deliveries once.
     """
     is_brief = others_write()
     events = _next_events(limit or (BATCH_WITH_OTHER_WRITERS if is_brief else BATCH))
@@ -55,9 +83,12 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     if has_one_writer():
         most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
         events = _as_many_as_fit(events, plan, most=most)
-    done = _create_deliveries(plan, _grouped(events), now)
+    matched = plan.match(events) if plan.has_filters else TurnResult()
+    _turn.end(events, matched)
+    groups = _grouped(event for event in events if event.id not in matched.unfinished)
+    done = _create_deliveries(plan, groups, matched.verdicts, now) if groups else {}
     _check_schemas(done)
-    return sum(map(len, done.values()))
+    return sum(map(len, done.values())) or min(len(matched.unfinished), 1)
 
 
 class FanOutPlan(NamedTuple):
@@ -94,9 +125,15 @@ class FanOutPlan(NamedTuple):
             recipients.update(fanout_sql.count_recipients(group, ids, relation))
         return recipients
 
-    def insert_deliveries(self, groups: Groups, *, now: datetime) -> None:
+    def match(self, events: Sequence[NewEvent]) -> TurnResult:
+        """Evaluate the filters for these events, in their order and within the budgets. Call it in no transaction."""
+        position = {event.id: number for number, event in enumerate(events)}
+        candidates = {one for rows in self._candidates(_grouped(events)).values() for one in rows}
+        return _turn.matcher.match(sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id)))
+
+    def insert_deliveries(self, groups: Groups, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> None:
         """Insert the deliveries of these events."""
-        matches = self._filter_matches(groups) if self.has_filters else {}
+        matches = self._filter_matches(groups, verdicts) if self.has_filters else {}
         may_exist = bool(self.has_filters or self.delays or len(self.relations) > 1)
         for delay, relation, (group, ids) in product((*self.delays, 0), self.relations, groups.items()):
             matching = fanout_sql.in_pairs(matches.get((group, relation), ()))
@@ -106,32 +143,57 @@ class FanOutPlan(NamedTuple):
                         group, ids, relation=relation, delay=delay, now=now, wanted=wanted, may_exist=may_exist
                     )
 
-    def _filter_matches(self, groups: Groups) -> Mapping[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]]:
-        """Return the keys of events and webhooks whose filters match. All are evaluated together, in their order."""
-        candidates = {
+    def _filter_matches(
+        self, groups: Groups, verdicts: Mapping[Pair, Verdict]
+    ) -> Mapping[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]]:
+        """Return the keys of events and webhooks whose filters match. All are decided together, in their order."""
+        # Read again, because a subscription may have got its filters since the events were matched.
+        candidates = self._candidates(groups)
+        pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
+        matching = filtered.matching(pairs, known=verdicts)
+        return {
+            key: {(one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching}
+            for key, rows in candidates.items()
+        }
+
+    def _candidates(self, groups: Groups) -> Mapping[tuple[FanOutGroup, Relation | None], Sequence[Candidate]]:
+        return {
             (group, relation): fanout_sql.filter_candidates(group, ids, relation)
             for group, ids in groups.items()
             for relation in self.relations
         }
-        matching = filtered.matching(
-            {(event, subscription) for rows in candidates.values() for event, _webhook, subscription in rows}
-        )
-        matches: dict[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]] = defaultdict(set)
-        for key, rows in candidates.items():
-            matches[key].update((event, webhook) for event, webhook, sub in rows if (event, sub) in matching)
-        return matches
 
 
 def _next_events(limit: int) -> list[NewEvent]:
-    """Return the events of the next batch."""
-    oldest = fanout_sql.oldest_events(limit)
-    if len(oldest) < limit or limit < 2:
-        return oldest
-    organizations = list({event.organization_id for event in oldest})
-    others = fanout_sql.newest_of_others(organizations, window=WINDOW)[: limit // 2]
-    # Alternate the two, so that the batch is fair also where only its beginning fits.
-    pairs = zip_longest(oldest[: limit - len(others)], others)
-    return [event for pair in pairs for event in pair if event is not None]
+    """Return the events of the next batch: the oldest of each organization in turn, then the second oldest, and so on."""
+    events = fanout_sql.waiting_events(limit + 1)
+    if len(events) > limit:
+        events = _share_of_each(limit)
+    by_organization: dict[Any, list[NewEvent]] = defaultdict(list)
+    for event in events:
+        by_organization[event.organization_id].append(event)
+    last = _turn.last_organization
+    in_turn = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
+    rounds = zip_longest(
+        *(by_organization[key][: EVENTS_OVER_BUDGET if key in _turn.over_budget else None] for key in in_turn)
+    )
+    return [event for one_round in rounds for event in one_round if event is not None]
+
+
+def _share_of_each(limit: int) -> list[NewEvent]:
+    """Return ``limit`` events, as many of each organization whose turn it is, or all of one that has fewer."""
+    most = min(limit, ORGANIZATIONS)
+    organizations = fanout_sql.waiting_organizations(_turn.last_organization, most=most)
+    if len(organizations) < most and _turn.last_organization is not None:
+        organizations = list(dict.fromkeys([*organizations, *fanout_sql.waiting_organizations(None, most=most)]))[:most]
+    after, events = dict.fromkeys(organizations, 0), list[NewEvent]()
+    while after and (share := (limit - len(events)) // len(after)):
+        found = fanout_sql.waiting_of_organizations(after, limit=share)
+        events += found
+        counts = Counter(event.organization_id for event in found)
+        last = {event.organization_id: event.id for event in found}
+        after = {key: last[key] for key, count in counts.items() if count == share}
+    return events
 
 
 def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) -> list[NewEvent]:
@@ -157,14 +219,14 @@ def _grouped(events: Iterable[NewEvent]) -> Groups:
     return groups
 
 
-def _create_deliveries(plan: FanOutPlan, groups: Groups, now: datetime) -> Groups:
+def _create_deliveries(plan: FanOutPlan, groups: Groups, verdicts: Mapping[Pair, Verdict], now: datetime) -> Groups:
     """Create the deliveries, and return the events that no other worker had locked."""
     if plan.fits_single_statement():
         return _only(groups, fanout_sql.fan_out(groups, now=now))
     with brief_write():
         locked = set(fanout_sql.lock_events([pk for ids in groups.values() for pk in ids], now))
         ours = _only(groups, locked)
-        plan.insert_deliveries(ours, now=now)
+        plan.insert_deliveries(ours, verdicts, now=now)
         fanout_sql.mark_events(locked, now)
     return ours
 

@@ -31,27 +31,39 @@ from tms_webhooks.db.sql import (
 )
 from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
 from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
+from tms_webhooks.routing.budget import Candidate
 
 # New events and their locks
 
-# The oldest events without deliveries. Index: tms_event_to_fan_out, whose order keeps PostgreSQL from choosing another
-# plan that reads all waiting events, or all events.
-OLDEST_EVENTS = """
+# Events without deliveries, by organization and oldest first. Index: tms_event_to_fan_out, here and in the next two,
+# which have its order so that PostgreSQL does not choose a plan that reads all events.
+WAITING_EVENTS = """
 SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
-ORDER BY fanned_out_at, id LIMIT %(limit)s"""
+ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s"""
 
-# The events of other organizations than ``known`` among the newest without deliveries. Index: tms_event_to_fan_out,
-# read backwards.
-NEWEST_OF_OTHERS = """
-SELECT * FROM (
-    SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
-    ORDER BY fanned_out_at DESC, id DESC LIMIT %s
-) newest
-WHERE organization_id NOT IN ({known})"""
+# The organizations with such events, in the order of their keys. Reads one entry of the index for each.
+WAITING_ORGANIZATIONS = """
+WITH RECURSIVE waiting (organization_id, number) AS (
+    SELECT * FROM (
+        SELECT organization_id, 1 FROM {event} WHERE fanned_out_at IS NULL {after}
+        ORDER BY fanned_out_at, organization_id LIMIT 1) first
+    UNION ALL
+    SELECT (SELECT e.organization_id FROM {event} e WHERE e.fanned_out_at IS NULL AND e.organization_id > w.organization_id
+        ORDER BY e.fanned_out_at, e.organization_id LIMIT 1), w.number + 1
+    FROM waiting w WHERE w.organization_id IS NOT NULL AND w.number < %(most)s
+)
+SELECT organization_id FROM waiting WHERE organization_id IS NOT NULL"""
 
 # Keeps PostgreSQL from sorting all waiting events until the transaction ends: it may expect few of them, because its
 # statistics are up to a minute old. No index.
 ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
+
+# The oldest such events of one organization after a key; several of these are read together.
+WAITING_OF_ORGANIZATION = """
+SELECT * FROM (
+    SELECT id, type, subject_id, organization_id FROM {{event}}
+    WHERE fanned_out_at IS NULL AND organization_id = %(organization{number})s AND id > %(after{number})s
+    ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o{number}"""
 
 # Locks events that no other worker has locked. Index: the primary key. MariaDB is forced to use it: on another index two
 # workers lock the gaps between their events and deadlock.
@@ -98,7 +110,7 @@ WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
 # The pairs of an event and a filtered subscription to its type, to be filtered in Python. Indexes: as above.
 FILTER_CANDIDATES = f"""
 {{lines}}
-SELECT e.id, w.id, s.id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
+SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
 WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(subject_webhook_id)s AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
@@ -190,17 +202,29 @@ Groups = Mapping[FanOutGroup, Sequence[int]]
 # New events and their locks
 
 
-def oldest_events(limit: int) -> list[NewEvent]:
-    """Return up to ``limit`` events without deliveries, oldest first."""
-    rows = read_at_once("id, type, subject_id, organization_id", OLDEST_EVENTS, {"limit": limit})
+def waiting_events(limit: int) -> list[NewEvent]:
+    """Return up to ``limit`` events without deliveries, by organization and oldest first."""
+    rows = read_at_once("id, type, subject_id, organization_id", WAITING_EVENTS, {"limit": limit})
     return [NewEvent(*row) for row in rows]
 
 
-def newest_of_others(organizations: Sequence[Any], *, window: int) -> list[NewEvent]:
-    """Return the events of other organizations among the ``window`` newest without deliveries, oldest first."""
+def waiting_organizations(after: Any, *, most: int) -> list[Any]:
+    """Return up to ``most`` organizations with such events: those after the key ``after``, or the first for None."""
+    only = "" if after is None else "AND organization_id > %(after)s"
+    rows = read(WAITING_ORGANIZATIONS, {"after": after, "most": most}, after=only)
+    return [organization for (organization,) in rows]
+
+
+def waiting_of_organizations(after: Mapping[Any, int], *, limit: int) -> list[NewEvent]:
+    """Return up to ``limit`` such events of each organization, the oldest of those after the key that is given for it."""
+    params: dict[str, Any] = {"limit": limit}
+    for number, (organization, key) in enumerate(after.items()):
+        params |= {f"organization{number}": organization, f"after{number}": key}
+    union = " UNION ALL ".join(WAITING_OF_ORGANIZATION.format(number=number) for number in range(len(after)))
     with _without_sort():
-        rows = read(NEWEST_OF_OTHERS, [window, *organizations], known=", ".join(["%s"] * len(organizations)))
-    return sorted(NewEvent(*row) for row in rows)
+        # Not prepared: its text is another for each number of organizations.
+        rows = read(union, params)
+    return [NewEvent(*row) for row in rows]
 
 
 @contextmanager
@@ -271,10 +295,10 @@ def count_recipients(group: FanOutGroup, ids: Sequence[int], relation: Relation 
     return dict(read_at_once("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
 
 
-def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[tuple[Any, ...]]:
-    """Return the keys of an event, a webhook and its filtered subscription, where that subscribes to the event's type."""
+def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[Candidate]:
+    """Return the filtered subscriptions that subscribe to the type of each of these events, with their webhooks."""
     parts = {"condition": _condition(), "patterns": group.placeholders, **_recipients(ids, relation)}
-    return read(FILTER_CANDIDATES, group.params, **parts)
+    return [Candidate(*row) for row in read(FILTER_CANDIDATES, group.params, **parts)]
 
 
 def _recipients(ids: Iterable[int], relation: Relation | None) -> dict[str, str]:

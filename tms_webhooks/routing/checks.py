@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -13,9 +11,10 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.filters.condition import AllOf, Node, in_words
+from tms_webhooks.filters.condition import AllOf, EventValues, Node, in_words
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.filters.parsing import parse
+from tms_webhooks.filters.paths import EventPath, event_paths
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.payloads.envelope import from_text
@@ -31,33 +30,84 @@ class EventCheck(NamedTuple):
     words: Callable[[], str]
 
 
-def checks_of(subscription: Subscription, event_type: str) -> tuple[EventCheck, ...]:
-    """Return the checks of a subscription for events of this type. An event matches if all of them hold.
+class SubscriptionRules:
+    """The filters and the condition of a subscription, compiled once for all events.
 
-    The filter `FIRST_OCCURRENCE` is not among them, because it needs the database: see `routing.filtered`.
+    The filter `FIRST_OCCURRENCE` is in no check, because it needs the database: see `routing.filtered`.
     """
-    if not subscription.is_filtered:
-        return ()
-    return _checks(json.dumps(subscription.filters), json.dumps(subscription.condition), event_type)
+
+    def __init__(self, subscription_id: int | None, filters: Any, condition: Any) -> None:
+        self._subscription_id = subscription_id
+        self._condition = condition
+        self._of_filters = tuple(_of_filters(filters))
+        self._checks: dict[str, tuple[EventCheck, ...]] = {}
+        self._parsed: list[tuple[dict[str, EventPath | None], tuple[EventCheck, ...]]] = []
+        self.is_first_only = isinstance(filters, dict) and filters.get(FIRST_OCCURRENCE) is True
+
+    @classmethod
+    def of(cls, subscription: Subscription) -> SubscriptionRules:
+        """Return the rules of a subscription as it is now. It may be unsaved."""
+        return cls(subscription.pk, subscription.filters, subscription.condition)
+
+    def checks(self, event_type: str) -> tuple[EventCheck, ...]:
+        """Return the checks for events of this type. An event matches if all of them hold."""
+        if event_type not in self._checks:
+            self._checks[event_type] = (*self._of_filters, *self._of_condition(event_type))
+        return self._checks[event_type]
+
+    def are_met(self, event: Event, given: FilterInput) -> bool:
+        """Return whether an event matches the filters and the condition, except `FIRST_OCCURRENCE`."""
+        return all(self.holds(check, event, given) for check in self.checks(event.type))
+
+    def holds(self, check: EventCheck, event: Event, given: FilterInput) -> bool:
+        """Return whether a check holds for an event; False if it raises, so that one check can't stop the fan-out."""
+        try:
+            return check.holds(given)
+        except Exception:
+            message = "The check of subscription %s failed for event %s: %s."
+            logger.exception(message, self._subscription_id, event.pk, check.name)
+            return False
+
+    def _of_condition(self, event_type: str) -> tuple[EventCheck, ...]:
+        """Return the checks of the condition: a reason, if it is invalid for events of this type."""
+        if self._condition in (None, {}):
+            return ()
+        try:
+            known = event_paths(catalogue.get(event_type))
+            for paths, checks in self._parsed:
+                # Large lists of values are kept once, not once for each type with the same field.
+                if all(known.get(name) == path for name, path in paths.items()):
+                    return checks
+            tree = parse(self._condition, [catalogue.get(event_type)])
+        except (ValidationError, UnknownEventType) as error:
+            reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+            logger.error("An invalid condition matches no %s: %s", event_type, reason)
+            return (_never("condition", reason),)
+        checks = tuple(_of_part(part) for part in (tree.parts if isinstance(tree, AllOf) else (tree,)))
+        self._parsed.append(({name: known.get(name) for name in tree.paths()}, checks))
+        return checks
 
 
-def filter_input_of(event: Event, audience: str) -> FilterInput:
-    """Return an event as input of the filters of a webhook with this audience."""
+def event_values(event: Event) -> EventValues:
+    """Return the values in the body of an event; none if the body is no JSON object."""
     try:
         body: Any = from_text(event.body)
     except ValueError:
         body = None
+    return EventValues(body if isinstance(body, Mapping) else {})
+
+
+def filter_input_of(event: Event, audience: str, values: EventValues | None = None) -> FilterInput:
+    """Return an event as input of the filters of a webhook with this audience.
+
+    ``values`` are its `event_values`, if the caller has them.
+    """
     keys = (getattr(event, relation.column) for relation in RELATIONS if audience != relation.closed_to)
     return FilterInput(
-        body if isinstance(body, Mapping) else {},
+        values or event_values(event),
         event.subject_type,
         frozenset(str(key) for key in keys if key is not None),
     )
-
-
-@lru_cache(maxsize=1024)
-def _checks(filters: str, condition: str, event_type: str) -> tuple[EventCheck, ...]:
-    return (*_of_filters(json.loads(filters)), *_of_condition(json.loads(condition), event_type))
 
 
 def _of_filters(filters: Any) -> Iterator[EventCheck]:
@@ -74,24 +124,13 @@ def _of_filters(filters: Any) -> Iterator[EventCheck]:
 
 
 def _of_filter(name: str, values: list[Any]) -> EventCheck:
+    criterion = CRITERIA[name]
+    accepted = criterion.accepted(values)
+
     def words() -> str:
         return _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(values))}
 
-    return EventCheck(f"filters.{name}", lambda given: CRITERIA[name].is_met(values, given), words)
-
-
-def _of_condition(condition: Any, event_type: str) -> Iterator[EventCheck]:
-    if condition in (None, {}):
-        return
-    try:
-        tree = parse(condition, [catalogue.get(event_type)])
-    except (ValidationError, UnknownEventType) as error:
-        reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-        logger.error("An invalid condition matches no %s: %s", event_type, reason)
-        yield _never("condition", reason)
-        return
-    for part in tree.parts if isinstance(tree, AllOf) else (tree,):
-        yield _of_part(part)
+    return EventCheck(f"filters.{name}", lambda given: criterion.is_met(accepted, given), words)
 
 
 def _of_part(part: Node) -> EventCheck:

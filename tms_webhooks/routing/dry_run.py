@@ -10,7 +10,7 @@ from tms_webhooks import event_names
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.models.audience import events_for_scope
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import filter_input_of
+from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
 # How many events a dry run examines by default, and at most.
 LATEST = 500
@@ -41,11 +41,11 @@ def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
         type__in=event_names.matching(subscription.event_type),
     ).exclude(body="")
     examined = list(events.order_by("-pk")[:latest])
-    firsts, matching = filtered.PredictedFirstOccurrences(), []
+    rules, firsts, matching = SubscriptionRules.of(subscription), filtered.PredictedFirstOccurrences(), []
     for event in reversed(examined):
-        if not filtered.meets(subscription, event, filter_input_of(event, webhook.audience)):
+        if not rules.are_met(event, filter_input_of(event, webhook.audience)):
             continue
-        if filtered.is_first_only(subscription) and not firsts.claim([(subscription.pk or 0, event)]):
+        if rules.is_first_only and not firsts.claim([(subscription.pk or 0, event)]):
             continue
         matching.append(event)
     return DryRun(len(examined), tuple(reversed(matching)))

@@ -12,7 +12,7 @@ from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import reaches, subject_webhook_id
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import checks_of, filter_input_of
+from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,13 @@ def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event)
     yield _clause("event_type", True, _("%(name)s includes this event type.") % {"name": name}, pk)
     if event.subscription_id is not None:
         yield _of_window(subscription, event)
-    given = filter_input_of(event, webhook.audience)
-    for check in checks_of(subscription, event.type):
-        met = filtered.holds(check, subscription, event, given)
+    rules, given = SubscriptionRules.of(subscription), filter_input_of(event, webhook.audience)
+    for check in rules.checks(event.type):
+        met = rules.holds(check, event, given)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
         yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
-    if filtered.is_first_only(subscription):
-        yield _of_firsts(subscription, event, met=filtered.meets(subscription, event, given))
+    if rules.is_first_only:
+        yield _of_firsts(subscription, event, met=rules.are_met(event, given))
 
 
 def _of_window(subscription: Subscription, event: Event) -> Clause:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Protocol
 
 from django.db import router
 
 from tms_webhooks import event_names
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
+from tms_webhooks.filters.condition import EventValues
+from tms_webhooks.filters.criteria import FilterInput
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.routing.checks import EventCheck, checks_of, filter_input_of
+from tms_webhooks.routing.checks import event_values, filter_input_of
+from tms_webhooks.routing.rules import RuleReader
 
-# The columns of an event that filters and first occurrences need.
-COLUMNS = (
-    *("type", "body", "subject_type", "subject_id"),
-    *("organization_id", "learner_organization_id", "subscription_id"),
-)
-
-logger = logging.getLogger(__name__)
+# The columns of an event that first occurrences need, and those that filters need.
+OF_FIRSTS = ("type", "subject_type", "subject_id")
+COLUMNS = ("uid", *OF_FIRSTS, "body", "organization_id", "learner_organization_id", "subscription_id")
 
 # The keys of an event and of a subscription.
 Pair = tuple[int, int]
+
+
+class Verdict(Enum):
+    """Whether an event matches a subscription; `IF_FIRST` if only the first of its type and object does."""
+
+    NO = auto()
+    YES = auto()
+    IF_FIRST = auto()
 
 
 class FirstOccurrences(Protocol):
@@ -51,31 +57,53 @@ class PredictedFirstOccurrences:
         return firsts
 
 
-def matching(pairs: Collection[Pair], *, firsts: FirstOccurrences | None = None) -> set[Pair]:
+class Evaluation:
+    """Evaluates the filters and conditions of subscriptions for events. The bodies of the events are read at once."""
+
+    def __init__(self, pairs: Collection[Pair]) -> None:
+        self.events = _events({event for event, _subscription in pairs}, columns=COLUMNS) if pairs else {}
+        self._rules = RuleReader({subscription for _event, subscription in pairs})
+        self._values: dict[int, EventValues] = {}
+        self._inputs: dict[tuple[int, str], FilterInput] = {}
+
+    def verdict(self, event_id: int, subscription_id: int) -> Verdict:
+        """Return whether an event matches a subscription; NO if one of the two no longer exists."""
+        event, found = self.events.get(event_id), self._rules.get(subscription_id)
+        if event is None or found is None or not found.rules.are_met(event, self._input(event, found.audience)):
+            return Verdict.NO
+        return Verdict.IF_FIRST if found.rules.is_first_only else Verdict.YES
+
+    def _input(self, event: Event, audience: str) -> FilterInput:
+        if event.pk not in self._values:
+            self._values[event.pk] = event_values(event)
+        if (event.pk, audience) not in self._inputs:
+            self._inputs[event.pk, audience] = filter_input_of(event, audience, self._values[event.pk])
+        return self._inputs[event.pk, audience]
+
+
+def matching(
+    pairs: Collection[Pair],
+    *,
+    known: Mapping[Pair, Verdict] | None = None,
+    firsts: FirstOccurrences | None = None,
+) -> set[Pair]:
     """Return the pairs whose event matches the filters and the condition of its subscription.
 
-    Each pair is an event and a subscription to its type. Call this in the transaction that creates the deliveries: by
-    default it records first occurrences. Pass `PredictedFirstOccurrences` as ``firsts`` to record nothing.
+    Each pair is an event and a subscription to its type; ``known`` are the verdicts that the caller has. Call this in
+    the transaction that creates the deliveries: by default it records first occurrences. Pass
+    `PredictedFirstOccurrences` as ``firsts`` to record nothing.
     """
-    subscriptions = _subscriptions({subscription for _event, subscription in pairs})
-    events = _events({event for event, _subscription in pairs})
-    inputs: dict[tuple[int, str], FilterInput] = {}
-    matched: set[Pair] = set()
-    candidates: list[tuple[int, Event]] = []
-    for event_id, subscription_id in sorted(pairs):
-        event, subscription = events.get(event_id), subscriptions.get(subscription_id)
-        if event is None or subscription is None:
-            continue
-        audience = subscription.webhook.audience
-        if (event_id, audience) not in inputs:
-            inputs[event_id, audience] = filter_input_of(event, audience)
-        if not meets(subscription, event, inputs[event_id, audience]):
-            continue
-        if is_first_only(subscription):
-            candidates.append((subscription_id, event))
-        else:
-            matched.add((event_id, subscription_id))
-    claimed = (firsts or FirstOccurrence.objects).claim(candidates) if candidates else set()
+    verdicts = dict(known or {})
+    unknown = sorted(pair for pair in pairs if pair not in verdicts)
+    evaluation = Evaluation(unknown)
+    verdicts.update((pair, evaluation.verdict(*pair)) for pair in unknown)
+    matched = {pair for pair in pairs if verdicts[pair] is Verdict.YES}
+    if_first = sorted(pair for pair in pairs if verdicts[pair] is Verdict.IF_FIRST)
+    if not if_first:
+        return matched
+    events = _events({event for event, _subscription in if_first}, columns=OF_FIRSTS)
+    candidates = [(subscription, events[event]) for event, subscription in if_first if event in events]
+    claimed = (firsts or FirstOccurrence.objects).claim(candidates)
     return matched | {(event, subscription) for subscription, event in claimed}
 
 
@@ -86,7 +114,7 @@ def matching_events(
 
     All events must be of organizations whose events the webhook receives.
     """
-    subscriptions, events = list(webhook.subscriptions.all()), _events(event_ids)
+    subscriptions, events = list(webhook.subscriptions.all()), _events(event_ids, columns=("type", "subscription_id"))
     pairs = {
         (event.pk, subscription.pk)
         for event in events.values()
@@ -107,30 +135,6 @@ def is_of_type(subscription: Subscription, event: Event) -> bool:
     return subscription.event_type in event_names.patterns_for(event.type)
 
 
-def meets(subscription: Subscription, event: Event, given: FilterInput) -> bool:
-    """Return whether an event matches the filters and the condition of a subscription, except `FIRST_OCCURRENCE`."""
-    return all(holds(check, subscription, event, given) for check in checks_of(subscription, event.type))
-
-
-def holds(check: EventCheck, subscription: Subscription, event: Event, given: FilterInput) -> bool:
-    """Return whether a check holds for an event; False if it raises, so that one check can't stop the fan-out."""
-    try:
-        return check.holds(given)
-    except Exception:
-        logger.exception("The check of subscription %s failed for event %s: %s.", subscription.pk, event.pk, check.name)
-        return False
-
-
-def is_first_only(subscription: Subscription) -> bool:
-    """Return whether a subscription matches only the first event of each type and object."""
-    return isinstance(subscription.filters, dict) and subscription.filters.get(FIRST_OCCURRENCE) is True
-
-
-def _subscriptions(keys: Iterable[int]) -> dict[int, Subscription]:
-    rows = Subscription.objects.using(router.db_for_write(Subscription)).filter(key_in(keys))
-    return {row.pk: row for row in rows.select_related("webhook").order_by()}
-
-
-def _events(keys: Iterable[int]) -> dict[int, Event]:
+def _events(keys: Iterable[int], *, columns: Sequence[str]) -> dict[int, Event]:
     rows = Event.objects.using(router.db_for_write(Event)).filter(key_in(keys))
-    return {row.pk: row for row in rows.only(*COLUMNS).order_by()}
+    return {row.pk: row for row in rows.only(*columns).order_by()}

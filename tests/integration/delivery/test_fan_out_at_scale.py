@@ -77,6 +77,60 @@ def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(cloc
     assert [webhook.deliveries.count() for webhook in (first, second)] == [300, 300]
 
 
+@pytest.mark.django_db
+def test_what_one_organization_leaves_of_its_share_goes_to_the_others(clock):
+    busy, second, quiet = subscribed(), subscribed(), subscribed()
+    for webhook, number in ((busy, 300), (second, 300), (quiet, 2)):
+        write_events(webhook.organization, number)
+
+    assert fan_out(clock.now, limit=100) == 100
+
+    assert [webhook.deliveries.count() for webhook in (busy, second, quiet)] == [49, 49, 2]
+
+
+@pytest.mark.django_db
+def test_of_each_organization_the_oldest_events_come_first(clock):
+    first, second = subscribed(), subscribed()
+    for _ in range(2):
+        for webhook in (first, second):
+            write_events(webhook.organization, 5)
+
+    assert fan_out(clock.now, limit=10) == 10
+
+    for webhook in (first, second):
+        keys = list(Event.objects.filter(organization=webhook.organization).order_by("pk").values_list("pk", flat=True))
+        assert sorted(webhook.deliveries.values_list("event_id", flat=True)) == keys[:5]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.django_db
+def test_where_more_organizations_wait_than_fit_a_batch_each_gets_its_turn(clock, monkeypatch, limit):
+    monkeypatch.setattr(fanout, "_turn", fanout._Turn())
+    monkeypatch.setattr(fanout, "ORGANIZATIONS", 2)
+    webhooks = [subscribed() for _ in range(6)]
+    for webhook in webhooks:
+        write_events(webhook.organization, 10)
+    while Delivery.objects.count() < 12:
+        fan_out(clock.now, limit=limit)
+
+    assert [webhook.deliveries.count() > 0 for webhook in webhooks] == [True] * 6
+
+
+@one_writer
+@pytest.mark.django_db
+def test_batches_that_are_cut_short_go_on_with_the_next_organization(clock, monkeypatch):
+    monkeypatch.setattr(fanout, "_turn", fanout._Turn())
+    monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 2)
+    webhooks = [subscribed() for _ in range(5)]
+    for webhook in webhooks:
+        write_events(webhook.organization, 3)
+
+    for _ in range(5):
+        fan_out(clock.now)
+
+    assert [webhook.deliveries.count() for webhook in webhooks] == [2] * 5
+
+
 @one_writer
 @pytest.mark.parametrize(
     ("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_WITH_OTHER_WRITERS")]
@@ -106,7 +160,7 @@ def test_an_event_with_more_deliveries_than_are_made_at_once_gets_them_all_the_s
     write_events(wide.organization, 2)
     write_event(narrow.organization)
 
-    assert fan_out_all(clock.now) == [1, 2]
+    assert fan_out_all(clock.now) == [2, 1]
 
     assert Delivery.objects.count() == 5
 

@@ -9,16 +9,14 @@ from functools import partial
 
 import pytest
 
-from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.objects import happen
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -105,29 +103,6 @@ def test_a_later_event_waits_while_another_worker_fans_the_earlier_one_out(order
     (request,) = worker("alice").claim()
     assert request.event_id == event.public_id
     assert request.delivery_id != second.pk
-
-
-def test_what_is_fanned_out_before_its_turn_waits_for_what_happened_first(worker, clock):
-    """The newest of a neighbour are fanned out before its oldest, where somebody else has thousands."""
-    busy, webhook = OrganizationFactory(), subscribed(ordered=True)
-    write_events(busy, 40)
-    first = happen(webhook.organization, "a")
-    write_events(webhook.organization, fanout.WINDOW)
-    second = happen(webhook.organization, "a")
-    Event.objects.filter(organization=webhook.organization).exclude(pk__in=(first.pk, second.pk)).update(
-        fanned_out_at=clock.now
-    )
-    write_events(busy, fanout.WINDOW - 1)
-
-    fan_out(clock.now, limit=4)
-    assert webhook.deliveries.get().event == second
-    assert worker("alice").claim() == []
-    while fan_out(clock.now):
-        pass
-
-    assert [request.event_id for request in worker("alice").claim() if request.webhook_id == webhook.pk] == [
-        first.public_id
-    ]
 
 
 def test_an_earlier_event_of_another_object_that_is_not_fanned_out_holds_nothing_back(ordered, worker):

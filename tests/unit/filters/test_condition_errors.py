@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from tms_webhooks import catalogue
+from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.parsing import parse
 
 
@@ -80,7 +81,7 @@ def test_a_field_of_other_events_is_refused_with_the_events_that_have_it():
 def test_a_field_of_all_events_is_allowed_for_the_pattern_of_all():
     condition = {"actor.kind": ["user", "administrator"], "changed": {"exists": True}}
 
-    assert parse(condition, catalogue.expand("*")).holds(catalogue.get("user.updated").example())
+    assert parse(condition, catalogue.expand("*")).holds(EventValues(catalogue.get("user.updated").example()))
 
 
 def test_depth_and_size_have_an_end():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tms_webhooks import catalogue
+from tms_webhooks.filters.condition import EventValues, OneOf
 from tms_webhooks.filters.parsing import parse
 
 COMPLETED = catalogue.get("enrollment.completed")
@@ -13,7 +14,7 @@ EVENT = COMPLETED.example()
 
 
 def holds(condition, event=EVENT, event_type=COMPLETED) -> bool:
-    return parse(condition, [event_type]).holds(event)
+    return parse(condition, [event_type]).holds(EventValues(event))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,45 @@ def test_true_is_not_one():
 )
 def test_one_of_a_list_is_enough(condition, expected):
     assert holds(condition) is expected
+
+
+class CountedId(int):
+    """An id that counts how often one is compared."""
+
+    comparisons = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedId.comparisons += 1
+        return int.__eq__(self, other)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(range(100), False), (range(50, 150), True)])
+def test_a_long_list_is_compared_with_long_lists_without_going_through_them(monkeypatch, wanted, expected):
+    monkeypatch.setattr(CountedId, "comparisons", 0)
+    condition = OneOf("data.instructor_ids", None, tuple(map(CountedId, wanted)))
+    event = EventValues({"data": {"instructor_ids": [CountedId(key) for key in range(100, 1_000)]}})
+
+    assert condition.holds(event) is expected
+    assert CountedId.comparisons <= 1
+
+
+def test_a_path_is_read_once_however_many_conditions_compare_it():
+    class Body(dict):
+        reads = 0
+
+        def get(self, key):
+            self.reads += 1
+            return super().get(key)
+
+    body = Body(data={"grade": 88})
+    event = EventValues(body)
+
+    for grade in range(80, 90):
+        assert parse({"data.grade": grade}, [COMPLETED]).holds(event) is (grade == 88)
+    assert parse({"data.grade": {"gte": 80}}, [COMPLETED]).holds(event)
+
+    assert body.reads == 1
 
 
 @pytest.mark.parametrize(
