@@ -30,7 +30,7 @@ class Command(BaseCommand):
     """Run one drain in the foreground."""
 
     help = (
-        "Deliver webhooks in the foreground until SIGTERM or SIGINT. Then the drain starts no more requests, "
+        "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP. Then the drain starts no more requests, "
         "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
         "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
         "you can run several on any number of machines, also together with django-q2. Without django-q2, set "
