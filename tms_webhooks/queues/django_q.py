@@ -33,6 +33,7 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.db.django_private import renew_pools_after_forks
 from tms_webhooks.queues.base import PeriodicJob, Queue
 
 # The options of every task, whatever the host's Q_CLUSTER says: no row for the result, no retry of a failed task, and
@@ -59,6 +60,10 @@ class _DelayingBroker(ORM):  # type: ignore[misc]
 
 class DjangoQQueue(Queue):
     """Enqueues functions with django-q2, through the broker that the host configures."""
+
+    def __init__(self) -> None:
+        # A cluster forks after it has used the database.
+        renew_pools_after_forks()
 
     def enqueue(self, function: str, *args: object) -> None:
         """Enqueue a task. The ORM broker writes it in the caller's transaction, if one is open."""
@@ -168,26 +173,18 @@ def _check_retry() -> list[CheckMessage]:
 
 
 def _check_connections() -> list[CheckMessage]:
-    messages: list[CheckMessage] = []
     alias = Conf.ORM or "default"
     configured = settings.DATABASES.get(alias, {})
-    if Conf.ORM and connections[alias].vendor != "sqlite" and configured.get("CONN_MAX_AGE", 0) == 0:
-        messages.append(
-            checks.Warning(
-                f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker opens a new connection for every task.",
-                hint="Set CONN_MAX_AGE to None; it is about five times faster.",
-                id="tms_webhooks.W022",
-            )
+    is_kept = configured.get("CONN_MAX_AGE", 0) != 0 or configured.get("OPTIONS", {}).get("pool")
+    if not Conf.ORM or connections[alias].vendor == "sqlite" or is_kept:
+        return []
+    return [
+        checks.Warning(
+            f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker opens a new connection for every task.",
+            hint="Set CONN_MAX_AGE to None; it is about five times faster.",
+            id="tms_webhooks.W022",
         )
-    if configured.get("OPTIONS", {}).get("pool"):
-        messages.append(
-            checks.Warning(
-                f"DATABASES[{alias!r}] uses psycopg's pool, which does not survive django-q2's fork.",
-                hint="Leave OPTIONS['pool'] out in the settings that qcluster runs with.",
-                id="tms_webhooks.W023",
-            )
-        )
-    return messages
+    ]
 
 
 def _check_drains() -> list[CheckMessage]:
