@@ -36,9 +36,9 @@ class PeriodicRunManager(models.Manager["PeriodicRun"]):
         self.bulk_create([self.model(function=function, started_at=LONG_AGO)], ignore_conflicts=True)
         return bool(rows.update(started_at=now))
 
-    def started(self) -> dict[str, datetime]:
+    def started(self, *, now: datetime) -> dict[str, datetime]:
         """Return when each job last began, by its dotted path. Jobs that never ran are absent."""
-        return dict(self.values_list("function", "started_at"))
+        return dict(self.filter(started_at__lte=now + FAR_AHEAD).values_list("function", "started_at"))
 
 
 class PeriodicRun(models.Model):

@@ -1,0 +1,45 @@
+"""The slot of a drain that a command runs: other processes see by it that a drain runs, and wake it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from time import monotonic
+
+from tms_webhooks.models import DrainSlot
+
+FIRST = 10_001
+"""The lowest number, beyond those that ``DRAINS`` counts. Several commands hold consecutive numbers."""
+HOLD = timedelta(seconds=15)
+"""For how long a slot is held without being renewed: a drain that hangs loses it."""
+RENEWED_EVERY = 5.0
+"""Seconds."""
+
+
+class CommandSlot:
+    """Holds the first free slot, and renews it while the drain's loop turns."""
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._number = FIRST
+        self._clock = clock
+        self._renew_at = clock()
+
+    def renewed_by(self, fan_out: Callable[[datetime], int]) -> Callable[[datetime], int]:
+        """Return ``fan_out``, which the loop calls in each turn, with the renewal of the slot."""
+
+        def renewing(now: datetime) -> int:
+            if self._clock() >= self._renew_at:
+                self._renew_at = self._clock() + RENEWED_EVERY
+                while not DrainSlot.objects.take(self._number, owner=self._owner, now=now, until=now + HOLD):
+                    self._number += 1
+            return fan_out(now)
+
+        return renewing
+
+    def release(self, now: datetime) -> None:
+        """Give up the slot."""
+        DrainSlot.objects.release(self._number, owner=self._owner, now=now)
