@@ -9,12 +9,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 
+from tms_webhooks.conf import app_settings
 from tms_webhooks.models import DrainSlot
 
 FIRST = 10_001
 """The lowest number, beyond those that ``DRAINS`` counts. Several commands hold consecutive numbers."""
-HOLD = timedelta(seconds=15)
-"""For how long a slot is held without being renewed: a drain that hangs loses it."""
+HOLD = 15.0
+"""Seconds for which a slot is held without being renewed, beyond the wait of an idle drain: one that hangs loses it."""
+LONGEST = 55.0
+"""Seconds for which a slot is held at most. A slot that is held for longer counts as free (``FAR_AHEAD``)."""
 RENEWED_EVERY = 5.0
 """Seconds."""
 
@@ -34,7 +37,8 @@ class CommandSlot:
         def renewing(now: datetime) -> int:
             if self._clock() >= self._renew_at:
                 self._renew_at = self._clock() + RENEWED_EVERY
-                while not DrainSlot.objects.take(self._number, owner=self._owner, now=now, until=now + HOLD):
+                until = now + timedelta(seconds=min(HOLD + app_settings.DRAIN_REST, LONGEST))
+                while not DrainSlot.objects.take(self._number, owner=self._owner, now=now, until=until):
                     self._number += 1
             return fan_out(now)
 
