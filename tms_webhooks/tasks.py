@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from time import monotonic
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -21,7 +23,7 @@ from tms_webhooks.delivery import health, replay
 from tms_webhooks.delivery.sweep import give_up_old, settle
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
-from tms_webhooks.models import DrainSlot, Job
+from tms_webhooks.models import DrainSlot, Job, PeriodicRun
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
@@ -41,7 +43,21 @@ RECONCILE_SECONDS = 20.0
 JOBS_SECONDS = 20.0
 PUBLISH_SECONDS = 10.0
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 logger = logging.getLogger(__name__)
+
+
+def periodic(job: Callable[P, R]) -> Callable[P, R]:
+    """Return the job with a record of each start, by which other processes see that it runs."""
+
+    @wraps(job)
+    def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+        PeriodicRun.objects.record(f"{job.__module__}.{job.__name__}", now=timezone.now())
+        return job(*args, **kwargs)
+
+    return recorded
 
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
@@ -57,6 +73,7 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
     return tally.sent if tally else 0
 
 
+@periodic
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
@@ -87,6 +104,7 @@ def start_drains() -> None:
             get_queue().enqueue_at(held_until, DRAIN, slot)
 
 
+@periodic
 def work_on_jobs(**_future: Any) -> None:
     """Work on unfinished jobs: recoveries, replays and cancellations."""
     end = monotonic() + JOBS_SECONDS
@@ -100,6 +118,7 @@ def work_on_jobs(**_future: Any) -> None:
         get_queue().enqueue(replay.WORK)
 
 
+@periodic
 def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
     end = monotonic() + SCAN_SECONDS
@@ -109,6 +128,7 @@ def scan_expiring(**_future: Any) -> int:
     return scanned.events
 
 
+@periodic
 def prune(**_future: Any) -> None:
     """Give up deliveries that are too old, and delete rows that were kept long enough."""
     now = timezone.now()
@@ -116,6 +136,7 @@ def prune(**_future: Any) -> None:
     pruning.prune(now)
 
 
+@periodic
 def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
     """Detect out-of-band changes and record their events; return the number of events.
 

@@ -21,6 +21,7 @@ from django.core.management import CommandError, call_command
 from tests.receiver import Answer
 from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
 from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
+from tms_webhooks.management.stopping import SIGNALS, stop_on_signal
 
 ROOT = Path(__file__).parents[2]
 SOON = 8.0
@@ -136,7 +137,7 @@ def wait_until_delivered(world: World, number: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
     process = world.drain("--json")
     world.schedule_classes(3)
@@ -149,7 +150,8 @@ def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
     assert json.loads(out.splitlines()[-1]) == {"events": 3, "sent": 3, "delivered": 3}
     assert "Traceback" not in err
     assert world.deliveries() == [("delivered", "", 1)] * 3
-    assert world.slots() == []
+    # Its own, which it gave up.
+    assert world.slots() == [("",)]
 
 
 def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
@@ -205,11 +207,21 @@ def test_it_ends_after_its_time(capsys):
 
 @pytest.mark.django_db
 def test_it_leaves_the_process_its_own_signal_handlers(capsys):
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(number) for number in SIGNALS]
 
     call_command("webhooks_drain", "--until-idle")
 
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_hang_up_that_nohup_ignores_does_not_stop_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", ""])

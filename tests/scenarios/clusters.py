@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 
 from django.utils import timezone
@@ -10,6 +12,7 @@ from django_q.models import Schedule
 
 from tests.scenarios.processes import Processes
 from tests.scenarios.tables import Tables
+from tms_webhooks.models import DrainSlot
 
 QUEUE = "tms_webhooks.queues.django_q.DjangoQQueue"
 SWEEP = "tms_webhooks sweep"
@@ -26,6 +29,23 @@ def let_the_sweep_come(processes: Processes, tables: Tables) -> None:
     """Do now what a cluster does every half minute: look which schedules are due. The sweep is."""
     assert Schedule.objects.using(tables.using).filter(name=SWEEP).update(next_run=timezone.now()) == 1
     processes.run("django", "shell", "--command", "from django_q.scheduler import scheduler; scheduler()")
+
+
+def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
+    """Kill a worker that waits for a task, while the only other one runs a drain; return its process id.
+
+    The one that waits holds the lock of the task queue, and nobody can release it.
+    """
+    for _ in range(200):
+        workers = workers_of(cluster, number=2)
+        held = DrainSlot.objects.db_manager(tables.using).held(timezone.now())
+        busy = {int(owner.split(":")[1]) for owner in held.values_list("owner", flat=True)}
+        idle = [pid for pid in workers if pid not in busy]
+        if len(idle) == 1:
+            os.kill(idle[0], signal.SIGKILL)
+            return idle[0]
+        time.sleep(0.02)
+    raise AssertionError("no worker was idle")
 
 
 def workers_of(cluster: int, *, number: int) -> list[int]:

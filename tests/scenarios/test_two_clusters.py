@@ -1,4 +1,7 @@
-"""Two django-q2 clusters on one database share the work, double none of it, and one does it all when the other dies."""
+"""Two django-q2 clusters on one database share the work, double none of it, and one does it all when the other dies.
+
+They have no wake-up socket in common, as on two hosts or under two users.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -30,8 +34,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 WEBHOOKS = 16
 EVENTS = 25
 DELIVERIES = WEBHOOKS * EVENTS
-DRAINS = 3
-"""More than the workers of one cluster, which are two."""
+DRAINS = (2, 4)
+"""As few as can be at work in both, and as many as there are workers: two in each cluster."""
 BUDGET = 2.0
 LEASE = 3.0
 PATIENCE = 60.0
@@ -57,19 +61,25 @@ class Cluster:
         return any(self.processes.has(int(owner.split(":")[1])) for owner in held.values_list("owner", flat=True))
 
 
-@pytest.fixture
-def clusters(processes: Processes, tables: Tables, receiver: Receiver, tmp_path: Path) -> Iterator[list[Cluster]]:
+@pytest.fixture(params=DRAINS)
+def clusters(
+    request: pytest.FixtureRequest, processes: Processes, tables: Tables, receiver: Receiver, tmp_path: Path
+) -> Iterator[list[Cluster]]:
     """Two clusters, each with a drain at work, that can hold little at a time; and webhooks for which nothing waits."""
     # With few in hand, neither can take it all for itself.
-    settings = {"DRAINS": DRAINS, "DRAIN_BUDGET": BUDGET, "DRAIN_REST": 0.05, "CLAIM_BATCH": 4, "LEASE": LEASE}
+    settings = {"DRAINS": request.param, "DRAIN_BUDGET": BUDGET, "DRAIN_REST": 0.05, "CLAIM_BATCH": 4, "LEASE": LEASE}
     clustered = with_django_q(processes, tables).but(**settings)
     subscribe(tables, receiver)
     with ExitStack() as stack:
-        logs = [tmp_path / "first.log", tmp_path / "second.log"]
-        clusters = [
-            Cluster(stack.enter_context(logged(clustered, log, "django", "qcluster", "--skip-checks"))) for log in logs
-        ]
+        # Not below pytest's own folder: the path of a socket must be short.
+        folders = [Path(stack.enter_context(TemporaryDirectory(prefix="tms-"))) for _ in range(2)]
+        clusters = []
+        for folder in folders:
+            alone, log = clustered.but(environment={"TMPDIR": str(folder)}), tmp_path / f"{folder.name}.log"
+            clusters.append(Cluster(stack.enter_context(logged(alone, log, "django", "qcluster", "--skip-checks"))))
         tables.wait_until(lambda: all(one.has_a_drain_at_work(tables) for one in clusters), seconds=PATIENCE)
+        # A drain takes its slot before it listens.
+        tables.wait_until(lambda: all(list(folder.glob("tms_webhooks-*/*")) for folder in folders))
         yield clusters
 
 

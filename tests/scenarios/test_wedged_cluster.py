@@ -1,4 +1,7 @@
-"""A django-q2 cluster that is alive and does nothing: ``webhooks_health`` tells it from one that works."""
+"""A django-q2 cluster that is alive and does nothing: ``webhooks_health`` tells it from one that works.
+
+django-q2's workers share a lock on their task queue. An idle worker that is killed takes the lock with it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ import time
 
 import pytest
 from django.db import OperationalError, transaction
+from django.utils import timezone
 
-from tests.scenarios.clusters import send, with_django_q, workers_of
-from tests.scenarios.outcome import fill
-from tests.scenarios.processes import PATIENCE
+from tests.scenarios.clusters import kill_an_idle_worker, send, with_django_q, workers_of
+from tests.scenarios.outcome import assert_all_delivered_once, fill
+from tests.scenarios.processes import PATIENCE, STARTING
+from tms_webhooks.models import DrainSlot
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -81,3 +86,47 @@ def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, proc
         send(signal.SIGCONT, workers)
         tables.wait_for({"delivered": 4})
         assert health(clustered) == (0, [])
+
+
+def ask_until_a_restart_is_due(processes):
+    """Run a supervisor's check until it fails; return the seconds that this took, and the line that it printed."""
+    began = time.monotonic()
+    while True:
+        done = processes.attempt("django", "webhooks_health", "--restart-hint", "--max-lag", str(MAX_LAG))
+        assert done.stderr == ""
+        if done.returncode:
+            assert done.returncode == 1
+            return time.monotonic() - began, done.stdout
+        assert time.monotonic() - began < PATIENCE, done.stdout
+
+
+def test_a_cluster_that_lost_an_idle_worker_is_restarted_by_its_supervisor(receiver, processes, tables):
+    clustered = with_django_q(processes, tables)
+    fill(clustered, receiver, 1)
+
+    with clustered.cluster() as cluster:
+        receiver.wait_for(2, seconds=PATIENCE)
+        tables.wait_for({"delivered": 2})
+        kill_an_idle_worker(cluster.pid, tables)
+        # The drain at work is the last one.
+        tables.wait_until(lambda: not DrainSlot.objects.db_manager(tables.using).held(timezone.now()).exists())
+        tables.add_events(2)
+
+        seconds, line = ask_until_a_restart_is_due(clustered)
+
+        # The limit, and two runs of the command, which take long on a busy machine.
+        assert seconds < MAX_LAG + 2 * STARTING
+        assert line.startswith("RESTART: ")
+        assert "o drain has run for " in line
+        # It is alive, and its sentinel has replaced the worker in vain.
+        assert cluster.poll() is None
+        assert len(workers_of(cluster.pid, number=WORKERS)) == WORKERS
+        assert (len(receiver.received), tables.statuses()) == (2, {"delivered": 2})
+
+    # As a supervisor restarts it: it does not heed SIGTERM any more, and is killed.
+    with clustered.cluster():
+        tables.wait_for({"delivered": 6})
+        assert clustered.run("django", "webhooks_health", "--restart-hint").startswith("OK: ")
+
+    assert len(receiver.received) == 6
+    assert_all_delivered_once(tables.outcome(), events=3)

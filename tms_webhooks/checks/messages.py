@@ -33,7 +33,6 @@ MEANINGS: Mapping[str, str] = {
     "E020": "django-q2 is the queue, but is not installed.",
     "W021": "django-q2 would run a drain twice.",
     "W022": "django-q2's ORM broker opens a new database connection for each task.",
-    "W023": "psycopg's connection pool does not survive django-q2's fork.",
     "W024": "django-q2 runs tasks in the process that queues them.",
     "W025": "django-q2 would kill a drain before it ends.",
     "W026": "django-q2 has one worker, which a drain occupies.",

@@ -10,13 +10,14 @@ public here, and so do ``_meta``, ``_state``, ``_base_manager`` and ``_default_m
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from django.db import models, router
+from django.db import connections, models, router
 from django.db.models import sql
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col, ColPairs
@@ -68,6 +69,32 @@ def _has_default_transaction_mode(connection: Any) -> bool:
     # The backend sets its mode when it connects.
     connection.ensure_connection()
     return getattr(connection, "transaction_mode", "unknown") is None
+
+
+def renew_pools_after_forks() -> None:
+    """Have each process that is forked from now on open its own psycopg pools, instead of sharing the parent's sockets.
+
+    Uses ``DatabaseWrapper._connection_pools`` of the PostgreSQL backend. Does nothing on platforms without ``fork``.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_pools)
+
+
+# Kept, because the destructor of a pool waits for threads, and they are not in the child.
+_of_parents: list[Any] = []
+
+
+def _forget_pools() -> None:
+    backend: Any = sys.modules.get("django.db.backends.postgresql.base")
+    pools = backend.DatabaseWrapper._connection_pools if backend else {}
+    if not pools:
+        return
+    for wrapper in connections.all(initialized_only=True):
+        if wrapper.alias in pools:
+            _of_parents.append(wrapper.connection)
+            wrapper.connection = None
+    _of_parents.append(dict(pools))
+    pools.clear()
 
 
 def atomic_blocks(connection: Any) -> list[Any]:

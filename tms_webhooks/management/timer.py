@@ -1,57 +1,116 @@
-"""Run periodic jobs in a process without a queue that would schedule them."""
+"""Run the periodic jobs that no queue runs, in the process of ``webhooks_drain``."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from tms_webhooks.delivery import replay
-from tms_webhooks.queues.base import PeriodicJob
+from tms_webhooks.models import PeriodicRun
+from tms_webhooks.models.periodic import LONG_AGO
+from tms_webhooks.outbox.wake import DRAIN
+from tms_webhooks.queues.base import PeriodicJob, Queue, get_queue, use_queue
+from tms_webhooks.queues.periodic import periodic_jobs
 
+TICK = 5.0
+"""Seconds between two looks at which jobs are overdue."""
+GRACE = timedelta(seconds=90)
+"""For how long the queue may be late with a job. django-q2 looks at its schedules every 30 s."""
 SECONDS = {replay.WORK: 5.0}
-"""Intervals below the job's own. Replay jobs send no wake-up, and a user waits for their start."""
+"""Intervals below the job's own, without a queue. Replay jobs send no wake-up, and a user waits for their start."""
 LEAVING = 5.0
 """Seconds that the end waits for a running job."""
 
 logger = logging.getLogger(__name__)
 
 
-class Timer:
-    """Runs jobs one after the other, each when it is due. At the start all are due."""
+class LocalQueue(Queue):
+    """Keeps the rest of a job that ran out of time, for the timer. Drains are not enqueued: the command runs one."""
 
-    def __init__(self, jobs: Sequence[PeriodicJob], *, clock: Callable[[], float] = monotonic) -> None:
+    keeps_drains = False
+
+    def __init__(self) -> None:
+        self.rest: deque[tuple[str, tuple[object, ...]]] = deque()
+
+    def enqueue(self, function: str, *args: object) -> None:
+        """Keep a call, unless the same one waits or it starts a drain."""
+        if function != DRAIN and (function, args) not in self.rest:
+            self.rest.append((function, args))
+
+    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+        """Do nothing."""
+
+
+class Timer:
+    """Runs overdue jobs, one after the other: those that no other process has begun within their interval.
+
+    Several timers on one database share the jobs. If the configured queue runs periodic jobs, each job gets `GRACE`
+    beyond its interval, so that the timer runs only those that the queue does not run.
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
         self._clock = clock
-        self._jobs = jobs
-        self._due_at = dict.fromkeys((job.function for job in jobs), clock())
+        self._queue = get_queue()
+        self._local = LocalQueue()
+        self._is_failing = False
 
     def run_due(self) -> float:
-        """Run the due jobs and return the seconds until the next one. A failing job is logged."""
-        for job in self._jobs:
-            if self._clock() >= self._due_at[job.function]:
-                self._run(job)
-                self._due_at[job.function] = self._clock() + SECONDS.get(job.function, 60.0 * job.minutes)
-        return max(0.0, min(self._due_at.values()) - self._clock())
-
-    def _run(self, job: PeriodicJob) -> None:
+        """Run the overdue jobs and one rest of a long one; return the seconds until the next call."""
         try:
-            import_string(job.function)()
+            for job in self._jobs():
+                if self._claim(job):
+                    self._run(job.function)
+        except DatabaseFailure:
+            if not self._is_failing:
+                logger.exception("The database refused to say which periodic jobs are overdue; trying again.")
+            self._is_failing = True
+            return TICK
+        self._is_failing = False
+        if self._local.rest:
+            function, args = self._local.rest.popleft()
+            self._run(function, *args)
+        return 0.0 if self._local.rest else TICK
+
+    def _jobs(self) -> list[PeriodicJob]:
+        """Return the jobs that began longer ago than they may have, or never."""
+        jobs = self._queue.scheduled(periodic_jobs())
+        if not self._queue.keeps_drains:
+            jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
+        started = PeriodicRun.objects.started(now=self._clock())
+        return [job for job in jobs if started.get(job.function, LONG_AGO) <= self._latest_start(job)]
+
+    def _claim(self, job: PeriodicJob) -> bool:
+        return PeriodicRun.objects.claim(job.function, now=self._clock(), unless_since=self._latest_start(job))
+
+    def _latest_start(self, job: PeriodicJob) -> datetime:
+        grace = GRACE if self._queue.keeps_drains else timedelta()
+        return self._clock() - timedelta(minutes=job.minutes) - grace
+
+    def _run(self, function: str, *args: object) -> None:
+        try:
+            with use_queue(self._local):
+                import_string(function)(*args)
         except Exception:
-            logger.exception("%s failed; the next run is after its usual interval.", job.name)
+            logger.exception("%s failed; the next run is after its usual interval.", function)
 
 
 @contextmanager
-def ticking(jobs: Sequence[PeriodicJob]) -> Iterator[None]:
-    """Run these jobs periodically in a thread, while the ``with`` block runs."""
+def ticking() -> Iterator[None]:
+    """Run the periodic jobs in a thread, while the ``with`` block runs."""
     over = threading.Event()
 
     def tick() -> None:
-        timer = Timer(jobs)
+        timer = Timer()
         try:
             while not over.wait(timer.run_due()):
                 close_old_connections()

@@ -103,6 +103,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="PeriodicRun",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("function", models.CharField(max_length=100, unique=True, verbose_name="function")),
+                ("started_at", models.DateTimeField(verbose_name="started at")),
+            ],
+            options={
+                "verbose_name": "periodic run",
+                "verbose_name_plural": "periodic runs",
+            },
+        ),
+        migrations.CreateModel(
             name="FeedEnds",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

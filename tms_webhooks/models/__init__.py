@@ -13,6 +13,7 @@ from tms_webhooks.models.feed import FeedEnds
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
+from tms_webhooks.models.periodic import PeriodicRun
 from tms_webhooks.models.source_state import Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
@@ -34,6 +35,7 @@ __all__ = [
     "Job",
     "Occurrence",
     "ScanCursor",
+    "PeriodicRun",
     "Reconciliation",
     "Subscription",
     "SourceState",

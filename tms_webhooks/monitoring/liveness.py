@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
-from tms_webhooks.models import DeliveryAttempt, DrainSlot
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun
 from tms_webhooks.monitoring.backlog import Backlog, backlog
+from tms_webhooks.queues import Queue
+from tms_webhooks.queues.periodic import periodic_jobs
 
 # Without a drain for longer, the workers have stopped: the sweep starts one every minute, and the scheduler polls every 30 s.
 MAX_SECONDS_WITHOUT_DRAIN = 180.0
@@ -65,6 +67,33 @@ def read_liveness(*, now: datetime) -> Liveness:
     )
 
 
+def overdue_jobs(queue: Queue, *, now: datetime) -> list[str]:
+    """Return the names of the periodic jobs that no process has begun in time. Of one that never ran, the queue knows."""
+    grace = timedelta(seconds=MAX_SECONDS_WITHOUT_DRAIN)
+    started = PeriodicRun.objects.started(now=now)
+    never = {job.name for job in periodic_jobs() if job.function not in started}
+    return [name for name in queue.overdue(now - grace) if name in never] + [
+        job.name
+        for job in queue.scheduled(periodic_jobs())
+        if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - grace
+    ]
+
+
+def restart_reason(found: Liveness, *, max_lag: float, keeps_drains: bool) -> str:
+    """Return why the workers have to be restarted; empty if a restart would not help.
+
+    That is: no drain has run for ``max_lag`` seconds, or something is that late and no worker delivers. A slow receiver,
+    a backlog that drains are working on, and a wrong schedule are no reasons.
+    """
+    gone = found.drain_gone_seconds
+    has_stopped = keeps_drains if gone is None else gone > max_lag
+    late = _late(found.backlog, max_lag)
+    if has_stopped or (late and not _is_delivering(found, max_lag)):
+        absence = _absence(found)
+        return f"{late}, and {absence}." if late else f"{absence[0].upper()}{absence[1:]}."
+    return ""
+
+
 def assess(
     found: Liveness,
     *,
@@ -106,7 +135,7 @@ def assess(
     if overdue:
         level = max(level, HealthLevel.LATE)
         reasons.append(
-            f"Periodic jobs did not run: {', '.join(overdue)}. Start or restart django-q2 "
+            f"Periodic jobs did not run: {', '.join(overdue)}. Run manage.py webhooks_drain, or start or restart django-q2 "
             "(manage.py qcluster); the cluster named in Q_CLUSTER['name'] runs the schedules."
         )
     if wrong_schedules:

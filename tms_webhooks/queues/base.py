@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -25,7 +27,7 @@ class PeriodicJob:
 
     name: str
     function: str
-    minutes: int
+    minutes: float
     setting: str = ""
 
 
@@ -37,7 +39,7 @@ class Queue(ABC):
     """
 
     keeps_drains = True
-    """Whether a drain runs all the time. False if the queue runs no enqueued functions."""
+    """Whether the queue runs a drain all the time, and the periodic jobs. False if it runs no enqueued functions."""
 
     @abstractmethod
     def enqueue(self, function: str, *args: object) -> None:
@@ -59,6 +61,10 @@ class Queue(ABC):
         """Call ``call`` in each worker process when it starts; return False if the queue can't do that. Idempotent."""
         return False
 
+    def scheduled(self, jobs: tuple[PeriodicJob, ...]) -> tuple[PeriodicJob, ...]:
+        """Return these jobs with the intervals at which they have to run, without those that an admin stopped."""
+        return jobs
+
     def overdue(self, since: datetime) -> list[str]:
         """Return the names of the periodic jobs that were due at ``since`` and have not run since then."""
         return []
@@ -72,9 +78,23 @@ class Queue(ABC):
         return []
 
 
+# The queue of this thread, in place of the configured one.
+_replacement: ContextVar[Queue | None] = ContextVar("tms_webhooks_queue", default=None)
+
+
 def get_queue() -> Queue:
     """Return the queue that ``TMS_WEBHOOKS["QUEUE"]`` names; raise `ConfigurationError` if it is not a queue."""
-    return _queue_at(app_settings.QUEUE)
+    return _replacement.get() or _queue_at(app_settings.QUEUE)
+
+
+@contextmanager
+def use_queue(queue: Queue) -> Iterator[None]:
+    """Have `get_queue` return ``queue`` in this thread while the ``with`` block runs."""
+    token = _replacement.set(queue)
+    try:
+        yield
+    finally:
+        _replacement.reset(token)
 
 
 @cache

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -33,11 +34,15 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.db.django_private import renew_pools_after_forks
 from tms_webhooks.queues.base import PeriodicJob, Queue
 
 # The options of every task, whatever the host's Q_CLUSTER says: no row for the result, no retry of a failed task, and
 # a timeout in seconds that is longer than a drain.
 OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
+
+# Minutes between two runs of a schedule; of other types no interval is known.
+MINUTES = {Schedule.HOURLY: 60, Schedule.DAILY: 24 * 60, Schedule.WEEKLY: 7 * 24 * 60}
 
 # Maximum DRAIN_BUDGET in seconds. It leaves time for the last requests, of up to 30 s each, and for recording results.
 MAX_BUDGET = 50
@@ -59,6 +64,10 @@ class _DelayingBroker(ORM):  # type: ignore[misc]
 
 class DjangoQQueue(Queue):
     """Enqueues functions with django-q2, through the broker that the host configures."""
+
+    def __init__(self) -> None:
+        # A cluster forks after it has used the database.
+        renew_pools_after_forks()
 
     def enqueue(self, function: str, *args: object) -> None:
         """Enqueue a task. The ORM broker writes it in the caller's transaction, if one is open."""
@@ -107,6 +116,18 @@ class DjangoQQueue(Queue):
             if _has_other_minutes(schedule, job):
                 schedules.filter(pk=schedule.pk).update(**times)
 
+    def scheduled(self, jobs: tuple[PeriodicJob, ...]) -> tuple[PeriodicJob, ...]:
+        """Return the jobs with the intervals of their schedules, without those that an admin stopped.
+
+        A job whose schedule has no known interval, such as a cron expression, is left to django-q2, too.
+        """
+        schedules = _schedules_of(jobs)
+        return tuple(
+            replace(job, minutes=_minutes_of(schedules[job.name])) if job.name in schedules else job
+            for job in jobs
+            if job.name not in schedules or (schedules[job.name].repeats and _minutes_of(schedules[job.name]))
+        )
+
     def overdue(self, since: datetime) -> list[str]:
         """Return the names of this app's schedules that were due at ``since``. A schedule that an admin stopped is never due."""
         if not apps.is_installed("django_q"):
@@ -118,7 +139,7 @@ class DjangoQQueue(Queue):
         """Return a sentence for each schedule that is missing or whose interval differs from its setting."""
         if not apps.is_installed("django_q"):
             return []
-        schedules = {one.name: one for one in Schedule.objects.filter(name__in=[job.name for job in jobs])}
+        schedules = _schedules_of(jobs)
         missing = [f"{job.name} has no schedule" for job in jobs if job.name not in schedules]
         return missing + [
             f"{job.name} does not run every {job.minutes} min, as {SETTING_NAME}[{job.setting!r}] says"
@@ -137,6 +158,22 @@ class DjangoQQueue(Queue):
                 )
             ]
         return [*_check_retry(), *_check_connections(), *_check_drains()]
+
+
+def _schedules_of(jobs: tuple[PeriodicJob, ...]) -> dict[str, Schedule]:
+    """Return the schedules of these jobs by name; none without django-q2's tables."""
+    if not apps.is_installed("django_q"):
+        return {}
+    return {one.name: one for one in Schedule.objects.filter(name__in=[job.name for job in jobs])}
+
+
+def _minutes_of(schedule: Schedule) -> int:
+    """Return the interval of a schedule; 0 if it is not known."""
+    return (
+        (schedule.minutes or 0)
+        if schedule.schedule_type == Schedule.MINUTES
+        else MINUTES.get(schedule.schedule_type, 0)
+    )
 
 
 def _has_other_minutes(schedule: Schedule, job: PeriodicJob) -> bool:
@@ -168,26 +205,18 @@ def _check_retry() -> list[CheckMessage]:
 
 
 def _check_connections() -> list[CheckMessage]:
-    messages: list[CheckMessage] = []
     alias = Conf.ORM or "default"
     configured = settings.DATABASES.get(alias, {})
-    if Conf.ORM and connections[alias].vendor != "sqlite" and configured.get("CONN_MAX_AGE", 0) == 0:
-        messages.append(
-            checks.Warning(
-                f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker opens a new connection for every task.",
-                hint="Set CONN_MAX_AGE to None; it is about five times faster.",
-                id="tms_webhooks.W022",
-            )
+    is_kept = configured.get("CONN_MAX_AGE", 0) != 0 or configured.get("OPTIONS", {}).get("pool")
+    if not Conf.ORM or connections[alias].vendor == "sqlite" or is_kept:
+        return []
+    return [
+        checks.Warning(
+            f"DATABASES[{alias!r}]['CONN_MAX_AGE'] is 0: django-q2's ORM broker opens a new connection for every task.",
+            hint="Set CONN_MAX_AGE to None; it is about five times faster.",
+            id="tms_webhooks.W022",
         )
-    if configured.get("OPTIONS", {}).get("pool"):
-        messages.append(
-            checks.Warning(
-                f"DATABASES[{alias!r}] uses psycopg's pool, which does not survive django-q2's fork.",
-                hint="Leave OPTIONS['pool'] out in the settings that qcluster runs with.",
-                id="tms_webhooks.W023",
-            )
-        )
-    return messages
+    ]
 
 
 def _check_drains() -> list[CheckMessage]:

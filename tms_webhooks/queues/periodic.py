@@ -1,4 +1,4 @@
-"""The periodic jobs. The queue runs them, or ``webhooks_drain`` for a project without one."""
+"""The periodic jobs. The queue runs them, and ``webhooks_drain`` those that no queue runs."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ from django_q.models import Schedule
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
-from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event, PeriodicRun
 from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.tasks import install_schedules
 
 pytestmark = pytest.mark.django_db
@@ -163,6 +164,28 @@ def test_the_help_says_what_the_exit_status_means(capsys):
     )
 
 
+# For a supervisor
+
+
+def test_a_supervisor_is_told_to_restart_workers_that_stand_still(health):
+    held_before(130)
+
+    assert health("--restart-hint") == (1, "RESTART: No drain has run for 130 s.\n")
+    assert health("--restart-hint", "--max-lag", "200") == (0, "OK: no reason to restart the workers.\n")
+
+
+def test_a_supervisor_leaves_a_drain_alone_that_is_late(health):
+    overdue(300)
+    hold_slot()
+
+    assert health("--restart-hint") == (0, "OK: no reason to restart the workers.\n")
+
+
+def test_a_supervisor_restarts_no_workers_for_a_database_that_does_not_answer(health):
+    with connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_drainslot", times=1)):
+        assert health("--restart-hint")[0] == 0
+
+
 # With django-q2, which keeps drains at work
 
 
@@ -195,6 +218,26 @@ def test_overdue_schedules_are_reported(health):
 
     assert status == 1
     assert text.startswith("LATE: Periodic jobs did not run: tms_webhooks expiry. ")
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_job_that_a_command_runs_is_not_overdue_whatever_the_schedule_says(health):
+    hold_slot()
+    Schedule.objects.all().update(next_run=timezone.now() - timedelta(days=2))
+    for job in periodic_jobs():
+        PeriodicRun.objects.record(job.function, now=timezone.now() - timedelta(minutes=job.minutes, seconds=170))
+
+    assert health()[0] == 0
+
+
+def test_a_job_that_has_run_and_does_not_run_any_more_is_overdue(health):
+    # Also without a queue that has schedules.
+    PeriodicRun.objects.record("tms_webhooks.tasks.prune", now=timezone.now() - timedelta(minutes=60, seconds=181))
+
+    status, text = health()
+
+    assert status == 1
+    assert text.startswith("LATE: Periodic jobs did not run: tms_webhooks prune. Run manage.py webhooks_drain, or ")
 
 
 @pytest.mark.usefixtures("_django_q")

@@ -1,60 +1,115 @@
-"""A drain without a queue does by itself what a queue's schedules would do."""
+"""A drain that a command runs does by itself what a queue's schedules would do, if nobody else does it."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django_q.models import OrmQ, Schedule
 
+from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.management import timer as timer_module
-from tms_webhooks.management.timer import LEAVING, SECONDS, Timer, ticking
-from tms_webhooks.queues.base import PeriodicJob
+from tms_webhooks.management.timer import GRACE, LEAVING, SECONDS, TICK, LocalQueue, Timer, ticking
+from tms_webhooks.models import PeriodicRun
+from tms_webhooks.outbox.wake import DRAIN
+from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.tasks import RECONCILE, install_schedules
+
+pytestmark = pytest.mark.django_db
 
 SILENT = "tms_webhooks.queues.silent.SilentQueue"
 DJANGO_Q = "tms_webhooks.queues.django_q.DjangoQQueue"
 
-SWEEP = PeriodicJob("sweep", "tasks.sweep", 1)
-PRUNE = PeriodicJob("prune", "tasks.prune", 60)
+TASKS = "tms_webhooks.tasks."
+QUICK = [f"{TASKS}work_on_jobs"]
+ALL = [f"{TASKS}{name}" for name in ("sweep", "work_on_jobs", "scan_expiring", "prune", "reconcile")]
 
 
 @pytest.fixture
 def ran(monkeypatch):
     """The dotted paths of what was run, in order."""
     paths = []
-    monkeypatch.setattr(timer_module, "import_string", lambda path: lambda: paths.append(path))
+    monkeypatch.setattr(timer_module, "import_string", lambda path: lambda *args: paths.append(path))
     return paths
 
 
-def test_everything_is_run_at_once_and_then_each_in_its_time(ran):
-    now = [0.0]
-    timer = Timer([SWEEP, PRUNE], clock=lambda: now[0])
-
-    assert timer.run_due() == 60
-    assert ran == ["tasks.sweep", "tasks.prune"]
-    for now[0] in (59.0, 60.0, 120.0, 3_600.0):
-        timer.run_due()
-
-    assert ran[2:] == ["tasks.sweep", "tasks.sweep", "tasks.sweep", "tasks.prune"]
+@pytest.fixture
+def _django_q(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": DJANGO_Q}
+    install_schedules(using="default")
 
 
-def test_a_replay_job_does_not_wait_a_minute(ran):
-    now = [0.0]
-    jobs = [job for job in periodic_jobs() if job.function in SECONDS]
-    timer = Timer(jobs, clock=lambda: now[0])
+def run_at(timer, clock, ran, **after) -> list[str]:
+    """Let some time pass; return the jobs that the timer runs then."""
+    del ran[:]
+    clock.advance(**after)
+    timer.run_due()
+    return list(ran)
 
-    assert [timer.run_due(), len(jobs)] == [5.0, 1]
+
+def begin(*functions, at) -> None:
+    """Record that other processes begin these jobs."""
+    for function in functions:
+        PeriodicRun.objects.record(function, now=at)
 
 
-def test_a_job_that_fails_is_logged_and_does_not_keep_the_others_from_running(monkeypatch, caplog):
+# Without a queue
+
+
+def test_everything_is_run_at_once_and_then_each_in_its_time(ran, clock):
+    timer = Timer(clock=clock)
+
+    assert timer.run_due() == TICK
+    assert ran == ALL
+    assert run_at(timer, clock, ran, seconds=4) == []
+    assert run_at(timer, clock, ran, seconds=1) == QUICK
+    assert run_at(timer, clock, ran, seconds=55) == ALL[:2]
+    assert run_at(timer, clock, ran, minutes=5) == ALL[:3]
+    assert run_at(timer, clock, ran, minutes=60) == ALL[:4]
+    assert run_at(timer, clock, ran, days=1) == ALL
+
+
+def test_two_timers_share_the_jobs(ran, clock):
+    first, second = Timer(clock=clock), Timer(clock=clock)
+    first.run_due()
+
+    assert run_at(second, clock, ran) == []
+    assert run_at(second, clock, ran, minutes=1) == ALL[:2]
+    assert run_at(first, clock, ran) == []
+
+
+def test_a_job_that_another_timer_claims_in_between_is_not_run_twice(ran, clock, monkeypatch):
+    timer = Timer(clock=clock)
+    started = PeriodicRun.objects.started
+
+    def read_then_lose(**values):
+        found = started(**values)
+        begin(*ALL[1:], at=clock.now)
+        return found
+
+    monkeypatch.setattr(PeriodicRun.objects, "started", read_then_lose)
+
+    assert run_at(timer, clock, ran) == ALL[:1]
+
+
+def test_a_job_runs_although_a_clock_was_set_back(ran, clock):
+    begin(*ALL, at=clock.now + timedelta(hours=3))
+
+    assert run_at(Timer(clock=clock), clock, ran) == ALL
+
+
+def test_a_job_that_fails_is_logged_and_does_not_keep_the_others_from_running(monkeypatch, caplog, clock):
     ran = []
 
     def find(path):
         def run():
             ran.append(path)
-            if path == "tasks.sweep":
+            if path == ALL[0]:
                 raise ValueError("boom")
 
         return run
@@ -62,56 +117,132 @@ def test_a_job_that_fails_is_logged_and_does_not_keep_the_others_from_running(mo
     monkeypatch.setattr(timer_module, "import_string", find)
 
     with caplog.at_level(logging.ERROR, "tms_webhooks"):
-        Timer([SWEEP, PRUNE]).run_due()
+        Timer(clock=clock).run_due()
 
-    assert ran == ["tasks.sweep", "tasks.prune"]
-    assert "sweep failed" in caplog.text
+    assert ran == ALL
+    assert "tms_webhooks.tasks.sweep failed" in caplog.text
+
+
+def test_a_database_that_does_not_answer_is_logged_once(ran, clock, caplog):
+    timer = Timer(clock=clock)
+
+    with connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_periodicrun", times=2)):
+        assert [timer.run_due(), timer.run_due()] == [TICK, TICK]
+        assert ran == []
+        timer.run_due()
+
+    assert ran == ALL
+    assert len(caplog.records) == 1
+
+
+# What a job leaves for later
+
+
+def test_the_rest_of_a_long_job_runs_soon_and_in_slices(monkeypatch, clock):
+    ran = []
+    begin(*ALL, at=clock.now)
+    begin(RECONCILE, at=clock.now - timedelta(days=1))
+
+    def find(path):
+        def run(*args):
+            ran.append((path, args))
+            if len(ran) < 3:
+                get_queue().enqueue(RECONCILE, False)
+
+        return run
+
+    monkeypatch.setattr(timer_module, "import_string", find)
+    timer = Timer(clock=clock)
+
+    # The first slice is the job itself, and one rest follows it.
+    assert [timer.run_due(), timer.run_due(), timer.run_due()] == [0.0, TICK, TICK]
+    assert ran == [(RECONCILE, ()), (RECONCILE, (False,)), (RECONCILE, (False,))]
+
+
+def test_a_local_queue_starts_no_drains_and_keeps_each_call_once():
+    queue = LocalQueue()
+
+    for function, *args in [(DRAIN, 1), (RECONCILE, False), (RECONCILE, False)]:
+        queue.enqueue(function, *args)
+
+    assert list(queue.rest) == [(RECONCILE, (False,))]
+
+
+# Beside django-q2
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_where_no_cluster_runs_the_timer_takes_over_every_job(ran, clock):
+    assert run_at(Timer(clock=clock), clock, ran) == ALL
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_job_that_a_cluster_runs_in_time_is_left_to_it(ran, clock):
+    timer = Timer(clock=clock)
+    begin(*ALL, at=clock.now)
+
+    assert run_at(timer, clock, ran, seconds=60 + GRACE.total_seconds() - 1) == []
+    assert run_at(timer, clock, ran, seconds=1) == ALL[:2]
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_schedules_that_an_admin_changed_or_stopped_are_heeded(ran, clock):
+    for name, values in {
+        "sweep": {"minutes": 30},
+        "jobs": {"repeats": 0},
+        "expiry": {"schedule_type": Schedule.HOURLY},
+        "prune": {"schedule_type": Schedule.CRON, "cron": "0 3 * * *"},
+    }.items():
+        assert Schedule.objects.filter(name=f"tms_webhooks {name}").update(**values)
+    Schedule.objects.filter(name="tms_webhooks reconcile").delete()
+    timer = Timer(clock=clock)
+    begin(*ALL, at=clock.now)
+
+    assert run_at(timer, clock, ran, minutes=31) == []
+    assert run_at(timer, clock, ran, minutes=1) == [f"{TASKS}sweep"]
+    assert run_at(timer, clock, ran, minutes=30) == [f"{TASKS}scan_expiring"]
+    assert run_at(timer, clock, ran, days=1) == [f"{TASKS}{name}" for name in ("sweep", "scan_expiring", "reconcile")]
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_real_jobs_leave_nothing_in_the_queue_of_a_cluster_that_does_not_run():
+    Timer().run_due()
+
+    assert set(PeriodicRun.objects.values_list("function", flat=True)) == set(ALL)
+    assert not OrmQ.objects.exists()
+
+
+# In the command
 
 
 def test_they_run_while_the_block_lasts_and_no_longer(monkeypatch):
     ran = threading.Event()
-    monkeypatch.setattr(timer_module, "import_string", lambda _path: ran.set)
+    monkeypatch.setattr(Timer, "run_due", lambda self: ran.set() or TICK)
 
-    with ticking([SWEEP]):
+    with ticking():
         assert ran.wait(LEAVING)
 
     assert not [thread for thread in threading.enumerate() if thread.name == "webhook-timer"]
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("queue", "options", "ticks"),
     [
         (SILENT, [], True),
-        (DJANGO_Q, [], False),
-        (DJANGO_Q, ["--timer"], True),
+        (DJANGO_Q, [], True),
         (SILENT, ["--no-timer"], False),
         (SILENT, ["--until-idle"], False),
     ],
 )
-def test_it_ticks_where_no_queue_would(settings, monkeypatch, queue, options, ticks):
+def test_it_ticks_unless_it_is_to_leave_that_to_others(settings, monkeypatch, queue, options, ticks):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": queue}
-    ticking_jobs = []
-
-    class Ticking:
-        def __init__(self, jobs):
-            ticking_jobs.extend(jobs)
-
-        def __enter__(self):
-            pass
-
-        def __exit__(self, *_error):
-            pass
-
-    monkeypatch.setattr("tms_webhooks.management.commands.webhooks_drain.ticking", Ticking)
+    ticked = threading.Event()
+    monkeypatch.setattr(Timer, "run_due", lambda self: ticked.set() or TICK)
 
     call_command("webhooks_drain", "--seconds", "0.05", *options)
 
-    assert ticking_jobs == (list(periodic_jobs()) if ticks else [])
+    assert ticked.is_set() == ticks
 
 
-@pytest.mark.django_db
-def test_every_job_can_be_run_by_its_path(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": SILENT}
-
-    Timer(periodic_jobs()).run_due()
+def test_the_quick_job_is_one_of_them():
+    assert set(SECONDS) <= {job.function for job in periodic_jobs()} == set(ALL)

@@ -36,6 +36,15 @@ def keys_of_many_rows(db):
         pytest.skip("this database returns no keys of many rows")
 
 
+@pytest.fixture
+def pools(monkeypatch):
+    """The pools of the PostgreSQL backend: one that the connection of the alias "pooled" comes from."""
+    backend = pytest.importorskip("django.db.backends.postgresql.base")
+    pools = {"pooled": "a pool"}
+    monkeypatch.setattr(backend.DatabaseWrapper, "_connection_pools", pools)
+    return pools
+
+
 def menus():
     return sorted(Caterer.objects.values_list("menu", flat=True))
 
@@ -57,6 +66,28 @@ def test_outside_a_test_run_it_is_not_taken_for_one():
 
 
 # Connections
+
+
+def test_a_forked_process_keeps_no_pool_and_no_pooled_connection_of_its_parent(pools, monkeypatch):
+    pooled = SimpleNamespace(alias="pooled", connection="a socket of the pool")
+    other = SimpleNamespace(alias="other", connection="a socket of its own")
+    monkeypatch.setattr(private, "connections", SimpleNamespace(all=lambda initialized_only: [pooled, other]))
+    monkeypatch.setattr(private, "_of_parents", [])
+
+    private._forget_pools()
+
+    assert (pools, pooled.connection, other.connection) == ({}, None, "a socket of its own")
+    # Nothing of the parent's is finalized in the child.
+    assert private._of_parents == ["a socket of the pool", {"pooled": "a pool"}]
+
+
+def test_where_there_is_no_pool_a_forked_process_keeps_its_connections(pools, monkeypatch):
+    pools.clear()
+    monkeypatch.setattr(private, "_of_parents", [])
+
+    private._forget_pools()
+
+    assert private._of_parents == []
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has transaction modes")

@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from tms_webhooks.monitoring.backlog import Backlog
-from tms_webhooks.monitoring.liveness import MAX_SECONDS_WITHOUT_DRAIN, HealthLevel, HealthReport, Liveness, assess
+from tms_webhooks.monitoring.liveness import (
+    MAX_SECONDS_WITHOUT_DRAIN,
+    HealthLevel,
+    HealthReport,
+    Liveness,
+    assess,
+    restart_reason,
+)
 
 QUIET = Backlog(
     deliveries=0,
@@ -55,6 +62,36 @@ def liveness(backlog: Backlog, *, drains: int, drain_gone_seconds: float | None,
 )
 def test_the_level(found, keeps_drains, level):
     assert assess(found, max_lag=120.0, keeps_drains=keeps_drains).level == level
+
+
+@pytest.mark.parametrize(
+    ("found", "keeps_drains", "reason"),
+    [
+        (liveness(QUIET, **WORKING), True, ""),
+        (liveness(QUIET, drains=0, drain_gone_seconds=120.0), True, ""),
+        (liveness(QUIET, drains=0, drain_gone_seconds=121.0), True, "No drain has run for 121 s."),
+        # A command that ran once, and hangs or has ended.
+        (liveness(QUIET, **GONE), False, "No drain has run for 300 s."),
+        (liveness(QUIET, **NEVER), True, "No drain has ever run."),
+        # Deliveries come from elsewhere, such as webhooks_drain --until-idle in a cron job.
+        (liveness(QUIET, **NEVER), False, ""),
+        (liveness(LATE_DELIVERY, **NEVER, last=120.0), False, ""),
+        (
+            liveness(LATE_DELIVERY, **NEVER),
+            False,
+            "A delivery of webhook 12 has been due for 310 s, and no drain has ever run.",
+        ),
+        (
+            liveness(LATE_EVENT, **GONE),
+            True,
+            "An event has waited for its deliveries for 125 s, and no drain has run for 300 s.",
+        ),
+        # Drains work on it: more of them may help, a restart does not.
+        (liveness(LATE_DELIVERY, **WORKING), True, ""),
+    ],
+)
+def test_the_reason_to_restart(found, keeps_drains, reason):
+    assert restart_reason(found, max_lag=120.0, keeps_drains=keeps_drains) == reason
 
 
 def test_without_problems_no_reason_is_given():

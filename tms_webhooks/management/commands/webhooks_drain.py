@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, BooleanOptionalAction
+import threading
+from argparse import ArgumentParser
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
 
 from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.management.command_slot import CommandSlot
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.management.timer import ticking
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.periodic import periodic_jobs
-from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.drain import Drain, Tally
 
 CONNECTIONS_CHECKED_EVERY = 60.0
 """Seconds."""
@@ -30,12 +31,12 @@ class Command(BaseCommand):
     """Run one drain in the foreground."""
 
     help = (
-        "Deliver webhooks in the foreground until SIGTERM or SIGINT. Then the drain starts no more requests, "
+        "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP. Then the drain starts no more requests, "
         "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
         "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
-        "you can run several on any number of machines, also together with django-q2. Without django-q2, set "
-        "TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue. The drain then also runs jobs, "
-        "expiry scans, pruning and the sweep."
+        "you can run several on any number of machines, also together with django-q2. It also runs each periodic job "
+        "(sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. Without django-q2, "
+        "set TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue, so that nothing is written for it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -43,27 +44,36 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=number_of_seconds, help="end after this time")
         parser.add_argument("--until-idle", action="store_true", help="end when nothing is due")
         parser.add_argument(
-            "--timer",
-            action=BooleanOptionalAction,
-            help="run jobs, expiry scans, pruning and the sweep; default: if the queue starts no drains, and never with "
-            "--until-idle",
+            "--no-timer",
+            action="store_false",
+            dest="timer",
+            help="leave the periodic jobs to other processes, as --until-idle does",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print the results as one JSON object")
 
-    def handle(
-        self, *, seconds: float | None, until_idle: bool, timer: bool | None, as_json: bool, **_options: Any
-    ) -> None:
+    def handle(self, *, seconds: float | None, until_idle: bool, timer: bool, as_json: bool, **_options: Any) -> None:
         """Run the drain and print its numbers."""
-        ticks = not until_idle and (not get_queue().keeps_drains if timer is None else timer)
-        with stop_on_signal() as stop, ticking(periodic_jobs()) if ticks else nullcontext():
-            drain = Drain(fan_out=on_fresh_connections(fan_out))
-            tally = drain.run(seconds=seconds, stop=stop, until_idle=until_idle)
+        with stop_on_signal() as stop, ticking() if timer and not until_idle else nullcontext():
+            tally = drain(seconds=seconds, until_idle=until_idle, stop=stop)
         if as_json:
             self.stdout.write(json.dumps(asdict(tally)))
         else:
             self.stdout.write(
                 f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
             )
+
+
+def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
+    """Run a drain; if it runs until it is stopped, in a slot that shows other processes that it runs."""
+    slot = CommandSlot()
+    checked = on_fresh_connections(fan_out)
+    try:
+        return Drain(fan_out=checked if until_idle else slot.renewed_by(checked)).run(
+            seconds=seconds, stop=stop, until_idle=until_idle
+        )
+    finally:
+        with suppress(DatabaseError):  # It expires by itself.
+            slot.release(timezone.now())
 
 
 def on_fresh_connections(

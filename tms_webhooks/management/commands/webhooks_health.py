@@ -6,7 +6,6 @@ import json
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -29,7 +28,8 @@ class Command(BaseCommand):
     help = (
         "Check that webhooks are delivered. Exit status 0: nothing is late. 1: something is late, or will be. 2: "
         "something is late and no worker delivers, also if a cluster runs but hangs; or the database does not "
-        "answer. Deliveries of a paused or ordered webhook that must wait are not late."
+        "answer. Deliveries of a paused or ordered webhook that must wait are not late. With --restart-hint, the exit "
+        "status answers another question: whether to restart the workers."
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks: list[str] = []
@@ -43,10 +43,22 @@ class Command(BaseCommand):
             metavar="SECONDS",
             help=f"time after which a due delivery is late; default: {MAX_LAG:g}",
         )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print all figures as one JSON object")
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", dest="as_json", help="print all figures as one JSON object")
+        form.add_argument(
+            "--restart-hint",
+            action="store_true",
+            help="for a supervisor or a container's health check: print one line; exit status 1 if no drain has run for "
+            "--max-lag seconds, or if a delivery is that late and no worker delivers: then restart the workers; else 0. "
+            "A database that does not answer is no reason to restart",
+        )
 
-    def handle(self, *, max_lag: float, as_json: bool, **_options: Any) -> None:
+    def handle(self, *, max_lag: float, as_json: bool, restart_hint: bool, **_options: Any) -> None:
         """Print the report, and exit with its level."""
+        if restart_hint:
+            reason = reason_to_restart(max_lag=max_lag)
+            self.stdout.write(f"RESTART: {reason}" if reason else "OK: no reason to restart the workers.")
+            sys.exit(bool(reason))
         try:
             found, report = examine(max_lag=max_lag)
         except DatabaseError as error:
@@ -73,11 +85,22 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
     """Return the figures and the report."""
     now, queue = timezone.now(), get_queue()
     found = liveness.read_liveness(now=now)
-    overdue = queue.overdue(now - timedelta(seconds=liveness.MAX_SECONDS_WITHOUT_DRAIN))
-    wrong = queue.wrong_schedules(periodic_jobs())
     return found, liveness.assess(
-        found, max_lag=max_lag, keeps_drains=queue.keeps_drains, overdue=overdue, wrong_schedules=wrong
+        found,
+        max_lag=max_lag,
+        keeps_drains=queue.keeps_drains,
+        overdue=liveness.overdue_jobs(queue, now=now),
+        wrong_schedules=queue.wrong_schedules(periodic_jobs()),
     )
+
+
+def reason_to_restart(*, max_lag: float) -> str:
+    """Return why the workers have to be restarted; empty if a restart would not help, or the database does not answer."""
+    try:
+        found = liveness.read_liveness(now=timezone.now())
+    except DatabaseError:
+        return ""
+    return liveness.restart_reason(found, max_lag=max_lag, keeps_drains=get_queue().keeps_drains)
 
 
 def in_words(found: Liveness | None, report: HealthReport) -> str:

@@ -1,0 +1,44 @@
+"""A django-q2 cluster whose database connections come from psycopg's pool, which is opened before the cluster forks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from tests.scenarios.clusters import with_django_q
+from tests.scenarios.logged import logged
+from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.processes import PATIENCE
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's driver has a pool"),
+]
+
+EVENTS = 150
+# Django refuses persistent connections together with a pool.
+POOLED = {
+    "TMS_SCENARIO_DATABASE": json.dumps({"CONN_MAX_AGE": 0}),
+    "TMS_SCENARIO_OPTIONS": json.dumps({"pool": {"min_size": 2, "max_size": 4}}),
+}
+
+
+def test_a_cluster_with_a_pool_delivers_everything_once(receiver, processes, tables, tmp_path: Path):
+    pytest.importorskip("psycopg_pool")
+    clustered = with_django_q(processes, tables).but(environment=POOLED)
+    fill(clustered, receiver, EVENTS)
+
+    with logged(clustered, tmp_path / "cluster.log", "django", "qcluster", "--skip-checks") as cluster:
+        wait_until_all(receiver, 2 * EVENTS, seconds=PATIENCE)
+        tables.wait_for({"delivered": 2 * EVENTS})
+        tables.add_events(1)
+        tables.wait_for({"delivered": 2 * EVENTS + 2})
+        cluster.assert_alive()
+
+    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert_all_delivered_once(tables.outcome(), events=EVENTS + 1)
+    assert "Traceback" not in cluster.log.read_text()

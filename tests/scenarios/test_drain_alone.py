@@ -1,0 +1,67 @@
+"""``webhooks_drain`` and no cluster, with django-q2 as the queue, as it is by default: one process does everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from tests.scenarios.clusters import QUEUE
+from tests.scenarios.outcome import fill
+from tests.scenarios.processes import PATIENCE, stop
+from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, Job, PeriodicRun, Webhook
+from tms_webhooks.queues.periodic import periodic_jobs
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+COMMIT = """
+from django.utils import timezone
+from example_project.training.models import Organization
+from tests.integration.delivery.rows import new_event
+from tms_webhooks.outbox.wake import waker
+event = new_event(Organization.objects.get())
+event.subject_id, event.occurred_at = "committed", timezone.now()
+event.save()
+waker.wake()
+"""
+# Seconds between two polls of an idle drain, where NOTIFY has to wake it.
+REST = 8.0
+
+
+@pytest.fixture
+def other_host() -> Iterator[dict[str, str]]:
+    """The environment of a process that shares no wake-up socket with the drain."""
+    with TemporaryDirectory(prefix="tms-") as folder:
+        yield {"TMPDIR": str(Path(folder))}
+
+
+def test_every_periodic_job_runs_and_nothing_is_left_for_a_cluster(receiver, processes, tables, other_host):
+    is_notified = tables.connection.vendor == "postgresql"
+    alone = processes.but(QUEUE=QUEUE, **({"DRAIN_REST": REST} if is_notified else {}))
+    fill(alone, receiver, 1)
+    now, webhook = timezone.now(), Webhook.objects.using(tables.using).first()
+    job = Job.objects.using(tables.using).create(
+        kind=JobKind.RECOVER, webhook=webhook, since=now - timedelta(hours=1), until=now, created_at=now
+    )
+
+    with alone.drain(seconds=10 * PATIENCE) as drain:
+        tables.wait_for({"delivered": 2})
+        runs = PeriodicRun.objects.using(tables.using)
+        tables.wait_until(lambda: runs.count() == len(periodic_jobs()))
+        tables.wait_until(lambda: Job.objects.using(tables.using).get(pk=job.pk).status == JobStatus.FINISHED)
+        assert DrainSlot.objects.db_manager(tables.using).held(timezone.now()).count() == 1
+
+        alone.but(environment=other_host).run("django", "shell", "--command", COMMIT)
+        tables.wait_for({"delivered": 4})
+        last = DeliveryAttempt.objects.using(tables.using).select_related("delivery__event").latest("pk")
+        assert last.started_at - last.delivery.event.occurred_at < timedelta(seconds=REST / 2)
+        assert not OrmQ.objects.using(tables.using).exists()
+        stop(drain)
+
+    assert not DrainSlot.objects.db_manager(tables.using).held(timezone.now()).exists()

@@ -1,0 +1,83 @@
+"""Producers, drains and periodic jobs behind PgBouncer in transaction mode, where no session belongs to one of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from tests.scenarios.logged import Logged, logged
+from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.pgbouncer import pooler
+from tests.scenarios.processes import Processes
+from tms_webhooks.models import Event, PeriodicRun
+from tms_webhooks.queues.periodic import periodic_jobs
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="PgBouncer is for PostgreSQL only"),
+]
+
+PRODUCERS = 2
+# More than the uses of a connection after which a saving process would prepare its statements.
+SAVES = 40
+EVENTS = PRODUCERS * SAVES
+PATIENCE = 60.0
+# As Django's documentation wants it behind such a pooler.
+WITHOUT_SESSIONS = {"TMS_SCENARIO_DATABASE": json.dumps({"DISABLE_SERVER_SIDE_CURSORS": True})}
+PREPARE = """
+from django.conf import settings
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.models import Webhook
+subscribed()
+Webhook.objects.update(url="http://127.0.0.1:%s/hooks" % settings.TMS_WEBHOOKS["ALLOWED_PORTS"][0])
+"""
+PRODUCE = f"""
+from example_project.training.factories import CourseFactory, TrainingClassFactory
+from example_project.training.models import Organization
+organization = Organization.objects.get()
+course = CourseFactory(organization=organization, external_id=None)
+for _ in range({SAVES}):
+    TrainingClassFactory(organization=organization, course=course, external_id=None)
+"""
+
+
+@pytest.fixture
+def pooled(processes: Processes) -> Iterator[Processes]:
+    """The scenario's processes, behind the pooler."""
+    with pooler(connection.settings_dict) as url:
+        direct = processes.but(environment=WITHOUT_SESSIONS)
+        direct.url = url
+        yield direct
+
+
+def test_producers_and_drains_share_connections(pooled: Processes, receiver, tables, tmp_path: Path):
+    pooled.run("django", "shell", "--command", PREPARE)
+
+    with ExitStack() as stack:
+
+        def start(log: str, *arguments: str) -> Logged:
+            return stack.enter_context(logged(pooled, tmp_path / log, "django", *arguments))
+
+        drains = [start(f"drain-{number}", "webhooks_drain", "--skip-checks") for number in range(2)]
+        producers = [start(f"producer-{number}", "shell", "--command", PRODUCE) for number in range(PRODUCERS)]
+        for producer in producers:
+            producer.finish(seconds=PATIENCE)
+        wait_until_all(receiver, EVENTS, seconds=PATIENCE)
+        tables.wait_for({"delivered": EVENTS}, seconds=PATIENCE)
+        tables.wait_until(lambda: PeriodicRun.objects.count() == len(periodic_jobs()))
+        for drain in drains:
+            drain.process.terminate()
+        for drain in drains:
+            drain.finish(seconds=PATIENCE)
+
+    assert Event.objects.count() == EVENTS
+    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    for one in (*drains, *producers):
+        log = one.log.read_text()
+        assert "Traceback" not in log, log[-5_000:]
