@@ -149,8 +149,9 @@ class AdaptiveLimit:
         self.seconds_each: float | None = None
         """The mean seconds of an answer in the last round; None before."""
         self._usual: float | None = None
-        self._begin_round()
         self._rounds = 0
+        # Of this round: the answers, their seconds, and whether the limit was reached.
+        self._answers, self._seconds, self._was_full = 0, 0.0, False
         # How many requests are in flight that began under a higher limit: their answers say nothing about this one.
         self._outdated = 0
 

@@ -11,7 +11,6 @@ from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.timing import Marks, Timing
-from tms_webhooks.net.transports.client import Client
 
 
 def thinks(visit: Visit) -> None:
