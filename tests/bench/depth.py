@@ -13,9 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter, sleep
-from typing import Any
 
 import django
 from django.utils import timezone
@@ -98,11 +96,12 @@ def write_events(count: int, now: datetime) -> list[int]:
 def _claims(now: datetime) -> list[float]:
     from tms_webhooks.conf import app_settings
     from tms_webhooks.models import Delivery
+    from tms_webhooks.worker.claim import Claimer
 
-    claim = _claimer("bench")
+    claimer = Claimer("bench")
 
     def take() -> None:
-        assert claim(now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
+        assert claimer.claim(now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
 
     times = []
     for _ in range(CLAIMS):
@@ -112,24 +111,15 @@ def _claims(now: datetime) -> list[float]:
     return times
 
 
-def _claimer(token: str) -> Callable[..., Any]:
-    from tms_webhooks.worker import claim
-
-    try:
-        return claim.Claimer(token).claim
-    except AttributeError:
-        return partial(claim.claim, token=token)
-
-
 def _idle_polls(now: datetime) -> list[float]:
     from tms_webhooks.outbox.fanout import fan_out
-    from tms_webhooks.worker.claim import next_due_at
+    from tms_webhooks.worker.claim import Claimer, next_due_at
 
-    claim = _claimer("idle")
+    claimer = Claimer("idle")
 
     def poll() -> None:
         assert not fan_out(now)
-        assert not claim(now=now, until=now + LEASE, limit=1).requests
+        assert not claimer.claim(now=now, until=now + LEASE, limit=1).requests
         assert next_due_at(now)
 
     return [_timed(poll) for _ in range(CLAIMS)]
