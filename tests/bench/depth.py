@@ -30,6 +30,7 @@ LEASE = timedelta(minutes=5)
 def rows(number: str) -> dict[str, float]:
     """Measure claims, and a drain, where there are so many deliveries."""
     from tests.bench import world
+    from tms_webhooks.conf import app_settings
 
     now = timezone.now()
     world.make_webhooks(WEBHOOKS, _url())
@@ -39,7 +40,7 @@ def rows(number: str) -> dict[str, float]:
     world.write_deliveries("delivered", now, events=f"< {middle}")
     world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
     world.analyze()
-    figures = {"claim_ms": environment.middle(_claims(now), 3)}
+    figures = {"claim_ms": environment.middle(_claims(now, limit=app_settings.CLAIM_BATCH), 3)}
     for transport in environment.transports():
         use(transport)
         restore(now, since=middle)
@@ -65,7 +66,7 @@ def waiting(number: str) -> dict[str, float]:
     world.analyze()
     figures = {"idle_look_ms": environment.middle(_idle_polls(now), 3)}
     Delivery.objects.filter(webhook=busy).update(due_at=now)
-    return {**figures, "claim_ms": environment.middle(_claims(now), 3)}
+    return {**figures, "claim_ms": environment.middle(_claims(now, limit=WAITING_EACH // CLAIMS), 3)}
 
 
 def use(transport: str) -> None:
@@ -93,15 +94,14 @@ def write_events(count: int, now: datetime) -> list[int]:
     return list(Event.objects.order_by("pk").values_list("pk", flat=True))
 
 
-def _claims(now: datetime) -> list[float]:
-    from tms_webhooks.conf import app_settings
+def _claims(now: datetime, *, limit: int) -> list[float]:
     from tms_webhooks.models import Delivery
     from tms_webhooks.worker.claim import Claimer
 
     claimer = Claimer("bench")
 
     def take() -> None:
-        assert claimer.claim(now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
+        assert claimer.claim(now=now, until=now + LEASE, limit=limit).requests
 
     times = []
     for _ in range(CLAIMS):
