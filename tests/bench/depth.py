@@ -13,9 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter, sleep
-from typing import Any
 
 import django
 from django.utils import timezone
@@ -32,6 +30,7 @@ LEASE = timedelta(minutes=5)
 def rows(number: str) -> dict[str, float]:
     """Measure claims, and a drain, where there are so many deliveries."""
     from tests.bench import world
+    from tms_webhooks.conf import app_settings
 
     now = timezone.now()
     world.make_webhooks(WEBHOOKS, _url())
@@ -41,7 +40,7 @@ def rows(number: str) -> dict[str, float]:
     world.write_deliveries("delivered", now, events=f"< {middle}")
     world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
     world.analyze()
-    figures = {"claim_ms": environment.middle(_claims(now), 3)}
+    figures = {"claim_ms": environment.middle(_claims(now, limit=app_settings.CLAIM_BATCH), 3)}
     for transport in environment.transports():
         use(transport)
         restore(now, since=middle)
@@ -67,7 +66,7 @@ def waiting(number: str) -> dict[str, float]:
     world.analyze()
     figures = {"idle_look_ms": environment.middle(_idle_polls(now), 3)}
     Delivery.objects.filter(webhook=busy).update(due_at=now)
-    return {**figures, "claim_ms": environment.middle(_claims(now), 3)}
+    return {**figures, "claim_ms": environment.middle(_claims(now, limit=WAITING_EACH // CLAIMS), 3)}
 
 
 def use(transport: str) -> None:
@@ -95,14 +94,14 @@ def write_events(count: int, now: datetime) -> list[int]:
     return list(Event.objects.order_by("pk").values_list("pk", flat=True))
 
 
-def _claims(now: datetime) -> list[float]:
-    from tms_webhooks.conf import app_settings
+def _claims(now: datetime, *, limit: int) -> list[float]:
     from tms_webhooks.models import Delivery
+    from tms_webhooks.worker.claim import Claimer
 
-    claim = _claimer("bench")
+    claimer = Claimer("bench")
 
     def take() -> None:
-        assert claim(now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH).requests
+        assert claimer.claim(now=now, until=now + LEASE, limit=limit).requests
 
     times = []
     for _ in range(CLAIMS):
@@ -112,24 +111,15 @@ def _claims(now: datetime) -> list[float]:
     return times
 
 
-def _claimer(token: str) -> Callable[..., Any]:
-    from tms_webhooks.worker import claim
-
-    try:
-        return claim.Claimer(token).claim
-    except AttributeError:
-        return partial(claim.claim, token=token)
-
-
 def _idle_polls(now: datetime) -> list[float]:
     from tms_webhooks.outbox.fanout import fan_out
-    from tms_webhooks.worker.claim import next_due_at
+    from tms_webhooks.worker.claim import Claimer, next_due_at
 
-    claim = _claimer("idle")
+    claimer = Claimer("idle")
 
     def poll() -> None:
         assert not fan_out(now)
-        assert not claim(now=now, until=now + LEASE, limit=1).requests
+        assert not claimer.claim(now=now, until=now + LEASE, limit=1).requests
         assert next_due_at(now)
 
     return [_timed(poll) for _ in range(CLAIMS)]

@@ -25,7 +25,7 @@ ENDING = 20.0
 
 def transports() -> list[str]:
     """Return the names of the transports to measure; the one that is used as installed comes first."""
-    return ["curl", "threads"] if find_spec("pycurl") and _has_choice() else ["threads"]
+    return ["curl", "threads"] if find_spec("pycurl") else ["threads"]
 
 
 def per_transport(measure: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def using(transport: str, **settings: Any) -> dict[str, str]:
 
 def settings_for(transport: str) -> dict[str, str]:
     """Return the settings of the app that choose a transport."""
-    return {"TRANSPORT": transport} if _has_choice() else {}
+    return {"TRANSPORT": transport}
 
 
 @contextmanager
@@ -157,12 +157,6 @@ def percentile(values: list[float], share: float) -> float:
     """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
-def _has_choice() -> bool:
-    from tms_webhooks.conf import AppSettings
-
-    return hasattr(AppSettings, "TRANSPORT")
 
 
 def _environment(url: str, *ports: int) -> dict[str, str]:

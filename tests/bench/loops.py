@@ -16,12 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import django
-
-if TYPE_CHECKING:
-    from tms_webhooks.net.transports.base import Transport
 
 MESSAGE_ID = "evt_" + "0" * 32
 
@@ -52,9 +48,10 @@ def _drain(count: int, seconds: float | None = None) -> Callable[[], int]:
 
 
 def _transport(count: int, in_flight: float) -> Callable[[], int]:
+    from tms_webhooks.net.transports import new_transport
     from tms_webhooks.net.transports.base import Request, Response
 
-    transport, headers_of, body = _new_transport(), _signed_headers(), _body()
+    transport, headers_of, body = new_transport(), _signed_headers(), _body()
 
     def start(number: int) -> None:
         transport.start(Request("POST", _url(), headers_of(), body, 20.0), number)
@@ -76,16 +73,6 @@ def _transport(count: int, in_flight: float) -> Callable[[], int]:
         return done
 
     return run
-
-
-def _new_transport() -> Transport:
-    try:
-        from tms_webhooks.net.transports import new_transport
-    except ImportError:
-        from tms_webhooks.net.transports.threads import ThreadTransport
-
-        return ThreadTransport()
-    return new_transport()
 
 
 def _requests(count: int, threads: float) -> Callable[[], int]:
