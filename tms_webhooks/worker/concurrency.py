@@ -131,12 +131,13 @@ class AdaptiveLimit:
 
     It begins with 2 and grows by one for each round of answers that are successes and not slower than before. It halves
     where a receiver times out, is overloaded, or takes twice as long as before, and then once for all requests in
-    flight. After that, and after many rounds without growth, the next round says anew how long an answer usually takes.
+    flight. At the beginning, after it has halved, and after many rounds without growth, the second round says how long an
+    answer usually takes: the first one opens connections.
     """
 
     FIRST = 2
     # A round has at least so many answers, so that chance does not decide.
-    LEAST_ROUND = 4
+    LEAST_ROUND = 8
     # Answers that are so much slower end the growth; so much slower, they halve the limit. The seconds are noise.
     SLOWER, TWICE, NOISE = 1.25, 2.0, 0.001
     # Rounds without growth after which the usual time is measured again.
@@ -178,9 +179,11 @@ class AdaptiveLimit:
         mean = self.seconds_each = self._seconds / self._answers
         may_grow = self._was_full and self.limit < ceiling
         self._begin_round()
-        if self._usual is None:
-            self._usual = mean
         self._rounds += 1
+        if self._usual is None:
+            if self._rounds == 1:
+                return
+            self._usual = mean
         if mean > self.TWICE * self._usual + self.NOISE or self._rounds > self.STALE_ROUNDS:
             self._halve(in_flight)
         elif may_grow and mean <= self.SLOWER * self._usual + self.NOISE:
