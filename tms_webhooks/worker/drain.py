@@ -41,8 +41,9 @@ from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.results import PendingResults, return_unsent
 from tms_webhooks.worker.send import Attempt, unexpected
 
-# Requests that are started before answers are collected again.
+# Requests that are started in one turn, and before answers are collected again.
 STARTED_AT_ONCE = 64
+STARTED_TOGETHER = 16
 # Results are written when there are so many, when the first has waited so many seconds, or when for so many seconds no
 # more have come.
 RESULTS_AT_ONCE = 256
@@ -116,10 +117,10 @@ class Drain:
         # Of the reads of everything that is due: whether the last one was complete, and when the next one is. Whether
         # the last claim read the new deliveries alone.
         self._is_complete, self._everything_at, self._was_new = True, 0.0, False
-        # When answers were collected last, when one came last, and how late the present ones may be collected.
-        self._collected_at, self._answered_at, self._lateness = monotonic(), 0.0, 0.0
-        # When the pending results are written at the latest, and whether deliveries wait for that.
-        self._write_at, self._is_urgent = 0.0, False
+        # When answers were collected last, and when one came last.
+        self._collected_at, self._answered_at = monotonic(), 0.0
+        # When the pending results are written at the latest.
+        self._write_at = 0.0
 
     def run(
         self,
@@ -266,8 +267,12 @@ class Drain:
     # --- Requests and answers ---
 
     def _start(self) -> None:
-        """Start the next requests."""
-        for _ in range(STARTED_AT_ONCE):
+        """Start the next requests, and collect answers in between: a webhook may be waiting for one of them."""
+        for number in range(STARTED_AT_ONCE):
+            if number and number % STARTED_TOGETHER == 0:
+                self._collect()
+                if self._pending.is_urgent:
+                    return
             request = self._queues.next()
             if request is None:
                 return
@@ -285,7 +290,8 @@ class Drain:
         self._selector.select(max(0.0, seconds))
         waited = monotonic() - begun_at
         # An answer that has not made the selector wait may have been there since the last collection.
-        self._lateness = begun_at - self._collected_at if waited < PROMPT else 0.0
+        if waited >= PROMPT:
+            self._collected_at = monotonic()
         if self._listener is not None and self._listener.collect():
             self._expects_events = True
 
@@ -321,21 +327,24 @@ class Drain:
 
     def _collect(self) -> None:
         """Collect the answers that have come."""
-        for attempt, answer, seconds in self._transport.collect():
-            self._end(attempt, answer, seconds)
-            self._answered_at = monotonic()
-        self._collected_at = monotonic()
+        answers = self._transport.collect()
+        # An answer may have come as soon as the last collection was over.
+        lateness, self._collected_at = monotonic() - self._collected_at, monotonic()
+        for attempt, answer, seconds in answers:
+            self._end(attempt, answer, seconds, lateness=lateness)
+            self._answered_at = self._collected_at
 
-    def _end(self, attempt: Attempt, answer: Response | DeliveryError, seconds: float) -> None:
+    def _end(
+        self, attempt: Attempt, answer: Response | DeliveryError, seconds: float, *, lateness: float = 0.0
+    ) -> None:
         """End an attempt, and keep its result until it is written."""
         result = attempt.end(answer, seconds, self._clock())
         if may_stop_webhook(result):
             self._queues.halt(result.request.webhook_id)
-        self._queues.answered(result, max(0.0, seconds - self._lateness))
+        self._queues.answered(result, max(0.0, seconds - lateness))
         if not self._pending:
             self._write_at = monotonic() + RESULTS_LATEST
         self._pending.add(result)
-        self._is_urgent = self._is_urgent or self._pending.is_blocking or attempt.request.endpoint.ordered
 
     # --- Results ---
 
@@ -346,11 +355,10 @@ class Drain:
         while self._pending and (len(self._pending) >= limit or self._must_write()):
             if self._try(self._write_some, limit) is None:
                 return
-        self._is_urgent = False
 
     def _must_write(self) -> bool:
         now = monotonic()
-        if self._is_urgent or now >= self._write_at:
+        if self._pending.is_urgent or now >= self._write_at:
             return True
         if self._queues.may_start or self._queues.hungry():
             return False

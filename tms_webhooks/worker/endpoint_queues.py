@@ -94,6 +94,11 @@ class EndpointQueue:
         return self.held < self.worth_holding
 
     @property
+    def is_quick(self) -> bool:
+        """Whether its receiver takes more in the next moment than may be in flight."""
+        return self.worth_holding > self.most_in_flight
+
+    @property
     def worth_holding(self) -> int:
         """How many requests are worth holding: those in flight, and what the receiver takes in the next moment."""
         most, each = self.most_in_flight, self.limit.seconds_each
@@ -139,12 +144,18 @@ class EndpointQueues:
         return queue.worth_holding - queue.held
 
     def hungry(self) -> Collection[int]:
-        """Return the webhooks to claim for: none until one of them has run short, then all that can take more."""
+        """Return the webhooks to claim for: those that have run short.
+
+        If a quick one is among these, all that can take more: few claims of many take less time than many of few.
+        """
         now = monotonic()
         allowed = [key for key in self._throttled if self._queues[key].allowed_at <= now]
         if not self._starved and not allowed:
             return ()
-        return {key for key in self._hungry if self._queues[key].can_take_more}.union(self._starved, allowed)
+        short = self._starved.union(allowed)
+        if any(self._queues[key].is_quick for key in self._starved):
+            short.update(key for key in self._hungry if self._queues[key].can_take_more)
+        return short
 
     @property
     def may_start(self) -> bool:

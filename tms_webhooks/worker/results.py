@@ -45,8 +45,8 @@ class PendingResults:
         self._random = random
         self._results: list[SendResult] = []
         self._one_by_one = False
-        # Whether the queue of a webhook is halted until one of the results is written.
-        self.is_blocking = False
+        # The webhooks that get no request until their results are written.
+        self._urgent: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._results)
@@ -54,15 +54,22 @@ class PendingResults:
     def add(self, result: SendResult) -> None:
         """Keep a result."""
         self._results.append(result)
-        self.is_blocking = self.is_blocking or may_stop_webhook(result)
+        if may_stop_webhook(result) or result.request.endpoint.ordered:
+            self._urgent.add(result.request.webhook_id)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a webhook gets no request until its results are written."""
+        return bool(self._urgent)
 
     def write(self, limit: int | None = None) -> tuple[Sequence[SendResult], Collection[int]]:
         """Write results, at most ``limit``; return those settled, and the webhooks that were paused or disabled.
 
-        Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
+        Urgent results come first, together with the earlier ones of their webhooks. Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
         can help; all results are kept then.
         """
-        batch = self._results[: 1 if self._one_by_one else limit]
+        urgent = [one for one in self._results if one.request.webhook_id in self._urgent]
+        batch = (urgent or self._results)[: 1 if self._one_by_one else limit]
         stopped: Collection[int] = ()
         try:
             done = write_successes(batch, token=self._token, now=self._clock())
@@ -86,7 +93,7 @@ class PendingResults:
             return ()
         bare = batch[0].without_texts()
         if bare != batch[0]:
-            self._results[0] = bare
+            self._results[self._results.index(batch[0])] = bare
             return ()
         # Its lease ends with the drain, and it is sent again.
         self._drop(batch)
@@ -96,7 +103,7 @@ class PendingResults:
         dropped = set(map(id, batch))
         self._results = [result for result in self._results if id(result) not in dropped]
         self._one_by_one = self._one_by_one and bool(self._results)
-        self.is_blocking = any(map(may_stop_webhook, self._results))
+        self._urgent.intersection_update(result.request.webhook_id for result in self._results)
 
 
 def record(results: Sequence[SendResult], *, token: str, now: datetime, random: Callable[[], float]) -> Collection[int]:
