@@ -106,10 +106,26 @@ KINDS = (
     ),
     Kind("redirects", redirects(METADATA), 302, ErrorClass.HTTP_STATUS, REDIRECTED + METADATA),
     Kind(
-        "no HTTP", once(b"200 OK \x00\xff nonsense\r\n\r\n"), None, ErrorClass.OTHER, "127.0.0.1: other (BadStatusLine)"
+        "no HTTP",
+        once(b"200 OK \x00\xff nonsense\r\n\r\n"),
+        None,
+        ErrorClass.OTHER,
+        "127.0.0.1: other (no answer in HTTP)",
     ),
     Kind("binary", answers(BINARY), 200, None, "HTTP 200 OK"),
     Kind("100 kB of headers", sends_headers(90, 1_100), 200, None, "HTTP 200 OK"),
-    Kind("100,000 headers", sends_headers(100_000, 1), None, ErrorClass.OTHER, "127.0.0.1: other (HTTPException)"),
-    Kind("a header of 100 kB", sends_headers(1, 100_000), None, ErrorClass.OTHER, "127.0.0.1: other (LineTooLong)"),
+    Kind(
+        "100,000 headers",
+        sends_headers(100_000, 1),
+        None,
+        ErrorClass.OTHER,
+        "127.0.0.1: other (the headers are too long)",
+    ),
+    Kind(
+        "a header of 100 kB",
+        sends_headers(1, 100_000),
+        None,
+        ErrorClass.OTHER,
+        "127.0.0.1: other (the headers are too long)",
+    ),
 )

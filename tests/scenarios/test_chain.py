@@ -216,7 +216,7 @@ def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
 
             return super().run(after_last_claim=watched, **options)
 
-    tally = link(make=lambda: Watched(fan_out=fan_out, clock=clock, client=Wire(otherwise=slow)))
+    tally = link(make=lambda: Watched(fan_out=fan_out, clock=clock, transport=ThreadTransport(Wire(otherwise=slow))))
 
     ((moment, held_until),) = free_at
     assert held_until is None

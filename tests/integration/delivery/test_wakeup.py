@@ -10,7 +10,6 @@ from selectors import DefaultSelector
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from tests.threads import Beside
 from tms_webhooks.queues import wakeup
 from tms_webhooks.queues.wakeup import Notifier, WakeUpListener, wake_local
 
@@ -77,7 +76,21 @@ def test_many_wake_ups_are_one(folder, listen):
     assert not drain.is_woken(0.0)
 
 
-def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_lives_is_not(folder, listen):
+@pytest.fixture
+def listen_elsewhere(listen, monkeypatch):
+    """Listen as another process of this host does, whose socket has another name."""
+
+    def listen_elsewhere() -> Listening:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(wakeup.os, "getpid", lambda: 1)
+            return listen()
+
+    return listen_elsewhere
+
+
+def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_lives_is_not(
+    folder, listen, listen_elsewhere
+):
     listen()
     (place,) = folder.iterdir()
     (alive,) = place.iterdir()
@@ -85,8 +98,7 @@ def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_li
     dead.bind(str(place / "another-1-1"))
     dead.close()
 
-    # In another thread, whose socket has another name.
-    Beside(listen).finish()
+    listen_elsewhere()
 
     assert not (place / "another-1-1").exists()
     assert alive.exists()
@@ -111,11 +123,11 @@ def test_the_successor_of_a_drain_that_left_is_found_at_once(folder, listen):
     assert successor.is_woken()
 
 
-def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder, listen, monkeypatch):
+def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder, listen, listen_elsewhere, monkeypatch):
     first = listen()
     assert wake_local("default") is True
     assert first.is_woken()
-    second = Beside(listen).finish()
+    second = listen_elsewhere()
 
     monkeypatch.setattr(wakeup, "CACHE_SECONDS", 0.0)
 
@@ -173,11 +185,12 @@ def test_a_listener_whose_connection_is_cut_listens_again_and_says_so_once(folde
         # One that an earlier test closed may still be on its way out.
         assert cursor.rowcount >= 1
     assert not drain.is_woken()
+    # The first attempt to read may find the server's last words, and only the next one the end.
     monkeypatch.setattr(WakeUpListener, "_connect", refuse := _Refusal(WakeUpListener._connect))
     for _ in range(3):
         now[0] += wakeup.RECONNECT_INTERVAL
         assert not drain.is_woken(0.0)
-    assert refuse.times == 3
+    assert refuse.times in (2, 3)
 
     refuse.is_over = True
     now[0] += wakeup.RECONNECT_INTERVAL
