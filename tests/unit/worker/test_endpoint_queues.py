@@ -159,8 +159,8 @@ def test_of_an_unknown_webhook_two_are_wanted_or_fewer_if_it_may_have_fewer(queu
 
 @pytest.mark.parametrize(("seconds", "rounds"), [(0.00001, 64), (0.01, 10), (0.049, 2), (0.15, 0)])
 def test_of_a_quick_receiver_as_many_are_wanted_as_it_takes_in_a_moment(queues, seconds, rounds):
-    claimed(queues, requests(4), concurrency=1)
-    for _ in range(4):
+    claimed(queues, requests(8), concurrency=1)
+    for _ in range(8):
         answered(queues, queues.next(), seconds=seconds)
 
     assert wanted(queues, concurrency=1) == 1 + rounds
