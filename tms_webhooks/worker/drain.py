@@ -391,7 +391,7 @@ class Drain:
         if not self._database.may_try():
             return None
         try:
-            if self._database.is_away:
+            if self._database.is_away and not self._database.has_worked:
                 self._leases.renew_now()
                 self._database.work()
             return step(*args)
@@ -409,7 +409,7 @@ class DatabaseState:
         self.is_away = False
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
-        self._has_failed = self._has_worked = False
+        self._has_failed = self.has_worked = False
 
     def may_try(self) -> bool:
         """Return whether to try a step now."""
@@ -425,14 +425,14 @@ class DatabaseState:
 
     def work(self) -> None:
         """Note a step that the database did."""
-        self._has_worked = True
+        self.has_worked = True
 
     def end_turn(self) -> None:
         """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
-        if self.is_away and self._has_worked and not self._has_failed:
+        if self.is_away and self.has_worked and not self._has_failed:
             logger.warning("The database works again.")
             self.is_away, self._pause = False, FIRST_PAUSE
-        self._has_failed = self._has_worked = False
+        self._has_failed = self.has_worked = False
 
 
 class Leases:
