@@ -13,7 +13,6 @@ import os
 import resource
 import selectors
 import socket
-import stat
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import errors, urls
 from tms_webhooks.net.deadline import acknowledge_at_once
+from tms_webhooks.net.proxy import Proxy, configured_proxy
 from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system_resolver
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request
@@ -48,13 +48,13 @@ class _Socket:
 
     __slots__ = ("events", "idle", "inode", "is_connection", "number")
 
-    def __init__(self, number: int, events: int) -> None:
-        status = os.fstat(number)
+    def __init__(self, number: int, events: int, *, opened: int | None) -> None:
         self.number = number
         self.events = events
         self.idle = False
-        self.inode = status.st_ino
-        self.is_connection = stat.S_ISSOCK(status.st_mode)
+        self.inode = os.fstat(number).st_ino
+        # libcurl has other files, for events of its own.
+        self.is_connection = self.inode == opened
 
     def is_open(self) -> bool:
         """Return True unless libcurl has closed it, even if another file has its number now."""
@@ -88,6 +88,8 @@ class CurlTransport:
         # The next time to look for exchanges whose receiver is silent.
         self._silence_until = math.inf
         self._sockets: dict[int, _Socket] = {}
+        # Of the connections, by the numbers of their files.
+        self._inodes: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
@@ -205,11 +207,20 @@ class CurlTransport:
     def _begin(self, exchange: CurlExchange, target: Target, now: float) -> None:
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
-        handle = self._idle.pop() if self._idle else Handle(self._cafile, opened=self._forget)
+        handle = self._handle_for(configured_proxy())
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
         self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT)
+
+    def _handle_for(self, proxy: Proxy | None) -> Handle:
+        """Return an idle handle, or a new one if there is none or the proxy is another one now."""
+        if self._idle:
+            handle = self._idle.pop()
+            if handle.proxy == proxy:
+                return handle
+            handle.easy.close()
+        return Handle(self._cafile, proxy=proxy, opened=self._opened)
 
     def _new_target(self, safe: SafeURL, addresses: Sequence[str], now: float) -> Target:
         """Check the addresses of an origin, and keep them. Raise `BlockedAddress` if any of them is refused."""
@@ -307,7 +318,7 @@ class CurlTransport:
                 return
             events = selectors.EVENT_READ
         if sock is None:
-            sock = self._sockets[number] = _Socket(number, events)
+            sock = self._sockets[number] = _Socket(number, events, opened=self._inodes.get(number))
             self._selector.register(number, events, sock)
         elif sock.events != events:
             sock.events = events
@@ -326,8 +337,13 @@ class CurlTransport:
         if sock.is_open():
             _shut_down(sock.number)
 
+    def _opened(self, number: int) -> None:
+        """Note a new connection. It may have the number of one that libcurl has closed."""
+        self._forget(number)
+        self._inodes[number] = os.fstat(number).st_ino
+
     def _forget(self, number: int) -> None:
-        """Watch a socket no longer. A new one may have the number of one that libcurl has closed."""
+        """Watch a file no longer."""
         if self._sockets.pop(number, None) is not None:
             self._selector.unregister(number)
 
