@@ -160,6 +160,13 @@ class AppSettings:
     ALLOWED_HOSTS = strings((), "Host names and addresses that skip the address check, for private receivers.")
     ALLOWED_CIDRS = strings((), "Networks that skip the address check, such as '10.20.0.0/16'.")
 
+    PROXY_URL = text(
+        "",
+        "An egress proxy, such as 'http://user:password@proxy.internal:3128'. It opens a tunnel to the address that was "
+        "checked. Its own failures defer deliveries by `PROXY_WAIT`, and no retry is used up.",
+    )
+    PROXY_WAIT = number(30.0, "Delay after a failure of the proxy.", least=1.0)
+
     # One HTTP exchange
     CONNECT_TIMEOUT = number(3.0, "Longest time to connect.", least=0.1)
     READ_TIMEOUT = number(15.0, "Longest time for one read from the receiver.", least=0.1)

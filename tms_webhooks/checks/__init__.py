@@ -18,6 +18,7 @@ CHECKS = (
     settings.check_formats,
     settings.check_access_policy,
     settings.check_times,
+    settings.check_transport,
     settings.check_telemetry,
     settings.check_organization_model,
     organizations.check_tree,
@@ -34,6 +35,7 @@ DEPLOY_CHECKS = (
     deploy.check_targets,
     deploy.check_strictness,
     deploy.check_clock,
+    deploy.check_transport,
 )
 
 __all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]

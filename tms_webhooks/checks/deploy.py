@@ -15,7 +15,7 @@ from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
-from tms_webhooks.net import urls
+from tms_webhooks.net import transports, urls
 
 MOST_SECONDS_APART = 30.0
 """A tenth of the difference that receivers' libraries allow."""
@@ -108,6 +108,20 @@ def check_clock(**_kwargs: Any) -> list[CheckMessage]:
             f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's. "
             "Receivers refuse requests whose timestamp differs from their own time by minutes.",
             hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
+        )
+    ]
+
+
+def check_transport(**_kwargs: Any) -> list[CheckMessage]:
+    """Recommend libcurl where it is neither installed nor turned off."""
+    if usable("TRANSPORT") or transports.has_curl():
+        return []
+    return [
+        message(
+            "I076",
+            "pycurl is not installed: each request occupies a thread, and takes several times the CPU time.",
+            hint="Install it with pip install 'tms-webhooks[curl]', or set "
+            f"{SETTING_NAME}['TRANSPORT'] to 'threads' to keep the threads.",
         )
     ]
 

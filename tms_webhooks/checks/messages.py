@@ -29,6 +29,7 @@ MEANINGS: Mapping[str, str] = {
     "W014": "`TELEMETRY` lists an entry whose package is not installed.",
     "E015": "`ACCESS_POLICY` does not name an access policy.",
     "E016": "`ORGANIZATION_PARENT` is not a foreign key of the organization model to itself.",
+    "E017": "`TRANSPORT` is 'curl', and pycurl is not installed.",
     # The queue; raised by queues/django_q.py
     "E020": "django-q2 is the queue, but is not installed.",
     "W021": "django-q2 would run a drain twice.",
@@ -78,6 +79,7 @@ MEANINGS: Mapping[str, str] = {
     "I073": "Some hosts are exempt from the address check.",
     "W074": "A payload that breaks its schema makes the host's save fail.",
     "W075": "The clock of this machine differs from the database's clock.",
+    "I076": "Requests are sent without libcurl.",
 }
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 

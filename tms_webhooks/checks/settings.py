@@ -28,7 +28,7 @@ from tms_webhooks.conf import (
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.encryption import encrypt
-from tms_webhooks.net import urls
+from tms_webhooks.net import transports, urls
 
 
 def is_usable(name: str) -> bool:
@@ -100,6 +100,19 @@ def check_access_policy(**_kwargs: Any) -> list[CheckMessage]:
 def check_times(**_kwargs: Any) -> list[CheckMessage]:
     """Compare times that depend on each other."""
     return [*_check_overlap(), *_check_heartbeat(), *_check_lifetime()]
+
+
+def check_transport(**_kwargs: Any) -> list[CheckMessage]:
+    """Check that the transport that TRANSPORT names is installed."""
+    if usable("TRANSPORT") != "curl" or transports.has_curl():
+        return []
+    return [
+        message(
+            "E017",
+            f"{SETTING_NAME}['TRANSPORT'] is 'curl', but pycurl is not installed.",
+            hint="Install it with pip install 'tms-webhooks[curl]', or remove the setting.",
+        )
+    ]
 
 
 def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:

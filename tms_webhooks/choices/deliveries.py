@@ -44,6 +44,8 @@ class ErrorClass(models.TextChoices):
     """No complete response within the deadline."""
     TLS_ERROR = "tls_error", _("TLS error")
     """No trusted, encrypted connection."""
+    PROXY_ERROR = "proxy_error", _("Proxy error")
+    """The operator's proxy opened no tunnel. The attempt uses up no retry."""
     BLOCKED_ADDRESS = "blocked_address", _("Blocked address")
     """The host name resolves to an address that is not allowed."""
     INVALID_URL = "invalid_url", _("Invalid URL")

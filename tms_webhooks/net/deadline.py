@@ -6,7 +6,6 @@ forever. These sockets set their timeout to the remaining time before each read 
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import time
@@ -29,8 +28,11 @@ def acknowledge_at_once(sock: socket.socket) -> None:
     waits for it before it sends the body.
     """
     if _QUICKACK is not None:
-        with contextlib.suppress(OSError):
+        try:
             sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except OSError:
+            # The connection is gone; reading from it says how.
+            return
 
 
 class Exchange:

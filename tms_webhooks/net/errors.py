@@ -13,6 +13,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import BlockedAddress, DeliveryError, UnsafeURL
+from tms_webhooks.net.proxy import ProxyFailure
 from tms_webhooks.net.timing import Timing
 
 NO_HTTP = "no answer in HTTP"
@@ -25,6 +26,7 @@ _UNREACHABLE = frozenset(
 
 # The first match counts: most of these are OSErrors, and some are base classes of others.
 _CLASSES: tuple[tuple[tuple[type[BaseException], ...], ErrorClass], ...] = (
+    ((ProxyFailure,), ErrorClass.PROXY_ERROR),
     ((socket.gaierror, urllib3_errors.NameResolutionError), ErrorClass.DNS_ERROR),
     ((TimeoutError, urllib3_errors.ReadTimeoutError), ErrorClass.TIMEOUT),
     ((ssl.SSLError,), ErrorClass.TLS_ERROR),
@@ -99,6 +101,8 @@ def _details(error: BaseException) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return str(cause.verify_message)
+        if isinstance(cause, ProxyFailure):
+            return str(cause)
     if classify(error) != ErrorClass.OTHER:
         return ""
     if any(isinstance(cause, http.client.BadStatusLine | http.client.UnknownProtocol) for cause in causes):

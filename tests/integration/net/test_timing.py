@@ -75,6 +75,33 @@ def test_a_timeout_is_reported_with_its_part(serve: Serve, send: Send) -> None:
     assert timing.read is None
 
 
+def test_a_refused_connection_ends_in_its_part(serve: Serve, send: Send) -> None:
+    server = serve(answering(reply()))
+    server.close()
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    timing = caught.value.timing
+    assert timing.dns is not None
+    assert timing.connect is not None
+    assert (timing.tls, timing.wait, timing.read) == (None, None, None)
+
+
+def test_a_certificate_that_is_refused_ends_in_its_part(
+    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender
+) -> None:
+    server = serve(answering(reply()), tls=encrypted)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url(host="other.example.test"), by=trusting)
+
+    timing = caught.value.timing
+    assert timing.connect is not None
+    assert timing.tls is not None
+    assert (timing.wait, timing.read) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("marks", "timing"),
     [

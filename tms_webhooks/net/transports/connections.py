@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import sys
@@ -18,8 +19,9 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionErr
 
 from tms_webhooks.net import urls
 from tms_webhooks.net.deadline import Exchange, TimedSocket
-from tms_webhooks.net.resolver import Resolver, addresses_of
-from tms_webhooks.net.transports.base import IDLE_LIMIT
+from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel_address
+from tms_webhooks.net.resolver import Resolver, addresses_of, system_resolver
+from tms_webhooks.net.transports.base import IDLE_LIMIT, LINE_LIMIT
 from tms_webhooks.net.urls import SafeURL
 
 ORIGINS_LIMIT = 256
@@ -149,8 +151,11 @@ class _Guarded(_Connection):
             addresses = addresses_of(self.host, self.port, resolve=self.resolve, seconds=self.exchange.left())
             urls.vet(self.host, addresses)
             self.exchange.marks.resolved = time.monotonic()
-            sock = self._connect_to_one_of(addresses)
+            proxy = configured_proxy()
+            sock = self._connect_to_one_of(addresses) if proxy is None else self._open_tunnel(proxy, addresses)
             self.exchange.marks.connected = time.monotonic()
+        except ProxyFailure:
+            raise
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
@@ -160,7 +165,33 @@ class _Guarded(_Connection):
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 
-    def _connect_to_one_of(self, addresses: Sequence[str]) -> TimedSocket:
+    def _open_tunnel(self, proxy: Proxy, addresses: Sequence[str]) -> TimedSocket:
+        """Return a socket through the proxy to a checked address. Raise `ProxyFailure` if there is none."""
+        address = tunnel_address(addresses)
+        try:
+            own = addresses_of(proxy.host, proxy.port, resolve=system_resolver, seconds=self.exchange.left())
+            sock = self._connect_to_one_of(own, port=proxy.port)
+        except OSError as error:
+            raise ProxyFailure("no connection") from error
+        target = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+        lines = [f"CONNECT {target} HTTP/1.1", f"host: {target}"]
+        if proxy.authorization:
+            lines.append(f"proxy-authorization: {proxy.authorization}")
+        try:
+            sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+            status = _status_of_tunnel(sock)
+        except (OSError, http.client.HTTPException) as error:
+            sock.close()
+            raise ProxyFailure("no answer") from error
+        if not 200 <= status < 300:
+            sock.close()
+            raise ProxyFailure(f"status {status}")
+        # What counts as the beginning of the answer is yet to come.
+        self.exchange.answered = False
+        self.exchange.marks.answered = None
+        return sock
+
+    def _connect_to_one_of(self, addresses: Sequence[str], *, port: int | None = None) -> TimedSocket:
         give_up_at = time.monotonic() + self.exchange.left(self.exchange.connect_timeout)
         failure: OSError | None = None
         for tried, address in enumerate(addresses):
@@ -169,18 +200,18 @@ class _Guarded(_Connection):
             if share <= 0.0:
                 break
             try:
-                return self._connect_to(address, seconds=share)
+                return self._connect_to(address, port or self.port, seconds=share)
             except OSError as error:
                 failure = error
         raise failure or TimeoutError("no time left to connect")
 
-    def _connect_to(self, address: str, *, seconds: float) -> TimedSocket:
+    def _connect_to(self, address: str, port: int, *, seconds: float) -> TimedSocket:
         sock = TimedSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             for option in self.socket_options or ():
                 sock.setsockopt(*option)
             sock.settimeout(seconds)
-            sock.connect((address, self.port))
+            sock.connect((address, port))
             # The TLS handshake runs under this timeout, as a whole.
             sock.settimeout(self.exchange.left(self.exchange.connect_timeout))
         except BaseException:
@@ -188,6 +219,20 @@ class _Guarded(_Connection):
             raise
         sock.exchange = self.exchange
         return sock
+
+
+def _status_of_tunnel(sock: TimedSocket) -> int:
+    """Read the head of the proxy's answer, byte by byte: the bytes after it are the receiver's. Return its status."""
+    head = bytearray()
+    byte = bytearray(1)
+    while not head.endswith(b"\r\n\r\n"):
+        if not sock.recv_into(byte) or len(head) > LINE_LIMIT:
+            raise http.client.RemoteDisconnected("no whole answer")
+        head += byte
+    found = re.match(rb"HTTP/1\.[01] ([0-9]{3})\b", head)
+    if found is None:
+        raise http.client.BadStatusLine("")
+    return int(found[1])
 
 
 class GuardedHTTPConnection(_Guarded, HTTPConnection):

@@ -7,6 +7,7 @@ addresses of a name are checked before one of them is connected.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import resource
@@ -14,7 +15,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -25,11 +26,14 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import errors, urls
 from tms_webhooks.net.deadline import acknowledge_at_once
+from tms_webhooks.net.proxy import Proxy, configured_proxy
 from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system_resolver
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request
 from tms_webhooks.net.transports.curl_exchange import CurlExchange, Handle, Target, result_of
 from tms_webhooks.net.urls import SafeURL
+
+logger = logging.getLogger(__name__)
 
 TARGETS_LIMIT = 4096
 """Number of origins whose addresses are kept."""
@@ -40,15 +44,17 @@ SPARE_FILES = 128
 
 
 class _Socket:
-    """A socket of libcurl that the selector watches. It is idle while no exchange uses it."""
+    """A file of libcurl that the selector watches: a connection, which is idle while no exchange uses it, or another."""
 
-    __slots__ = ("events", "idle", "inode", "number")
+    __slots__ = ("events", "idle", "inode", "is_connection", "number")
 
-    def __init__(self, number: int, events: int) -> None:
+    def __init__(self, number: int, events: int, *, opened: int | None) -> None:
         self.number = number
         self.events = events
         self.idle = False
         self.inode = os.fstat(number).st_ino
+        # libcurl has other files, for events of its own.
+        self.is_connection = self.inode == opened
 
     def is_open(self) -> bool:
         """Return True unless libcurl has closed it, even if another file has its number now."""
@@ -82,17 +88,14 @@ class CurlTransport:
         # The next time to look for exchanges whose receiver is silent.
         self._silence_until = math.inf
         self._sockets: dict[int, _Socket] = {}
+        # Of the connections, by the numbers of their files.
+        self._inodes: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._selector.register(self._reader, selectors.EVENT_READ)
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self._multi.setopt(pycurl.M_PIPELINING, 0)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, self.capacity)
-        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self.capacity)
+        self._multi = self._new_multi()
 
     def start(self, request: Request, key: Any) -> None:
         """Begin an exchange, over a kept connection or as soon as the addresses are known."""
@@ -115,29 +118,13 @@ class CurlTransport:
 
     def collect(self) -> Sequence[Answer]:
         """Let libcurl read and write what it can, and return the answers of the exchanges that have ended."""
-        for key, events in self._selector.select(0):
-            if key.fileobj is self._reader:
-                self._begin_resolved()
-                continue
-            sock = key.data
-            if sock.idle:
-                self._drop_idle(sock)
-                continue
-            # The numbers of the events are libcurl's, too.
-            self._multi.socket_action(key.fd, events)
-            if not sock.idle and sock.events & selectors.EVENT_READ:
-                # More of the answer is to come.
-                with _borrowed(key.fd) as connection:
-                    acknowledge_at_once(connection)
+        try:
+            self._run_libcurl()
+        except pycurl.error as error:
+            self._give_up(error)
         now = time.monotonic()
-        if self._timer_at <= now:
-            self._timer_at = math.inf
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         if self._lookups_until <= now:
             self._end_late_lookups(now)
-        self._read_messages()
-        if self._silence_until <= now:
-            self._end_silent(now)
         ended, self._ended = self._ended, []
         return ended
 
@@ -154,27 +141,86 @@ class CurlTransport:
 
     def close(self) -> None:
         """Drop every exchange, and close every connection."""
-        for easy in self._in_flight:
-            self._multi.remove_handle(easy)
-        # Before the handles: its connections call back to them.
-        self._multi.close()
-        for handle in (*self._in_flight.values(), *self._idle):
-            handle.easy.close()
-        self._in_flight.clear()
-        self._idle.clear()
+        self._close_multi()
         self._lookups.clear()
         self._selector.close()
         self._reader.close()
         self._writer.close()
 
+    def _new_multi(self) -> pycurl.CurlMulti:
+        multi = pycurl.CurlMulti()
+        multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        multi.setopt(pycurl.M_PIPELINING, 0)
+        multi.setopt(pycurl.M_MAXCONNECTS, self.capacity)
+        multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self.capacity)
+        return multi
+
+    def _close_multi(self) -> None:
+        for easy in self._in_flight:
+            with contextlib.suppress(pycurl.error):
+                self._multi.remove_handle(easy)
+        # Before the handles, which its connections may call.
+        self._multi.close()
+        for handle in (*self._in_flight.values(), *self._idle):
+            handle.easy.close()
+        self._in_flight.clear()
+        self._idle.clear()
+        for number in tuple(self._sockets):
+            self._forget(number)
+        self._timer_at = self._silence_until = math.inf
+
+    def _give_up(self, error: pycurl.error) -> None:
+        """End all exchanges after an error of libcurl itself, and begin with new connections."""
+        logger.error("libcurl failed, and is started again: error %s.", error.args[0])
+        now = time.monotonic()
+        for handle in self._in_flight.values():
+            exchange = handle.exchange
+            failure = errors.as_delivery_error(error)
+            self._ended.append(Answer(exchange.key, failure, now - exchange.started_at))
+        self._close_multi()
+        self._multi = self._new_multi()
+
+    def _run_libcurl(self) -> None:
+        """Pass the events and the time on to libcurl, and take the ended exchanges from it."""
+        for key, events in self._selector.select(0):
+            if key.fileobj is self._reader:
+                self._begin_resolved()
+                continue
+            sock = key.data
+            if sock.idle:
+                self._drop_idle(sock)
+                continue
+            # The numbers of the events are libcurl's, too.
+            self._multi.socket_action(key.fd, events)
+            if sock.is_connection and not sock.idle and sock.events & selectors.EVENT_READ:
+                # More of the answer is to come.
+                _acknowledge(key.fd)
+        now = time.monotonic()
+        if self._timer_at <= now:
+            self._timer_at = math.inf
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._read_messages()
+        if self._silence_until <= now:
+            self._end_silent(now)
+
     def _begin(self, exchange: CurlExchange, target: Target, now: float) -> None:
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
-        handle = self._idle.pop() if self._idle else Handle(self._cafile, opened=self._forget)
+        handle = self._handle_for(configured_proxy())
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
         self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT)
+
+    def _handle_for(self, proxy: Proxy | None) -> Handle:
+        """Return an idle handle, or a new one if there is none or the proxy is another one now."""
+        if self._idle:
+            handle = self._idle.pop()
+            if handle.proxy == proxy:
+                return handle
+            handle.easy.close()
+        return Handle(self._cafile, proxy=proxy, opened=self._opened)
 
     def _new_target(self, safe: SafeURL, addresses: Sequence[str], now: float) -> Target:
         """Check the addresses of an origin, and keep them. Raise `BlockedAddress` if any of them is refused."""
@@ -263,20 +309,24 @@ class CurlTransport:
         self._ended.append(Answer(exchange.key, result, seconds))
 
     def _watch(self, events: int, number: int, _multi: object, _data: object) -> None:
-        """Watch a socket for these events. Of an idle one, libcurl wants no events, but it is watched all the same."""
+        """Watch a file for these events. libcurl wants none of an idle connection, but it is watched all the same."""
+        sock = self._sockets.get(number)
         idle = events == pycurl.POLL_REMOVE
         if idle:
-            events = selectors.EVENT_READ
-        sock = self._sockets.get(number)
-        if sock is None:
-            if idle:
+            if sock is None or not sock.is_connection:
+                self._forget(number)
                 return
-            sock = self._sockets[number] = _Socket(number, events)
+            events = selectors.EVENT_READ
+        if sock is None:
+            sock = self._sockets[number] = _Socket(number, events, opened=self._inodes.get(number))
             self._selector.register(number, events, sock)
         elif sock.events != events:
             sock.events = events
             self._selector.modify(number, events, sock)
         sock.idle = idle
+        if sock.is_connection and not idle and events & selectors.EVENT_READ:
+            # The request is sent, and a part of the answer may have been read.
+            _acknowledge(number)
 
     def _drop_idle(self, sock: _Socket) -> None:
         """End an idle connection on which something has arrived: the end, or an answer that no request asked for.
@@ -285,11 +335,15 @@ class CurlTransport:
         """
         self._forget(sock.number)
         if sock.is_open():
-            with contextlib.suppress(OSError), _borrowed(sock.number) as connection:
-                connection.shutdown(socket.SHUT_RDWR)
+            _shut_down(sock.number)
+
+    def _opened(self, number: int) -> None:
+        """Note a new connection. It may have the number of one that libcurl has closed."""
+        self._forget(number)
+        self._inodes[number] = os.fstat(number).st_ino
 
     def _forget(self, number: int) -> None:
-        """Watch a socket no longer. A new one may have the number of one that libcurl has closed."""
+        """Watch a file no longer."""
         if self._sockets.pop(number, None) is not None:
             self._selector.unregister(number)
 
@@ -303,11 +357,16 @@ def _capacity() -> int:
     return app_settings.SENDER_SLOTS if files < 0 else max(1, min(app_settings.SENDER_SLOTS, files - SPARE_FILES))
 
 
-@contextlib.contextmanager
-def _borrowed(number: int) -> Iterator[socket.socket]:
-    """Lend a socket of libcurl as an object, which does not close it."""
+def _acknowledge(number: int) -> None:
+    """Acknowledge at once what arrives on a socket of libcurl."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
-    try:
-        yield sock
-    finally:
-        sock.detach()
+    acknowledge_at_once(sock)
+    sock.detach()
+
+
+def _shut_down(number: int) -> None:
+    """End the connection of a socket of libcurl, which closes the socket itself."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.detach()

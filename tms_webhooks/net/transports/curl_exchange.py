@@ -16,6 +16,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net import errors
+from tms_webhooks.net.proxy import Proxy, tunnel_address
 from tms_webhooks.net.resolver import is_literal
 from tms_webhooks.net.timing import Marks, Timing
 from tms_webhooks.net.transports.base import (
@@ -48,9 +49,8 @@ _OPTIONS: Sequence[tuple[int, Any]] = (
     (pycurl.SSL_VERIFYPEER, 1),
     (pycurl.SSL_VERIFYHOST, 2),
     (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
-    # Against the proxies of the environment.
-    (pycurl.PROXY, ""),
-    (pycurl.NOPROXY, "*"),
+    # The proxy gets none of the receiver's headers.
+    (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),
 )
 
 # Without these, libcurl adds headers of its own, and writes "Host" instead of "host".
@@ -80,7 +80,7 @@ _VERIFY_PROBLEM = re.compile(r"(?:SSL certificate problem|verify result): ([A-Za
 class Target:
     """An origin and its checked addresses."""
 
-    __slots__ = ("addresses", "attempt_delay", "expires_at", "resolve", "url")
+    __slots__ = ("addresses", "attempt_delay", "connect_to", "expires_at", "resolve", "url")
 
     def __init__(self, safe: SafeURL, addresses: Sequence[str], now: float) -> None:
         self.url = safe.url.removesuffix(safe.target) + "/"
@@ -88,6 +88,8 @@ class Target:
         self.expires_at = now + RESOLUTION_LIMIT
         # The plus: libcurl forgets the entry after a minute. A literal address is in no need of it.
         listed = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+        literal = tunnel_address(addresses)
+        self.connect_to = (f"{safe.host}:{safe.port}:{f'[{literal}]' if ':' in literal else literal}:{safe.port}",)
         self.resolve = () if is_literal(safe.host) else (f"+{safe.host}:{safe.port}:{listed}",)
         # All addresses have their turn within nine tenths of the time to connect.
         share = 0.9 * app_settings.CONNECT_TIMEOUT / len(addresses)
@@ -122,6 +124,7 @@ class Handle:
         "lines",
         "method",
         "opened",
+        "proxy",
         "target",
         "truncated",
     )
@@ -129,8 +132,9 @@ class Handle:
     exchange: CurlExchange
     target: Target
 
-    def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
+    def __init__(self, cafile: str, *, proxy: Proxy | None, opened: Callable[[int], None]) -> None:
         self.opened = opened
+        self.proxy = proxy
         self.method = ""
         self.begun_at = self.heard_at = 0.0
         self.limit = 0
@@ -141,6 +145,7 @@ class Handle:
         self.easy = pycurl.Curl()
         for option, value in _OPTIONS:
             self.easy.setopt(option, value)
+        self._set_proxy(proxy)
         self.easy.setopt(pycurl.MAXAGE_CONN, int(IDLE_LIMIT))
         self.easy.setopt(pycurl.CAINFO, cafile)
         self.easy.setopt(pycurl.HEADERFUNCTION, self.lines.append)
@@ -163,7 +168,9 @@ class Handle:
         self._set_body(exchange.request)
         setopt(pycurl.TIMEOUT_MS, _milliseconds(exchange.deadline_at - now))
         setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(app_settings.CONNECT_TIMEOUT))
-        if target.resolve:
+        if self.proxy is not None and target.resolve:
+            setopt(pycurl.CONNECT_TO, target.connect_to)
+        elif target.resolve:
             setopt(pycurl.RESOLVE, target.resolve)
             setopt(HAPPY_EYEBALLS_TIMEOUT_MS, target.attempt_delay)
 
@@ -179,6 +186,21 @@ class Handle:
         if len(self.exchange.request.body) > LARGE_BODY:
             self.easy.setopt(pycurl.POSTFIELDS, b"")
         del self.exchange, self.target
+
+    def _set_proxy(self, proxy: Proxy | None) -> None:
+        setopt = self.easy.setopt
+        if proxy is None:
+            # Against the proxies of the environment.
+            setopt(pycurl.PROXY, "")
+            setopt(pycurl.NOPROXY, "*")
+            return
+        setopt(pycurl.PROXY, f"http://[{proxy.host}]" if ":" in proxy.host else f"http://{proxy.host}")
+        setopt(pycurl.PROXYPORT, proxy.port)
+        setopt(pycurl.NOPROXY, "")
+        setopt(pycurl.HTTPPROXYTUNNEL, 1)
+        if proxy.user:
+            setopt(pycurl.PROXYUSERNAME, proxy.user)
+            setopt(pycurl.PROXYPASSWORD, proxy.password)
 
     def _set_body(self, request: Request) -> None:
         setopt = self.easy.setopt
@@ -202,8 +224,8 @@ class Handle:
         return 0
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
-        """Return a new socket for an address, if it is one of those that were checked."""
-        if address.addr[0] not in self.target.addresses:
+        """Return a new socket for an address, if it is the proxy's or one of those that were checked."""
+        if self.proxy is None and address.addr[0] not in self.target.addresses:
             return pycurl.SOCKET_BAD
         try:
             number = socket.socket(address.family, address.socktype, address.protocol).detach()
@@ -239,7 +261,7 @@ def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response 
         else:
             return Response(status, headers, bytes(handle.body), handle.truncated, seconds, timing)
     else:
-        error_class, details = _explain(handle.easy, code, text, host=handle.exchange.safe.host)
+        error_class, details = _explain(handle, code, text)
     message = errors.message(handle.exchange.safe.host, error_class, details)
     return DeliveryError(message, error_class=error_class, timing=timing)
 
@@ -271,8 +293,14 @@ def _read_head(lines: Sequence[bytes]) -> tuple[Mapping[str, str] | None, bool]:
     return headers, not inside
 
 
-def _explain(easy: pycurl.Curl, code: int, text: str, *, host: str) -> tuple[ErrorClass, str]:
+def _explain(handle: Handle, code: int, text: str) -> tuple[ErrorClass, str]:
     """Return the class and the details of an error. The details hold no text of the receiver."""
+    easy, host = handle.easy, handle.exchange.safe.host
+    if handle.proxy is not None:
+        status = easy.getinfo(pycurl.HTTP_CONNECTCODE)
+        # A connection that was kept has no such status, but it sends the request.
+        if not 200 <= status < 300 and not easy.getinfo(pycurl.REQUEST_SIZE):
+            return ErrorClass.PROXY_ERROR, f"status {status}" if status else "no tunnel"
     number = easy.getinfo(pycurl.OS_ERRNO)
     if code in _ERRNO_CODES and number:
         error_class = errors.classify(OSError(number, ""))
@@ -294,9 +322,12 @@ def _timing_of(handle: Handle, seconds: float) -> Timing:
     info = handle.easy.getinfo
     exchange = handle.exchange
     waited = exchange.resolved_at - exchange.started_at
-    ready, answered = info(pycurl.PRETRANSFER_TIME), info(pycurl.STARTTRANSFER_TIME)
+    # At a failure, libcurl fills the times of the parts that were not reached.
+    sent = info(pycurl.REQUEST_SIZE)
+    ready = info(pycurl.PRETRANSFER_TIME) if sent else 0.0
+    answered = info(pycurl.STARTTRANSFER_TIME) if sent else 0.0
     marks = Marks(0.0, secure=exchange.safe.scheme == "https")
-    if info(pycurl.NUM_CONNECTS):
+    if info(pycurl.NUM_CONNECTS) or not sent:
         connected = info(pycurl.CONNECT_TIME)
         marks.resolved = waited
         marks.connected = waited + connected if connected else None

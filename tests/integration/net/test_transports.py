@@ -1,0 +1,287 @@
+"""What a transport owes the loop that drives it, beside the answers."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pycurl
+import pytest
+
+from tests.integration.net.conftest import ONLY_CURL, Send, Sender, Serve
+from tests.integration.net.servers import Visit, answering, once, reply
+from tests.scripts import run_script
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.exceptions import ConfigurationError, DeliveryError
+from tms_webhooks.net import transports
+from tms_webhooks.net.transports.base import Request
+from tms_webhooks.net.transports.curl import CurlTransport
+from tms_webhooks.net.transports.threads import ThreadTransport
+
+if TYPE_CHECKING:
+    from pytest_django import Settings
+
+
+def a_request(url: str, *, deadline: float = 5.0) -> Request:
+    return Request("POST", url, {}, b"{}", deadline)
+
+
+def test_a_slow_receiver_does_not_delay_a_fast_one(serve: Serve, client: Sender) -> None:
+    slow, fast = serve(Visit.hang), serve(answering(reply()))
+
+    answers = client.send_all([a_request(slow.url(), deadline=0.5), *[a_request(fast.url())] * 20])
+
+    assert isinstance(answers[0].result, DeliveryError)
+    assert 0.49 <= answers[0].seconds < 1.5
+    assert all(answer.result.status == 200 and answer.seconds < 0.45 for answer in answers[1:])
+
+
+def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve: Serve, clients: Callable[..., Sender]) -> None:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        if host == "slow.example.test":
+            over.wait(10.0)
+        return ["127.0.0.1"]
+
+    over = threading.Event()
+    server = serve(answering(reply()))
+    client = clients(resolve=resolve)
+
+    slow, *others = client.send_all(
+        [
+            a_request(server.url(host="slow.example.test"), deadline=0.4),
+            *[a_request(server.url(host="fast.example.test"))] * 5,
+        ]
+    )
+    over.set()
+
+    assert isinstance(slow.result, DeliveryError)
+    assert slow.result.error_class == ErrorClass.TIMEOUT
+    assert all(answer.result.status == 200 and answer.seconds < 0.35 for answer in others)
+
+
+@ONLY_CURL
+def test_requests_for_one_name_share_a_lookup(serve: Serve, clients: Callable[..., Sender]) -> None:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    asked: list[str] = []
+    server = serve(answering(reply()))
+
+    answers = clients(resolve=resolve).send_all([a_request(server.url(host="hooks.example.test"))] * 10)
+
+    assert [answer.result.status for answer in answers] == [200] * 10
+    assert asked == ["hooks.example.test"]
+
+
+@ONLY_CURL
+def test_a_name_is_looked_up_again_after_a_failure(serve: Serve, clients: Callable[..., Sender]) -> None:
+    server = serve(answering(reply()))
+    addresses = iter([["127.0.0.2"], ["127.0.0.1"]])
+    client = clients(resolve=lambda host, port: next(addresses))
+
+    first, second = (client.send_all([a_request(server.url(host="hooks.example.test"))])[0] for _ in range(2))
+
+    assert isinstance(first.result, DeliveryError)
+    assert first.result.error_class == ErrorClass.CONNECTION_REFUSED
+    assert second.result.status == 200
+
+
+@ONLY_CURL
+def test_an_address_that_was_not_checked_is_never_connected(
+    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(answering(reply()))
+    # As if libcurl had found the address by itself.
+    monkeypatch.setattr("tms_webhooks.net.transports.curl_exchange.Target.__init__", _other_address)
+
+    with pytest.raises(DeliveryError):
+        send(server.url())
+
+    assert server.accepted == 0
+
+
+def _other_address(target: object, safe: object, addresses: object, now: float) -> None:
+    target.url, target.resolve = f"http://127.0.0.1:{safe.port}/", ()
+    target.addresses, target.expires_at, target.attempt_delay = frozenset({"93.184.216.34"}), now + 30.0, 200
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="TCP_QUICKACK is of Linux")
+def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve: Serve, client: Sender) -> None:
+    def handle(visit: Visit) -> None:
+        # Without TCP_NODELAY: the body waits until the head is acknowledged.
+        while visit.read() is not None:
+            visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+            visit.write(b"ok")
+
+    server = serve(handle)
+    delayed = 0
+    for _ in range(500):
+        response = client.send(a_request(server.url()))
+        assert response.body == b"ok"
+        delayed += response.timing.read > 0.03
+
+    assert server.accepted == 1
+    # Each would be delayed by 40 ms. A few may be, when the machine is busy.
+    assert delayed < 100
+
+
+def test_a_transport_can_be_used_in_a_forked_process(serve: Serve, kind: str) -> None:
+    server = serve(answering(reply()))
+
+    run_script(f"""
+import os, selectors
+import django
+django.setup()
+from django.conf import settings
+from tms_webhooks.net.transports import new_transport
+from tms_webhooks.net.transports.base import Request
+
+settings.TMS_WEBHOOKS = {{
+    "ALLOWED_SCHEMES": ["http"], "ALLOWED_CIDRS": ["127.0.0.0/8"], "ALLOWED_PORTS": [{server.port}], "TRANSPORT": "{kind}"
+}}
+
+def status(transport):
+    transport.start(Request("POST", "{server.url()}", {{}}, b"{{}}", 5.0), 1)
+    with selectors.DefaultSelector() as selector:
+        selector.register(transport.fileno(), selectors.EVENT_READ)
+        while not (answers := transport.collect()):
+            selector.select(transport.timeout())
+    return answers[0].result.status
+
+ours = new_transport()
+assert status(ours) == 200
+child = os.fork()
+if child == 0:
+    os._exit(0 if status(new_transport()) == 200 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert status(ours) == 200
+ours.close()
+""")
+
+    assert len(server.requests) == 3
+    # The kept connection of the first process is still its own.
+    assert server.accepted == 2
+
+
+def test_closing_ends_all_that_is_in_flight(serve: Serve, clients: Callable[..., Sender]) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        here.set()
+        visit.server.over.wait(0.3)
+
+    here = threading.Event()
+    server = serve(handle)
+    client = clients()
+    client.transport.start(a_request(server.url(), deadline=2.0), 1)
+    started_at = time.monotonic()
+    while not here.is_set():
+        client.transport.collect()
+
+    client.transport.close()
+
+    assert time.monotonic() - started_at < 2.5
+
+
+@ONLY_CURL
+def test_sockets_are_not_inherited_by_other_programs(serve: Serve, send: Send) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    send(serve(answering(reply())).url())
+
+    opened = [int(number) for number in set(os.listdir("/proc/self/fd")) - before]
+    inheritable = []
+    for number in opened:
+        try:
+            inheritable += [number] if os.get_inheritable(number) else []
+        except OSError:
+            continue
+    assert inheritable == []
+
+
+@ONLY_CURL
+def test_the_limit_of_open_files_bounds_the_slots(client: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (500, 500))
+
+    transport = CurlTransport()
+
+    assert transport.capacity == 500 - 128
+    transport.close()
+
+
+@ONLY_CURL
+def test_no_file_for_a_socket_is_an_error_of_that_request(
+    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    server = serve(once(reply()))
+    monkeypatch.setattr(socket, "socket", fail)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(server.url())
+
+    assert caught.value.permanent is False
+
+
+@ONLY_CURL
+def test_an_error_of_libcurl_itself_ends_what_is_in_flight_and_nothing_else(
+    serve: Serve, client: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(transport: CurlTransport) -> None:
+        raise pycurl.error(11, "text of libcurl")
+
+    server = serve(answering(reply()))
+    assert client.send(a_request(server.url())).status == 200
+
+    with monkeypatch.context() as context:
+        context.setattr(CurlTransport, "_run_libcurl", fail)
+        answers = client.send_all([a_request(server.url())] * 3)
+
+    assert [str(answer.result) for answer in answers] == ["unexpected error"] * 3
+    assert caplog.messages == ["libcurl failed, and is started again: error 11."]
+    assert client.send(a_request(server.url())).status == 200
+
+
+@pytest.mark.parametrize(
+    ("setting", "installed", "made"),
+    [
+        ("", True, CurlTransport),
+        ("", False, ThreadTransport),
+        ("curl", True, CurlTransport),
+        ("threads", True, ThreadTransport),
+    ],
+)
+def test_the_best_transport_that_is_installed_is_used_or_the_one_that_is_set(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, setting: str, installed: bool, made: type
+) -> None:
+    settings.TMS_WEBHOOKS = {"TRANSPORT": setting, "SENDER_SLOTS": 17, "SENDER_THREADS": 5}
+    monkeypatch.setattr(transports, "has_curl", lambda: installed)
+
+    transport = transports.new_transport()
+
+    assert type(transport) is made
+    assert transport.capacity == (17 if made is CurlTransport else 5)
+    transport.close()
+
+
+def test_libcurl_that_is_wanted_and_not_installed_is_a_wrong_setting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TMS_WEBHOOKS = {"TRANSPORT": "curl"}
+    monkeypatch.setitem(sys.modules, "tms_webhooks.net.transports.curl", None)
+
+    with pytest.raises(ConfigurationError, match="TRANSPORT.* is 'curl', and pycurl can't be imported"):
+        transports.new_transport()
+
+
+@ONLY_CURL
+def test_a_missing_file_of_authorities_is_a_wrong_setting(client: Sender) -> None:
+    with pytest.raises(ConfigurationError, match="authorities can't be read: /nowhere"):
+        CurlTransport(cafile="/nowhere")
