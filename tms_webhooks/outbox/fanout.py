@@ -165,7 +165,7 @@ class FanOutPlan(NamedTuple):
 
 
 def _next_events(limit: int) -> list[NewEvent]:
-    """Return the events of the next batch: the oldest of each organization in turn, then the second oldest, and so on."""
+    """Return the events of the next batch: the oldest of each organization, then the second oldest of each, and so on."""
     events = fanout_sql.waiting_events(limit + 1)
     if len(events) > limit:
         events = _share_of_each(limit)
@@ -173,9 +173,9 @@ def _next_events(limit: int) -> list[NewEvent]:
     for event in events:
         by_organization[event.organization_id].append(event)
     last = _turn.last_organization
-    in_turn = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
+    turns = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
     rounds = zip_longest(
-        *(by_organization[key][: EVENTS_OVER_BUDGET if key in _turn.over_budget else None] for key in in_turn)
+        *(by_organization[key][: EVENTS_OVER_BUDGET if key in _turn.over_budget else None] for key in turns)
     )
     return [event for one_round in rounds for event in one_round if event is not None]
 

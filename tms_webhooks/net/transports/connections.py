@@ -166,7 +166,7 @@ class _Guarded(_Connection):
         return sock
 
     def _open_tunnel(self, proxy: Proxy, addresses: Sequence[str]) -> TimedSocket:
-        """Return a socket through the proxy to a checked address. Raise `ProxyFailure` if there is none."""
+        """Return a socket through the proxy to a checked address; raise `ProxyFailure` if it opens no tunnel."""
         address = tunnel_address(addresses)
         try:
             own = addresses_of(proxy.host, proxy.port, resolve=system_resolver, seconds=self.exchange.left())

@@ -214,7 +214,7 @@ class CurlTransport:
         self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT)
 
     def _handle_for(self, proxy: Proxy | None) -> Handle:
-        """Return an idle handle, or a new one if there is none or the proxy is another one now."""
+        """Return an idle handle; a new one if no handle is idle, or the proxy has changed."""
         if self._idle:
             handle = self._idle.pop()
             if handle.proxy == proxy:
