@@ -214,7 +214,7 @@ class AppSettings:
     DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
     MATCHING_BUDGET = number(
         0.05,
-        "Processor time that filters and conditions of one organization may take before it is the others' turn.",
+        "Time that the filters and conditions of one organization may take before it is the others' turn.",
         least=0.001,
     )
     EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)

@@ -33,8 +33,6 @@ DELIVERIES_OF_ONE_WRITER = 2_000
 DELIVERIES_WITH_OTHER_WRITERS = 300
 # Organizations in a batch, where more events wait than it has.
 ORGANIZATIONS = 50
-# Events of an organization whose last batch had to be matched in several turns.
-EVENTS_OVER_BUDGET = 20
 # Seconds between two checks of an event type's payloads against its schema.
 SCHEMA_CHECK_INTERVAL = 10.0
 
@@ -49,15 +47,23 @@ class _Turn(threading.local):
 
     last_organization: Any = None
     """The last organization of the batch before: the next batch begins with the one after it."""
-    over_budget: Collection[Any] = frozenset()
-    """The organizations whose events of the batch before were not all matched."""
 
     def __init__(self) -> None:
         self.matcher = BudgetedMatcher()
+        # Of organizations whose budget did not suffice in the batch before: how many of their events were matched.
+        self._matched_events: dict[Any, int] = {}
+
+    def most_events(self, organization_id: Any) -> int | None:
+        """Return how many events of an organization are worth reading now; None for all."""
+        matched = self._matched_events.get(organization_id)
+        return None if matched is None else matched + 1
 
     def end(self, events: Sequence[NewEvent], matched: TurnResult) -> None:
         """Note the result of a batch, so that the next one begins with the first organization that got no turn."""
-        self.over_budget = matched.over_budget
+        self._matched_events = dict.fromkeys(matched.over_budget, 0)
+        for event in events:
+            if event.organization_id in matched.over_budget and event.id not in matched.unfinished:
+                self._matched_events[event.organization_id] += 1
         served = takewhile(lambda event: event.id != matched.end, events)
         for organization_id in dict.fromkeys(event.organization_id for event in served):
             self.last_organization = organization_id
@@ -126,7 +132,7 @@ class FanOutPlan(NamedTuple):
         return recipients
 
     def match(self, events: Sequence[NewEvent]) -> TurnResult:
-        """Evaluate the filters for these events, in their order and within the budgets. Call it in no transaction."""
+        """Evaluate the filters for these events, in their order and within the budgets. Call it before the transaction."""
         position = {event.id: number for number, event in enumerate(events)}
         candidates = {one for rows in self._candidates(_grouped(events)).values() for one in rows}
         return _turn.matcher.match(sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id)))
@@ -173,10 +179,8 @@ def _next_events(limit: int) -> list[NewEvent]:
     for event in events:
         by_organization[event.organization_id].append(event)
     last = _turn.last_organization
-    turns = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
-    rounds = zip_longest(
-        *(by_organization[key][: EVENTS_OVER_BUDGET if key in _turn.over_budget else None] for key in turns)
-    )
+    organizations = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
+    rounds = zip_longest(*(by_organization[key][: _turn.most_events(key)] for key in organizations))
     return [event for one_round in rounds for event in one_round if event is not None]
 
 

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from time import thread_time
+from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -70,12 +70,9 @@ class _TimeSpent:
 
 
 class BudgetedMatcher(threading.local):
-    """Matches events in turns, and keeps the verdicts of unfinished events from one turn to the next, for each thread.
+    """Matches events in turns, and keeps the verdicts of unfinished events from one turn to the next, for each thread."""
 
-    ``clock`` returns seconds of processor time: another process that is busy takes nothing from a budget.
-    """
-
-    def __init__(self, clock: Callable[[], float] = thread_time) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._kept: OrderedDict[UUID, dict[int, Verdict]] = OrderedDict()
 

@@ -21,9 +21,8 @@ VERSIONS = """
 SELECT s.id, w.audience, {version} FROM {subscription} s JOIN {webhook} w ON w.id = s.webhook_id WHERE s.id IN ({ids})"""
 TEXTS = "SELECT s.id, {texts} FROM {subscription} s WHERE s.id IN ({ids})"
 
-# Two columns that change with the filters or the condition. PostgreSQL's are those of the row: to write long conditions
-# as text would take longer than to match them.
-VERSION_BY_TEXT = "MD5(s.filters), MD5(COALESCE(s.{condition}, ''))"
+# For PostgreSQL, two columns that change with each change of the row. Others compare the texts themselves: PostgreSQL
+# stores no texts, and to make them of long conditions takes longer than to match these.
 VERSION_OF_ROW = "s.xmin::text, s.ctid::text"
 
 
@@ -85,10 +84,12 @@ class RuleReader:
         for pk in chunk:
             self._unread.pop(pk, None)
             self._found[pk] = None
-        versions = {pk: (audience, version) for pk, audience, *version in _versions(chunk)}
+        by_row = database().vendor == "postgresql"
+        versions = {pk: (audience, version) for pk, audience, *version in _versions(chunk, by_row=by_row)}
         current = {pk: _cache.get(pk, version) for pk, (_audience, version) in versions.items()}
         outdated = [pk for pk, rules in current.items() if rules is None]
-        for pk, filters, condition in _texts(outdated) if outdated else ():
+        texts = _texts(outdated) if by_row and outdated else [(pk, *versions[pk][1]) for pk in outdated]
+        for pk, filters, condition in texts:
             current[pk] = rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"))
             _cache.put(pk, _Kept(versions[pk][1], rules, len(filters) + len(condition or "")))
         for pk, found in current.items():
@@ -96,14 +97,12 @@ class RuleReader:
             self._found[pk] = None if found is None else WebhookRules(found, versions[pk][0])
 
 
-def _versions(ids: Iterable[int]) -> list[tuple[Any, ...]]:
-    version = VERSION_OF_ROW if database().vendor == "postgresql" else VERSION_BY_TEXT.format(condition=_condition())
-    return read(VERSIONS, ids=numbers(ids), version=version)
+def _versions(ids: Iterable[int], *, by_row: bool) -> list[tuple[Any, ...]]:
+    return read(VERSIONS, ids=numbers(ids), version=VERSION_OF_ROW if by_row else f"s.filters, s.{_condition()}")
 
 
 def _texts(ids: Iterable[int]) -> list[tuple[Any, ...]]:
-    as_text = "::text" if database().vendor == "postgresql" else ""
-    return read(TEXTS, ids=numbers(ids), texts=f"s.filters{as_text}, s.{_condition()}{as_text}")
+    return read(TEXTS, ids=numbers(ids), texts=f"s.filters::text, s.{_condition()}::text")
 
 
 def _condition() -> str:

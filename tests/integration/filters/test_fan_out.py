@@ -231,8 +231,8 @@ def test_a_batch_takes_few_queries_more_however_many_events_and_subscriptions_th
     assert queries(50) == few
     # The candidates before and in the transaction, their subscriptions, their bodies, and their deliveries.
     assert few - plain == 5
-    # The rules of subscriptions that are new.
-    assert first - few == 1
+    # PostgreSQL reads the rules of new subscriptions by themselves.
+    assert first - few == (connection.vendor == "postgresql")
     assert Delivery.objects.count() == 2 + 21 + 21 + 21 * 50
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import ActorKind, Audience
+from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.filters.condition import COMPARISONS
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
-from tms_webhooks.filters.parsing import DEEPEST, MOST_PARTS
 from tms_webhooks.models import Subscription
 
 pytestmark = pytest.mark.django_db
@@ -39,4 +39,5 @@ def test_every_filter_is_documented():
     assert (len(BLOCKS), len(CONDITIONS)) == (3, 5)
     for name in (*CRITERIA, FIRST_OCCURRENCE, *COMPARISONS, *ActorKind.values, *Audience.values):
         assert f"`{name}`" in PAGE, name
-    assert (DEEPEST, MOST_PARTS) == (5, 50)
+    limits = [int(number) for number in re.findall(r"^\| [a-z].*\| (\d+) \|$", PAGE, re.MULTILINE)]
+    assert limits == [criteria.MOST_VALUES, parsing.MOST_PARTS, parsing.MOST_VALUES, parsing.DEEPEST]
