@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 _next_schema_check: dict[str, float] = {}
 
 
-class _Turn(threading.local):
+class _Rotation(threading.local):
     """Whose turn it is, for each drain."""
 
     last_organization: Any = None
@@ -69,7 +69,7 @@ class _Turn(threading.local):
             self.last_organization = organization_id
 
 
-_turn = _Turn()
+_rotation = _Rotation()
 
 
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
@@ -90,7 +90,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
         most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
         events = _as_many_as_fit(events, plan, most=most)
     matched = plan.match(events) if plan.has_filters else TurnResult()
-    _turn.end(events, matched)
+    _rotation.end(events, matched)
     groups = _grouped(event for event in events if event.id not in matched.unfinished)
     done = _create_deliveries(plan, groups, matched.verdicts, now) if groups else {}
     _check_schemas(done)
@@ -135,7 +135,7 @@ class FanOutPlan(NamedTuple):
         """Evaluate the filters for these events, in their order and within the budgets. Call it before the transaction."""
         position = {event.id: number for number, event in enumerate(events)}
         candidates = {one for rows in self._candidates(_grouped(events)).values() for one in rows}
-        return _turn.matcher.match(sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id)))
+        return _rotation.matcher.match(sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id)))
 
     def insert_deliveries(self, groups: Groups, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> None:
         """Insert the deliveries of these events."""
@@ -178,17 +178,17 @@ def _next_events(limit: int) -> list[NewEvent]:
     by_organization: dict[Any, list[NewEvent]] = defaultdict(list)
     for event in events:
         by_organization[event.organization_id].append(event)
-    last = _turn.last_organization
+    last = _rotation.last_organization
     organizations = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
-    rounds = zip_longest(*(by_organization[key][: _turn.most_events(key)] for key in organizations))
+    rounds = zip_longest(*(by_organization[key][: _rotation.most_events(key)] for key in organizations))
     return [event for one_round in rounds for event in one_round if event is not None]
 
 
 def _share_of_each(limit: int) -> list[NewEvent]:
     """Return ``limit`` events, as many of each organization whose turn it is, or all of one that has fewer."""
     most = min(limit, ORGANIZATIONS)
-    organizations = fanout_sql.waiting_organizations(_turn.last_organization, most=most)
-    if len(organizations) < most and _turn.last_organization is not None:
+    organizations = fanout_sql.waiting_organizations(_rotation.last_organization, most=most)
+    if len(organizations) < most and _rotation.last_organization is not None:
         organizations = list(dict.fromkeys([*organizations, *fanout_sql.waiting_organizations(None, most=most)]))[:most]
     after, events = dict.fromkeys(organizations, 0), list[NewEvent]()
     while after and (share := (limit - len(events)) // len(after)):

@@ -105,7 +105,7 @@ def test_of_each_organization_the_oldest_events_come_first(clock):
 @pytest.mark.parametrize("limit", [1, 2, 5])
 @pytest.mark.django_db
 def test_where_more_organizations_wait_than_fit_a_batch_each_gets_its_turn(clock, monkeypatch, limit):
-    monkeypatch.setattr(fanout, "_turn", fanout._Turn())
+    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
     monkeypatch.setattr(fanout, "ORGANIZATIONS", 2)
     webhooks = [subscribed() for _ in range(6)]
     for webhook in webhooks:
@@ -119,7 +119,7 @@ def test_where_more_organizations_wait_than_fit_a_batch_each_gets_its_turn(clock
 @one_writer
 @pytest.mark.django_db
 def test_batches_that_are_cut_short_go_on_with_the_next_organization(clock, monkeypatch):
-    monkeypatch.setattr(fanout, "_turn", fanout._Turn())
+    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
     monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 2)
     webhooks = [subscribed() for _ in range(5)]
     for webhook in webhooks:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 @plans
 @pytest.mark.parametrize("organizations", [1, 4])
 def test_of_many_new_events_that_the_database_knows_nothing_of_only_a_batch_is_read(clock, monkeypatch, organizations):
-    monkeypatch.setattr(fanout, "_turn", fanout._Turn())
+    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
     begin_with_fresh_tables()
     for _ in range(organizations):
         write_events(subscribed().organization, 3_000 // organizations, body="{}")

@@ -48,8 +48,8 @@ def costs(monkeypatch, settings) -> Costs:
         return evaluate(self, event_id, subscription_id)
 
     monkeypatch.setattr(Evaluation, "verdict", verdict)
-    monkeypatch.setattr(fanout, "_turn", fanout._Turn())
-    monkeypatch.setattr(fanout._turn, "matcher", BudgetedMatcher(costs.clock))
+    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
+    monkeypatch.setattr(fanout._rotation, "matcher", BudgetedMatcher(costs.clock))
     return costs
 
 
