@@ -91,6 +91,7 @@ def next_step(attempt: DeliveryAttempt) -> str:
         DelayReason.RETRY_AFTER: _("as the receiver requested with Retry-After; this attempt does not use up a retry"),
         DelayReason.TIMEOUT_PENALTY: _("because retries are delayed after a timeout"),
         DelayReason.THROTTLE: _("because of the webhook's rate limit"),
+        DelayReason.PROXY: _("because the proxy opened no tunnel; this attempt does not use up a retry"),
         DelayReason.BREAKER: _("because the webhook is paused after repeated failures"),
     }
     reason = reasons[DelayReason(attempt.delay_reason)] if attempt.delay_reason in DelayReason.values else EMPTY

@@ -19,6 +19,7 @@ CHECKS = (
     settings.check_access_policy,
     settings.check_times,
     settings.check_transport,
+    settings.check_proxy,
     settings.check_telemetry,
     settings.check_organization_model,
     organizations.check_tree,

@@ -30,6 +30,7 @@ MEANINGS: Mapping[str, str] = {
     "E015": "`ACCESS_POLICY` does not name an access policy.",
     "E016": "`ORGANIZATION_PARENT` is not a foreign key of the organization model to itself.",
     "E017": "`TRANSPORT` is 'curl', and pycurl is not installed.",
+    "E018": "`PROXY_URL` is not a proxy's URL.",
     # The queue; raised by queues/django_q.py
     "E020": "django-q2 is the queue, but is not installed.",
     "W021": "django-q2 would run a drain twice.",

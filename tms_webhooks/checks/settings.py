@@ -29,6 +29,7 @@ from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.encryption import encrypt
 from tms_webhooks.net import transports, urls
+from tms_webhooks.net.proxy import FORM, configured_proxy
 
 
 def is_usable(name: str) -> bool:
@@ -113,6 +114,11 @@ def check_transport(**_kwargs: Any) -> list[CheckMessage]:
             hint="Install it with pip install 'tms-webhooks[curl]', or remove the setting.",
         )
     ]
+
+
+def check_proxy(**_kwargs: Any) -> list[CheckMessage]:
+    """Check that PROXY_URL is a proxy's URL. The message does not repeat it: it may hold a password."""
+    return [*_refusal("PROXY_URL", "E018", configured_proxy, hint=f"Write it like {FORM}, or remove the setting.")]
 
 
 def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:

@@ -71,6 +71,8 @@ class DelayReason(models.TextChoices):
     """The delay is longer after a timeout."""
     THROTTLE = "throttle", _("Throttle")
     """The webhook's own rate limit."""
+    PROXY = "proxy", _("Proxy")
+    """The operator's proxy opened no tunnel. The attempt uses up no retry."""
     BREAKER = "breaker", _("Pause")
     """The webhook is paused after failures."""
 

@@ -42,6 +42,10 @@ OUR_OWN_FAULT = frozenset(
 """Errors from before the request left. Another attempt fails in the same way, and the receiver is not the cause."""
 
 
+OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR})
+"""Errors of the operator's own machines. They pass, and neither use up a retry nor count for the webhook's health."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of one attempt.
@@ -99,7 +103,7 @@ def of_error(error: DeliveryError) -> Outcome:
         timed_out=error.error_class == ErrorClass.TIMEOUT,
         retry_after=None,
         disable=None,
-        counts_for_health=not permanent,
+        counts_for_health=not permanent and error.error_class not in OPERATORS_FAULT,
         message=_one_line(str(error), MESSAGE_LIMIT),
     )
 

@@ -109,6 +109,17 @@ def decide(
     return decision if age + decision.delay <= lifetime else None
 
 
+def wait_for_proxy(
+    seconds: float, *, age: float, lifetime: float, jitter: float, random: Callable[[], float]
+) -> RetryDecision | None:
+    """Return when a delivery is tried again after a failure of the operator's proxy: it is not charged.
+
+    The jitter only adds. ``None`` if that would be after the lifetime.
+    """
+    delay = seconds * (1.0 + jitter * random())
+    return RetryDecision(delay, DelayReason.PROXY, charged=False) if age + delay <= lifetime else None
+
+
 def _scheduled(*, step: float, least: float, jitter: float, drawn: float) -> RetryDecision:
     delay = max(0.0, step * (1.0 + jitter * (2.0 * drawn - 1.0)))
     if delay < least:

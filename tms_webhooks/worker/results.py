@@ -196,6 +196,14 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
     request = result.request
     if result.outcome.permanent or request.is_manual:
         return None
+    if result.outcome.error_class == ErrorClass.PROXY_ERROR:
+        return retry.wait_for_proxy(
+            app_settings.PROXY_WAIT,
+            age=(now - born_at).total_seconds(),
+            lifetime=app_settings.DELIVERY_LIFETIME,
+            jitter=app_settings.RETRY_JITTER,
+            random=random,
+        )
     return retry.decide(
         attempts=request.charged + 1,
         schedule=_schedule(request),

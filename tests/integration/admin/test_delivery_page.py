@@ -104,6 +104,11 @@ def test_one_that_waits_for_its_webhook_says_so(operator):
             "5 min later, as the receiver requested with Retry-After; this attempt does not use up a retry",
         ),
         (DelayReason.TIMEOUT_PENALTY, 60.0, "60 s later, because retries are delayed after a timeout"),
+        (
+            DelayReason.PROXY,
+            33.0,
+            "33 s later, because the proxy opened no tunnel; this attempt does not use up a retry",
+        ),
         (DelayReason.THROTTLE, 0.4, "less than a second later, because of the webhook's rate limit"),
         (DelayReason.BREAKER, 5_400.0, "1.5 h later, because the webhook is paused after repeated failures"),
         (DelayReason.SCHEDULE, 200_000.0, "2 days later"),

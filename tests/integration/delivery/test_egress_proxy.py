@@ -1,0 +1,70 @@
+"""An outage of the operator's proxy costs the receivers nothing: no attempt is charged, and no event is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import Clock
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Wire, broken
+from tests.integration.net.servers import Server
+from tests.integration.net.test_proxy import tunnels
+from tests.receiver import Receiver
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+OUTAGE = timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("transport", ["curl", "threads"])
+def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
+    clock: Clock, drain: Callable[..., object], receiver: Receiver, settings_of_app: Callable[..., None], transport: str
+) -> None:
+    webhooks = [subscribed(f"/{number}", max_retries=0) for number in range(3)]
+    for webhook in webhooks:
+        Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
+        write_events(webhook.organization, 4)
+    down, up = Server(tunnels), Server(tunnels)
+    down.close()
+    settings_of_app(TRANSPORT=transport, PROXY_URL=f"http://alice:hunter2@127.0.0.1:{down.port}")
+    ends_at = clock.now + OUTAGE
+
+    while clock.now < ends_at:
+        drain()
+        waiting = Delivery.objects.filter(status=DeliveryStatus.WAITING)
+        assert waiting.count() == Delivery.objects.count() == 12
+        assert {one.charged for one in waiting} == {0}
+        clock.now = min(one.due_at for one in waiting)
+    assert receiver.received == []
+    settings_of_app(PROXY_URL=f"http://alice:hunter2@127.0.0.1:{up.port}")
+    for _ in range(3):
+        drain()
+        clock.now += timedelta(seconds=40)
+    up.close()
+
+    assert len(receiver.received) == 12
+    assert set(Delivery.objects.values_list("status", "charged")) == {(DeliveryStatus.DELIVERED, 1)}
+    assert set(Webhook.objects.values_list("enabled", "failures", "pauses")) == {(True, 0, 0)}
+    attempt = Delivery.objects.first().attempt_log.exclude(error_class="").first()
+    assert (attempt.error_class, attempt.delay_reason) == (ErrorClass.PROXY_ERROR, DelayReason.PROXY)
+    assert "hunter2" not in attempt.message
+
+
+def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(
+    clock: Clock, run: Callable[..., object], settings_of_app: Callable[..., None]
+) -> None:
+    settings_of_app(DELIVERY_LIFETIME=60.0, PROXY_WAIT=40.0)
+    webhook = subscribed()
+    write_events(webhook.organization, 1)
+
+    for _ in range(2):
+        run(wire=Wire(otherwise=broken(ErrorClass.PROXY_ERROR)))
+        clock.now += timedelta(seconds=50)
+
+    delivery = webhook.deliveries.get()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.EXHAUSTED, 2)
