@@ -13,7 +13,7 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.db import prepared
-from tms_webhooks.db.compiled import SHORT_LIVED
+from tms_webhooks.db.prepared import SHORT_LIVED
 from tms_webhooks.db.sql import read_prepared
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.models import Delivery, Event
