@@ -36,11 +36,14 @@ def run(*, db: str, rounds: int) -> dict[str, Any]:
 
 
 LISTEN = """
-import time
+from selectors import DefaultSelector
 from tms_webhooks.queues.wakeup import WakeUpListener
-WakeUpListener("default", lambda: None)
+selector = DefaultSelector()
+listener = WakeUpListener("default", selector)
 print("listening", flush=True)
-time.sleep(600)
+while True:
+    selector.select()
+    listener.collect()
 """
 
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from django.apps import apps
-from django.db import models, transaction
+from django.db import models
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from tms_webhooks.capture import bulk, learning_paths, many_to_many, saves
-from tms_webhooks.capture.transactions import atomic
+from tms_webhooks.capture.transactions import Step, atomic
 from tms_webhooks.db.django_private import unwrap_save_base, wrap_save_base
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
@@ -108,14 +108,14 @@ def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool
     if raw:
         many_to_many.note_loaded(instance)
         return
-    with transaction.atomic(using=using, savepoint=False):
+    with Step(using):
         saves.read_before_save(sender, instance, using=using)
 
 
 def after_save(instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
     """Record the events of the save."""
     if not raw:
-        with transaction.atomic(using=using, savepoint=False):
+        with Step(using):
             saves.record_after_save(instance)
 
 
@@ -125,7 +125,7 @@ def before_delete(sender: type[models.Model], instance: models.Model, *, using: 
     if _is_organization(kwargs.get("origin")):
         # Its webhooks are deleted with it.
         return
-    with transaction.atomic(using=using, savepoint=False):
+    with Step(using):
         saves.record_deletion(sender, instance, using=using)
 
 
@@ -208,7 +208,7 @@ def _around_save(model: type[models.Model], instance: models.Model, *, using: st
 
     There Django sends ``post_save`` after it commits the row: a process that dies in between would lose the event.
     """
-    with saves.tracked_save(using), atomic(using):
+    with saves.TrackedSave(using), atomic(using):
         if raw or model not in _sources_by_through:
             yield
         else:

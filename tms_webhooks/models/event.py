@@ -12,6 +12,7 @@ from django.db import connections, models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.db.prepared import run_often
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subscription import Subscription
 
@@ -225,10 +226,8 @@ class EventSequenceManager(models.Manager["EventSequence"]):
             return self._advance_in_mysql(params, using=using)
         if not connection.features.can_return_columns_from_insert:
             return self._advance_by_lock(params, using=using)
-        with connection.cursor() as cursor:
-            cursor.execute(self.counting(using), params)
-            row: tuple[int] = cursor.fetchone()
-        return row[0]
+        ((last,),) = run_often(connection, self.counting(using), params)
+        return int(last)
 
     def counting(self, using: str) -> str:
         """Return `COUNT_EVENT` for a database; its parameters are ``subject_type`` and ``subject_id``."""

@@ -13,12 +13,12 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tms_webhooks.db.compiled import SHORT_LIVED
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
-from tms_webhooks.db.prepared import prepared
+from tms_webhooks.db.prepared import run_often
 from tms_webhooks.db.sql import as_json, recordset
-from tms_webhooks.models.event import Event, EventSequence
+from tms_webhooks.models.event import Event, EventSequence, subject_number
 from tms_webhooks.models.occurrence import Occurrence
 from tms_webhooks.payloads.envelope import split_at_sequence, with_sequence
 
@@ -26,7 +26,13 @@ from tms_webhooks.payloads.envelope import split_at_sequence, with_sequence
 Subject: TypeAlias = tuple[str, str]
 
 # Fields whose values go to the driver as they are.
-PLAIN = (models.CharField, models.TextField, models.PositiveIntegerField, models.PositiveSmallIntegerField)
+PLAIN = (
+    models.BigIntegerField,
+    models.CharField,
+    models.TextField,
+    models.PositiveIntegerField,
+    models.PositiveSmallIntegerField,
+)
 
 # A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
 KEYS_PER_STATEMENT = 300
@@ -81,11 +87,12 @@ def insert_one(event: Event, *, using: str) -> None:
 
     Django's signals of a save are not sent: `event_recorded` announces an event.
     """
-    if event.body and connections[using].vendor == "postgresql":
-        _insert_numbering(event, using=using)
+    connection = connections[using]
+    if event.body and connection.vendor == "postgresql":
+        _insert_numbering(event, connection)
     else:
         set_sequence(event, EventSequence.objects.advance(event.subject_type, event.subject_id, using=using))
-        _insert(event, using=using)
+        _insert(event, connection)
     event._state.adding = False
     event._state.db = using
 
@@ -97,31 +104,30 @@ def set_sequence(event: Event, sequence: int) -> None:
         event.body = with_sequence(event.body, sequence)
 
 
-def _insert_numbering(event: Event, *, using: str) -> None:
+def _insert_numbering(event: Event, connection: BaseDatabaseWrapper) -> None:
     head, tail = split_at_sequence(event.body)
-    values = {**_column_values(event, using=using), "head": head, "tail": tail}
-    with prepared(connections[using], after=SHORT_LIVED) as cursor:
-        cursor.execute(_statement(INSERT_NUMBERED, using), values)
-        event.pk, event.sequence = cursor.fetchone()
+    values = {**_column_values(event, connection), "head": head, "tail": tail}
+    ((event.pk, event.sequence),) = run_often(connection, _statement(INSERT_NUMBERED, connection.alias), values)
     event.body = f"{head}{event.sequence}{tail}"
 
 
-def _insert(event: Event, *, using: str) -> None:
-    connection = connections[using]
-    values = {**_column_values(event, using=using), "sequence": event.sequence, "body": event.body}
+def _insert(event: Event, connection: BaseDatabaseWrapper) -> None:
+    values = {**_column_values(event, connection), "sequence": event.sequence, "body": event.body}
+    if connection.features.can_return_columns_from_insert:
+        ((event.pk,),) = run_often(connection, _statement(INSERT, connection.alias), values)
+        return
     with connection.cursor() as cursor:
-        cursor.execute(_statement(INSERT, using), values)
-        if connection.features.can_return_columns_from_insert:
-            (event.pk,) = cursor.fetchone()
-        else:
-            event.pk = connection.ops.last_insert_id(cursor, Event._meta.db_table, str(Event._meta.pk.column))
+        cursor.execute(_statement(INSERT, connection.alias), values)
+        event.pk = connection.ops.last_insert_id(cursor, Event._meta.db_table, str(Event._meta.pk.column))
 
 
-def _column_values(event: Event, *, using: str) -> dict[str, Any]:
-    connection, row = connections[using], vars(event)
-    values = {field.attname: row[field.attname] for field in _written_fields()}
-    for field in _adapted():
-        values[field.attname] = field.get_db_prep_save(field.pre_save(event, add=True), connection)
+def _column_values(event: Event, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    row = vars(event)
+    row["subject_key"] = subject_number(event.subject_type, event.subject_id)
+    values = {name: row[name] for name in _written_names()}
+    for name, field in _adapted():
+        if values[name] is not None:
+            values[name] = field.get_db_prep_save(values[name], connection)
     return values
 
 
@@ -147,8 +153,13 @@ def _written_fields() -> tuple[models.Field[Any, Any], ...]:
 
 
 @cache
-def _adapted() -> tuple[models.Field[Any, Any], ...]:
-    return tuple(field for field in _written_fields() if not isinstance(field, PLAIN))
+def _written_names() -> tuple[str, ...]:
+    return tuple(field.attname for field in _written_fields())
+
+
+@cache
+def _adapted() -> tuple[tuple[str, models.Field[Any, Any]], ...]:
+    return tuple((field.attname, field) for field in _written_fields() if not isinstance(field, PLAIN))
 
 
 # Many events

@@ -12,7 +12,7 @@ from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.fields import nest, to_json
+from tms_webhooks.payloads.fields import nested_json
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
@@ -22,6 +22,9 @@ SEQUENCE = '"sequence":'
 DIGITS = "0123456789"
 # The sequence number in the body of an event that is not inserted yet.
 FIRST_SEQUENCE = 1
+
+# One encoder for all events: `json.dumps` with options creates one per call.
+_as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def build_content(
@@ -34,15 +37,17 @@ def build_content(
     that can't be sent.
     """
     values = {**change.values, **(extra or {})}
-    for value in values.values():
-        if isinstance(value, PayloadError):
-            raise value
-    fields = {field.name: field for field in event_type.fields}
-    data = {name: to_json(field, values.get(name)) for name, field in fields.items()}
-    changed = [name for name in change.changed if name in fields]
-    kept = [name for name in changed if not (omit_personal and fields[name].privacy is FieldPrivacy.PERSONAL)]
-    previous = {name: to_json(fields[name], _value_or_none(change.before.get(name))) for name in kept}
-    return {"data": nest(data), "changed": changed, "previous": nest(previous)}
+    if PayloadError in set(map(type, values.values())):
+        raise next(value for value in values.values() if isinstance(value, PayloadError))
+    fields = [field for field in event_type.fields if field.name in change.changed] if change.changed else []
+    kept = [field for field in fields if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]
+    previous = {field.name: _value_or_none(change.before.get(field.name)) for field in kept}
+    names = {field.name for field in fields}
+    return {
+        "data": nested_json(event_type.fields, values),
+        "changed": [name for name in change.changed if name in names],
+        "previous": nested_json(kept, previous),
+    }
 
 
 def organization_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def to_text(event: Mapping[str, Any]) -> str:
     Raises `PayloadError` for values that JSON or UTF-8 can't represent.
     """
     try:
-        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _as_json(event)
         text.encode()
     except UnicodeEncodeError as error:
         # The error's own message quotes the text, which may be personal.

@@ -98,19 +98,20 @@ _CONVERTERS = {
 }
 
 
-def nest(flat: Mapping[str, Json]) -> dict[str, Json]:
-    """Return values with dotted names as nested objects.
+def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the values of these fields as JSON, nested by the fields' dotted names; a missing value is null.
 
-    >>> nest({"id": 1, "user.id": 2})
+    >>> nested_json([Field("id", FieldKind.ID), Field("user.id", FieldKind.ID)], {"id": 1, "user.id": 2})
     {'id': 1, 'user': {'id': 2}}
     """
     nested: dict[str, Json] = {}
-    for name, value in flat.items():
-        parents, leaf = _segments(name)
+    for field in fields:
+        value = values.get(field.name)
+        parents, leaf = _segments(field.name)
         target = nested
         for parent in parents:
             target = target.setdefault(parent, {})
-        target[leaf] = value
+        target[leaf] = None if value is None else to_json(field, value)
     return nested
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from django.db import models
@@ -215,13 +215,9 @@ class Source:
         so that the other values stay usable.
         """
         values: dict[str, Any] = dict(raw)
-        for name, mapped in self.mapped.items():
-            if name not in values:
-                continue
-            if mapped.field.choices is not None:
-                values[name] = self._status_or_error(name, values[name])
-            elif mapped.field.kind is FieldKind.DATETIME:
-                values[name] = as_moment(values[name])
+        for name, convert in self._conversions:
+            if values.get(name) is not None:
+                values[name] = convert(values[name])
         values.update(self.derived(values))
         self.add_learner_organization(values)
         return values
@@ -257,6 +253,13 @@ class Source:
             return []
         field: Any = parent._meta.pk if last == "pk" else parent._meta.get_field(last)
         return [value for value, _label in field.flatchoices]
+
+    @cached_property
+    def _conversions(self) -> list[tuple[str, Callable[[Any], Any]]]:
+        """The functions that make canonical values, by the names of the fields that need one."""
+        fields = [(name, mapped.field) for name, mapped in self.mapped.items()]
+        statuses = [(name, partial(self._status_or_error, name)) for name, field in fields if field.choices is not None]
+        return [*statuses, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
 
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.db import models
@@ -107,7 +107,8 @@ def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:
     return Subquery(subscriptions.order_by().values(patterns=JSONArrayAgg(F("event_type"))))
 
 
-def patterns_in(result: Any) -> frozenset[str]:
+@lru_cache(maxsize=1024)
+def patterns_in(result: str | None) -> frozenset[str]:
     """Return the patterns in the result of one of the expressions above."""
     return frozenset(aggregated_values(result))
 

@@ -10,15 +10,18 @@ from itertools import chain
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connections, models, transaction
+from django.db import connections, models
 from django.db.models import Exists
 
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
+from tms_webhooks.db.savepoints import SavepointAtStatement
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.audience import parent_column
+from tms_webhooks.sources.aggregates import RelatedKeys
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import (
     OrganizationPath,
     organization_paths,
@@ -29,6 +32,15 @@ from tms_webhooks.sources.interest import (
     subscribed_types,
 )
 from tms_webhooks.sources.mapping import MappedField, references_of
+from tms_webhooks.sources.stored_rows import (
+    AS_FIRST_SEEN,
+    RowQuery,
+    StoredRow,
+    as_first_seen,
+    can_return_rows,
+    key_columns,
+    lock_of_row,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,21 +49,56 @@ logger = logging.getLogger(__name__)
 class RowSnapshot:
     """An object's row before a change, and the event types to which its organizations subscribe.
 
-    - ``raw``: the values of the row, or None if it doesn't exist
+    - ``row``: the row, or None if it doesn't exist
     - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true;
       otherwise the types to which any webhook subscribes that may receive events of this row
-    - ``organization_columns``: the columns by which the row belongs to organizations, with their values
+    - ``exact``: whether ``event_types`` are those of the row's organizations
     """
 
-    raw: dict[str, Any] | None
+    source: Source
+    row: StoredRow | None
     event_types: Collection[str]
-    organization_columns: tuple[tuple[str, Any], ...] = ()
     exact: bool = False
+
+    @property
+    def raw(self) -> dict[str, Any] | None:
+        """The values of the row itself; None if it doesn't exist."""
+        return None if self.row is None else self.row.values(_own_columns(self.source))
 
     def changes_organization(self, instance: models.Model) -> bool:
         """Return whether ``instance`` may have been saved with another organization than the row had."""
+        if self.row is None:
+            return False
         saved = vars(instance)
-        return any(saved.get(column, value) != value for column, value in self.organization_columns)
+        columns = (path.column for path in organization_paths(self.source))
+        return any(column in saved and saved[column] != self.row.value(column) for column in columns)
+
+    def is_unchanged(self) -> bool:
+        """Return whether the save is known to have changed no value of the row itself."""
+        return self.row is not None and self.row.has_same(_compared_columns(self.source))
+
+
+@cache
+def _columns(source: Source) -> dict[str, str]:
+    """Return the names of the query's columns by the canonical names that SQL can read."""
+    return {name: _column(mapped.lookup) for name, mapped in source.mapped.items() if mapped.lookup is not None}
+
+
+@cache
+def _own_columns(source: Source) -> dict[str, str]:
+    """Return the names of the row's own columns by their canonical names."""
+    return {name: str(mapped.lookup) for name, mapped in source.own.items()}
+
+
+@cache
+def _compared_columns(source: Source) -> list[str]:
+    """Return the names of the columns whose change may be an event."""
+    return [str(mapped.lookup) for name, mapped in source.own.items() if name not in SAVE_TIMESTAMPS]
+
+
+def _column(lookup: str | RelatedKeys) -> str:
+    """Return the name of the column that holds the values at a lookup."""
+    return lookup if isinstance(lookup, str) else f"tms_webhooks_keys_of_{lookup.relation.name}"
 
 
 def key_of(source: Source, instance: models.Model) -> Any:
@@ -94,46 +141,84 @@ def read_before(
         of_new = _before_creation(sources, using=using)
         if key is None or not any(before.event_types or source.reconcile for source, before in of_new.items()):
             return of_new
-    names, query = _query_before(tuple(sources.items()), using, parent_column())
-    rows = query.run(*_parts(key))
+    model = next(iter(sources)).model
+    # A new row is inserted, so that no UPDATE returns it.
+    whole = not new and can_return_rows(model, using)
+    query = _query_before(tuple(sources.items()), using, parent_column(), whole=whole)
+    rows = query.query.run_raw(*_parts(key))
+    if not rows and whole and connections[using].vendor == "postgresql":
+        # Its row may be there: see `as_first_seen`.
+        query = _query_before(tuple(sources.items()), using, parent_column(), whole=False)
+        rows = query.query.run_raw(*_parts(key))
     if not rows:
         return of_new or _before_creation(sources, using=using)
-    row = dict(zip(names, rows[0], strict=True))
+    row = StoredRow(query, rows[0])
     return {source: _before(source, event_types, row) for source, event_types in sources.items()}
 
 
-def _before(source: Source, event_types: tuple[str, ...], row: Mapping[str, Any]) -> RowSnapshot:
-    raw = {name: row[str(mapped.lookup)] for name, mapped in source.own.items()}
+def _before(source: Source, event_types: tuple[str, ...], row: StoredRow) -> RowSnapshot:
     paths = organization_paths(source)
     if not paths:
-        matches = row[_patterns_column(source)]
-        return RowSnapshot(raw, event_types=event_types if matches else subscribed_types(event_types, frozenset()))
-    patterns = frozenset().union(*(patterns_in(row[_patterns_column(source, path)]) for path in paths))
+        matches = row.column(_patterns_column(source))
+        return RowSnapshot(source, row, event_types if matches else subscribed_types(event_types, frozenset()))
+    patterns = frozenset().union(*(patterns_in(row.column(_patterns_column(source, path))) for path in paths))
     certain = subscribed_types(event_types, patterns)
-    possible = subscribed_types(event_types, patterns_in(row.get(_other_patterns_column(source))))
-    columns = tuple((path.column, row[path.column]) for path in paths)
-    return RowSnapshot(raw, certain | possible, organization_columns=columns, exact=possible <= certain)
+    possible = subscribed_types(event_types, patterns_in(row.column(_other_patterns_column(source))))
+    return RowSnapshot(source, row, certain | possible, exact=possible <= certain)
 
 
 @cache
 def _query_before(
-    sources: tuple[tuple[Source, tuple[str, ...]], ...], using: str, _parent: str | None
-) -> tuple[list[str], CompiledQuery]:
-    """Return the names of the columns of `read_before`, and its query."""
+    sources: tuple[tuple[Source, tuple[str, ...]], ...], using: str, _parent: str | None, *, whole: bool
+) -> RowQuery:
+    """Return the query of `read_before`; a ``whole`` one also reads the values behind foreign keys."""
+    model = sources[0][0].model
     lookups: dict[str, None] = {}
-    patterns: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     for source, event_types in sources:
-        lookups.update(dict.fromkeys(str(mapped.lookup) for mapped in source.own.values()))
-        lookups.update(dict.fromkeys(path.column for path in organization_paths(source)))
-        for path in organization_paths(source):
-            patterns[_patterns_column(source, path)] = patterns_at_path(source, path, using=using)
-        others = patterns_of_other_webhooks(source, using=using)
-        if not organization_paths(source):
-            patterns[_patterns_column(source)] = Exists(Subscription.objects.using(using).matching(event_types))
-        elif others is not None:
-            patterns[_other_patterns_column(source)] = others
-    rows = locked(_at_key(sources[0][0], using)).annotate(**patterns)
-    return [*lookups, *patterns], CompiledQuery(rows.values_list(*lookups, *patterns))
+        lookups.update(dict.fromkeys(_lookups_before(source, whole=whole)))
+        if whole:
+            extra.update((_column(lookup), lookup) for lookup in _related_keys(source))
+        extra.update(_patterns_before(source, event_types, using=using))
+    if whole:
+        lookups.update(dict.fromkeys(key_columns(model, lookups)))
+    rows, lock = _at_key(sources[0][0], using), ""
+    if not whole:
+        rows = locked(rows)
+    elif connections[using].features.has_select_for_update:
+        lock = lock_of_row(model, using)
+        extra[AS_FIRST_SEEN] = as_first_seen(model, using)
+    selected = rows.annotate(**extra).values_list(*lookups, *extra)
+    return RowQuery(selected, list(lookups), list(extra), lock=lock, whole=whole)
+
+
+def _lookups_before(source: Source, *, whole: bool) -> list[str]:
+    """Return the lookups that `read_before` reads for a source."""
+    mapped = source.mapped if whole else source.own
+    lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
+    lookups += [path.column for path in organization_paths(source)]
+    if whole and _followed(source):
+        # Python follows the paths from an instance.
+        lookups += [field.attname for field in source.model._meta.concrete_fields]
+    return lookups
+
+
+def _related_keys(source: Source) -> list[RelatedKeys]:
+    return [mapped.lookup for mapped in source.mapped.values() if isinstance(mapped.lookup, RelatedKeys)]
+
+
+def _patterns_before(source: Source, event_types: tuple[str, ...], *, using: str) -> dict[str, Any]:
+    """Return the expressions for the subscriptions that may match events of a source, by the names of their columns."""
+    paths = organization_paths(source)
+    if not paths:
+        return {_patterns_column(source): Exists(Subscription.objects.using(using).matching(event_types))}
+    patterns: dict[str, Any] = {
+        _patterns_column(source, path): patterns_at_path(source, path, using=using) for path in paths
+    }
+    others = patterns_of_other_webhooks(source, using=using)
+    if others is not None:
+        patterns[_other_patterns_column(source)] = others
+    return patterns
 
 
 @cache
@@ -156,7 +241,7 @@ def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -
     """Return, for an object without a row, the event types of each source to which any webhook subscribes; one query."""
     patterns = patterns_of_any_webhook(tuple(chain.from_iterable(sources.values())), using=using)
     return {
-        source: RowSnapshot(None, event_types=subscribed_types(event_types, patterns))
+        source: RowSnapshot(source, None, subscribed_types(event_types, patterns))
         for source, event_types in sources.items()
     }
 
@@ -171,10 +256,42 @@ def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None
     if not rows:
         return None
     raw = dict(zip(names, rows[0], strict=True))
-    followed = {name: mapped for name, mapped in source.mapped.items() if mapped.lookup is None}
-    if followed:
+    if followed := _followed(source):
         raw.update(_follow(followed, source.model._base_manager.using(using).get(pk=key), using=using))
     return raw
+
+
+def read_after(before: RowSnapshot, key: Any, *, using: str) -> dict[str, Any] | None:
+    """Return what `read_whole` does after a save; without a query if its ``UPDATE`` returned the row."""
+    if before.row is None or not before.row.is_known_after():
+        return read_whole(before.source, key, using=using)
+    return _values_after(before.source, before.row, _followed(before.source), using=using)
+
+
+def owners_after(before: RowSnapshot, *, using: str) -> dict[str, Any] | None:
+    """Return canonical values with the organizations of the object after a save; None if its ``UPDATE`` returned no row.
+
+    Of the values that only Python can read, these are the only ones.
+    """
+    if before.row is None or not before.row.is_known_after():
+        return None
+    names = {"organization.id", LEARNER_ORGANIZATION.name}
+    followed = {name: mapped for name, mapped in _followed(before.source).items() if name in names}
+    return before.source.canonical(_values_after(before.source, before.row, followed, using=using))
+
+
+def _values_after(source: Source, row: StoredRow, followed: dict[str, MappedField], *, using: str) -> dict[str, Any]:
+    """Return the raw values of a saved row that SQL can read, and those that Python has to follow."""
+    raw = row.values_after(_columns(source))
+    if followed:
+        raw.update(_follow(followed, row.instance_after(source.model, using), using=using))
+    return raw
+
+
+@cache
+def _followed(source: Source) -> dict[str, MappedField]:
+    """Return the fields that only Python can read, by their canonical names."""
+    return {name: mapped for name, mapped in source.mapped.items() if mapped.lookup is None}
 
 
 @cache
@@ -205,12 +322,12 @@ def read_rows(
 def _follow_all(
     source: Source, followed: dict[str, MappedField], values: list[tuple[Any, dict[str, Any]]], *, using: str
 ) -> None:
-    """Add the values that only Python can follow to those of many rows; in one savepoint unless one of them fails."""
+    """Add the values that only Python can follow to those of many rows; in one savepoint at most unless one of them fails."""
     related = {reference for mapped in followed.values() for reference in references_of(source.model, mapped.path)}
     rows = source.model._base_manager.using(using)
     instances = (rows.select_related(*related) if related else rows).in_bulk([key for key, _raw in values])
     try:
-        with transaction.atomic(using=using):
+        with SavepointAtStatement(using):
             added = [{name: mapped.read(instances[key]) for name, mapped in followed.items()} for key, _raw in values]
     except Exception:
         # Read each object in a savepoint of its own, so that only the failing one lacks values.
@@ -220,11 +337,11 @@ def _follow_all(
 
 
 def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: str) -> dict[str, Any]:
-    """Return values that only Python can follow. In a savepoint: a failing property must not break the host's transaction."""
+    """Return values that only Python can follow. A failing property must not break the host's transaction."""
     raw: dict[str, Any] = {}
     name = ""
     try:
-        with transaction.atomic(using=using):
+        with SavepointAtStatement(using):
             for name, mapped in followed.items():
                 raw[name] = mapped.read(instance)
     except Exception as reason:

@@ -64,6 +64,21 @@ def test_one_transaction_holds_reading_writing_and_recording(training_class):
     assert not connection.in_atomic_block
 
 
+@pytest.mark.parametrize(("changes", "writes"), [(True, {"sqlite": 2, "postgresql": 1, "mysql": 2}), (False, {})])
+def test_a_save_in_autocommit_takes_so_many_statements(training_class, changes, writes):
+    training_class.cancel()
+    with CaptureQueriesContext(connection) as captured:
+        if changes:
+            training_class.max_students += 1
+        training_class.save()
+
+    begin, old_values, update, commit = 1, 1, 1, 1
+    # MariaDB returns no rows from an UPDATE.
+    new_values = 1 if connection.vendor == "mysql" else 0
+    statements = [query["sql"] for query in captured if not query["sql"].startswith("NOTIFY")]
+    assert len(statements) == begin + old_values + update + new_values + writes.get(connection.vendor, 0) + commit
+
+
 def test_a_hosts_own_transaction_gets_no_savepoint(training_class):
     with transaction.atomic(), CaptureQueriesContext(connection) as captured:
         training_class.cancel()

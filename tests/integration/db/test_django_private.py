@@ -65,6 +65,21 @@ def test_outside_a_test_run_it_is_not_taken_for_one():
     assert done.stdout.split() == ["False", "False"]
 
 
+# Instances
+
+
+def test_a_new_instance_is_like_one_of_the_constructor():
+    made = private.new_instance(Caterer, {"caterer_id": None, "menu": "soup"})
+
+    assert {name: value for name, value in vars(made).items() if name != "_state"} == {
+        "caterer_id": None,
+        "menu": "soup",
+    }
+    assert (made._state.adding, made._state.db) == (True, None)
+    made.save()
+    assert menus() == ["soup"]
+
+
 # Connections
 
 

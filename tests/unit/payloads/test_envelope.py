@@ -12,7 +12,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.envelope import from_text, to_text
-from tms_webhooks.payloads.fields import dotted_names, instant, nest, to_json
+from tms_webhooks.payloads.fields import dotted_names, instant, nested_json, to_json
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 
@@ -114,7 +114,9 @@ def test_a_value_that_can_not_be_sent_is_refused_without_being_quoted(kind, valu
 
 
 def test_dots_become_objects():
-    assert nest({"id": 1, "user.id": 2, "user.name": None, "a.b.c": 3}) == {
+    fields = [field(FieldKind.ID, name) for name in ("id", "user.id", "user.name", "a.b.c")]
+
+    assert nested_json(fields, {"id": 1, "user.id": 2, "user.name": None, "a.b.c": 3}) == {
         "id": 1,
         "user": {"id": 2, "name": None},
         "a": {"b": {"c": 3}},

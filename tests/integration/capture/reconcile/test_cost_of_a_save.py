@@ -1,4 +1,4 @@
-"""What reconciling adds to a captured save: one statement with an event, a reading more where nobody asks for one."""
+"""What reconciling adds to a captured save: one statement, and on MariaDB a reading without an event."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def test_with_an_event_it_is_one_statement(workshops, monkeypatch):
     assert queries_of_a_save(workshops[1], monkeypatch, reconcile=True) == without + 1
 
 
-def test_without_a_subscription_it_is_one_query_more(workshops, organization, monkeypatch):
+def test_without_a_subscription_it_is_one_statement_and_a_reading_on_mariadb(workshops, organization, monkeypatch):
     organization.webhooks.all().delete()
     without = queries_of_a_save(workshops[0], monkeypatch, reconcile=False)
 
-    assert queries_of_a_save(workshops[1], monkeypatch, reconcile=True) == without + 2
+    reading = 1 if connection.vendor == "mysql" else 0
+    assert queries_of_a_save(workshops[1], monkeypatch, reconcile=True) == without + reading + 1
     assert not Event.objects.exists()
 
 
