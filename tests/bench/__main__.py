@@ -23,6 +23,7 @@ NAMES = (
     "reconcile",
     "log",
     "api",
+    "prune",
 )
 
 
