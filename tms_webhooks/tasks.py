@@ -7,20 +7,19 @@ task accepts further keyword arguments: a later version may enqueue them before 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from time import monotonic
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.capture import learning_paths
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, replay
-from tms_webhooks.delivery.sweep import give_up_old, settle
+from tms_webhooks.delivery.sweep import giving_up, settling
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job, PeriodicRun
@@ -34,6 +33,7 @@ from tms_webhooks.reconcile import passes
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.slots import finish_in_thread, run_in_slot
 
+PRUNE = "tms_webhooks.tasks.prune"
 SCAN = "tms_webhooks.tasks.scan_expiring"
 RECONCILE = "tms_webhooks.tasks.reconcile"
 
@@ -41,6 +41,9 @@ RECONCILE = "tms_webhooks.tasks.reconcile"
 SCAN_SECONDS = 20.0
 RECONCILE_SECONDS = 20.0
 JOBS_SECONDS = 20.0
+PRUNE_SECONDS = 20.0
+PATHS_SECONDS = 10.0
+WARN_SECONDS = 10.0
 PUBLISH_SECONDS = 10.0
 
 P = ParamSpec("P")
@@ -77,15 +80,14 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    That is: settle deliveries of disabled and deleted webhooks, record pending changes of learning paths, warn of
-    failing webhooks, and publish new events in the catch-up feed, which its readers would else have to do.
+    That is: record pending changes of learning paths, warn of failing webhooks, and publish new events in the catch-up
+    feed, which its readers would else have to do.
     """
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
     now = timezone.now()
-    settle(now)
-    learning_paths.record_overdue_edits(now)
-    health.warn_all(now)
+    learning_paths.record_overdue_edits(now, stop=after(PATHS_SECONDS))
+    health.warn_all(now, stop=after(WARN_SECONDS))
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
 
 
@@ -106,23 +108,19 @@ def start_drains() -> None:
 
 @periodic
 def work_on_jobs(**_future: Any) -> None:
-    """Work on unfinished jobs: recoveries, replays and cancellations."""
-    end = monotonic() + JOBS_SECONDS
-    jobs = deque(Job.objects.unfinished())
-    while jobs and monotonic() < end:
-        # One batch per job and round: a long job does not delay the others.
-        job = jobs.popleft()
-        if _work_on(job):
-            jobs.append(job)
-    if jobs:
+    """Work on unfinished jobs, and settle the open deliveries of disabled and deleted webhooks.
+
+    Jobs are recoveries, replays and cancellations. Their batches alternate: a long job does not delay the others.
+    """
+    work = {**settling(timezone.now()), **{f"job {job.pk}": _batches(job) for job in Job.objects.unfinished()}}
+    if not run_alternately(work, stop=after(JOBS_SECONDS)).is_finished:
         get_queue().enqueue(replay.WORK)
 
 
 @periodic
 def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
-    end = monotonic() + SCAN_SECONDS
-    scanned = scan.scan_all(now=timezone.now(), out_of_time=lambda: monotonic() >= end)
+    scanned = scan.scan_all(now=timezone.now(), out_of_time=after(SCAN_SECONDS))
     if scanned.out_of_time and not scanned.left_to_another:
         get_queue().enqueue(SCAN)
     return scanned.events
@@ -132,8 +130,9 @@ def scan_expiring(**_future: Any) -> int:
 def prune(**_future: Any) -> None:
     """Give up deliveries that are too old, and delete rows that were kept long enough."""
     now = timezone.now()
-    give_up_old(now)
-    pruning.prune(now)
+    work = {"given_up": giving_up(now), **pruning.rules(now)}
+    if not run_alternately(work, stop=after(PRUNE_SECONDS)).is_finished:
+        get_queue().enqueue(PRUNE)
 
 
 @periodic
@@ -142,11 +141,10 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
 
     With ``begin=False``, only passes that were interrupted are continued.
     """
-    end = monotonic() + RECONCILE_SECONDS
     sources = passes.reconciled_sources()
     if begin:
         passes.forget_others(sources)
-    found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=lambda: monotonic() >= end).values()
+    found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=after(RECONCILE_SECONDS)).values()
     if any(not one.finished and not one.failed for one in found):
         get_queue().enqueue(RECONCILE, False)
     return sum(one.events for one in found)
@@ -161,6 +159,11 @@ def watch_workers() -> None:
 def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Schedule the periodic jobs. Connected to ``post_migrate``, so that no other step is needed."""
     get_queue().schedule(periodic_jobs(), using=using)
+
+
+def _batches(job: Job) -> Batches:
+    while _work_on(job):
+        yield 0
 
 
 def _work_on(job: Job) -> bool:

@@ -24,6 +24,7 @@ NAMES = (
     "log",
     "api",
     "matching",
+    "prune",
 )
 
 

@@ -24,7 +24,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery import lifecycle, sweep
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
 from tms_webhooks.worker.test_send import send_test
 
@@ -153,7 +153,7 @@ def webhook() -> Webhook:
 
 @pytest.fixture
 def open_deliveries(webhook, clock) -> Callable[[], dict[str, str]]:
-    """Make one open delivery of each kind, not due yet; return their statuses as they are when asked."""
+    """Make one open delivery of each kind, not due yet; return their statuses once a worker has settled them."""
     later = clock.now + timedelta(hours=1)
     kinds: dict[str, dict[str, Any]] = {
         "pending": {"status": DeliveryStatus.PENDING},
@@ -162,7 +162,12 @@ def open_deliveries(webhook, clock) -> Callable[[], dict[str, str]]:
         "in flight": {"status": DeliveryStatus.IN_FLIGHT, "lease": "alice"},
     }
     made = {name: write_delivery(webhook, now=clock.now, due_at=later, **one).pk for name, one in kinds.items()}
-    return lambda: {name: Delivery.objects.get(pk=pk).status for name, pk in made.items()}
+
+    def settled() -> dict[str, str]:
+        sweep.settle(clock.now)
+        return {name: Delivery.objects.get(pk=pk).status for name, pk in made.items()}
+
+    return settled
 
 
 def audited() -> list[tuple[str, str, str, dict[str, Any]]]:

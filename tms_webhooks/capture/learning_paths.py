@@ -15,6 +15,7 @@ from django.apps import apps
 from django.db import models, transaction
 from django.utils import timezone
 
+from tms_webhooks.batches import Stop, never
 from tms_webhooks.capture.captured_rows import chunks
 from tms_webhooks.capture.transactions import atomic, has_outbox
 from tms_webhooks.models import EditedPath, Occurrence
@@ -81,8 +82,11 @@ def record_completions(source: ComputedLearningPathSource, path_key: Any, *, usi
         EditedPath.objects.using(using).filter(pk__in=edit_keys).delete()
 
 
-def record_overdue_edits(now: datetime) -> None:
-    """Record the completions of paths that were edited by a process that died, or that failed to record them."""
+def record_overdue_edits(now: datetime, *, stop: Stop = never) -> None:
+    """Record the completions of paths that were edited by a process that died, or that failed to record them.
+
+    ``stop`` is called before each path and returns whether to leave the rest to the next call.
+    """
     sources = [one for one in all_sources() if isinstance(one, ComputedLearningPathSource) and one.emit_after_edit]
     for source in sources:
         using = database_of(source)
@@ -90,6 +94,8 @@ def record_overdue_edits(now: datetime) -> None:
         edits.filter(edited_at__lte=now - GIVE_UP_AFTER).delete()
         overdue = edits.filter(edited_at__lte=now - OVERDUE_AFTER)
         for key in dict.fromkeys(overdue.order_by("pk").values_list("key", flat=True)):
+            if stop():
+                return
             try:
                 path_model = apps.get_model(source.path_model)
                 record_completions(source, path_model._meta.pk.to_python(json.loads(key)), using=using)

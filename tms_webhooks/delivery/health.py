@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from django.db import router, transaction
 
 from tms_webhooks import signals
+from tms_webhooks.batches import Stop, never
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import moment, numbers, read, write
@@ -90,14 +91,18 @@ def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
     return int(100 * min(by_time, by_count, 1.0))
 
 
-def warn_all(now: datetime) -> None:
+def warn_all(now: datetime, *, stop: Stop = never) -> None:
     """Warn of each failing webhook that has reached a further percentage of WARN_AT_PERCENT since the last warning.
 
-    A paused webhook gets as little as one request a day. Its next failure would come too late for a warning.
+    A paused webhook gets as little as one request a day. Its next failure would come too late for a warning. ``stop`` is
+    called before each webhook; the next run has those left to warn of that this one has not.
     """
     for webhook in Webhook.objects.enabled().filter(failing_since__isnull=False):
-        with transaction.atomic(using=router.db_for_write(Webhook)):
-            _warn(webhook, now)
+        if stop():
+            return
+        if _reached(webhook, now) > webhook.warned_percent:
+            with transaction.atomic(using=router.db_for_write(Webhook)):
+                _warn(webhook, now)
 
 
 def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> datetime | None:
@@ -141,9 +146,14 @@ def _apply_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> 
         logger.warning("paused webhook=%s failures=%s seconds=%s", webhook.pk, webhook.failures, round(seconds))
 
 
-def _warn(webhook: Webhook, now: datetime) -> None:
+def _reached(webhook: Webhook, now: datetime) -> int:
+    """Return the highest percentage of WARN_AT_PERCENT that a webhook has reached."""
     percent = percent_to_disabling(webhook, now)
-    reached = max((share for share in app_settings.WARN_AT_PERCENT if share <= percent), default=0)
+    return max((share for share in app_settings.WARN_AT_PERCENT if share <= percent), default=0)
+
+
+def _warn(webhook: Webhook, now: datetime) -> None:
+    reached = _reached(webhook, now)
     # Checked in the database: another worker may have warned, or recorded a success.
     not_warned = Webhook.objects.filter(pk=webhook.pk, failing_since=webhook.failing_since, warned_percent__lt=reached)
     if reached > webhook.warned_percent and not_warned.update(warned_percent=reached):

@@ -1,6 +1,7 @@
 """Add, enable, disable and delete a webhook. All callers use these functions: admin, API, configuration files and worker.
 
-Each function is one transaction. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
+Each function is one transaction, however many deliveries wait. The open deliveries of a webhook that was disabled or
+deleted are finished afterwards, in batches, by `tms_webhooks.delivery.sweep.settle`. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from django.db import router, transaction
 from tms_webhooks import signals
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DisabledReason
-from tms_webhooks.models import AuditEntry, Delivery, Webhook
+from tms_webhooks.delivery.replay import WORK
+from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.webhook import ReceiverQuerySet
+from tms_webhooks.queues import get_queue
 
 # The fields of a webhook that is enabled and has no failures.
 HEALTHY: Mapping[str, Any] = {
@@ -47,6 +50,8 @@ def add(webhook: Webhook, *, now: datetime) -> None:
 def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
     """Enable a webhook and reset its failures. Skipped deliveries stay skipped until a user replays them.
 
+    Deliveries that were not skipped yet, because the webhook was disabled a moment ago, are sent.
+
     The signal ``webhook_recovered`` is sent if the webhook was disabled or paused.
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
@@ -60,28 +65,31 @@ def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
 
 
 def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: Actor = SYSTEM) -> None:
-    """Disable a webhook and skip its waiting deliveries, which can be replayed later. A disabled webhook is not changed."""
+    """Disable a webhook and have its waiting deliveries skipped; they can be replayed later. None is claimed from now on.
+
+    A disabled webhook is not changed.
+    """
     with transaction.atomic(using=router.db_for_write(Webhook)):
         rows = Webhook.objects.filter(enabled=True)
         if not _write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now):
             return
-        skipped = Delivery.objects.filter(webhook=webhook).skip(now=now)
-        logger.warning("disabled webhook=%s reason=%s skipped=%s", webhook.pk, reason.value, skipped)
+        logger.warning("disabled webhook=%s reason=%s", webhook.pk, reason.value)
+        _settle_soon()
         changes = {"disabled_reason": {"to": reason.value}}
         AuditEntry.objects.record(AuditAction.WEBHOOK_DISABLED, actor=actor, webhook=webhook, now=now, changes=changes)
         signals.webhook_disabled.send_in_savepoint(Webhook, webhook=webhook, reason=reason, now=now)
 
 
 def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
-    """Delete a webhook and cancel its waiting deliveries. Requests in flight are completed.
+    """Delete a webhook and have its waiting deliveries cancelled. Requests in flight are completed.
 
     The row stays in the database, because the delivery log refers to it.
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
         if not _write(webhook, Webhook.objects.existing(), deleted_at=now, updated_at=now):
             return
-        cancelled = Delivery.objects.filter(webhook=webhook).cancel(now=now)
-        logger.info("deleted webhook=%s cancelled=%s", webhook.pk, cancelled)
+        logger.info("deleted webhook=%s", webhook.pk)
+        _settle_soon()
         AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, actor=actor, webhook=webhook, now=now)
 
 
@@ -89,6 +97,11 @@ def report_recovered(webhook: Webhook, *, now: datetime) -> None:
     """Log that a webhook has recovered, and send the signal. Call it in the transaction of the change."""
     logger.info("recovered webhook=%s", webhook.pk)
     signals.webhook_recovered.send_in_savepoint(Webhook, webhook=webhook, now=now)
+
+
+def _settle_soon() -> None:
+    """Have a worker finish the open deliveries of disabled and deleted webhooks after the commit."""
+    transaction.on_commit(lambda: get_queue().enqueue(WORK), using=router.db_for_write(Webhook), robust=True)
 
 
 def _write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:

@@ -62,7 +62,8 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
     ]
     for incident in incidents:
         _report(incident, now=now)
-    to_mail = [incident for incident in incidents if _needs_mail(incident.webhook, now)]
+    first = {incident.webhook.pk: incident for incident in reversed(incidents)}
+    to_mail = [incident for incident in first.values() if _needs_mail(incident.webhook, now)]
     if to_mail:
         using = router.db_for_write(Webhook)
         transaction.on_commit(lambda: send_mails(to_mail), using=using, robust=True)

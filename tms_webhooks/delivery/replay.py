@@ -32,7 +32,7 @@ WORK = "tms_webhooks.tasks.work_on_jobs"
 """The task that works on jobs."""
 
 BATCH = 500
-"""Events per batch of a job."""
+"""Events, or deliveries to cancel, per batch of a job."""
 
 FILTER_BATCH = 500
 """Events whose bodies are read at once to apply the filters of subscriptions."""
@@ -163,8 +163,8 @@ def work_on(job: Job, *, now: datetime) -> bool:
     if refusal:
         job.finish(now=now, error=refusal)
         return False
-    events = affected(kind, webhook, since=job.since, until=job.until).filter(pk__gt=job.position)
-    ids = list(events.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    rows = _rows_to_change(kind, webhook, since=job.since, until=job.until).filter(pk__gt=job.position)
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
     if not ids:
         job.finish(now=now)
         return False
@@ -176,17 +176,35 @@ def work_on(job: Job, *, now: datetime) -> bool:
     return True
 
 
-def _change(kind: JobKind, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
-    """Cancel, reopen or create the deliveries of these events."""
-    rows = Delivery.objects.filter(webhook=webhook, event__in=event_ids)
+def _rows_to_change(
+    kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None
+) -> QuerySet[Delivery] | QuerySet[Event]:
+    """Return the rows by whose keys a job advances: the deliveries that it cancels, or the events that it sends.
+
+    A webhook's deliveries are read in the order of an index, so that a batch takes as long however many wait.
+    """
+    if kind != JobKind.CANCEL_PENDING:
+        return affected(kind, webhook, since=since, until=until)
+    deliveries = Delivery.objects.filter(webhook=webhook).unclaimed()
+    if since is not None:
+        deliveries = deliveries.filter(event__occurred_at__gte=since)
+    return deliveries if until is None else deliveries.filter(event__occurred_at__lt=until)
+
+
+def _change(kind: JobKind, webhook: Webhook, ids: Sequence[int], *, now: datetime) -> None:
+    """Cancel these deliveries, or reopen or create the deliveries of these events."""
     if kind == JobKind.CANCEL_PENDING:
-        rows.cancel(now=now)
-    elif kind == JobKind.RECOVER:
+        # The lock order: the webhook before its deliveries.
+        Webhook.objects.lock([webhook.pk])
+        Delivery.objects.among(ids).cancel(now=now)
+        return
+    rows = Delivery.objects.filter(webhook=webhook, event__in=ids)
+    if kind == JobKind.RECOVER:
         # The status is checked again: a user may have resent a delivery since the batch was read.
         rows.filter(status__in=UNDELIVERED).reopen(now=now, priority=Priority.REPLAY)
     else:
         rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY)
-        _create_missing(webhook, event_ids, now=now)
+        _create_missing(webhook, ids, now=now)
 
 
 def _create_missing(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:

@@ -1,64 +1,111 @@
-"""Finish deliveries that no worker finishes. Run regularly; an interrupted run is continued by the next one."""
+"""Finish deliveries that no worker finishes, in short transactions outside of the drain.
+
+Run regularly; an interrupted run is continued by the next one.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from django.db import router, transaction
+from django.db import InterfaceError, OperationalError, router, transaction
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
+from tms_webhooks.batches import Batches, Stop, never, run_alternately
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import notifications
 from tms_webhooks.models import Delivery, Event, Webhook
 
-# Deliveries that one transaction gives up.
-BATCH = 200
+# Deliveries that one transaction skips or cancels, and that one read looks at.
+BATCH = 1_000
+# Deliveries that one transaction gives up. Each may emit an event.
+GIVE_UP_BATCH = 200
 
 logger = logging.getLogger(__name__)
 
 
-def settle(now: datetime) -> int:
+def settle(now: datetime, *, stop: Stop = never) -> int:
     """Skip the open deliveries of disabled webhooks, and cancel those of deleted webhooks; return their number.
 
-    Such deliveries exist if they were created, or held by a worker that was killed, while the webhook was disabled or
-    deleted. A delivery that a user resends to a disabled webhook is left open.
+    A delivery that a user resends to a disabled webhook is left open. The webhooks alternate; see `run_alternately`.
+    """
+    return sum(run_alternately(settling(now), stop=stop).rows.values())
+
+
+def settling(now: datetime) -> dict[str, Batches]:
+    """Return the work of `settle` for each disabled or deleted webhook that has open deliveries.
+
+    Before each batch the webhook is locked and read again. Once a user has enabled it, the work ends: skipped
+    deliveries stay skipped, and the others are sent.
     """
     still_open = Delivery.objects.open().filter(webhook=OuterRef("pk"))
     disabled = Q(Exists(still_open.exclude(priority=Priority.MANUAL)), enabled=False)
     deleted = Q(Exists(still_open), deleted_at__isnull=False)
-    settled = sum(_settle_one(webhook, now) for webhook in Webhook.objects.filter(disabled | deleted))
-    if settled:
-        logger.info("settled deliveries=%s", settled)
-    return settled
+    keys = Webhook.objects.filter(disabled | deleted).order_by("pk").values_list("pk", flat=True)
+    return {f"webhook {pk}": _settle_one(pk, now) for pk in keys}
 
 
-def give_up_old(now: datetime) -> int:
+def give_up_old(now: datetime, *, stop: Stop = never) -> int:
     """Give up due deliveries that are older than DELIVERY_LIFETIME, such as those of a paused webhook; return their number."""
+    return sum(run_alternately({"given_up": giving_up(now)}, stop=stop).rows.values())
+
+
+def giving_up(now: datetime) -> Batches:
+    """Return the work of `give_up_old`. It reads the index of due deliveries once. One that is due later is found then."""
+    limit = now - timedelta(seconds=app_settings.DELIVERY_LIFETIME)
+    due = Delivery.objects.due(now).order_by("due_at", "pk")
+    after = Q()
+    while found := list(
+        due.filter(after).values_list("due_at", "pk", "webhook_id", Coalesce("reopened_at", "created_at"))[:BATCH]
+    ):
+        last_due_at, last_key, *_others = found[-1]
+        # The first condition is implied by the second; databases use the index for it.
+        after = Q(due_at__gte=last_due_at) & (Q(due_at__gt=last_due_at) | Q(pk__gt=last_key))
+        old = [(pk, webhook_id) for _due_at, pk, webhook_id, opened_at in found if opened_at < limit]
+        if not old:
+            yield 0
+        for start in range(0, len(old), GIVE_UP_BATCH):
+            yield _give_up_batch(dict(old[start : start + GIVE_UP_BATCH]), limit, now)
+        if len(found) < BATCH:
+            return
+
+
+def _settle_one(webhook_id: int, now: datetime) -> Batches:
     total = 0
-    while given_up := _give_up_batch(now):
-        total += given_up
-    return total
+    try:
+        while settled := _settle_batch(webhook_id, now):
+            total += settled
+            yield settled
+    except (OperationalError, InterfaceError):
+        # Such as a deadlock. It must not stop the work for other webhooks.
+        logger.exception("The database refused to settle webhook=%s; the next run continues.", webhook_id)
+    if total:
+        logger.info("settled webhook=%s deliveries=%s", webhook_id, total)
 
 
-def _settle_one(webhook: Webhook, now: datetime) -> int:
-    rows = Delivery.objects.filter(webhook=webhook)
+def _settle_batch(webhook_id: int, now: datetime) -> int:
+    rows = Delivery.objects.filter(webhook=webhook_id)
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.lock([webhook.pk])
+        Webhook.objects.lock([webhook_id])
+        webhook = Webhook.objects.get(pk=webhook_id)
+        if webhook.enabled and webhook.deleted_at is None:
+            return 0
         rows.release_expired(now=now)
-        return rows.skip(now=now) if webhook.deleted_at is None else rows.cancel(now=now)
+        unclaimed = rows.unclaimed().order_by("priority", "due_at")
+        if webhook.deleted_at is None:
+            unclaimed = unclaimed.filter(priority__gt=Priority.MANUAL)
+        batch = Delivery.objects.among(list(unclaimed.values_list("pk", flat=True)[:BATCH]))
+        return batch.skip(now=now) if webhook.deleted_at is None else batch.cancel(now=now)
 
 
-def _give_up_batch(now: datetime) -> int:
-    # Only due deliveries are read, by an index on ``due_at``. One that is due later is found then.
-    due = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT)
-    old = due.opened_before(now - timedelta(seconds=app_settings.DELIVERY_LIFETIME))
+def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> int:
+    """Give up these deliveries, the values of which are their webhooks, as far as they still wait; return how many."""
+    old = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT).opened_before(limit)
     message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME)}"
-    found = dict(old.order_by("due_at").values_list("pk", "webhook_id")[:BATCH])
-    if not found:
-        return 0
     with transaction.atomic(using=router.db_for_write(Delivery)):
         # The lock order: webhooks before deliveries. An error action may disable these webhooks.
         Webhook.objects.lock(found.values())

@@ -104,18 +104,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="PeriodicRun",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("function", models.CharField(max_length=100, unique=True, verbose_name="function")),
-                ("started_at", models.DateTimeField(verbose_name="started at")),
-            ],
-            options={
-                "verbose_name": "periodic run",
-                "verbose_name_plural": "periodic runs",
-            },
-        ),
-        migrations.CreateModel(
             name="FeedEnds",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -144,6 +132,40 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "idempotent request",
                 "verbose_name_plural": "idempotent requests",
+            },
+        ),
+        migrations.CreateModel(
+            name="KeptPayload",
+            fields=[
+                ("event_id", models.BigIntegerField(primary_key=True, serialize=False, verbose_name="event")),
+            ],
+            options={
+                "verbose_name": "kept payload",
+                "verbose_name_plural": "kept payloads",
+            },
+        ),
+        migrations.CreateModel(
+            name="PeriodicRun",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("function", models.CharField(max_length=100, unique=True, verbose_name="function")),
+                ("started_at", models.DateTimeField(verbose_name="started at")),
+            ],
+            options={
+                "verbose_name": "periodic run",
+                "verbose_name_plural": "periodic runs",
+            },
+        ),
+        migrations.CreateModel(
+            name="PruneCursor",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
+                ("event_id", models.BigIntegerField(verbose_name="event")),
+            ],
+            options={
+                "verbose_name": "prune cursor",
+                "verbose_name_plural": "prune cursors",
             },
         ),
         migrations.CreateModel(
@@ -1015,7 +1037,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="event",
-            index=models.Index(fields=["occurred_at"], name="tms_event_by_age"),
+            index=models.Index(fields=["occurred_at", "id"], name="tms_event_by_age"),
         ),
         migrations.AddIndex(
             model_name="event",

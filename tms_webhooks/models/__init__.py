@@ -14,6 +14,7 @@ from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
 from tms_webhooks.models.periodic import PeriodicRun
+from tms_webhooks.models.pruning import KeptPayload, PruneCursor
 from tms_webhooks.models.source_state import Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
@@ -33,7 +34,9 @@ __all__ = [
     "IdempotentRequest",
     "FirstOccurrence",
     "Job",
+    "KeptPayload",
     "Occurrence",
+    "PruneCursor",
     "ScanCursor",
     "PeriodicRun",
     "Reconciliation",

@@ -54,6 +54,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Keep those that a worker may claim: due, or under an expired lease."""
         return self.filter(due_at__lte=now)
 
+    def unclaimed(self) -> DeliveryQuerySet:
+        """Keep unfinished ones that no worker holds."""
+        # `open` is implied by the statuses; it lets the database use a partial index, without the many finished rows.
+        return self.open().filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING))
+
     def opened_before(self, moment: datetime) -> DeliveryQuerySet:
         """Keep those that were created, or last replayed, before ``moment``."""
         return self.filter(Q(reopened_at__lt=moment) | Q(reopened_at__isnull=True, created_at__lt=moment))
@@ -103,12 +108,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
-        # `open` is implied by the statuses; it lets the database use a partial index, without the many finished rows.
-        return (
-            self.open()
-            .filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING))
-            .update(status=status, due_at=None, finished_at=now)
-        )
+        return self.unclaimed().update(status=status, due_at=None, finished_at=now)
 
 
 _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)

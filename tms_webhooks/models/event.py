@@ -175,8 +175,8 @@ class Event(models.Model):
             models.Index(
                 fields=["subject_key"], name="tms_event_object_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
-            # Events to prune; events of a period.
-            models.Index(fields=["occurred_at"], name="tms_event_by_age"),
+            # Events to prune, in this order; events of a period.
+            models.Index(fields=["occurred_at", "id"], name="tms_event_by_age"),
             # EventQuerySet.with_external_id. Partial, because most objects have no external id.
             models.Index(fields=["external_id"], name="tms_event_by_external_id", condition=Q(external_id__gt="")),
             # Events of an organization's learners. Partial: those of its own objects are found by the owner.

@@ -1,18 +1,26 @@
-"""Deletes rows whose retention time is over, in small transactions."""
+"""Deletes rows whose retention time is over, in small transactions.
+
+Each rule reads an index once per run, from the oldest row on. Payloads are blanked from where the last run stopped
+(`PruneCursor`), so blank ones are not read again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
-from django.db import models, router, transaction
-from django.db.models import Exists, Max, OuterRef
+from django.db import models, router
+from django.db.models import Exists, F, OuterRef, Q
 
+from tms_webhooks.batches import Batches, Stop, never, run_alternately
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.django_private import delete_without_signals
+from tms_webhooks.db.lookups import KeyIn, key_in
+from tms_webhooks.db.sql import numbers
+from tms_webhooks.db.writer import brief_write
 from tms_webhooks.models import (
     Delivery,
     DeliveryAttempt,
@@ -21,18 +29,22 @@ from tms_webhooks.models import (
     Event,
     FeedEnds,
     IdempotentRequest,
+    KeptPayload,
     Occurrence,
+    PruneCursor,
 )
+from tms_webhooks.models.pruning import EventAge
 
 # How long the totals of hours are kept.
 KEEP_HOURS = timedelta(days=8)
 
-Stop: TypeAlias = Callable[[], bool]
-
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The number of rows that each retention rule affects."""
+    """The number of rows that each retention rule affects.
+
+    ``attempts`` are those that are too old themselves. Others are deleted with their events.
+    """
 
     payloads: int
     attempts: int
@@ -42,7 +54,7 @@ class Pruned:
     answers: int = 0
 
 
-def prune(now: datetime, *, stop: Stop = lambda: False) -> Pruned:
+def prune(now: datetime, *, stop: Stop = never, progress: Callable[[int], None] = lambda _rows: None) -> Pruned:
     """Blank old payloads of every format, and delete rows that are older than their retention settings allow.
 
     Deleted are attempts, events with their deliveries, occurrences, totals of hours, and responses of the API that are
@@ -52,30 +64,51 @@ def prune(now: datetime, *, stop: Stop = lambda: False) -> Pruned:
     - sequence numbers, and the totals of days
     - an occurrence until its deadline is as old as the deleted events; without a deadline for ever
 
-    ``stop`` is called after each batch and returns whether to leave the rest to the next run.
+    For ``stop`` and ``progress`` see `run_alternately`: the rules share the time.
     """
-    rows = _Prunable.at(now)
-    return Pruned(
-        payloads=_blank(rows.payloads, stop=stop),
-        attempts=_delete(rows.attempts, stop=stop),
-        events=_delete_events(rows.events, stop=stop),
-        occurrences=_delete(rows.occurrences, stop=stop),
-        hours=_delete(rows.hours, stop=stop),
-        answers=_delete(rows.answers, stop=stop),
-    )
+    return Pruned(**run_alternately(rules(now), stop=stop, progress=progress).rows)
+
+
+def rules(now: datetime) -> dict[str, Batches]:
+    """Return the work of each retention rule, by the names in `Pruned`. A batch changes up to PRUNE_BATCH rows of a table."""
+    limits = _Limits.at(now)
+    old = _Prunable.at(now)
+    return {
+        "payloads": _blank_payloads(limits.payloads),
+        "attempts": _delete_attempts(limits.attempts),
+        "events": _delete_events(limits.events),
+        "occurrences": _delete(old.occurrences.order_by("deadline", "pk")),
+        "hours": _delete(old.hours.order_by("starts_at", "pk")),
+        "answers": _delete(old.answers.order_by("created_at", "pk")),
+    }
 
 
 def prunable(now: datetime) -> Pruned:
     """Return the number of rows that `prune` would affect, without rows that become prunable only by its own deletions."""
     rows = _Prunable.at(now)
     return Pruned(
-        payloads=rows.payloads.exclude(body="").count(),
+        payloads=rows.payloads.count(),
         attempts=rows.attempts.count(),
         events=rows.events.count(),
         occurrences=rows.occurrences.count(),
         hours=rows.hours.count(),
         answers=rows.answers.count(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The time before which payloads are blanked, and attempts and events are deleted."""
+
+    payloads: datetime
+    attempts: datetime
+    events: datetime
+
+    @classmethod
+    def at(cls, now: datetime) -> _Limits:
+        payloads = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
+        attempts = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
+        return cls(payloads, attempts, min(payloads, attempts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +124,15 @@ class _Prunable:
 
     @classmethod
     def at(cls, now: datetime) -> _Prunable:
-        payload_limit = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
-        attempt_limit = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
-        event_limit = min(payload_limit, attempt_limit)
+        limits = _Limits.at(now)
+        payloads = _settled(_rows(Event).exclude(body="")).filter(occurred_at__lt=limits.payloads)
+        if (position := PruneCursor.objects.current()) is not None:
+            payloads = payloads.filter(_after("occurred_at", position) | Q(pk__in=_rows(KeptPayload).values("pk")))
         return cls(
-            payloads=_settled_events().filter(occurred_at__lt=payload_limit),
-            attempts=_settled_attempts().filter(started_at__lt=attempt_limit),
-            events=_settled_events().filter(occurred_at__lt=event_limit),
-            occurrences=_rows(Occurrence).filter(deadline__lt=event_limit),
+            payloads=payloads,
+            attempts=_settled_attempts().filter(started_at__lt=limits.attempts),
+            events=_settled(_rows(Event)).filter(occurred_at__lt=limits.events),
+            occurrences=_rows(Occurrence).filter(deadline__lt=limits.events),
             hours=_rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS),
             answers=IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest)).outdated(now),
         )
@@ -108,9 +142,10 @@ def _rows(model: type[models.Model]) -> models.QuerySet[Any]:
     return model._base_manager.using(router.db_for_write(model))
 
 
-def _settled_events() -> models.QuerySet[Event]:
+def _settled(events: models.QuerySet[Event]) -> models.QuerySet[Event]:
+    """Keep the events that have their deliveries, none of which is open."""
     still_open = _rows(Delivery).filter(event=OuterRef("pk"), due_at__isnull=False)
-    return _rows(Event).filter(fanned_out_at__isnull=False).exclude(Exists(still_open))
+    return events.filter(fanned_out_at__isnull=False).exclude(Exists(still_open))
 
 
 def _settled_attempts() -> models.QuerySet[DeliveryAttempt]:
@@ -118,59 +153,134 @@ def _settled_attempts() -> models.QuerySet[DeliveryAttempt]:
     return _rows(DeliveryAttempt).exclude(Exists(still_open))
 
 
-def _blank(events: models.QuerySet[Event], *, stop: Stop) -> int:
-    total = 0
-    while not stop():
-        with transaction.atomic(using=events.db):
-            keys = _take(events.exclude(body=""))
-            if not keys:
-                break
-            total += _rows(Event).filter(pk__in=keys).update(body="")
-            _delete(DeliveryBody.objects.using(events.db).of_events(keys))
-    return total
+def _blank_payloads(limit: datetime) -> Batches:
+    yield from _blank_kept_payloads(limit)
+    yield from _blank_next_payloads(limit)
 
 
-def _delete_events(events: models.QuerySet[Event], *, stop: Stop) -> int:
+def _blank_kept_payloads(limit: datetime) -> Batches:
+    """Blank those payloads that were needed when the cursor passed them, and no longer are."""
+    last = 0
+    while noted := KeptPayload.objects.after(last, limit=app_settings.PRUNE_BATCH):
+        last = noted[-1]
+        not_blank = _rows(Event).filter(key_in(noted)).exclude(body="")
+        yield from _delete_bodies_of(_settled(not_blank).filter(occurred_at__lt=limit))
+        with brief_write(durable=False):
+            keys = _take(_settled(not_blank).filter(occurred_at__lt=limit))
+            _blank(keys)
+            KeptPayload.objects.forget(set(noted) - set(not_blank.values_list("pk", flat=True)))
+        yield len(keys)
+
+
+def _blank_next_payloads(limit: datetime) -> Batches:
+    """Blank the payloads from the cursor on. A run that another one overtakes leaves the rest to that."""
+    position = PruneCursor.objects.current()
+    while found := _next(_rows(Event), "occurred_at", position, limit=limit):
+        not_blank = _rows(Event).filter(key_in(pk for _moment, pk in found)).exclude(body="")
+        yield from _delete_bodies_of(_settled(not_blank))
+        before, position = position, EventAge(*found[-1])
+        with brief_write(durable=False):
+            # First: the row stays locked until the batch is committed.
+            if not PruneCursor.objects.move(before, position):
+                return
+            keys = _take(_settled(not_blank))
+            _blank(keys)
+            KeptPayload.objects.note(not_blank.values_list("pk", flat=True))
+        yield len(keys)
+
+
+def _blank(events: Sequence[int]) -> None:
+    if events:
+        _rows(Event).filter(key_in(events)).update(body="")
+
+
+def _delete_bodies_of(events: models.QuerySet[Event]) -> Batches:
+    """Delete the bodies in the formats of webhooks, which a resend before the next step would render again."""
+    deliveries = _rows(Delivery).filter(KeyIn(F("event"), numbers(events.values_list("pk", flat=True))))
+    for _deleted in _delete(_rows(DeliveryBody).filter(delivery__in=deliveries.values("pk"))):
+        yield 0
+
+
+def _delete_attempts(limit: datetime) -> Batches:
+    position = None
+    while found := _next(_rows(DeliveryAttempt), "started_at", position, limit=limit):
+        position = found[-1]
+        settled = _settled_attempts().filter(key_in(pk for _moment, pk in found))
+        yield _delete_keys(DeliveryAttempt, settled.values_list("pk", flat=True))
+
+
+def _delete_events(limit: datetime) -> Batches:
     """Delete events with the rows that refer to them, those first: after a crash the next run finds the rest."""
-    total = 0
+    position = None
     deliveries = _rows(Delivery).filter(event=OuterRef("pk"))
-    while not stop() and (keys := _first(events)):
-        closed = _rows(Delivery).filter(event__in=keys, due_at__isnull=True)
-        _delete(_rows(DeliveryAttempt).filter(delivery__in=closed.values("pk")))
-        _delete(_rows(DeliveryBody).filter(delivery__in=closed.values("pk")))
-        _delete(closed)
-        _announce_to_feed(_rows(Event).filter(pk__in=keys))
-        deleted = _delete(_rows(Event).filter(pk__in=keys).exclude(Exists(deliveries)))
-        if not deleted:
+    while found := _next(_rows(Event), "occurred_at", position, limit=limit):
+        position = found[-1]
+        events = _rows(Event).filter(key_in(pk for _moment, pk in found))
+        settled = list(_settled(events).values_list("pk", flat=True))
+        yield from _delete_deliveries_of(settled)
+        with brief_write(durable=False):
+            # Without those that a user has just sent again, or that another transaction has locked.
+            keys = _take(_rows(Event).filter(key_in(settled)).exclude(Exists(deliveries)))
+            _announce_to_feed(keys)
+            deleted = _delete_keys(Event, keys)
+        yield deleted
+
+
+def _delete_deliveries_of(events: Collection[int]) -> Batches:
+    """Delete the finished deliveries of these events, each after its attempts and its body."""
+    finished = _rows(Delivery).filter(KeyIn(F("event"), numbers(events)), due_at__isnull=True)
+    while keys := list(finished.values_list("pk", flat=True)[: app_settings.PRUNE_BATCH]):
+        for model in (DeliveryAttempt, DeliveryBody):
+            for _deleted in _delete(_rows(model).filter(KeyIn(F("delivery"), numbers(keys)))):
+                yield 0
+        with brief_write(durable=False):
+            keys = _take(finished.filter(key_in(keys)))
+            delete_without_signals(_rows(Delivery).filter(key_in(keys)))
+        if not keys:
             # Other transactions have locked all of them, such as one that sends them again.
-            return total
-        total += deleted
-    return total
+            return
+        yield 0
 
 
-def _announce_to_feed(events: models.QuerySet[Any]) -> None:
+def _announce_to_feed(events: Collection[int]) -> None:
     """Mark the end of the deleted events before they are deleted, so that the feed refuses cursors before it."""
-    last = events.aggregate(last=Max("position"))["last"]
-    if last is not None:
-        FeedEnds.objects.forget(last)
+    # Not MAX: PostgreSQL would look for these events from the end of the feed.
+    positions = _rows(Event).filter(key_in(events), position__isnull=False).values_list("position", flat=True)
+    if positions:
+        FeedEnds.objects.forget(max(positions))
 
 
-def _delete(rows: models.QuerySet[Any], *, stop: Stop = lambda: False) -> int:
-    total = 0
-    while not stop():
-        with transaction.atomic(using=rows.db):
-            keys = _take(rows)
-            if not keys:
-                break
-            # No rows refer to these any more, so Django need not search for them.
-            total += delete_without_signals(_rows(rows.model).filter(pk__in=keys))
-    return total
+def _delete(rows: models.QuerySet[Any]) -> Batches:
+    """Delete rows in their order, without those that another transaction has locked."""
+    while rows.exists():
+        with brief_write(durable=False):
+            deleted = _delete_keys(rows.model, _take(rows))
+        if not deleted:
+            return
+        yield deleted
+
+
+def _delete_keys(model: type[models.Model], keys: Sequence[int] | models.QuerySet[Any, int]) -> int:
+    # No rows refer to these any more, so Django need not search for them.
+    return delete_without_signals(_rows(model).filter(key_in(keys)))
 
 
 def _take(rows: models.QuerySet[Any]) -> list[int]:
     """Lock the first rows that are not locked: waiting with so many locks would make other transactions wait."""
-    return _first(rows.select_for_update(skip_locked=True))
+    return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[: app_settings.PRUNE_BATCH])
 
 
-def _first(rows: models.QuerySet[Any]) -> list[int]:
-    return list(rows.order_by("pk").values_list("pk", flat=True)[: app_settings.PRUNE_BATCH])
+def _next(
+    rows: models.QuerySet[Any], field: str, position: tuple[datetime, int] | None, *, limit: datetime
+) -> list[tuple[datetime, int]]:
+    """Return the next rows in the order of a time and the key, up to PRUNE_BATCH, with a time before ``limit``."""
+    older = rows.filter(_after(field, position), **{f"{field}__lt": limit})
+    return list(older.order_by(field, "pk").values_list(field, "pk")[: app_settings.PRUNE_BATCH])
+
+
+def _after(field: str, position: tuple[datetime, int] | None) -> Q:
+    """Return a filter for the rows after a position. The first condition is implied; databases use an index for it."""
+    if position is None:
+        return Q()
+    moment, key = position
+    return Q(**{f"{field}__gte": moment}) & (Q(**{f"{field}__gt": moment}) | Q(pk__gt=key))

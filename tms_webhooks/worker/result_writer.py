@@ -7,11 +7,12 @@ others are decided on in `tms_webhooks.worker.results`. The indexes are those of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
-from tms_webhooks.choices import AttemptResult
+from tms_webhooks.choices import AttemptResult, DeliveryStatus
 from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
@@ -29,6 +30,12 @@ SELECT id, attempts FROM {delivery} WHERE id IN ({ids}) AND status = 'in_flight'
 # Note the success of webhooks that have not failed. One that has failed is judged on its own: it may have recovered. By
 # key.
 SET_SUCCEEDED_AT = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids}) AND failures = 0 AND notified_at IS NULL"
+
+# Write the failures of one kind, each with its own time of the next attempt. By key.
+WRITE_FAILURES = """
+UPDATE {delivery} SET status = %(status)s, due_at = {due_at}, finished_at = %(finished_at)s, lease = '',
+    attempts = attempts + 1, charged = charged + {charged}, error_class = %(error_class)s
+WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %(token)s"""
 
 # A whole batch of successes in one round trip, for PostgreSQL: webhooks, deliveries, totals and attempts, or nothing at
 # all. By keys; the totals by tms_total_once.
@@ -56,6 +63,16 @@ SELECT {columns} FROM line WHERE (SELECT yes FROM plain)"""
 TOTALS_IF_PLAIN = "{rows} WHERE (SELECT yes FROM plain)"
 
 
+class FailedDelivery(NamedTuple):
+    """What a failed attempt makes of a delivery; ``due_at`` is the time of the next attempt, None without one."""
+
+    pk: int
+    due_at: datetime | None
+    status: DeliveryStatus
+    error_class: str
+    is_charged: bool
+
+
 class _NotPlainError(Exception):
     """A delivery is no longer held, or a webhook has failed before; nothing is written then."""
 
@@ -80,6 +97,30 @@ def lock_held(results: Sequence[SendResult], *, token: str) -> dict[int, int]:
     """Lock the deliveries of these results that ``token`` still holds; return the attempts of each, by its key."""
     keys = numbers(result.request.delivery_id for result in results)
     return dict(read(LOCK_HELD, [token], ids=keys, lock=for_update()))
+
+
+def write_failures(failed: Iterable[FailedDelivery], *, token: str, now: datetime) -> None:
+    """Write these failures, as far as ``token`` holds their deliveries: one statement for each kind of failure."""
+    by_kind: dict[tuple[DeliveryStatus, str, bool], dict[int, datetime | None]] = defaultdict(dict)
+    for one in failed:
+        by_kind[one.status, one.error_class, one.is_charged][one.pk] = one.due_at
+    for (status, error_class, is_charged), due_at in by_kind.items():
+        is_finished = status != DeliveryStatus.WAITING
+        moments = {f"due_{pk}": moment(at) for pk, at in due_at.items() if at is not None}
+        cases = " ".join(f"WHEN {int(pk)} THEN %(due_{int(pk)})s" for pk in due_at)
+        params = {
+            "status": status.value,
+            "finished_at": moment(now) if is_finished else None,
+            "error_class": error_class,
+            "token": token,
+        }
+        write(
+            WRITE_FAILURES,
+            params | moments,
+            ids=numbers(due_at),
+            due_at="NULL" if is_finished else f"CASE id {cases} END",
+            charged=str(int(is_charged)),
+        )
 
 
 def write_attempts(

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
-from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
@@ -24,7 +23,13 @@ from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.worker.concurrency import seconds_until_allowed
-from tms_webhooks.worker.result_writer import lock_held, write_attempts, write_successes
+from tms_webhooks.worker.result_writer import (
+    FailedDelivery,
+    lock_held,
+    write_attempts,
+    write_failures,
+    write_successes,
+)
 
 # Errors that may not come again: the database is away, or another transaction holds a lock.
 PASSING = (OperationalError, InterfaceError)
@@ -122,8 +127,9 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         delivered = [result.request.delivery_id for result in ours if result.outcome.success]
         if delivered:
             Delivery.objects.mark_delivered(delivered, token=token, now=now)
-        for result in failed:
-            _write_failure(result, decisions[result.request.delivery_id], token=token, now=now)
+        write_failures(
+            [_failure(result, decisions[result.request.delivery_id], now) for result in failed], token=token, now=now
+        )
         _finish_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
         late = [result for result in results if held.get(result.request.delivery_id) is not result]
         write_attempts(results, decisions, late=late)
@@ -245,17 +251,14 @@ def _delayed(
     return decision if decision.delay >= longest else RetryDecision(longest, reason, charged=decision.charged)
 
 
-def _write_failure(result: SendResult, decision: RetryDecision | None, *, token: str, now: datetime) -> None:
-    is_retried = decision is not None
-    is_charged = decision.charged if decision is not None else True
-    Delivery.objects.held(token).filter(pk=result.request.delivery_id).update(
-        status=DeliveryStatus.WAITING if is_retried else _final_status(result),
-        due_at=now + timedelta(seconds=decision.delay) if decision is not None else None,
-        finished_at=None if is_retried else now,
-        lease="",
-        attempts=F("attempts") + 1,
-        charged=F("charged") + int(is_charged),
+def _failure(result: SendResult, decision: RetryDecision | None, now: datetime) -> FailedDelivery:
+    """Return what a failed attempt makes of its delivery."""
+    return FailedDelivery(
+        result.request.delivery_id,
+        due_at=None if decision is None else now + timedelta(seconds=decision.delay),
+        status=_final_status(result) if decision is None else DeliveryStatus.WAITING,
         error_class=result.outcome.error_class or "",
+        is_charged=decision is None or decision.charged,
     )
 
 

@@ -15,6 +15,7 @@ from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import Action, DeliveryStatus, JobStatus
+from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +96,7 @@ def test_disabling_is_recorded_in_the_audit_log(operator):
     waiting = write_delivery(webhook, now=timezone.now())
 
     response = operator.post(act(webhook, "disable"), follow=True)
+    sweep.settle(timezone.now())
 
     webhook.refresh_from_db()
     waiting.refresh_from_db()

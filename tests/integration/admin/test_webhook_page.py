@@ -17,6 +17,7 @@ from tests.integration.admin.pages import form_of, shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
+from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
@@ -180,6 +181,7 @@ def test_disabling_on_the_page_keeps_queued_deliveries_as_skipped(operator, cloc
     delivery = write_delivery(webhook, now=clock.now)
 
     operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled=""))
+    sweep.settle(clock.now)
 
     webhook.refresh_from_db()
     delivery.refresh_from_db()
@@ -211,6 +213,7 @@ def test_several_webhooks_are_disabled_and_enabled(operator, clock, sent_signals
     write_delivery(one, now=clock.now)
 
     response = act(operator, "disable_selected", one, two)
+    sweep.settle(clock.now)
 
     assert messages_of(response) == ["2 webhooks are disabled."]
     assert set(Webhook.objects.filter(enabled=False)) == {one, two}
@@ -250,6 +253,7 @@ def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
     asked = operator.get(url(Webhook, "delete", webhook.pk))
     assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (["CRM"], {"webhooks": 1})
     operator.post(url(Webhook, "delete", webhook.pk), {"post": "yes"})
+    sweep.settle(clock.now)
 
     webhook.refresh_from_db()
     assert webhook.deleted_at is not None
@@ -264,6 +268,7 @@ def test_several_are_deleted_in_the_same_way(operator, clock):
     data = {"action": "delete_selected", "_selected_action": [one.pk, two.pk], "post": "yes"}
 
     operator.post(url(Webhook, "changelist"), data)
+    sweep.settle(clock.now)
 
     assert Webhook.objects.count() == 2
     assert not Webhook.objects.existing().exists()

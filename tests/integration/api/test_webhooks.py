@@ -7,6 +7,7 @@ import pytest
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -146,6 +147,7 @@ def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
     assert (response.status_code, response.content) == (204, b"")
     assert client.get(f"/api/webhooks/{webhook.pk}/").status_code == 404
     assert client.get("/api/webhooks/").json()["results"] == []
+    sweep.settle(clock())
     assert Delivery.objects.get(pk=delivery.pk).status == DeliveryStatus.CANCELLED
 
 

@@ -64,6 +64,6 @@ def test_a_bar_shows_how_far_it_is(monkeypatch, settings):
     terminal = Terminal(is_terminal=True)
     monkeypatch.setattr(webhooks_prune.sys, "stderr", terminal)
 
-    prune(rows.NOW, stop=webhooks_prune.with_progress(lambda: False, rows.NOW))
+    prune(rows.NOW, progress=webhooks_prune.progress_bar(rows.NOW))
 
     assert terminal.written.startswith(f"\r[{'.' * 30}] 0 of 3\r[{'#' * 20}{'.' * 10}] 2 of 3\r[{'#' * 30}] 3 of 3")

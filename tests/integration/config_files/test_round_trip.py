@@ -15,7 +15,7 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AuditAction, DisabledReason
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery import lifecycle, sweep
 from tms_webhooks.models import AuditEntry, Event, Subscription, Webhook
 from tms_webhooks.models.audit import AuditEntryManager
 from tms_webhooks.models.encryption import reveal
@@ -259,6 +259,7 @@ def test_waiting_deliveries_of_a_webhook_that_is_disabled_or_pruned_are_settled(
     delivery = write_delivery(Webhook.objects.get(), now=NOW)
 
     imported(document(**values), *arguments)
+    sweep.settle(NOW)
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.due_at is None) == (status, status != "pending")

@@ -29,6 +29,7 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     webhook.refresh_from_db()
 
     lifecycle.delete(webhook, now=clock.now)
+    sweep.settle(clock.now)
 
     assert webhook.deleted_at == clock.now
     assert Webhook.objects.get(pk=webhook.pk).deleted_at == clock.now
@@ -122,6 +123,7 @@ def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
 
     lifecycle.delete(webhook, now=clock.now)
     run()
+    sweep.settle(clock.now)
 
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.CANCELLED

@@ -154,6 +154,7 @@ def test_the_error_action_is_applied_to_deliveries_that_are_given_up(paused, clo
     young = aged(webhook, clock, timedelta(days=1))
 
     sweep.give_up_old(clock.now)
+    sweep.settle(clock.now)
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason) == (False, "failing")

@@ -115,13 +115,14 @@ def test_two_drains_judge_the_same_webhooks_in_opposite_order(pair, of_pair, dra
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.WAITING, 1)}
 
 
-def test_two_drains_disable_the_same_webhooks_in_opposite_order(pair, of_pair, drain, waiting, lingering):
+def test_two_drains_disable_the_same_webhooks_in_opposite_order(pair, of_pair, drain, waiting, lingering, clock):
     waiting(pair)
     alice, bob = drain("alice", pair, GONE), drain("bob", pair[::-1], GONE)
 
-    assert lingering.at_once(alice, bob) == []
+    assert lingering.at_once(alice, bob, lambda: sweep.settle(clock.now)) == []
 
     assert of_pair("enabled", "disabled_reason", "failures") == {(False, "gone", 2)}
+    sweep.settle(clock.now)
     assert not Delivery.objects.open().exists()
     assert Event.objects.filter(type="webhook.disabled").count() == 2
 
@@ -152,6 +153,7 @@ def test_an_admin_sends_again_what_drains_disable(pair, drain, waiting, admin, l
 
     assert lingering.at_once(*drains, admin("resend_selected", finished), admin("resend_selected", finished)) == []
 
+    sweep.settle(clock.now)
     assert set(Delivery.objects.open().values_list("pk", "priority")) == {(one.pk, Priority.MANUAL) for one in finished}
 
 

@@ -70,6 +70,7 @@ def test_deliveries_that_wait_when_it_is_disabled_are_skipped(run, wire, clock):
     fan_out(clock.now)
 
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    sweep.settle(clock.now)
 
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
     assert set(webhook.deliveries.values_list("due_at", "finished_at")) == {(None, clock.now)}
@@ -83,6 +84,7 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     wire.answers = [answer(500)]
     run()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    sweep.settle(clock.now)
     clock.advance(days=10)
     lifecycle.enable(webhook, now=clock.now)
     job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
@@ -154,7 +156,7 @@ def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep
     due(webhook, 2)
     due(webhook, 1, status="waiting", attempts=1, charged=1)
 
-    tasks.sweep()
+    tasks.work_on_jobs()
 
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
     assert statuses(other) == [DeliveryStatus.PENDING]
@@ -171,6 +173,7 @@ def test_a_resend_is_not_skipped(disabled, run, wire, clock):
     Webhook.objects.filter(pk=webhook.pk).update(enabled=True)
     webhook.refresh_from_db()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    sweep.settle(clock.now)
     assert statuses(webhook) == [DeliveryStatus.PENDING]
     run()
 

@@ -8,13 +8,11 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from tms_webhooks.conf import app_settings
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox import prune as pruning
@@ -42,9 +40,8 @@ class Command(BaseCommand):
             pruned = pruning.prunable(now)
         else:
             with stop_on_signal() as stop:
-                pruned = pruning.prune(
-                    now, stop=with_progress(stop.is_set, now) if sys.stderr.isatty() else stop.is_set
-                )
+                progress = progress_bar(now) if sys.stderr.isatty() else no_progress
+                pruned = pruning.prune(now, stop=stop.is_set, progress=progress)
         facts = asdict(pruned)
         if as_json:
             self.stdout.write(json.dumps({"dry_run": dry_run, **facts}))
@@ -53,13 +50,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{'It would prune' if dry_run else 'Pruned'} {counts}.")
 
 
-def with_progress(stop: Callable[[], bool], now: datetime) -> Callable[[], bool]:
-    """Return ``stop``, which is called before each batch, with an estimated progress bar: batches may not be full."""
+def progress_bar(now: datetime) -> Callable[[int], None]:
+    """Return a function that shows a number of pruned rows as a bar."""
     total = sum(asdict(pruning.prunable(now)).values())
-    progress, batches = Progress(sys.stderr, total=total), count()
+    progress = Progress(sys.stderr, total=total)
+    progress.show(0)
+    return lambda rows: progress.show(min(rows, total))
 
-    def stop_and_show() -> bool:
-        progress.show(min(next(batches) * app_settings.PRUNE_BATCH, total))
-        return stop()
 
-    return stop_and_show
+def no_progress(_rows: int) -> None:
+    """Show nothing."""

@@ -1,0 +1,130 @@
+"""How fast pruning is in a large table: at its beginning, and when nearly all payloads are blank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from time import perf_counter
+from typing import Any
+
+from tests.bench import environment
+
+EVENTS = 2_000_000
+MEASURED = 200_000
+"""Rows of each figure."""
+CHUNK = 100_000
+
+# Two events in a hundredth of a second, as a busy installation has.
+EVENT = """
+INSERT INTO {event} (uid, type, version, organization_id, subject_type, subject_id, external_id, subject_key, sequence,
+    actor_kind, actor_id, occurred_at, body, error, fanned_out_at, position)
+WITH RECURSIVE n (x) AS (SELECT %(first)s UNION ALL SELECT x + 1 FROM n WHERE x < %(last)s)
+SELECT {uid}, 'class.cancelled', 1, %(organization)s, 'class', CAST(x AS CHAR(12)), '', x, 1,
+    'system', '', {moment}, %(body)s, '', {moment}, x
+FROM n ORDER BY n.x"""
+DELIVERY = """
+INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, lease, attempts, charged, error_class, created_at,
+    finished_at)
+SELECT id, %(webhook)s, 'delivered', NULL, 1, '', 1, 1, '', occurred_at, occurred_at FROM {event} ORDER BY id"""
+ATTEMPT = """
+INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,
+    response_body, delay_reason)
+SELECT id, 1, %(charged)s, created_at, 5, 200, '', '', '', '' FROM {delivery} ORDER BY id"""
+PARTS = {
+    "sqlite": {
+        "uid": "printf('%%032x', x)",
+        "moment": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', %(begin)s, (x * 0.005) || ' seconds')",
+    },
+    "postgresql": {
+        "uid": "CAST(lpad(to_hex(x), 32, '0') AS uuid)",
+        "moment": "%(begin)s + x * interval '5 milliseconds'",
+    },
+}
+
+
+def run(*, db: str, rounds: int) -> dict[str, Any]:
+    """Prune one database. It is filled once, and a round is long enough, so more are not made."""
+    with environment.database(db) as url:
+        return {"events": EVENTS, "rounds": min(rounds, 1), **environment.figures("prune", url=url, port=1)}
+
+
+def measure() -> dict[str, float]:
+    """Fill the database and prune it as the task does; return the figures."""
+    from django.utils import timezone
+
+    from tms_webhooks.batches import after, run_alternately
+    from tms_webhooks.outbox import prune
+
+    now = timezone.now()
+    start = perf_counter()
+    fill(now - timedelta(days=40))
+    figures = {"fill_seconds": round(perf_counter() - start, 1)}
+    payloads = _timed(prune.rules(now)["payloads"])
+    figures["rows_per_second"] = payloads(MEASURED)
+    payloads(EVENTS - 2 * MEASURED)
+    # A new run, which has to find the place.
+    payloads = _timed(prune.rules(now)["payloads"])
+    figures["rows_per_second_mostly_blank"] = payloads(MEASURED)
+    before, start = _rows(), perf_counter()
+    run_alternately(prune.rules(now + timedelta(days=60)), stop=after(20.0))
+    figures["deleted_per_second"] = round((before - _rows()) / (perf_counter() - start))
+    return figures | {"longest_batch_ms": round(_longest[0] * 1000, 1)}
+
+
+def fill(begin: datetime) -> None:
+    """Write the events from this time on, each with a delivery and an attempt."""
+    from django.db import connection
+
+    from tests.bench import world
+    from tms_webhooks import catalogue
+    from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+    from tms_webhooks.payloads.envelope import to_text
+
+    (webhook,) = world.make_webhooks(1, "https://tms.example.com/hook")
+    models = {"event": Event, "delivery": Delivery, "attempt": DeliveryAttempt}
+    tables = {name: connection.ops.quote_name(model._meta.db_table) for name, model in models.items()}
+    params = {
+        "webhook": webhook.pk,
+        "organization": webhook.organization_id,
+        "begin": connection.ops.adapt_datetimefield_value(begin),
+        "body": to_text(catalogue.get("class.cancelled").example()),
+        "charged": True,
+    }
+    with connection.cursor() as cursor:
+        for first in range(1, EVENTS, CHUNK):
+            numbers = {"first": first, "last": first + CHUNK - 1}
+            cursor.execute(EVENT.format(**tables, **PARTS[connection.vendor]), {**params, **numbers})
+        for statement in (DELIVERY, ATTEMPT):
+            cursor.execute(statement.format(**tables), params)
+    world.analyze()
+
+
+_longest = [0.0]
+
+
+def _timed(batches: Iterator[int]) -> Callable[[int], float]:
+    """Return a function that prunes so many rows and returns how many rows a second that were."""
+
+    def prune(rows: int) -> float:
+        done, start = 0, perf_counter()
+        while done < rows:
+            began = perf_counter()
+            done += next(batches)
+            _longest[0] = max(_longest[0], perf_counter() - began)
+        return round(done / (perf_counter() - start))
+
+    return prune
+
+
+def _rows() -> int:
+    from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+
+    return sum(model.objects.count() for model in (Event, Delivery, DeliveryAttempt))
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    print(json.dumps(measure()))

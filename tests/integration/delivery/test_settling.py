@@ -1,0 +1,194 @@
+"""The backlog of a webhook that is disabled or deleted is finished in batches, after the transaction that disables it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.wire import answer
+from tests.threads import Beside, several
+from tms_webhooks import tasks
+from tms_webhooks.choices import DisabledReason, JobKind
+from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def batches_of_two(monkeypatch) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+
+
+@pytest.fixture
+def enqueued(monkeypatch) -> list[str]:
+    functions: list[str] = []
+
+    class Queue:
+        def enqueue(self, function: str, *_args: object) -> None:
+            functions.append(function)
+
+    for module in (lifecycle, tasks):
+        monkeypatch.setattr(module, "get_queue", Queue)
+    return functions
+
+
+def statuses(webhook: Webhook) -> list[str]:
+    return sorted(webhook.deliveries.values_list("status", flat=True))
+
+
+@pytest.mark.parametrize("verb", ["disable", "delete"])
+def test_the_transaction_takes_as_many_statements_however_much_waits(clock, backlog, verb):
+    def statements(webhook: Webhook) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            if verb == "disable":
+                lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+            else:
+                lifecycle.delete(webhook, now=clock.now)
+        assert not [one for one in queries if Delivery._meta.db_table in one["sql"]]
+        return len(queries)
+
+    assert statements(backlog(0)) == statements(backlog(9))
+
+
+@pytest.mark.parametrize("verb", ["disable", "delete"])
+def test_a_worker_is_asked_to_settle_after_the_commit(
+    clock, backlog, enqueued, django_capture_on_commit_callbacks, verb
+):
+    webhook = backlog(3)
+    with django_capture_on_commit_callbacks(execute=True):
+        if verb == "disable":
+            lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+        else:
+            lifecycle.delete(webhook, now=clock.now)
+        assert enqueued == []
+    assert enqueued == [replay.WORK]
+
+    tasks.work_on_jobs()
+
+    assert statuses(webhook) == ["skipped" if verb == "disable" else "cancelled"] * 3
+    assert enqueued == [replay.WORK]
+
+
+def test_a_task_that_is_out_of_time_goes_on_at_once(clock, backlog, enqueued, monkeypatch):
+    webhook = backlog(3)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    monkeypatch.setattr(tasks, "JOBS_SECONDS", 0.0)
+
+    tasks.work_on_jobs()
+
+    assert enqueued == [replay.WORK]
+    assert statuses(webhook) == ["pending"] * 3
+
+
+def test_nothing_is_sent_that_is_not_skipped_yet(clock, backlog, batches_of_two, run, wire):
+    webhook = backlog(5)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    asked = iter([False, True])
+
+    assert sweep.settle(clock.now, stop=lambda: next(asked)) == 2
+    run()
+
+    assert wire.requests == []
+    assert statuses(webhook) == ["pending"] * 3 + ["skipped"] * 2
+
+
+def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
+    clock, backlog, batches_of_two, run, wire
+):
+    webhook = backlog(5)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    (settling,) = sweep.settling(clock.now).values()
+    assert next(settling) == 2
+
+    lifecycle.enable(webhook, now=clock.now)
+
+    assert list(settling) == []
+    run()
+    assert statuses(webhook) == ["delivered"] * 3 + ["skipped"] * 2
+    assert replay.count(JobKind.REPLAY_MISSED, webhook, now=clock.now) == 2
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    while replay.work_on(job, now=clock.now):
+        pass
+    run()
+    assert statuses(webhook) == ["delivered"] * 5
+    assert len({request.headers["webhook-id"] for request in wire.requests}) == len(wire.requests) == 5
+
+
+def test_webhooks_alternate(clock, backlog, batches_of_two):
+    webhooks = [backlog(4), backlog(4)]
+    for webhook in webhooks:
+        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    asked = iter([False, False, True])
+
+    sweep.settle(clock.now, stop=lambda: next(asked))
+
+    assert [statuses(webhook) for webhook in webhooks] == [["pending"] * 2 + ["skipped"] * 2] * 2
+
+
+def test_a_webhook_that_the_database_refuses_to_settle_does_not_stop_the_others(clock, backlog, monkeypatch, caplog):
+    webhooks = [backlog(2), backlog(2)]
+    for webhook in webhooks:
+        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    settle_batch = sweep._settle_batch
+
+    def refuse_the_first(webhook_id, now):
+        if webhook_id == webhooks[0].pk:
+            raise OperationalError("deadlock detected")
+        return settle_batch(webhook_id, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "_settle_batch", refuse_the_first)
+        assert sweep.settle(clock.now) == 2
+    assert f"The database refused to settle webhook={webhooks[0].pk}" in caplog.text
+
+    assert sweep.settle(clock.now) == 2
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_settle_each_delivery_once(clock, backlog, batches_of_two):
+    webhook = backlog(20)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+
+    others = Beside(lambda: sweep.settle(clock.now))
+    mine = sweep.settle(clock.now)
+
+    assert mine + others.finish() == 20
+    assert statuses(webhook) == ["skipped"] * 20
+
+
+def test_failures_of_one_kind_are_one_statement(worker, wire, due):
+    webhook = subscribed(max_in_flight=20)
+    due(webhook, 9)
+    alice = worker("alice")
+    requests = alice.claim()
+    wire.answers = [answer(500)] * 6 + [answer(404)] * 3
+    results = [alice.send(request) for request in requests]
+
+    with CaptureQueriesContext(connection) as queries:
+        alice.write(*results)
+
+    table = connection.ops.quote_name(Delivery._meta.db_table)
+    failures = [
+        one["sql"] for one in queries if one["sql"].lstrip().startswith(f"UPDATE {table} SET status = 'waiting'")
+    ]
+    assert len(failures) == 1
+    rows = webhook.deliveries.order_by("pk").values_list("status", "attempts", "charged", "lease")
+    assert set(rows) == {("waiting", 1, 1, "")}
+    # Each has its own time.
+    assert all(webhook.deliveries.values_list("due_at", flat=True))
+
+
+def test_giving_up_reads_each_due_delivery_once(clock, monkeypatch):
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    webhook = subscribed(paused_until=clock.now.replace(year=clock.now.year + 1))
+    week = clock.now.replace(year=clock.now.year - 1)
+    for is_old in (True, False, False, True, False):
+        write_delivery(webhook, now=clock.now, created_at=week if is_old else clock.now)
+
+    assert list(sweep.giving_up(clock.now)) == [1, 1, 0]
+
+    assert statuses(webhook) == ["exhausted"] * 2 + ["pending"] * 3

@@ -1,0 +1,51 @@
+"""Batches of several pieces of work alternate, until nothing is left or the time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tms_webhooks.batches import after, run_alternately
+
+
+def batches(name: str, rows: list[int], done: list[str]) -> Iterator[int]:
+    for count in rows:
+        done.append(name)
+        yield count
+
+
+def test_they_alternate_until_each_is_done():
+    done: list[str] = []
+
+    result = run_alternately({"a": batches("a", [5, 0, 5], done), "b": batches("b", [1], done), "c": iter(())})
+
+    assert done == ["a", "b", "a", "a"]
+    assert result == ({"a": 10, "b": 1, "c": 0}, True)
+
+
+def test_no_batch_is_done_once_the_time_is_over():
+    done: list[str] = []
+    answers = iter([False, False, True])
+
+    result = run_alternately({"a": batches("a", [5, 5], done), "b": batches("b", [1, 1], done)}, stop=answers.__next__)
+
+    assert done == ["a", "b"]
+    assert result == ({"a": 5, "b": 1}, False)
+
+
+def test_progress_is_reported_after_each_batch():
+    reported: list[int] = []
+
+    run_alternately({"a": iter([2, 0]), "b": iter([3])}, progress=reported.append)
+
+    assert reported == [2, 5, 5]
+
+
+def test_the_time_is_over_after_so_many_seconds():
+    now = [100.0]
+    is_over = after(20.0, clock=lambda: now[0])
+
+    assert not is_over()
+    now[0] = 119.9
+    assert not is_over()
+    now[0] = 120.0
+    assert is_over()
