@@ -49,7 +49,7 @@ def clock(moment: datetime) -> Clock:
 def history(module_db: None, moment: datetime) -> list[Webhook]:
     """Some thousands of deliveries that are finished, and a few that are due, waiting or in flight."""
     begin_with_fresh_tables()
-    webhooks = [subscribed() for _ in range(WEBHOOKS)]
+    webhooks = [subscribed(max_in_flight=2) for _ in range(WEBHOOKS)]
     states = [
         *[{"status": "delivered", "due_at": None, "attempts": 1, "charged": 1, "finished_at": moment}] * FINISHED,
         *[{"status": "pending", "due_at": moment}] * (OPEN - 2),
