@@ -56,7 +56,10 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
         if delivery.due_at > now
         else _("It has been due since %(moment)s.") % {"moment": format_time(delivery.due_at)}
     )
-    if not webhook.is_awake(now):
+    state = webhook.state(now)
+    if webhook.is_held(now):
+        sentences.append(_("Its webhook is held until %(moment)s.") % {"moment": format_time(webhook.held_until)})
+    elif state == "paused" and delivery.status == DeliveryStatus.PENDING:
         sentences.append(_("Its webhook is paused until %(moment)s.") % {"moment": format_time(webhook.paused_until)})
     elif delivery.order_key is not None:
         sentences.append(_("It waits for earlier events of the same object."))
@@ -92,7 +95,7 @@ def next_step(attempt: DeliveryAttempt) -> str:
         DelayReason.TIMEOUT_PENALTY: _("because retries are delayed after a timeout"),
         DelayReason.THROTTLE: _("because of the webhook's rate limit"),
         DelayReason.PROXY: _("because the proxy opened no tunnel; this attempt does not use up a retry"),
-        DelayReason.BREAKER: _("because the webhook is paused after repeated failures"),
+        DelayReason.BREAKER: _("because an encryption key is missing; this attempt does not use up a retry"),
     }
     reason = reasons[DelayReason(attempt.delay_reason)] if attempt.delay_reason in DelayReason.values else EMPTY
     text = _("The next attempt was due %(delay)s later, %(reason)s.")

@@ -54,6 +54,8 @@ class ErrorClass(models.TextChoices):
     """The body exceeds the limit, even in its thin form."""
     SECRET_UNREADABLE = "secret_unreadable", _("Secret unreadable")
     """A secret or header value can't be decrypted."""
+    KEYS_MISSING = "keys_missing", _("Encryption key missing")
+    """No key of ``ENCRYPTION_KEYS`` decrypts the secrets: the setting is wrong."""
     RENDER_FAILED = "render_failed", _("Body not rendered")
     """The event can't be written in the webhook's format."""
     OTHER = "other", _("Other")
@@ -73,8 +75,8 @@ class DelayReason(models.TextChoices):
     """The webhook's own rate limit."""
     PROXY = "proxy", _("Proxy")
     """The operator's proxy opened no tunnel. The attempt uses up no retry."""
-    BREAKER = "breaker", _("Pause")
-    """The webhook is paused after failures."""
+    BREAKER = "breaker", _("Hold")
+    """The webhook is held for a fault of this installation: no encryption key decrypts its secrets."""
 
 
 class AttemptResult(models.TextChoices):

@@ -89,6 +89,15 @@ class DisabledReason(models.TextChoices):
     """Its URL leads to a blocked address."""
 
 
+class HoldReason(models.TextChoices):
+    """The reason that a webhook is held: it gets no requests until a known time, and has not failed."""
+
+    RETRY_AFTER = "retry_after", _("Retry-After")
+    """The receiver requested it with a 429 or 503."""
+    KEYS = "keys", _("Encryption keys")
+    """No key of ``ENCRYPTION_KEYS`` decrypts its secrets."""
+
+
 class ErrorAction(models.TextChoices):
     """The action when a delivery is given up."""
 

@@ -72,6 +72,7 @@ class Migration(migrations.Migration):
                             ("invalid_url", "Invalid URL"),
                             ("body_too_large", "Body too large"),
                             ("secret_unreadable", "Secret unreadable"),
+                            ("keys_missing", "Encryption key missing"),
                             ("render_failed", "Body not rendered"),
                             ("other", "Other"),
                         ],
@@ -652,6 +653,22 @@ class Migration(migrations.Migration):
                 ("paused_until", models.DateTimeField(editable=False, null=True, verbose_name="paused until")),
                 ("pauses", models.PositiveSmallIntegerField(default=0, editable=False, verbose_name="pauses in a row")),
                 (
+                    "failing_delivery",
+                    models.BigIntegerField(editable=False, null=True, verbose_name="failing delivery"),
+                ),
+                ("held_until", models.DateTimeField(editable=False, null=True, verbose_name="held until")),
+                (
+                    "hold_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[("retry_after", "Retry-After"), ("keys", "Encryption keys")],
+                        default="",
+                        editable=False,
+                        max_length=12,
+                        verbose_name="hold reason",
+                    ),
+                ),
+                (
                     "warned_percent",
                     models.PositiveSmallIntegerField(default=0, editable=False, verbose_name="warned at percent"),
                 ),
@@ -937,6 +954,7 @@ class Migration(migrations.Migration):
                             ("invalid_url", "Invalid URL"),
                             ("body_too_large", "Body too large"),
                             ("secret_unreadable", "Secret unreadable"),
+                            ("keys_missing", "Encryption key missing"),
                             ("render_failed", "Body not rendered"),
                             ("other", "Other"),
                         ],
@@ -958,7 +976,7 @@ class Migration(migrations.Migration):
                             ("timeout_penalty", "Timeout penalty"),
                             ("throttle", "Throttle"),
                             ("proxy", "Proxy"),
-                            ("breaker", "Pause"),
+                            ("breaker", "Hold"),
                         ],
                         default="",
                         max_length=20,
@@ -1191,7 +1209,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="delivery",
             index=models.Index(
-                condition=models.Q(("status", "in_flight")), fields=["status", "webhook"], name="tms_delivery_in_flight"
+                condition=models.Q(("status", "in_flight"), ("status", "waiting"), _connector="OR"),
+                fields=["status", "webhook", "due_at"],
+                name="tms_delivery_in_flight",
             ),
         ),
         migrations.AddConstraint(

@@ -200,11 +200,11 @@ class Delivery(models.Model):
                 name="tms_delivery_earlier_of_object",
                 condition=Q(due_at__isnull=False, order_key__isnull=False),
             ),
-            # claim_queries.py: how many are in flight for each webhook?
+            # claim_queries.py: how many are in flight for each webhook, and which retries of a webhook are due?
             models.Index(
-                fields=["status", "webhook"],
+                fields=["status", "webhook", "due_at"],
                 name="tms_delivery_in_flight",
-                condition=Q(status=DeliveryStatus.IN_FLIGHT),
+                condition=Q(status=DeliveryStatus.IN_FLIGHT) | Q(status=DeliveryStatus.WAITING),
             ),
         ]
         constraints = [

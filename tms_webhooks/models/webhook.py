@@ -29,6 +29,8 @@ LONGEST_CONTENT = 65_536
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
 """Both in seconds."""
+# Between the end of a hold and the attempt that renews it.
+KEYS_GRACE = timedelta(minutes=1)
 
 # Lock webhooks in the order of their keys. By primary key.
 LOCK = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
@@ -146,8 +148,13 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
         return self.existing().filter(enabled=True)
 
     def awake(self, now: datetime) -> ReceiverQuerySet:
-        """Keep those that receive requests now: enabled, and not paused after failures."""
-        return self.enabled().filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
+        """Keep those that receive new events now: enabled, and neither held nor paused after failures."""
+        not_held = Q(held_until__isnull=True) | Q(held_until__lte=now)
+        return self.enabled().filter(not_held, Q(paused_until__isnull=True) | Q(paused_until__lte=now))
+
+    def without_keys(self, now: datetime) -> ReceiverQuerySet:
+        """Keep those that are held because no encryption key decrypts their secrets, or were a minute before ``now``."""
+        return self.enabled().filter(hold_reason=choices.HoldReason.KEYS, held_until__gt=now - KEYS_GRACE)
 
     def lock(self, keys: Iterable[int]) -> None:
         """Lock these webhooks until the transaction ends.
@@ -253,6 +260,12 @@ class Webhook(AudienceFields, RequestFormatFields):
     succeeded_at = models.DateTimeField(_("succeeded at"), null=True, editable=False)
     paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
     pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0, editable=False)
+    # The only delivery that has failed since the last success; empty if several have, or none.
+    failing_delivery = models.BigIntegerField(_("failing delivery"), null=True, editable=False)
+    held_until = models.DateTimeField(_("held until"), null=True, editable=False)
+    hold_reason = models.CharField(
+        _("hold reason"), max_length=12, choices=choices.HoldReason.choices, blank=True, default="", editable=False
+    )
     warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
     notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
     # Rate limit: see worker/concurrency.py.
@@ -312,8 +325,24 @@ class Webhook(AudienceFields, RequestFormatFields):
             self.secrets.model(webhook=self, value=new_secret()).save(using=using)
 
     def is_awake(self, now: datetime) -> bool:
-        """Return whether it receives requests now, like `ReceiverQuerySet.awake`."""
-        return self.enabled and self.deleted_at is None and (self.paused_until is None or self.paused_until <= now)
+        """Return whether it receives new events now, like `ReceiverQuerySet.awake`."""
+        return self.takes_retries(now) and (self.paused_until is None or self.paused_until <= now)
+
+    def takes_retries(self, now: datetime) -> bool:
+        """Return whether deliveries that failed before are tried again now: a pause does not stop them, a hold does."""
+        return self.enabled and self.deleted_at is None and not self.is_held(now)
+
+    def state(self, now: datetime) -> str:
+        """Return ``enabled``, ``held`` or ``paused`` (for a time, at a request or after failures), or ``disabled``."""
+        if not self.enabled:
+            return "disabled"
+        if self.paused_until is not None and self.paused_until > now:
+            return "paused"
+        return "held" if self.is_held(now) else "enabled"
+
+    def is_held(self, now: datetime) -> bool:
+        """Return whether it gets no requests because the receiver asked for it, or an encryption key is missing."""
+        return self.held_until is not None and self.held_until > now
 
     def signing_secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at ``now``, newest first.
