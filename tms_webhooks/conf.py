@@ -182,6 +182,9 @@ class AppSettings:
     )
     RETRY_JITTER = number(0.2, "Random variation of each delay: 0.2 means ±20 %.")
     RETRY_AFTER_LIMIT = number(86_400.0, "Longest Retry-After that is obeyed.")
+    KEYS_WAIT = number(
+        300.0, "Time for which a webhook is held if no key of `ENCRYPTION_KEYS` decrypts its secrets.", least=1.0
+    )
     TIMEOUT_PENALTY = number(60.0, "Shortest delay after an attempt that timed out.")
     DELIVERY_LIFETIME = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)
 
@@ -220,7 +223,9 @@ class AppSettings:
     EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
 
     # Webhook health
-    PAUSE_AFTER = whole(4, "Consecutive failed attempts after which a webhook pauses.", least=1)
+    PAUSE_AFTER = whole(
+        4, "Consecutive failed attempts, of at least two deliveries, after which a webhook pauses.", least=1
+    )
     PAUSE_FIRST = number(60.0, "First pause. Each further pause is twice as long.", least=1.0)
     PAUSE_LONGEST = number(86_400.0, "Longest pause.", least=1.0)
     DISABLE_AFTER_FAILURES = whole(

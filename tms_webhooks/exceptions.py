@@ -50,6 +50,10 @@ class SecretError(WebhooksError):
     """A stored secret or header value that can't be decrypted with the present keys."""
 
 
+class UnknownKey(SecretError):
+    """A stored secret or header value that is well-formed, and encrypted with a key that is not among the present ones."""
+
+
 class UnknownEventType(WebhooksError, LookupError):
     """An event name that is not in the catalogue."""
 

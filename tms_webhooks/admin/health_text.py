@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.formatting import format_number, format_time
-from tms_webhooks.choices import DisabledReason
+from tms_webhooks.choices import DisabledReason, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Webhook
@@ -17,7 +17,7 @@ from tms_webhooks.models import Webhook
 
 @dataclass(frozen=True, slots=True)
 class HealthText:
-    """A headline and sentences for the page. ``kind``: ``healthy``, ``new``, ``failing``, ``paused`` or ``disabled``."""
+    """A headline and sentences for the page. ``kind``: ``healthy``, ``new``, ``failing``, ``held``, ``paused`` or ``disabled``."""
 
     kind: str
     headline: str
@@ -28,14 +28,21 @@ def health_text(webhook: Webhook, *, now: datetime) -> HealthText:
     """Return the health of a webhook in words."""
     if not webhook.enabled:
         return HealthText("disabled", pgettext("webhook", "Disabled"), _disabled_sentences(webhook))
-    if not webhook.is_awake(now):
-        probe = _("One request is sent at %(moment)s to test the receiver. Queued deliveries are kept until then.")
+    state = webhook.state(now)
+    if state == "paused":
+        probe = _(
+            "Until %(moment)s only retries that come due are sent, one at a time. Then one new request tests the "
+            "receiver. Queued deliveries are kept until then."
+        )
         sentences = (
             _failing_sentence(webhook),
             probe % {"moment": format_time(webhook.paused_until)},
+            *_held_sentences(webhook, now),
             *_disabling_sentences(webhook, now),
         )
         return HealthText("paused", _("Failing, and paused"), sentences)
+    if state == "held":
+        return HealthText("held", pgettext("webhook", "Held"), _held_sentences(webhook, now))
     if webhook.failures:
         sentences = (_failing_sentence(webhook), *_disabling_sentences(webhook, now))
         return HealthText("failing", _("Failing"), sentences)
@@ -63,6 +70,18 @@ def _disabled_sentences(webhook: Webhook) -> tuple[str, ...]:
     since = _("It has received no requests since %(moment)s.") % {"moment": format_time(webhook.disabled_at)}
     missed = _("New events are kept as skipped. After you enable the webhook, send the missed events.")
     return (disabled_reason_text(webhook.disabled_reason), *((since,) if webhook.disabled_at else ()), missed)
+
+
+def _held_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
+    if not webhook.is_held(now):
+        return ()
+    text = (
+        _("Held until %(moment)s because no encryption key decrypts its secrets. The operator has to put the key back.")
+        if webhook.hold_reason == HoldReason.KEYS
+        else _("Held until %(moment)s because the receiver asked for it with Retry-After.")
+    )
+    kept = _("Queued deliveries are kept, and lose no retries.")
+    return text % {"moment": format_time(webhook.held_until)}, kept
 
 
 def _failing_sentence(webhook: Webhook) -> str:

@@ -43,7 +43,17 @@ from tms_webhooks.models.encryption import reveal
 from tms_webhooks.validators import parse_headers
 
 # Fields that a new webhook does not have yet.
-STATE_FIELDS = ("state", "header_names", "failures", "failing_since", "succeeded_at", "paused_until", "log", "signing")
+STATE_FIELDS = (
+    "state",
+    "header_names",
+    "failures",
+    "failing_since",
+    "succeeded_at",
+    "paused_until",
+    "held_until",
+    "log",
+    "signing",
+)
 EVENTS = _("Events")
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
@@ -249,6 +259,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
                     "failures",
                     "failing_since",
                     "paused_until",
+                    "held_until",
                     "succeeded_at",
                 )
             },
@@ -415,9 +426,12 @@ def state_text(webhook: Webhook) -> str:
     """Return in a few words whether a webhook receives requests, and the reason if not."""
     if not webhook.enabled:
         return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
-    if webhook.is_awake(timezone.now()):
-        return pgettext("webhook", "Enabled")
-    return _("Paused until %(moment)s") % {"moment": format_time(webhook.paused_until)}
+    state = webhook.state(timezone.now())
+    if state == "paused":
+        return _("Paused until %(moment)s") % {"moment": format_time(webhook.paused_until)}
+    if state == "held":
+        return _("Held until %(moment)s") % {"moment": format_time(webhook.held_until)}
+    return pgettext("webhook", "Enabled")
 
 
 def _form_key(request: HttpRequest) -> uuid.UUID | None:

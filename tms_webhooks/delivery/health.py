@@ -1,4 +1,4 @@
-"""The health of a webhook: attempts make it failing, paused, disabled or healthy again.
+"""The health of a webhook: attempts make it failing, paused, held, disabled or healthy again.
 
 The SQL statements at the top run with every batch of results. Both use the primary key of the webhooks' table.
 """
@@ -14,11 +14,12 @@ from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.batches import Stop, never
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import moment, numbers, read, write
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery import lifecycle, notifications
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
+from tms_webhooks.delivery.retry import hold_seconds
 from tms_webhooks.models import Delivery, Webhook
 
 HEALTH_FIELDS = (
@@ -27,6 +28,7 @@ HEALTH_FIELDS = (
     "succeeded_at",
     "paused_until",
     "pauses",
+    "failing_delivery",
     "warned_percent",
     "notified_at",
 )
@@ -59,6 +61,29 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> Mapping[in
     write(RECORD_SUCCESS, [moment(now)], ids=numbers(healthy))
     others = Webhook.objects.filter(pk__in=by_webhook.keys() - healthy) if len(healthy) < len(found) else ()
     return {webhook.pk: until for webhook in others if (until := _apply_to(webhook, by_webhook[webhook.pk], now))}
+
+
+def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datetime]:
+    """Hold the webhooks whose receivers deferred, or whose secrets no key decrypts; return until when, by key.
+
+    Nothing but what a user resends goes out until then. A shorter hold does not end a longer one. Call it in the
+    transaction that records the results, after `lock`.
+    """
+    wanted: dict[int, tuple[datetime, HoldReason]] = {}
+    for result in results:
+        reason, webhook_id = result.outcome.hold_reason, result.request.webhook_id
+        if reason is not None and not result.request.is_manual:
+            until = now + timedelta(seconds=_hold_seconds(result))
+            wanted[webhook_id] = max(wanted.get(webhook_id, (until, reason)), (until, reason))
+    for webhook in Webhook.objects.filter(pk__in=wanted).only("held_until") if wanted else ():
+        until, reason = wanted[webhook.pk]
+        if webhook.is_held(until):
+            continue
+        if reason == HoldReason.KEYS:
+            notifications.notify_keys_missing(now=now)
+        Webhook.objects.filter(pk=webhook.pk).update(held_until=until, hold_reason=reason)
+        logger.info("held webhook=%s reason=%s until=%s", webhook.pk, reason.value, until.isoformat())
+    return {webhook_id: until for webhook_id, (until, _reason) in wanted.items()}
 
 
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
@@ -111,7 +136,7 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
         if result.outcome.success:
             _apply_success(webhook, now)
         else:
-            _apply_failure(webhook, now, started_at=result.started_at)
+            _apply_failure(webhook, now, result)
     webhook.save(update_fields=HEALTH_FIELDS)
     if not webhook.enabled or webhook.deleted_at is not None:
         return now
@@ -129,21 +154,33 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
 def _apply_success(webhook: Webhook, now: datetime) -> None:
     was_paused = webhook.pauses > 0
     webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
+    webhook.failing_delivery = None
     webhook.paused_until, webhook.pauses, webhook.warned_percent, webhook.notified_at = None, 0, 0, None
     if was_paused:
         lifecycle.report_recovered(webhook, now=now)
 
 
-def _apply_failure(webhook: Webhook, now: datetime, *, started_at: datetime) -> None:
+def _apply_failure(webhook: Webhook, now: datetime, result: SendResult) -> None:
+    if not webhook.failures:
+        webhook.failing_delivery = result.request.delivery_id
+    elif webhook.failing_delivery != result.request.delivery_id:
+        webhook.failing_delivery = None
     webhook.failures += 1
     webhook.failing_since = webhook.failing_since or now
-    # A request that was in flight when the pause began does not make the pause longer, however late it fails.
-    belongs_to_pause = webhook.paused_until is not None and started_at < webhook.paused_until
-    if webhook.failures >= app_settings.PAUSE_AFTER and not belongs_to_pause:
+    # A request that was sent before the end of the pause does not make the pause longer, however late it fails.
+    belongs_to_pause = webhook.paused_until is not None and result.started_at < webhook.paused_until
+    # One delivery that fails again and again may be the cause itself.
+    fails_for_several = webhook.failing_delivery is None
+    if webhook.failures >= app_settings.PAUSE_AFTER and fails_for_several and not belongs_to_pause:
         seconds = min(app_settings.PAUSE_FIRST * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST)
         webhook.paused_until = now + timedelta(seconds=seconds)
         webhook.pauses += 1
         logger.warning("paused webhook=%s failures=%s seconds=%s", webhook.pk, webhook.failures, round(seconds))
+
+
+def _hold_seconds(result: SendResult) -> float:
+    asked = result.outcome.retry_after
+    return app_settings.KEYS_WAIT if asked is None else hold_seconds(asked, limit=app_settings.RETRY_AFTER_LIMIT)
 
 
 def _reached(webhook: Webhook, now: datetime) -> int:

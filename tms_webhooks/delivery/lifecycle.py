@@ -30,6 +30,9 @@ HEALTHY: Mapping[str, Any] = {
     "failing_since": None,
     "paused_until": None,
     "pauses": 0,
+    "failing_delivery": None,
+    "held_until": None,
+    "hold_reason": "",
     "warned_percent": 0,
     "notified_at": None,
 }

@@ -1,4 +1,7 @@
-"""Notify of deliveries that are given up: log, signal, mail to contacts, or disable, as the webhook's error action says."""
+"""Notify of deliveries that are given up: log, signal, mail to contacts, or disable, as the webhook's error action says.
+
+Also notify the admins when no encryption key decrypts the secrets.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Thread
 
+from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import connections, router, transaction
 from django.utils.module_loading import import_string
@@ -15,12 +19,19 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Delivery, Webhook
 
 # Seconds that a worker waits for a mail server that does not answer.
 MAIL_TIMEOUT = 5.0
+
+KEYS_MISSING = (
+    "No key decrypts the secrets of the webhooks, so nothing is sent to them. Their deliveries wait and lose no retries. "
+    f"Put the key that encrypted the secrets back into {SETTING_NAME}['ENCRYPTION_KEYS'] (into SECRET_KEY or "
+    "SECRET_KEY_FALLBACKS if that is empty), and restart the workers."
+)
+"""What is wrong, for the log, the admins and ``webhooks_health``."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +81,17 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
     return _disable({incident.webhook for incident in incidents}, now=now)
 
 
+def notify_keys_missing(*, now: datetime) -> None:
+    """Log that no encryption key decrypts the secrets of a webhook, and mail the admins, once until the keys are right.
+
+    Call it in the transaction that holds the webhook, before it does. The fault is not the contacts' own.
+    """
+    if Webhook.objects.without_keys(now).exists():
+        return
+    logger.error(KEYS_MISSING)
+    transaction.on_commit(_mail_admins, using=router.db_for_write(Webhook), robust=True)
+
+
 def contacts_of(webhook: Webhook) -> list[str]:
     """Return the mail addresses to notify: the webhook's contacts, or else those that the function in CONTACTS returns."""
     own = [line.strip() for line in webhook.contacts.splitlines() if line.strip()]
@@ -86,9 +108,21 @@ def send_mails(incidents: Sequence[Incident]) -> None:
     """
     mails = [mail for incident in incidents if (mail := _mail(incident)) is not None]
     if mails:
-        thread = Thread(target=_send, args=(mails,), name="webhook-mail", daemon=True)
-        thread.start()
-        thread.join(MAIL_TIMEOUT)
+        _send_in_thread(mails)
+
+
+def _mail_admins() -> None:
+    if settings.ADMINS:
+        # As `django.core.mail.mail_admins` addresses them.
+        recipients = [admin if isinstance(admin, str) else admin[1] for admin in settings.ADMINS]
+        subject = f"{settings.EMAIL_SUBJECT_PREFIX}Webhooks are held: an encryption key is missing"
+        _send_in_thread([EmailMessage(subject, KEYS_MISSING, settings.SERVER_EMAIL, recipients)])
+
+
+def _send_in_thread(mails: Sequence[EmailMessage]) -> None:
+    thread = Thread(target=_send, args=(mails,), name="webhook-mail", daemon=True)
+    thread.start()
+    thread.join(MAIL_TIMEOUT)
 
 
 def _report(incident: Incident, *, now: datetime) -> None:

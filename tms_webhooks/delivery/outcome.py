@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from tms_webhooks.choices import ErrorClass
+from tms_webhooks.choices import ErrorClass, HoldReason
 from tms_webhooks.exceptions import DeliveryError
 
 DISABLE_HEADER = "webhook-delivery"
@@ -42,8 +42,8 @@ OUR_OWN_FAULT = frozenset(
 """Errors from before the request left. Another attempt fails in the same way, and the receiver is not the cause."""
 
 
-OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR})
-"""Errors of the operator's own machines. They pass, and neither use up a retry nor count for the webhook's health."""
+OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING})
+"""Errors of the operator's own machines and settings. They pass, and neither use up a retry nor count for the webhook's health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,34 @@ class Outcome:
     counts_for_health: bool
     message: str
 
+    @property
+    def hold_reason(self) -> HoldReason | None:
+        """The reason to send nothing to the webhook for a time; ``None`` to go on. The attempt is not charged then."""
+        if self.retry_after is not None:
+            return HoldReason.RETRY_AFTER
+        return HoldReason.KEYS if self.error_class == ErrorClass.KEYS_MISSING else None
+
 
 def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Outcome:
     """Return the outcome of a response with this status and these headers (names in any case). ``now`` must be aware.
 
     A 2xx status is a success. Any other status, redirects included, is a failure that is retried. The webhook is
     disabled by a 410 and, with any status, by the header ``webhook-delivery: disable``. ``Retry-After`` is read from
-    429 and 503 only.
+    429 and 503 only. A response that defers in this way does not count for health.
     """
     known = {name.lower(): value for name, value in headers.items()}
     success = 200 <= status <= 299
     disable = _disable(status, known)
+    defers = status in RETRY_AFTER_STATUSES and disable is None
+    retry_after = _retry_after(known.get("retry-after", ""), now) if defers else None
     return Outcome(
         success=success,
         permanent=disable is not None and not success,
         error_class=None if success else ErrorClass.HTTP_STATUS,
         timed_out=False,
-        retry_after=_retry_after(known.get("retry-after", ""), now) if status in RETRY_AFTER_STATUSES else None,
+        retry_after=retry_after,
         disable=disable,
-        counts_for_health=True,
+        counts_for_health=retry_after is None,
         message=_message(status, known),
     )
 

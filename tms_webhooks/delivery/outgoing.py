@@ -108,5 +108,5 @@ class SendResult:
 
 
 def may_stop_webhook(result: SendResult) -> bool:
-    """Return whether a result may pause or disable its webhook: a failure, or a receiver that asks to be disabled."""
+    """Return whether a result may pause, hold or disable its webhook: a failure, or a receiver that asks to be disabled."""
     return not result.outcome.success or result.outcome.disable is not None

@@ -88,8 +88,7 @@ def decide(
 
     A ``retry_after`` decision is not charged, not even after the last retry (the last step is then the minimum delay).
     A receiver can thus defer a delivery any number of times within its lifetime. A retry that would come after the
-    lifetime is not made. A response that defers counts as a failure for the webhook's health, so repeated ones pause
-    the webhook.
+    lifetime is not made. `hold_seconds` says for how long the webhook's other deliveries wait.
     """
     retries = len(schedule) if max_retries is None else min(len(schedule), max_retries)
     # NaN and negative numbers fail this comparison and are ignored.
@@ -118,6 +117,11 @@ def wait_for_proxy(
     """
     delay = seconds * (1.0 + jitter * random())
     return RetryDecision(delay, DelayReason.PROXY, charged=False) if age + delay <= lifetime else None
+
+
+def hold_seconds(retry_after: float, *, limit: float) -> float:
+    """Return for how many seconds a webhook is held whose receiver asked for ``retry_after`` seconds."""
+    return min(max(retry_after, SHORTEST_DEFERRAL), limit)
 
 
 def _scheduled(*, step: float, least: float, jitter: float, drawn: float) -> RetryDecision:

@@ -39,16 +39,28 @@ def encrypt(text: str) -> str:
 def decrypt(token: str) -> str:
     """Return the text that `encrypt` turned into ``token``.
 
-    Raise `SecretError`, which holds neither text nor token, if no key fits, and `ConfigurationError` for a malformed key.
+    Raise `SecretError`, which holds neither text nor token, if no key fits (`UnknownKey` if ``token`` is well-formed), and
+    `ConfigurationError` for a malformed key.
     """
     try:
         return _cipher().decrypt(token.encode()).decode()
     except (InvalidToken, UnicodeError):
+        error = exceptions.UnknownKey if _is_well_formed(token) else exceptions.SecretError
         # Without its cause: a UnicodeDecodeError holds the decrypted bytes.
-        raise exceptions.SecretError(
+        raise error(
             "A stored secret can't be decrypted with the keys at hand. Put the key that encrypted it back at the end of "
             f"{SETTING_NAME}['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), or enter the secret anew."
         ) from None
+
+
+def _is_well_formed(token: str) -> bool:
+    """Return whether a text has the form of a Fernet token: version, time, vector, whole blocks and signature."""
+    try:
+        parts = base64.urlsafe_b64decode(token.encode())
+    except ValueError:
+        return False
+    blocks = len(parts) - 57
+    return parts[:1] == b"\x80" and blocks > 0 and blocks % 16 == 0
 
 
 @lru_cache(maxsize=16)

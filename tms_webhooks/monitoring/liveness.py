@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun
+from tms_webhooks.delivery.notifications import KEYS_MISSING
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, backlog
 from tms_webhooks.queues import Queue
 from tms_webhooks.queues.periodic import periodic_jobs
@@ -36,12 +37,14 @@ class Liveness:
         drains: Number of drains that hold a slot now.
         drain_gone_seconds: Seconds since the last drain gave up its slot; 0 while one holds one, None if none ever did.
         last_attempt_seconds: Seconds since the last attempt began, in any process; None without attempts.
+        webhooks_without_keys: Number of webhooks that are held because no encryption key decrypts their secrets.
     """
 
     backlog: Backlog
     drains: int
     drain_gone_seconds: float | None
     last_attempt_seconds: float | None
+    webhooks_without_keys: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ def read_liveness(*, now: datetime) -> Liveness:
         drains=held,
         drain_gone_seconds=0.0 if held else None if gone is None else max(0.0, gone),
         last_attempt_seconds=None if last is None else max(0.0, (now - last).total_seconds()),
+        webhooks_without_keys=Webhook.objects.without_keys(now).count(),
     )
 
 
@@ -132,6 +136,9 @@ def assess(
             f"Nothing is late yet, but no worker is running: {_absence(found)}. Start or restart django-q2 (manage.py "
             "qcluster)."
         )
+    if found.webhooks_without_keys:
+        level = max(level, HealthLevel.LATE)
+        reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {KEYS_MISSING}")
     if overdue:
         level = max(level, HealthLevel.LATE)
         reasons.append(

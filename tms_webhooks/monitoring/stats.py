@@ -125,12 +125,11 @@ def first_attempt_lag(*, now: datetime, organization: Any = None, webhook: Webho
 def _webhook_stats(
     webhook: Webhook, waiting: WebhookBacklog, day: AttemptStats, month: AttemptStats, *, now: datetime
 ) -> WebhookStats:
-    paused = webhook.enabled and not webhook.is_awake(now)
     return WebhookStats(
         id=webhook.pk,
         name=webhook.name,
         organization=webhook.organization_id,
-        state="paused" if paused else "enabled" if webhook.enabled else "disabled",
+        state=webhook.state(now),
         failures=webhook.failures,
         backlog=waiting.deliveries,
         due_seconds=None if waiting.due_since is None else (now - waiting.due_since).total_seconds(),

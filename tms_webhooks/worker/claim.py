@@ -68,9 +68,10 @@ class Claimer:
     ) -> Claim:
         """Lease up to ``limit`` deliveries until ``until``, and return them as requests.
 
-        Leaves out webhooks that are paused, have used up their rate limit, or have as many deliveries in flight, of all
+        Leaves out webhooks that are held, have used up their rate limit, or have as many deliveries in flight, of all
         workers, as they may. Organizations get their turns first, and their webhooks then, the least recently served
-        first. The deliveries of a worker that died are due when its lease is over.
+        first. A paused webhook gets its retries alone, one at a time. The deliveries of a worker that died are due when
+        its lease is over.
 
         A ``scope`` of keys reads these webhooks alone. ``NEW`` reads a few deliveries that came due last, and none of a
         webhook for which older ones wait. Both are quick however much is due that can't be sent now, as for a webhook
@@ -122,14 +123,14 @@ class Claimer:
         """
         among: Collection[int] | None = None
         if all_due is not None:
-            priorities: dict[int, set[int]] = defaultdict(set)
+            kinds: dict[int, set[tuple[int, int]]] = defaultdict(set)
             for one in all_due:
-                priorities[one.webhook_id].add(one.priority)
-            rows = webhooks_with_keys(priorities, token=self._token, now=now)
+                kinds[one.webhook_id].add((one.priority, one.is_retry))
+            rows = webhooks_with_keys(kinds, token=self._token, now=now)
             if not any(row.webhook.ordered for row in rows):
-                with_work = [row for row in rows if _has_work(row, priorities[row.webhook.pk], now)]
+                with_work = [row for row in rows if _has_work(row, kinds[row.webhook.pk], now)]
                 return sorted(with_work, key=_last_service)[:limit]
-            among = priorities.keys()
+            among = kinds.keys()
         return sorted(self._webhooks_with_work(among, now, limit=limit), key=_last_service)
 
     def _webhooks_with_work(self, among: Collection[int] | None, now: datetime, *, limit: int) -> list[WebhookRow]:
@@ -191,14 +192,17 @@ def next_due_at(now: datetime) -> datetime | None:
     return later.values_list("due_at", flat=True).first()
 
 
-def _has_work(row: WebhookRow, priorities: Collection[int], now: datetime) -> bool:
-    """Decide for a webhook that is not ordered as `claim_queries.HAS_WORK` does. Its capacity is checked later."""
+def _has_work(row: WebhookRow, kinds: Iterable[tuple[int, int]], now: datetime) -> bool:
+    """Decide for a webhook that is not ordered as `claim_queries.HAS_WORK` does. Its capacity is checked later.
+
+    ``kinds`` are the priorities of its due deliveries, each with whether it is a retry.
+    """
     if row.webhook.deleted_at is not None:
         return False
-    return Priority.MANUAL in priorities or (
-        row.webhook.is_awake(now)
-        and (Priority.LIVE in priorities or (Priority.REPLAY in priorities and not row.in_flight.replays))
-    )
+    if not row.webhook.is_awake(now):
+        takes_retries = row.webhook.takes_retries(now)
+        return any(priority == Priority.MANUAL or (is_retry and takes_retries) for priority, is_retry in kinds)
+    return any(priority != Priority.REPLAY or not row.in_flight.replays for priority, _is_retry in kinds)
 
 
 def _full(
@@ -236,20 +240,25 @@ def _quotas(
     """Yield how many deliveries of each priority a webhook may get."""
     for webhook in webhooks:
         capacity = capacities[webhook.pk]
-        free = {Priority.MANUAL: capacity.free}
+        free: dict[int | None, int] = {Priority.MANUAL.value: capacity.free}
         if webhook.is_awake(now):
-            free |= {Priority.LIVE: capacity.free, Priority.REPLAY: capacity.free_replays}
+            free |= {Priority.LIVE.value: capacity.free, Priority.REPLAY.value: capacity.free_replays}
+        elif webhook.takes_retries(now):
+            free |= {None: capacity.free}
         for priority, count in free.items():
             if count > 0:
                 # A user who sends one by hand does not expect it to wait for earlier ones.
                 in_order = webhook.ordered and priority != Priority.MANUAL
-                yield ClaimQuota(webhook.pk, priority.value, min(count, limit), in_order=in_order)
+                yield ClaimQuota(webhook.pk, priority, min(count, limit), in_order=in_order)
 
 
 def _within(quotas: Sequence[ClaimQuota], due: Iterable[DueDelivery]) -> Iterator[DueDelivery]:
     """Keep no more of each priority of a webhook than its quota."""
     left = Counter({(quota.webhook_id, quota.priority): quota.limit for quota in quotas})
     for one in due:
-        left[one.webhook_id, one.priority] -= 1
-        if left[one.webhook_id, one.priority] >= 0:
+        key: tuple[int, int | None] = one.webhook_id, one.priority
+        if one.is_retry and one.priority != Priority.MANUAL and (one.webhook_id, None) in left:
+            key = one.webhook_id, None
+        left[key] -= 1
+        if left[key] >= 0:
             yield one

@@ -37,27 +37,33 @@ from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, InFlight, allowed_req
 OLDEST_LIMIT = 64
 NEWEST_LIMIT = 32
 # SQLite takes a union of 500 selects.
-MAX_UNION = 450
+MAX_UNION = 225
 # The least difference between two times of service.
 TICK = timedelta(microseconds=1)
 
 # A delivery that this worker may claim. Not its own rows whose lease has run out: it would send them twice.
 IS_DUE = "d.due_at <= %(now)s AND d.lease <> %(token)s"
 
+# Whether a due delivery has failed before, so that it goes out although its webhook is paused. A worker that died may
+# still have it under a lease.
+IS_RETRY = "CASE WHEN d.status = 'waiting' OR d.status = 'in_flight' AND d.attempts > 0 THEN 1 ELSE 0 END AS is_retry"
+DUE_COLUMNS = "id, webhook_id, priority, is_retry"
+
 # The oldest due deliveries of all webhooks. Index: tms_delivery_due. Sorted by key outside: inside, PostgreSQL would
 # read all that came due in the same moment.
 OLDEST_DUE = f"""
-SELECT id, webhook_id, priority FROM (
-    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at LIMIT {OLDEST_LIMIT}) due
+SELECT {DUE_COLUMNS} FROM (
+    SELECT id, webhook_id, priority, {IS_RETRY}, due_at FROM {{delivery}} d
+    WHERE {IS_DUE} ORDER BY due_at LIMIT {OLDEST_LIMIT}) due
 ORDER BY due_at, id"""  # noqa: S608 (names of ours)
 
 # The newest due deliveries, without those of webhooks that have older ones, too. Indexes tms_delivery_due and, for the
 # older ones, tms_delivery_claim; read one by one: for a join PostgreSQL may read all of them.
 NEWEST_DUE = f"""
 WITH newest AS (
-    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d
+    SELECT id, webhook_id, priority, {IS_RETRY}, due_at FROM {{delivery}} d
     WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {NEWEST_LIMIT})
-SELECT id, webhook_id, priority FROM newest n WHERE (
+SELECT {DUE_COLUMNS} FROM newest n WHERE (
     SELECT o.id FROM {{delivery}} o
     WHERE o.webhook_id = n.webhook_id AND o.priority = n.priority AND o.lease <> %(token)s AND o.due_at <= (SELECT MIN(due_at) FROM newest HAVING COUNT(*) = {NEWEST_LIMIT}) LIMIT 1) IS NULL
 ORDER BY due_at, id"""  # noqa: S608 (names of ours)
@@ -77,16 +83,27 @@ IS_FIRST_OF_OBJECT = f"""
 # The next deliveries within all quotas, for PostgreSQL: a loop over the quotas, planned once however many they are.
 # Index: tms_delivery_claim. No database has a limit for each group that stops reading at the index.
 NEXT_WITHIN_QUOTAS = """
-SELECT d.id, d.webhook_id, d.priority FROM (VALUES {quotas}) AS w (id, priority) CROSS JOIN LATERAL (
-    SELECT id, webhook_id, priority FROM {{delivery}} d
+SELECT d.id, d.webhook_id, d.priority, d.is_retry FROM (VALUES {quotas}) AS w (id, priority) CROSS JOIN LATERAL (
+    SELECT id, webhook_id, priority, {is_retry} FROM {{delivery}} d
     WHERE webhook_id = w.id AND priority = w.priority AND {is_due}{in_order} ORDER BY due_at, id LIMIT {limit}) d"""
 
 # The next deliveries within one quota, for SQLite and MariaDB, which have no LATERAL; one UNION ALL of them, nested
 # because SQLite allows ORDER BY only there. Index: tms_delivery_claim.
-NEXT_WITHIN_QUOTA = """SELECT id, webhook_id, priority FROM (
-    SELECT id, webhook_id, priority FROM {{delivery}} d
+NEXT_WITHIN_QUOTA = """SELECT id, webhook_id, priority, is_retry FROM (
+    SELECT id, webhook_id, priority, {is_retry} FROM {{delivery}} d
     WHERE webhook_id = {webhook_id} AND priority = {priority} AND {is_due}{in_order}
     ORDER BY due_at, id LIMIT {limit}) u"""
+
+# The retries of a paused webhook that came due first: those that wait, and those of workers that died. One UNION ALL of
+# them. Index: tms_delivery_in_flight, so that the new deliveries, however many wait, are not read.
+NEXT_RETRIES = """SELECT id, webhook_id, priority, 1 AS is_retry FROM (
+    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d {by_status}
+    WHERE status = 'waiting' AND webhook_id = {webhook_id} AND priority <> 0 AND {is_due}{in_order}
+    ORDER BY due_at LIMIT {limit}) u
+UNION ALL SELECT id, webhook_id, priority, 1 AS is_retry FROM (
+    SELECT id, webhook_id, priority, due_at FROM {{delivery}} d {by_status}
+    WHERE status = 'in_flight' AND webhook_id = {webhook_id} AND priority <> 0 AND attempts > 0 AND {is_due}{in_order}
+    ORDER BY due_at LIMIT {limit}) u"""
 
 # Webhooks with their deliveries in flight; one row for each secret. Index: tms_delivery_in_flight, and webhooks by key.
 # The time is compared as a truth value: otherwise PostgreSQL may read the index of all that is due later, which is far
@@ -112,13 +129,18 @@ BY_KEY_PREPARED = "w.id = ANY(%(ids)s::bigint[])"
 IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
 
 # Condition of WEBHOOKS: those with a due delivery that may go out, the least recently served one of each organization
-# first, then the second of each. A manual delivery
-# (priority 0) goes out in any case. Of the others, an ordered webhook needs one that is the first of its object, and a
-# replay (priority 2) waits for the replay before it. Index: tms_delivery_claim, which MariaDB has to be forced to use:
-# it reads the whole table otherwise.
+# first, then the second of each. A manual delivery (priority 0) goes out in any case. Of the others, an ordered webhook
+# needs one that is the first of its object, a replay (priority 2) waits for the replay before it, and a paused webhook
+# needs a retry. Indexes: tms_delivery_claim, and tms_delivery_in_flight for retries, which MariaDB has to be forced to
+# use: it reads the whole table otherwise.
 HAS_WORK = f"""
 w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
-  w.enabled AND (w.paused_until IS NULL OR w.paused_until <= %(now)s) AND CASE WHEN w.ordered THEN
+  w.enabled AND (w.held_until IS NULL OR w.held_until <= %(now)s) AND CASE WHEN w.paused_until > %(now)s THEN
+    EXISTS (SELECT 1 FROM {{delivery}} d {{by_status}} WHERE d.status = 'waiting' AND d.webhook_id = w.id
+      AND d.priority <> 0 AND {IS_DUE} AND (NOT w.ordered OR {IS_FIRST_OPEN}))
+    OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_status}} WHERE d.status = 'in_flight' AND d.webhook_id = w.id
+      AND d.priority <> 0 AND d.attempts > 0 AND {IS_DUE} AND (NOT w.ordered OR {IS_FIRST_OPEN}))
+  WHEN w.ordered THEN
     EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority IN (1, 2) AND {IS_DUE}
       AND {IS_FIRST_OPEN})
   ELSE
@@ -131,6 +153,7 @@ ORDER BY ROW_NUMBER() OVER (PARTITION BY w.organization_id ORDER BY w.served_at 
     w.served_at IS NOT NULL, w.served_at, w.id
 LIMIT %(limit)s"""  # noqa: S608 (names of ours)
 FORCE_CLAIM_INDEX = "FORCE INDEX (tms_delivery_claim)"
+FORCE_STATUS_INDEX = "FORCE INDEX (tms_delivery_in_flight)"
 
 # When these webhooks were served last; locks those that no other worker has locked. By key.
 LOCK_SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
@@ -170,18 +193,22 @@ ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
 
 
 class DueDelivery(NamedTuple):
-    """A delivery that is due."""
+    """A delivery that is due. ``is_retry`` is 1 if it has failed before, and 0 if not."""
 
     pk: int
     webhook_id: int
     priority: int
+    is_retry: int
 
 
 class ClaimQuota(NamedTuple):
-    """At most ``limit`` deliveries of one priority of a webhook; with ``in_order`` the first open one of each object."""
+    """At most ``limit`` deliveries of one priority of a webhook; with ``in_order`` the first open one of each object.
+
+    A ``priority`` of None stands for retries, of any priority but manual ones.
+    """
 
     webhook_id: int
-    priority: int
+    priority: int | None
     limit: int
     in_order: bool
 
@@ -230,6 +257,7 @@ def webhooks_with_work(
         among="" if among is None else "AND " + BY_KEY.format(ids=numbers(among)),
         full=numbers(full),
         by_claim=FORCE_CLAIM_INDEX if database().vendor == "mysql" else "",
+        by_status=_by_status(),
     )
     params = {"token": token, "now": moment(now), "limit": limit}
     return _webhook_rows(read(WEBHOOKS, params, **_parts(condition)))
@@ -247,20 +275,14 @@ def due_within(quotas: Sequence[ClaimQuota], *, token: str, now: datetime) -> It
     params = {"now": moment(now), "token": token}
     if database().vendor == "postgresql":
         for in_order in (False, True):
-            yield from _due_in_a_loop([quota for quota in quotas if quota.in_order is in_order], params)
-        return
+            of_one_kind = [quota for quota in quotas if quota.in_order is in_order and quota.priority is not None]
+            yield from _due_in_a_loop(of_one_kind, params)
+        quotas = [quota for quota in quotas if quota.priority is None]
     for start in range(0, len(quotas), MAX_UNION):
-        sql = " UNION ALL ".join(
-            NEXT_WITHIN_QUOTA.format(
-                webhook_id=quota.webhook_id,
-                priority=quota.priority,
-                limit=quota.limit,
-                is_due=IS_DUE,
-                in_order=IS_FIRST_OF_OBJECT if quota.in_order else "",
-            )
-            for quota in quotas[start : start + MAX_UNION]
-        )
-        yield from itertools.starmap(DueDelivery, read_at_once("id, webhook_id, priority", sql, params))
+        sql = " UNION ALL ".join(map(_within_quota, quotas[start : start + MAX_UNION]))
+        # Not prepared on PostgreSQL: the text differs each time.
+        rows = read(sql, params) if database().vendor == "postgresql" else read_at_once(DUE_COLUMNS, sql, params)
+        yield from itertools.starmap(DueDelivery, rows)
 
 
 def lease(
@@ -295,8 +317,20 @@ def claimed_deliveries(ids: Iterable[int], *, token: str) -> list[ClaimedDeliver
 
 
 def _due(sql: str, *, token: str, now: datetime) -> list[DueDelivery]:
-    rows = read_at_once("id, webhook_id, priority", sql, {"now": moment(now), "token": token})
+    rows = read_at_once(DUE_COLUMNS, sql, {"now": moment(now), "token": token})
     return [DueDelivery(*row) for row in rows]
+
+
+def _by_status() -> str:
+    return FORCE_STATUS_INDEX if database().vendor == "mysql" else ""
+
+
+def _within_quota(quota: ClaimQuota) -> str:
+    in_order = IS_FIRST_OF_OBJECT if quota.in_order else ""
+    known = {"webhook_id": quota.webhook_id, "limit": quota.limit, "is_due": IS_DUE, "in_order": in_order}
+    if quota.priority is None:
+        return NEXT_RETRIES.format(**known, by_status=_by_status())
+    return NEXT_WITHIN_QUOTA.format(**known, priority=quota.priority, is_retry=IS_RETRY)
 
 
 def _due_in_a_loop(quotas: Sequence[ClaimQuota], params: Mapping[str, Any]) -> Iterator[DueDelivery]:
@@ -308,6 +342,7 @@ def _due_in_a_loop(quotas: Sequence[ClaimQuota], params: Mapping[str, Any]) -> I
         # The same for all: a limit that differs makes PostgreSQL compile the query.
         limit=max(quota.limit for quota in quotas),
         is_due=IS_DUE,
+        is_retry=IS_RETRY,
         in_order=IS_FIRST_OF_OBJECT if quotas[0].in_order else "",
     )
     yield from itertools.starmap(DueDelivery, read(sql, params))

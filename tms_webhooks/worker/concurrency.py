@@ -21,6 +21,7 @@ RATE_MARGIN = 0.98
 LIMIT_COLUMNS = (
     "enabled",
     "deleted_at",
+    "held_until",
     "paused_until",
     "max_in_flight",
     "ordered",

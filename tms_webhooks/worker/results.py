@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, router, t
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
-from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, notifications, retry
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
@@ -68,7 +68,7 @@ class PendingResults:
         return bool(self._urgent)
 
     def write(self, limit: int | None = None) -> tuple[Sequence[SendResult], Collection[int]]:
-        """Write results, at most ``limit``; return those settled, and the webhooks that were paused or disabled.
+        """Write results, at most ``limit``; return those settled, and the webhooks that were paused, held or disabled.
 
         Urgent results come first, together with the earlier ones of their webhooks. Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
         can help; all results are kept then.
@@ -114,7 +114,7 @@ class PendingResults:
 def record(results: Sequence[SendResult], *, token: str, now: datetime, random: Callable[[], float]) -> Collection[int]:
     """Write results in one transaction: the attempts, the next step of each delivery, and the webhooks' health.
 
-    Returns the webhooks that were paused or disabled: claimed deliveries to these must not be sent now. A result whose
+    Returns the webhooks that were paused, held or disabled: claimed deliveries to these must not be sent now. A result whose
     delivery ``token`` no longer holds is logged as a late attempt, and the delivery is left to its new holder.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
@@ -122,8 +122,8 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         held = _held_results(results, token=token)
         ours = list(held.values())
         failed = [result for result in ours if not result.outcome.success]
-        paused = health.apply_results(ours, now=now)
-        decisions = _decisions(failed, paused, now=now, random=random)
+        paused, held_back = health.apply_results(ours, now=now), health.hold(ours, now=now)
+        decisions = _decisions(failed, now=now, random=random)
         delivered = [result.request.delivery_id for result in ours if result.outcome.success]
         if delivered:
             Delivery.objects.mark_delivered(delivered, token=token, now=now)
@@ -139,7 +139,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         )
         blocked = health.disable_blocked(_webhooks_with_blocked_address(given_up), now=now)
     _report(ours, decisions)
-    return {*paused, *disabled, *blocked}
+    return {*paused, *held_back, *disabled, *blocked}
 
 
 def return_unsent(ids: Collection[int], *, token: str, now: datetime) -> None:
@@ -166,13 +166,13 @@ def _held_results(results: Sequence[SendResult], *, token: str) -> dict[int, Sen
 
 
 def _decisions(
-    failed: Sequence[SendResult], paused: Mapping[int, datetime], *, now: datetime, random: Callable[[], float]
+    failed: Sequence[SendResult], *, now: datetime, random: Callable[[], float]
 ) -> dict[int, RetryDecision | None]:
     """Return when to try each failed delivery again, by its key; None where it is finished."""
     births, throttled = _births(failed), _throttled(failed, now)
     return {
         result.request.delivery_id: _delayed(
-            _decide(result, births[result.request.delivery_id], now, random), result.request, now, paused, throttled
+            _decide(result, births[result.request.delivery_id], now, random), throttled.get(result.request.webhook_id)
         )
         for result in failed
     }
@@ -202,10 +202,15 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
     request = result.request
     if result.outcome.permanent or request.is_manual:
         return None
+    age = (now - born_at).total_seconds()
+    if result.outcome.hold_reason == HoldReason.KEYS:
+        wait = app_settings.KEYS_WAIT
+        is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME
+        return RetryDecision(wait, DelayReason.BREAKER, charged=False) if is_in_time else None
     if result.outcome.error_class == ErrorClass.PROXY_ERROR:
         return retry.wait_for_proxy(
             app_settings.PROXY_WAIT,
-            age=(now - born_at).total_seconds(),
+            age=age,
             lifetime=app_settings.DELIVERY_LIFETIME,
             jitter=app_settings.RETRY_JITTER,
             random=random,
@@ -214,7 +219,7 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         attempts=request.charged + 1,
         schedule=_schedule(request),
         max_retries=request.endpoint.max_retries,
-        age=(now - born_at).total_seconds(),
+        age=age,
         lifetime=app_settings.DELIVERY_LIFETIME,
         retry_after=result.outcome.retry_after,
         timed_out=result.outcome.timed_out,
@@ -234,21 +239,11 @@ def _schedule(request: OutgoingRequest) -> tuple[float, ...]:
         return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
 
 
-def _delayed(
-    decision: RetryDecision | None,
-    request: OutgoingRequest,
-    now: datetime,
-    paused: Mapping[int, datetime],
-    throttled: Mapping[int, float],
-) -> RetryDecision | None:
-    """Delay the next attempt until the webhook's pause is over and its rate limit allows a request."""
-    if decision is None:
-        return None
-    waits = [(throttled.get(request.webhook_id, 0.0), DelayReason.THROTTLE)]
-    if request.webhook_id in paused:
-        waits.append(((paused[request.webhook_id] - now).total_seconds(), DelayReason.BREAKER))
-    longest, reason = max(waits)
-    return decision if decision.delay >= longest else RetryDecision(longest, reason, charged=decision.charged)
+def _delayed(decision: RetryDecision | None, throttled: float | None) -> RetryDecision | None:
+    """Delay the next attempt until the webhook's rate limit allows a request. Its pause does not delay it."""
+    if decision is None or throttled is None or decision.delay >= throttled:
+        return decision
+    return RetryDecision(throttled, DelayReason.THROTTLE, charged=decision.charged)
 
 
 def _failure(result: SendResult, decision: RetryDecision | None, now: datetime) -> FailedDelivery:

@@ -22,8 +22,8 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import outcome, signing
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import Content, RenderInput, contents_of, shape_of
-from tms_webhooks.exceptions import DeliveryError, SecretError
-from tms_webhooks.models import Webhook
+from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
+from tms_webhooks.models import Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.timing import Timing
@@ -38,6 +38,8 @@ USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
 ATTEMPT_HEADER = "tms-attempt"
 
+# How many secrets are decrypted to find out whether a key is missing.
+EXAMINED_SECRETS = 100
 # Bytes that a character takes in UTF-8, at most.
 MAX_CHARACTER_BYTES = 4
 
@@ -249,6 +251,12 @@ def _private_parts(
         for secret in secrets:
             signing.secret_key(secret)
         return parse_headers(reveal(webhook.headers), custom_body=True), secrets, None
+    except ConfigurationError as error:
+        return {}, (), DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+    except UnknownKey as error:
+        if _is_key_missing():
+            return {}, (), DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+        problem = str(error)
     except SecretError as error:
         problem = str(error)
     except ValueError:
@@ -257,6 +265,25 @@ def _private_parts(
         # Never the error's own words: the lines hold passwords.
         problem = "the stored headers are not name=value lines; enter them anew"
     return {}, (), DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
+
+
+def _is_key_missing() -> bool:
+    """Return whether the keys are to blame for a secret that can't be decrypted, and not its own row.
+
+    They are if they decrypt no secret of all that are examined, or fail for more than one webhook.
+    """
+    # The oldest: they are the last to be encrypted with a new key.
+    rows = WebhookSecret.objects.filter(expires_at=None, webhook__deleted_at=None).order_by("pk")
+    lost, readable = set(), 0
+    for webhook_id, value in rows.values_list("webhook_id", "value")[:EXAMINED_SECRETS]:
+        try:
+            reveal(value)
+            readable += 1
+        except UnknownKey:
+            lost.add(webhook_id)
+        except SecretError:
+            continue
+    return not readable or len(lost) > 1
 
 
 def _rendered_contents(claimed: Sequence[ClaimedDelivery], endpoints: Mapping[int, Endpoint]) -> Mapping[int, Content]:

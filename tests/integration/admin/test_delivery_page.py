@@ -86,9 +86,11 @@ def test_a_waiting_delivery_shows_when_it_is_retried(operator):
 def test_one_that_waits_for_its_webhook_says_so(operator):
     now = timezone.now()
     paused = subscribed(paused_until=now + timedelta(minutes=5))
+    held = subscribed(held_until=now + timedelta(minutes=5))
     ordered = subscribed(ordered=True)
 
     assert "Its webhook is paused until" in shown_at(operator, page(write_delivery(paused, now=now)))
+    assert "Its webhook is held until" in shown_at(operator, page(write_delivery(held, now=now)))
     assert "It waits for earlier events of the same object." in shown_at(
         operator, page(write_delivery(ordered, now=now, order_key=1))
     )
@@ -110,7 +112,12 @@ def test_one_that_waits_for_its_webhook_says_so(operator):
             "33 s later, because the proxy opened no tunnel; this attempt does not use up a retry",
         ),
         (DelayReason.THROTTLE, 0.4, "less than a second later, because of the webhook's rate limit"),
-        (DelayReason.BREAKER, 5_400.0, "1.5 h later, because the webhook is paused after repeated failures"),
+        (
+            DelayReason.BREAKER,
+            300.0,
+            "5 min later, because an encryption key is missing; this attempt does not use up a retry",
+        ),
+        (DelayReason.SCHEDULE, 5_400.0, "1.5 h later"),
         (DelayReason.SCHEDULE, 200_000.0, "2 days later"),
     ],
 )

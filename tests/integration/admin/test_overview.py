@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.choices import AttemptResult, DisabledReason
+from tms_webhooks.choices import AttemptResult, DisabledReason, HoldReason
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
@@ -71,7 +71,23 @@ def test_a_paused_one_says_when_it_is_probed(operator):
     text = shown_at(operator, overview(webhook))
 
     assert "Failing, and paused" in text
-    assert "03:07 to test the receiver." in text
+    assert "03:07 only retries that come due are sent, one at a time." in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (HoldReason.RETRY_AFTER, "because the receiver asked for it with Retry-After."),
+        (HoldReason.KEYS, "because no encryption key decrypts its secrets."),
+    ],
+)
+def test_a_held_one_says_until_when_and_why(operator, reason, words):
+    webhook = subscribed(held_until=timezone.now() + timedelta(hours=1), hold_reason=reason)
+
+    text = shown_at(operator, overview(webhook))
+
+    assert "Held until" in text
+    assert words in text
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         "failing_since": None,
         "succeeded_at": None,
         "paused_until": None,
+        "held_until": None,
+        "hold_reason": "",
         "created_at": data["created_at"],
         "updated_at": data["updated_at"],
     }

@@ -105,8 +105,8 @@ def test_a_receiver_that_stays_dead_is_disabled_in_the_sixth_day(run, wire, cloc
 
     assert state_of(webhook) == (False, "failing")
     assert timedelta(days=5) <= webhook.disabled_at - begun_at < timedelta(days=6)
-    # One probe for each pause: the count is not driven up by what waits.
-    assert webhook.failures < 30
+    # One probe for each pause, with its retries: the count is not driven up by what waits.
+    assert webhook.failures < 200
 
 
 def test_a_success_in_time_keeps_a_webhook_enabled(ailing, wire, worker, clock):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tms_webhooks.choices import ErrorClass
+from tms_webhooks.choices import ErrorClass, HoldReason
 from tms_webhooks.delivery import outcome
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.exceptions import DeliveryError
@@ -164,7 +164,9 @@ def test_other_words_in_that_header_mean_nothing(value: str) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_read_in_seconds_and_as_a_date(status: int, value: str, seconds: float) -> None:
     result = answer(status, {"Retry-After": value})
-    assert result == dataclasses.replace(FAILED, retry_after=seconds, message=result.message)
+    expected = dataclasses.replace(FAILED, retry_after=seconds, counts_for_health=False, message=result.message)
+    assert result == expected
+    assert result.hold_reason == HoldReason.RETRY_AFTER
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,11 @@ def test_retry_after_is_read_in_seconds_and_as_a_date(status: int, value: str, s
 )
 def test_a_bad_retry_after_is_ignored(value: str) -> None:
     assert answer(503, {"retry-after": value}).retry_after is None
+
+
+def test_a_receiver_that_asks_to_be_disabled_does_not_defer() -> None:
+    result = answer(503, {"retry-after": "120", "webhook-delivery": "disable"})
+    assert (result.retry_after, result.disable, result.counts_for_health) == (None, "receiver_requested", True)
 
 
 def test_now_may_be_in_another_time_zone() -> None:
@@ -241,6 +248,8 @@ def test_a_message_is_always_one_short_line(status: int, location: str) -> None:
         (ErrorClass.BODY_TOO_LARGE, {"permanent": True, "counts_for_health": False}),
         (ErrorClass.SECRET_UNREADABLE, {"permanent": True, "counts_for_health": False}),
         (ErrorClass.RENDER_FAILED, {"permanent": True, "counts_for_health": False}),
+        # The operator's: retried, and not held against it either.
+        (ErrorClass.KEYS_MISSING, {"counts_for_health": False}),
     ],
 )
 def test_an_error_is_judged_by_its_class(error_class: ErrorClass, expected: dict[str, Any]) -> None:

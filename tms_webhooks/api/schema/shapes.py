@@ -85,7 +85,7 @@ ATTEMPT_STATS = record(
 )
 
 STATS = record(
-    state={"type": "string", "enum": ["enabled", "paused", "disabled"]},
+    state={"type": "string", "enum": ["enabled", "held", "paused", "disabled"]},
     failures=INTEGER,
     backlog=INTEGER,
     due_seconds=NUMBER,

@@ -72,6 +72,8 @@ class WebhookSerializer(StrictModelSerializer):
             "failing_since",
             "succeeded_at",
             "paused_until",
+            "held_until",
+            "hold_reason",
             "created_at",
             "updated_at",
         )
@@ -113,10 +115,8 @@ class WebhookSerializer(StrictModelSerializer):
         return fields
 
     def get_state(self, webhook: Webhook) -> str:
-        """Return ``enabled``, ``paused`` (temporarily, after failures) or ``disabled``."""
-        if not webhook.enabled:
-            return "disabled"
-        return "enabled" if webhook.is_awake(timezone.now()) else "paused"
+        """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""
+        return webhook.state(timezone.now())
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""

@@ -1,0 +1,352 @@
+"""A webhook is held when its receiver defers with Retry-After, and when no encryption key decrypts its secrets."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core import mail
+
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Wire, answer
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookSecret
+from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.monitoring import liveness
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+def foreign(text: str) -> Sealed:
+    """Encrypt with a key that is not at hand."""
+    return Sealed(Fernet(Fernet.generate_key()).encrypt(text.encode()).decode())
+
+
+def states(webhook: Webhook) -> list[tuple[str, int, int]]:
+    """Return status, attempts and charged attempts of the webhook's deliveries, the oldest first."""
+    return list(webhook.deliveries.order_by("pk").values_list("status", "attempts", "charged"))
+
+
+@pytest.fixture
+def deferred(worker, wire, due, clock):
+    """Make a webhook with three deliveries whose receiver answers the first with this Retry-After."""
+
+    def deferred(value: str, *, status: int = 429, **fields) -> Webhook:
+        webhook = subscribed(**{"max_in_flight": 1, **fields})
+        due(webhook, 3)
+        wire.answers = [answer(status, {"retry-after": value})]
+        assert len(worker("alice").work()) == 1
+        webhook.refresh_from_db()
+        return webhook
+
+    return deferred
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_holds_the_whole_webhook_until_then(deferred, worker, run, wire, clock, status):
+    webhook = deferred("90", status=status)
+    assert (webhook.held_until, webhook.hold_reason) == (clock.now + timedelta(seconds=90), HoldReason.RETRY_AFTER)
+
+    clock.advance(seconds=89.9)
+    assert worker("alice").claim() == worker("bob").claim() == []
+    clock.advance(seconds=0.1)
+    run()
+    assert states(webhook)[1:] == [(DeliveryStatus.DELIVERED, 1, 1)] * 2
+    clock.advance(minutes=1)
+    run()
+
+    assert states(webhook)[0] == (DeliveryStatus.DELIVERED, 2, 1)
+    assert len(wire.requests) == 4
+
+
+def test_a_deferral_counts_as_no_failure(deferred, worker, wire, clock):
+    webhook = deferred("5")
+    for _ in range(20):
+        clock.now = Webhook.objects.get().held_until
+        wire.answers = [answer(503, {"retry-after": "5"})]
+        worker("alice").work(limit=1)
+
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
+    assert set(webhook.deliveries.values_list("charged", flat=True)) == {0}
+    assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 21
+    assert set(DeliveryAttempt.objects.values_list("delay_reason", "charged")) == {(DelayReason.RETRY_AFTER, False)}
+
+
+def test_a_hold_may_end_at_a_date(deferred, clock):
+    moment = clock.now + timedelta(minutes=10)
+
+    webhook = deferred(format_datetime(moment, usegmt=True))
+
+    assert webhook.held_until == moment
+
+
+@pytest.mark.parametrize(("value", "held"), [("0", timedelta(seconds=1)), ("999999999", DAY)])
+def test_a_hold_takes_at_least_a_second_and_at_most_a_day(deferred, clock, value, held):
+    webhook = deferred(value)
+
+    assert webhook.held_until == clock.now + held
+    assert max(webhook.deliveries.values_list("due_at", flat=True)) <= clock.now + DAY
+
+
+def test_requests_in_flight_may_make_a_hold_longer_and_never_shorter(worker, wire, due, clock):
+    webhook = subscribed(max_in_flight=3)
+    due(webhook, 3)
+    alice = worker("alice")
+    first, second, third = alice.claim()
+    wire.answers = [answer(429, {"retry-after": seconds}) for seconds in ("60", "30", "90")]
+
+    ends = []
+    for request in (first, second, third):
+        alice.write(alice.send(request))
+        ends.append(Webhook.objects.get().held_until - clock.now)
+
+    assert ends == [timedelta(seconds=seconds) for seconds in (60, 60, 90)]
+
+
+def test_claimed_deliveries_of_a_held_webhook_are_released(run, wire):
+    webhook = subscribed(max_in_flight=2)
+    write_events(webhook.organization, 40)
+    wire.answers = [answer()] * 20
+    wire.otherwise = answer(429, {"retry-after": "60"})
+
+    run()
+
+    assert not Delivery.objects.exclude(lease="").exists()
+    assert set(states(webhook)) == {
+        (DeliveryStatus.DELIVERED, 1, 1), (DeliveryStatus.WAITING, 1, 0), (DeliveryStatus.PENDING, 0, 0),
+    }  # fmt: skip
+    assert len(wire.requests) <= 22
+
+
+def test_other_webhooks_are_not_held(deferred, run, wire):
+    deferred("60")
+    other = subscribed("/other")
+    write_events(other.organization, 2)
+
+    run()
+
+    assert len(wire.to("/other")) == 2
+
+
+def test_a_hold_stops_retries_too(worker, wire, due, clock):
+    webhook = subscribed(max_in_flight=1)
+    due(webhook, 2)
+    wire.answers = [answer(500), answer(429, {"retry-after": "60"})]
+    alice = worker("alice")
+    for _ in range(2):
+        alice.work()
+
+    clock.advance(seconds=59)
+    assert alice.claim() == []
+    clock.advance(seconds=1)
+    assert len(alice.claim()) == 1
+
+
+def test_what_a_user_resends_goes_out_during_a_hold_and_holds_nothing_itself(deferred, run, wire, clock):
+    webhook = deferred("600")
+    until = webhook.held_until
+    finished = webhook.deliveries.filter(attempts=1)
+    finished.update(status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=clock.now)
+    wire.answers = [answer(503, {"retry-after": "7200"})]
+
+    replay.resend(finished.select_related("webhook", "event").get(), now=clock.now)
+    run()
+
+    assert len(wire.requests) == 2
+    assert Webhook.objects.get().held_until == until
+
+
+def test_a_user_who_enables_a_webhook_ends_its_hold(deferred, worker, clock):
+    webhook = deferred("600")
+
+    lifecycle.enable(webhook, now=clock.now)
+
+    assert (Webhook.objects.get().held_until, len(worker("alice").claim())) == (None, 1)
+
+
+def test_a_receiver_that_defers_and_asks_to_be_disabled_is_disabled(run, wire):
+    webhook = subscribed()
+    write_events(webhook.organization, 1)
+    wire.otherwise = answer(503, {"retry-after": "60", "webhook-delivery": "disable"})
+
+    run()
+
+    webhook.refresh_from_db()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, "receiver_requested")
+
+
+# --- A wrong ENCRYPTION_KEYS ---
+
+
+@pytest.fixture
+def wrong_keys(settings):
+    """Replace the encryption keys, so that no stored secret can be decrypted; return a function that puts them back."""
+    before = settings.TMS_WEBHOOKS
+    settings.TMS_WEBHOOKS = {**before, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+
+    def repair() -> None:
+        settings.TMS_WEBHOOKS = before
+
+    return repair
+
+
+@pytest.fixture
+def webhooks():
+    """Two webhooks with a secret each, and with events."""
+    first = subscribed("/first")
+    second = subscribed("/second", organization=first.organization)
+    write_events(first.organization, 5)
+    return first, second
+
+
+def test_without_a_key_deliveries_wait_and_nothing_is_held_against_them(webhooks, wrong_keys, run, wire, clock):
+    for _ in range(20):
+        run()
+        clock.advance(minutes=5)
+
+    assert wire.requests == []
+    for webhook in webhooks:
+        assert {(status, charged) for status, _attempts, charged in states(webhook)} <= {
+            (DeliveryStatus.WAITING, 0), (DeliveryStatus.PENDING, 0),
+        }  # fmt: skip
+        webhook.refresh_from_db()
+        assert (webhook.failures, webhook.enabled, webhook.hold_reason) == (0, True, HoldReason.KEYS)
+    log = DeliveryAttempt.objects.values_list("error_class", "delay_reason", "charged", "next_delay")
+    assert set(log) == {(ErrorClass.KEYS_MISSING, DelayReason.BREAKER, False, 300.0)}
+    # Few deliveries of a held webhook are tried, not each of them every five minutes.
+    assert log.count() <= 20 * 2 * 2
+
+    wrong_keys()
+    run()
+    clock.advance(minutes=5)
+    run()
+    assert all(set(webhook.deliveries.values_list("status", "charged")) == {("delivered", 1)} for webhook in webhooks)
+
+
+def test_admins_and_the_log_hear_once_that_a_key_is_missing(
+    webhooks, wrong_keys, run, clock, settings, caplog, django_capture_on_commit_callbacks
+):
+    settings.ADMINS = ["operator@example.com"]
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(4):
+            run()
+            clock.advance(minutes=5)
+
+    assert [(one.to, one.subject) for one in mail.outbox] == [
+        (["operator@example.com"], "[Django] Webhooks are held: an encryption key is missing")
+    ]
+    said = [record for record in caplog.records if "No key decrypts" in record.getMessage()]
+    assert [record.levelno for record in said] == [logging.ERROR]
+
+
+def test_a_missing_key_is_reported_again_once_the_keys_were_right(webhooks, wrong_keys, run, clock, settings, caplog):
+    wrong = settings.TMS_WEBHOOKS
+    run()
+    wrong_keys()
+    clock.advance(minutes=5)
+    run()
+    settings.TMS_WEBHOOKS = wrong
+    clock.advance(hours=1)
+    write_events(webhooks[0].organization, 1)
+    run()
+
+    assert caplog.text.count("No key decrypts") == 2
+
+
+def test_health_says_that_a_key_is_missing(webhooks, wrong_keys, run, clock):
+    run()
+    found = liveness.read_liveness(now=clock.now)
+    report = liveness.assess(found, max_lag=120.0, keeps_drains=False)
+
+    assert (found.webhooks_without_keys, report.level) == (2, liveness.HealthLevel.LATE)
+    assert any("ENCRYPTION_KEYS" in reason for reason in report.reasons)
+
+    wrong_keys()
+    clock.advance(minutes=5)
+    run()
+    clock.advance(minutes=2)
+    assert liveness.read_liveness(now=clock.now).webhooks_without_keys == 0
+
+
+def test_a_malformed_key_defers_as_well(webhooks, settings, run, wire):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": ["not a key"]}
+
+    run()
+
+    assert wire.requests == []
+    assert not Delivery.objects.exclude(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING)).exists()
+    assert set(DeliveryAttempt.objects.values_list("error_class", flat=True)) == {ErrorClass.KEYS_MISSING}
+
+
+def test_a_key_that_was_removed_too_early_defers_what_it_encrypted(run, wire):
+    webhooks = [subscribed(f"/{number}") for number in range(3)]
+    for webhook in webhooks:
+        write_events(webhook.organization, 1)
+    for webhook in webhooks[:2]:
+        WebhookSecret.objects.filter(webhook=webhook).update(value=foreign("whsec_lost"))
+
+    run()
+
+    assert [request.url for request in wire.requests] == [webhooks[2].url]
+    assert [webhook.deliveries.get().status for webhook in webhooks] == ["waiting", "waiting", "delivered"]
+
+
+def test_the_only_secret_that_no_key_decrypts_while_others_are_readable_fails_for_good(run, wire):
+    broken, sound = subscribed("/broken"), subscribed("/sound")
+    write_events(broken.organization, 1)
+    WebhookSecret.objects.filter(webhook=broken).update(value=foreign("whsec_lost"))
+
+    run()
+
+    assert broken.deliveries.get().error_class == ErrorClass.SECRET_UNREADABLE
+    assert broken.deliveries.get().status == DeliveryStatus.FAILED
+    assert sound.enabled
+
+
+@pytest.mark.parametrize("value", ["gAAAAA", "no token at all", "é"])
+def test_a_stored_value_that_is_no_token_fails_for_good_even_if_it_is_the_only_one(run, value):
+    webhook = subscribed()
+    write_events(webhook.organization, 1)
+    WebhookSecret.objects.filter(webhook=webhook).update(value=Sealed(value))
+
+    run()
+
+    assert webhook.deliveries.get().status == DeliveryStatus.FAILED
+
+
+def test_a_delivery_that_no_key_lets_out_for_a_week_is_given_up(webhooks, wrong_keys, run, clock):
+    run()
+    clock.advance(days=7)
+    run()
+
+    assert "exhausted" in {status for status, _attempts, _charged in states(webhooks[0])}
+
+
+def test_a_webhook_that_is_held_takes_no_part_in_what_is_late(deferred, clock):
+    webhook = deferred("3600")
+
+    assert not Webhook.objects.awake(clock.now).exists()
+    assert Webhook.objects.awake(clock.now + timedelta(hours=1)).get() == webhook
+    assert not webhook.is_awake(clock.now)
+
+
+def test_the_wire_of_a_held_webhook_stays_still_in_a_whole_drain(run, clock):
+    webhook = subscribed()
+    write_events(webhook.organization, 30)
+    wire = Wire(otherwise=answer(503, {"retry-after": "3600"}))
+
+    run(wire=wire)
+    sent = len(wire.requests)
+    for _ in range(5):
+        clock.advance(minutes=10)
+        run(wire=wire)
+
+    assert sent <= 2
+    assert len(wire.requests) == sent
