@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import F, Q
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
 from tms_webhooks.db import sql
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.models.event import Event
+from tms_webhooks.models.event import PUBLIC_PREFIX, Event
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
@@ -33,10 +33,15 @@ UPDATE {delivery} SET status = 'in_flight', lease = %s, due_at = %s WHERE id IN 
 DELIVERED = """status = 'delivered', lease = '', due_at = NULL, finished_at = {now}, error_class = '',
     attempts = attempts + 1, charged = charged + 1"""
 
+# The public id of a delivery's event, without its prefix. By primary key.
+EVENT_UID = "(SELECT REPLACE(CAST(e.uid AS CHAR(36)), '-', '') FROM {event} e WHERE e.id = event_id)"
+
 # Finish those that a lease holds. By primary key.
 MARK_DELIVERED = f"""
 UPDATE {{delivery}} SET {DELIVERED.format(now="%s")}
-WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s{{tried}}"""  # noqa: S608 (names of ours)
+WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s{{tried}}{{same_event}}"""  # noqa: S608 (names of ours)
+# For SQLite and MariaDB, as a condition of MARK_DELIVERED: they are for these events, (key, event) each.
+HAS_EVENT = f" AND (id, {EVENT_UID}) IN ({{values}}{{pairs}})"
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -122,14 +127,26 @@ class DeliveryManager(_DeliveryManager["Delivery"]):
         params = [token, sql.moment(until), sql.moment(now)]
         return sql.write(LEASE, params, ids=sql.numbers(ids))
 
-    def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime, attempts: int | None = None) -> int:
-        """Finish those among these that the lease ``token`` holds as delivered; return how many.
-
-        ``attempts`` restricts it to those with this many attempts before.
-        """
-        tried = "" if attempts is None else f" AND attempts = {int(attempts)}"
+    def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime) -> int:
+        """Finish those among these that the lease ``token`` holds as delivered; return how many."""
         params = [sql.moment(now), token]
-        return sql.write(MARK_DELIVERED, params, ids=sql.numbers(ids), tried=tried)
+        return sql.write(MARK_DELIVERED, params, ids=sql.numbers(ids), tried="", same_event="")
+
+    def mark_sent_delivered(self, events: Mapping[int, str], *, token: str, now: datetime, attempts: int) -> int:
+        """Do so for those with this many attempts before, whose event is still the one that was sent.
+
+        ``events`` are the public ids of the events, by the keys of the deliveries.
+        """
+        params: list[Any] = [sql.moment(now), token]
+        for public_id in events.values():
+            params.append(public_id.removeprefix(PUBLIC_PREFIX))
+        same_event = sql.filled(
+            HAS_EVENT,
+            values="VALUES " if sql.database().vendor == "sqlite" else "",
+            pairs=", ".join(f"({int(pk)}, %s)" for pk in events),
+        )
+        tried = f" AND attempts = {int(attempts)}"
+        return sql.write(MARK_DELIVERED, params, ids=sql.numbers(events), tried=tried, same_event=same_event)
 
 
 class Delivery(models.Model):

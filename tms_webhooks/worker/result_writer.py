@@ -20,12 +20,17 @@ from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, attempt, total
 from tms_webhooks.models.attempt import AttemptRow
-from tms_webhooks.models.delivery import DELIVERED
+from tms_webhooks.models.delivery import DELIVERED, EVENT_UID
+from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.total import CountedAttempt
 
-# The deliveries that a worker still holds, locked, with the number of their attempts. By key.
-LOCK_HELD = """
-SELECT id, attempts FROM {delivery} WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %s {lock}"""
+# The deliveries that a worker still holds, locked, with the number of their attempts and their events. By key.
+LOCK_HELD = f"""
+SELECT id, attempts, {EVENT_UID} FROM {{delivery}}
+WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s {{lock}}"""  # noqa: S608 (names of ours)
+
+# The events of deliveries. By key.
+EVENTS_OF = f"SELECT id, {EVENT_UID} FROM {{delivery}} WHERE id IN ({{ids}})"  # noqa: S608 (names of ours)
 
 # Note the success of webhooks that have not failed. One that has failed is judged on its own: it may have recovered. By
 # key.
@@ -46,8 +51,10 @@ healthy AS (
     ORDER BY id FOR UPDATE),
 held AS (
     SELECT d.id FROM {delivery} d JOIN line ON line.delivery_id = d.id
+    JOIN unnest(%(ids)s::bigint[], %(uids)s::uuid[]) AS sent (id, uid) ON sent.id = d.id
     WHERE d.id = ANY(%(ids)s::bigint[]) AND d.status = 'in_flight' AND d.lease = %(token)s
-        AND d.attempts = line.number - 1 AND (SELECT COUNT(*) FROM healthy) = cardinality(%(webhooks)s::bigint[])
+        AND d.attempts = line.number - 1 AND (SELECT e.uid FROM {event} e WHERE e.id = d.event_id) = sent.uid
+        AND (SELECT COUNT(*) FROM healthy) = cardinality(%(webhooks)s::bigint[])
     FOR UPDATE OF d),
 plain AS MATERIALIZED (SELECT COUNT(*) = cardinality(%(ids)s::bigint[]) AS yes FROM held),
 succeeded AS (
@@ -93,10 +100,24 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     return chosen if written else ()
 
 
-def lock_held(results: Sequence[SendResult], *, token: str) -> dict[int, int]:
-    """Lock the deliveries of these results that ``token`` still holds; return the attempts of each, by its key."""
+def lock_held(results: Sequence[SendResult], *, token: str) -> dict[tuple[int, str], int]:
+    """Lock the deliveries of these results that ``token`` still holds; return the attempts of each.
+
+    The keys are those of the delivery and the public id of its event. A database that crashed may have lost a delivery,
+    and given its key to that of another event.
+    """
     keys = numbers(result.request.delivery_id for result in results)
-    return dict(read(LOCK_HELD, [token], ids=keys, lock=for_update()))
+    rows = read(LOCK_HELD, [token], ids=keys, lock=for_update())
+    return {(pk, PUBLIC_PREFIX + uid): attempts for pk, attempts, uid in rows if uid is not None}
+
+
+def of_known_events(results: Sequence[SendResult]) -> list[SendResult]:
+    """Keep the results whose delivery exists, and is still that of the event that was sent."""
+    if not results:
+        return []
+    rows = read(EVENTS_OF, ids=numbers(result.request.delivery_id for result in results))
+    known = {(pk, PUBLIC_PREFIX + uid) for pk, uid in rows if uid is not None}
+    return [result for result in results if (result.request.delivery_id, result.request.event_id) in known]
 
 
 def write_failures(failed: Iterable[FailedDelivery], *, token: str, now: datetime) -> None:
@@ -149,17 +170,18 @@ def _plain_successes(results: Sequence[SendResult]) -> list[SendResult]:
 def _write(results: Sequence[SendResult], *, token: str, now: datetime) -> bool:
     """Write a batch of successes in one short transaction; return False, with nothing written, if it is not plain."""
     webhooks = {one.request.webhook_id for one in results}
-    by_number: dict[int, list[int]] = defaultdict(list)
+    by_number: dict[int, dict[int, str]] = defaultdict(dict)
     for one in results:
-        by_number[one.request.number].append(one.request.delivery_id)
+        by_number[one.request.number][one.request.delivery_id] = one.request.event_id
     insert = DeliveryAttempt.objects.insertion(_success_rows(results))
     add = DeliveryTotal.objects.addition(_counted(one, None) for one in results)
     try:
         with brief_write():
             if write(SET_SUCCEEDED_AT, [moment(now)], ids=numbers(sorted(webhooks))) != len(webhooks):
                 raise _NotPlainError
-            for number, ids in by_number.items():
-                if Delivery.objects.mark_delivered(ids, token=token, now=now, attempts=number - 1) != len(ids):
+            for number, events in by_number.items():
+                written = Delivery.objects.mark_sent_delivered(events, token=token, now=now, attempts=number - 1)
+                if written != len(events):
                     raise _NotPlainError
             insert()
             add()
@@ -174,6 +196,7 @@ def _write_in_one_statement(results: Sequence[SendResult], *, token: str, now: d
         "totals": total.json_of(total.increments_of(_counted(one, None) for one in results)),
         "webhooks": array({one.request.webhook_id for one in results}),
         "ids": array(one.request.delivery_id for one in results),
+        "uids": array(one.request.event_id.removeprefix(PUBLIC_PREFIX) for one in results),
         "token": token,
         "now": now,
     }

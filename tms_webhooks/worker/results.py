@@ -26,6 +26,7 @@ from tms_webhooks.worker.concurrency import seconds_until_allowed
 from tms_webhooks.worker.result_writer import (
     FailedDelivery,
     lock_held,
+    of_known_events,
     write_attempts,
     write_failures,
     write_successes,
@@ -115,7 +116,8 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
     """Write results in one transaction: the attempts, the next step of each delivery, and the webhooks' health.
 
     Returns the webhooks that were paused, held or disabled: claimed deliveries to these must not be sent now. A result whose
-    delivery ``token`` no longer holds is logged as a late attempt, and the delivery is left to its new holder.
+    delivery ``token`` no longer holds is logged as a late attempt, and the delivery is left to its new holder. A result
+    whose delivery is lost, or now another event's, is dropped.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
         Webhook.objects.lock(result.request.webhook_id for result in results)
@@ -131,8 +133,8 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
             [_failure(result, decisions[result.request.delivery_id], now) for result in failed], token=token, now=now
         )
         _finish_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
-        late = [result for result in results if held.get(result.request.delivery_id) is not result]
-        write_attempts(results, decisions, late=late)
+        late = of_known_events([result for result in results if held.get(result.request.delivery_id) is not result])
+        write_attempts([*ours, *late], decisions, late=late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         disabled = notifications.notify_given_up(
             [_given_up(result) for result in given_up if not result.request.is_manual], now=now
@@ -160,7 +162,7 @@ def _held_results(results: Sequence[SendResult], *, token: str) -> dict[int, Sen
     held: dict[int, SendResult] = {}
     for result in results:
         key = result.request.delivery_id
-        if attempts.get(key) == result.request.number - 1:
+        if attempts.get((key, result.request.event_id)) == result.request.number - 1:
             held.setdefault(key, result)
     return held
 

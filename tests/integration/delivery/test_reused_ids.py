@@ -1,0 +1,86 @@
+"""A result is written only for the event that was sent: a database that crashed may hand out a delivery's id again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.delivery.rows import new_event, subscribed, write_delivery
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(params=["delivery", "delivery and event"])
+def crash(request, worker):
+    """Return a function that has the database lose a delivery, and give its id to another event's, which is claimed."""
+
+    def crash(lost: Delivery, *, token: str) -> Delivery:
+        held = Delivery.objects.get(pk=lost.pk)
+        event = new_event(lost.webhook.organization)
+        event.fanned_out_at = held.created_at
+        if request.param == "delivery and event":
+            event.pk = held.event_id
+            Event.objects.filter(pk=held.event_id).delete()
+        event.save(force_insert=True)
+        Delivery.objects.filter(pk=held.pk).delete()
+        held.event = event
+        held.save(force_insert=True)
+        assert held.lease == token
+        return held
+
+    return crash
+
+
+@pytest.mark.parametrize("status", [200, 500, 410])
+def test_a_result_is_not_written_for_another_event_with_the_same_ids(crash, worker, wire, clock, status):
+    webhook = subscribed(max_in_flight=3)
+    lost, kept = (write_delivery(webhook, now=clock.now) for _ in range(2))
+    alice = worker("alice")
+    requests = {request.delivery_id: request for request in alice.claim()}
+    wire.answers = [answer(status), answer(200)]
+    results = [alice.send(requests[one.pk]) for one in (lost, kept)]
+    other = crash(lost, token="alice")
+
+    alice.write(*results)
+
+    other.refresh_from_db()
+    assert (other.status, other.lease, other.attempts) == (DeliveryStatus.IN_FLIGHT, "alice", 0)
+    assert not other.attempt_log.exists()
+    kept.refresh_from_db()
+    assert (kept.status, kept.attempts) == (DeliveryStatus.DELIVERED, 1)
+    webhook.refresh_from_db()
+    assert webhook.enabled
+    assert webhook.failures == 0
+
+
+def test_the_new_delivery_is_sent_and_its_own_result_is_written(crash, worker, wire, clock):
+    lost = write_delivery(subscribed(), now=clock.now)
+    alice = worker("alice")
+    (request,) = alice.claim()
+    result = alice.send(request)
+    other = crash(lost, token="alice")
+    alice.write(result)
+    clock.advance(seconds=31)
+
+    (again,) = worker("bob").work()
+
+    other.refresh_from_db()
+    assert (other.status, other.attempts) == (DeliveryStatus.DELIVERED, 1)
+    assert again.event_id == other.event.public_id != request.event_id
+    assert DeliveryAttempt.objects.get().delivery_id == other.pk
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_the_result_of_a_delivery_that_is_gone_leaves_no_attempt(worker, wire, clock, status):
+    lost = write_delivery(subscribed(), now=clock.now)
+    alice = worker("alice")
+    (request,) = alice.claim()
+    wire.answers = [answer(status)]
+    result = alice.send(request)
+    Delivery.objects.filter(pk=lost.pk).delete()
+
+    alice.write(result)
+
+    assert not DeliveryAttempt.objects.exists()
