@@ -18,6 +18,7 @@ import pytest
 from django.db import connection, transaction
 
 from tests.receiver import Receiver
+from tms_webhooks.db import clock as database_clock
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker.drain import Drain, Tally
@@ -76,6 +77,12 @@ class Clock:
 def clock() -> Clock:
     """A clock at the present time, which the tests move by hand."""
     return Clock(datetime.now(UTC).replace(microsecond=0))
+
+
+@pytest.fixture(autouse=True)
+def unmeasured_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not ask the database for its time: it is this machine's, and tests inject times and count queries."""
+    monkeypatch.setattr(database_clock, "keep_up", lambda: None)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from django.utils import timezone
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.capture import learning_paths
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock
 from tms_webhooks.delivery import health, replay
 from tms_webhooks.delivery.sweep import giving_up, settling
 from tms_webhooks.exceptions import ConfigurationError
@@ -57,7 +58,7 @@ def periodic(job: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(job)
     def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
-        PeriodicRun.objects.record(f"{job.__module__}.{job.__name__}", now=timezone.now())
+        PeriodicRun.objects.record(f"{job.__module__}.{job.__name__}", now=clock.measured_now())
         return job(*args, **kwargs)
 
     return recorded
@@ -70,7 +71,7 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
         slot=slot,
         successor=successor,
         task=DRAIN,
-        clock=timezone.now,
+        clock=clock.measured_now,
         run_finish=finish_in_thread,
     )
     return tally.sent if tally else 0
@@ -85,7 +86,7 @@ def sweep(**_future: Any) -> None:
     """
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
-    now = timezone.now()
+    now = clock.measured_now()
     learning_paths.record_overdue_edits(now, stop=after(PATHS_SECONDS))
     health.warn_all(now, stop=after(WARN_SECONDS))
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
@@ -97,13 +98,14 @@ def start_drains() -> None:
     For a slot that is held, a drain is enqueued for the time at which the slot expires. The drain that holds it may have
     been killed together with its successor, and the next sweep may be a minute away.
     """
-    now = timezone.now()
+    now = clock.measured_now()
     for slot in range(1, app_settings.DRAINS + 1):
         held_until = DrainSlot.objects.held_until(now, number=slot)
         if held_until is None:
             get_queue().enqueue(DRAIN, slot)
         else:
-            get_queue().enqueue_at(held_until, DRAIN, slot)
+            # The queue compares with this machine's clock.
+            get_queue().enqueue_at(timezone.now() + (held_until - now), DRAIN, slot)
 
 
 @periodic
@@ -112,7 +114,7 @@ def work_on_jobs(**_future: Any) -> None:
 
     Jobs are recoveries, replays and cancellations. Their batches alternate: a long job does not delay the others.
     """
-    work = {**settling(timezone.now()), **{f"job {job.pk}": _batches(job) for job in Job.objects.unfinished()}}
+    work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in Job.objects.unfinished()}}
     if not run_alternately(work, stop=after(JOBS_SECONDS)).is_finished:
         get_queue().enqueue(replay.WORK)
 
@@ -129,7 +131,7 @@ def scan_expiring(**_future: Any) -> int:
 @periodic
 def prune(**_future: Any) -> None:
     """Give up deliveries that are too old, and delete rows that were kept long enough."""
-    now = timezone.now()
+    now = clock.measured_now()
     work = {"given_up": giving_up(now), **pruning.rules(now)}
     if not run_alternately(work, stop=after(PRUNE_SECONDS)).is_finished:
         get_queue().enqueue(PRUNE)
@@ -169,7 +171,7 @@ def _batches(job: Job) -> Batches:
 def _work_on(job: Job) -> bool:
     """Do one batch; return whether more batches follow. An error ends this job alone, and is recorded on it."""
     try:
-        return replay.work_on(job, now=timezone.now())
+        return replay.work_on(job, now=clock.measured_now())
     except (OperationalError, InterfaceError):
         logger.exception("The database refused a batch of job=%s; the next run repeats it.", job.pk)
     except Exception as error:

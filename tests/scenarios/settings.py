@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from datetime import timedelta
+
+from django.utils import timezone
 
 from tests.settings import *  # noqa: F403
 from tests.settings import DATABASES, TMS_WEBHOOKS
 
 TMS_WEBHOOKS = {**TMS_WEBHOOKS, **json.loads(os.environ.get("TMS_SCENARIO", "{}"))}
+
+# How many seconds the clock of this machine is ahead, as far as the app can see it.
+if AHEAD := float(os.environ.get("TMS_SCENARIO_AHEAD", "0")):
+    real_now, real_time = timezone.now, time.time
+    timezone.now = lambda: real_now() + timedelta(seconds=AHEAD)
+    time.time = lambda: real_time() + AHEAD
 
 # What a URL can't say: the values there are strings.
 DATABASES["default"] |= json.loads(os.environ.get("TMS_SCENARIO_DATABASE", "{}"))

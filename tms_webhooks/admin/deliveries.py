@@ -25,6 +25,7 @@ from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, 
 from tms_webhooks.admin.scope import ScopedAdmin, organizations
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -180,7 +181,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         return TemplateResponse(request, "admin/tms_webhooks/delivery/resend_selected.html", context)
 
     def _resend(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
-        count, refusals, now = 0, [], timezone.now()
+        count, refusals, now = 0, [], clock.measured_now()
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:

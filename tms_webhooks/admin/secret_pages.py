@@ -26,6 +26,7 @@ from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 
@@ -101,7 +102,7 @@ class SecretPages(OverviewPages):
         return True
 
     def _rotate(self, request: HttpRequest, webhook: Webhook) -> None:
-        webhook.rotate_secret(now=timezone.now())
+        webhook.rotate_secret(now=clock.measured_now())
         record_action(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now())
         self.log_change(request, webhook, "Rotated the secret.")
         self.remember_unseen(request, webhook)

@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections, router
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME
+from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
 from tms_webhooks.net import transports, urls
@@ -106,7 +107,7 @@ def check_clock(**_kwargs: Any) -> list[CheckMessage]:
         message(
             "W075",
             f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's. "
-            "Receivers refuse requests whose timestamp differs from their own time by minutes.",
+            "Workers go by the database's clock, and receivers refuse requests whose timestamp is minutes off.",
             hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
         )
     ]
@@ -128,13 +129,5 @@ def check_transport(**_kwargs: Any) -> list[CheckMessage]:
 
 def _seconds_ahead(connection: Any) -> float:
     """Return the seconds by which this machine's clock is ahead of the database's."""
-    sql = (
-        "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
-        if connection.vendor == "postgresql"
-        else "SELECT UNIX_TIMESTAMP(NOW(6))"
-    )
-    with connection.cursor() as cursor:
-        before = time.time()
-        cursor.execute(sql)
-        theirs = float(cursor.fetchone()[0])
-    return (before + time.time()) / 2 - theirs
+    measured = clock.measure(connection)
+    return time.time() - (measured.seconds + clock.ticks() - measured.at)

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import PeriodicRun
 from tms_webhooks.models.periodic import LONG_AGO
@@ -58,7 +58,7 @@ class Timer:
     beyond its interval, so that the timer runs only those that the queue does not run.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
+    def __init__(self, *, clock: Callable[[], datetime] = database_clock.measured_now) -> None:
         self._clock = clock
         self._queue = get_queue()
         self._local = LocalQueue()

@@ -7,9 +7,9 @@ import threading
 from time import monotonic
 
 from django.db import connections, router, transaction
-from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock
 from tms_webhooks.db.django_private import last_on_commit
 from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.queues import get_queue
@@ -51,7 +51,7 @@ class Waker:
             if monotonic() < self._running_until:
                 return True
             self._running_until = monotonic() + START_SECONDS
-        now = timezone.now()
+        now = clock.measured_now()
         held_until = DrainSlot.objects.held_until(now)
         if held_until is None:
             get_queue().enqueue(DRAIN)

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError, connections, router
-from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tms_webhooks import signals
+from tms_webhooks.db import clock
 from tms_webhooks.models import Delivery
 from tms_webhooks.monitoring.liveness import Liveness, read_liveness
 
@@ -64,7 +64,7 @@ class BacklogCollector(Collector):
         """Return the metrics; none if the database can't be reached, so that other metrics are still served."""
         try:
             with _restored_connection():
-                found = read_liveness(now=timezone.now())
+                found = read_liveness(now=clock.measured_now())
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
             return

@@ -26,9 +26,9 @@ from typing import Any, TypeVar
 
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, router
-from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import others_write
 from tms_webhooks.delivery.outgoing import may_stop_webhook
 from tms_webhooks.exceptions import DeliveryError
@@ -91,7 +91,7 @@ class Drain:
         self,
         *,
         fan_out: Callable[[datetime], int],
-        clock: Callable[[], datetime] = timezone.now,
+        clock: Callable[[], datetime] = database_clock.now,
         transport: Transport | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -203,6 +203,7 @@ class Drain:
         """Fan out new events, if it is time to poll for them; return how many."""
         if monotonic() < self._events_at:
             return 0
+        database_clock.keep_up()
         events = self._fan_out(self._clock())
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS

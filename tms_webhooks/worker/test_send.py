@@ -10,13 +10,13 @@ from random import random
 from typing import Any, TypeVar
 
 from django.db import connections, router, transaction
-from django.utils import timezone
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import lifecycle, signing
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
@@ -69,7 +69,7 @@ def send_test(
     event_type: str = TEST,
     body: Mapping[str, Any] | None = None,
     client: Client | None = None,
-    clock: Callable[[], datetime] = timezone.now,
+    clock: Callable[[], datetime] = database_clock.measured_now,
 ) -> TestSendResult:
     """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from django.db import router, transaction
-from django.utils import timezone
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -25,6 +24,7 @@ from tms_webhooks.api.serializers.records import (
 )
 from tms_webhooks.api.views.jobs import JobStartingViewSet, count_response
 from tms_webhooks.choices import Action, AuditAction, JobKind
+from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
@@ -93,7 +93,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def _resend(self) -> Response:
         delivery: Delivery = self.get_object()
         try:
-            replay.resend(delivery, now=timezone.now())
+            replay.resend(delivery, now=clock.measured_now())
         except ReplayError as error:
             raise Conflict(str(error)) from error
         self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.pk}")

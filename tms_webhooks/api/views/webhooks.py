@@ -34,6 +34,7 @@ from tms_webhooks.api.serializers.webhooks import WebhookSerializer, WebhookUpda
 from tms_webhooks.api.views.jobs import JOB_OR_COUNT, JobStartingViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
@@ -218,7 +219,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
 
     def _rotate(self, overlap: timedelta) -> Response:
         webhook = self._locked_webhook()
-        now = timezone.now()
+        now = clock.measured_now()
         secret = webhook.rotate_secret(now=now, overlap=overlap)
         self.audit(
             AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
-from django.utils import timezone
 
+from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.command_slot import CommandSlot
 from tms_webhooks.management.stopping import stop_on_signal
@@ -73,7 +73,7 @@ def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> 
         )
     finally:
         with suppress(DatabaseError):  # It expires by itself.
-            slot.release(timezone.now())
+            slot.release(clock.now())
 
 
 def on_fresh_connections(

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
-from django.utils import timezone
 
+from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthReport, Liveness
@@ -83,7 +83,7 @@ class Command(BaseCommand):
 
 def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
     """Return the figures and the report."""
-    now, queue = timezone.now(), get_queue()
+    now, queue = clock.measured_now(), get_queue()
     found = liveness.read_liveness(now=now)
     return found, liveness.assess(
         found,
@@ -97,7 +97,7 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
 def reason_to_restart(*, max_lag: float) -> str:
     """Return why the workers have to be restarted; empty if a restart would not help, or the database does not answer."""
     try:
-        found = liveness.read_liveness(now=timezone.now())
+        found = liveness.read_liveness(now=clock.measured_now())
     except DatabaseError:
         return ""
     return liveness.restart_reason(found, max_lag=max_lag, keeps_drains=get_queue().keeps_drains)

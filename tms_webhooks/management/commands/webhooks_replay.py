@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction, JobKind, JobStatus
+from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.management import arguments
@@ -130,7 +131,7 @@ def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
         replay.refuse_resend(delivery)
         return {"dry_run": True, "deliveries": 1}
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        replay.resend(delivery, now=timezone.now())
+        replay.resend(delivery, now=clock.measured_now())
         audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{pk}")
         transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
     return {"delivery": pk, "deliveries": 1, "status": "pending"}

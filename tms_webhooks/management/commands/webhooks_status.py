@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
+from tms_webhooks.db import clock
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
@@ -41,7 +41,7 @@ class Command(BaseCommand):
     def handle(self, *, webhook: int | None, organization: str | None, as_json: bool, **_options: Any) -> None:
         """Read the figures and print them."""
         found = stats(
-            now=timezone.now(),
+            now=clock.measured_now(),
             organization=None if organization is None else key_of_organization(organization),
             webhook=None if webhook is None else webhook_of(webhook),
         )
