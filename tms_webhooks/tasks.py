@@ -104,8 +104,7 @@ def start_drains() -> None:
         if held_until is None:
             get_queue().enqueue(DRAIN, slot)
         else:
-            # The queue compares with this machine's clock.
-            get_queue().enqueue_at(timezone.now() + (held_until - now), DRAIN, slot)
+            get_queue().enqueue_at(clock.on_this_machine(held_until), DRAIN, slot)
 
 
 @periodic

@@ -156,6 +156,33 @@ def test_a_claim_reads_by_its_indexes_alone(history, alice):
 
 
 @plans
+@pytest.mark.parametrize("waits", [2, 200])
+def test_the_retry_of_a_paused_webhook_is_found_without_its_backlog(history, alice, clock, waits):
+    down = history[0]
+    Webhook.objects.filter(pk=down.pk).update(paused_until=clock.now + timedelta(hours=1), failures=5)
+    finished = down.deliveries.filter(status="delivered").values_list("pk", flat=True)[:FINISHED]
+    later, new = finished[:waits], finished[waits:]
+    Delivery.objects.filter(pk__in=list(later)).update(
+        status="waiting", due_at=clock.now + timedelta(hours=1), finished_at=None
+    )
+    Delivery.objects.filter(pk__in=list(new)).update(
+        status="pending", due_at=clock.now - timedelta(hours=1), attempts=0, charged=0, finished_at=None
+    )
+    down.deliveries.filter(status="in_flight").update(status="pending", lease="", due_at=clock.now)
+    Delivery.objects.filter(pk=later[0]).update(due_at=clock.now)
+    analyze()
+
+    with explained() as statements:
+        requests = [one for one in alice.claim() if one.webhook_id == down.pk]
+
+    assert [one.number for one in requests] == [2]
+    assert statements.whole_scans(DELIVERIES) == []
+    ((_sql, plan),) = [(sql, plan) for sql, plan in statements.plans if "1 AS is_retry" in sql]
+    assert plan.count("tms_delivery_in_flight") == 2
+    assert "tms_delivery_due" not in plan
+
+
+@plans
 def test_a_claim_with_nothing_due_is_one_look_into_an_index(history, alice, clock):
     Delivery.objects.filter(status="pending").update(due_at=clock.now + timedelta(hours=1))
     analyze()

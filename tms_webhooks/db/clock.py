@@ -47,6 +47,11 @@ def now() -> datetime:
     return timezone.now() if last is None else datetime.fromtimestamp(last.seconds + ticks() - last.at, UTC)
 
 
+def on_this_machine(moment: datetime) -> datetime:
+    """Return a time of the database by this machine's clock, for what compares with that."""
+    return moment if _last is None else timezone.now() + (moment - now())
+
+
 def measured_now() -> datetime:
     """Return the database's time. May run one query, which raises the database's errors."""
     keep_up()

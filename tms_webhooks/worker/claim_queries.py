@@ -98,12 +98,17 @@ NEXT_WITHIN_QUOTA = """SELECT id, webhook_id, priority, is_retry FROM (
 # them. Index: tms_delivery_in_flight, so that the new deliveries, however many wait, are not read.
 NEXT_RETRIES = """SELECT id, webhook_id, priority, 1 AS is_retry FROM (
     SELECT id, webhook_id, priority, due_at FROM {{delivery}} d {by_status}
-    WHERE status = 'waiting' AND webhook_id = {webhook_id} AND priority <> 0 AND {is_due}{in_order}
-    ORDER BY due_at LIMIT {limit}) u
+    WHERE {waits} AND priority <> 0 AND {is_due}{in_order} ORDER BY status, webhook_id, due_at LIMIT {limit}) u
 UNION ALL SELECT id, webhook_id, priority, 1 AS is_retry FROM (
     SELECT id, webhook_id, priority, due_at FROM {{delivery}} d {by_status}
-    WHERE status = 'in_flight' AND webhook_id = {webhook_id} AND priority <> 0 AND attempts > 0 AND {is_due}{in_order}
-    ORDER BY due_at LIMIT {limit}) u"""
+    WHERE {is_leased} AND priority <> 0 AND attempts > 0 AND {is_due}{in_order}
+    ORDER BY status, webhook_id, due_at LIMIT {limit}) u"""
+# Conditions of NEXT_RETRIES. PostgreSQL gets a range of the index: with equal signs it may choose tms_delivery_due, and
+# read the whole backlog of a paused webhook (47 ms for 100,000 deliveries, and 0.02 ms with the range).
+OF_STATUS = "status = '{status}' AND webhook_id = {webhook_id}"
+OF_STATUS_IN_RANGE = """(status = 'in_flight' OR status = 'waiting')
+    AND (status, webhook_id, due_at) >= ('{status}', {webhook_id}, '-infinity')
+    AND (status, webhook_id, due_at) <= ('{status}', {webhook_id}, %(now)s)"""
 
 # Webhooks with their deliveries in flight; one row for each secret. Index: tms_delivery_in_flight, and webhooks by key.
 # The time is compared as a truth value: otherwise PostgreSQL may read the index of all that is due later, which is far
@@ -327,10 +332,14 @@ def _by_status() -> str:
 
 def _within_quota(quota: ClaimQuota) -> str:
     in_order = IS_FIRST_OF_OBJECT if quota.in_order else ""
-    known = {"webhook_id": quota.webhook_id, "limit": quota.limit, "is_due": IS_DUE, "in_order": in_order}
+    known = {"limit": quota.limit, "is_due": IS_DUE, "in_order": in_order}
     if quota.priority is None:
-        return NEXT_RETRIES.format(**known, by_status=_by_status())
-    return NEXT_WITHIN_QUOTA.format(**known, priority=quota.priority, is_retry=IS_RETRY)
+        of_status = OF_STATUS_IN_RANGE if database().vendor == "postgresql" else OF_STATUS
+        waits, is_leased = (
+            of_status.format(status=status, webhook_id=quota.webhook_id) for status in ("waiting", "in_flight")
+        )
+        return NEXT_RETRIES.format(**known, waits=waits, is_leased=is_leased, by_status=_by_status())
+    return NEXT_WITHIN_QUOTA.format(**known, webhook_id=quota.webhook_id, priority=quota.priority, is_retry=IS_RETRY)
 
 
 def _due_in_a_loop(quotas: Sequence[ClaimQuota], params: Mapping[str, Any]) -> Iterator[DueDelivery]:

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from time import sleep
 
 from django.db import connections
-from django.utils import timezone
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.clock import on_this_machine
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.models.drain import GRACE
 from tms_webhooks.queues import get_queue
@@ -51,9 +51,9 @@ def run_in_slot(
         return None
     if not _take(slot, owner, patience=PATIENCE if successor else 0.0, clock=clock):
         return None
+    begins_at = clock() + timedelta(seconds=budget - HEAD_START)
     # The queue compares with this machine's clock.
-    begins_at = timezone.now() + timedelta(seconds=budget - HEAD_START)
-    is_enqueued = get_queue().enqueue_at(begins_at, task, slot, True)
+    is_enqueued = get_queue().enqueue_at(on_this_machine(begins_at), task, slot, True)
     drain = make_drain()
     try:
         return drain.run(
