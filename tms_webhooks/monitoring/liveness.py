@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from tms_webhooks.db.clock import on_this_machine
 from tms_webhooks.delivery.notifications import KEYS_MISSING
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, backlog
@@ -76,7 +77,7 @@ def overdue_jobs(queue: Queue, *, now: datetime) -> list[str]:
     grace = timedelta(seconds=MAX_SECONDS_WITHOUT_DRAIN)
     started = PeriodicRun.objects.started(now=now)
     never = {job.name for job in periodic_jobs() if job.function not in started}
-    return [name for name in queue.overdue(now - grace) if name in never] + [
+    return [name for name in queue.overdue(on_this_machine(now) - grace) if name in never] + [
         job.name
         for job in queue.scheduled(periodic_jobs())
         if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - grace
