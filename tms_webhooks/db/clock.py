@@ -2,7 +2,7 @@
 
 The clocks of two machines may differ by minutes. By its own clock a worker would take the leases of the other one's
 deliveries for expired, and send them twice. So each process measures how far its clock is off, now and then, and counts
-from the measurement on by a clock that nobody sets.
+from the measurement on by a clock that is never set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLOCKS = {
     "mysql": "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000",
 }
 
-# Seconds by a clock that nobody sets; on Linux one that goes on while the machine sleeps.
+# Seconds by a clock that is never set; on Linux one that goes on while the machine sleeps.
 ticks = partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 
 

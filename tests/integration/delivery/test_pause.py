@@ -202,7 +202,7 @@ def test_a_retry_that_comes_due_during_a_pause_is_the_probe_and_new_deliveries_w
 
 
 def test_a_retry_that_succeeds_ends_the_pause(paused, worker, wire, clock):
-    webhook = paused(max_retries=None)
+    webhook = paused(max_retries=None, max_in_flight=2)
     clock.advance(seconds=5)
     wire.otherwise = answer(200)
 
