@@ -135,7 +135,9 @@ class FanOutPlan(NamedTuple):
         """Evaluate the filters for these events, in their order and within the budgets. Call it before the transaction."""
         position = {event.id: number for number, event in enumerate(events)}
         candidates = {one for rows in self._candidates(_grouped(events)).values() for one in rows}
-        return _rotation.matcher.match(sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id)))
+        return _rotation.matcher.match(
+            sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id))
+        )
 
     def insert_deliveries(self, groups: Groups, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> None:
         """Insert the deliveries of these events."""
