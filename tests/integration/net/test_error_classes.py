@@ -209,7 +209,7 @@ def test_the_log_never_has_the_path_or_a_header_of_the_request(
     server = serve(once(answer))
     path, value = f"/path-{server.port}", f"value-{server.port}"
 
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         try:
             send(server.url(path), headers={"x-secret": value})
         except DeliveryError as error:

@@ -17,6 +17,7 @@ from tests.integration.net.servers import Handler, Server, Visit, answering, onc
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net.proxy import Proxy, configured_proxy
+from tms_webhooks.net.transports.base import Request
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -80,6 +81,21 @@ def test_the_proxy_connects_to_the_address_that_was_checked_and_the_name_stays(
     ] * 3
     assert "proxy-authorization" not in {name.lower() for name in server.requests[0].headers}
     assert (proxy.accepted, server.accepted) == (1, 1)
+
+
+def test_the_proxy_can_have_a_name(
+    serve: Serve, client: Sender, through: Callable[..., Server], settings: Settings
+) -> None:
+    proxy = through(tunnels)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": f"http://localhost:{proxy.port}"}
+    server = serve(answering(reply()))
+    request = Request("POST", server.url(), {}, b"{}", 5.0)
+
+    for _ in range(3):
+        assert [answer.result.status for answer in client.send_all([request] * 4)] == [200] * 4
+
+    assert {received.lines[0] for received in proxy.requests} == {f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"}
+    assert len(server.requests) == 12
 
 
 def test_the_certificate_is_that_of_the_name(

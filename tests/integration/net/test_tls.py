@@ -141,6 +141,35 @@ def test_a_kept_connection_that_closes_before_an_answer_is_tried_once_more(
     assert [received.body for received in server.requests] == [b"{}", b"second", b"second"]
 
 
+@pytest.mark.parametrize("farewell", [True, False], ids=["close_notify", "abrupt"])
+@pytest.mark.parametrize(
+    "written", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"], ids=["nothing", "half"]
+)
+def test_a_connection_that_closes_within_an_answer_is_reset(
+    serve: Serve, send: Send, trusting: Sender, encrypted: ssl.SSLContext, written: bytes, farewell: bool
+) -> None:
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(written)
+        if farewell:
+            visit.sock.unwrap()
+
+    with pytest.raises(DeliveryError) as caught:
+        send(serve(handle, tls=encrypted).url(host="hooks.example.test"), by=trusting)
+
+    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
+    assert str(caught.value) == "hooks.example.test: connection reset"
+
+
+def test_a_server_that_closes_within_the_handshake_is_a_tls_error(serve: Serve, send: Send, trusting: Sender) -> None:
+    server = serve(lambda visit: visit.sock.recv(65_536) and None)
+
+    with pytest.raises(DeliveryError) as caught:
+        send(f"https://hooks.example.test:{server.port}/", by=trusting)
+
+    assert caught.value.error_class == ErrorClass.TLS_ERROR
+
+
 @pytest.mark.parametrize("weakness", ["certificates", "names"])
 def test_a_context_that_does_not_verify_is_refused(authority: Authority, weakness: str) -> None:
     context = authority.client_context()

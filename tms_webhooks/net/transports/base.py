@@ -143,14 +143,17 @@ def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:
     if request.body or request.method not in BODILESS_METHODS:
         headers["content-length"] = str(len(request.body))
     for name, value in request.headers.items():
-        lowered = name.lower()
-        if lowered in FRAMING_HEADERS or not _is_token(name) or not _VALUE.fullmatch(value):
+        if not _may_be_set(name) or not _VALUE.fullmatch(value):
             raise DeliveryError(f"the header {name!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True)
-        if lowered != "accept-encoding":
+        if name.lower() != "accept-encoding":
             headers[name] = value.strip("\t ")
     return headers
 
 
 @lru_cache(maxsize=1024)
+def _may_be_set(name: str) -> bool:
+    return name.lower() not in FRAMING_HEADERS and _is_token(name)
+
+
 def _is_token(name: str) -> bool:
     return _TOKEN.fullmatch(name) is not None

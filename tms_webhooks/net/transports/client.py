@@ -12,7 +12,6 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from tms_webhooks.exceptions import ConfigurationError, UnsafeURL
 from tms_webhooks.net import errors, urls
 from tms_webhooks.net.deadline import TimedTLSSocket
-from tms_webhooks.net.log_masking import masked_paths
 from tms_webhooks.net.resolver import Resolver, system_resolver
 from tms_webhooks.net.transports.adapter import WebhookAdapter, timing_of
 from tms_webhooks.net.transports.base import Request, Response, final_headers
@@ -52,8 +51,7 @@ class Client:
         try:
             safe = urls.split_url(request.url)
             host = safe.host
-            with masked_paths():
-                answer = self._adapter.send(_prepared(request, safe), timeout=request.deadline)
+            answer = self._adapter.send(_prepared(request, safe), timeout=request.deadline)
         except (RequestException, UnsafeURL) as error:
             raise errors.as_delivery_error(error, host=host, timing=timing_of(error)) from error
         return Response(
