@@ -162,6 +162,8 @@ def test_after_a_jump_back_in_the_midst_of_everything_nothing_stays_behind(
     write_events(webhook.organization, 4)
     receiver.answers = [Answer(500), Answer(503, {"retry-after": "60"})]
     drain()
+    # The receiver asked to be left alone for a minute.
+    clock.advance(seconds=61)
     write_events(webhook.organization, 4)
     while fan_out(clock.now):
         pass

@@ -19,7 +19,8 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 
 pytestmark = pytest.mark.django_db
 
-# Four failures one after the other; then one probe at the end of each pause, of 1, 2, 4, … minutes and at most a day.
+# The first attempts: four one after the other; then one at the end of each pause, of 1, 2, 4, … minutes and at most a
+# day. Each is followed by the retries of its own delivery, which no pause moves.
 PROBES = [0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1_023, 2_047, 3_487]
 
 
@@ -103,10 +104,13 @@ def test_everything_of_sixty_hours_is_delivered_once_it_is_up(timeline, webhook,
     write_events(webhook.organization, 20)
 
     timeline.live_until(timeline.at(hours=60), happenings=every(timeline, 6, until=60, webhook=webhook))
-    assert timeline.minutes_of_attempts(webhook) == PROBES
+    assert timeline.minutes_of_attempts(webhook, number=1) == PROBES
     assert down.received == []
+    retried = webhook.deliveries.order_by("pk").first().attempt_log.order_by("number")
+    delays = [0, *accumulate(AppSettings.RETRY_DELAYS.default)][:10]
+    assert [60 * timeline.minutes_since(one.started_at) for one in retried] == pytest.approx(delays)
     # What waited for the webhook was not charged for it.
-    assert sum(webhook.deliveries.values_list("charged", flat=True)) == len(PROBES)
+    assert webhook.deliveries.filter(attempts=0, charged=0).count() == 29 - len(PROBES)
     down.come_up()
     # The probe after that finds it well, and the others need not wait for the ends of their own delays.
     timeline.live_until(timeline.at(minutes=PROBES[-1] + 24 * 60))
@@ -129,31 +133,37 @@ def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
     timeline.live_until(timeline.at(days=6), happenings=every(timeline, 6, until=6 * 24, webhook=webhook))
 
     webhook.refresh_from_db()
-    last = PROBES[-1] + 3 * 24 * 60
-    assert timeline.minutes_of_attempts(webhook) == [*PROBES, *range(PROBES[-1] + 24 * 60, last + 1, 24 * 60)]
     assert (webhook.enabled, webhook.disabled_reason) == (False, "failing")
-    assert webhook.disabled_at == timeline.at(minutes=last)
-    # What waited and what came later: nothing was given up.
-    assert states(webhook) == {DeliveryStatus.SKIPPED: 43}
+    # Its last attempt was the first one after five days.
+    attempts = timeline.minutes_of_attempts(webhook)
+    assert timeline.minutes_since(webhook.disabled_at) == attempts[-1] > 5 * 24 * 60 > attempts[-2]
+    assert timeline.minutes_of_attempts(webhook, number=1) == [*PROBES, PROBES[-1] + 24 * 60, PROBES[-1] + 2 * 24 * 60]
+    # The first ones have used up their retries; what waited and what came later was not given up.
+    assert states(webhook) == {DeliveryStatus.SKIPPED: 28, DeliveryStatus.EXHAUSTED: 15}
     later = webhook.deliveries.filter(created_at__gt=webhook.disabled_at)
     assert set(later.values_list("attempts", flat=True)) == {0}
-    assert later.count() == 2
-    percents = [("webhook.failing", percent) for percent in (50, 70, 90)]
-    assert operational(receiver) == [*percents, ("webhook.disabled", None)]
+    assert later.count() == 3
+    assert Counter(operational(receiver)) == {
+        **{("webhook.failing", percent): 1 for percent in (50, 70, 90)},
+        ("webhook.exhausted", None): 15,
+        ("webhook.disabled", None): 1,
+    }
 
     down.come_up()
     timeline.live_until(timeline.at(days=6.5))
     assert down.received == []
 
     lifecycle.enable(webhook, now=clock.now)
-    assert replay.affected(JobKind.REPLAY_MISSED, webhook, since=None, until=None).count() == 43
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
-    while replay.work_on(job, now=clock.now):
-        pass
+    ranges = {JobKind.REPLAY_MISSED: {}, JobKind.RECOVER: {"since": timeline.at(days=-7), "until": clock.now}}
+    jobs = [replay.start(kind, webhook, now=clock.now, **range_) for kind, range_ in ranges.items()]
+    for job in jobs:
+        while replay.work_on(job, now=clock.now):
+            pass
     timeline.live_until(timeline.at(days=6.5) + timedelta(minutes=1))
 
-    job.refresh_from_db()
-    assert (job.status, job.done, job.total) == (JobStatus.FINISHED, 43, 43)
+    for job, total in zip(jobs, (28, 15), strict=True):
+        job.refresh_from_db()
+        assert (job.status, job.done, job.total) == (JobStatus.FINISHED, total, total)
     assert states(webhook) == {DeliveryStatus.DELIVERED: 43}
     assert ids(down.received) == classes()
     assert operational(receiver)[-1] == ("webhook.recovered", None)

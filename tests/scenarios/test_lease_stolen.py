@@ -84,7 +84,7 @@ def test_two_workers_that_start_at_once_send_each_delivery_once(receiver, proces
         return held(both)
 
     receiver.respond = respond
-    narrow = processes.but(SENDER_THREADS=1, CLAIM_BATCH=1)
+    narrow = processes.but(SENDER_SLOTS=1, SENDER_THREADS=1, CLAIM_BATCH=1)
 
     with narrow.drain() as one, narrow.drain() as another:
         wait_until_all(receiver, 2 * BACKLOG)

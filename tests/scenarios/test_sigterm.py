@@ -16,11 +16,11 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-EVENTS = 20
-ANSWERED = 8
+EVENTS = 60
+ANSWERED = 40
 AT_ONCE = 4
 # Longer than any of these tests: nobody waits for one to run out.
-LONG = {"LEASE": 60.0, "HEARTBEAT": 10.0}
+LONG = {"LEASE": 60.0, "HEARTBEAT": 10.0, "MAX_IN_FLIGHT": 2}
 
 
 @pytest.fixture

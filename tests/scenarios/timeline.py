@@ -77,10 +77,14 @@ class Timeline:
                 return
             self.clock.now = min([end, *self._next_moments(), *(moment for moment, _ in waiting[:1])])
 
-    def minutes_of_attempts(self, webhook: Webhook) -> list[float]:
-        """Return when each attempt for a webhook was made, in minutes since the beginning."""
-        log = DeliveryAttempt.objects.filter(delivery__webhook=webhook).order_by("started_at", "pk")
-        return [(moment - self.began_at) / timedelta(minutes=1) for moment in log.values_list("started_at", flat=True)]
+    def minutes_of_attempts(self, webhook: Webhook, **only: int) -> list[float]:
+        """Return when each attempt for a webhook was made, in minutes since the beginning; ``number=1``: each first one."""
+        log = DeliveryAttempt.objects.filter(delivery__webhook=webhook, **only).order_by("started_at", "pk")
+        return [self.minutes_since(moment) for moment in log.values_list("started_at", flat=True)]
+
+    def minutes_since(self, moment: datetime) -> float:
+        """Return the minutes from the beginning to a moment."""
+        return (moment - self.began_at) / timedelta(minutes=1)
 
     def _work(self) -> None:
         sweep.settle(self.clock.now)

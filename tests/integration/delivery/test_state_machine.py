@@ -56,7 +56,10 @@ class Engine(RuleBasedStateMachine):
         self.workers = {name: Worker(name, clock=self.clock, wire=self.wire) for name in ("alice", "bob")}
         self.hands = {name: [] for name in self.workers}
         first = subscribed("/ordered", ordered=True, schedule=[5, 60], max_in_flight=5)
-        self.webhooks = [first, subscribed("/plain", organization=first.organization, schedule=[5, 60])]
+        self.webhooks = [
+            first,
+            subscribed("/plain", organization=first.organization, schedule=[5, 60], max_in_flight=CAP),
+        ]
         self.successes = defaultdict(int)
         self.reopened = defaultdict(int)
         self.jobs = []

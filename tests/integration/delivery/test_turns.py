@@ -171,9 +171,9 @@ def test_a_receiver_that_takes_them_all_at_once_gets_more_and_more(simulate):
 
     simulation.run()
 
-    # One more in each round trip of 0.1 s.
+    # With two in flight all the time it would take 15 s.
     assert simulation.transport.most_in_flight["/one"] > 20
-    assert simulation.time() - 1_000 < 3.0
+    assert simulation.time() - 1_000 < 4.0
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.5])

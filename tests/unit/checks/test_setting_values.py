@@ -58,7 +58,7 @@ def test_a_wrong_value_is_shown_with_the_expected_kind(settings) -> None:
     settings.TMS_WEBHOOKS = {"MAX_IN_FLIGHT": 0}
     message = only(said(), "E003")
     assert message.msg == "TMS_WEBHOOKS['MAX_IN_FLIGHT'] is 0, not a whole number of at least 1."
-    assert message.hint == "Use a whole number of at least 1, or remove the setting to use the default: 2."
+    assert message.hint == "Use a whole number of at least 1, or remove the setting to use the default: 32."
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in declared()])

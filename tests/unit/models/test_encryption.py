@@ -111,8 +111,10 @@ def test_a_host_that_gets_keys_later_appends_the_derived_one() -> None:
 def test_what_can_not_be_decrypted_is_a_secret_error_that_tells_the_remedy(token: str) -> None:
     with keys(NEW_KEY):
         report = report_of(lambda: encryption.decrypt(token))
-    assert report.splitlines()[-1] == (
-        "tms_webhooks.exceptions.SecretError: A stored secret can't be decrypted with the keys at hand. Put the key that "
+    name, _, text = report.splitlines()[-1].partition(": ")
+    assert name.removeprefix("tms_webhooks.exceptions.") in {"SecretError", "UnknownKey"}
+    assert text == (
+        "A stored secret can't be decrypted with the keys at hand. Put the key that "
         "encrypted it back at the end of TMS_WEBHOOKS['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), "
         "or enter the secret anew."
     )
