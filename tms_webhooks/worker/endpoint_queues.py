@@ -82,27 +82,26 @@ class EndpointQueue:
         return bool(self.requests) and not self.halts and self.in_flight < self.most_in_flight
 
     @property
-    def is_short(self) -> bool:
-        """Whether a slot is free for which no request waits, or half of the requests worth holding are gone."""
-        if not self.requests and self.in_flight < self.most_in_flight:
-            return True
-        return 2 * self.held <= self.worth_holding
-
-    @property
-    def can_take_more(self) -> bool:
-        """Whether more requests are worth holding."""
-        return self.held < self.worth_holding
-
-    @property
     def is_quick(self) -> bool:
         """Whether its receiver takes more in the next moment than may be in flight."""
-        return self.worth_holding > self.most_in_flight
+        return self.prefetch > 0
 
     @property
-    def worth_holding(self) -> int:
-        """How many requests are worth holding: those in flight, and what the receiver takes in the next moment."""
-        most, each = self.most_in_flight, self.limit.seconds_each
-        return most if each is None else most + most * min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(each, 1e-6)))
+    def prefetch(self) -> int:
+        """How many requests are worth holding beyond those in flight: as many as the receiver takes in the next moment."""
+        each = self.limit.seconds_each
+        rounds = 0 if each is None else min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(each, 1e-6)))
+        return self.most_in_flight * rounds
+
+    def worth_holding(self, share: int) -> int:
+        """Return how many requests are worth holding, where each webhook has a ``share`` of the worker's places."""
+        return self.most_in_flight + min(self.prefetch, max(0, share - self.most_in_flight))
+
+    def is_short(self, share: int) -> bool:
+        """Return whether a slot is free for which no request waits, or half of those worth holding are gone."""
+        if not self.requests and self.in_flight < self.most_in_flight:
+            return True
+        return 2 * self.held <= self.worth_holding(share)
 
 
 class EndpointQueues:
@@ -114,6 +113,7 @@ class EndpointQueues:
     def __init__(self, *, slots: int, places: int) -> None:
         self._queues: dict[int, EndpointQueue] = {}
         self._slots, self._places = Shares(slots), Shares(places)
+        self._most_places = self.free_places
         # The turns: organizations, and the webhooks of each, that have a request which may go out.
         self._turns: deque[object] = deque()
         self._ready: defaultdict[object, deque[int]] = defaultdict(deque)
@@ -141,7 +141,12 @@ class EndpointQueues:
         if queue is None:
             return min(AdaptiveLimit.FIRST, concurrency)
         queue.concurrency = concurrency
-        return queue.worth_holding - queue.held
+        return queue.worth_holding(self._share) - queue.held
+
+    @property
+    def _share(self) -> int:
+        """How many places each webhook has for which more is due."""
+        return self._most_places // max(1, len(self._hungry))
 
     def hungry(self) -> Collection[int]:
         """Return the webhooks to claim for: those that have run short.
@@ -154,7 +159,8 @@ class EndpointQueues:
             return ()
         short = self._starved.union(allowed)
         if any(self._queues[key].is_quick for key in self._starved):
-            short.update(key for key in self._hungry if self._queues[key].can_take_more)
+            share, queues = self._share, self._queues
+            short.update(key for key in self._hungry if queues[key].held < queues[key].worth_holding(share))
         return short
 
     @property
@@ -284,5 +290,5 @@ class EndpointQueues:
 
     def _update_starved(self, webhook_id: int, queue: EndpointQueue) -> None:
         """Note a webhook for the next claim, if more may be due, and it has a free slot or half of its queue is gone."""
-        if webhook_id in self._hungry and queue.is_short:
+        if webhook_id in self._hungry and queue.is_short(self._share):
             self._starved.add(webhook_id)
