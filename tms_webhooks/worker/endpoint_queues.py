@@ -17,6 +17,8 @@ from tms_webhooks.worker.concurrency import AdaptiveLimit, Capacity
 # times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
+# So many webhooks that have run short are worth a claim, even while other requests can be started.
+MANY = 64
 
 
 class Shares:
@@ -151,17 +153,17 @@ class EndpointQueues:
     def hungry(self) -> Collection[int]:
         """Return the webhooks to claim for: those that have run short.
 
-        If a quick one is among these, all that can take more: few claims of many take less time than many of few.
+        While requests can be started without a claim, only those that hold none, until many have run short: few claims
+        of many take less time than many of few. If a quick one is among these, all that can take more.
         """
-        now = monotonic()
-        allowed = [key for key in self._throttled if self._queues[key].allowed_at <= now]
-        if not self._starved and not allowed:
-            return ()
-        short = self._starved.union(allowed)
-        if any(self._queues[key].is_quick for key in self._starved):
-            share, queues = self._share, self._queues
-            short.update(key for key in self._hungry if queues[key].held < queues[key].worth_holding(share))
-        return short
+        now, queues = monotonic(), self._queues
+        allowed = {key for key in self._throttled if queues[key].allowed_at <= now}
+        if self.may_start and len(self._starved) < MANY:
+            return allowed.union(key for key in self._starved if not queues[key].held)
+        if any(queues[key].is_quick for key in self._starved):
+            share = self._share
+            allowed.update(key for key in self._hungry if queues[key].held < queues[key].worth_holding(share))
+        return allowed | self._starved
 
     @property
     def may_start(self) -> bool:
