@@ -49,9 +49,10 @@ STARTED_TOGETHER = 16
 RESULTS_AT_ONCE = 256
 RESULTS_LATEST = 0.05
 RESULTS_PAUSE = 0.002
-# Sizes of a write and of a claim while other processes wait for the database's one writer.
-RESULTS_WHILE_OTHERS_WRITE = 96
-CLAIMED_WHILE_OTHERS_WRITE = 128
+# Sizes of a write and of a claim while other processes wait for the database's one writer, or ordered webhooks for the
+# answer to their one request.
+RESULTS_WHILE_OTHERS_WAIT = 96
+CLAIMED_WHILE_OTHERS_WAIT = 128
 # Seconds between two reads of everything that is due, where much of it can't be sent now; and of all time, the share
 # that these reads may take.
 EVERYTHING_PAUSE = 0.05
@@ -229,7 +230,7 @@ class Drain:
         self._leases.release_unknown()
         claimed = 0
         if self._queues.free_places:
-            scope = self._next_scope()
+            scope = self._next_scope(is_hurried=bool(self._queues.hungry()))
             if scope is not None:
                 claimed = self._claim_from(scope)
             hungry = self._queues.hungry() if scope is not ClaimScope.EVERYTHING and self._queues.free_places else ()
@@ -237,20 +238,21 @@ class Drain:
                 claimed += self._claim_from(hungry)
         return claimed
 
-    def _next_scope(self) -> ClaimScope | None:
+    def _next_scope(self, *, is_hurried: bool) -> ClaimScope | None:
         """Return how much is read: everything now and then, otherwise the new deliveries if there are any.
 
         While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event
-        would be in vain.
+        would be in vain. If it ``is_hurried``, a claim for a few webhooks comes before the one of everything, for a while.
         """
-        is_time = monotonic() >= self._everything_at or (self._until_idle and not self._unfinished)
+        patience = EVERYTHING_PAUSE if is_hurried else 0.0
+        is_time = monotonic() >= self._everything_at + patience or (self._until_idle and not self._unfinished)
         if self._has_new and not self._is_complete and not (is_time and self._was_new):
             return ClaimScope.NEW
         return ClaimScope.EVERYTHING if is_time or self._has_new else None
 
     def _claim_from(self, scope: ClaimScope | Collection[int]) -> int:
         begun_at, now = monotonic(), self._clock()
-        limit = CLAIMED_WHILE_OTHERS_WRITE if others_write() else app_settings.CLAIM_BATCH
+        limit = CLAIMED_WHILE_OTHERS_WAIT if self._others_wait() else app_settings.CLAIM_BATCH
         claim = self._claimer.claim(
             scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
         )
@@ -352,7 +354,7 @@ class Drain:
     def _write(self) -> None:
         """Write the pending results, unless more come that can be written with them; renew the leases."""
         self._try(self._leases.renew)
-        limit = RESULTS_WHILE_OTHERS_WRITE if self._others_write() else RESULTS_AT_ONCE
+        limit = RESULTS_WHILE_OTHERS_WAIT if self._others_wait() else RESULTS_AT_ONCE
         while self._pending and (len(self._pending) >= limit or self._must_write()):
             if self._try(self._write_some, limit) is None:
                 return
@@ -384,8 +386,8 @@ class Drain:
 
     # --- The database ---
 
-    def _others_write(self) -> bool:
-        return bool(self._try(others_write))
+    def _others_wait(self) -> bool:
+        return bool(self._queues.ordered or self._try(others_write))
 
     def _try(self, step: Callable[..., Value], *args: Any) -> Value | None:
         """Do a step that uses the database; return None if the database refuses it now, or did so a moment ago."""

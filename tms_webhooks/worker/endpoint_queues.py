@@ -127,6 +127,8 @@ class EndpointQueues:
         self._starved: set[int] = set()
         self._throttled: set[int] = set()
         self.held = self.in_flight = 0
+        # Of those in flight, the requests of ordered webhooks, which get the next one when this one is done.
+        self.ordered = 0
 
     @property
     def free_places(self) -> int:
@@ -225,6 +227,7 @@ class EndpointQueues:
             queue.in_flight += 1
             queue.limit.started(queue.in_flight)
             self.in_flight += 1
+            self.ordered += request.endpoint.ordered
             self._slots.take(organization)
             self._update_turn(organization, webhook_id, queue)
             return request
@@ -243,6 +246,7 @@ class EndpointQueues:
         )
         queue.in_flight -= 1
         self.in_flight -= 1
+        self.ordered -= request.endpoint.ordered
         self.held -= 1
         self._slots.give_back(organization)
         self._places.give_back(organization)
