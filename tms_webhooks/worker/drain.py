@@ -13,13 +13,12 @@ No guarantee depends on a drain staying alive: when it dies, its deliveries come
 
 from __future__ import annotations
 
-import logging
 import random as random_module
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import Any, TypeVar
@@ -38,7 +37,8 @@ from tms_webhooks.net.transports.base import Response, Transport
 from tms_webhooks.queues.wakeup import WakeUpListener
 from tms_webhooks.worker.claim import Claimer, ClaimScope, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
-from tms_webhooks.worker.results import PendingResults, return_unsent
+from tms_webhooks.worker.leases import DatabaseState, Leases
+from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import Attempt, unexpected
 
 # Requests that are started in one turn, and before answers are collected again.
@@ -63,12 +63,8 @@ EVENTS_PAUSE = 0.05
 PROMPT = 0.0002
 # More new events than these announce further ones.
 FEW_EVENTS = 8
-# Seconds between two attempts while the database refuses to work: the first, and the longest.
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 
 Value = TypeVar("Value")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -403,103 +399,3 @@ class Drain:
             self._database.refuse()
             close_old_connections()
             return None
-
-
-class DatabaseState:
-    """Whether the database works, and when to try again if not: after 0.2 s at first, after 10 s at last."""
-
-    def __init__(self) -> None:
-        self.is_away = False
-        self.retry_at = 0.0
-        self._pause = FIRST_PAUSE
-        self._has_failed = self.has_worked = False
-
-    def may_try(self) -> bool:
-        """Return whether to try a step now."""
-        return not self.is_away or (monotonic() >= self.retry_at)
-
-    def refuse(self) -> None:
-        """Note a failure. Call it where the exception is caught: the first one is logged."""
-        if not self.is_away:
-            logger.exception("The database refuses to work; trying again, at the latest every %d s.", LONGEST_PAUSE)  # noqa: LOG004
-        self.is_away = self._has_failed = True
-        self.retry_at = monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    def work(self) -> None:
-        """Note a step that the database did."""
-        self.has_worked = True
-
-    def end_turn(self) -> None:
-        """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
-        if self.is_away and self.has_worked and not self._has_failed:
-            logger.warning("The database works again.")
-            self.is_away, self._pause = False, FIRST_PAUSE
-        self._has_failed = self.has_worked = False
-
-
-class Leases:
-    """The leases of one drain: the deliveries that it holds by its own count, and those that the database has for it.
-
-    A method that uses the database raises the database's errors, and can be called again.
-    """
-
-    def __init__(self, *, token: str, clock: Callable[[], datetime]) -> None:
-        self.token = token
-        self._clock = clock
-        self._held: set[int] = set()
-        self._is_uncertain = False
-        self._renewed_at = monotonic()
-
-    def end(self, now: datetime) -> datetime:
-        """Return the end of a lease that is taken at ``now``."""
-        return now + timedelta(seconds=app_settings.LEASE)
-
-    def add(self, ids: Iterable[int]) -> None:
-        """Note deliveries that were claimed."""
-        self._held.update(ids)
-
-    def remove(self, ids: Iterable[int]) -> None:
-        """Note deliveries whose results were written."""
-        self._held.difference_update(ids)
-
-    def mark_uncertain(self) -> None:
-        """Note that the database may have leases that this drain does not know, as after an interrupted claim."""
-        self._is_uncertain = True
-
-    def return_unsent(self, ids: Collection[int]) -> None:
-        """Return deliveries that were claimed and not sent. If that fails, `release_unknown` does it."""
-        self.remove(ids)
-        try:
-            return_unsent(ids, token=self.token, now=self._clock())
-        except DatabaseFailure:
-            self.mark_uncertain()
-            raise
-
-    def release_unknown(self) -> None:
-        """Release leases that this drain does not know, if the database may have some.
-
-        They would not run out: all leases of a drain are renewed as long as it lives.
-        """
-        if self._is_uncertain:
-            Delivery.objects.exclude(pk__in=self._held).release(token=self.token, now=self._clock())
-            self._is_uncertain = False
-
-    @property
-    def renew_at(self) -> float:
-        """When to renew the leases, on the monotonic clock."""
-        return self._renewed_at + app_settings.HEARTBEAT
-
-    def renew(self) -> None:
-        """Extend all leases, if ``HEARTBEAT`` seconds have passed since the last time."""
-        if monotonic() >= self.renew_at:
-            self.renew_now()
-
-    def renew_now(self) -> None:
-        """Extend all leases."""
-        Delivery.objects.all().renew(token=self.token, until=self.end(self._clock()))
-        self._renewed_at = monotonic()
-
-    def release_all(self) -> None:
-        """Release all leases."""
-        Delivery.objects.all().release(token=self.token, now=self._clock())

@@ -20,7 +20,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker import drain, endpoint_queues
+from tms_webhooks.worker import drain, endpoint_queues, leases
 from tms_webhooks.worker.drain import Drain, Tally
 
 PATIENCE = 30.0
@@ -58,9 +58,9 @@ def simulate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sim
 
     def simulate(receiver: Receiver = quick, *, capacity: int = 1_000) -> Simulation:
         simulation = Simulation(clock, receiver, capacity=capacity)
-        monkeypatch.setattr(drain, "monotonic", simulation.time)
+        for module in (drain, endpoint_queues, leases):
+            monkeypatch.setattr(module, "monotonic", simulation.time)
         monkeypatch.setattr(drain, "DefaultSelector", lambda: Selector(simulation.time))
-        monkeypatch.setattr(endpoint_queues, "monotonic", simulation.time)
         return simulation
 
     return simulate

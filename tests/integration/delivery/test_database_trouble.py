@@ -17,8 +17,9 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.wakeup import wake_local
-from tms_webhooks.worker import drain
-from tms_webhooks.worker.drain import Drain, Leases
+from tms_webhooks.worker import leases
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.leases import Leases
 from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,13 +35,13 @@ REFUSED, WORKS_AGAIN = "The database refuses to work", "The database works again
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch, request):
     if "simulate" not in request.fixturenames:
-        monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
-        monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
+        monkeypatch.setattr(leases, "FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(leases, "LONGEST_PAUSE", 0.001)
 
 
 def lines(caplog) -> list[str]:
     """What the drain itself logged."""
-    return [record.message for record in caplog.records if record.name == drain.__name__]
+    return [record.message for record in caplog.records if record.name == leases.__name__]
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])

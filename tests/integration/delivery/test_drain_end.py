@@ -15,7 +15,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker import claim as claiming
-from tms_webhooks.worker import drain
+from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,8 +26,8 @@ DELIVERIES = Delivery._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(leases, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(leases, "LONGEST_PAUSE", 0.001)
 
 
 def statuses() -> set[str]:
