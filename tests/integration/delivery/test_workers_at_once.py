@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), several]
 
 
 def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
-    webhooks = [backlog(40) for _ in range(5)]
+    webhooks = [backlog(40, max_in_flight=2) for _ in range(5)]
     workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie", "dora")]
     for _ in range(5):
         taken = []
@@ -39,7 +39,7 @@ def test_workers_at_the_same_moment_never_fill_a_share_twice(backlog, clock):
 
 
 def test_two_drains_send_everything_once_and_keep_to_the_shares(clock):
-    webhooks = [subscribed(f"/{number}") for number in range(4)]
+    webhooks = [subscribed(f"/{number}", max_in_flight=2) for number in range(4)]
     for webhook in webhooks:
         write_events(webhook.organization, 60)
     in_flight, peaks, lock = Counter(), Counter(), threading.Lock()
