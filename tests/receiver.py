@@ -44,6 +44,12 @@ class Answer:
     delay: float = 0.0
 
 
+class Server(ThreadingHTTPServer):
+    """Queues as many connections as several workers open at once; a connection beyond them would wait for seconds."""
+
+    request_queue_size = 128
+
+
 class Receiver:
     """Answers 200, or what ``answers`` holds next, or what ``respond`` returns for the request."""
 
@@ -52,7 +58,7 @@ class Receiver:
         self.answers: list[Answer] = []
         self.respond: Callable[[Received], Answer] | None = None
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server = Server(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
