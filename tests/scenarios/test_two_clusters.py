@@ -106,7 +106,8 @@ def states(tables: Tables) -> Counter[tuple[Any, ...]]:
 
 
 def test_two_clusters_share_the_work_and_double_none_of_it(clusters, tables, receiver):
-    receiver.respond = lambda request: Answer(delay=0.01)
+    # Slow enough that the other cluster notices before all of it is done: it has no wake-up.
+    receiver.respond = lambda request: Answer(delay=0.3)
     tables.add_events(EVENTS)
 
     wait_until_all(receiver, DELIVERIES, seconds=PATIENCE)
