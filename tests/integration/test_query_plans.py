@@ -176,8 +176,11 @@ def test_the_retry_of_a_paused_webhook_is_found_without_its_backlog(history, ali
         requests = [one for one in alice.claim() if one.webhook_id == down.pk]
 
     assert [one.number for one in requests] == [2]
-    # That statement alone: in a table of some thousand rows PostgreSQL may look for the webhooks with work by a scan.
-    assert not any("1 AS is_retry" in sql for sql in statements.whole_scans(DELIVERIES))
+    scans = statements.whole_scans(DELIVERIES)
+    if connection.vendor == "postgresql":
+        # In a table of some thousand rows it may look for the webhooks with work by a scan.
+        scans = [scan for scan in scans if "1 AS is_retry" in scan]
+    assert scans == []
     ((_sql, plan),) = [(sql, plan) for sql, plan in statements.plans if "1 AS is_retry" in sql]
     assert plan.count("tms_delivery_in_flight") == 2
     assert "tms_delivery_due" not in plan

@@ -34,7 +34,7 @@ def let_the_sweep_come(processes: Processes, tables: Tables) -> None:
 def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
     """Kill a worker that waits for a task, while the only other one runs a drain; return its process id.
 
-    The one that waits holds the lock of the task queue, and nobody can release it.
+    The one that waits holds the lock of the task queue, and no other process can release it.
     """
     for _ in range(200):
         workers = workers_of(cluster, number=2)

@@ -1,4 +1,4 @@
-"""A django-q2 cluster that is alive and does nothing: ``webhooks_health`` tells it from one that works.
+"""A django-q2 cluster that is alive and does nothing: ``webhooks_health`` distinguishes it from one that works.
 
 django-q2's workers share a lock on their task queue. An idle worker that is killed takes the lock with it.
 """

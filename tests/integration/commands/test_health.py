@@ -127,9 +127,10 @@ def test_json_has_all_facts(health):
     assert (status, found["status"], found["level"], len(found["reasons"])) == (2, 2, "stopped", 1)
     facts = found["liveness"]
     assert (facts["drains"], facts["backlog"]["deliveries"], facts["last_attempt_seconds"]) == (0, 1, None)
-    # The database's clock may be a moment behind this machine's.
-    assert 289 < facts["drain_gone_seconds"] < 295
-    assert 299 < facts["backlog"]["oldest_due_seconds"] < 305
+    # The clock of a database server may be a moment behind this machine's.
+    slack = 0 if connection.vendor == "sqlite" else 1
+    assert 290 - slack <= facts["drain_gone_seconds"] < 295
+    assert 300 - slack <= facts["backlog"]["oldest_due_seconds"] < 305
 
 
 def test_a_database_that_does_not_answer_is_the_worst(health):

@@ -1,4 +1,4 @@
-"""A drain that a command runs does by itself what a queue's schedules would do, if nobody else does it."""
+"""A drain that a command runs runs the periodic jobs that no queue runs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
 
 class Ticks:
-    """A clock that nobody sets, moved by hand."""
+    """A clock that is never set, moved by the test."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0

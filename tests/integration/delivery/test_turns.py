@@ -1,4 +1,4 @@
-"""Who is served when, in simulated time: organizations in turn, then their webhooks, and nobody waits for another."""
+"""The order of requests, in simulated time: organizations take turns, then their webhooks, and none waits for another."""
 
 from __future__ import annotations
 
