@@ -149,7 +149,7 @@ def _record(captured: CapturedSave) -> None:
     wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
     if wanted is None and not source.reconcile:
         wanted = _types_of_owners(captured.before, using=using)
-        if wanted is not None and not wanted:
+        if wanted is not None and not wanted and not organization_changed:
             return
     key = key_of(source, captured.instance)
     after = read_after(captured.before, key, using=using) if key is not None else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from django.db import Error
 from tms_webhooks import signals
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.outbox import folding, insert
+from tms_webhooks.outbox import folding, insert, moves
 from tms_webhooks.outbox.event_row import planned_event_row
 from tms_webhooks.outbox.subscribed import matching_types, matching_types_by_organizations, organizations_of
 from tms_webhooks.outbox.wake import wake_on_commit
@@ -63,14 +64,16 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
     """
     if not _changes_anything(change):
         return []
+    (change,), departures = _record_departures(source, [change], using=using)
+    recorded = list(departures.values())
     if wanted is None:
         wanted = matching_types(source.event_types, organizations_of(change.values), using=using)
     if not wanted:
-        return []
+        return recorded
     events = (
         _fold_or_record(source, planned, change, using=using, wanted=wanted) for planned in source.events_for(change)
     )
-    return [event for event in events if event is not None]
+    return [*recorded, *(event for event in events if event is not None)]
 
 
 def _fold_or_record(
@@ -119,6 +122,7 @@ def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> 
 
     Has the effect of `record_change` for one after the other, in a few statements for all.
     """
+    changes, departures = _record_departures(source, changes, using=using)
     plan = sorted(_plan_events(source, changes, using=using), key=itemgetter(0))
     folded = folding.fold(source, changes, [(index, planned) for index, planned, _wanted in plan], using=using)
     new = [
@@ -127,7 +131,36 @@ def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> 
     recorded = record_planned_events(source, changes, new, using=using)
     for position, event in folded.items():
         recorded[plan[position][0]].append(event)
+    for index, event in departures.items():
+        recorded[index].insert(0, event)
     return recorded
+
+
+def _record_departures(
+    source: Source, changes: Sequence[Change], *, using: str
+) -> tuple[list[Change], dict[int, Event]]:
+    """Record the events for organizations that objects leave; return the changes, marked as moved, and those events.
+
+    The events are returned by the indexes of their changes.
+    """
+    left = moves.departures(source, changes, using=using)
+    if not left:
+        return list(changes), {}
+    event_type = moves.update_type(source)
+    names = [event_type] if event_type is not None else []
+    wanted = {
+        index: organizations
+        for index, organizations in left.items()
+        if names and matching_types(names, organizations, using=using)
+    }
+    external_ids = moves.external_ids(source, [one.owner for one in wanted.values()], using=using)
+    rows = {
+        index: moves.departure_row(source, changes[index], one, external_ids.get(one.owner))
+        for index, one in wanted.items()
+    }
+    _record_rows(list(rows.values()), using=using)
+    marked = [replace(change, moved=index in left) for index, change in enumerate(changes)]
+    return marked, rows
 
 
 def record_planned_events(
