@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -12,7 +10,6 @@ from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import external_id_field
 from example_project.training.models.organizations import Company, Organization
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import WebhookQuerySet
 
 MOVED_BY_MERGE = {
     "enrollments": "user",
@@ -23,16 +20,6 @@ MOVED_BY_MERGE = {
     "redeemed_vouchers": "redeemed_by",
     "classes_led": "primary_instructor",
 }
-
-
-class Accounts(UserManager["User"]):
-    """Django's manager of users, with querysets whose changes emit events."""
-
-    use_in_migrations = False
-
-    def get_queryset(self) -> WebhookQuerySet[User]:
-        """Return all users."""
-        return WebhookQuerySet(self.model, using=self._db)
 
 
 class User(AbstractUser):
@@ -72,8 +59,6 @@ class User(AbstractUser):
     participate_in_achievements = models.BooleanField(default=True)
     disabled = models.BooleanField(default=False, help_text="A disabled account keeps its records but can't sign in.")
     closed_at = models.DateTimeField("closed", null=True, blank=True, editable=False)
-
-    objects: ClassVar[Accounts] = Accounts()
 
     class Meta(AbstractUser.Meta):
         base_manager_name = "objects"
