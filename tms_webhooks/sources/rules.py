@@ -18,6 +18,7 @@ class Change:
     - ``before`` and ``after``: the values; ``before`` is empty for a new object, ``after`` for a deleted one
     - ``changed``: canonical names of the object's own values that differ, in the order of the noun's fields
     - ``using``: the alias of the database
+    - ``moved``: whether the object left an organization, so that its old values are not for the present one
 
     A value that can't be read or translated is a `PayloadError` with the reason.
     """
@@ -27,6 +28,7 @@ class Change:
     changed: tuple[str, ...]
     now: datetime
     using: str = DEFAULT_DB_ALIAS
+    moved: bool = False
 
     @property
     def created(self) -> bool:
