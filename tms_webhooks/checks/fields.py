@@ -11,7 +11,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
-from tms_webhooks.sources.aggregates import RelatedList, list_relation
+from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_relation
 from tms_webhooks.sources.base import Source
 
 OWN_PACKAGE = "tms_webhooks.sources"
@@ -23,6 +23,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
     broken = dict(_broken_paths(source))
     for name, found in broken.items():
         yield _refuse_path(source, name, found)
+    yield from _unread_items(source)
     for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
         if not broken.keys() & {name, reference_of(name)}:
@@ -111,13 +112,34 @@ def _refuse_path(source: Source, name: str, found: BrokenPath) -> CheckMessage:
             hint=f'Name a property of {found.model.__name__} that returns one of them, or write "" to leave the field out.',
             obj=source,
         )
+    relation = list_relation(source.model, source.path_of(name.rpartition(".")[0]))
+    beginning = source.model if relation is None else relation.listed
     return message(
         "E032",
         text,
-        hint=f'Correct the path, which begins at {source.model._meta.label}, or write "" to leave the field out.'
+        hint=f'Correct the path, which begins at {beginning._meta.label}, or write "" to leave the field out.'
         + found.suggestion,
         obj=source,
     )
+
+
+def _unread_items(source: Source) -> Iterator[CheckMessage]:
+    """Warn of values in a list of related objects whose path SQL can't follow."""
+    written = written_fields(source)
+    for name, mapped in source.mapped.items():
+        if not isinstance(mapped.lookup, RelatedObjects):
+            continue
+        for item, path in mapped.items.items():
+            key = f"{name}.{item}"
+            listed = mapped.lookup.relation.listed
+            if written.get(key) and item not in mapped.lookup.columns and broken_path(listed, path) is None:
+                yield message(
+                    "W038",
+                    f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
+                    hint=f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the whole "
+                    f"list of dictionaries: fields = {{{name!r}: …}}.",
+                    obj=source,
+                )
 
 
 def _required(source: Source) -> dict[str, str]:
