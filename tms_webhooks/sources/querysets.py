@@ -7,7 +7,7 @@ So a host's managers and querysets stay as they are, and what Django does by its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -38,8 +38,8 @@ class BulkCapture(Protocol):
     def atomic(self, using: str) -> AbstractContextManager[None]:
         """Open a transaction unless one is open already."""
 
-    def update(self, rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
-        """Call ``write`` for ``rows``, chunk by chunk, and record events for changed rows; return the sum of its results."""
+    def update(self, rows: Rows, write: Callable[[Rows], int], values: Mapping[str, Any]) -> int:
+        """Call ``write`` for ``rows`` and these ``values``, chunk by chunk, and record events for changed rows; return the sum of its results."""
 
     def delete(self, rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
         """Record the events of the deletion of ``rows``, call ``write`` to delete them, and return its result."""
@@ -84,7 +84,7 @@ def _update(update: Method, rows: Rows, **kwargs: Any) -> int:
         return update(rows, **kwargs)  # type: ignore[no-any-return]
     use_write_database(rows)
     forget_results(rows)
-    return capture.update(rows, lambda part: update(part, **kwargs), kwargs.keys())
+    return capture.update(rows, lambda part: update(part, **kwargs), kwargs)
 
 
 def _bulk_update(
