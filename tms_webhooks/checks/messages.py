@@ -47,6 +47,8 @@ MEANINGS: Mapping[str, str] = {
     "E035": "`organization` does not lead to the organization model.",
     "E036": "`learner_organization` does not lead to the organization model.",
     "E037": "A rule watches a field that is not a column of the model itself.",
+    "E038": "`time_zone` leads nowhere.",
+    "W039": "The deadline is a date without a time, and the source names no time zone.",
     "E040": "`statuses` has a name that is not a status of the noun.",
     "E041": "A value in `statuses` is not a status.",
     "E042": "A value of the host's field has no status.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -14,7 +14,15 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
+from tms_webhooks.sources.deadlines import (
+    ClosedWhen,
+    Deadline,
+    as_moment,
+    end_of_day,
+    expired_key,
+    is_day,
+    time_zone,
+)
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
@@ -26,6 +34,10 @@ ORGANIZATION_FIELDS: tuple[Field, ...] = (
 )
 LEARNER_ORGANIZATION = Field(
     "learner_organization.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the learner's organization."
+)
+# In no payload: it makes a moment of a date without a time, and a calendar date of a moment.
+TIME_ZONE = Field(
+    "organization.time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="The organization's time zone, by name."
 )
 
 
@@ -73,6 +85,8 @@ class Source:
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
+    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date, as an
+      IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
       out-of-band changes
@@ -89,6 +103,7 @@ class Source:
     fields: ClassVar[Mapping[str, str]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
+    time_zone: ClassVar[str | None] = None
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
     reconcile: ClassVar[bool] = False
 
@@ -114,7 +129,7 @@ class Source:
         """Return the events of ``change``. By default, those of the rules and of the deadline."""
         expired = self.deadline.expired if self.deadline is not None else ""
         event_types = [event_type for rule in self.rules if (event_type := rule.read(change)) is not None]
-        if expired and expired not in event_types and self._is_reopened_after_deadline(change):
+        if expired and expired not in event_types and self._expires_by(change):
             event_types.append(expired)
         for event_type in event_types:
             if event_type != expired:
@@ -154,7 +169,8 @@ class Source:
     @cached_property
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
-        return tuple(event_types_of(self.rules))
+        deadline = [self.deadline.expired] if self.deadline is not None and self.deadline.expired else []
+        return tuple(dict.fromkeys([*event_types_of(self.rules), *deadline]))
 
     @cached_property
     def deletion_types(self) -> tuple[str, ...]:
@@ -164,8 +180,22 @@ class Source:
     @cached_property
     def paths(self) -> dict[str, str]:
         """Attribute paths by canonical name or reference, merged from the class and its bases."""
-        learner = {"learner_organization": self.learner_organization} if self.learner_organization else {}
-        return {**merged_fields(type(self)), "organization": self.organization, **learner}
+        paths = {**merged_fields(type(self)), "organization": self.organization}
+        if self.learner_organization:
+            paths["learner_organization"] = self.learner_organization
+        if self.time_zone_path:
+            paths[TIME_ZONE.name] = self.time_zone_path
+        return paths
+
+    @cached_property
+    def time_zone_path(self) -> str | None:
+        """The path to the name of the organization's time zone, or None."""
+        return self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The canonical name of the deadline's date; empty if there is none."""
+        return self.deadline.field if self.deadline is not None else ""
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
@@ -173,7 +203,9 @@ class Source:
         names = {field.name for field in self.noun.fields}
         others = ORGANIZATION_FIELDS
         if self.learner_organization is not None:
-            others = (*ORGANIZATION_FIELDS, LEARNER_ORGANIZATION)
+            others = (*others, LEARNER_ORGANIZATION)
+        if self.time_zone_path is not None:
+            others = (*others, TIME_ZONE)
         return (*self.noun.fields, *(field for field in others if field.name not in names))
 
     @cached_property
@@ -211,16 +243,22 @@ class Source:
     def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return the host's values as canonical ones, with derived values added.
 
-        Statuses become numbers, and dates become datetimes. A status value without a mapping becomes a `PayloadError`,
-        so that the other values stay usable.
+        Statuses become numbers, and dates become datetimes: a deadline the end of its day, any other the beginning. A
+        status value without a mapping becomes a `PayloadError`, so that the other values stay usable.
         """
         values: dict[str, Any] = dict(raw)
+        if is_day(values.get(self.due_field)):
+            values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
         for name, convert in self._conversions:
             if values.get(name) is not None:
                 values[name] = convert(values[name])
         values.update(self.derived(values))
         self.add_learner_organization(values)
         return values
+
+    def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
+        """Return the time zone of the organization in these values; the project's if the source names no path to it."""
+        return time_zone(values.get(TIME_ZONE.name))
 
     def add_learner_organization(self, values: dict[str, Any]) -> None:
         """Add the learner's organization to canonical values, if it is the owner."""
@@ -278,22 +316,24 @@ class Source:
         values = self.status_mapping(name) or self.host_choices(name) or [member.value]
         return [value for value in values if self._status_or_error(name, value) == member]
 
-    def _is_reopened_after_deadline(self, change: Change) -> bool:
-        """Return whether a closed object is reopened after its deadline. No scan detects this."""
-        at = self._deadline_of(change)
-        if change.created or change.deleted or at is None or at > change.now:
+    def _expires_by(self, change: Change) -> bool:
+        """Return whether an object has expired by this change, and not by the time that passes, which a scan detects.
+
+        It is created after its date, reopened after its date, or its date is moved into the past.
+        """
+        if change.deleted or not self._has_expired(change.after, change.now):
             return False
-        return self.is_open(change.after) and not self.is_open({**change.after, **change.before})
+        return change.created or not self._has_expired({**change.after, **change.before}, change.now)
+
+    def _has_expired(self, values: Mapping[str, Any], now: datetime) -> bool:
+        at = values.get(self.due_field)
+        return isinstance(at, datetime) and at <= now and self.is_open(values)
 
     def _expired_event(self, change: Change) -> PlannedEvent:
         """Return the "expired" event, which is recorded once for each date, whether a change or a scan detects it."""
-        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change)
-        once = expired_key(event_type, subject_key(change.after["id"]), at) if at is not None else ""
+        event_type, at = self.deadline.expired if self.deadline is not None else "", change.after.get(self.due_field)
+        once = expired_key(event_type, subject_key(change.after["id"]), at) if isinstance(at, datetime) else ""
         return PlannedEvent(event_type, once=once, deadline=at)
-
-    def _deadline_of(self, change: Change) -> datetime | None:
-        at = change.after.get(self.deadline.field) if self.deadline is not None else None
-        return at if isinstance(at, datetime) else None
 
     @cached_property
     def _statuses(self) -> dict[str, Any]:
