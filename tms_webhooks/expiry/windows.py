@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from tms_webhooks.models.subscription import MOST_DAYS
+from tms_webhooks.validators import MOST_DAYS
 
 Range = tuple[datetime, datetime]
 """Two times, both excluded."""

@@ -15,11 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.models.webhook import Webhook
+from tms_webhooks.validators import MOST_DAYS
 
 DEFAULT_WINDOW = (0.0, 30.0)
 """The days window of a subscription without one."""
-MOST_DAYS = 36_500.0
-"""The upper limit of a days window: a hundred years. A longer one would exceed the range of `datetime`."""
 
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):

@@ -194,7 +194,7 @@ class Source:
 
     @cached_property
     def due_field(self) -> str:
-        """The canonical name of the deadline's date; empty if there is none."""
+        """The canonical name of the deadline's date; empty for a source without a deadline."""
         return self.deadline.field if self.deadline is not None else ""
 
     @cached_property

@@ -227,10 +227,10 @@ def test_an_id_with_a_comma_stands_in_quotation_marks(save):
 def test_the_form_names_the_window_that_empty_days_mean(operator):
     OrganizationFactory()
 
-    rows = operator.get(url(Webhook, "add")).context["rows"]
+    rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
 
     assert {row.pattern for row in rows if row.default_window} == {
-        row.pattern for row in rows if any(name.name.endswith(".expiring") for name in row.event_types)
+        row.pattern for row in rows if any(one.name.endswith(".expiring") for one in row.event_types)
     }
     assert {row.default_window for row in rows} == {
         "",
