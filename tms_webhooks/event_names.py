@@ -15,6 +15,8 @@ EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 EVERYTHING = "*"
 OPERATIONAL = "webhook."
 """The prefix of the events about the app's own webhooks."""
+UPDATED = ".updated"
+"""The end of the names of events that report changes without a more specific event."""
 TEST = "webhook.test"
 """The event of a test send; only the tested webhook receives it."""
 
@@ -50,6 +52,11 @@ def matching(pattern: str) -> list[str]:
 def is_operational(name: str) -> bool:
     """Return True if an event is about a webhook of this app, not about training."""
     return name.startswith(OPERATIONAL)
+
+
+def is_update(name: str) -> bool:
+    """Return True if an event reports changes without a more specific event."""
+    return name.endswith(UPDATED)
 
 
 def patterns_for(name: str) -> list[str]:

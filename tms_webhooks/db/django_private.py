@@ -113,6 +113,29 @@ def last_on_commit(connection: Any) -> Any:
     return connection.run_on_commit[-1][1] if connection.run_on_commit else None
 
 
+def transaction_block(connection: Any) -> tuple[Any, str | None] | None:
+    """Return the outermost ``atomic()`` block that is not a test case's, and its savepoint; None without one.
+
+    The savepoint differs each time a block is entered that has one: a block that decorates a function is entered many
+    times. Uses ``connection.savepoint_ids``, which ends with those of the inner blocks, and ``Atomic._from_testcase``, by
+    which Django itself recognizes the blocks that its ``TestCase`` opens.
+    """
+    blocks, savepoints = connection.atomic_blocks, connection.savepoint_ids
+    for depth, block in enumerate(blocks):
+        if not block._from_testcase:
+            position = depth - len(blocks)
+            return block, savepoints[position] if -position <= len(savepoints) else None
+    return None
+
+
+def is_on_commit(connection: Any, function: Any) -> bool:
+    """Return whether ``function`` is called on commit: it was given to ``on_commit()``, and no rollback has removed it.
+
+    Uses ``connection.run_on_commit``.
+    """
+    return any(one[1] is function for one in connection.run_on_commit)
+
+
 @contextmanager
 def server_side_binding(connection: Any) -> Iterator[None]:
     """Have PostgreSQL prepare the statements of cursors that are opened in the block, and bind their parameters itself.

@@ -67,7 +67,7 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
         return skillable.flat(event)
 
     def value_of(name: str) -> Any:
-        if name == "truncated":
+        if name in ("truncated", "left"):
             return bool(event.get(name))
         return flat().get(name) if name[0].isupper() else value_at(event, name)
 

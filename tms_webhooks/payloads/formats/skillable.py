@@ -70,6 +70,8 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
         values["EventUrl"] = event["links"]["event"]
     if event.get("truncated"):
         values["Truncated"] = True
+    if event.get("left"):
+        values["Left"] = True
     return values
 
 
