@@ -11,13 +11,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
+from example_project.training.models import ActivityResult, CourseAssignment
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Occurrence
+from tms_webhooks.sources.base import TIME_ZONE
 from tms_webhooks.sources.deadlines import time_zone
-from tms_webhooks.sources.registry import temporarily
+from tms_webhooks.sources.registry import sources_of, temporarily
 
 pytestmark = pytest.mark.django_db
 
@@ -208,3 +210,15 @@ def test_a_day_that_is_not_over_has_not_expired(organization, end):
 
     is_over = end - DAY <= datetime.now(UTC)
     assert recorded() == [(EXPIRED, assignment.pk)] * is_over
+
+
+def test_the_progress_of_an_assignment_has_the_same_moment_as_the_assignment():
+    """The activity is another row, and its source has no deadline of its own."""
+    (assignments,) = (one for one in sources_of(CourseAssignment) if one.deadline is not None)
+    (activities,) = sources_of(ActivityResult)
+    raw = {"expires_at": date(2026, 7, 1), TIME_ZONE.name: "Central Standard Time"}
+
+    moments = {source.canonical(raw)["expires_at"] for source in (assignments, activities)}
+
+    assert activities.mapped[TIME_ZONE.name].path == "assignment.user.organization.time_zone_id"
+    assert moments == {end_of(date(2026, 7, 1), "America/Chicago")}
