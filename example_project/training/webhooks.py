@@ -40,6 +40,7 @@ class Enrollments(sources.EnrollmentSource):
 @sources.register(models.CourseAssignment)
 class CourseAssignments(sources.CourseAssignmentSource):
     fields = {**RECORD, "target_completion_at": "target_completion", "subscription.name": "subscription.profile.name"}
+    time_zone = "user.organization.time_zone_id"
 
 
 @sources.register(models.ActivityResult)
@@ -50,6 +51,7 @@ class ActivityResults(sources.ActivityProgressSource):
 @sources.register(models.SubscriptionAssignment)
 class Subscriptions(sources.SubscriptionSource):
     fields = {**RECORD, "name": "profile.name", "start_at": "starts_at", "target_completion_at": "target_completion"}
+    time_zone = "user.organization.time_zone_id"
 
 
 @sources.register(models.CourseFeedback)
@@ -91,3 +93,4 @@ class Achievements(sources.AchievementSource):
 class Vouchers(sources.VoucherSource):
     learner_organization = "redeemed_by.organization"
     fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}
+    time_zone = "organization.time_zone_id"

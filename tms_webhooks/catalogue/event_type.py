@@ -66,6 +66,11 @@ class EventType:
         """All fields of ``data``, in the order of payloads. Fields in ``needs`` are required."""
         return _fields(self)
 
+    @property
+    def has_window(self) -> bool:
+        """Whether the event is about a date that comes near, so that its subscriptions have a window of days."""
+        return self.name.endswith(".expiring")
+
     def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema (draft 2020-12) of the whole envelope. It is cached: copy it before you change it."""
         return _schema(self)

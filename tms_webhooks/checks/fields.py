@@ -134,7 +134,7 @@ def _unread_items(source: Source) -> Iterator[CheckMessage]:
             listed = mapped.lookup.relation.listed
             if written.get(key) and item not in mapped.lookup.columns and broken_path(listed, path) is None:
                 yield message(
-                    "W038",
+                    "W055",
                     f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
                     hint=f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the whole "
                     f"list of dictionaries: fields = {{{name!r}: …}}.",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q, Value
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.models.webhook import Webhook
+from tms_webhooks.validators import MOST_DAYS
 
 DEFAULT_WINDOW = (0.0, 30.0)
 """The days window of a subscription without one."""
@@ -105,6 +108,16 @@ class Subscription(models.Model):
         return (self.more_than_days or 0.0, self.less_than_days)
 
     @property
+    def has_window(self) -> bool:
+        """Whether one of its events is about a date that comes near, so that its days window matters."""
+        return any(event_type.has_window for event_type in catalogue.expand(self.event_type))
+
+    @property
+    def has_default_window(self) -> bool:
+        """Whether its days are empty, so that its window is the default."""
+        return self.less_than_days is None
+
+    @property
     def is_filtered(self) -> bool:
         """Whether it receives only some of the events that match its name or pattern."""
         return self.filters != {} or self.condition is not None
@@ -128,25 +141,47 @@ class Subscription(models.Model):
             raise ValidationError(errors)
 
     def _window_problems(self) -> dict[str, Any]:
+        """Return the errors of the two days, by field; only the first one of each."""
+        days = {"more_than_days": self.more_than_days, "less_than_days": self.less_than_days}
+        given = {name: value for name, value in days.items() if value is not None}
+        if given and catalogue.expand(self.event_type) and not self.has_window:
+            return {name: self._no_window(name, value) for name, value in given.items()}
+        errors = {name: problem for name, value in given.items() for problem in _day_problems(name, value)}
         more, less = self.more_than_days, self.less_than_days
-        errors: dict[str, Any] = {}
-        if more is not None and more < 0:
-            errors["more_than_days"] = _("More than days is %(value)s; give 0 or more.") % {"value": f"{more:g}"}
-        if less is not None and less <= 0:
-            errors["less_than_days"] = _("Less than days is %(value)s; give more than 0.") % {"value": f"{less:g}"}
-        if more is not None and less is None:
-            errors["less_than_days"] = _(
-                "Less than days is empty; give the upper end of the window, above %(more)s."
-            ) % {"more": f"{more:g}"}
-        if more is not None and less is not None and more >= less:
-            errors["more_than_days"] = _(
+        if errors or more is None:
+            return errors
+        values = {"more": f"{more:g}", "less": "" if less is None else f"{less:g}"}
+        if less is None:
+            problem = _("Less than days is empty; give the upper end of the window, above %(more)s.")
+            return {"less_than_days": problem % values}
+        if more >= less:
+            problem = _(
                 "More than days is %(more)s, and less than days is %(less)s; the first has to be the smaller one."
-            ) % {"more": f"{more:g}", "less": f"{less:g}"}
-        if less is not None and not self.event_type.endswith((".expiring", "*")):
-            errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {
-                "name": self.event_type
-            }
-        return errors
+            )
+            return {"more_than_days": problem % values}
+        return {}
+
+    def _no_window(self, name: str, value: float) -> str:
+        problem = _("%(field)s is %(value)s, but %(name)s has no date that comes near; leave both days empty.")
+        return problem % {"field": _field_label(name), "value": f"{value:g}", "name": self.event_type}
+
+
+def _day_problems(name: str, value: float) -> Iterator[str]:
+    """Yield what is wrong with one number of days."""
+    if not math.isfinite(value) or value > MOST_DAYS:
+        remedy = _("%(field)s is %(value)s; give a number up to %(most)s.")
+    elif name == "more_than_days" and value < 0:
+        remedy = _("%(field)s is %(value)s; give 0 or more.")
+    elif name == "less_than_days" and value <= 0:
+        remedy = _("%(field)s is %(value)s; give more than 0.")
+    else:
+        return
+    yield remedy % {"field": _field_label(name), "value": f"{value:g}", "most": f"{MOST_DAYS:,.0f}"}
+
+
+def _field_label(name: str) -> str:
+    field: models.Field[Any, Any] = getattr(Subscription, name).field
+    return capfirst(str(field.verbose_name))
 
 
 def _unknown(pattern: str) -> str:

@@ -204,7 +204,6 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'users',
                 'ordering': ['last_name', 'first_name', 'pk'],
                 'abstract': False,
-                'base_manager_name': 'objects',
             },
             managers=[
                 ('objects', django.contrib.auth.models.UserManager()),

@@ -178,7 +178,6 @@ class SessionTime(models.Model):
     end_at = models.DateTimeField("end")
 
     class Meta:
-        abstract = False
         ordering = ["training_class", "start_at"]
         constraints = [
             models.CheckConstraint(

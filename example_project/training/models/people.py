@@ -74,7 +74,6 @@ class User(AbstractUser):
     closed_at = models.DateTimeField("closed", null=True, blank=True, editable=False)
 
     class Meta(AbstractUser.Meta):
-        base_manager_name = "objects"
         ordering = ["last_name", "first_name", "pk"]
 
     def __str__(self) -> str:

@@ -73,6 +73,26 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
             "less_than_days",
             "Less than days is empty; give the upper end of the window, above 3.",
         ),
+        (
+            {"event_type": "course_assignment.expiring", "less_than_days": "nan"},
+            "less_than_days",
+            "nan is not a number of days; write one such as 7 or 0.5.",
+        ),
+        (
+            {"event_type": "course_assignment.expiring", "less_than_days": "a week"},
+            "less_than_days",
+            "a week is not a number of days; write one such as 7 or 0.5.",
+        ),
+        (
+            {"event_type": "*", "more_than_days": "-1", "less_than_days": "7"},
+            "more_than_days",
+            "More than days is -1; give 0 or more.",
+        ),
+        (
+            {"event_type": "*", "less_than_days": "99999"},
+            "less_than_days",
+            "Less than days is 99999; give a number up to 36,500.",
+        ),
         ({"event_type": "", "less_than_days": "7"}, "event_type", "This field is required."),
     ],
 )

@@ -224,6 +224,28 @@ def test_an_id_with_a_comma_stands_in_quotation_marks(save):
     assert Subscription.objects.get().filters == {"course": ["A,7", 301, 'B"7"', " C ", 'D"', '"E']}
 
 
+def test_the_form_names_the_window_that_empty_days_mean(operator):
+    OrganizationFactory()
+
+    rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
+
+    assert {row.pattern for row in rows if row.default_window} == {
+        row.pattern for row in rows if any(one.name.endswith(".expiring") for one in row.event_types)
+    }
+    assert {row.default_window for row in rows} == {
+        "",
+        "With both days empty: more than 0 and less than 30 days before the date.",
+    }
+
+
+def test_the_read_only_page_names_the_default_window(staff):
+    webhook = subscribed(events=["*"])
+
+    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.pk)))
+
+    assert "Days before the date: more than 0 and less than 30, the default" in page
+
+
 def test_the_read_only_page_shows_the_selected_events(staff):
     webhook = subscribed(events=["course_assignment.expiring", "enrollment.*"])
     expiring, enrollments = webhook.subscriptions.order_by("pk")

@@ -148,11 +148,6 @@ def _code(value: str) -> int | None:
     return None if value == NONE else int(value)
 
 
-def has_days(event_types: Iterable[EventType]) -> bool:
-    """Return whether one of these events is an expiry event, with a window of days."""
-    return any(event_type.name.endswith(".expiring") for event_type in event_types)
-
-
 def merged_filters(cleaned: Mapping[str, Any], fields: Iterable[str], *, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filters to store: the values of the form, and the stored filters that have no field."""
     names = set(fields)

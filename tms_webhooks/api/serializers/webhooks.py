@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from django.utils import timezone
 from rest_framework import serializers
@@ -22,18 +22,37 @@ MAX_SUBSCRIPTIONS = 200
 """The maximum number of subscriptions of one webhook."""
 
 
+class Window(TypedDict):
+    """The days window of a subscription to expiring events. ``is_default`` is true where the subscription names no days."""
+
+    more_than_days: float
+    less_than_days: float
+    is_default: bool
+
+
 class SubscriptionSerializer(StrictModelSerializer):
     """One event name or pattern, with optional filters."""
 
     id = IDField()
+    window = serializers.SerializerMethodField()
+
+    read_only_remedies = {"window": "set more_than_days and less_than_days"}
 
     class Meta:
         model = Subscription
-        fields = ("id", "event_type", "more_than_days", "less_than_days", "filters", "condition")
+        fields = ("id", "event_type", "more_than_days", "less_than_days", "filters", "condition", "window")
+
+    def get_window(self, subscription: Subscription) -> Window | None:
+        """Return the window that is in force; null for events without one."""
+        if not subscription.has_window:
+            return None
+        more, less = subscription.window
+        return {"more_than_days": more, "less_than_days": less, "is_default": subscription.has_default_window}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the subscription as it would be after the change."""
-        current = {} if self.instance is None else {name: getattr(self.instance, name) for name in self.Meta.fields[1:]}
+        names = [name for name, field in self.fields.items() if not field.read_only]
+        current = {} if self.instance is None else {name: getattr(self.instance, name) for name in names}
         self.apply_and_validate(Subscription(**current), attrs)
         return attrs
 

@@ -85,6 +85,18 @@ class ActivityProgressSource(CourseAssignmentSource):
         """The assignment's fields, and those of the activity."""
         return (*super().all_fields, *ACTIVITY)
 
+    @cached_property
+    def time_zone_path(self) -> str | None:
+        """The path to the time zone, by which the assignment's own date is a moment."""
+        source = self.assignment_source
+        path = source.time_zone_path if source is not None and self.time_zone is None else None
+        return f"{self.assignment}.{path}" if path else self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The assignment's date, which has no events here and is the same moment in its payloads."""
+        return self.assignment_source.due_field if self.assignment_source is not None else ""
+
     def path_of(self, name: str) -> str:
         """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""
         reference, _, _rest = name.partition(".")
