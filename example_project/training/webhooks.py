@@ -24,11 +24,21 @@ class TrainingClasses(sources.ClassSource):
         "classroom": "primary_classroom",
         "meeting_fingerprint": "custom_virtual_classroom_url",
     }
+    custom = {
+        "requested_by": sources.Custom(
+            "requested_by.email", doc="E-mail address of the person who asked for the class.", sample="dana@example.com"
+        ),
+    }
 
 
 @sources.register(models.ClassEnrollment)
 class Enrollments(sources.EnrollmentSource):
     fields = {**RECORD, "status": "enrollment_status_id", "completion_status": "completion_status_id"}
+    custom = {
+        "purchase_order": sources.Custom(
+            "purchase_order", privacy="basic", doc="Number of the purchase order.", sample="PO-2026-118"
+        ),
+    }
 
 
 @sources.register(models.CourseAssignment)
@@ -54,6 +64,14 @@ class Feedback(sources.FeedbackSource):
 @sources.register(models.User)
 class Users(sources.UserSource):
     fields = {"created_at": "date_joined", "time_zone": "time_zone_id"}
+    custom = {
+        "department": sources.Custom(
+            "department.name", privacy="basic", doc="Department of the user.", title="Department", sample="Engineering"
+        ),
+        "cost_center": sources.Custom(
+            "cost_center", privacy="basic", doc="Cost center of the user.", title="Cost Center", sample="4711"
+        ),
+    }
 
 
 @sources.register(models.CourseAssignment)

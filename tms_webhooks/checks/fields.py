@@ -21,7 +21,9 @@ def check(source: Source) -> Iterator[CheckMessage]:
     yield from _check_names(source)
     broken = dict(_broken_paths(source))
     for name, found in broken.items():
-        yield _refuse_path(source, name, found)
+        yield refuse_path(
+            source, f"fields[{name!r}]", source.paths[name], found, remove='write "" to leave the field out'
+        )
     for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
         if not broken.keys() & {name, reference_of(name)}:
@@ -73,7 +75,8 @@ def _check_names(source: Source) -> Iterator[CheckMessage]:
 
 def _names(source: Source) -> tuple[list[str], list[str]]:
     """Return the names that `fields` may use: the noun's fields and its references."""
-    fields = [field.name for field in source.all_fields]
+    own = source.declared.paths.keys()
+    fields = [field.name for field in source.all_fields if field.name not in own]
     return fields, list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
 
 
@@ -88,20 +91,20 @@ def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
                 yield name, found
 
 
-def _refuse_path(source: Source, name: str, found: BrokenPath) -> CheckMessage:
-    text = f"fields[{name!r}] is {source.paths[name]!r}, but {found}."
+def refuse_path(source: Source, entry: str, path: str, found: BrokenPath, *, remove: str) -> CheckMessage:
+    """Return the message about the path of an entry such as "fields['name']". ``remove`` says how to do without it."""
+    text = f"{entry} is {path!r}, but {found}."
     if found.problem is PathProblem.MANY:
         return message(
             "E033",
             text,
-            hint=f'Name a property of {found.model.__name__} that returns one of them, or write "" to leave the field out.',
+            hint=f"Name a property of {found.model.__name__} that returns one of them, or {remove}.",
             obj=source,
         )
     return message(
         "E032",
         text,
-        hint=f'Correct the path, which begins at {source.model._meta.label}, or write "" to leave the field out.'
-        + found.suggestion,
+        hint=f"Correct the path, which begins at {source.model._meta.label}, or {remove}." + found.suggestion,
         obj=source,
     )
 

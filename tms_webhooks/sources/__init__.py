@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Moved, Passed, Rule
@@ -28,6 +29,7 @@ __all__ = [
     "ComputedLearningPathSource",
     "CourseAssignmentSource",
     "Created",
+    "Custom",
     "Deleted",
     "EnrollmentSource",
     "Entered",

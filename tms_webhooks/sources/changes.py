@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.custom import with_values_behind_keys
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.
@@ -34,6 +35,8 @@ def diff(
     changed. A status value without a mapping is logged, and building the payload fails later; under DEBUG and in tests
     its `PayloadError` is raised here.
     """
+    if source.custom_keys:
+        before, after = with_values_behind_keys(source, {0: (before, after)}, using=using)[0]
     old = source.canonical(before) if before is not None else {}
     new = source.canonical(after) if after is not None else {}
     _report_errors(source, {**old, **new}.values())

@@ -66,6 +66,9 @@ class TrainingClass(Record):
     start_at = models.DateTimeField("start")
     end_at = models.DateTimeField("end")
     time_zone_id = models.CharField("time zone", max_length=50, default="UTC")
+    requested_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="classes_requested"
+    )
     min_students = models.PositiveSmallIntegerField(default=0)
     max_students = models.PositiveSmallIntegerField(default=16)
     allow_self_enrollment = models.BooleanField(default=False)
@@ -164,6 +167,7 @@ class ClassEnrollment(Record):
     retake = models.BooleanField(default=False)
     hours_spent = models.PositiveSmallIntegerField(null=True, blank=True)
     grade = models.PositiveSmallIntegerField(null=True, blank=True, validators=[MaxValueValidator(100)])
+    purchase_order = models.CharField(max_length=30, blank=True, help_text="The number that the customer pays by.")
 
     class Meta:
         ordering = ["training_class", "pk"]

@@ -7,17 +7,23 @@ their fields are named by the same rules.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from tms_webhooks import catalogue
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
+from tms_webhooks.payloads.formats.template import written
+
+# The list of the host's own fields.
+CUSTOM_FIELDS = "CustomFields"
 
 # Exceptions from the rule of `api_name`: those of one noun, and those of all nouns.
 _OF_NOUN: Mapping[str, Mapping[str, str]] = {
@@ -63,14 +69,42 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as a flat object: its id, type and time, then its fields by the API's names."""
     noun, data = catalogue.get(event["type"]).noun.name, event["data"]
     values = {"EventId": event["id"], "EventType": event["type"], "EventTimestamp": _epoch(event["timestamp"])}
+    custom_fields = custom.of_noun(noun)
+    own: list[dict[str, Any]] = []
     for field in fields_of(event):
-        if _belongs(data, field.name):
+        if field.name in custom_fields:
+            own += _custom_values(custom_fields[field.name], data)
+        elif _belongs(data, field.name):
             values[api_name(noun, field.name, field.kind)] = _value(field.kind, value_at(data, field.name))
+    if custom.ROOT in data:
+        values[CUSTOM_FIELDS] = own
     if "links" in event:
         values["EventUrl"] = event["links"]["event"]
     if event.get("truncated"):
         values["Truncated"] = True
     return values
+
+
+def _custom_values(one: CustomField, data: Any) -> Iterator[dict[str, Any]]:
+    """Yield the items of ``CustomFields`` for a field of the host's own, as the API writes them.
+
+    An object yields an item for each of its keys: the names are those that the host's users chose.
+    """
+    if not _belongs(data, one.field.name):
+        return
+    value, kind = value_at(data, one.field.name), one.field.kind
+    pairs = (
+        value.items() if kind is FieldKind.JSON and isinstance(value, Mapping) else [(one.title, _value(kind, value))]
+    )
+    for name, item in pairs:
+        typed: dict[str, Any] = {}
+        if isinstance(item, bool):
+            typed = {"BooleanValue": item}
+        elif isinstance(item, int | float):
+            typed = {"NumericValue": item}
+        elif isinstance(item, list):
+            typed = {"SeparatedListValue": "\t".join(map(written, item))}
+        yield {"Name": name, "TextValue": None if item is None else written(item), **typed}
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,230 @@
+"""Fields of the host's own: read the ``custom`` of a source, and the old values that lie behind a changed foreign key."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from django.db import models
+from jsonschema import Draft202012Validator
+
+from tms_webhooks.catalogue.custom import ROOT, CustomField
+from tms_webhooks.catalogue.samples import sample_value
+from tms_webhooks.catalogue.schema import Field, FieldKind, field_schema
+from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.sources.aggregates import many_to_many
+from tms_webhooks.sources.mapping import column_at
+
+if TYPE_CHECKING:
+    from tms_webhooks.sources.base import Source
+
+Values: TypeAlias = Mapping[str, Any]
+
+NAME = re.compile(r"[a-z0-9_]+")
+KINDS = tuple(kind for kind in FieldKind if kind is not FieldKind.STATUS)
+"""The kinds that a custom field may have. A status needs the choices of a noun."""
+
+# The kind of a field that names none, by the class of its column; the first match counts.
+_KIND_OF_COLUMN: tuple[tuple[type[models.Field[Any, Any]], FieldKind], ...] = (
+    (models.ForeignKey, FieldKind.ID),
+    (models.AutoField, FieldKind.ID),
+    (models.UUIDField, FieldKind.ID),
+    (models.BooleanField, FieldKind.BOOLEAN),
+    (models.IntegerField, FieldKind.INTEGER),
+    (models.FloatField, FieldKind.NUMBER),
+    (models.DecimalField, FieldKind.NUMBER),
+    (models.DateField, FieldKind.DATETIME),
+    (models.JSONField, FieldKind.JSON),
+    (models.CharField, FieldKind.STRING),
+    (models.TextField, FieldKind.STRING),
+)
+# The columns that the source compares to detect another object behind a foreign key. They are in no payload.
+KEY_ROOT = "custom_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A field of the host's own in the payload of a source's events, as ``data.custom.<name>``.
+
+    - ``path``: the attribute path from the source's model; empty if `Source.derived` makes the value
+    - ``kind``: a `FieldKind` or its name; by default that of the column at the path
+    - ``privacy``: a `FieldPrivacy` or its name: "id", "basic" or "personal". Payloads without personal data leave out
+      personal fields
+    - ``doc``: one sentence about the field, for schemas and documents
+    - ``title``: its name in the format ``skillable``; by default the field's name
+    - ``sample``: its value in sample events, as JSON
+    """
+
+    path: str
+    kind: FieldKind | str | None = None
+    privacy: FieldPrivacy | str = FieldPrivacy.PERSONAL
+    doc: str = ""
+    title: str = ""
+    sample: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomProblem:
+    """A mistake in the ``custom`` of a source.
+
+    ``number`` is the id of the check that reports it; ``name`` is the field's name in ``data``, if it is usable.
+    """
+
+    number: str
+    text: str
+    remedy: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredFields:
+    """The usable entries of a ``custom``, their paths by names in ``data``, and the mistakes in the others."""
+
+    fields: tuple[CustomField, ...]
+    paths: Mapping[str, str]
+    problems: tuple[CustomProblem, ...]
+
+
+NOTHING = DeclaredFields((), {}, ())
+
+
+def declared_fields(source: Source) -> DeclaredFields:
+    """Return the fields that a source declares in ``custom``, its own entries and those of its bases."""
+    fields: list[CustomField] = []
+    paths: dict[str, str] = {}
+    problems: list[CustomProblem] = []
+    for name, entry in _entries(source, problems):
+        declared = Custom(entry) if isinstance(entry, str) else entry
+        wrong = list(_wrong_entry(name, declared))
+        problems += wrong
+        if not wrong:
+            one = _custom_field(source, name, declared, problems)
+            fields.append(one)
+            paths[one.field.name] = declared.path
+    return DeclaredFields(tuple(fields), paths, tuple(problems))
+
+
+def _entries(source: Source, problems: list[CustomProblem]) -> Iterator[tuple[Any, Any]]:
+    merged: dict[Any, Any] = {}
+    for base in reversed(type(source).__mro__):
+        declared = vars(base).get("custom") or {}
+        if not isinstance(declared, Mapping):
+            remedy = 'Write custom = {"department": "department.name"}.'
+            problems.append(_wrong(f"{base.__name__}.custom is {_short(declared)}, not a dictionary.", remedy))
+            continue
+        merged.update(declared)
+    # None in a subclass removes the field of a base.
+    return ((name, entry) for name, entry in merged.items() if entry is not None)
+
+
+def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        yield _wrong(
+            f"custom has the name {_short(name)}.",
+            'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
+        )
+        return
+    if not isinstance(declared, Custom):
+        yield _wrong(
+            f"custom[{name!r}] is {_short(declared)}, neither a path nor a Custom.",
+            f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").',
+        )
+        return
+    if not isinstance(declared.path, str):
+        yield _wrong(
+            f"custom[{name!r}] has the path {_short(declared.path)}.", 'Write "attribute" or "relation.attribute".'
+        )
+    if declared.kind is not None and declared.kind not in KINDS:
+        remedy = f"Write one of {', '.join(KINDS)}."
+        yield _wrong(f"custom[{name!r}] has the unknown kind {_short(declared.kind)}.", remedy)
+    if declared.privacy not in tuple(FieldPrivacy):
+        remedy = f"Write one of {', '.join(FieldPrivacy)}."
+        yield _wrong(f"custom[{name!r}] has the unknown privacy {_short(declared.privacy)}.", remedy)
+    for attribute in ("doc", "title"):
+        if not isinstance(getattr(declared, attribute), str):
+            found = _short(getattr(declared, attribute))
+            yield _wrong(
+                f"custom[{name!r}] has the {attribute} {found}, which is not text.", "Write text, or leave it out."
+            )
+
+
+def _custom_field(source: Source, name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
+    kind = FieldKind(declared.kind) if declared.kind is not None else _kind_at(source.model, declared.path)
+    if kind is None:
+        problems.append(
+            CustomProblem(
+                "E081",
+                f"custom[{name!r}] has no kind, and the path {declared.path!r} from {source.model._meta.label} leads to no "
+                "column that has one.",
+                f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
+                name=f"{ROOT}.{name}",
+            )
+        )
+    field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)
+    sample = sample_value(field) if declared.sample is None else declared.sample
+    if not Draft202012Validator(field_schema(field, nullable=True)).is_valid(sample):
+        remedy = f"Write a value as it is in the payload, such as {sample_value(field)!r}."
+        problems.append(_wrong(f"custom[{name!r}] has the sample {_short(sample)}, which is no {field.kind}.", remedy))
+        sample = sample_value(field)
+    return CustomField(field, declared.title or name, sample)
+
+
+def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
+    """Return the kind of the column, or of the many-to-many field, at a path; None if it is something else."""
+    if many_to_many(model, path) is not None:
+        return FieldKind.IDS
+    column = column_at(model, path)
+    return next((kind for cls, kind in _KIND_OF_COLUMN if isinstance(column, cls)), None)
+
+
+def _wrong(text: str, remedy: str) -> CustomProblem:
+    return CustomProblem("E080", text, remedy)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+# Old values behind foreign keys
+
+
+def key_name(name: str) -> str:
+    """Return the name of the value that holds the foreign key of a custom field: "custom_key.department"."""
+    return f"{KEY_ROOT}.{name.partition('.')[2]}"
+
+
+def with_values_behind_keys(
+    source: Source, states: Mapping[Any, tuple[Values | None, Values | None]], *, using: str
+) -> dict[Any, tuple[Values | None, Values | None]]:
+    """Return pairs of raw values before and after, by key, with the old values of custom fields behind a foreign key.
+
+    The row itself has the foreign key only. If that changed, the value is read from the object that it led to: one query
+    per field. An old object that no longer exists leaves null.
+    """
+    result = dict(states)
+    for name, key in source.custom_keys.items():
+        pairs = {
+            one: (before, after)
+            for one, (before, after) in result.items()
+            if before and after and key in before and name not in before and before[key] != after[key]
+        }
+        if pairs:
+            behind = _values_behind(source, name, {before[key] for before, _after in pairs.values()}, using=using)
+            for one, (before, after) in pairs.items():
+                result[one] = {**before, name: behind.get(before[key])}, after
+    return result
+
+
+def _values_behind(source: Source, name: str, keys: set[Any], *, using: str) -> Mapping[Any, Any]:
+    """Return the values of a custom field by the foreign keys that lead to them."""
+    first, _, onward = str(source.mapped[name].lookup).partition("__")
+    reference: Any = source.model._meta.get_field(first)
+    target = reference.target_field.attname
+    rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+    found: defaultdict[Any, Any] = defaultdict(lambda: None)
+    found.update(rows.filter(**{f"{target}__in": keys - {None}}).values_list(target, onward))
+    return found
