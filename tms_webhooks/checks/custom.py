@@ -29,9 +29,11 @@ def check(source: Source) -> Iterator[CheckMessage]:
                 broken.add(name)
                 yield refuse_path(source, f"custom[{_own_name(name)!r}]", path, found, remove="remove the entry")
     for problem in source.declared.problems:
-        # One message per mistake: a path that leads nowhere has no kind either.
-        if problem.name not in broken:
-            yield message(problem.number, problem.text, hint=problem.remedy, obj=source)
+        if not problem.without_kind:
+            yield message("E080", problem.text, hint=problem.remedy, obj=source)
+        elif problem.without_kind not in broken:
+            # One message per mistake: a path that leads nowhere has no kind either.
+            yield message("E081", problem.text, hint=problem.remedy, obj=source)
     taken = _names_of_noun(source)
     for one in source.declared.fields:
         if one.name in taken or ROOT in taken:
@@ -69,21 +71,15 @@ def _names_of_noun(source: Source) -> set[str]:
 
 
 def _shadows(source: Source, name: str, *, is_root: bool) -> CheckMessage:
+    noun, path = source.noun.name, source.declared.paths[f"{ROOT}.{name}"]
     if is_root:
-        return message(
-            "E082",
-            f"custom[{name!r}] can't be sent: the noun {source.noun.name!r} has a field {ROOT!r} of its own.",
-            hint=f"Rename the field {ROOT!r} of the noun, or add this field to the noun.",
-            obj=source,
-        )
-    path = source.declared.paths[f"{ROOT}.{name}"]
-    return message(
-        "E082",
-        f"custom[{name!r}] has the name of a field of the noun {source.noun.name!r}: receivers would confuse data.{name} and "
-        f"data.{ROOT}.{name}.",
-        hint=f'If it is that field, map it: fields = {{"{name}": "{path}"}}. Otherwise give it another name.',
-        obj=source,
-    )
+        text = f"custom[{name!r}] can't be sent: the noun {noun!r} has a field {ROOT!r} of its own."
+        remedy = f"Rename the field {ROOT!r} of the noun, or add this field to the noun."
+    else:
+        both = f"data.{name} and data.{ROOT}.{name}"
+        text = f"custom[{name!r}] has the name of a field of the noun {noun!r}: receivers would confuse {both}."
+        remedy = f'If it is that field, map it: fields = {{"{name}": "{path}"}}. Otherwise give it another name.'
+    return message("E082", text, hint=remedy, obj=source)
 
 
 def _check_twins(source: Source, one: CustomField) -> Iterator[CheckMessage]:

@@ -70,13 +70,12 @@ class Custom:
 class CustomProblem:
     """A mistake in the ``custom`` of a source.
 
-    ``number`` is the id of the check that reports it; ``name`` is the field's name in ``data``, if it is usable.
+    ``without_kind`` is the name in ``data`` of a field whose kind is missing; otherwise an entry has the wrong form.
     """
 
-    number: str
     text: str
     remedy: str
-    name: str = ""
+    without_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +155,10 @@ def _custom_field(source: Source, name: str, declared: Custom, problems: list[Cu
     if kind is None:
         problems.append(
             CustomProblem(
-                "E081",
                 f"custom[{name!r}] has no kind, and the path {declared.path!r} from {source.model._meta.label} leads to no "
                 "column that has one.",
                 f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
-                name=f"{ROOT}.{name}",
+                without_kind=f"{ROOT}.{name}",
             )
         )
     field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)
@@ -181,7 +179,7 @@ def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
 
 
 def _wrong(text: str, remedy: str) -> CustomProblem:
-    return CustomProblem("E080", text, remedy)
+    return CustomProblem(text, remedy)
 
 
 def _short(value: object) -> str:

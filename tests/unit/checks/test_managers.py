@@ -74,7 +74,9 @@ def test_changes_by_django_itself_need_a_base_manager_that_emits_events(declare:
     problem = only(check_managers(), "W055")
 
     assert problem.obj is TrainingClass
-    changed = "course, organization, company, primary_instructor, primary_classroom of training.TrainingClass"
+    changed = (
+        "course, organization, company, primary_instructor, primary_classroom, requested_by of training.TrainingClass"
+    )
     assert changed in problem.msg
     assert 'base_manager_name = "objects"' in str(problem.hint)
 
