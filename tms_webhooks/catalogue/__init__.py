@@ -9,6 +9,7 @@ from tms_webhooks.catalogue.registry import (
     expand,
     get,
     grouped,
+    noun,
     register,
     temporarily,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "expand",
     "get",
     "grouped",
+    "noun",
     "references",
     "register",
     "register_older",

@@ -17,6 +17,7 @@ from tms_webhooks.catalogue.schema import Field
 # The object in ``data`` that holds the fields, so that a later canonical field has another path.
 ROOT = "custom"
 
+K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
@@ -51,7 +52,7 @@ _owners: dict[str, list[HasCustomFields]] = {}
 _clear_caches: list[Callable[[], None]] = []
 
 
-def cached(function: Callable[[Hashable], R]) -> Callable[[Any], R]:
+def cached(function: Callable[[K], R]) -> Callable[[K], R]:
     """Cache the results of a function of an event type or a noun until a source adds or removes fields."""
     remembered = cache(function)
     _clear_caches.append(remembered.cache_clear)
@@ -85,7 +86,7 @@ def only_canonical() -> Iterator[None]:
 
 
 @cached
-def of_noun(noun: Any) -> Mapping[str, CustomField]:
+def of_noun(noun: str) -> Mapping[str, CustomField]:
     """Return the fields that sources add to a noun, by their names in ``data``, in the order of registration.
 
     Of two fields with the same name the first counts; a check reports fields that differ.

@@ -14,8 +14,8 @@ from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.sources.aggregates import many_to_many
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import many_to_many
 from tms_webhooks.sources.registry import all_sources
 
 

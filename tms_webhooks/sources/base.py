@@ -15,9 +15,9 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields, key_name
+from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
-from tms_webhooks.sources.mapping import MappedField, follow, key_behind, map_field, merged_fields
+from tms_webhooks.sources.mapping import MappedField, follow, key_behind, key_name, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
@@ -174,7 +174,7 @@ class Source:
     @cached_property
     def declared(self) -> DeclaredFields:
         """The entries of ``custom``, checked."""
-        return declared_fields(self)
+        return declared_fields(type(self), self.model)
 
     @property
     def custom_fields(self) -> tuple[CustomField, ...]:

@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.custom import with_values_behind_keys
+from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.

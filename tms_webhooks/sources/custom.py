@@ -1,12 +1,11 @@
-"""Fields of the host's own: read the ``custom`` of a source, and the old values that lie behind a changed foreign key."""
+"""Fields of the host's own: the declaration `Custom`, and reading the ``custom`` of a source class."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from django.db import models
 from jsonschema import Draft202012Validator
@@ -17,11 +16,6 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, field_schema
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.sources.aggregates import many_to_many
 from tms_webhooks.sources.mapping import column_at
-
-if TYPE_CHECKING:
-    from tms_webhooks.sources.base import Source
-
-Values: TypeAlias = Mapping[str, Any]
 
 NAME = re.compile(r"[a-z0-9_]+")
 KINDS = tuple(kind for kind in FieldKind if kind is not FieldKind.STATUS)
@@ -41,8 +35,6 @@ _KIND_OF_COLUMN: tuple[tuple[type[models.Field[Any, Any]], FieldKind], ...] = (
     (models.CharField, FieldKind.STRING),
     (models.TextField, FieldKind.STRING),
 )
-# The columns that the source compares to detect another object behind a foreign key. They are in no payload.
-KEY_ROOT = "custom_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +82,29 @@ class DeclaredFields:
 NOTHING = DeclaredFields((), {}, ())
 
 
-def declared_fields(source: Source) -> DeclaredFields:
-    """Return the fields that a source declares in ``custom``, its own entries and those of its bases."""
+def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
+    """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
     fields: list[CustomField] = []
     paths: dict[str, str] = {}
     problems: list[CustomProblem] = []
-    for name, entry in _entries(source, problems):
+    for name, entry in _entries(source_class, problems):
         declared = Custom(entry) if isinstance(entry, str) else entry
         wrong = list(_wrong_entry(name, declared))
         problems += wrong
         if not wrong:
-            one = _custom_field(source, name, declared, problems)
+            one = _custom_field(model, name, declared, problems)
             fields.append(one)
             paths[one.field.name] = declared.path
     return DeclaredFields(tuple(fields), paths, tuple(problems))
 
 
-def _entries(source: Source, problems: list[CustomProblem]) -> Iterator[tuple[Any, Any]]:
+def _entries(source_class: type, problems: list[CustomProblem]) -> Iterator[tuple[Any, Any]]:
     merged: dict[Any, Any] = {}
-    for base in reversed(type(source).__mro__):
+    for base in reversed(source_class.__mro__):
         declared = vars(base).get("custom") or {}
         if not isinstance(declared, Mapping):
             remedy = 'Write custom = {"department": "department.name"}.'
-            problems.append(_wrong(f"{base.__name__}.custom is {_short(declared)}, not a dictionary.", remedy))
+            problems.append(CustomProblem(f"{base.__name__}.custom is {_short(declared)}, not a dictionary.", remedy))
             continue
         merged.update(declared)
     # None in a subclass removes the field of a base.
@@ -121,41 +113,39 @@ def _entries(source: Source, problems: list[CustomProblem]) -> Iterator[tuple[An
 
 def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        yield _wrong(
+        yield CustomProblem(
             f"custom has the name {_short(name)}.",
             'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
         )
         return
     if not isinstance(declared, Custom):
-        yield _wrong(
+        yield CustomProblem(
             f"custom[{name!r}] is {_short(declared)}, neither a path nor a Custom.",
             f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").',
         )
         return
-    if not isinstance(declared.path, str):
-        yield _wrong(
-            f"custom[{name!r}] has the path {_short(declared.path)}.", 'Write "attribute" or "relation.attribute".'
-        )
     if declared.kind is not None and declared.kind not in KINDS:
         remedy = f"Write one of {', '.join(KINDS)}."
-        yield _wrong(f"custom[{name!r}] has the unknown kind {_short(declared.kind)}.", remedy)
+        yield CustomProblem(f"custom[{name!r}] has the unknown kind {_short(declared.kind)}.", remedy)
     if declared.privacy not in tuple(FieldPrivacy):
         remedy = f"Write one of {', '.join(FieldPrivacy)}."
-        yield _wrong(f"custom[{name!r}] has the unknown privacy {_short(declared.privacy)}.", remedy)
-    for attribute in ("doc", "title"):
-        if not isinstance(getattr(declared, attribute), str):
-            found = _short(getattr(declared, attribute))
-            yield _wrong(
-                f"custom[{name!r}] has the {attribute} {found}, which is not text.", "Write text, or leave it out."
-            )
+        yield CustomProblem(f"custom[{name!r}] has the unknown privacy {_short(declared.privacy)}.", remedy)
+    for attribute, remedy in (
+        ("path", 'Write "attribute" or "relation.attribute".'),
+        ("doc", "Write text, or leave it out."),
+        ("title", "Write text, or leave it out."),
+    ):
+        found: object = getattr(declared, attribute)
+        if not isinstance(found, str):
+            yield CustomProblem(f"custom[{name!r}] has the {attribute} {_short(found)}, which is not text.", remedy)
 
 
-def _custom_field(source: Source, name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
-    kind = FieldKind(declared.kind) if declared.kind is not None else _kind_at(source.model, declared.path)
+def _custom_field(model: type[models.Model], name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
+    kind = FieldKind(declared.kind) if declared.kind is not None else _kind_at(model, declared.path)
     if kind is None:
         problems.append(
             CustomProblem(
-                f"custom[{name!r}] has no kind, and the path {declared.path!r} from {source.model._meta.label} leads to no "
+                f"custom[{name!r}] has no kind, and the path {declared.path!r} from {model._meta.label} leads to no "
                 "column that has one.",
                 f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
                 without_kind=f"{ROOT}.{name}",
@@ -165,7 +155,9 @@ def _custom_field(source: Source, name: str, declared: Custom, problems: list[Cu
     sample = sample_value(field) if declared.sample is None else declared.sample
     if not Draft202012Validator(field_schema(field, nullable=True)).is_valid(sample):
         remedy = f"Write a value as it is in the payload, such as {sample_value(field)!r}."
-        problems.append(_wrong(f"custom[{name!r}] has the sample {_short(sample)}, which is no {field.kind}.", remedy))
+        problems.append(
+            CustomProblem(f"custom[{name!r}] has the sample {_short(sample)}, which is no {field.kind}.", remedy)
+        )
         sample = sample_value(field)
     return CustomField(field, declared.title or name, sample)
 
@@ -178,51 +170,6 @@ def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
     return next((kind for cls, kind in _KIND_OF_COLUMN if isinstance(column, cls)), None)
 
 
-def _wrong(text: str, remedy: str) -> CustomProblem:
-    return CustomProblem(text, remedy)
-
-
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-# Old values behind foreign keys
-
-
-def key_name(name: str) -> str:
-    """Return the name of the value that holds the foreign key of a custom field: "custom_key.department"."""
-    return f"{KEY_ROOT}.{name.partition('.')[2]}"
-
-
-def with_values_behind_keys(
-    source: Source, states: Mapping[Any, tuple[Values | None, Values | None]], *, using: str
-) -> dict[Any, tuple[Values | None, Values | None]]:
-    """Return pairs of raw values before and after, by key, with the old values of custom fields behind a foreign key.
-
-    The row itself has the foreign key only. If that changed, the value is read from the object that it led to: one query
-    per field. An old object that no longer exists leaves null.
-    """
-    result = dict(states)
-    for name, key in source.custom_keys.items():
-        pairs = {
-            one: (before, after)
-            for one, (before, after) in result.items()
-            if before and after and key in before and name not in before and before[key] != after[key]
-        }
-        if pairs:
-            behind = _values_behind(source, name, {before[key] for before, _after in pairs.values()}, using=using)
-            for one, (before, after) in pairs.items():
-                result[one] = {**before, name: behind.get(before[key])}, after
-    return result
-
-
-def _values_behind(source: Source, name: str, keys: set[Any], *, using: str) -> Mapping[Any, Any]:
-    """Return the values of a custom field by the foreign keys that lead to them."""
-    first, _, onward = str(source.mapped[name].lookup).partition("__")
-    reference: Any = source.model._meta.get_field(first)
-    target = reference.target_field.attname
-    rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-    found: defaultdict[Any, Any] = defaultdict(lambda: None)
-    found.update(rows.filter(**{f"{target}__in": keys - {None}}).values_list(target, onward))
-    return found

@@ -85,6 +85,11 @@ def column_at(model: type[models.Model], path: str) -> models.Field[Any, Any] | 
     return None if parent is None else _concrete(parent, last)
 
 
+def key_name(name: str) -> str:
+    """Return the name of the value with the foreign key of a custom field. It is compared, but in no payload."""
+    return f"custom_key.{name.partition('.')[2]}"
+
+
 def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> MappedField | None:
     """Return the row's own foreign key at the beginning of a path, as the value ``name``; None if the path has none."""
     if not isinstance(mapped.lookup, str) or "__" not in mapped.lookup:

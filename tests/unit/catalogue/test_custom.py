@@ -189,3 +189,15 @@ def test_any_json_is_valid_for_the_kind_json() -> None:
 def test_a_wrong_noun_is_refused(name: str, title: str, fields: tuple[Field, ...], text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{text}"):
         Noun(name, title, fields)
+
+
+def test_an_event_type_of_the_hosts_own_has_a_known_noun_or_a_new_one() -> None:
+    with catalogue.temporarily(EventType("user.promoted", catalogue.noun("user"), "A user was promoted.")) as promoted:
+        promoted.validate(promoted.example())
+    with pytest.raises(ConfigurationError, match='Unknown noun "usr". Did you mean "user"'):
+        catalogue.noun("usr")
+    again = Noun("user", "Account", CERTIFICATE.fields)
+    with pytest.raises(
+        ConfigurationError, match=r'user.created has another noun with this name. Use catalogue.noun\("user"\)'
+    ):
+        catalogue.register(EventType("user.promoted", again, "A user was promoted."))

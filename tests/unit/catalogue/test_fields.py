@@ -27,7 +27,11 @@ FORBIDDEN = re.compile(
 PERSONAL = re.compile(
     r"(^|\.)(user_name|title|first_name|middle_name|last_name|email|phone2?|address[12]|city|state|zip|country_code|content)$"
 )
-ALL_FIELDS = {(event_type.name, field.name): field for event_type in BUILT_IN for field in event_type.fields}
+ALL_FIELDS = {
+    (event_type.name, field.name): field
+    for event_type in BUILT_IN
+    for field in (*event_type.noun.fields, *event_type.extra)
+}
 
 each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 

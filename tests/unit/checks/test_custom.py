@@ -48,7 +48,7 @@ def test_sound_fields_are_passed_in_silence(say: Say) -> None:
         ),
         (
             {"department": Custom(3)},
-            "custom['department'] has the path 3.",
+            "custom['department'] has the path 3, which is not text.",
             'Write "attribute" or "relation.attribute".',
         ),
         (
