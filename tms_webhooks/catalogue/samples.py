@@ -8,8 +8,9 @@ from typing import Any
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 
-# Ids that samples of all nouns share.
+# Values that the samples of all nouns share.
 _BY_NAME: Mapping[str, Any] = {
+    "external_id": "EXT-1001",
     "organization.id": 12,
     "organization.external_id": "ACME-EU",
     "organization.name": "Acme Europe",

@@ -18,8 +18,18 @@ from tms_webhooks.sources.aggregates import many_to_many
 from tms_webhooks.sources.mapping import column_at
 
 NAME = re.compile(r"[a-z0-9_]+")
-KINDS = tuple(kind for kind in FieldKind if kind is not FieldKind.STATUS)
-"""The kinds that a custom field may have. A status needs the choices of a noun."""
+KINDS = (
+    FieldKind.ID,
+    FieldKind.IDS,
+    FieldKind.STRING,
+    FieldKind.INTEGER,
+    FieldKind.NUMBER,
+    FieldKind.BOOLEAN,
+    FieldKind.DATETIME,
+    FieldKind.FINGERPRINT,
+    FieldKind.JSON,
+)
+"""The kinds that a custom field may have. The others need more than a path, such as the choices of a status."""
 
 # The kind of a field that names none, by the class of its column; the first match counts.
 _KIND_OF_COLUMN: tuple[tuple[type[models.Field[Any, Any]], FieldKind], ...] = (
