@@ -22,7 +22,7 @@ from tests.testapp.models import Workshop
 from tms_webhooks import event_names
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import Custom, Filled, Moved, UserSource
+from tms_webhooks.sources import Changed, Custom, Filled, Moved, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
 
 pytestmark = pytest.mark.django_db
@@ -268,3 +268,41 @@ def test_properties_json_and_derived_values_are_in_the_payload(organization, lis
     assert changed["changed"] == ["seats", "custom.size", "custom.seats_offered"]
     assert changed["previous"] == {"seats": 10, "custom": {"size": "small", "seats_offered": 10}}
     assert recommended["type"] == "workshop.recommended"
+
+
+def test_a_many_to_many_list_is_compared(organization, listen, recorded):
+    class Members(UserSource):
+        fields = {"created_at": "date_joined"}
+        rules = (Changed("user.updated"),)
+        custom = {"sites": Custom("managed_organizations", privacy="id")}
+
+    listen(Members, User)
+    user = UserFactory(organization=organization)
+    Event.objects.all().delete()
+    user.managed_organizations.add(organization)
+    user.managed_organizations.clear()
+
+    added, removed = recorded()
+    assert (added["changed"], added["data"]["custom"]["sites"]) == (["custom.sites"], [organization.pk])
+    assert (removed["previous"], removed["data"]["custom"]["sites"]) == ({"custom": {"sites": [organization.pk]}}, [])
+
+
+def test_one_key_may_have_several_values_behind_it(organization, sales, support, listen, recorded):
+    class Members(UserSource):
+        fields = {"created_at": "date_joined"}
+        rules = (Changed("user.updated"),)
+        custom = {
+            "unit_key": Custom("department", privacy="id"),
+            "unit_name": Custom("department.name", privacy="basic"),
+            "unit_organization": Custom("department.organization.name", privacy="basic"),
+        }
+
+    user = UserFactory(organization=organization, department=sales)
+    Event.objects.all().delete()
+    listen(Members, User)
+    User.objects.filter(pk=user.pk).update(department=support)
+
+    (event,) = [event for event in recorded() if "custom.unit_key" in event["changed"]]
+    assert event["changed"] == ["custom.unit_key", "custom.unit_name"]
+    assert event["previous"] == {"custom": {"unit_key": sales.pk, "unit_name": "Sales"}}
+    assert event["data"]["custom"]["unit_organization"] == organization.name
