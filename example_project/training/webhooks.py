@@ -25,6 +25,11 @@ class TrainingClasses(sources.ClassSource):
         "classroom.country": "primary_classroom.country_code",
         "meeting_fingerprint": "custom_virtual_classroom_url",
     }
+    custom = {
+        "requested_by": sources.Custom(
+            "requested_by.email", doc="E-mail address of the person who asked for the class.", sample="dana@example.com"
+        ),
+    }
 
 
 @sources.register(models.ClassEnrollment)
@@ -34,6 +39,11 @@ class Enrollments(sources.EnrollmentSource):
         "status": "enrollment_status_id",
         "completion_status": "completion_status_id",
         "location_type": "location_type_id",
+    }
+    custom = {
+        "purchase_order": sources.Custom(
+            "purchase_order", privacy="basic", doc="Number of the purchase order.", sample="PO-2026-118"
+        ),
     }
 
 
@@ -67,6 +77,14 @@ class Users(sources.UserSource):
         "time_zone": "time_zone_id",
         "role_ids": "roles",
         "managed_organization_ids": "managed_organizations",
+    }
+    custom = {
+        "department": sources.Custom(
+            "department.name", privacy="basic", doc="Department of the user.", title="Department", sample="Engineering"
+        ),
+        "cost_center": sources.Custom(
+            "cost_center", privacy="basic", doc="Cost center of the user.", title="Cost Center", sample="4711"
+        ),
     }
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
 _event_types: dict[str, EventType] = {}
@@ -18,7 +20,8 @@ _event_types: dict[str, EventType] = {}
 def register(event_type: EventType) -> EventType:
     """Add an event type to the catalogue and return it.
 
-    Raises `ConfigurationError` if its name is taken, or is not two or more dotted segments of a-z, 0-9 and _.
+    Raises `ConfigurationError` if its name is taken, if it is not two or more dotted segments of a-z, 0-9 and _, or if
+    another noun has the name of its noun.
     """
     name = event_type.name
     if not event_names.EVENT_NAME.fullmatch(name):
@@ -27,6 +30,12 @@ def register(event_type: EventType) -> EventType:
         )
     if name in _event_types:
         raise ConfigurationError(f'The event type "{name}" is registered already.')
+    namesake = next((other for other in _event_types.values() if other.noun.name == event_type.noun.name), event_type)
+    if namesake.noun != event_type.noun:
+        raise ConfigurationError(
+            f'The event type "{name}" has a new noun "{event_type.noun.name}", but {namesake.name} has another noun with this '
+            f'name. Use catalogue.noun("{event_type.noun.name}"), or another name.'
+        )
     _event_types[name] = event_type
     event_names.add(name)
     return event_type
@@ -50,6 +59,15 @@ def get(name: str) -> EventType:
     except KeyError:
         suggestion = event_names.did_you_mean(event_names.nearest(name))
         raise UnknownEventType(f'Unknown event type "{name}".{suggestion}') from None
+
+
+def noun(name: str) -> Noun:
+    """Return the noun of this name, to register another event type for it; raise `ConfigurationError` if none has it."""
+    groups = grouped()
+    if name not in groups:
+        suggestion = event_names.did_you_mean(difflib.get_close_matches(name, groups))
+        raise ConfigurationError(f'Unknown noun "{name}".{suggestion}')
+    return groups[name][0].noun
 
 
 def all_types() -> list[EventType]:

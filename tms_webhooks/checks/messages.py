@@ -69,6 +69,12 @@ MEANINGS: Mapping[str, str] = {
     "E057": "`assignment` of an activity source does not lead to a registered model of course assignments.",
     "W058": "The rows of a registered model can be changed through a parent that is not registered.",
     "W059": "Two models of one noun can have the same ids.",
+    # The host's own fields and events
+    "E080": "An entry of `custom` has the wrong form.",
+    "E081": "The kind of a field in `custom` is missing.",
+    "E082": "A field in `custom` has the name of a field of the noun.",
+    "E083": "Two sources of one noun declare a field in `custom` differently.",
+    "W084": "The sample of an event type breaks its schema.",
     # The environment
     "W060": "SQLite transactions begin without a write lock.",
     "W061": "SQLite runs without the write-ahead log.",

@@ -77,6 +77,9 @@ class TrainingClass(Record):
     start_at = models.DateTimeField("start")
     end_at = models.DateTimeField("end")
     time_zone_id = models.CharField("time zone", max_length=50, default="UTC")
+    requested_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="classes_requested"
+    )
     min_students = models.PositiveSmallIntegerField(default=0)
     max_students = models.PositiveSmallIntegerField(default=16)
     allow_self_enrollment = models.BooleanField(default=False)
@@ -213,6 +216,7 @@ class ClassEnrollment(Record):
     classroom = models.ForeignKey(
         Classroom, on_delete=models.SET_NULL, null=True, blank=True, related_name="enrollments"
     )
+    purchase_order = models.CharField(max_length=30, blank=True, help_text="The number that the customer pays by.")
 
     class Meta:
         ordering = ["training_class", "pk"]

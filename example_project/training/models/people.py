@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import external_id_field
-from example_project.training.models.organizations import Company, Organization
+from example_project.training.models.organizations import Company, Department, Organization
 from tms_webhooks.outbox import emit
 
 MOVED_BY_MERGE = {
@@ -19,6 +19,7 @@ MOVED_BY_MERGE = {
     "feedback": "user",
     "redeemed_vouchers": "redeemed_by",
     "classes_led": "primary_instructor",
+    "classes_requested": "requested_by",
 }
 
 
@@ -71,6 +72,8 @@ class User(AbstractUser):
     time_zone_id = models.CharField("time zone", max_length=50, blank=True, help_text="Empty: the organization's.")
     participate_in_achievements = models.BooleanField(default=True)
     disabled = models.BooleanField(default=False, help_text="A disabled account keeps its records but can't sign in.")
+    department = models.ForeignKey(Department, on_delete=models.SET_NULL, null=True, blank=True, related_name="users")
+    cost_center = models.CharField(max_length=20, blank=True)
     closed_at = models.DateTimeField("closed", null=True, blank=True, editable=False)
 
     class Meta(AbstractUser.Meta):
@@ -110,13 +113,14 @@ class User(AbstractUser):
             "state",
             "zip",
             "country_code",
+            "cost_center",
         )
         for name in blank:
             setattr(self, name, "")
         self.first_name, self.last_name = "Closed", "Account"
         self.username, self.email = anonymous, f"{anonymous}@accounts.invalid"
         self.external_id = None
-        self.company = self.manager = None
+        self.company = self.manager = self.department = None
         self.disabled = True
         self.closed_at = timezone.now()
         self.set_unusable_password()
