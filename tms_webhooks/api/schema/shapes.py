@@ -119,6 +119,10 @@ EVENT_TYPE = record(
     version=INTEGER,
     versions={"type": "array", "items": INTEGER},
     deprecated={"type": "boolean"},
+    offered={
+        "type": "boolean",
+        "description": "Whether a webhook can subscribe to it. False for events that are made for one webhook.",
+    },
     schema=URI,
     example=URI,
 )

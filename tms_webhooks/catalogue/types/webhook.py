@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tms_webhooks import event_names
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import ActorKind, FieldPrivacy
@@ -85,6 +86,36 @@ EVENT_TYPES = (
             Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="Result of the last attempt."),
         ),
         sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        event_names.SNAPSHOT_COMPLETED,
+        WEBHOOK,
+        "A snapshot was sent. Changes since its start are in the feed after `cursor`. Only the webhook itself gets this.",
+        sample={
+            **_SAMPLE,
+            "job": 12,
+            "nouns": ["class", "enrollment"],
+            "objects": 1480,
+            "failed": 0,
+            "cursor": "gAAAAABnYmVnaW4tYXQtdGhlLXN0YXJ0LW9mLXRoZS1zbmFwc2hvdA",
+        },
+        extra=(
+            Field("job", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the snapshot's job."),
+            Field("nouns", FieldKind.IDS, FieldPrivacy.ID, required=True, doc="Nouns of the objects that were sent."),
+            Field(
+                "objects", FieldKind.INTEGER, FieldPrivacy.ID, required=True, doc="How many objects the snapshot has."
+            ),
+            Field("failed", FieldKind.INTEGER, FieldPrivacy.ID, required=True, doc="How many of them did not arrive."),
+            Field(
+                "cursor",
+                FieldKind.STRING,
+                FieldPrivacy.ID,
+                required=True,
+                doc="Cursor of the catch-up feed at the start of the snapshot: nothing is missing after it.",
+            ),
+        ),
+        sample_actor=ActorKind.SYSTEM,
+        offered=False,
     ),
     EventType(
         "webhook.secret_rotated",
