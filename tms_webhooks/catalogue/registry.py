@@ -33,7 +33,7 @@ def register(event_type: EventType) -> EventType:
     if event_type.offered and not event_names.is_operational(name):
         # The last one of its noun.
         snapshot = event_names.snapshot_of(event_type.noun.name)
-        _add(_event_types.pop(snapshot, None) or snapshot_type(event_type))
+        _add(_event_types.pop(snapshot) if snapshot in _event_types else snapshot_type(event_type))
     return event_type
 
 

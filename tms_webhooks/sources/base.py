@@ -74,6 +74,7 @@ class Source:
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
     - ``closed_when``: when the deadline no longer matters
+    - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
       out-of-band changes
 
@@ -90,6 +91,7 @@ class Source:
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
+    snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:

@@ -77,5 +77,5 @@ def count_response(total: int) -> Response:
 
 def _exception_for(error: ReplayError) -> Exception:
     if error.field:
-        return ValidationError({error.field: [ErrorDetail(str(error), code="range")]})
+        return ValidationError({error.field: [ErrorDetail(str(error), code=error.code)]})
     return Conflict(str(error))

@@ -76,6 +76,8 @@ class ActivityProgressSource(CourseAssignmentSource):
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
     rules = (Created(PROGRESSED), Changed(PROGRESSED))
     deadline = None
+    # The rows are activities; the assignments have a source of their own.
+    snapshot = False
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
