@@ -20,6 +20,7 @@ from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
 from tms_webhooks.choices import DeliveryStatus, JobStatus, Priority
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
+from tms_webhooks.snapshot import job as snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -222,8 +223,6 @@ def test_the_last_event_names_the_job_its_objects_and_the_cursor(webhook, organi
 
 
 def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock, deliver):
-    from tms_webhooks.snapshot import job as snapshot
-
     TrainingClassFactory.create_batch(3, organization=organization)
     job = snapshot.start(webhook, ["class"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):

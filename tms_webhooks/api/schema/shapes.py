@@ -127,10 +127,16 @@ EVENT_TYPE = record(
     example=URI,
 )
 
+SNAPSHOT_DELIVERIES = {
+    **nullable(record(delivered=INTEGER, failed=INTEGER, waiting=INTEGER)),
+    "description": "The deliveries of a snapshot. Null for other jobs, and in a list.",
+}
+
 JSON_FIELD_SCHEMAS: dict[str, Schema] = {
     "filters": {"type": "object"},
     "condition": {"type": ["object", "null"]},
     "changes": {"type": "object"},
+    "nouns": {"type": "array", "items": {"type": "string"}},
 }
 """The schemas of JSON fields, by the name of the field."""
 
