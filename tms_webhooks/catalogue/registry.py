@@ -50,9 +50,12 @@ def temporarily(event_type: EventType) -> Iterator[EventType]:
     try:
         yield event_type
     finally:
-        for name in [name for name in _event_types if name not in before]:
-            del _event_types[name]
+        for name in _event_types:
             event_names.discard(name)
+        _event_types.clear()
+        # In their order: a type that was added has moved the one of its noun's snapshot.
+        for one in before.values():
+            _add(one)
 
 
 def get(name: str) -> EventType:

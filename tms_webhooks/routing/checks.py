@@ -96,7 +96,7 @@ class SubscriptionRules:
 class PresentRules:
     """Those rules of a subscription that are about the present state of an object, for the snapshot of a noun.
 
-    Left out is what is about a change: statuses before and after it, its actor, first occurrences, and the parts of a
+    Rules about a change are left out: statuses before and after it, its actor, first occurrences, and the parts of a
     condition about ``previous``, ``changed`` or fields that only some events of the noun have.
     """
 

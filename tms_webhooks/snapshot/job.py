@@ -30,7 +30,7 @@ from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.wake import wake_on_commit
 from tms_webhooks.queues import get_queue
 from tms_webhooks.snapshot.nouns import checked, sources_of_noun
-from tms_webhooks.snapshot.read import Page, SourceReader
+from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
 
 NOUN = "webhook"
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SnapshotProgress:
     """The numbers of a snapshot's deliveries: ``failed`` are those that ended without success."""
 
     delivered: int
@@ -116,7 +116,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
     return _write_page(job, webhook, source, page, now=now)
 
 
-def progress(job: Job) -> Progress:
+def progress(job: Job) -> SnapshotProgress:
     """Return how many deliveries of a snapshot are delivered, failed and waiting."""
     by_status: dict[str, int] = dict(
         _deliveries_of(job).order_by().values_list("status").annotate(many=Count("pk")).values_list("status", "many")
@@ -124,7 +124,7 @@ def progress(job: Job) -> Progress:
     delivered = by_status.pop(DeliveryStatus.DELIVERED.value, 0)
     still_open = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
     waiting = sum(by_status.pop(status.value, 0) for status in still_open)
-    return Progress(delivered, sum(by_status.values()), waiting)
+    return SnapshotProgress(delivered, sum(by_status.values()), waiting)
 
 
 def next_run(now: datetime) -> datetime | None:
@@ -179,7 +179,7 @@ def _is_pull_only(webhook: Webhook) -> bool:
     return bool(getattr(webhook, "pull_only", False))
 
 
-def _write_page(job: Job, webhook: Webhook, source: Source, page: Page, *, now: datetime) -> bool:
+def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
     is_last = page.end is None
@@ -266,8 +266,8 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
     facts: Mapping[str, Any] = {
         "id": webhook.pk,
         "name": webhook.name,
-        "job": job.pk,
-        "nouns": sorted(job.nouns),
+        "job_id": job.pk,
+        "nouns": ",".join(job.nouns),
         "objects": job.done,
         "failed": failed,
         "cursor": job.cursor,

@@ -38,7 +38,7 @@ MOST_EXAMINED = 10_000
 logger = logging.getLogger(__name__)
 
 
-class Page(NamedTuple):
+class ObjectPage(NamedTuple):
     """The events of one page of objects.
 
     ``skipped`` is the number of objects whose payload could not be built. ``end`` is the key, as text, of the last object;
@@ -74,7 +74,7 @@ class SourceReader:
             examined, matching, after = examined + PAGE, matching + len(page.events), page.end
         return matching + max(0, total - examined)
 
-    def read(self, after: str, *, now: datetime) -> Page:
+    def read(self, after: str, *, now: datetime) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
 
         The numbers are read first, and then the objects. So a change that is committed between the two is in the object,
@@ -99,7 +99,7 @@ class SourceReader:
                     insert.set_sequence(event, numbers.get(event.subject_id, 0))
                     events.append(event)
         end = states.key_text(found[-1][0]) if len(found) == PAGE else None
-        return Page(events, skipped, end)
+        return ObjectPage(events, skipped, end)
 
     def _rows(self) -> Rows:
         rows = rows_of(self._source)

@@ -213,8 +213,8 @@ def test_the_last_event_names_the_job_its_objects_and_the_cursor(webhook, organi
     assert last["data"] == {
         "id": webhook.pk,
         "name": webhook.name,
-        "job": job.pk,
-        "nouns": ["class", "enrollment"],
+        "job_id": job.pk,
+        "nouns": "enrollment,class",
         "objects": 2,
         "failed": 0,
         "cursor": job.cursor,
@@ -233,7 +233,7 @@ def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock,
     snapshot.work_on(job, now=clock.now)
 
     assert bodies(webhook)[-1]["data"]["failed"] == 1
-    assert snapshot.progress(job) == snapshot.Progress(delivered=2, failed=1, waiting=0)
+    assert snapshot.progress(job) == snapshot.SnapshotProgress(delivered=2, failed=1, waiting=0)
 
 
 def test_a_second_snapshot_repeats_the_same_sequence_numbers(webhook, organization, take):

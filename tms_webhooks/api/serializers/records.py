@@ -156,7 +156,7 @@ class JobSerializer(StrictModelSerializer):
     """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start.
 
     Of a snapshot these are the objects of its ``nouns``; ``skipped`` objects could not be sent. It is finished when its
-    last delivery is.
+    last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
     """
 
     id = IDField()
@@ -179,6 +179,7 @@ class JobSerializer(StrictModelSerializer):
             "done",
             "skipped",
             "deliveries",
+            "cursor",
             "error",
             "requested_by",
             "created_at",

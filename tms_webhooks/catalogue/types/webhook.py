@@ -27,6 +27,10 @@ def _text(name: str, doc: str) -> Field:
     return Field(name, FieldKind.STRING, FieldPrivacy.BASIC, required=True, doc=doc)
 
 
+def _number(name: str, doc: str) -> Field:
+    return Field(name, FieldKind.INTEGER, FieldPrivacy.BASIC, required=True, doc=doc)
+
+
 EVENT_TYPES = (
     EventType(
         "webhook.test",
@@ -93,26 +97,18 @@ EVENT_TYPES = (
         "A snapshot was sent. Changes since its start are in the feed after `cursor`. Only the webhook itself gets this.",
         sample={
             **_SAMPLE,
-            "job": 12,
-            "nouns": ["class", "enrollment"],
+            "job_id": 12,
+            "nouns": "class,enrollment",
             "objects": 1480,
             "failed": 0,
             "cursor": "gAAAAABnYmVnaW4tYXQtdGhlLXN0YXJ0LW9mLXRoZS1zbmFwc2hvdA",
         },
         extra=(
-            Field("job", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the snapshot's job."),
-            Field("nouns", FieldKind.IDS, FieldPrivacy.ID, required=True, doc="Nouns of the objects that were sent."),
-            Field(
-                "objects", FieldKind.INTEGER, FieldPrivacy.ID, required=True, doc="How many objects the snapshot has."
-            ),
-            Field("failed", FieldKind.INTEGER, FieldPrivacy.ID, required=True, doc="How many of them did not arrive."),
-            Field(
-                "cursor",
-                FieldKind.STRING,
-                FieldPrivacy.ID,
-                required=True,
-                doc="Cursor of the catch-up feed at the start of the snapshot: nothing is missing after it.",
-            ),
+            Field("job_id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the snapshot's job."),
+            _text("nouns", "Nouns of the objects that were sent, separated by commas."),
+            _number("objects", "How many objects the snapshot has."),
+            _number("failed", "How many of them did not arrive."),
+            _text("cursor", "Cursor of the catch-up feed at the start of the snapshot: nothing is missing after it."),
         ),
         sample_actor=ActorKind.SYSTEM,
         offered=False,
