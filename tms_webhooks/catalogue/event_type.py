@@ -11,6 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from tms_webhooks import event_names
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.samples import sample_data
 from tms_webhooks.catalogue.schema import (
@@ -49,6 +50,7 @@ class EventType:
     - ``extra``: fields of this type in addition to those of the noun
     - ``needs``: optional fields of the noun that this type requires
     - ``deprecated``: events are still emitted, but new subscriptions are discouraged
+    - ``offered``: whether a webhook can subscribe to it; False for events that are made for one webhook
     """
 
     name: str
@@ -61,6 +63,7 @@ class EventType:
     needs: tuple[str, ...] = ()
     sample_actor: ActorKind = ActorKind.ADMINISTRATOR
     deprecated: bool = False
+    offered: bool = True
 
     def __post_init__(self) -> None:
         refuse_lazy_text(self.summary, owner=f'event type "{self.name}"', attribute="summary")
@@ -70,6 +73,11 @@ class EventType:
                 raise ConfigurationError(
                     f'Event type "{self.name}" needs the field "{name}", which its noun does not have.'
                 )
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether its events hold the present state of an object, which a snapshot sends."""
+        return self.name == event_names.snapshot_of(self.noun.name)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -122,6 +130,36 @@ class EventType:
         )
 
 
+def snapshot_type(like: EventType) -> EventType:
+    """Return the type of the events with which a snapshot sends the objects of a noun, given another type of it.
+
+    Its sample is that of the other type, without the fields that only that has and without old values.
+    """
+    noun = like.noun
+    sample = copy.deepcopy(dict(like.sample))
+    for item in like.extra:
+        _remove(sample, item.name)
+    return EventType(
+        event_names.snapshot_of(noun.name),
+        noun,
+        f"The present state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
+        sample=sample,
+        sample_actor=ActorKind.SYSTEM,
+        offered=False,
+    )
+
+
+def _remove(nested: dict[str, Any], dotted_name: str) -> None:
+    """Remove a field, and the objects around it that become empty."""
+    branch, _, rest = dotted_name.partition(".")
+    inner = nested.get(branch)
+    if rest and isinstance(inner, dict):
+        _remove(inner, rest)
+        if inner:
+            return
+    nested.pop(branch, None)
+
+
 @custom.cached
 def _fields(event_type: EventType) -> tuple[Field, ...]:
     of_noun = (
@@ -138,6 +176,7 @@ def _schema(event_type: EventType) -> JSONSchema:
         title=event_type.noun.title,
         summary=event_type.summary,
         fields=event_type.fields,
+        is_snapshot=event_type.is_snapshot,
     )
 
 

@@ -200,7 +200,9 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema
     return {**_object(tree, partial=partial), "type": "object"}
 
 
-def envelope_schema(name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...]) -> JSONSchema:
+def envelope_schema(
+    name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...], is_snapshot: bool = False
+) -> JSONSchema:
     """Return the JSON Schema of a whole event: the envelope that all events share, with these fields as ``data``."""
     data = {"title": title, "description": f"The {title.lower()} after the event."}
     properties: dict[str, JSONSchema] = {
@@ -218,11 +220,7 @@ def envelope_schema(name: str, *, version: int, title: str, summary: str, fields
         },
         "version": {"const": version, "description": "The version of this schema."},
         "organization": _organization(),
-        "sequence": {
-            "type": "integer",
-            "minimum": 1,
-            "description": "The number of the event among the events of the same object, without gaps.",
-        },
+        "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
         "data": data_schema(fields) | data,
         "changed": {
@@ -274,6 +272,13 @@ def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
         },
         "required": ["code", "name"],
     }
+
+
+def _sequence(*, is_snapshot: bool) -> JSONSchema:
+    text = "The number of the event among the events of the same object, without gaps."
+    if is_snapshot:
+        text = "The number of the object's last event before the snapshot; 0 without one."
+    return {"type": "integer", "minimum": 0 if is_snapshot else 1, "description": text}
 
 
 def _organization() -> JSONSchema:

@@ -119,6 +119,8 @@ class JobKind(models.TextChoices):
     """Send the events that were skipped while it was disabled, and matching events that were never sent."""
     CANCEL_PENDING = "cancel_pending", _("Cancel queued deliveries")
     """Cancel the deliveries that are queued."""
+    SNAPSHOT = "snapshot", _("Send what exists")
+    """Send the present state of every object of some nouns."""
 
 
 class JobStatus(models.TextChoices):

@@ -111,9 +111,7 @@ def count(
 ) -> int:
     """Return the number of deliveries that a job would change or create; raise `ReplayError` where `start` does."""
     since, until = _range(kind, since, until, now=now)
-    refusal = _refusal(kind, webhook) or _busy(kind, webhook)
-    if refusal:
-        raise ReplayError(refusal)
+    refuse(kind, webhook)
     return _total(kind, webhook, since=since, until=until)
 
 
@@ -140,9 +138,7 @@ def start(
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
-        refusal = _refusal(kind, locked) or _busy(kind, locked)
-        if refusal:
-            raise ReplayError(refusal)
+        refuse(kind, locked)
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,
@@ -159,7 +155,7 @@ def start(
 def work_on(job: Job, *, now: datetime) -> bool:
     """Do one batch of a job; return whether more batches follow. If two workers call it at once, one gets False."""
     kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id)
-    refusal = _refusal(kind, webhook)
+    refusal = refusal_of(kind, webhook)
     if refusal:
         job.finish(now=now, error=refusal)
         return False
@@ -268,7 +264,14 @@ def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int
         yield len(filtered.matching_events(webhook, event_ids[begin : begin + FILTER_BATCH], firsts=firsts))
 
 
-def _refusal(kind: JobKind, webhook: Webhook) -> str:
+def refuse(kind: JobKind, webhook: Webhook) -> None:
+    """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
+    refusal = refusal_of(kind, webhook) or _busy_with(kind, webhook)
+    if refusal:
+        raise ReplayError(refusal)
+
+
+def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
@@ -277,7 +280,7 @@ def _refusal(kind: JobKind, webhook: Webhook) -> str:
     return ""
 
 
-def _busy(kind: JobKind, webhook: Webhook) -> str:
+def _busy_with(kind: JobKind, webhook: Webhook) -> str:
     """Return that a job of this kind is unfinished for the webhook; an empty text if none is."""
     if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
         return _("A job of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.") % {

@@ -80,8 +80,11 @@ def having(path: str) -> list[str]:
 
 
 def patterns_of(event_types: Iterable[EventType]) -> list[str]:
-    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them."""
-    names = [event_type.name for event_type in event_types]
+    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them.
+
+    Types that are not offered are left out: no pattern of a subscription includes them.
+    """
+    names = [event_type.name for event_type in event_types if event_type.offered]
     patterns: dict[str, None] = {}
     for name in names:
         pattern = f"{name.rpartition('.')[0]}.*"

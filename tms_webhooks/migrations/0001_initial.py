@@ -327,6 +327,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, default="", verbose_name="error")),
                 ("fanned_out_at", models.DateTimeField(editable=False, null=True, verbose_name="fanned out at")),
                 ("position", models.BigIntegerField(editable=False, null=True, verbose_name="position")),
+                ("snapshot_job", models.BigIntegerField(db_default=0, default=0, editable=False)),
                 (
                     "learner_organization",
                     models.ForeignKey(
@@ -715,6 +716,7 @@ class Migration(migrations.Migration):
                             ("recover", "Resend failed deliveries"),
                             ("replay_missed", "Send missed events"),
                             ("cancel_pending", "Cancel queued deliveries"),
+                            ("snapshot", "Send what exists"),
                         ],
                         max_length=20,
                         verbose_name="kind",
@@ -739,6 +741,11 @@ class Migration(migrations.Migration):
                 ("total", models.PositiveIntegerField(default=0, verbose_name="total")),
                 ("done", models.PositiveIntegerField(default=0, verbose_name="done")),
                 ("position", models.BigIntegerField(default=0, editable=False)),
+                ("nouns", models.JSONField(blank=True, default=list, verbose_name="nouns")),
+                ("cursor", models.TextField(blank=True, default="", editable=False)),
+                ("source", models.CharField(blank=True, default="", editable=False, max_length=200)),
+                ("key", models.TextField(blank=True, default="", editable=False)),
+                ("skipped", models.PositiveIntegerField(default=0, verbose_name="skipped")),
                 ("requested_by", models.CharField(blank=True, default="", max_length=100, verbose_name="requested by")),
                 ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="error")),
                 ("created_at", models.DateTimeField(verbose_name="created at")),
@@ -808,6 +815,20 @@ class Migration(migrations.Migration):
                 "verbose_name": "total",
                 "verbose_name_plural": "totals",
             },
+        ),
+        migrations.AddField(
+            model_name="event",
+            name="webhook",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="tms_webhooks.webhook",
+                verbose_name="webhook",
+            ),
         ),
         migrations.AddField(
             model_name="delivery",
@@ -1093,10 +1114,18 @@ class Migration(migrations.Migration):
                 name="tms_event_feed_of_learner",
             ),
         ),
+        migrations.AddIndex(
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("webhook__isnull", False)),
+                fields=["webhook", "position"],
+                name="tms_event_for_webhook",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="event",
             constraint=models.UniqueConstraint(
-                fields=("subject_type", "subject_id", "sequence"), name="tms_event_sequence_once"
+                fields=("subject_type", "subject_id", "sequence", "snapshot_job"), name="tms_event_sequence_once"
             ),
         ),
         migrations.AddIndex(

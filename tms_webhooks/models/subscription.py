@@ -129,6 +129,11 @@ class Subscription(models.Model):
         # An empty one is refused by the field.
         if self.event_type and not event_types:
             errors["event_type"] = _unknown(self.event_type)
+        elif not event_names.is_offered(self.event_type):
+            errors["event_type"] = _(
+                "%(name)s is for one webhook only, and no subscription receives it. Subscribe to other events of the "
+                "object, and start a snapshot of the webhook."
+            ) % {"name": self.event_type}
         checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.parse}
         for name, check in checks.items():
             value = getattr(self, name)

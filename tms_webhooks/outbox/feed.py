@@ -109,7 +109,8 @@ def read(
     """Return up to ``limit`` events after a cursor that these organizations may see.
 
     ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning.
-    ``types`` are names and patterns as in a subscription; ``events`` limits the choice further. Raises
+    ``types`` are names and patterns as in a subscription; ``events`` is the choice of events, by default all but those
+    that were made for one webhook: in the feed of all they would look as if something had changed. Raises
     `UnknownEventType`, and `CursorError` for a cursor that is malformed, another organization's, or too old.
     """
     names = _names(types)
@@ -118,7 +119,7 @@ def read(
     # Read the end before the events: all events up to it are committed.
     ends = FeedEnds.objects.current()
     start, owner = _position_of(after, organizations, keys, ends)
-    chosen = (Event.objects.all() if events is None else events).filter(
+    chosen = (Event.objects.for_everyone() if events is None else events).filter(
         position__gt=start, position__lte=ends.published
     )
     if names is not None:
@@ -130,6 +131,11 @@ def read(
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
     return Page(found[:limit], _encoded(last or ends.published, owner), has_more)
+
+
+def current_cursor(organization_id: Any) -> str:
+    """Return the cursor of the feed's present end for an organization. Every later change is in the feed after it."""
+    return _encoded(FeedEnds.objects.current().published, str(organization_id))
 
 
 def _first(chosen: QuerySet[Event], limit: int) -> QuerySet[Event]:

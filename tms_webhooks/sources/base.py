@@ -96,6 +96,7 @@ class Source:
     - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date, as an
       IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
+    - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
       out-of-band changes
 
@@ -114,6 +115,7 @@ class Source:
     deadline: ClassVar[Deadline | None] = None
     time_zone: ClassVar[str | None] = None
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
+    snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from rest_framework import serializers
 
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import IDField, OrganizationIDField, UTCDateTimeField, timing_in_ms
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
-from tms_webhooks.choices import Priority
+from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job
 from tms_webhooks.payloads.formats import JSON
+from tms_webhooks.snapshot.job import progress
 
 
 class EventSubjectSerializer(StrictSerializer):
@@ -149,11 +153,16 @@ class AttemptSerializer(StrictModelSerializer):
 
 
 class JobSerializer(StrictModelSerializer):
-    """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start."""
+    """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start.
+
+    Of a snapshot these are the objects of its ``nouns``; ``skipped`` objects could not be sent. It is finished when its
+    last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
+    """
 
     id = IDField()
     webhook = IDField(source="webhook_id")
     organization = OrganizationIDField(source="webhook.organization_id")
+    deliveries = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
@@ -165,14 +174,25 @@ class JobSerializer(StrictModelSerializer):
             "since",
             "until",
             "status",
+            "nouns",
             "total",
             "done",
+            "skipped",
+            "deliveries",
+            "cursor",
             "error",
             "requested_by",
             "created_at",
             "finished_at",
         )
         read_only_fields = fields
+
+    @extend_schema_field(shapes.SNAPSHOT_DELIVERIES)
+    def get_deliveries(self, job: Job) -> dict[str, int] | None:
+        """Return the numbers of a snapshot's deliveries, where the view wants them counted."""
+        if job.kind != JobKind.SNAPSHOT or not self.context.get("counts_deliveries"):
+            return None
+        return asdict(progress(job))
 
 
 class AuditEntrySerializer(StrictModelSerializer):

@@ -27,6 +27,7 @@ from tms_webhooks.api.serializers.actions import (
     EmptySerializer,
     SecretRotationSerializer,
     SendTestSerializer,
+    SnapshotSerializer,
     send_test_data,
 )
 from tms_webhooks.api.serializers.fields import format_utc
@@ -64,6 +65,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         "recover": Action.REPLAY,
         "replay_missed": Action.REPLAY,
         "cancel_pending": Action.REPLAY,
+        "snapshot": Action.REPLAY,
     }
 
     @classmethod
@@ -143,6 +145,12 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
     def cancel_pending(self, request: Any, pk: str) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
         return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
+
+    @extend_schema(request=SnapshotSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @action(detail=True, methods=["post"])
+    def snapshot(self, request: Any, pk: str) -> Response:
+        """Start a job that sends the present state of every object of some nouns, as the webhook would receive it."""
+        return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
 
     @extend_schema(request=SendTestSerializer, responses={200: shapes.TEST_SEND_RESULT})
     @action(detail=True, methods=["post"])

@@ -80,6 +80,8 @@ class ActivityProgressSource(CourseAssignmentSource):
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
     rules = (Created(PROGRESSED), Otherwise(PROGRESSED))
     deadline = None
+    # The rows are activities; the assignments have a source of their own.
+    snapshot = False
 
     @property
     def custom_fields(self) -> tuple[CustomField, ...]:
