@@ -17,6 +17,8 @@ OPERATIONAL = "webhook."
 """The prefix of the events about the app's own webhooks."""
 TEST = "webhook.test"
 """The event of a test send; only the tested webhook receives it."""
+MERGED = (".updated", ".progressed")
+"""The ends of the names whose events a quiet period merges. Events of a status are never merged."""
 
 # A dictionary, because it keeps the order of registration.
 _known: dict[str, None] = {}
@@ -50,6 +52,11 @@ def matching(pattern: str) -> list[str]:
 def is_operational(name: str) -> bool:
     """Return True if an event is about a webhook of this app, not about training."""
     return name.startswith(OPERATIONAL)
+
+
+def may_be_merged(name: str) -> bool:
+    """Return True if a quiet period merges events of this name."""
+    return name.endswith(MERGED)
 
 
 def patterns_for(name: str) -> list[str]:

@@ -100,20 +100,26 @@ class DeliverySerializer(StrictModelSerializer):
 class DeliveryDetailSerializer(DeliverySerializer):
     """A delivery with its payload. The payload is null if the caller may not see it, or after its retention time."""
 
+    merged_into = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField()
 
     class Meta(DeliverySerializer.Meta):
-        fields = (*DeliverySerializer.Meta.fields, "payload")
+        fields = (*DeliverySerializer.Meta.fields, "merged_into", "payload")
         read_only_fields = fields
+
+    def get_merged_into(self, delivery: Delivery) -> str | None:
+        """Return the id of the delivery that carries the changes of a merged one; null for others, and if none was left."""
+        carrier = delivery.carrier
+        return None if carrier is None else str(carrier.pk)
 
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
         if not self.context["view"].may_see_payloads(delivery.webhook.organization_id) or not delivery.event.body:
             return None
-        rendered = DeliveryBody.objects.filter(pk=delivery.pk).exclude(content_type="").first()
-        if rendered is None:
+        own = DeliveryBody.objects.filter(pk=delivery.pk).first()
+        if own is None or not own.stored:
             return {"content_type": JSON, "body": delivery.event.body}
-        return {"content_type": rendered.content_type, "body": rendered.body}
+        return {"content_type": own.content_type or JSON, "body": own.stored}
 
 
 class AttemptSerializer(StrictModelSerializer):
