@@ -58,7 +58,15 @@ EVENTS = _("Events")
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
 
-AUDITED_FIELDS = ("event_type", "more_than_days", "less_than_days", "filters", "condition")
+AUDITED_FIELDS = (
+    "event_type",
+    "more_than_days",
+    "less_than_days",
+    "quiet_seconds",
+    "quiet_longest_seconds",
+    "filters",
+    "condition",
+)
 # The changed fields in Django's history entries.
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 

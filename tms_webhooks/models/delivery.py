@@ -69,10 +69,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Keep those that were created, or last replayed, before ``moment``."""
         return self.filter(Q(reopened_at__lt=moment) | Q(reopened_at__isnull=True, created_at__lt=moment))
 
-    def of_quiet_periods(self, periods: Iterable[int]) -> DeliveryQuerySet:
-        """Keep those of these quiet periods."""
+    def of_quiet_periods(self, periods: Iterable[int | None]) -> DeliveryQuerySet:
+        """Keep those of these quiet periods, the values of `Delivery.quiet_period`."""
+        known = {period for period in periods if period is not None}
         # The second condition is implied; it lets the database use a partial index.
-        return self.filter(KeyIn(F("quiet_period"), sql.numbers(periods)), quiet_period__isnull=False)
+        return self.filter(KeyIn(F("quiet_period"), sql.numbers(known)), quiet_period__isnull=False)
 
     def held(self, token: str) -> DeliveryQuerySet:
         """Keep those that the lease ``token`` still holds."""

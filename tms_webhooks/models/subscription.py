@@ -201,15 +201,10 @@ class Subscription(models.Model):
                 "Quiet seconds is %(value)d, but %(name)s is sent at once: only updated and progressed events have a "
                 "quiet period. Set 0."
             ) % {"value": quiet, "name": self.event_type}
-        elif quiet > LONGEST_QUIET_SECONDS:
-            errors["quiet_seconds"] = _("Quiet seconds is %(value)d; give at most %(limit)d, which is one day.") % {
-                "value": quiet,
-                "limit": LONGEST_QUIET_SECONDS,
-            }
-        if longest is not None and not quiet <= longest <= LONGEST_QUIET_SECONDS:
+        if longest is not None and longest < quiet:
             errors["quiet_longest_seconds"] = _(
-                "Longest wait seconds is %(longest)d; give %(quiet)d, the quiet seconds, to %(limit)d, which is one day."
-            ) % {"longest": longest, "quiet": quiet, "limit": LONGEST_QUIET_SECONDS}
+                "Longest wait seconds is %(longest)d, less than the quiet seconds, %(quiet)d; give at least %(quiet)d."
+            ) % {"longest": longest, "quiet": quiet}
         return errors
 
 

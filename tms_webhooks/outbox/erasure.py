@@ -148,7 +148,9 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
     rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
     # What was merged into another event is also erased there. That event is sent without it.
-    periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list("quiet_period", flat=True)
+    periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(
+        "quiet_period", flat=True
+    )
     carriers = Delivery.objects.of_quiet_periods(periods).values_list("pk", flat=True)
     DeliveryBody.objects.filter(delivery__in=list(carriers)).delete()
     deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))

@@ -225,6 +225,6 @@ def _bodies(run: Sequence[_Row]) -> list[str]:
     if is_in_order:
         return [row.body for row in run]
     # A concurrent worker has merged later events already: begin again with the events themselves.
-    merged = Delivery.objects.of_quiet_periods({row.period for row in run if row.period is not None})
+    merged = Delivery.objects.of_quiet_periods(row.period for row in run)
     keys = {*merged.values_list("event_id", flat=True), *(row.event_id for row in run)}
     return [event.body for _key, event in sorted(_events(keys).items()) if event.body]

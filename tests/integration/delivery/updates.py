@@ -13,7 +13,9 @@ from tms_webhooks.models import Event
 class ChangingObject:
     """An object with values that change, each change with its event."""
 
-    def __init__(self, organization: Organization, subject_id: str = "5012", *, noun: str = "user", **values: Any) -> None:
+    def __init__(
+        self, organization: Organization, subject_id: str = "5012", *, noun: str = "user", **values: Any
+    ) -> None:
         self.organization, self.subject_id, self.noun = organization, subject_id, noun
         self.values = {"city": "Amsterdam", "last_name": "Larsen", "phone": "1", **values}
         self.sequence = 0

@@ -24,6 +24,7 @@ else:
 
 EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
+QUIET = ("quiet_seconds", "quiet_longest_seconds")
 
 
 class SubscriptionRow(_SubscriptionForm):
@@ -39,7 +40,7 @@ class SubscriptionRow(_SubscriptionForm):
 
     class Meta:
         model = Subscription
-        fields = ("event_type", *DAYS, "condition")
+        fields = ("event_type", *DAYS, *QUIET, "condition")
         widgets = {"event_type": forms.HiddenInput}
 
     def __init__(self, *args: Any, pattern: str, is_repeated: bool = False, **kwargs: Any) -> None:
@@ -54,6 +55,11 @@ class SubscriptionRow(_SubscriptionForm):
         if not filters.has_days(self.event_types) and not any(getattr(self.instance, name) for name in DAYS):
             for name in DAYS:
                 del self.fields[name]
+        if not filters.may_be_merged(self.event_types) and not any(getattr(self.instance, name) for name in QUIET):
+            for name in QUIET:
+                del self.fields[name]
+        else:
+            self.fields[QUIET[0]].required = False
         self.filter_fields = filters.fields_for(self.event_types)
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
@@ -68,13 +74,18 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def is_filtered(self) -> bool:
         """Whether the page shows the filters unfolded."""
-        names = (*self.filter_fields, "condition")
+        names = (*self.filter_fields, *(name for name in QUIET if name in self.fields), "condition")
         return self.is_selected and any(self.errors.get(name) or self[name].value() not in EMPTY for name in names)
 
     @property
     def days(self) -> list[Any]:
         """The fields of the days window."""
         return [self[name] for name in DAYS if name in self.fields]
+
+    @property
+    def quiet(self) -> list[Any]:
+        """The fields of the quiet period."""
+        return [self[name] for name in QUIET if name in self.fields]
 
     @property
     def filter_boxes(self) -> list[Any]:
@@ -84,7 +95,7 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def filter_texts(self) -> list[tuple[str, str]]:
         """The filters as (label, value), for the read-only page."""
-        fields = [*self.days, *self.filter_boxes, self["condition"]]
+        fields = [*self.days, *self.quiet, *self.filter_boxes, self["condition"]]
         return [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
 
     @property
@@ -111,6 +122,10 @@ class SubscriptionRow(_SubscriptionForm):
             self.cleaned_data = {}
             return
         super().full_clean()
+
+    def clean_quiet_seconds(self) -> int:
+        """Return 0 for an empty field."""
+        return self.cleaned_data["quiet_seconds"] or 0
 
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""

@@ -196,7 +196,15 @@ def _fingerprints(webhook: Webhook, names: Iterable[str]) -> dict[str, str]:
     attributes = {name: str(getattr(Webhook._meta.get_field(name), "attname", name)) for name in names}
     prints = {name: _fingerprint(getattr(webhook, attribute)) for name, attribute in attributes.items()}
     rows = webhook.subscriptions.order_by("pk")
-    subscriptions = rows.values_list("event_type", "more_than_days", "less_than_days", "filters", "condition")
+    subscriptions = rows.values_list(
+        "event_type",
+        "more_than_days",
+        "less_than_days",
+        "quiet_seconds",
+        "quiet_longest_seconds",
+        "filters",
+        "condition",
+    )
     return {**prints, EVENTS: _fingerprint([list(row) for row in subscriptions])}
 
 

@@ -29,7 +29,16 @@ class SubscriptionSerializer(StrictModelSerializer):
 
     class Meta:
         model = Subscription
-        fields = ("id", "event_type", "more_than_days", "less_than_days", "filters", "condition")
+        fields = (
+            "id",
+            "event_type",
+            "more_than_days",
+            "less_than_days",
+            "quiet_seconds",
+            "quiet_longest_seconds",
+            "filters",
+            "condition",
+        )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the subscription as it would be after the change."""
