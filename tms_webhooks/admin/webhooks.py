@@ -240,6 +240,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             _("Endpoint"),
             {
                 "fields": (
+                    "pull_only",
                     "verb",
                     "url",
                     "headers",
@@ -434,6 +435,8 @@ def state_text(webhook: Webhook) -> str:
     """Return in a few words whether a webhook receives requests, and the reason if not."""
     if not webhook.enabled:
         return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
+    if webhook.pull_only:
+        return pgettext("webhook", "Pull only")
     state = webhook.state(timezone.now())
     if state == "paused":
         return _("Paused until %(moment)s") % {"moment": format_time(webhook.paused_until)}

@@ -136,6 +136,17 @@ def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
     return _with_url(delivery, shape, content)
 
 
+def content_for(webhook: Webhook, event_body: str) -> Content:
+    """Return an event as it would be sent to a webhook. Nothing is stored."""
+    try:
+        headers = parse_headers(reveal(webhook.headers), custom_body=True)
+    except (SecretError, ValidationError):
+        headers = {}  # Only the content type is needed.
+    shape, limit = shape_of(webhook, headers), app_settings.BODY_LIMIT
+    new = RenderInput(0, webhook.pk, 0, event_body)
+    return _existing(new, None, shape, limit=limit) or _rendered(new, shape, limit=limit)
+
+
 def _with_merged(stored: Mapping[int, StoredBody], delivery: RenderInput) -> RenderInput:
     """Return a delivery with the merged event as its body, if it carries several events."""
     found = stored.get(delivery.delivery_id)

@@ -57,6 +57,11 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
         raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.pk})
 
 
+def is_finished(delivery: Delivery) -> bool:
+    """Return whether a delivery is finished, and was not merged into another that is sent instead."""
+    return delivery.due_at is None and delivery.status != DeliveryStatus.MERGED
+
+
 def refuse_resend(delivery: Delivery) -> None:
     """Raise `ReplayError` if a delivery can't be sent again.
 

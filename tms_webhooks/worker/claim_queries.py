@@ -148,7 +148,7 @@ IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AN
 # needs a retry. Indexes: tms_delivery_claim, and tms_delivery_in_flight for retries, which MariaDB has to be forced to
 # use: it reads the whole table otherwise.
 HAS_WORK = f"""
-w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
+w.deleted_at IS NULL AND NOT w.pull_only {{among}} AND w.id NOT IN ({{full}}) AND (
   w.enabled AND (w.held_until IS NULL OR w.held_until <= %(now)s) AND CASE WHEN w.paused_until > %(now)s THEN
     EXISTS (SELECT 1 FROM {{delivery}} d {{by_status}} WHERE d.status = 'waiting' AND d.webhook_id = w.id
       AND d.priority <> 0 AND {IS_DUE} AND (NOT w.ordered OR {IS_FIRST_OPEN}))

@@ -33,7 +33,8 @@ def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
     assert response.status_code == 201, response.content
     added = webhook.subscriptions.get(event_type="class.cancelled")
     assert (added.filters, added.condition) == (body["filters"], body["condition"])
-    assert response.json() == {"id": str(added.pk), "more_than_days": None, "less_than_days": None, **body}
+    unset = {"more_than_days": None, "less_than_days": None, "quiet_seconds": 0, "quiet_longest_seconds": None}
+    assert response.json() == {"id": str(added.pk), **unset, **body}
     assert response["Location"] == f"http://testserver{address}{added.pk}/"
     assert response["ETag"] == client.get(f"/api/webhooks/{webhook.pk}/")["ETag"]
 

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from tms_webhooks.api.serializers.fields import IDField, OrganizationIDField, UTCDateTimeField, timing_in_ms
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
 from tms_webhooks.choices import Priority
+from tms_webhooks.delivery import rendering
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job
 from tms_webhooks.payloads.formats import JSON
 
@@ -53,6 +54,41 @@ class EventSerializer(StrictSerializer):
             return None
         payload: dict[str, Any] = json.loads(event.body)
         return payload
+
+
+class WebhookEventSerializer(StrictSerializer):
+    """One event in the format of a webhook. ``body`` is the body that is sent to it, and ``id`` the ``webhook-id``.
+
+    ``body`` is null if it is no longer kept (``body_state`` is ``pruned``), or can't be written in the format (``failed``).
+    """
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    type = serializers.CharField(read_only=True)
+    occurred_at = UTCDateTimeField(read_only=True)
+    body_state = serializers.SerializerMethodField()
+    content_type = serializers.SerializerMethodField()
+    body = serializers.SerializerMethodField()
+
+    def to_representation(self, instance: Event) -> dict[str, Any]:
+        """Return the event with its body, which is rendered once."""
+        content = rendering.content_for(self.context["webhook"], instance.body) if instance.body else None
+        self._content = None if content is None or content.problem is not None else content
+        data: dict[str, Any] = super().to_representation(instance)
+        return data
+
+    def get_body_state(self, event: Event) -> str:
+        """Return ``kept``, ``pruned`` or ``failed``."""
+        if self._content is not None:
+            return "kept"
+        return "failed" if event.body or event.error else "pruned"
+
+    def get_content_type(self, event: Event) -> str | None:
+        """Return the media type of the body, or null without a body."""
+        return None if self._content is None else self._content.content_type
+
+    def get_body(self, event: Event) -> str | None:
+        """Return the text of the body, or null without one."""
+        return None if self._content is None else self._content.body.decode()
 
 
 class DeliveryEventSerializer(StrictSerializer):
