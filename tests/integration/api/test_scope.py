@@ -252,6 +252,7 @@ NEEDED = {
         ("subscription-detail", "delete"),
     ],
     "reveal_secret": [("webhook-secret", "get")],
+    "view_payload": [("webhook-event-list", "get")],
     "replay": [
         ("webhook-recover", "post"),
         ("webhook-replay-missed", "post"),

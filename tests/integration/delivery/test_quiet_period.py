@@ -6,6 +6,8 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.updates import ChangingObject
@@ -15,7 +17,7 @@ from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Payloa
 from tms_webhooks.delivery import lifecycle, replay, sweep
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
-from tms_webhooks.outbox import erasure
+from tms_webhooks.outbox import erasure, fanout_sql
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -347,6 +349,70 @@ def test_an_update_that_is_fanned_out_late_keeps_the_oldest_values(clock, webhoo
         {"city": "Amsterdam"},
     )
     assert statuses() == ["merged", "merged", "merged", "delivered"]
+
+
+# Crashes and crowds
+
+
+def test_a_crash_in_the_middle_loses_nothing(clock, webhook, sent, monkeypatch):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    sent()
+    user.update(phone="2")
+    with monkeypatch.context() as patch:
+        patch.setattr(fanout_sql, "wait_until", lambda *_arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            fan_out(clock.now)
+    assert (statuses(), Event.objects.to_fan_out().count()) == (["pending"], 1)
+
+    assert sent() == []
+    clock.advance(seconds=QUIET)
+    assert [body["changed"] for body in sent()] == [["phone", "city"]]
+
+
+def test_many_objects_make_one_request_each(clock, webhook, sent):
+    users = [ChangingObject(webhook.organization, str(number)) for number in range(500)]
+    for city in ("Utrecht", "Leiden", "Delft", "Breda", "Gouda"):
+        Event.objects.bulk_create([_updated(user, city) for user in users])
+        assert sent() == []
+        clock.advance(seconds=1)
+    clock.advance(seconds=QUIET)
+    bodies = sent()
+
+    assert [(body["sequence"], body["data"]["city"], body["previous"]) for body in bodies] == [
+        (5, "Gouda", {"city": "Amsterdam"})
+    ] * len(users)
+    assert Delivery.objects.filter(status=DeliveryStatus.MERGED).count() == 4 * len(users)
+
+
+def _updated(user: ChangingObject, city: str) -> Event:
+    previous = {"city": user.values["city"]}
+    user.values["city"] = city
+    return user.new_event("user.updated", changed=["city"], previous=previous)
+
+
+def test_the_fan_out_takes_as_many_statements_for_many_objects_as_for_few(
+    clock, webhook, django_assert_max_num_queries
+):
+    for count in (1, 100):
+        users = [ChangingObject(webhook.organization, f"{count}-{number}") for number in range(count)]
+        for city in ("Utrecht", "Leiden"):
+            Event.objects.bulk_create([_updated(user, city) for user in users])
+            with django_assert_max_num_queries(26):
+                fan_out(clock.now)
+
+
+def test_without_a_quiet_period_the_fan_out_takes_no_further_statement(clock, django_assert_num_queries):
+    webhook = WebhookFactory(events=["user.*"])
+    quiet_webhook("class.updated")
+    ChangingObject(webhook.organization).update(city="Utrecht")
+    with CaptureQueriesContext(connection) as taken:
+        fan_out(clock.now)
+    Subscription.objects.filter(event_type="class.updated").delete()
+    ChangingObject(webhook.organization, "2").update(city="Utrecht")
+
+    with django_assert_num_queries(len(taken)):
+        fan_out(clock.now)
 
 
 # The log
