@@ -22,6 +22,8 @@ TEST = "webhook.test"
 """The event of a test send; only the tested webhook receives it."""
 SNAPSHOT_COMPLETED = "webhook.snapshot_completed"
 """The last event of a snapshot; only the webhook that the snapshot is for receives it."""
+MERGED = (UPDATED, ".progressed")
+"""The ends of the names whose events a quiet period merges. Events of a status are never merged."""
 
 # Each name, and whether a webhook can subscribe to it. A dictionary, because it keeps the order of registration.
 _known: dict[str, bool] = {}
@@ -72,6 +74,11 @@ def is_operational(name: str) -> bool:
 def is_update(name: str) -> bool:
     """Return True if an event reports changes without a more specific event."""
     return name.endswith(UPDATED)
+
+
+def may_be_merged(name: str) -> bool:
+    """Return True if a quiet period merges events of this name."""
+    return name.endswith(MERGED)
 
 
 def patterns_for(name: str) -> list[str]:

@@ -71,6 +71,10 @@ class ReplayError(WebhooksError, ValueError):
         self.code = code
 
 
+class PullOnlyWebhook(WebhooksError, ValueError):
+    """A request that is to be sent to a pull-only webhook; the message gives an alternative."""
+
+
 class CursorError(WebhooksError, ValueError):
     """An invalid cursor of the catch-up feed; ``code`` is the reason, and the message has the remedy."""
 

@@ -24,7 +24,7 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
 from tms_webhooks.models import Webhook
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot.nouns import available
@@ -127,7 +127,10 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
     if not form.is_valid():
         return ActionResult(form=form)
     event_type = form.cleaned_data["event_type"]
-    test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
+    try:
+        test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
+    except PullOnlyWebhook as error:
+        return ActionResult(form=form, problem=str(error))
     record_action(
         request,
         AuditAction.WEBHOOK_TESTED,
@@ -226,6 +229,14 @@ def _is_enabled(webhook: Webhook) -> bool:
     return webhook.enabled
 
 
+def _is_sent_to(webhook: Webhook) -> bool:
+    return not webhook.pull_only
+
+
+def _is_enabled_and_sent_to(webhook: Webhook) -> bool:
+    return webhook.enabled and not webhook.pull_only
+
+
 def _is_disabled_or_failing(webhook: Webhook) -> bool:
     return not webhook.enabled or webhook.failures > 0
 
@@ -241,7 +252,7 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("Send it"),
         Action.MANAGE,
         "tms_webhooks.change_webhook",
-        lambda _webhook: True,
+        _is_sent_to,
         _send_test,
         "admin/tms_webhooks/webhook/test.html",
     ),
@@ -267,7 +278,7 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("Yes, resend them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
-        _is_enabled,
+        _is_enabled_and_sent_to,
         _run_job(JobKind.RECOVER),
         "admin/tms_webhooks/webhook/job.html",
     ),
@@ -281,7 +292,7 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("Yes, send them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
-        _is_enabled,
+        _is_enabled_and_sent_to,
         _run_job(JobKind.REPLAY_MISSED),
         "admin/tms_webhooks/webhook/job.html",
     ),

@@ -25,6 +25,8 @@ class DeliveryStatus(models.TextChoices):
     """Not attempted, because the webhook was disabled. A replay can send it."""
     CANCELLED = "cancelled", _("Cancelled")
     """Cancelled by a user."""
+    MERGED = "merged", _("Merged")
+    """Not sent itself: the request of a later event of its quiet period carries the changes."""
 
 
 class ErrorClass(models.TextChoices):

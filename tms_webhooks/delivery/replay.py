@@ -57,12 +57,35 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
         raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.pk})
 
 
+def is_finished(delivery: Delivery) -> bool:
+    """Return whether a delivery is finished, and was not merged into another that is sent instead."""
+    return delivery.due_at is None and delivery.status != DeliveryStatus.MERGED
+
+
 def refuse_resend(delivery: Delivery) -> None:
-    """Raise `ReplayError` if a delivery can't be sent again: it is unfinished, or its payload or webhook was deleted."""
+    """Raise `ReplayError` if a delivery can't be sent again.
+
+    It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only.
+    """
     if delivery.due_at is not None:
         raise ReplayError(
             _("Delivery %(key)s is %(status)s; wait until it is finished, or cancel it first.")
             % {"key": delivery.pk, "status": delivery.get_status_display().lower()}
+        )
+    if delivery.status == DeliveryStatus.MERGED:
+        carrier = delivery.carrier
+        if carrier is None:
+            raise ReplayError(
+                _("Delivery %(key)s was merged with a later one that undid its changes; there is nothing to send.")
+                % {"key": delivery.pk}
+            )
+        raise ReplayError(
+            _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
+            % {"key": delivery.pk, "carrier": carrier.pk}
+        )
+    if delivery.webhook.pull_only:
+        raise ReplayError(
+            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.") % {"key": delivery.pk}
         )
     if not delivery.event.body:
         raise ReplayError(
@@ -81,7 +104,8 @@ def undelivered(webhook: Webhook) -> QuerySet[Event]:
     Their deliveries wait, failed, or were skipped or cancelled; or they match a subscription of today and got no
     delivery since the webhook was created.
     """
-    not_delivered = _deliveries_to(webhook).exclude(status=DeliveryStatus.DELIVERED)
+    # The changes of a merged event are in another delivery.
+    not_delivered = _deliveries_to(webhook).exclude(status__in=(DeliveryStatus.DELIVERED, DeliveryStatus.MERGED))
     missed = _missed_events(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
     return Event.objects.filter(Exists(not_delivered) | Exists(missed))
 
@@ -275,6 +299,8 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
+    if kind != JobKind.CANCEL_PENDING and webhook.pull_only:
+        return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.pk}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
         return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {"key": webhook.pk}
     return ""

@@ -37,7 +37,7 @@ from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType, UnsafeURL
+from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SecretError, UnknownEventType, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.monitoring.stats import stats
@@ -80,7 +80,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
-        _require_reachable(serializer.validated_data["url"])
+        _require_reachable(serializer.validated_data.get("url"))
         return self.commit(lambda: self._create(serializer.validated_data))
 
     @extend_schema(parameters=[ETAG])
@@ -92,7 +92,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
         webhook = self.get_object()
-        if request.data.get("url") != webhook.url:
+        if request.data.get("url", webhook.url) != webhook.url:
             _require_reachable(request.data.get("url"))
         return self.commit(self._update)
 
@@ -282,6 +282,8 @@ def _require_reachable(url: Any) -> None:
 def _send_test(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> TestSendResult:
     try:
         return send_test(webhook, event_type=event_type, body=body, actor=actor)
+    except PullOnlyWebhook as error:
+        raise Conflict(str(error)) from error
     except UnknownEventType as error:
         raise ValidationError({"event_type": [ErrorDetail(str(error), code="unknown")]}) from error
     except PayloadError as error:
