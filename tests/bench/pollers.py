@@ -1,7 +1,7 @@
-"""Customers who poll: ``python -m tests.bench.pollers START SECONDS PORT < keys.json``.
+"""Customers who poll: ``python -m tests.bench.pollers START SECONDS EVERY PORT < keys.json``.
 
-Each customer sends the requests of `REQUESTS` once a minute, with the time of its last poll, and the customers are spread
-evenly over the minute. START is on the clock of `time.monotonic`. The last line is JSON: the number of requests and of
+For SECONDS, each customer sends the requests of `REQUESTS` every EVERY seconds, with the time of its last poll. The
+customers are spread evenly over this time. START is on the clock of `time.monotonic`. The last line is JSON: the number of requests and of
 those that found something, and when each change was first seen.
 """
 
@@ -13,7 +13,6 @@ import time
 from http.client import HTTPConnection
 from typing import Any
 
-MINUTE = 60.0
 OVERLAP = 1
 """Seconds that a poll looks back beyond the last one: the API's times are whole seconds."""
 
@@ -39,10 +38,10 @@ class Pollers:
         self._port = port
         self._since = [int(time.time())] * len(keys)
 
-    def run(self, start: float, seconds: float) -> None:
+    def run(self, start: float, seconds: float, every: float) -> None:
         """Poll for so long from ``start`` on."""
         number = 0
-        while (due := start + number * MINUTE / len(self._keys)) < start + seconds:
+        while (due := start + number * every / len(self._keys)) < start + seconds:
             time.sleep(max(0.0, due - time.monotonic()))
             self.latest = max(self.latest, time.monotonic() - due)
             self._poll(number % len(self._keys))
@@ -67,13 +66,13 @@ class Pollers:
         return rows
 
 
-def main(start: float, seconds: float, port: int) -> None:
+def main(start: float, seconds: float, every: float, port: int) -> None:
     """Poll, and print."""
     pollers = Pollers(json.load(sys.stdin), port)
-    pollers.run(start, seconds)
+    pollers.run(start, seconds, every)
     figures = {"requests": pollers.requests, "found": pollers.found, "latest": pollers.latest, "seen": pollers.seen}
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(*map(float, sys.argv[1:4]), port=int(sys.argv[4]))

@@ -14,9 +14,10 @@ from typing import Any
 
 from tests.bench import environment
 from tests.bench.metered import difference
-from tests.bench.pollers import MINUTE, REQUESTS
+from tests.bench.pollers import REQUESTS
 
 CUSTOMERS = 120
+MINUTE = 60.0
 STARTING = 4.0
 """Seconds until the processes of a run have started."""
 
@@ -49,7 +50,8 @@ def _poll(url: str, keys: list[str]) -> dict[str, Any]:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
         start = time.monotonic() + STARTING
-        command = [sys.executable, "-m", "tests.bench.pollers", str(start), str(2 * MINUTE), port]
+        times = [str(start), str(2 * MINUTE), str(MINUTE)]
+        command = [sys.executable, "-m", "tests.bench.pollers", *times, port]
         with subprocess.Popen(
             command, cwd=environment.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as pollers:
