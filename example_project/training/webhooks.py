@@ -53,7 +53,11 @@ class Feedback(sources.FeedbackSource):
 
 @sources.register(models.User)
 class Users(sources.UserSource):
-    fields = {"created_at": "date_joined", "time_zone": "time_zone_id"}
+    fields = {
+        "created_at": "date_joined",
+        "time_zone": "time_zone_id",
+        "managed_organization_ids": "managed_organizations",
+    }
 
 
 @sources.register(models.CourseAssignment)

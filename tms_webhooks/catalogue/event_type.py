@@ -89,8 +89,11 @@ class EventType:
     def validate(self, envelope: Mapping[str, Any]) -> None:
         """Raise `PayloadError` if a whole envelope breaks the schema.
 
-        The message names the event type, the JSON path and the rule, but not the value: it may be personal.
+        The message names the event type, the JSON path and the rule, but not the value: it may be personal. The event for
+        an organization that an object left is in the thin form, to which the schema does not apply.
         """
+        if envelope.get("left"):
+            return
         reasons = list(dict.fromkeys(_reasons(_validator(self).iter_errors(envelope))))
         if not reasons:
             return

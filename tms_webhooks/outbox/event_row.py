@@ -142,7 +142,6 @@ def _body(
         actor=actor,
         content=content,
     )
-    # The thin form lacks required fields.
-    if strict and "left" not in whole:
+    if strict:
         event_type.validate(whole)
     return to_text(whole)

@@ -97,10 +97,12 @@ def record_planned(
 def _record_once(
     source: Source, planned: PlannedEvent, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
-    if planned.once and not Occurrence.objects.record_first_time(
-        planned.once, now=change.now, deadline=planned.deadline, using=using
-    ):
-        return None
+    if planned.once:
+        is_first = Occurrence.objects.record_first_time(
+            planned.once, now=change.now, deadline=planned.deadline, using=using
+        )
+        if not (is_first or planned.repeated):
+            return None
     event = planned_event_row(source, planned, change, subscription_id=subscription_id)
     folding.remember(event, planned, change, using=using)
     return record_row(event, using=using)
@@ -117,13 +119,18 @@ def record_row(event: Event, *, using: str) -> Event:
 # Changes of many objects
 
 
-def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> list[list[Event]]:
+def record_changes(
+    source: Source, changes: Sequence[Change], *, using: str, found_later: bool = False
+) -> list[list[Event]]:
     """Record the events of changes of different objects; return the rows of each change, without their keys.
 
-    Has the effect of `record_change` for one after the other, in a few statements for all.
+    Has the effect of `record_change` for one after the other, in a few statements for all. Of changes that were
+    ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
     changes, departures = _record_departures(source, changes, using=using)
     plan = sorted(_plan_events(source, changes, using=using), key=itemgetter(0))
+    for _index, planned, _wanted in plan if found_later else ():
+        planned.repeated = False
     folded = folding.fold(source, changes, [(index, planned) for index, planned, _wanted in plan], using=using)
     new = [
         (index, planned) for position, (index, planned, wanted) in enumerate(plan) if wanted and position not in folded
@@ -208,12 +215,12 @@ def _changes_anything(change: Change) -> bool:
 def _not_yet_recorded(
     planned_events: list[tuple[int, PlannedEvent]], changes: Sequence[Change], *, using: str
 ) -> list[tuple[int, PlannedEvent]]:
-    """Leave out events whose ``once`` key was recorded before, or occurs a second time in the list."""
+    """Leave out events whose ``once`` key was recorded before, or occurs a second time in the list, unless repeated."""
     deadlines = {planned.once: planned.deadline for _index, planned in planned_events if planned.once}
     new = insert.record_first_times(deadlines, now=changes[0].now, using=using) if deadlines else set()
     kept = []
     for index, planned in planned_events:
-        if planned.once and planned.once not in new:
+        if planned.once and planned.once not in new and not planned.repeated:
             continue
         new.discard(planned.once)
         kept.append((index, planned))

@@ -5,7 +5,19 @@ from __future__ import annotations
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
 from tms_webhooks.sources.registry import register
-from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Moved, Passed, Rule
+from tms_webhooks.sources.rules import (
+    Changed,
+    Cleared,
+    Created,
+    Deleted,
+    Entered,
+    Filled,
+    Moved,
+    Otherwise,
+    Passed,
+    Reopened,
+    Rule,
+)
 from tms_webhooks.sources.tms import (
     AchievementSource,
     ActivityProgressSource,
@@ -25,6 +37,7 @@ __all__ = [
     "ActivityProgressSource",
     "Changed",
     "ClassSource",
+    "Cleared",
     "ComputedLearningPathSource",
     "CourseAssignmentSource",
     "Created",
@@ -35,7 +48,9 @@ __all__ = [
     "Filled",
     "LearningPathSource",
     "Moved",
+    "Otherwise",
     "Passed",
+    "Reopened",
     "Rule",
     "Source",
     "SubscriptionSource",

@@ -16,7 +16,7 @@ from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
-from tms_webhooks.sources.rules import Change, Rule, event_types_of
+from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
 # The fields by which an event finds the organizations that receive it.
@@ -34,19 +34,22 @@ class PlannedEvent:
 
     - ``event_type``: the name of its type
     - ``once``: a key; of several events with the same key only the first is recorded
+    - ``repeated``: whether the event is recorded even if its key was recorded before; the key then only keeps others
+      from being recorded after it
     - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned
     - ``subject_id``: the id of the event's subject, if that is not the changed object
     - ``extra``: canonical values to add to those of the object
     - ``omit_personal``: whether to leave personal fields out of the event's old values
     """
 
-    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "subject_id")
+    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "repeated", "subject_id")
 
     def __init__(
         self,
         event_type: str,
         *,
         once: str = "",
+        repeated: bool = False,
         deadline: datetime | None = None,
         subject_id: str = "",
         extra: Mapping[str, Any] | None = None,
@@ -54,6 +57,7 @@ class PlannedEvent:
     ) -> None:
         self.event_type = event_type
         self.once = once
+        self.repeated = repeated
         self.deadline = deadline
         self.subject_id = subject_id
         self.extra = extra or {}
@@ -112,15 +116,12 @@ class Source:
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events of ``change``. By default, those of the rules and of the deadline."""
-        expired = self.deadline.expired if self.deadline is not None else ""
-        event_types = [event_type for rule in self.rules if (event_type := rule.read(change)) is not None]
-        if expired and expired not in event_types and self._is_reopened_after_deadline(change):
-            event_types.append(expired)
-        for event_type in event_types:
-            if event_type != expired:
-                yield PlannedEvent(event_type)
-            elif self.is_open(change.after):
+        event_types = self._specific_events(change) or self._fallback_event(change)
+        for event_type in dict.fromkeys(event_types):
+            if self.deadline is not None and event_type == self.deadline.expired:
                 yield self._expired_event(change)
+            else:
+                yield PlannedEvent(event_type)
 
     def lock_order(self, change: Change) -> str:
         """Return a sort key for the changes of a bulk operation, for an `events_for` that locks rows.
@@ -143,6 +144,13 @@ class Source:
     def is_open(self, values: Mapping[str, Any]) -> bool:
         """Return whether the deadline of an object with these canonical values still matters."""
         return self.closed_when.is_open(values)
+
+    def is_reopened(self, change: Change) -> bool:
+        """Return whether an object that was closed or past its deadline is open again, with time left."""
+        if not change.changed or not self.is_open(change.after) or self._is_past_deadline(change.after, change.now):
+            return False
+        before = {**change.after, **change.before}
+        return not self.is_open(before) or self._is_past_deadline(before, change.now)
 
     # The app uses these.
 
@@ -278,21 +286,46 @@ class Source:
         values = self.status_mapping(name) or self.host_choices(name) or [member.value]
         return [value for value in values if self._status_or_error(name, value) == member]
 
+    def _specific_events(self, change: Change) -> list[str]:
+        """Return the event types of ``change`` by all rules but the fallbacks, and by the deadline."""
+        event_types = [
+            event_type
+            for rule in self.rules
+            if not rule.is_fallback and (event_type := rule.read(change)) is not None
+            if not isinstance(rule, Reopened) or self.is_reopened(change)
+        ]
+        expired = self.deadline.expired if self.deadline is not None else ""
+        if not expired:
+            return event_types
+        if expired in event_types and not self.is_open(change.after):
+            event_types.remove(expired)
+        elif expired not in event_types and self._is_reopened_after_deadline(change):
+            event_types.append(expired)
+        return event_types
+
+    def _fallback_event(self, change: Change) -> list[str]:
+        """Return the event type of the first fallback rule that applies, in a list; an empty list if none does."""
+        found = (rule.read(change) for rule in self.rules if rule.is_fallback)
+        return [event_type for event_type in found if event_type is not None][:1]
+
     def _is_reopened_after_deadline(self, change: Change) -> bool:
         """Return whether a closed object is reopened after its deadline. No scan detects this."""
-        at = self._deadline_of(change)
-        if change.created or change.deleted or at is None or at > change.now:
+        if change.created or change.deleted or not self._is_past_deadline(change.after, change.now):
             return False
         return self.is_open(change.after) and not self.is_open({**change.after, **change.before})
 
     def _expired_event(self, change: Change) -> PlannedEvent:
-        """Return the "expired" event, which is recorded once for each date, whether a change or a scan detects it."""
-        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change)
+        """Return the "expired" event of a change. Its key keeps a scan from recording the same date once more."""
+        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change.after)
         once = expired_key(event_type, subject_key(change.after["id"]), at) if at is not None else ""
-        return PlannedEvent(event_type, once=once, deadline=at)
+        return PlannedEvent(event_type, once=once, repeated=True, deadline=at)
 
-    def _deadline_of(self, change: Change) -> datetime | None:
-        at = change.after.get(self.deadline.field) if self.deadline is not None else None
+    def _is_past_deadline(self, values: Mapping[str, Any], now: datetime) -> bool:
+        at = self._deadline_of(values)
+        return at is not None and at <= now
+
+    def _deadline_of(self, values: Mapping[str, Any]) -> datetime | None:
+        at = values.get(self.deadline.field) if self.deadline is not None else None
         return at if isinstance(at, datetime) else None
 
     @cached_property

@@ -118,7 +118,8 @@ def test_an_enrollment_that_is_given_to_another_learner_is_told_to_that_ones_org
     enrollment.save()
     fan_out(timezone.now())
 
-    assert (told_to(before), told_to(after)) == ([], ["user.created", "enrollment.cancelled"])
+    # The first one is informed that the enrollment left.
+    assert (told_to(before), told_to(after)) == (["enrollment.updated"], ["user.created", "enrollment.cancelled"])
 
 
 def test_a_bulk_operation_is_told_to_each_learners_organization():

@@ -14,14 +14,14 @@ PROMISED = {
     "class": "scheduled guaranteed_to_run cancelled rescheduled tentative requested denied completed updated deleted",
     "class_feedback": "created",
     "course_feedback": "created",
-    "course_assignment": "created started completed expired expiring cancelled progressed",
-    "subscription": "created expiring expired cancelled",
+    "course_assignment": "created started completed expired expiring cancelled updated reopened deleted progressed",
+    "subscription": "created expiring expired cancelled updated reopened deleted",
     "enrollment": "requested cancelled waitlisted approved denied audited enrolled "
-    "attending completed incomplete no_show failed",
-    "user": "created updated deactivated deleted merged closed",
+    "attending completed incomplete no_show failed updated deleted",
+    "user": "created updated activated deactivated deleted merged closed",
     "learning_path": "completed",
     "achievement": "received revoked",
-    "voucher": "redeemed expiring",
+    "voucher": "redeemed returned expiring",
     "webhook": "test failing disabled recovered exhausted secret_rotated",
 }
 

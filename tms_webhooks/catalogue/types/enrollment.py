@@ -182,4 +182,23 @@ EVENT_TYPES = (
         hours_spent=14,
         grade=41,
     ),
+    EventType(
+        "enrollment.updated",
+        ENROLLMENT,
+        "An enrollment changed in something other than its statuses, such as its grade or hours, or it moved to another "
+        "class. A completion status that is set back to Unknown is an update, too.",
+        sample={
+            **_IN_CLASS,
+            "completion_status": status_value(CompletionStatus.COMPLETE),
+            "hours_spent": 14,
+            "grade": 91,
+        },
+        sample_previous={"grade": 88},
+    ),
+    EventType(
+        "enrollment.deleted",
+        ENROLLMENT,
+        "An enrollment was deleted, possibly with its class; the data is its last state.",
+        sample={**_SAMPLE, "status": status_value(EnrollmentStatus.CANCEL)},
+    ),
 )

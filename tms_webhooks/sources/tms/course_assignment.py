@@ -14,7 +14,7 @@ from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import follow
-from tms_webhooks.sources.rules import Changed, Created, Entered, Filled, Moved, Passed, Rule
+from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherwise, Passed, Reopened, Rule
 
 EXPIRED = "course_assignment.expired"
 PROGRESSED = "course_assignment.progressed"
@@ -35,7 +35,10 @@ class CourseAssignmentSource(Source):
         Filled("completed_at", "course_assignment.completed"),
         Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
         Passed("expires_at", EXPIRED),
-        Moved("progress", PROGRESSED, optional=True),
+        Reopened("course_assignment.reopened"),
+        Otherwise(PROGRESSED, field="progress"),
+        Otherwise("course_assignment.updated"),
+        Deleted("course_assignment.deleted"),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
     closed_when = ClosedWhen(
@@ -74,7 +77,7 @@ class ActivityProgressSource(CourseAssignmentSource):
     assignment: ClassVar[str] = "assignment"
     organization = "assignment.user.organization"
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
-    rules = (Created(PROGRESSED), Changed(PROGRESSED))
+    rules = (Created(PROGRESSED), Otherwise(PROGRESSED))
     deadline = None
 
     @cached_property
