@@ -22,13 +22,19 @@ class TrainingClasses(sources.ClassSource):
         "instructor": "primary_instructor",
         "instructor_ids": "instructors",
         "classroom": "primary_classroom",
+        "classroom.country": "primary_classroom.country_code",
         "meeting_fingerprint": "custom_virtual_classroom_url",
     }
 
 
 @sources.register(models.ClassEnrollment)
 class Enrollments(sources.EnrollmentSource):
-    fields = {**RECORD, "status": "enrollment_status_id", "completion_status": "completion_status_id"}
+    fields = {
+        **RECORD,
+        "status": "enrollment_status_id",
+        "completion_status": "completion_status_id",
+        "location_type": "location_type_id",
+    }
 
 
 @sources.register(models.CourseAssignment)
@@ -49,6 +55,7 @@ class Subscriptions(sources.SubscriptionSource):
 @sources.register(models.CourseFeedback)
 class Feedback(sources.FeedbackSource):
     learner_organization = "user.organization"
+    fields = {"activity.type": "activity.activity_type_id"}
 
 
 @sources.register(models.User)
@@ -56,6 +63,7 @@ class Users(sources.UserSource):
     fields = {
         "created_at": "date_joined",
         "time_zone": "time_zone_id",
+        "role_ids": "roles",
         "managed_organization_ids": "managed_organizations",
     }
 

@@ -48,6 +48,8 @@ class FieldKind(StrEnum):
     """An instant in UTC with milliseconds, "2026-11-24T15:04:05.123Z"."""
     STATUS = "status"
     """One of a closed list, as ``{"code": 20, "name": "Waitlist"}``."""
+    OBJECTS = "objects"
+    """A list of objects that all have the same fields, the field's ``items``."""
     FINGERPRINT = "fingerprint"
     """A keyed hash of a value that must not be sent itself, such as a meeting link: it changes whenever the value changes."""
 
@@ -62,6 +64,7 @@ _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.BOOLEAN: ("boolean",),
     FieldKind.DATETIME: ("string",),
     FieldKind.STATUS: ("object",),
+    FieldKind.OBJECTS: ("array",),
     FieldKind.FINGERPRINT: ("string",),
 }
 
@@ -75,6 +78,7 @@ class Field:
     - ``privacy``: which payload details include it
     - ``required``: whether the host must have it; otherwise it is null if the host lacks it
     - ``choices``: the statuses, for the kind `FieldKind.STATUS` only
+    - ``items``: the fields of each object, for the kind `FieldKind.OBJECTS` only; payload details go by their privacy
     - ``doc``: one sentence for people
     """
 
@@ -84,6 +88,7 @@ class Field:
     required: bool = False
     choices: type[IntegerChoices] | None = None
     doc: str = ""
+    items: tuple[Field, ...] = ()
 
     def __post_init__(self) -> None:
         if not FIELD_NAME.fullmatch(self.name):
@@ -92,6 +97,11 @@ class Field:
             raise ConfigurationError(
                 f'Field "{self.name}": give choices to a field of the kind "status", and to no other.'
             )
+        if (self.kind is FieldKind.OBJECTS) is not bool(self.items):
+            raise ConfigurationError(
+                f'Field "{self.name}": give items to a field of the kind "objects", and to no other.'
+            )
+        refuse_conflicts(self.items, owner=f'field "{self.name}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,8 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
         schema["description"] = field.doc
     if field.kind is FieldKind.IDS:
         schema |= {"items": {"type": list(_JSON_TYPES[FieldKind.ID])}, "uniqueItems": True}
+    if field.kind is FieldKind.OBJECTS:
+        schema["items"] = data_schema(field.items)
     if field.kind is FieldKind.DATETIME:
         schema |= {"format": "date-time", "pattern": TIMESTAMP_PATTERN}
     if field.choices is not None:

@@ -47,6 +47,7 @@ MEANINGS: Mapping[str, str] = {
     "E035": "`organization` does not lead to the organization model.",
     "E036": "`learner_organization` does not lead to the organization model.",
     "E037": "A rule watches a field that is not a column of the model itself.",
+    "W038": "A value in a list of objects is not a column, and is never sent.",
     "E040": "`statuses` has a name that is not a status of the noun.",
     "E041": "A value in `statuses` is not a status.",
     "E042": "A value of the host's field has no status.",

@@ -51,6 +51,9 @@ def event_paths(event_type: EventType) -> Mapping[str, EventPath]:
 
 def _of_field(root: str, field: Field) -> Iterable[EventPath]:
     path = f"{root}.{field.name}"
+    if field.kind is FieldKind.OBJECTS:
+        # Filters read the list of ids next to it.
+        return
     if field.choices is None:
         yield EventPath(path, field.kind)
         return

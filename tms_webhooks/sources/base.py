@@ -14,6 +14,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
 from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
@@ -267,11 +268,36 @@ class Source:
         """The functions that make canonical values, by the names of the fields that need one."""
         fields = [(name, mapped.field) for name, mapped in self.mapped.items()]
         statuses = [(name, partial(self._status_or_error, name)) for name, field in fields if field.choices is not None]
-        return [*statuses, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
+        objects = [
+            (name, mapped.objects)
+            for name, mapped in self.mapped.items()
+            if mapped.items and isinstance(mapped.lookup, str)
+        ]
+        return [*statuses, *objects, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
 
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
-        return map_field(self.model, field, path) if path else None
+        return map_field(self.model, field, path, items=self._item_paths(field, path)) if path else None
+
+    def _item_paths(self, field: Field, path: str) -> dict[str, str]:
+        """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
+
+        Of people, the mapping of the source of the user model is used, as far as `fields` names no path.
+        """
+        relation = list_relation(self.model, path) if field.items else None
+        sources = self._related.get(relation.listed, ()) if relation else ()
+        people = next((source for source in sources if source.noun.name == "user"), None)
+        paths = {}
+        for item in field.items:
+            default = (
+                people.path_of(item.name)
+                if people is not None
+                else "pk"
+                if item.name == "id" and relation
+                else item.name
+            )
+            paths[item.name] = self.paths.get(f"{field.name}.{item.name}", default)
+        return {name: item_path for name, item_path in paths.items() if item_path}
 
     def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
         if isinstance(value, PayloadError):

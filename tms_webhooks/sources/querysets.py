@@ -7,7 +7,7 @@ source is registered, `connect_capture` names the code that captures the bulk op
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -35,8 +35,8 @@ class BulkCapture(Protocol):
     def atomic(self, using: str) -> AbstractContextManager[None]:
         """Open a transaction unless one is open already."""
 
-    def update(self, rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
-        """Call ``write`` for ``rows``, chunk by chunk, and record events for changed rows; return the sum of its results."""
+    def update(self, rows: Rows, write: Callable[[Rows], int], values: Mapping[str, Any]) -> int:
+        """Call ``write`` for ``rows`` and these ``values``, chunk by chunk, and record events for changed rows; return the sum of its results."""
 
     def delete(self, rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
         """Record the events of the deletion of ``rows``, call ``write`` to delete them, and return its result."""
@@ -77,7 +77,7 @@ class WebhookQuerySet(InsertQuerySet[M]):
             return super().update(**kwargs)
         use_write_database(self)
         forget_results(self)
-        return capture.update(self, operator.methodcaller("_update_uncaptured", **kwargs), kwargs.keys())
+        return capture.update(self, operator.methodcaller("_update_uncaptured", **kwargs), kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
 

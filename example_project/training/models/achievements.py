@@ -27,6 +27,12 @@ class Achievement(Record):
     )
     frequency_type = models.CharField(max_length=20, choices=FrequencyType.choices, default=FrequencyType.PER_USER)
 
+    conditions = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='What a learner has to do, such as [{"Subject": 10, "Count": 1, "Complete": true}].',
+    )
+
     class Meta:
         ordering = ["name"]
 

@@ -25,6 +25,18 @@ MOVED_BY_MERGE = {
 }
 
 
+class Role(models.Model):
+    """What a person may do in the training system, such as to teach."""
+
+    name = models.CharField(max_length=50, unique=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Accounts(UserManager["User"]):
     """Django's manager of users, with querysets whose changes emit events."""
 
@@ -60,6 +72,7 @@ class User(AbstractUser):
         related_name="administrators",
         help_text="Managing an organization means managing all below it.",
     )
+    roles = models.ManyToManyField(Role, blank=True, related_name="holders")
     phone = models.CharField(max_length=30, blank=True)
     phone2 = models.CharField("second phone", max_length=30, blank=True)
     address1 = models.CharField("address", max_length=100, blank=True)

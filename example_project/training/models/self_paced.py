@@ -68,6 +68,11 @@ class SubscriptionAssignment(Record):
         self.cancelled_at = at
         self.save_fields("cancelled_at")
 
+    def resume(self) -> None:
+        """Take the cancellation back."""
+        self.cancelled_at = None
+        self.save_fields("cancelled_at")
+
 
 class CourseAssignment(Record):
     """One course that one learner is to take alone. The same learner may be given the same course again."""
@@ -83,6 +88,7 @@ class CourseAssignment(Record):
         related_name="course_assignments",
         help_text="What paid for it, if a subscription did.",
     )
+    payment_type = models.CharField(max_length=200, blank=True, help_text="How it was paid for.")
     assignment_status = models.PositiveSmallIntegerField(
         "status", choices=AssignmentStatus.choices, default=AssignmentStatus.ACTIVE
     )
@@ -106,6 +112,7 @@ class CourseAssignment(Record):
         *,
         at: datetime,
         subscription: SubscriptionAssignment | None = None,
+        payment_type: str = "",
         external_id: str | None = None,
     ) -> CourseAssignment:
         """Give ``user`` the course from ``at`` on, for 180 days or until the subscription ends, if that is sooner."""
@@ -116,6 +123,7 @@ class CourseAssignment(Record):
             course=course,
             user=user,
             subscription=subscription,
+            payment_type=payment_type or (f"Subscription ({subscription.profile})" if subscription else ""),
             expires_at=expires_at,
             external_id=external_id,
             created=at,
@@ -166,6 +174,11 @@ class CourseAssignment(Record):
         """Let the access end at another time, or never. An expired assignment comes back to life by it."""
         self.expires_at = expires_at
         self.save_fields("expires_at")
+
+    def reopen(self) -> None:
+        """Take the completion or the cancellation back."""
+        self.completed_at, self.assignment_status = None, AssignmentStatus.ACTIVE
+        self.save_fields("completed_at", "assignment_status")
 
     def cancel(self) -> None:
         """Take the course away from the learner."""

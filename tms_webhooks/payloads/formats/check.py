@@ -24,7 +24,7 @@ from tms_webhooks.payloads.formats.template import TokenPosition
 COMMON_TOKENS = (
     *("id", "type", "timestamp", "version", "sequence", "data", "changed", "previous", "truncated", "left"),
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
-    *("EventId", "EventType", "EventTimestamp"),
+    *("EventId", "EventType", "EventTimestamp", "Sequence", "Changed", "Previous"),
 )
 
 
