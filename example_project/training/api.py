@@ -196,8 +196,12 @@ class GetUser(Operation):
         user = models.User.objects.filter(organization__in=family, **{self.by: key}).first()
         if user is None:
             raise ApiError(f"User {key!r} does not exist.", status=NOT_FOUND)
-        managed = user.managed_organizations.order_by("pk").values_list("pk", flat=True)
-        return {"User": _user(user), "Roles": [], "ManagedOrganizations": list(managed), "CustomFields": []}
+        return {
+            "User": _user(user),
+            "Roles": sorted(user.roles.values_list("pk", flat=True)),
+            "ManagedOrganizations": sorted(user.managed_organizations.values_list("pk", flat=True)),
+            "CustomFields": [],
+        }
 
 
 def _identity(row: Model, name: str) -> dict[str, Any]:
@@ -210,7 +214,7 @@ def _identity(row: Model, name: str) -> dict[str, Any]:
 def _classes() -> QuerySet[models.TrainingClass]:
     enrolled = Count("enrollments", filter=Q(enrollments__enrollment_status_id=EnrollmentStatus.ENROLLED))
     related = ("course", "organization", "primary_instructor", "primary_classroom")
-    rows = models.TrainingClass.objects.select_related(*related).prefetch_related("instructors")
+    rows = models.TrainingClass.objects.select_related(*related).prefetch_related("instructors", "session_times")
     return rows.annotate(enrolled=enrolled)
 
 
@@ -233,12 +237,19 @@ def _class(row: Any) -> dict[str, Any]:
         "IsPublic": row.is_public,
         "Description": row.description,
         "ClassroomId": row.primary_classroom_id,
+        "ClassroomAddress1": room and room.address1,
+        "ClassroomAddress2": room and room.address2,
         "ClassroomCity": room and room.city,
+        "ClassroomState": room and room.state,
+        "ClassroomZip": room and room.zip,
         "DeliveryTypeId": row.delivery_type_id,
         "InstructorId": row.primary_instructor_id,
         "InstructorFirstName": instructor and instructor.first_name,
         "InstructorLastName": instructor and instructor.last_name,
         "InstructorIds": sorted(one.pk for one in row.instructors.all()),
+        "SessionTimes": [
+            {"Start": seconds(one.start_at), "End": seconds(one.end_at)} for one in row.session_times.all()
+        ],
     }
 
 
@@ -253,6 +264,8 @@ def _enrollment(row: models.ClassEnrollment) -> dict[str, Any]:
         "CompletionStatusId": row.completion_status_id,
         "LateCancel": row.late_cancel,
         "Retake": row.retake,
+        "LocationTypeId": row.location_type_id,
+        "ClassroomId": row.classroom_id,
         "HoursSpent": row.hours_spent,
         "Grade": row.grade,
         "LastModified": seconds(row.last_modified),
@@ -260,7 +273,6 @@ def _enrollment(row: models.ClassEnrollment) -> dict[str, Any]:
 
 
 def _assignment(row: models.CourseAssignment) -> dict[str, Any]:
-    paid = row.subscription
     return {
         "Id": row.pk,
         "ExternalId": row.external_id,
@@ -271,7 +283,7 @@ def _assignment(row: models.CourseAssignment) -> dict[str, Any]:
         "LastName": row.user.last_name,
         "Email": row.user.email,
         "OrganizationId": row.user.organization_id,
-        "PaymentType": paid and f"Subscription ({paid.profile.name})",
+        "PaymentType": row.payment_type,
         "Created": seconds(row.created),
         "Expires": seconds(row.expires_at),
         "Started": seconds(row.started_at),
@@ -378,7 +390,7 @@ SEARCHES: Mapping[str, Search] = {
     ),
     # The real search has no parameter for the time of the last change: a cancelled or extended assignment is not found.
     "SearchCourseAssignments": Search(
-        lambda: models.CourseAssignment.objects.select_related("course", "user", "subscription__profile"),
+        lambda: models.CourseAssignment.objects.select_related("course", "user"),
         "user__organization",
         _assignment,
         {

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from example_project.training import factories
-from example_project.training.models import ApiKey, Organization
+from example_project.training.models import ApiKey, CourseAssignment, Organization
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +58,7 @@ def test_a_class_is_shown_with_its_seats_and_instructors(poll, organization):
     instructor = factories.UserFactory(organization=organization, first_name="Ines", last_name="Okafor")
     one = factories.TrainingClassFactory(organization=organization, primary_instructor=instructor, max_students=3)
     one.instructors.set([instructor])
+    one.plan_sessions((NOW, NOW + DAY))
     factories.ClassEnrollmentFactory(training_class=one)
     factories.ClassEnrollmentFactory(training_class=one, enrollment_status_id=20)
 
@@ -75,7 +76,8 @@ def test_a_class_is_shown_with_its_seats_and_instructors(poll, organization):
         one.course.external_id,
         "Harborview Learning",
     )
-    assert (row["Start"], row["ConfirmationStatusId"]) == (epoch(one.start_at), 0)
+    assert (row["Start"], row["ConfirmationStatusId"]) == (epoch(NOW), 0)
+    assert row["SessionTimes"] == [{"Start": epoch(NOW), "End": epoch(NOW + DAY)}]
     assert (row["NumEnroll"], row["NumOpen"], row["MaxStudents"]) == (1, 2, 3)
     assert (row["InstructorFirstName"], row["InstructorIds"]) == ("Ines", [instructor.pk])
     assert "LastModified" not in row
@@ -99,6 +101,8 @@ def test_an_enrollment_is_shown_with_the_ids_of_its_user_and_class(poll, organiz
         "CompletionStatusId": 0,
         "LateCancel": False,
         "Retake": False,
+        "LocationTypeId": 0,
+        "ClassroomId": None,
         "HoursSpent": None,
         "Grade": 90,
         "LastModified": epoch(NOW),
@@ -108,7 +112,9 @@ def test_an_enrollment_is_shown_with_the_ids_of_its_user_and_class(poll, organiz
 def test_an_assignment_names_its_learner_and_the_subscription_that_paid_for_it(poll, organization):
     learner = factories.UserFactory(organization=organization)
     subscription = factories.SubscriptionAssignmentFactory(profile__organization=organization, user=learner)
-    factories.CourseAssignmentFactory(user=learner, subscription=subscription, started_at=NOW, expires_at=None)
+    assignment = CourseAssignment.assign(factories.CourseFactory(), learner, at=NOW, subscription=subscription)
+    assignment.extend(expires_at=None)
+    assignment.start(at=NOW)
 
     (row,) = poll("SearchCourseAssignments")["Results"]
 
@@ -146,11 +152,13 @@ def test_subscriptions_have_times_as_text_and_no_ids_of_their_own(poll, organiza
 def test_users_are_read_one_by_one(poll, organization):
     user = factories.UserFactory(organization=organization)
     user.managed_organizations.set([organization])
+    role = factories.RoleFactory(name="Instructor")
+    user.roles.add(role)
 
     answer = poll(f"GetUser/{user.pk}")
 
     assert answer["User"]["Email"] == user.email
-    assert answer["ManagedOrganizations"] == [organization.pk]
+    assert (answer["ManagedOrganizations"], answer["Roles"]) == ([organization.pk], [role.pk])
     assert poll(f"GetUserByExternalId/{user.external_id}") == answer
     assert not {"Password", "IsSuperuser"} & answer["User"].keys()
 
@@ -217,8 +225,8 @@ def test_pages_follow_each_other_in_the_order_that_was_asked_for(poll, organizat
 
 def test_a_page_takes_as_many_queries_as_a_row(poll, organization, django_assert_num_queries):
     factories.TrainingClassFactory.create_batch(3, organization=organization)
-    # The key, the organization, those below it, the number of classes, a page of them, and their instructors.
-    with django_assert_num_queries(6):
+    # The key, the organization, those below it, the number of classes, a page, and its instructors and sessions.
+    with django_assert_num_queries(7):
         assert len(poll("SearchClasses")["Results"]) == 3
 
 
