@@ -15,7 +15,7 @@ from example_project.training.seed import Tenant
 
 T = TypeVar("T")
 
-PAUSE = 0.06
+PAUSE = 0.04
 """Seconds between two changes."""
 
 
@@ -64,8 +64,8 @@ class Day:
         except Mishap:
             of.refresh_from_db()
 
-    def awaits(self, event_type: str, of: Model) -> None:
-        """Expect an event of an expiry scan. A worker decides when it runs, so its latency does not count."""
+    def awaits(self, event_type: str, of: Model | str) -> None:
+        """Expect an event that a worker emits, for example of an expiry scan, so its latency does not count."""
         self.ledger.expect(self._key(event_type, of), Moment(timed=False))
 
     def _key(self, event_type: str, subject: object) -> tuple[int, str, str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from example_project.demo.ledger import Comparison, Endpoint, Key, Ledger, Pair
+from example_project.demo.poller import Watch
+from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
 
@@ -23,6 +25,8 @@ class Figures:
     """Distinct events that arrived."""
     event_types: int
     """Distinct types of these events."""
+    catalogue: int
+    """Types of the catalogue, each of which must arrive."""
     expected: int
     """Deliveries that the changes must cause."""
     delivered: int
@@ -39,6 +43,8 @@ class Figures:
     latency_ms_p95: float | None
     timed: int
     """Number of deliveries in the latency."""
+    watch: Watch | None
+    """The comparison with a poller; None if the demo did not come so far."""
     seconds: float
 
 
@@ -55,7 +61,7 @@ class Verdict:
         return not self.problems
 
 
-def judge(ledger: Ledger, *, seconds: float, problems: Iterable[str] = ()) -> Verdict:
+def judge(ledger: Ledger, *, watch: Watch | None, seconds: float, problems: Iterable[str] = ()) -> Verdict:
     """Compare expected and received events, and the app's own log of deliveries."""
     comparison = ledger.compare()
     log = _log(ledger.endpoints)
@@ -66,9 +72,11 @@ def judge(ledger: Ledger, *, seconds: float, problems: Iterable[str] = ()) -> Ve
         for pair in comparison.pairs
         if pair.arrival and pair.arrival.event
     }
+    types = [event_type.name for event_type in catalogue.all_types()]
     figures = Figures(
         events=len(events),
         event_types=len(set(events.values())),
+        catalogue=len(types),
         expected=len(comparison.pairs),
         delivered=len(settled),
         missing=len(comparison.pairs) - len(settled),
@@ -78,11 +86,17 @@ def judge(ledger: Ledger, *, seconds: float, problems: Iterable[str] = ()) -> Ve
         latency_ms_p50=percentile(latencies, 50),
         latency_ms_p95=percentile(latencies, 95),
         timed=len(latencies),
+        watch=watch,
         seconds=round(seconds, 1),
     )
     found = [*_missing(comparison, log), *_unexpected(ledger, comparison), *_doubled(log), *_open(ledger.endpoints)]
     if figures.unverified:
         found.append(f"{figures.unverified} requests have an invalid signature.")
+    found += _listed(
+        "never arrived, although it is in the catalogue", [name for name in types if name not in events.values()]
+    )
+    if watch is None or not watch.seen:
+        found.append("The poller saw no change.")
     if not figures.expected:
         found.append("No deliveries were expected.")
     return Verdict(figures, (*found, *problems))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import django
@@ -99,10 +100,12 @@ def change(start: str, seconds: str) -> dict[str, Any]:
 
 
 def _acts() -> Iterator[Callable[[], tuple[str, str, Any]]]:
-    """Yield a change for each customer; all kinds occur equally often."""
+    """Yield a change for each customer, in another order than their polls; all kinds occur equally often."""
     from example_project.training.models import ApiKey
 
-    for number, key in enumerate(ApiKey.objects.select_related("organization").order_by("organization")):
+    keys = list(ApiKey.objects.select_related("organization").order_by("organization_id"))
+    Random(0).shuffle(keys)
+    for number, key in enumerate(keys):
         yield _act(KINDS[number % len(KINDS)], key.organization)
 
 

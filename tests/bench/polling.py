@@ -20,33 +20,39 @@ CUSTOMERS = 120
 MINUTE = 60.0
 STARTING = 4.0
 """Seconds until the processes of a run have started."""
+IDLE = 10.0
+"""Seconds for which the idle drain is measured."""
 
 
 def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Measure one minute of both; return the figures of each, and how often the ones of polling are those of webhooks."""
+    """Measure one minute of both; return the figures of each, and the number of changes at which both cost the same."""
     with environment.database(db) as url:
         keys = environment.figures("customers", "fill", CUSTOMERS, url=url, port=0)
         polling = _poll(url, keys)
-    notes = environment.Notes()
-    with environment.database(db) as url, environment.receiver(notes=notes) as port:
-        environment.figures("customers", "fill", CUSTOMERS, url=url, port=port)
-        environment.figures("customers", "subscribe", url=url, port=port)
-        done, drained = _deliver(url, port)
-    delays = [(notes.arrivals[name] - moment) * 1000 for name, moment in done["events"].items()]
-    webhooks = _report(len(notes.arrivals), done, drained, delays, found=len(notes.arrivals))
+    with environment.database(db) as url:
+        webhooks = _deliver(url)
     return {
         "customers": CUSTOMERS,
         "requests_of_a_poll": len(REQUESTS),
-        "changes": len(done["changes"]),
+        "changes": CUSTOMERS,
         "polling": polling,
         "webhooks": webhooks,
-        **{f"ratio_{name}": round(polling[name] / webhooks[name], 2) for name in ("requests", "database_ms", "cpu_ms")},
+        "equal_at_changes_an_hour": {name: _break_even(polling, webhooks, name) for name in ("database_ms", "cpu_ms")},
     }
+
+
+def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: str) -> int:
+    """Return the changes of a customer in an hour for which webhooks need as much as polling; with fewer, they need less."""
+    idle = webhooks["idle"][name]
+    # The changes themselves cost something in both; webhooks add their events.
+    per_change = (webhooks[name] - idle - polling["changes"][name]) / CUSTOMERS
+    spent_on_polls = polling[name] - polling["changes"][name]
+    return round((spent_on_polls - idle) / CUSTOMERS / per_change * 60)
 
 
 def _poll(url: str, keys: list[str]) -> dict[str, Any]:
     """Poll for two minutes, so that the changes of the first one are all seen; the figures are those of the first one."""
-    with _metered("serve", url, 0) as (server, notes):
+    with _metered("serve", url, 0) as (server, meters):
         assert server.stdout is not None
         port = server.stdout.readline().strip()
         start = time.monotonic() + STARTING
@@ -61,19 +67,30 @@ def _poll(url: str, keys: list[str]) -> dict[str, Any]:
             done = _change(url, 0, server, start)
             assert pollers.stdout is not None
             seen = json.loads(pollers.stdout.read())
-    figures = difference(notes[1], notes[0])
+    figures = difference(meters[1], meters[0])
     delays = [(seen["seen"][name] - moment) * 1000 for name, moment in done["changes"].items()]
-    report = _report(int(figures["requests"]), done, figures, delays, found=seen["found"])
-    return {**report, "late_ms": round(seen["latest"] * 1000)}
+    report = _report(int(figures["requests"]), done, figures, delays)
+    return {**report, "latest_poll_ms": round(seen["latest"] * 1000)}
 
 
-def _deliver(url: str, port: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """Deliver for a minute; return the changes and the figures of the drain."""
-    with _metered("drain", url, port) as (drain, notes):
-        environment.figures("stamps", "attended", url=url, port=port)
-        done = _change(url, port, drain, time.monotonic() + STARTING)
-        environment.figures("stamps", "settled", url=url, port=port)
-    return done, difference(notes[1], notes[0])
+def _deliver(url: str) -> dict[str, Any]:
+    """Deliver for a minute, and then let the drain be idle."""
+    notes = environment.Notes()
+    with environment.receiver(notes=notes) as port:
+        environment.figures("customers", "fill", CUSTOMERS, url=url, port=port)
+        environment.figures("customers", "subscribe", url=url, port=port)
+        with _metered("drain", url, port) as (drain, meters):
+            environment.figures("stamps", "attended", url=url, port=port)
+            done = _change(url, port, drain, time.monotonic() + STARTING)
+            environment.figures("stamps", "settled", url=url, port=port)
+            for pause in (0.0, IDLE):
+                time.sleep(pause)
+                drain.send_signal(signal.SIGUSR1)
+            time.sleep(1.0)
+    delays = [(notes.arrivals[name] - moment) * 1000 for name, moment in done["events"].items()]
+    idle = difference(meters[3], meters[2])
+    report = _report(len(notes.arrivals), done, difference(meters[1], meters[0]), delays)
+    return {**report, "idle": {name: round(idle[name] * MINUTE / IDLE) for name in ("database_ms", "cpu_ms")}}
 
 
 def _change(url: str, port: int, process: subprocess.Popen[str], start: float) -> dict[str, Any]:
@@ -115,18 +132,14 @@ def _metered(way: str, url: str, port: int) -> Iterator[tuple[subprocess.Popen[s
 
 
 def _report(
-    requests: int, done: Mapping[str, Any], figures: Mapping[str, float], delays: list[float], *, found: int
+    requests: int, done: Mapping[str, Any], figures: Mapping[str, float], delays: list[float]
 ) -> dict[str, Any]:
-    """Return the figures of a minute. Those of the changes themselves are included, and also given on their own."""
-    changing = done["figures"]
+    """Return the figures of a minute. Those of the process that makes the changes are included, and given on their own."""
+    changes = {name: round(done["figures"][name]) for name in ("statements", "database_ms", "cpu_ms")}
     return {
         "requests": requests,
-        "with_news": found,
-        "statements": int(figures["statements"] + changing["statements"]),
-        "database_ms": round(figures["database_ms"] + changing["database_ms"]),
-        "cpu_ms": round(figures["cpu_ms"] + changing["cpu_ms"]),
-        "changes_database_ms": round(changing["database_ms"]),
-        "changes_cpu_ms": round(changing["cpu_ms"]),
+        **{name: round(figures[name]) + value for name, value in changes.items()},
+        "changes": changes,
         "delay_p50_ms": environment.middle(delays, 1),
         "delay_p95_ms": round(environment.percentile(delays, 0.95), 1),
     }
