@@ -1,8 +1,8 @@
 """Customers who poll: ``python -m tests.bench.pollers START SECONDS EVERY PORT < keys.json``.
 
 For SECONDS, each customer sends the requests of `REQUESTS` every EVERY seconds, with the time of its last poll. The
-customers are spread evenly over this time. START is on the clock of `time.monotonic`. The last line is JSON: how late the latest poll
-was, in seconds, and when each change was first seen.
+customers are spread evenly over this time. START is on the clock of `time.monotonic`. The last line is JSON: how late
+the latest poll was, in seconds, and when each change was first seen.
 """
 
 from __future__ import annotations
