@@ -27,10 +27,14 @@ FORBIDDEN = re.compile(
 PERSONAL = re.compile(
     r"(^|\.)(user_name|title|first_name|middle_name|last_name|email|phone2?|address[12]|city|state|zip|country_code|content)$"
 )
-ALL_FIELDS = {(event_type.name, field.name): field for event_type in BUILT_IN for field in event_type.fields} | {
+ALL_FIELDS = {
+    (event_type.name, field.name): field
+    for event_type in BUILT_IN
+    for field in (*event_type.noun.fields, *event_type.extra)
+} | {
     (event_type.name, field.name, item.name): item
     for event_type in BUILT_IN
-    for field in event_type.fields
+    for field in (*event_type.noun.fields, *event_type.extra)
     for item in field.items
 }
 
