@@ -19,7 +19,7 @@ NOUNS = {
     "Assignments": ("course_assignment",),
     "Subscriptions": ("subscription",),
     "Paths": ("learning_path",),
-    "Feedback": ("class_feedback", "course_feedback"),
+    "Feedback": ("class_feedback", "course_feedback", "feedback"),
     "Achievements": ("achievement",),
     "Vouchers": ("voucher",),
     "Users": ("user",),
@@ -161,9 +161,10 @@ def summary(verdict: Verdict) -> list[tuple[str, str]]:
     figures = verdict.figures
     again = f"{figures.repeated} requests after the crash; the receiver recognized their ids"
     return [
-        ("Events", f"{figures.events} of all {figures.event_types} types, for {figures.expected} deliveries")
-        if figures.event_types == figures.catalogue
-        else ("Events", f"{figures.events} of {figures.event_types} types; the catalogue has {figures.catalogue}"),
+        (
+            "Events",
+            f"{figures.events} of {figures.event_types} types of {figures.catalogue}, for {figures.expected} deliveries",
+        ),
         ("Delivered", f"{figures.delivered} of {figures.expected}, each once; {figures.missing} missing"),
         ("Rolled back", f"{figures.unexpected or 'no'} events of rolled-back changes arrived"),
         ("Signatures", f"{figures.unverified} invalid" if figures.unverified else "all valid"),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from django.db.models import Model
 from django.utils import timezone
 
 from example_project.demo.day import Day
 from example_project.demo.ledger import Endpoint, Ledger
 from example_project.demo.processes import Cluster, ReceiverProcess
-from example_project.training import factories
+from example_project.training import factories, models
 from example_project.training.choices import ConfirmationStatus
 from example_project.training.models import CourseAssignment, SubscriptionAssignment, TrainingClass, User
 from tms_webhooks.actors import SYSTEM
@@ -21,6 +22,7 @@ from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.queues import get_queue
+from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.test_send import send_test
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
@@ -33,6 +35,19 @@ ENOUGH_HELD = 4
 
 EXTENSIONS = itertools.count(2000)
 """New telephone numbers: saving an unchanged one would emit no event."""
+
+
+OBJECTS: Mapping[str, tuple[type[Model], str]] = {
+    "class": (models.TrainingClass, "organization"),
+    "feedback": (models.CourseFeedback, "course__organization"),
+    "course_assignment": (models.CourseAssignment, "user__organization"),
+    "subscription": (models.SubscriptionAssignment, "user__organization"),
+    "enrollment": (models.ClassEnrollment, "training_class__organization"),
+    "user": (models.User, "organization"),
+    "achievement": (models.UserAchievement, "user__organization"),
+    "voucher": (models.Voucher, "organization"),
+}
+"""The nouns of a snapshot, each with its model and the path to the organization. No row says that a path is finished."""
 
 
 class Failed(Exception):
@@ -87,8 +102,8 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
             day.awaits(f"webhook.{event}", str(webhook.pk))
         wait_until(lambda at=number: _finished(webhook) == at, f"{endpoint.name} to fail", seconds=20)
 
-    for event in ("test", "recovered"):
-        day.awaits(f"webhook.{event}", str(webhook.pk))
+    day.awaits("webhook.test", str(webhook.pk), only=endpoint)
+    day.awaits("webhook.recovered", str(webhook.pk))
     webhook.refresh_from_db()
     reason = webhook.get_disabled_reason_display()
     # Without it, the test names the organization of the catalogue's sample.
@@ -101,6 +116,27 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
         f"{endpoint.name} answered 503, 503 and 410, which disabled it ({reason.lower()}); "
         "a test enabled it, its 3 events were sent again, and it got a new secret"
     )
+
+
+def start_snapshot(day: Day, endpoint: Endpoint) -> str:
+    """Start to send the present state of every object of the organization to one webhook."""
+    webhook, organization = Webhook.objects.get(pk=endpoint.webhook_id), day.tenant.organization
+    objects: list[tuple[str, Model]] = [
+        (noun, one)
+        for noun, (model, owner) in OBJECTS.items()
+        for one in model._default_manager.filter(**{owner: organization})
+    ]
+    for noun, one in objects:
+        day.awaits(f"{noun}.snapshot", one, only=endpoint)
+    day.awaits("webhook.snapshot_completed", str(webhook.pk), only=endpoint)
+    snapshot.start(webhook, OBJECTS, now=timezone.now())
+    return f"{len(objects)} objects, sent during the next scene"
+
+
+def snapshot_ends(ledger: Ledger) -> None:
+    """Wait for the event that ends a snapshot. The objects do not change until then."""
+    ends = "webhook.snapshot_completed"
+    wait_until(lambda: any(one.accepted and one.key[1] == ends for one in list(ledger.arrivals)), ends, seconds=20)
 
 
 def _scheduled_class(day: Day) -> TrainingClass:

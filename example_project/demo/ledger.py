@@ -30,13 +30,9 @@ class Endpoint:
         """Return True if the webhook subscribes to such an event. Computed here, independently of the app."""
         organization_id, event_type, subject = key
         noun = event_type.split(".")[0]
-        if noun == "webhook":
-            # The tested webhook alone gets a test. The other events about a webhook go to all webhooks but this one.
-            is_own, names = subject == str(self.webhook_id), {event_type, "webhook.*"}
-            if event_type == "webhook.test" or is_own:
-                return event_type == "webhook.test" and is_own
-        else:
-            names = {"*", event_type, f"{noun}.*"}
+        if noun == "webhook" and subject == str(self.webhook_id):
+            return False  # Events about a webhook go to the others.
+        names = {event_type, f"{noun}.*"} | ({"*"} if noun != "webhook" else set())
         return organization_id == self.organization_id and not names.isdisjoint(self.patterns)
 
 
@@ -55,6 +51,12 @@ class Expected:
 
     key: Key
     moment: Moment
+    only: Endpoint | None = None
+    """The webhook that it is made for, such as a test; None for the webhooks that subscribe to it."""
+
+    def is_for(self, endpoint: Endpoint) -> bool:
+        """Return True if a webhook must get it."""
+        return endpoint.wants(self.key) if self.only is None else endpoint == self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,10 @@ class Ledger:
     """Called with each request, in the thread that reads the receiver's output."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def expect(self, key: Key, moment: Moment) -> None:
-        """Record an event that is about to be committed."""
+    def expect(self, key: Key, moment: Moment, *, only: Endpoint | None = None) -> None:
+        """Record an event that is about to be committed; with ``only``, it is made for one webhook."""
         with self._lock:
-            self.expected.append(Expected(key, moment))
+            self.expected.append(Expected(key, moment, only))
 
     def forbid(self, key: Key) -> None:
         """Record an event that was rolled back."""
@@ -170,7 +172,7 @@ class Ledger:
         pairs = []
         for endpoint in self.endpoints:
             for one in expected:
-                if endpoint.wants(one.key):
+                if one.is_for(endpoint):
                     waiting = came[endpoint.path, one.key]
                     pairs.append(Pair(endpoint, one, waiting.pop(0) if waiting else None))
         surplus = [arrival for rest in came.values() for arrival in rest]

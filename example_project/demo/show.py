@@ -101,11 +101,13 @@ class Show:
         self._ordinary_day(first)
         with self.display.scene("Transactions are rolled back") as scene:
             scene.detail = incidents.rollback(days)
+        with self.display.scene("Warehouse asks for the objects that exist: a snapshot") as scene:
+            scene.detail = incidents.start_snapshot(first, self._endpoint(cast.WAREHOUSE))
         incidents.outage(first, self.receiver, crm)
-        with self.display.scene(
-            f"An ordinary day at {second.tenant.organization.name}, also seen by a poller"
-        ) as scene:
+        with self.display.scene(f"A day at {second.tenant.organization.name}, also seen by a poller") as scene:
             scene.detail = self._watched_day(second)
+        with self.display.scene("The snapshot is complete"):
+            incidents.snapshot_ends(self.ledger)
         with self.display.scene("Training is extended, taken back and deleted, and accounts are merged and closed"):
             for part in (scenes.results, scenes.taken_back, scenes.accounts):
                 part(first)
