@@ -25,6 +25,7 @@ NAMES = (
     "api",
     "matching",
     "prune",
+    "polling",
 )
 
 
