@@ -25,6 +25,7 @@ ORGANIZATIONS = [
     "Lakeshore Technical Institute",
 ]
 COMPANIES = ["Alder Freight", "Pinecrest Health", "Solway Energy", "Tamarack Bank", "Orchard Retail"]
+DEPARTMENTS = ["Sales", "Support", "Engineering", "Finance"]
 COURSES = [
     ("Azure Administrator", 4),
     ("Azure Fundamentals", 1),
@@ -77,6 +78,14 @@ class CompanyFactory(Factory[models.Company]):
     email = factory.LazyAttribute(lambda company: f"training@{slugify(company.name)}.example")
 
 
+class DepartmentFactory(Factory[models.Department]):
+    class Meta:
+        model = models.Department
+
+    name = factory.Sequence(lambda number: DEPARTMENTS[(number - 1) % len(DEPARTMENTS)])
+    organization = factory.SubFactory(OrganizationFactory)
+
+
 class UserFactory(Factory[models.User]):
     """A learner. Pass ``password`` in the clear to let them sign in; otherwise they can't."""
 
@@ -104,6 +113,14 @@ class UserFactory(Factory[models.User]):
     country_code = "US"
     time_zone_id = "Central Standard Time"
     password: Any = factory.Transformer(None, transform=make_password)
+
+
+class RoleFactory(Factory[models.Role]):
+    class Meta:
+        model = models.Role
+        django_get_or_create = ["name"]
+
+    name = "Student"
 
 
 class CourseFactory(Factory[models.Course]):
@@ -138,6 +155,8 @@ class ClassroomFactory(Factory[models.Classroom]):
     name = factory.Sequence(lambda number: f"Room {100 + number}")
     organization = factory.SubFactory(OrganizationFactory)
     city = factory.Faker("random_element", elements=[city for city, _ in CITIES])
+    address1 = factory.Sequence(lambda number: f"{number} Main Street")
+    country_code = "US"
 
 
 class TrainingClassFactory(Factory[models.TrainingClass]):
@@ -157,6 +176,17 @@ class TrainingClassFactory(Factory[models.TrainingClass]):
         lambda training_class: training_class.start_at + timedelta(days=training_class.course.duration - 1, hours=8)
     )
     time_zone_id = "Central Standard Time"
+
+
+class SessionTimeFactory(Factory[models.SessionTime]):
+    """The session of the first day of its class."""
+
+    class Meta:
+        model = models.SessionTime
+
+    training_class = factory.SubFactory(TrainingClassFactory)
+    start_at = factory.SelfAttribute("training_class.start_at")
+    end_at = factory.LazyAttribute(lambda session: session.start_at + timedelta(hours=8))
 
 
 class ClassEnrollmentFactory(Factory[models.ClassEnrollment]):
@@ -204,6 +234,10 @@ class CourseAssignmentFactory(Factory[models.CourseAssignment]):
     course = factory.SubFactory(CourseFactory)
     user = factory.SubFactory(UserFactory, organization=factory.SelfAttribute("..course.organization"))
     external_id = factory.Sequence(lambda number: f"ASG-{number:06}")
+    subscription = None
+    payment_type = factory.LazyAttribute(
+        lambda assignment: f"Subscription ({assignment.subscription.profile})" if assignment.subscription else ""
+    )
     created = factory.LazyFunction(timezone.now)
     expires_at = factory.LazyAttribute(lambda assignment: assignment.created + models.ASSIGNMENT_LIFETIME)
 
@@ -234,6 +268,7 @@ class AchievementFactory(Factory[models.Achievement]):
 
     name = "Lab explorer"
     description = "Finished a course with labs."
+    conditions = factory.LazyFunction(lambda: [{"Subject": 10, "Count": 1, "Complete": True}])
     organization = factory.SubFactory(OrganizationFactory)
     points = 50
 

@@ -148,14 +148,18 @@ def _make_people(organization: Organization, branch: Organization, company: Comp
     )
     administrator.managed_organizations.add(organization)
     instructor = factories.UserFactory(organization=organization, title="Instructor")
-    return People(
-        administrator=administrator,
-        instructor=instructor,
-        learners=(
-            *factories.UserFactory.create_batch(3, organization=organization, manager=administrator),
-            factories.UserFactory(organization=branch, company=company, manager=administrator),
+    department = factories.DepartmentFactory(organization=organization, name="Engineering")
+    learners = (
+        *factories.UserFactory.create_batch(
+            3, organization=organization, manager=administrator, department=department, cost_center="4711"
         ),
+        factories.UserFactory(organization=branch, company=company, manager=administrator),
     )
+    for name, users in {"Administrator": (administrator,), "Instructor": (instructor,), "Student": learners}.items():
+        role = factories.RoleFactory(name=name)
+        for user in users:
+            user.roles.add(role)
+    return People(administrator=administrator, instructor=instructor, learners=learners)
 
 
 def _make_classes(now: datetime, organization: Organization, people: People, course: Course) -> Classes:
@@ -166,10 +170,17 @@ def _make_classes(now: datetime, organization: Organization, people: People, cou
         primary_classroom=factories.ClassroomFactory(organization=organization),
         start_at=factories.next_monday(now),
         max_students=12,
+        requested_by=people.administrator,
     )
+    for day in range(int(course.duration)):
+        start_at = training_class.start_at + timedelta(days=day)
+        factories.SessionTimeFactory(training_class=training_class, start_at=start_at)
+    training_class.instructors.add(people.instructor)
     statuses = (EnrollmentStatus.ENROLLED, EnrollmentStatus.WAITLISTED, EnrollmentStatus.REQUESTED)
     enrolled, waitlisted, requested = (
-        factories.ClassEnrollmentFactory(training_class=training_class, user=learner, enrollment_status_id=status)
+        factories.ClassEnrollmentFactory(
+            training_class=training_class, user=learner, enrollment_status_id=status, purchase_order="PO-2026-118"
+        )
         for learner, status in zip(people.learners[1:], statuses, strict=True)
     )
     return Classes(training_class=training_class, enrolled=enrolled, waitlisted=waitlisted, requested=requested)

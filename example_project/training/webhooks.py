@@ -22,13 +22,29 @@ class TrainingClasses(sources.ClassSource):
         "instructor": "primary_instructor",
         "instructor_ids": "instructors",
         "classroom": "primary_classroom",
+        "classroom.country": "primary_classroom.country_code",
         "meeting_fingerprint": "custom_virtual_classroom_url",
+    }
+    custom = {
+        "requested_by": sources.Custom(
+            "requested_by.email", doc="E-mail address of the person who asked for the class.", sample="dana@example.com"
+        ),
     }
 
 
 @sources.register(models.ClassEnrollment)
 class Enrollments(sources.EnrollmentSource):
-    fields = {**RECORD, "status": "enrollment_status_id", "completion_status": "completion_status_id"}
+    fields = {
+        **RECORD,
+        "status": "enrollment_status_id",
+        "completion_status": "completion_status_id",
+        "location_type": "location_type_id",
+    }
+    custom = {
+        "purchase_order": sources.Custom(
+            "purchase_order", privacy="basic", doc="Number of the purchase order.", sample="PO-2026-118"
+        ),
+    }
 
 
 @sources.register(models.CourseAssignment)
@@ -51,6 +67,7 @@ class Subscriptions(sources.SubscriptionSource):
 @sources.register(models.CourseFeedback)
 class Feedback(sources.FeedbackSource):
     learner_organization = "user.organization"
+    fields = {"activity.type": "activity.activity_type_id"}
 
 
 @sources.register(models.User)
@@ -58,7 +75,16 @@ class Users(sources.UserSource):
     fields = {
         "created_at": "date_joined",
         "time_zone": "time_zone_id",
+        "role_ids": "roles",
         "managed_organization_ids": "managed_organizations",
+    }
+    custom = {
+        "department": sources.Custom(
+            "department.name", privacy="basic", doc="Department of the user.", title="Department", sample="Engineering"
+        ),
+        "cost_center": sources.Custom(
+            "cost_center", privacy="basic", doc="Cost center of the user.", title="Cost Center", sample="4711"
+        ),
     }
 
 

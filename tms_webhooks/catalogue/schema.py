@@ -21,6 +21,7 @@ JSONSchema: TypeAlias = dict[str, Any]
 
 # The JSON Schema dialect, and the patterns of names, ids and times.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NOUN_NAME = re.compile(r"[a-z0-9_]+")
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
 # In addition to the format "date-time", which jsonschema validates only with an optional package.
@@ -48,8 +49,12 @@ class FieldKind(StrEnum):
     """An instant in UTC with milliseconds, "2026-11-24T15:04:05.123Z"."""
     STATUS = "status"
     """One of a closed list, as ``{"code": 20, "name": "Waitlist"}``."""
+    OBJECTS = "objects"
+    """A list of objects that all have the same fields, the field's ``items``."""
     FINGERPRINT = "fingerprint"
     """A keyed hash of a value that must not be sent itself, such as a meeting link: it changes whenever the value changes."""
+    JSON = "json"
+    """Any JSON value, such as an object with names that the host's users choose."""
 
 
 # The JSON types of each kind.
@@ -62,7 +67,9 @@ _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.BOOLEAN: ("boolean",),
     FieldKind.DATETIME: ("string",),
     FieldKind.STATUS: ("object",),
+    FieldKind.OBJECTS: ("array",),
     FieldKind.FINGERPRINT: ("string",),
+    FieldKind.JSON: ("object", "array", "string", "number", "boolean"),
 }
 
 
@@ -75,6 +82,7 @@ class Field:
     - ``privacy``: which payload details include it
     - ``required``: whether the host must have it; otherwise it is null if the host lacks it
     - ``choices``: the statuses, for the kind `FieldKind.STATUS` only
+    - ``items``: the fields of each object, for the kind `FieldKind.OBJECTS` only; payload details go by their privacy
     - ``doc``: one sentence for people
     """
 
@@ -84,6 +92,7 @@ class Field:
     required: bool = False
     choices: type[IntegerChoices] | None = None
     doc: str = ""
+    items: tuple[Field, ...] = ()
 
     def __post_init__(self) -> None:
         if not FIELD_NAME.fullmatch(self.name):
@@ -92,18 +101,40 @@ class Field:
             raise ConfigurationError(
                 f'Field "{self.name}": give choices to a field of the kind "status", and to no other.'
             )
+        if (self.kind is FieldKind.OBJECTS) is not bool(self.items):
+            raise ConfigurationError(
+                f'Field "{self.name}": give items to a field of the kind "objects", and to no other.'
+            )
+        refuse_conflicts(self.items, owner=f'field "{self.name}"')
 
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A kind of object that events are about, with its canonical fields. ``title`` is its name for people."""
+    """A kind of object that events are about, with its canonical fields, one of which is "id".
+
+    ``title`` is its name for people, in English. The admin translates it with the catalogs of all installed apps.
+    """
 
     name: str
     title: str
     fields: tuple[Field, ...]
 
     def __post_init__(self) -> None:
+        if not NOUN_NAME.fullmatch(self.name):
+            raise ConfigurationError(f'"{self.name}" is not the name of a noun. Use a-z, 0-9 and _ only.')
+        refuse_lazy_text(self.title, owner=f'noun "{self.name}"', attribute="title")
         refuse_conflicts(self.fields, owner=f'noun "{self.name}"')
+        if "id" not in {field.name for field in self.fields}:
+            raise ConfigurationError(f'The noun "{self.name}" has no field "id". Add the id of its objects.')
+
+
+def refuse_lazy_text(text: object, *, owner: str, attribute: str) -> None:
+    """Raise `ConfigurationError` for a text that is translated already: documents and schemas are in one language."""
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"The {attribute} of the {owner} is a {type(text).__name__}, not text. Write plain text, and mark it for "
+            "translation with gettext_noop: the admin translates it."
+        )
 
 
 def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
@@ -144,6 +175,8 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
         schema["description"] = field.doc
     if field.kind is FieldKind.IDS:
         schema |= {"items": {"type": list(_JSON_TYPES[FieldKind.ID])}, "uniqueItems": True}
+    if field.kind is FieldKind.OBJECTS:
+        schema["items"] = data_schema(field.items)
     if field.kind is FieldKind.DATETIME:
         schema |= {"format": "date-time", "pattern": TIMESTAMP_PATTERN}
     if field.choices is not None:
@@ -167,7 +200,9 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema
     return {**_object(tree, partial=partial), "type": "object"}
 
 
-def envelope_schema(name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...]) -> JSONSchema:
+def envelope_schema(
+    name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...], is_snapshot: bool = False
+) -> JSONSchema:
     """Return the JSON Schema of a whole event: the envelope that all events share, with these fields as ``data``."""
     data = {"title": title, "description": f"The {title.lower()} after the event."}
     properties: dict[str, JSONSchema] = {
@@ -185,11 +220,7 @@ def envelope_schema(name: str, *, version: int, title: str, summary: str, fields
         },
         "version": {"const": version, "description": "The version of this schema."},
         "organization": _organization(),
-        "sequence": {
-            "type": "integer",
-            "minimum": 1,
-            "description": "The number of the event among the events of the same object, without gaps.",
-        },
+        "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
         "data": data_schema(fields) | data,
         "changed": {
@@ -241,6 +272,13 @@ def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
         },
         "required": ["code", "name"],
     }
+
+
+def _sequence(*, is_snapshot: bool) -> JSONSchema:
+    text = "The number of the event among the events of the same object, without gaps."
+    if is_snapshot:
+        text = "The number of the object's last event before the snapshot; 0 without one."
+    return {"type": "integer", "minimum": 0 if is_snapshot else 1, "description": text}
 
 
 def _organization() -> JSONSchema:

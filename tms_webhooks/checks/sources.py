@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 from django.db import router
 
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.checks import activities, events, fields, learning_paths, organizations, registered, statuses
+from tms_webhooks.checks import activities, custom, events, fields, learning_paths, organizations, registered, statuses
 from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
@@ -22,6 +22,7 @@ from tms_webhooks.sources.rules import Rule
 CHECKS = (
     registered.check,
     fields.check,
+    custom.check,
     organizations.check,
     statuses.check,
     events.check,

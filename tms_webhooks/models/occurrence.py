@@ -171,8 +171,12 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
         new.sort(key=lambda one: (one.subscription_id, one.event_type, one.subject_type, one.subject_id))
         rows.bulk_create(new, ignore_conflicts=True)
         pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        recorded = rows.filter(event_id__in={event.pk for _subscription, event in candidates})
-        return pairs & set(recorded.values_list("subscription_id", "event_id"))
+        return pairs & self.recorded(event.pk for _subscription, event in candidates)
+
+    def recorded(self, event_ids: Iterable[int]) -> set[tuple[int, int]]:
+        """Return the pairs of a subscription and its first event for which the event is one of these, as keys."""
+        rows = self.using(router.db_for_write(self.model)).filter(event_id__in=set(event_ids))
+        return set(rows.values_list("subscription_id", "event_id"))
 
     def of(self, subscription_id: int, event: Event) -> int | None:
         """Return the key of the subscription's first event of the same type and object; None if none is recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
@@ -9,6 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.crypto import salted_hmac
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
@@ -60,6 +62,12 @@ def _status(field: Field, value: Any) -> Json:
     return status_value(field.choices(value))
 
 
+def _objects(field: Field, value: Any) -> Json:
+    if isinstance(value, str | bytes) or not all(isinstance(one, Mapping) for one in value):
+        raise TypeError
+    return [nested_json(field.items, one) for one in value]
+
+
 def _number(_field: Field, value: Any) -> Json:
     number = float(value) if isinstance(value, Decimal) else value + 0
     if not math.isfinite(number):
@@ -85,6 +93,11 @@ def _fingerprint(field: Field, value: Any) -> Json:
     return salted_hmac(f"tms_webhooks.{field.name}", text, algorithm="sha256").hexdigest()[:16] if text else None
 
 
+def _json(_field: Field, value: Any) -> Json:
+    # Dates, decimals and UUIDs inside become text, as in the host's own JSON fields.
+    return json.loads(json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False))
+
+
 _CONVERTERS = {
     FieldKind.ID: _id,
     FieldKind.IDS: _ids,
@@ -94,7 +107,9 @@ _CONVERTERS = {
     FieldKind.BOOLEAN: _boolean,
     FieldKind.DATETIME: _datetime,
     FieldKind.STATUS: _status,
+    FieldKind.OBJECTS: _objects,
     FieldKind.FINGERPRINT: _fingerprint,
+    FieldKind.JSON: _json,
 }
 
 

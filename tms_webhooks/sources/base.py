@@ -10,10 +10,13 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.sources.aggregates import list_relation
+from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
     Deadline,
@@ -23,7 +26,7 @@ from tms_webhooks.sources.deadlines import (
     is_day,
     time_zone,
 )
-from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
+from tms_webhooks.sources.mapping import MappedField, follow, key_behind, key_name, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
@@ -86,12 +89,14 @@ class Source:
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``fields``: canonical name to attribute path. ``"user": "learner"`` maps every ``user.…`` field at once; an empty
       path leaves the field out
+    - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
     - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date, as an
       IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
+    - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
       out-of-band changes
 
@@ -105,10 +110,12 @@ class Source:
     learner_organization: ClassVar[str | None] = None
     owned_by_learner: ClassVar[bool] = False
     fields: ClassVar[Mapping[str, str]] = {}
+    custom: ClassVar[Mapping[str, str | Custom | None]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
     time_zone: ClassVar[str | None] = None
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
+    snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
@@ -188,7 +195,7 @@ class Source:
     @cached_property
     def paths(self) -> dict[str, str]:
         """Attribute paths by canonical name or reference, merged from the class and its bases."""
-        paths = {**merged_fields(type(self)), "organization": self.organization}
+        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.organization}
         if self.learner_organization:
             paths["learner_organization"] = self.learner_organization
         if self.time_zone_path:
@@ -206,21 +213,42 @@ class Source:
         return self.deadline.field if self.deadline is not None else ""
 
     @cached_property
+    def declared(self) -> DeclaredFields:
+        """The entries of ``custom``, checked."""
+        return declared_fields(type(self), self.model)
+
+    @property
+    def custom_fields(self) -> tuple[CustomField, ...]:
+        """The fields of the host's own that this source adds to the events of its noun."""
+        return self.declared.fields
+
+    @cached_property
+    def custom_keys(self) -> dict[str, str]:
+        """Custom fields behind a foreign key of the row: their names, and the names of the values with the key."""
+        names = (one.field.name for one in self.custom_fields)
+        return {name: key_name(name) for name in names if key_name(name) in self.mapped}
+
+    @cached_property
     def all_fields(self) -> tuple[Field, ...]:
-        """The fields of the noun, and those that identify the organizations that receive its events."""
+        """The fields of the noun, those that identify the organizations that receive its events, and the host's own."""
         names = {field.name for field in self.noun.fields}
         others = ORGANIZATION_FIELDS
         if self.learner_organization is not None:
             others = (*others, LEARNER_ORGANIZATION)
         if self.time_zone_path is not None:
             others = (*others, TIME_ZONE)
-        return (*self.noun.fields, *(field for field in others if field.name not in names))
+        own = (one.field for one in self.custom_fields)
+        return (*self.noun.fields, *(field for field in others if field.name not in names), *own)
 
     @cached_property
     def mapped(self) -> dict[str, MappedField]:
         """The canonical fields that the host's model has. The checks report required ones that it lacks."""
         mappings = ((field.name, self._map(field)) for field in self.all_fields)
-        return {name: mapped for name, mapped in mappings if mapped is not None}
+        found = {name: mapped for name, mapped in mappings if mapped is not None}
+        for name in (one.field.name for one in self.custom_fields):
+            if name in found and (key := key_behind(self.model, key_name(name), found[name])) is not None:
+                found[key.field.name] = key
+        return found
 
     @cached_property
     def own(self) -> dict[str, MappedField]:
@@ -305,11 +333,36 @@ class Source:
         """The functions that make canonical values, by the names of the fields that need one."""
         fields = [(name, mapped.field) for name, mapped in self.mapped.items()]
         statuses = [(name, partial(self._status_or_error, name)) for name, field in fields if field.choices is not None]
-        return [*statuses, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
+        objects = [
+            (name, mapped.objects)
+            for name, mapped in self.mapped.items()
+            if mapped.items and isinstance(mapped.lookup, str)
+        ]
+        return [*statuses, *objects, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
 
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
-        return map_field(self.model, field, path) if path else None
+        return map_field(self.model, field, path, items=self._item_paths(field, path)) if path else None
+
+    def _item_paths(self, field: Field, path: str) -> dict[str, str]:
+        """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
+
+        Of people, the mapping of the source of the user model is used, as far as `fields` names no path.
+        """
+        relation = list_relation(self.model, path) if field.items else None
+        sources = self._related.get(relation.listed, ()) if relation else ()
+        people = next((source for source in sources if source.noun.name == "user"), None)
+        paths = {}
+        for item in field.items:
+            default = (
+                people.path_of(item.name)
+                if people is not None
+                else "pk"
+                if item.name == "id" and relation
+                else item.name
+            )
+            paths[item.name] = self.paths.get(f"{field.name}.{item.name}", default)
+        return {name: item_path for name, item_path in paths.items() if item_path}
 
     def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
         if isinstance(value, PayloadError):

@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.base import TIME_ZONE, Source
+from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.
@@ -38,6 +39,8 @@ def diff(
     if before is not None and after is not None and TIME_ZONE.name in after:
         # Of another row, so not among the values before; without it an unchanged day would be another moment.
         before = {TIME_ZONE.name: after[TIME_ZONE.name], **before}
+    if source.custom_keys:
+        before, after = with_values_behind_keys(source, {0: (before, after)}, using=using)[0]
     old = source.canonical(before) if before is not None else {}
     new = source.canonical(after) if after is not None else {}
     _report_errors(source, {**old, **new}.values())

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 
 from example_project.training.admin.actions import for_each
-from example_project.training.models import User
+from example_project.training.models import Role, User
 
 
 @admin.register(User)
@@ -16,12 +16,13 @@ class UserAdmin(DjangoUserAdmin):
     list_select_related = ["organization", "company"]
     search_fields = ["username", "first_name", "last_name", "email", "external_id"]
     ordering = ["last_name", "first_name", "pk"]
-    autocomplete_fields = ["organization", "company", "manager", "managed_organizations"]
+    autocomplete_fields = ["organization", "company", "manager", "roles", "managed_organizations", "department"]
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
         (None, {"fields": ["username", "password", "disabled"]}),
         ("Person", {"fields": ["title", "first_name", "middle_name", "last_name", "email", "external_id"]}),
         ("Place", {"fields": ["organization", "company", "manager", "time_zone_id", "participate_in_achievements"]}),
+        ("Costs", {"fields": ["department", "cost_center"]}),
         (
             "Address",
             {
@@ -33,7 +34,7 @@ class UserAdmin(DjangoUserAdmin):
             "Rights",
             {
                 "classes": ["collapse"],
-                "fields": ["is_staff", "is_superuser", "managed_organizations", "groups", "user_permissions"],
+                "fields": ["is_staff", "is_superuser", "roles", "managed_organizations", "groups", "user_permissions"],
             },
         ),
         ("Dates", {"fields": ["last_login", "date_joined"]}),
@@ -60,3 +61,10 @@ class UserAdmin(DjangoUserAdmin):
         for_each(User.disable, label="Disable selected %(verbose_name_plural)s"),
         for_each(User.enable, label="Enable selected %(verbose_name_plural)s"),
     ]
+
+
+@admin.register(Role)
+class RoleAdmin(admin.ModelAdmin):
+    """What people may do."""
+
+    search_fields = ["name"]

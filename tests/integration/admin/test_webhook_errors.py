@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
         ("url", "http://10.0.0.1/hook", ""),
         ("url", "ftp://crm.example.com/hook", ""),
         ("url", "https://user:password@crm.example.com/", ""),
-        ("url", "", "This field is required."),
+        ("url", "", "URL is empty; give the URL of the receiver, or set pull only."),
         ("schedule", "sometimes", "Retry schedule: unknown name 'sometimes'."),
         ("schedule", "5, soon", "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800."),
         ("schedule", "5, 1e999", "Retry schedule, delay 2: inf is not a number of seconds"),

@@ -34,7 +34,8 @@ def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
     added = webhook.subscriptions.get(event_type="class.cancelled")
     assert (added.filters, added.condition) == (body["filters"], body["condition"])
     days = {"more_than_days": None, "less_than_days": None, "window": None}
-    assert response.json() == {"id": str(added.pk), **days, **body}
+    quiet = {"quiet_seconds": 0, "quiet_longest_seconds": None}
+    assert response.json() == {"id": str(added.pk), **days, **quiet, **body}
     assert response["Location"] == f"http://testserver{address}{added.pk}/"
     assert response["ETag"] == client.get(f"/api/webhooks/{webhook.pk}/")["ETag"]
 

@@ -51,6 +51,19 @@ class HiddenTextField(forms.CharField):
         return False
 
 
+class YesNoField(forms.TypedChoiceField):
+    """A boolean as a choice of two texts. A form without a choice means False."""
+
+    widget = forms.RadioSelect
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(coerce=lambda value: value == "True", empty_value=False, required=False, **kwargs)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the booleans."""
+        return bool(initial) != (data == "True")
+
+
 class ScheduleField(forms.CharField):
     """A retry schedule in one line: a name, or delays in seconds separated by commas."""
 

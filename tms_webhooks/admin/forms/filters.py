@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks import event_names
 from tms_webhooks.admin.formatting import format_number
 from tms_webhooks.catalogue import EventType, status_name
 from tms_webhooks.choices import ActorKind
@@ -146,6 +147,11 @@ def _id(text: str) -> int | str:
 
 def _code(value: str) -> int | None:
     return None if value == NONE else int(value)
+
+
+def may_be_merged(event_types: Iterable[EventType]) -> bool:
+    """Return whether one of these events may wait for a quiet period."""
+    return any(event_names.may_be_merged(event_type.name) for event_type in event_types)
 
 
 def merged_filters(cleaned: Mapping[str, Any], fields: Iterable[str], *, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ else:
 
 EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
+QUIET = ("quiet_seconds", "quiet_longest_seconds")
 
 
 class SubscriptionRow(_SubscriptionForm):
@@ -40,7 +41,7 @@ class SubscriptionRow(_SubscriptionForm):
 
     class Meta:
         model = Subscription
-        fields = ("event_type", *DAYS, "condition")
+        fields = ("event_type", *DAYS, *QUIET, "condition")
         widgets = {"event_type": forms.HiddenInput}
         field_classes = dict.fromkeys(DAYS, DaysField)
 
@@ -57,6 +58,11 @@ class SubscriptionRow(_SubscriptionForm):
         if not self.has_window and not any(getattr(self.instance, name) for name in DAYS):
             for name in DAYS:
                 del self.fields[name]
+        if not filters.may_be_merged(self.event_types) and not any(getattr(self.instance, name) for name in QUIET):
+            for name in QUIET:
+                del self.fields[name]
+        else:
+            self.fields[QUIET[0]].required = False
         self.filter_fields = filters.fields_for(self.event_types)
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
@@ -71,7 +77,7 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def is_filtered(self) -> bool:
         """Whether the page shows the filters unfolded."""
-        names = (*self.filter_fields, "condition")
+        names = (*self.filter_fields, *(name for name in QUIET if name in self.fields), "condition")
         return self.is_selected and any(self.errors.get(name) or self[name].value() not in EMPTY for name in names)
 
     @property
@@ -89,6 +95,11 @@ class SubscriptionRow(_SubscriptionForm):
         return sentence % {"more": more, "less": less}
 
     @property
+    def quiet(self) -> list[Any]:
+        """The fields of the quiet period."""
+        return [self[name] for name in QUIET if name in self.fields]
+
+    @property
     def filter_boxes(self) -> list[Any]:
         """The fields of the filters."""
         return [self[name] for name in self.filter_fields]
@@ -96,7 +107,7 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def filter_texts(self) -> list[tuple[str, str]]:
         """The filters as (label, value), for the read-only page."""
-        fields = [*self.days, *self.filter_boxes, self["condition"]]
+        fields = [*self.days, *self.quiet, *self.filter_boxes, self["condition"]]
         texts = [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
         if self.has_window and self.instance.has_default_window:
             more, less = DEFAULT_WINDOW
@@ -128,6 +139,10 @@ class SubscriptionRow(_SubscriptionForm):
             self.cleaned_data = {}
             return
         super().full_clean()
+
+    def clean_quiet_seconds(self) -> int:
+        """Return 0 for an empty field."""
+        return self.cleaned_data["quiet_seconds"] or 0
 
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""

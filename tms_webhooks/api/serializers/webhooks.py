@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from django.utils import timezone
@@ -40,7 +40,17 @@ class SubscriptionSerializer(StrictModelSerializer):
 
     class Meta:
         model = Subscription
-        fields = ("id", "event_type", "more_than_days", "less_than_days", "filters", "condition", "window")
+        fields = (
+            "id",
+            "event_type",
+            "more_than_days",
+            "less_than_days",
+            "quiet_seconds",
+            "quiet_longest_seconds",
+            "filters",
+            "condition",
+            "window",
+        )
 
     def get_window(self, subscription: Subscription) -> Window | None:
         """Return the window that is in force; null for events without one."""
@@ -100,6 +110,7 @@ class WebhookSerializer(StrictModelSerializer):
             "id",
             "organization",
             "name",
+            "pull_only",
             "url",
             "verb",
             "headers",
@@ -126,8 +137,11 @@ class WebhookSerializer(StrictModelSerializer):
         read_only_fields = set_by_system
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields; for an existing webhook, some are read-only."""
+        """Return the fields; for an existing webhook, some are read-only. A new one needs a URL unless it is pull-only."""
         fields = super().get_fields()
+        data = getattr(self, "initial_data", None)
+        if isinstance(data, Mapping) and data.get("pull_only") is not True:
+            fields["url"].required = True
         if isinstance(self.instance, Webhook):
             for name in self.Meta.only_on_create:
                 fields[name].read_only = True
@@ -154,7 +168,8 @@ class WebhookSerializer(StrictModelSerializer):
 
     def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""
-        if same_receiver(webhook.url, attrs.get("url", webhook.url)):
+        url = attrs.get("url", webhook.url)
+        if not url or same_receiver(webhook.url, url):
             return
         given = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
         kept = [name for name in stored_headers(webhook.headers) if name.lower() not in given]

@@ -50,6 +50,28 @@ def person(prefix: str, label: str, *, required: bool = False) -> tuple[Field, .
     )
 
 
+def people(name: str, label: str) -> Field:
+    """Return a list of persons with their ids, names and e-mail addresses, as in `person`."""
+    items = (
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the person."),
+        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the person in the organization's own system."),
+        Field("first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="First name."),
+        Field("last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Last name."),
+        Field("email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="E-mail address."),
+    )
+    return Field(name, FieldKind.OBJECTS, FieldPrivacy.BASIC, items=items, doc=label)
+
+
+def named_objects(name: str, label: str) -> Field:
+    """Return a list of objects with their ids and names, as in `reference`."""
+    items = (
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id."),
+        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc="Id in the organization's own system."),
+        Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name."),
+    )
+    return Field(name, FieldKind.OBJECTS, FieldPrivacy.BASIC, items=items, doc=label)
+
+
 def learner(*, required: bool = True) -> tuple[Field, ...]:
     """Return the fields of the learner, under "user"."""
     return person("user", "the learner", required=required)

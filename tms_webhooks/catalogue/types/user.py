@@ -43,6 +43,7 @@ USER = Noun(
             doc="Whether the user earns achievements.",
         ),
         Field("role_ids", FieldKind.IDS, FieldPrivacy.ID, doc="Ids of the user's roles."),
+        references.named_objects("roles", "The user's roles. `changed` names `role_ids`."),
         Field(
             "managed_organization_ids",
             FieldKind.IDS,
@@ -90,6 +91,7 @@ _SAMPLE: Mapping[str, Any] = {
     "disabled": False,
     "participate_in_achievements": True,
     "role_ids": [3],
+    "roles": [{"id": 3, "external_id": None, "name": "Student"}],
     "managed_organization_ids": [],
     "closed_at": None,
     "merged_into": {"id": None, "external_id": None},
@@ -120,6 +122,7 @@ _CLOSED: Mapping[str, Any] = {
     "country_code": None,
     "disabled": True,
     "role_ids": [],
+    "roles": [],
     "closed_at": "2026-11-24T15:04:05.000Z",
     "manager": dict.fromkeys(["id", "external_id", "first_name", "last_name", "email"]),
 }

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
@@ -79,6 +80,14 @@ class ActivityProgressSource(CourseAssignmentSource):
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
     rules = (Created(PROGRESSED), Otherwise(PROGRESSED))
     deadline = None
+    # The rows are activities; the assignments have a source of their own.
+    snapshot = False
+
+    @property
+    def custom_fields(self) -> tuple[CustomField, ...]:
+        """Its own, and those of the assignment's source."""
+        assigned = self.assignment_source
+        return (*super().custom_fields, *(assigned.custom_fields if assigned is not None else ()))
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
