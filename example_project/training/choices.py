@@ -49,6 +49,15 @@ class CompletionStatus(models.IntegerChoices):
     FAILED = 50, "Failed"
 
 
+class LocationType(models.IntegerChoices):
+    """Where a learner attends a class."""
+
+    TO_BE_DETERMINED = 0, "To be determined"
+    CLASSROOM = 10, "Classroom"
+    REMOTE_CLASSROOM = 20, "Remote classroom"
+    VIRTUAL = 30, "Virtual"
+
+
 class AssignmentStatus(models.IntegerChoices):
     """Whether a course assignment still stands."""
 

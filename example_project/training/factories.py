@@ -115,6 +115,14 @@ class UserFactory(Factory[models.User]):
     password: Any = factory.Transformer(None, transform=make_password)
 
 
+class RoleFactory(Factory[models.Role]):
+    class Meta:
+        model = models.Role
+        django_get_or_create = ["name"]
+
+    name = "Student"
+
+
 class CourseFactory(Factory[models.Course]):
     class Meta:
         model = models.Course
@@ -147,6 +155,8 @@ class ClassroomFactory(Factory[models.Classroom]):
     name = factory.Sequence(lambda number: f"Room {100 + number}")
     organization = factory.SubFactory(OrganizationFactory)
     city = factory.Faker("random_element", elements=[city for city, _ in CITIES])
+    address1 = factory.Sequence(lambda number: f"{number} Main Street")
+    country_code = "US"
 
 
 class TrainingClassFactory(Factory[models.TrainingClass]):
@@ -166,6 +176,17 @@ class TrainingClassFactory(Factory[models.TrainingClass]):
         lambda training_class: training_class.start_at + timedelta(days=training_class.course.duration - 1, hours=8)
     )
     time_zone_id = "Central Standard Time"
+
+
+class SessionTimeFactory(Factory[models.SessionTime]):
+    """The session of the first day of its class."""
+
+    class Meta:
+        model = models.SessionTime
+
+    training_class = factory.SubFactory(TrainingClassFactory)
+    start_at = factory.SelfAttribute("training_class.start_at")
+    end_at = factory.LazyAttribute(lambda session: session.start_at + timedelta(hours=8))
 
 
 class ClassEnrollmentFactory(Factory[models.ClassEnrollment]):
@@ -213,6 +234,10 @@ class CourseAssignmentFactory(Factory[models.CourseAssignment]):
     course = factory.SubFactory(CourseFactory)
     user = factory.SubFactory(UserFactory, organization=factory.SelfAttribute("..course.organization"))
     external_id = factory.Sequence(lambda number: f"ASG-{number:06}")
+    subscription = None
+    payment_type = factory.LazyAttribute(
+        lambda assignment: f"Subscription ({assignment.subscription.profile})" if assignment.subscription else ""
+    )
     created = factory.LazyFunction(timezone.now)
     expires_at = factory.LazyAttribute(lambda assignment: assignment.created + models.ASSIGNMENT_LIFETIME)
 
@@ -243,6 +268,7 @@ class AchievementFactory(Factory[models.Achievement]):
 
     name = "Lab explorer"
     description = "Finished a course with labs."
+    conditions = factory.LazyFunction(lambda: [{"Subject": 10, "Count": 1, "Complete": True}])
     organization = factory.SubFactory(OrganizationFactory)
     points = 50
 

@@ -149,16 +149,17 @@ def _make_people(organization: Organization, branch: Organization, company: Comp
     administrator.managed_organizations.add(organization)
     instructor = factories.UserFactory(organization=organization, title="Instructor")
     department = factories.DepartmentFactory(organization=organization, name="Engineering")
-    return People(
-        administrator=administrator,
-        instructor=instructor,
-        learners=(
-            *factories.UserFactory.create_batch(
-                3, organization=organization, manager=administrator, department=department, cost_center="4711"
-            ),
-            factories.UserFactory(organization=branch, company=company, manager=administrator),
+    learners = (
+        *factories.UserFactory.create_batch(
+            3, organization=organization, manager=administrator, department=department, cost_center="4711"
         ),
+        factories.UserFactory(organization=branch, company=company, manager=administrator),
     )
+    for name, users in {"Administrator": (administrator,), "Instructor": (instructor,), "Student": learners}.items():
+        role = factories.RoleFactory(name=name)
+        for user in users:
+            user.roles.add(role)
+    return People(administrator=administrator, instructor=instructor, learners=learners)
 
 
 def _make_classes(now: datetime, organization: Organization, people: People, course: Course) -> Classes:
@@ -171,6 +172,10 @@ def _make_classes(now: datetime, organization: Organization, people: People, cou
         max_students=12,
         requested_by=people.administrator,
     )
+    for day in range(int(course.duration)):
+        start_at = training_class.start_at + timedelta(days=day)
+        factories.SessionTimeFactory(training_class=training_class, start_at=start_at)
+    training_class.instructors.add(people.instructor)
     statuses = (EnrollmentStatus.ENROLLED, EnrollmentStatus.WAITLISTED, EnrollmentStatus.REQUESTED)
     enrolled, waitlisted, requested = (
         factories.ClassEnrollmentFactory(

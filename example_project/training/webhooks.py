@@ -22,6 +22,7 @@ class TrainingClasses(sources.ClassSource):
         "instructor": "primary_instructor",
         "instructor_ids": "instructors",
         "classroom": "primary_classroom",
+        "classroom.country": "primary_classroom.country_code",
         "meeting_fingerprint": "custom_virtual_classroom_url",
     }
     custom = {
@@ -33,7 +34,12 @@ class TrainingClasses(sources.ClassSource):
 
 @sources.register(models.ClassEnrollment)
 class Enrollments(sources.EnrollmentSource):
-    fields = {**RECORD, "status": "enrollment_status_id", "completion_status": "completion_status_id"}
+    fields = {
+        **RECORD,
+        "status": "enrollment_status_id",
+        "completion_status": "completion_status_id",
+        "location_type": "location_type_id",
+    }
     custom = {
         "purchase_order": sources.Custom(
             "purchase_order", privacy="basic", doc="Number of the purchase order.", sample="PO-2026-118"
@@ -44,6 +50,7 @@ class Enrollments(sources.EnrollmentSource):
 @sources.register(models.CourseAssignment)
 class CourseAssignments(sources.CourseAssignmentSource):
     fields = {**RECORD, "target_completion_at": "target_completion", "subscription.name": "subscription.profile.name"}
+    time_zone = "user.organization.time_zone_id"
 
 
 @sources.register(models.ActivityResult)
@@ -54,16 +61,23 @@ class ActivityResults(sources.ActivityProgressSource):
 @sources.register(models.SubscriptionAssignment)
 class Subscriptions(sources.SubscriptionSource):
     fields = {**RECORD, "name": "profile.name", "start_at": "starts_at", "target_completion_at": "target_completion"}
+    time_zone = "user.organization.time_zone_id"
 
 
 @sources.register(models.CourseFeedback)
 class Feedback(sources.FeedbackSource):
     learner_organization = "user.organization"
+    fields = {"activity.type": "activity.activity_type_id"}
 
 
 @sources.register(models.User)
 class Users(sources.UserSource):
-    fields = {"created_at": "date_joined", "time_zone": "time_zone_id"}
+    fields = {
+        "created_at": "date_joined",
+        "time_zone": "time_zone_id",
+        "role_ids": "roles",
+        "managed_organization_ids": "managed_organizations",
+    }
     custom = {
         "department": sources.Custom(
             "department.name", privacy="basic", doc="Department of the user.", title="Department", sample="Engineering"
@@ -97,3 +111,4 @@ class Achievements(sources.AchievementSource):
 class Vouchers(sources.VoucherSource):
     learner_organization = "redeemed_by.organization"
     fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}
+    time_zone = "organization.time_zone_id"

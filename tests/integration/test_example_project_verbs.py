@@ -60,6 +60,14 @@ def test_a_class_changes_instructor_and_room_but_not_status() -> None:
     assert training_class.confirmation_status_id == 0
 
 
+def test_a_class_that_is_planned_anew_has_the_dates_of_its_sessions() -> None:
+    training_class = factories.SessionTimeFactory().training_class
+    training_class.plan_sessions((NOW + 3 * DAY, NOW + 4 * DAY), (NOW, NOW + DAY / 3))
+    training_class.refresh_from_db()
+    assert (training_class.start_at, training_class.end_at) == (NOW, NOW + 4 * DAY)
+    assert [session.start_at for session in training_class.session_times.all()] == [NOW, NOW + 3 * DAY]
+
+
 def test_who_comes_when_the_seats_are_gone_waits() -> None:
     training_class = factories.TrainingClassFactory(max_students=1)
     made = [training_class.register(user) for user in factories.UserFactory.create_batch(2)]
@@ -77,6 +85,13 @@ def test_an_enrollment_takes_the_status_of_its_verb(verb: str, status: int) -> N
     enrollment.refresh_from_db()
     assert (enrollment.enrollment_status_id, enrollment.late_cancel) == (status, False)
     assert enrollment.completion_status_id == 0
+
+
+def test_an_enrollment_moves_to_another_class() -> None:
+    enrollment, other = factories.ClassEnrollmentFactory(), factories.TrainingClassFactory()
+    enrollment.move_to(other)
+    enrollment.refresh_from_db()
+    assert (enrollment.training_class, enrollment.enrollment_status_id) == (other, 60)
 
 
 def test_a_late_cancellation_is_marked() -> None:
@@ -162,6 +177,40 @@ def test_a_cancelled_assignment_can_not_be_taken() -> None:
         assignment.complete(at=NOW)
     assignment.refresh_from_db()
     assert (assignment.assignment_status, assignment.completed_at) == (10, None)
+
+
+def test_a_completed_or_cancelled_assignment_is_reopened() -> None:
+    assignment = factories.CourseAssignmentFactory(completed_at=NOW, assignment_status=10)
+    assignment.reopen()
+    assignment.refresh_from_db()
+    assert (assignment.completed_at, assignment.assignment_status) == (None, 0)
+
+
+def test_a_cancelled_subscription_is_resumed() -> None:
+    subscription = factories.SubscriptionAssignmentFactory(cancelled_at=NOW)
+    subscription.resume()
+    subscription.refresh_from_db()
+    assert subscription.cancelled_at is None
+
+
+def test_an_assignment_names_what_paid_for_it() -> None:
+    subscription = factories.SubscriptionAssignmentFactory(profile__name="Azure Library")
+    course = factories.CourseFactory()
+    by_subscription = CourseAssignment.assign(course, subscription.user, at=NOW, subscription=subscription)
+    by_key = CourseAssignment.assign(course, subscription.user, at=NOW, payment_type="Training key")
+    assert by_subscription.payment_type == "Subscription (Azure Library)"
+    assert by_key.payment_type == "Training key"
+
+
+def test_a_returned_voucher_can_be_redeemed_again() -> None:
+    training_class = factories.TrainingClassFactory()
+    voucher = factories.VoucherFactory(course=training_class.course)
+    learner = factories.UserFactory()
+    voucher.redeem(training_class=training_class, by=learner, at=voucher.purchased_at)
+    voucher.give_back()
+    voucher.redeem(training_class=training_class, by=learner, at=voucher.purchased_at)
+    voucher.refresh_from_db()
+    assert voucher.redeemed_by == learner
 
 
 def test_a_voucher_is_redeemed_once() -> None:

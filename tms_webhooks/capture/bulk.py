@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from django.db import connections, models, transaction
 
+from tms_webhooks.capture import many_to_many
 from tms_webhooks.capture.captured_rows import CapturedRows, chunks, sources_to_record
 from tms_webhooks.capture.saves import skip_deletions
 from tms_webhooks.capture.transactions import atomic
@@ -17,15 +18,25 @@ from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.querysets import CHUNK, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.row_sets import conflicting, exactly, key_name, locked_keys
+from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_name, locked_keys
 
 __all__ = ["atomic", "delete", "insert", "update", "captures_inserts"]
 
 logger = logging.getLogger(__name__)
 
 
-def update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
-    """Have ``write`` update ``rows`` chunk by chunk, and record the events; return the number of updated rows."""
+def update(rows: Rows, write: Callable[[Rows], int], values: Mapping[str, Any]) -> int:
+    """Have ``write`` update ``rows`` with ``values`` chunk by chunk, and record the events; return the number of updated rows."""
+    lists = many_to_many.sources_by_rows.get(rows.model)
+    if not lists:
+        return _update(rows, write, values)
+    with atomic(rows.db):
+        keys = many_to_many.keys_of_rows(rows, values)
+        with many_to_many.captured_change(rows.model, rows, lists, keys, using=rows.db):
+            return _update(rows, write, values)
+
+
+def _update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
     using = rows.db
     sources = sources_to_record(sources_of(rows.model), using=using)
     if not sources:
@@ -52,7 +63,8 @@ def _update_chunk(rows: Rows, write: Callable[[Rows], int], sources: Sequence[So
 
 def captures_inserts(rows: Rows) -> bool:
     """Return whether a subscription matches the events of new rows, or of rows that an upsert updates."""
-    if not sources_to_record(sources_of(rows.model), using=rows.db):
+    sources = [*sources_of(rows.model), *many_to_many.sources_by_rows.get(rows.model, ())]
+    if not sources_to_record(sources, using=rows.db):
         return False
     if connections[rows.db].features.can_return_rows_from_bulk_insert:
         return True
@@ -68,9 +80,20 @@ def insert(
 ) -> None:
     """Have ``write`` insert ``objs``, and record the events of the rows whose keys it returns, new or updated."""
     using = rows.db
-    captured = [CapturedRows(source, using=using) for source in sources_to_record(sources_of(rows.model), using=using)]
     updates = conflict is not None and conflict.updates
     existing = conflicting(rows.model, objs, conflict.unique, using=using) if conflict and updates else []
+    lists = many_to_many.sources_by_rows.get(rows.model)
+    if not lists:
+        _insert(rows, write, existing)
+        return
+    keys = many_to_many.keys_of_new_rows(objs, at_keys(rows.model, existing, using=using))
+    with many_to_many.captured_change(rows.model, rows, lists, keys, using=using):
+        _insert(rows, write, existing)
+
+
+def _insert(rows: Rows, write: Callable[[], list[Any]], existing: Sequence[Any]) -> None:
+    using = rows.db
+    captured = [CapturedRows(source, using=using) for source in sources_to_record(sources_of(rows.model), using=using)]
     for one in captured:
         one.read_before(existing)
     keys = write()

@@ -1,4 +1,4 @@
-"""Captures changes of many-to-many fields that sources map.
+"""Captures changes of lists that sources map: many-to-many fields, and rows whose foreign key leads to an object.
 
 Django sends a signal before and after such a change, and before and after a related object is deleted. The values that
 are read before the change are kept here, per thread, until the signal after it.
@@ -17,15 +17,18 @@ from typing import Any, NamedTuple, TypeAlias
 from django.db import connections, models, transaction
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
-from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.db.django_private import atomic_blocks
-from tms_webhooks.sources.aggregates import RelatedKeys
+from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.snapshots import as_key, key_of
 
 Model: TypeAlias = type[models.Model]
-# Returns the keys of a source's objects that are affected by a change of the given field.
-KeyFinder: TypeAlias = Callable[[Source, Any], Iterable[Any]]
+# Returns the keys of a source's objects that are affected by a change of the given list.
+KeyFinder: TypeAlias = Callable[[Source, ListRelation], Iterable[Any]]
+
+
+# The connected sources of each model of a list's rows.
+sources_by_rows: dict[Model, set[Source]] = {}
 
 
 class _TransactionBlock(NamedTuple):
@@ -47,14 +50,14 @@ class _TransactionBlock(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _RelationChange:
-    """A change of a many-to-many field that has begun.
+    """A change of a list that has begun.
 
-    ``through`` is the relation's table, ``cause`` the instance of Django's signal, ``parts`` the captured rows of each
-    source with the keys to read again after the change.
+    ``through`` is the model of the list's rows, ``cause`` the instance of Django's signal or the queryset, ``parts`` the
+    captured rows of each source with the keys to read again after the change.
     """
 
     through: Model
-    cause: models.Model
+    cause: Any
     block: _TransactionBlock
     parts: list[tuple[CapturedRows, Sequence[Any]]]
 
@@ -78,27 +81,25 @@ class _OpenChanges(threading.local):
 _thread = _OpenChanges()
 
 
-def through_tables(source: Source) -> Mapping[Model, Any]:
-    """Return the many-to-many fields that a source maps, by their through models; empty where its mapping is wrong."""
+def through_tables(source: Source) -> Mapping[Model, ListRelation]:
+    """Return the lists that a source maps, by the models of their rows; empty where its mapping is wrong."""
     try:
-        return {field.remote_field.through: field for field in _fields(source).values()}
+        return {relation.rows: relation for relation in _lists(source).values()}
     except Exception:
         # A check reports the mapping.
         return {}
 
 
-def read_before_change(
-    through: Model, cause: models.Model, sources: Iterable[Source], keys: KeyFinder, *, using: str
-) -> None:
-    """Read and lock the relation's values of the objects that a change affects.
+def read_before_change(through: Model, cause: Any, sources: Iterable[Source], keys: KeyFinder, *, using: str) -> None:
+    """Read and lock the list's values of the objects that a change affects.
 
     Objects of another open change are left out: that one ends later and records them.
     """
     _thread.forget_ended_blocks()
-    fields = {source: through_tables(source)[through] for source in sources if through in through_tables(source)}
+    lists = {source: through_tables(source)[through] for source in sources if through in through_tables(source)}
     found = {
-        source: {as_key(source.model, key) for key in keys(source, field) if key is not None}
-        for source, field in fields.items()
+        source: {as_key(source.model, key) for key in keys(source, relation) if key is not None}
+        for source, relation in lists.items()
     }
     if not any(found.values()):
         return
@@ -108,29 +109,31 @@ def read_before_change(
     }
     _thread.changes.append(change)
     for source in sources_to_record([source for source, its_keys in free.items() if its_keys], using=using):
-        names = [name for name, field in _fields(source).items() if field is fields[source]]
+        names = [name for name, relation in _lists(source).items() if relation.rows is through]
         captured = CapturedRows(source, using=using, related_fields=names)
         captured.read_before(free[source])
         change.parts.append((captured, free[source]))
 
 
-def record_after_change(through: Model, cause: models.Model, *, using: str) -> None:
+def record_after_change(through: Model, cause: Any, *, using: str) -> None:
     """Record the events of the change, except for objects that are being deleted."""
     for captured, keys in _pop_change(through, cause, using=using):
         captured.record_after([key for key in keys if not _thread.is_being_deleted(captured.source, key, using=using)])
 
 
 @contextmanager
-def captured_row_save(through: Model, row: models.Model, sources: Iterable[Source], *, using: str) -> Iterator[None]:
-    """Capture the change of a relation whose through row is saved by itself, inside the block."""
-    read_before_change(through, row, sources, keys_of_row(row, using=using), using=using)
+def captured_change(
+    through: Model, cause: Any, sources: Iterable[Source], keys: KeyFinder, *, using: str
+) -> Iterator[None]:
+    """Capture the change of lists whose rows are written by themselves, inside the block."""
+    read_before_change(through, cause, sources, keys, using=using)
     try:
         yield
     finally:
         if transaction.get_rollback(using):
-            _pop_change(through, row, using=using)
+            _pop_change(through, cause, using=using)
         else:
-            record_after_change(through, row, using=using)
+            record_after_change(through, cause, using=using)
 
 
 def note_deletion(sources: Iterable[Source], instance: models.Model, *, using: str) -> None:
@@ -156,19 +159,17 @@ def is_loaded(instance: models.Model) -> bool:
 
 def keys_of_instance(instance: models.Model) -> KeyFinder:
     """Find ``instance`` itself. (For a symmetrical relation, Django's signal does not name the other side in time.)"""
-    return lambda source, _field: (key_of(source, instance),)
+    return lambda source, _relation: (key_of(source, instance),)
 
 
 def keys_of_others(others: Collection[Any] | None, related: models.Model, *, using: str) -> KeyFinder:
     """Find ``others``, to which ``related`` is added or from which it is removed; None means all that have it."""
 
-    def keys(_source: Source, field: Any) -> Iterable[Any]:
+    def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
         if others is not None:
             return others
-        through_rows: models.QuerySet[Any] = models.QuerySet(field.remote_field.through, using=using)
-        return through_rows.filter(**{field.m2m_reverse_field_name(): related}).values_list(
-            _owner_attribute(field), flat=True
-        )
+        rows: models.QuerySet[Any] = models.QuerySet(relation.rows, using=using)
+        return rows.filter(**{relation.target: related}).values_list(relation.owner_attribute, flat=True)
 
     return keys
 
@@ -176,18 +177,40 @@ def keys_of_others(others: Collection[Any] | None, related: models.Model, *, usi
 def keys_of_row(row: models.Model, *, using: str) -> KeyFinder:
     """Find the object that a through row belongs to, and the one that it belonged to."""
 
-    def keys(_source: Source, field: Any) -> Iterable[Any]:
+    def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
         stored: models.QuerySet[Any] = models.QuerySet(type(row), using=using).filter(pk=row.pk)
-        previous = () if row._state.adding else stored.values_list(_owner_attribute(field), flat=True)
-        return (getattr(row, _owner_attribute(field)), *previous)
+        previous = () if row._state.adding else stored.values_list(relation.owner_attribute, flat=True)
+        return (getattr(row, relation.owner_attribute), *previous)
 
     return keys
 
 
-def _owner_attribute(field: Any) -> str:
-    """Return the through row's attribute with the key of the object that has the field."""
-    attribute: str = field.remote_field.through._meta.get_field(field.m2m_field_name()).attname
-    return attribute
+def keys_of_rows(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> KeyFinder:
+    """Find the objects that these rows belong to before an update with ``values``, and after it."""
+
+    def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
+        found = rows.order_by().select_related(None)
+        owners = set(found.values_list(relation.owner_attribute, flat=True))
+        for name in {relation.owner, relation.owner_attribute} & values.keys():
+            value = values[name]
+            if hasattr(value, "resolve_expression"):
+                owners.update(found.annotate(tms_webhooks_owner=value).values_list("tms_webhooks_owner", flat=True))
+            else:
+                owners.add(value.pk if isinstance(value, models.Model) else value)
+        return owners
+
+    return keys
+
+
+def keys_of_new_rows(objs: Sequence[models.Model], replaced: models.QuerySet[Any]) -> KeyFinder:
+    """Find the objects that new rows belong to, and those of the rows that they may replace."""
+
+    def keys(source: Source, relation: ListRelation) -> Iterable[Any]:
+        return {getattr(one, relation.owner_attribute) for one in objs} | set(
+            keys_of_rows(replaced, {})(source, relation)
+        )
+
+    return keys
 
 
 def _keys_without_open_change(source: Source, through: Model, keys: set[Any], *, using: str) -> Sequence[Any]:
@@ -199,14 +222,13 @@ def _keys_without_open_change(source: Source, through: Model, keys: set[Any], *,
 
 
 @cache
-def _fields(source: Source) -> Mapping[str, Any]:
-    """Return the many-to-many fields that a source maps, by their canonical names."""
-    names = [field.name for field in source.all_fields if field.kind is FieldKind.IDS]
-    lookups = {name: source.mapped[name].lookup for name in names if name in source.mapped}
-    return {name: lookup.relation for name, lookup in lookups.items() if isinstance(lookup, RelatedKeys)}
+def _lists(source: Source) -> Mapping[str, ListRelation]:
+    """Return the lists that a source maps and whose change is a change of its object, by their canonical names."""
+    lists = {name: mapped.own_list for name, mapped in source.mapped.items()}
+    return {name: one.relation for name, one in lists.items() if one is not None}
 
 
-def _pop_change(through: Model, cause: models.Model, *, using: str) -> list[tuple[CapturedRows, Sequence[Any]]]:
+def _pop_change(through: Model, cause: Any, *, using: str) -> list[tuple[CapturedRows, Sequence[Any]]]:
     """Return the captured rows of the innermost such change with their keys, and forget the change."""
     changes = _thread.changes
     for index in reversed(range(len(changes))):

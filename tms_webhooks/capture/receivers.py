@@ -15,10 +15,12 @@ from django.db import models
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from tms_webhooks.capture import bulk, learning_paths, many_to_many, saves
+from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.capture.transactions import Step, atomic
 from tms_webhooks.db.django_private import unwrap_save_base, wrap_save_base
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
+from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.tms import ComputedLearningPathSource
@@ -27,8 +29,6 @@ Receiver: TypeAlias = Callable[..., None]
 
 # The connected sources of each model: a model of two sources is disconnected with the last of them.
 _sources_by_model: dict[type[models.Model], set[Source]] = {}
-# The connected sources of each through model of a many-to-many field.
-_sources_by_through: dict[type[models.Model], set[Source]] = {}
 
 
 def connect(source: Source) -> None:
@@ -39,11 +39,12 @@ def connect(source: Source) -> None:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
         querysets.connect_capture(model, bulk)
         wrap_save_base(model, functools.partial(_around_save, model))
-    for through, field in many_to_many.through_tables(source).items():
-        _sources_by_through.setdefault(through, set()).add(source)
+    for through, relation in many_to_many.through_tables(source).items():
+        sources_by_rows.setdefault(through, set()).add(source)
         m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
         wrap_save_base(through, functools.partial(_around_save, through))
-        for model, before, after in _deletion_receivers(through, field):
+        querysets.connect_capture(through, bulk)
+        for model, before, after in _deletion_receivers(through, relation):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
     if isinstance(source, ComputedLearningPathSource) and source.emit_after_edit:
@@ -63,7 +64,6 @@ def disconnect(source: Source) -> None:
         if sources or model not in _sources_by_model:
             continue
         del _sources_by_model[model]
-        querysets.disconnect_capture(model)
         for signal, _receiver in RECEIVERS:
             signal.disconnect(sender=model, dispatch_uid=_uid(model))
         _unwrap(model)
@@ -74,13 +74,13 @@ def _disconnect_relations(source: Source) -> None:
         through: Any = field.remote_field.through
         m2m_changed.disconnect(sender=through, dispatch_uid=_path_uid(source))
         post_delete.disconnect(sender=through, dispatch_uid=_path_uid(source))
-    for through, field in many_to_many.through_tables(source).items():
-        _sources_by_through.get(through, set()).discard(source)
-        if _sources_by_through.get(through) == set():
-            del _sources_by_through[through]
+    for through, relation in many_to_many.through_tables(source).items():
+        sources_by_rows.get(through, set()).discard(source)
+        if sources_by_rows.get(through) == set():
+            del sources_by_rows[through]
             m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
             _unwrap(through)
-            for model, _before, _after in _deletion_receivers(through, field):
+            for model, _before, _after in _deletion_receivers(through, relation):
                 pre_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
                 post_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
 
@@ -166,7 +166,7 @@ def relation_changed(
         many_to_many.record_after_change(sender, instance, using=using)
         return
     owner = model if reverse else type(instance)
-    sources = [source for source in _sources_by_through[sender] if issubclass(owner, source.model)]
+    sources = [source for source in sources_by_rows[sender] if issubclass(owner, source.model)]
     of_others = many_to_many.keys_of_others(pk_set, instance, using=using)
     keys = of_others if reverse else many_to_many.keys_of_instance(instance)
     many_to_many.read_before_change(sender, instance, sources, keys, using=using)
@@ -176,7 +176,7 @@ RECEIVERS = ((pre_save, before_save), (post_save, after_save), (pre_delete, befo
 
 
 def _deletion_receivers(
-    through: type[models.Model], field: Any
+    through: type[models.Model], relation: ListRelation
 ) -> Iterator[tuple[type[models.Model], Receiver, Receiver]]:
     """Yield the models whose deletion deletes through rows, with the receivers to call before and after it.
 
@@ -188,18 +188,19 @@ def _deletion_receivers(
             keys = many_to_many.keys_of_others(None, instance, using=using)
         else:
             keys = many_to_many.keys_of_row(instance, using=using)
-        many_to_many.read_before_change(through, instance, _sources_by_through[through], keys, using=using)
+        many_to_many.read_before_change(through, instance, sources_by_rows[through], keys, using=using)
 
     def after(instance: models.Model, using: str, **_kwargs: Any) -> None:
         many_to_many.record_after_change(through, instance, using=using)
 
-    for model in _family(field.remote_field.model) if through._meta.auto_created else [through]:
+    for model in _family(relation.listed) if through._meta.auto_created else [through]:
         yield model, before, after
 
 
 def _unwrap(model: type[models.Model]) -> None:
-    if model not in _sources_by_model and model not in _sources_by_through:
+    if model not in _sources_by_model and model not in sources_by_rows:
         unwrap_save_base(model)
+        querysets.disconnect_capture(model)
 
 
 @contextmanager
@@ -209,10 +210,11 @@ def _around_save(model: type[models.Model], instance: models.Model, *, using: st
     There Django sends ``post_save`` after it commits the row: a process that dies in between would lose the event.
     """
     with saves.TrackedSave(using), atomic(using):
-        if raw or model not in _sources_by_through:
+        if raw or model not in sources_by_rows:
             yield
         else:
-            with many_to_many.captured_row_save(model, instance, _sources_by_through[model], using=using):
+            keys = many_to_many.keys_of_row(instance, using=using)
+            with many_to_many.captured_change(model, instance, sources_by_rows[model], keys, using=using):
                 yield
 
 

@@ -34,8 +34,8 @@ class CapturedSave:
     instance: models.Model
     using: str
     before: RowSnapshot
-    recorded: list[tuple[list[Any], dict[str, Any]]] = field(default_factory=list)
-    """The ids of the events of each change, with the row's values after it."""
+    recorded: list[tuple[dict[Any, str], dict[str, Any]]] = field(default_factory=list)
+    """The ids and bodies of the events of each change, with the row's values after it."""
 
     def is_of(self, source: Source, instance: models.Model, *, using: str) -> bool:
         """Return whether ``instance`` is the same row for the same source; it may be another Python object."""
@@ -47,7 +47,8 @@ class CapturedSave:
     def remember(self, events: Collection[Event], after: Mapping[str, Any]) -> None:
         """Remember that these events were recorded, and the row's values with them."""
         if events:
-            self.recorded.append(([event.uid for event in events], {name: after[name] for name in self.source.own}))
+            bodies = {event.uid: event.body for event in events}
+            self.recorded.append((bodies, {name: after[name] for name in self.source.own}))
 
 
 # The instance that is being saved, and its captures by all sources of its model.
@@ -148,7 +149,7 @@ def _record(captured: CapturedSave) -> None:
     wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
     if wanted is None and not source.reconcile:
         wanted = _types_of_owners(captured.before, using=using)
-        if wanted is not None and not wanted:
+        if wanted is not None and not wanted and not organization_changed:
             return
     key = key_of(source, captured.instance)
     after = read_after(captured.before, key, using=using) if key is not None else None
@@ -285,8 +286,8 @@ def _types_of_owners(before: RowSnapshot, *, using: str) -> Collection[str] | No
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:
     """Return the row's values at the last recorded event, without events that a savepoint has rolled back since."""
     while captured.recorded:
-        uids, values = captured.recorded[-1]
-        if Event.objects.using(captured.using).filter(uid__in=uids).count() == len(uids):
+        bodies, values = captured.recorded[-1]
+        if dict(Event.objects.using(captured.using).filter(uid__in=bodies).values_list("uid", "body")) == bodies:
             return values
         captured.recorded.pop()
     return captured.before.raw

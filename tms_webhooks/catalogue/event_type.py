@@ -11,6 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from tms_webhooks import event_names
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.samples import sample_data
 from tms_webhooks.catalogue.schema import (
@@ -49,6 +50,7 @@ class EventType:
     - ``extra``: fields of this type in addition to those of the noun
     - ``needs``: optional fields of the noun that this type requires
     - ``deprecated``: events are still emitted, but new subscriptions are discouraged
+    - ``offered``: whether a webhook can subscribe to it; False for events that are made for one webhook
     """
 
     name: str
@@ -61,6 +63,7 @@ class EventType:
     needs: tuple[str, ...] = ()
     sample_actor: ActorKind = ActorKind.ADMINISTRATOR
     deprecated: bool = False
+    offered: bool = True
 
     def __post_init__(self) -> None:
         refuse_lazy_text(self.summary, owner=f'event type "{self.name}"', attribute="summary")
@@ -72,12 +75,22 @@ class EventType:
                 )
 
     @property
+    def is_snapshot(self) -> bool:
+        """Whether its events hold the present state of an object, which a snapshot sends."""
+        return self.name == event_names.snapshot_of(self.noun.name)
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """All fields of ``data``, in the order of payloads. Fields in ``needs`` are required.
 
         The last ones are those that the host's sources add under ``custom``.
         """
         return _fields(self)
+
+    @property
+    def has_window(self) -> bool:
+        """Whether the event is about a date that comes near, so that its subscriptions have a window of days."""
+        return self.name.endswith(".expiring")
 
     def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema (draft 2020-12) of the whole envelope. It is cached: copy it before you change it."""
@@ -103,8 +116,11 @@ class EventType:
     def validate(self, envelope: Mapping[str, Any]) -> None:
         """Raise `PayloadError` if a whole envelope breaks the schema.
 
-        The message names the event type, the JSON path and the rule, but not the value: it may be personal.
+        The message names the event type, the JSON path and the rule, but not the value: it may be personal. The event for
+        an organization that an object left is in the thin form, to which the schema does not apply.
         """
+        if envelope.get("left"):
+            return
         reasons = list(dict.fromkeys(_reasons(_validator(self).iter_errors(envelope))))
         if not reasons:
             return
@@ -112,6 +128,36 @@ class EventType:
         raise PayloadError(
             f"A payload of {self.name} breaks its schema: {'; '.join(reasons[:_MOST_REASONS])}{more}.",
         )
+
+
+def snapshot_type(like: EventType) -> EventType:
+    """Return the type of the events with which a snapshot sends the objects of a noun, given another type of it.
+
+    Its sample is that of the other type, without the fields that only that has and without old values.
+    """
+    noun = like.noun
+    sample = copy.deepcopy(dict(like.sample))
+    for item in like.extra:
+        _remove(sample, item.name)
+    return EventType(
+        event_names.snapshot_of(noun.name),
+        noun,
+        f"The present state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
+        sample=sample,
+        sample_actor=ActorKind.SYSTEM,
+        offered=False,
+    )
+
+
+def _remove(nested: dict[str, Any], dotted_name: str) -> None:
+    """Remove a field, and the objects around it that become empty."""
+    branch, _, rest = dotted_name.partition(".")
+    inner = nested.get(branch)
+    if rest and isinstance(inner, dict):
+        _remove(inner, rest)
+        if inner:
+            return
+    nested.pop(branch, None)
 
 
 @custom.cached
@@ -130,6 +176,7 @@ def _schema(event_type: EventType) -> JSONSchema:
         title=event_type.noun.title,
         summary=event_type.summary,
         fields=event_type.fields,
+        is_snapshot=event_type.is_snapshot,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
@@ -37,7 +37,7 @@ def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
 def _noun(members: Sequence[EventType]) -> Iterator[str]:
     noun = members[0].noun
     yield from (f"## {noun.title}", "", *TABLE)
-    yield from (_row(one) for one in (*noun.fields, *custom.fields_of(noun.name)))
+    yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     for event_type in members:
         yield from _event(event_type)
@@ -52,15 +52,24 @@ def _event(event_type: EventType) -> Iterator[str]:
         yield ""
     if event_type.extra:
         yield from TABLE
-        yield from (_row(one) for one in event_type.extra)
+        yield from _rows(event_type.extra)
         yield ""
     yield from ("```json", json.dumps(event_type.example(), indent=2, ensure_ascii=False), "```", "")
 
 
-def _row(one: Field) -> str:
+def _rows(fields: Iterable[Field]) -> Iterator[str]:
+    """Yield the row of each field; after a list of objects, also the rows of the objects' fields."""
+    for one in fields:
+        yield _row(one, one.name)
+        yield from (_row(item, f"{one.name}[].{item.name}") for item in one.items)
+
+
+def _row(one: Field, name: str) -> str:
     doc = one.doc
     if one.choices is not None:
         names = ", ".join(f"{int(member.value)} {status_name(member)}" for member in one.choices)
         doc = f"{doc} {names}.".strip()
     kind = f"{one.kind.value}, never null" if one.required else one.kind.value
-    return f"| `{one.name}` | {kind} | {one.privacy.value} | {doc} |"
+    # The objects of a list have fields of different privacy.
+    privacy = "" if one.items else one.privacy.value
+    return f"| `{name}` | {kind} | {privacy} | {doc} |"

@@ -1,5 +1,7 @@
 """The registry of event types. A host adds its own with ``register(EventType(...))``.
 
+With the first type of a noun the type of its snapshot is registered, too: it follows from the noun.
+
 `tms_webhooks.event_names` holds the names alone, and matches patterns against them.
 """
 
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tms_webhooks import event_names
-from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.event_type import EventType, snapshot_type
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
@@ -36,20 +38,33 @@ def register(event_type: EventType) -> EventType:
             f'The event type "{name}" has a new noun "{event_type.noun.name}", but {namesake.name} has another noun with this '
             f'name. Use catalogue.noun("{event_type.noun.name}"), or another name.'
         )
-    _event_types[name] = event_type
-    event_names.add(name)
+    _add(event_type)
+    if event_type.offered and not event_names.is_operational(name):
+        # The last one of its noun.
+        snapshot = event_names.snapshot_of(event_type.noun.name)
+        _add(_event_types.pop(snapshot) if snapshot in _event_types else snapshot_type(event_type))
     return event_type
+
+
+def _add(event_type: EventType) -> None:
+    _event_types[event_type.name] = event_type
+    event_names.add(event_type.name, offered=event_type.offered)
 
 
 @contextmanager
 def temporarily(event_type: EventType) -> Iterator[EventType]:
     """Register an event type for the length of a ``with`` block, in tests."""
+    before = dict(_event_types)
     register(event_type)
     try:
         yield event_type
     finally:
-        del _event_types[event_type.name]
-        event_names.discard(event_type.name)
+        for name in _event_types:
+            event_names.discard(name)
+        _event_types.clear()
+        # In their order: a type that was added has moved the one of its noun's snapshot.
+        for one in before.values():
+            _add(one)
 
 
 def get(name: str) -> EventType:

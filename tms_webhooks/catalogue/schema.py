@@ -49,6 +49,8 @@ class FieldKind(StrEnum):
     """An instant in UTC with milliseconds, "2026-11-24T15:04:05.123Z"."""
     STATUS = "status"
     """One of a closed list, as ``{"code": 20, "name": "Waitlist"}``."""
+    OBJECTS = "objects"
+    """A list of objects that all have the same fields, the field's ``items``."""
     FINGERPRINT = "fingerprint"
     """A keyed hash of a value that must not be sent itself, such as a meeting link: it changes whenever the value changes."""
     JSON = "json"
@@ -65,6 +67,7 @@ _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.BOOLEAN: ("boolean",),
     FieldKind.DATETIME: ("string",),
     FieldKind.STATUS: ("object",),
+    FieldKind.OBJECTS: ("array",),
     FieldKind.FINGERPRINT: ("string",),
     FieldKind.JSON: ("object", "array", "string", "number", "boolean"),
 }
@@ -79,6 +82,7 @@ class Field:
     - ``privacy``: which payload details include it
     - ``required``: whether the host must have it; otherwise it is null if the host lacks it
     - ``choices``: the statuses, for the kind `FieldKind.STATUS` only
+    - ``items``: the fields of each object, for the kind `FieldKind.OBJECTS` only; payload details go by their privacy
     - ``doc``: one sentence for people
     """
 
@@ -88,6 +92,7 @@ class Field:
     required: bool = False
     choices: type[IntegerChoices] | None = None
     doc: str = ""
+    items: tuple[Field, ...] = ()
 
     def __post_init__(self) -> None:
         if not FIELD_NAME.fullmatch(self.name):
@@ -96,6 +101,11 @@ class Field:
             raise ConfigurationError(
                 f'Field "{self.name}": give choices to a field of the kind "status", and to no other.'
             )
+        if (self.kind is FieldKind.OBJECTS) is not bool(self.items):
+            raise ConfigurationError(
+                f'Field "{self.name}": give items to a field of the kind "objects", and to no other.'
+            )
+        refuse_conflicts(self.items, owner=f'field "{self.name}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,8 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
         schema["description"] = field.doc
     if field.kind is FieldKind.IDS:
         schema |= {"items": {"type": list(_JSON_TYPES[FieldKind.ID])}, "uniqueItems": True}
+    if field.kind is FieldKind.OBJECTS:
+        schema["items"] = data_schema(field.items)
     if field.kind is FieldKind.DATETIME:
         schema |= {"format": "date-time", "pattern": TIMESTAMP_PATTERN}
     if field.choices is not None:
@@ -188,7 +200,9 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema
     return {**_object(tree, partial=partial), "type": "object"}
 
 
-def envelope_schema(name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...]) -> JSONSchema:
+def envelope_schema(
+    name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...], is_snapshot: bool = False
+) -> JSONSchema:
     """Return the JSON Schema of a whole event: the envelope that all events share, with these fields as ``data``."""
     data = {"title": title, "description": f"The {title.lower()} after the event."}
     properties: dict[str, JSONSchema] = {
@@ -206,11 +220,7 @@ def envelope_schema(name: str, *, version: int, title: str, summary: str, fields
         },
         "version": {"const": version, "description": "The version of this schema."},
         "organization": _organization(),
-        "sequence": {
-            "type": "integer",
-            "minimum": 1,
-            "description": "The number of the event among the events of the same object, without gaps.",
-        },
+        "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
         "data": data_schema(fields) | data,
         "changed": {
@@ -262,6 +272,13 @@ def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
         },
         "required": ["code", "name"],
     }
+
+
+def _sequence(*, is_snapshot: bool) -> JSONSchema:
+    text = "The number of the event among the events of the same object, without gaps."
+    if is_snapshot:
+        text = "The number of the object's last event before the snapshot; 0 without one."
+    return {"type": "integer", "minimum": 0 if is_snapshot else 1, "description": text}
 
 
 def _organization() -> JSONSchema:

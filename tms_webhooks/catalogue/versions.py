@@ -93,6 +93,7 @@ def schema_at(event_type: EventType, version: int) -> JSONSchema:
         title=event_type.noun.title,
         summary=event_type.summary,
         fields=fields_at(event_type, version),
+        is_snapshot=event_type.is_snapshot,
     )
 
 

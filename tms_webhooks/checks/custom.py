@@ -14,7 +14,7 @@ from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.sources.aggregates import many_to_many
+from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
 
@@ -25,7 +25,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
     for name, path in source.declared.paths.items():
         if path or name not in source.supplies():
             found = broken_path(source.model, path)
-            if found is not None and many_to_many(source.model, path) is None:
+            if found is not None and list_relation(source.model, path) is None:
                 broken.add(name)
                 yield refuse_path(source, f"custom[{_own_name(name)!r}]", path, found, remove="remove the entry")
     for problem in source.declared.problems:

@@ -6,11 +6,13 @@ import difflib
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage
+from django.db import models
 
 from tms_webhooks import catalogue, event_names
+from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
-from tms_webhooks.sources.aggregates import RelatedKeys
+from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_relation
 from tms_webhooks.sources.base import Source
 
 OWN_PACKAGE = "tms_webhooks.sources"
@@ -21,9 +23,16 @@ def check(source: Source) -> Iterator[CheckMessage]:
     yield from _check_names(source)
     broken = dict(_broken_paths(source))
     for name, found in broken.items():
+        relation = list_relation(source.model, source.path_of(name.rpartition(".")[0]))
         yield refuse_path(
-            source, f"fields[{name!r}]", source.paths[name], found, remove='write "" to leave the field out'
+            source,
+            f"fields[{name!r}]",
+            source.paths[name],
+            found,
+            remove='write "" to leave the field out',
+            beginning=None if relation is None else relation.listed,
         )
+    yield from _unread_items(source)
     for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
         if not broken.keys() & {name, reference_of(name)}:
@@ -74,25 +83,50 @@ def _check_names(source: Source) -> Iterator[CheckMessage]:
 
 
 def _names(source: Source) -> tuple[list[str], list[str]]:
-    """Return the names that `fields` may use: the noun's fields and its references."""
+    """Return the names that `fields` may use: the noun's fields with those of their lists, and its references."""
     own = source.declared.paths.keys()
-    fields = [field.name for field in source.all_fields if field.name not in own]
-    return fields, list(dict.fromkeys(reference_of(name) for name in fields if "." in name))
+    known = [field for field in source.all_fields if field.name not in own]
+    fields = [name for field in known for name in (field.name, *_items(field))]
+    references = (reference_of(field.name) for field in known if "." in field.name)
+    return fields, list(dict.fromkeys(references))
+
+
+def _items(field: Field) -> list[str]:
+    """Return the names of the values in a list of objects."""
+    return [f"{field.name}.{item.name}" for item in field.items]
 
 
 def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
     fields, references = _names(source)
+    listed = {name: field.name for field in source.all_fields for name in _items(field)}
     for name, path in written_fields(source).items():
-        if path and name in (*fields, *references) and name != "organization":
+        if name in listed:
+            relation = list_relation(source.model, source.path_of(listed[name]))
+            found = broken_path(relation.listed, path) if path and relation is not None else None
+        elif path and name in (*fields, *references) and name != "organization":
             # A reference must lead to an object with a key.
             found = broken_path(source.model, path if name in fields else f"{path}.pk")
-            many = name in source.mapped and isinstance(source.mapped[name].lookup, RelatedKeys)
-            if found is not None and not many:
-                yield name, found
+            many = name in source.mapped and isinstance(source.mapped[name].lookup, RelatedList)
+            found = None if many else found
+        else:
+            found = None
+        if found is not None:
+            yield name, found
 
 
-def refuse_path(source: Source, entry: str, path: str, found: BrokenPath, *, remove: str) -> CheckMessage:
-    """Return the message about the path of an entry such as "fields['name']". ``remove`` says how to do without it."""
+def refuse_path(
+    source: Source,
+    entry: str,
+    path: str,
+    found: BrokenPath,
+    *,
+    remove: str,
+    beginning: type[models.Model] | None = None,
+) -> CheckMessage:
+    """Return the message about the path of an entry such as "fields['name']". ``remove`` says how to do without it.
+
+    ``beginning`` is the model where the path begins, by default that of the source.
+    """
     text = f"{entry} is {path!r}, but {found}."
     if found.problem is PathProblem.MANY:
         return message(
@@ -101,12 +135,32 @@ def refuse_path(source: Source, entry: str, path: str, found: BrokenPath, *, rem
             hint=f"Name a property of {found.model.__name__} that returns one of them, or {remove}.",
             obj=source,
         )
+    label = (beginning or source.model)._meta.label
     return message(
         "E032",
         text,
-        hint=f"Correct the path, which begins at {source.model._meta.label}, or {remove}." + found.suggestion,
+        hint=f"Correct the path, which begins at {label}, or {remove}." + found.suggestion,
         obj=source,
     )
+
+
+def _unread_items(source: Source) -> Iterator[CheckMessage]:
+    """Warn of values in a list of related objects whose path SQL can't follow."""
+    written = written_fields(source)
+    for name, mapped in source.mapped.items():
+        if not isinstance(mapped.lookup, RelatedObjects):
+            continue
+        for item, path in mapped.items.items():
+            key = f"{name}.{item}"
+            listed = mapped.lookup.relation.listed
+            if written.get(key) and item not in mapped.lookup.columns and broken_path(listed, path) is None:
+                yield message(
+                    "W055",
+                    f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
+                    hint=f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the whole "
+                    f"list of dictionaries: fields = {{{name!r}: …}}.",
+                    obj=source,
+                )
 
 
 def _required(source: Source) -> dict[str, str]:

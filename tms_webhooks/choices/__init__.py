@@ -14,12 +14,14 @@ from tms_webhooks.choices.deliveries import (
     TotalSpan,
 )
 from tms_webhooks.choices.training import (
+    ActivityType,
     AssignmentCompletion,
     AssignmentStatus,
     ClassStatus,
     CompletionStatus,
     DeliveryType,
     EnrollmentStatus,
+    LocationType,
 )
 from tms_webhooks.choices.webhooks import (
     Audience,
@@ -35,6 +37,7 @@ from tms_webhooks.choices.webhooks import (
 
 __all__ = [
     "Action",
+    "ActivityType",
     "ActorKind",
     "AssignmentCompletion",
     "AssignmentStatus",
@@ -54,6 +57,7 @@ __all__ = [
     "HoldReason",
     "JobKind",
     "JobStatus",
+    "LocationType",
     "Priority",
     "PayloadDetail",
     "PayloadFormat",

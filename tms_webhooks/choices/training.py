@@ -63,3 +63,27 @@ class AssignmentStatus(models.IntegerChoices):
 
     ACTIVE = 0, _("Active")
     CANCELLED = 10, _("Cancelled")
+
+
+class LocationType(models.IntegerChoices):
+    """Where a learner attends a class."""
+
+    TO_BE_DETERMINED = 0, _("To Be Determined")
+    CLASSROOM = 10, _("Classroom")
+    REMOTE_CLASSROOM = 20, _("Remote Classroom")
+    VIRTUAL = 30, _("Virtual")
+
+
+class ActivityType(models.IntegerChoices):
+    """What a learner does in one step of a course."""
+
+    SCORM_MODULE = 2, _("Scorm Module")
+    LAB = 4, _("Lab")
+    SURVEY = 10, _("Survey")
+    INSTRUCTOR_SURVEY = 20, _("Instructor Survey")
+    ORGANIZATION_SURVEY = 30, _("Organization Survey")
+    EXTERNAL_LINK = 40, _("External Link")
+    ASSESSMENT = 50, _("Assessment")
+    VIDEO = 60, _("Video")
+    DOCUMENT = 70, _("Document")
+    SECTION = 80, _("Section")

@@ -55,6 +55,9 @@ def event_paths(event_type: EventType) -> Mapping[str, EventPath]:
 
 def _of_field(root: str, field: Field) -> Iterable[EventPath]:
     path = f"{root}.{field.name}"
+    if field.kind is FieldKind.OBJECTS:
+        # Filters read the list of ids next to it.
+        return
     if field.choices is None:
         yield EventPath(path, field.kind)
         return
@@ -77,8 +80,11 @@ def having(path: str) -> list[str]:
 
 
 def patterns_of(event_types: Iterable[EventType]) -> list[str]:
-    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them."""
-    names = [event_type.name for event_type in event_types]
+    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them.
+
+    Types that are not offered are left out: no pattern of a subscription includes them.
+    """
+    names = [event_type.name for event_type in event_types if event_type.offered]
     patterns: dict[str, None] = {}
     for name in names:
         pattern = f"{name.rpartition('.')[0]}.*"

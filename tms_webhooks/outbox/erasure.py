@@ -129,14 +129,22 @@ def _is_about(key: str, names: Collection[str], subject_type: str, body: str) ->
 
 
 def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
-    """Cancel the queued deliveries; return the events that are in flight, and the number of cancelled deliveries."""
+    """Cancel the queued deliveries; return the events that are in flight, and the number of cancelled deliveries.
+
+    An event is also in flight if it was merged into another event that is.
+    """
     # The locks keep workers from fanning these events out until the transaction ends.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
     Webhook.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
     deliveries.release_expired(now=now)
     cancelled = deliveries.cancel(now=now)
-    return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
+    periods = dict(deliveries.filter(status=DeliveryStatus.MERGED).values_list("event_id", "quiet_period"))
+    carriers = Delivery.objects.of_quiet_periods(periods.values()).filter(status=DeliveryStatus.IN_FLIGHT)
+    sending = set(carriers.values_list("quiet_period", flat=True))
+    merged = {event_id for event_id, period in periods.items() if period in sending}
+    in_flight = deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)
+    return {*in_flight, *merged}, cancelled
 
 
 def _blank(events: Sequence[int], *, now: datetime) -> None:
@@ -144,6 +152,12 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
     # A blank event has no deliveries to create.
     rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
+    # What was merged into another event is also erased there. That event is sent without it.
+    periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(
+        "quiet_period", flat=True
+    )
+    carriers = Delivery.objects.of_quiet_periods(periods).values_list("pk", flat=True)
+    DeliveryBody.objects.filter(delivery__in=list(carriers)).delete()
     deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
     DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_body="", message="")
 

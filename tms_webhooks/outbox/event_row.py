@@ -39,7 +39,7 @@ def planned_event_row(
     event_type = catalogue.get(planned.event_type)
     return event_row(
         event_type,
-        _content(source, planned, change, event_type),
+        planned_content(source, planned, change, event_type),
         change.values,
         subject=(source.noun.name, subject_key(planned.subject_id or change.values["id"])),
         occurred_at=change.now,
@@ -73,7 +73,7 @@ def event_row(
         learner_organization_id=learner_organization_of(values),
         subject_type=subject_type,
         subject_id=subject_id,
-        external_id=_external_id(content),
+        external_id=external_id_of(content),
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
         occurred_at=occurred_at,
@@ -91,9 +91,10 @@ def event_row(
     return event
 
 
-def _content(
+def planned_content(
     source: Source, planned: PlannedEvent, change: Change, event_type: EventType
 ) -> Mapping[str, Any] | PayloadError:
+    """Return the ``data``, ``changed`` and ``previous`` of a planned event, or the error that prevents building them."""
     try:
         return build_content(change, event_type, extra=planned.extra, omit_personal=planned.omit_personal)
     except Exception as reason:
@@ -114,7 +115,7 @@ def _event_defaults() -> dict[str, Any]:
     return {field.attname: field.get_default() for field in Event._meta.concrete_fields}
 
 
-def _external_id(content: Mapping[str, Any] | PayloadError) -> str:
+def external_id_of(content: Mapping[str, Any] | PayloadError) -> str:
     """Return the customer's own id of the subject; empty where it is too long for the column, which is searched."""
     name = None if isinstance(content, PayloadError) else content["data"].get("external_id")
     return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from django.db import Error
 from tms_webhooks import signals
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.outbox import insert
+from tms_webhooks.outbox import folding, insert, moves
 from tms_webhooks.outbox.event_row import planned_event_row
 from tms_webhooks.outbox.subscribed import matching_types, matching_types_by_organizations, organizations_of
 from tms_webhooks.outbox.wake import wake_on_commit
@@ -63,13 +64,25 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
     """
     if not _changes_anything(change):
         return []
+    (change,), departures = _record_departures(source, [change], using=using)
+    recorded = list(departures.values())
     if wanted is None:
         wanted = matching_types(source.event_types, organizations_of(change.values), using=using)
     if not wanted:
-        return []
-    planned_events = (planned for planned in source.events_for(change) if planned.event_type in wanted)
-    events = (_record_once(source, planned, change, using=using) for planned in planned_events)
-    return [event for event in events if event is not None]
+        return recorded
+    events = (
+        _fold_or_record(source, planned, change, using=using, wanted=wanted) for planned in source.events_for(change)
+    )
+    return [*recorded, *(event for event in events if event is not None)]
+
+
+def _fold_or_record(
+    source: Source, planned: PlannedEvent, change: Change, *, using: str, wanted: Collection[str]
+) -> Event | None:
+    folded = folding.fold(source, [change], [(0, planned)], using=using)
+    if folded:
+        return folded[0]
+    return _record_once(source, planned, change, using=using) if planned.event_type in wanted else None
 
 
 def record_planned(
@@ -84,11 +97,15 @@ def record_planned(
 def _record_once(
     source: Source, planned: PlannedEvent, change: Change, *, using: str, subscription_id: int | None = None
 ) -> Event | None:
-    if planned.once and not Occurrence.objects.record_first_time(
-        planned.once, now=change.now, deadline=planned.deadline, using=using
-    ):
-        return None
-    return record_row(planned_event_row(source, planned, change, subscription_id=subscription_id), using=using)
+    if planned.once:
+        is_first = Occurrence.objects.record_first_time(
+            planned.once, now=change.now, deadline=planned.deadline, using=using
+        )
+        if not (is_first or planned.repeated):
+            return None
+    event = planned_event_row(source, planned, change, subscription_id=subscription_id)
+    folding.remember(event, planned, change, using=using)
+    return record_row(event, using=using)
 
 
 def record_row(event: Event, *, using: str) -> Event:
@@ -102,13 +119,55 @@ def record_row(event: Event, *, using: str) -> Event:
 # Changes of many objects
 
 
-def record_changes(source: Source, changes: Sequence[Change], *, using: str) -> list[list[Event]]:
+def record_changes(
+    source: Source, changes: Sequence[Change], *, using: str, found_later: bool = False
+) -> list[list[Event]]:
     """Record the events of changes of different objects; return the rows of each change, without their keys.
 
-    Has the effect of `record_change` for one after the other, in a few statements for all.
+    Has the effect of `record_change` for one after the other, in a few statements for all. Of changes that were
+    ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
-    planned_events = sorted(_plan_events(source, changes, using=using), key=itemgetter(0))
-    return record_planned_events(source, changes, planned_events, using=using)
+    changes, departures = _record_departures(source, changes, using=using)
+    plan = sorted(_plan_events(source, changes, using=using), key=itemgetter(0))
+    for _index, planned, _wanted in plan if found_later else ():
+        planned.repeated = False
+    folded = folding.fold(source, changes, [(index, planned) for index, planned, _wanted in plan], using=using)
+    new = [
+        (index, planned) for position, (index, planned, wanted) in enumerate(plan) if wanted and position not in folded
+    ]
+    recorded = record_planned_events(source, changes, new, using=using)
+    for position, event in folded.items():
+        recorded[plan[position][0]].append(event)
+    for index, event in departures.items():
+        recorded[index].insert(0, event)
+    return recorded
+
+
+def _record_departures(
+    source: Source, changes: Sequence[Change], *, using: str
+) -> tuple[list[Change], dict[int, Event]]:
+    """Record the events for organizations that objects leave; return the changes, marked as moved, and those events.
+
+    The events are returned by the indexes of their changes.
+    """
+    left = moves.departures(source, changes, using=using)
+    if not left:
+        return list(changes), {}
+    event_type = moves.update_type(source)
+    names = [event_type] if event_type is not None else []
+    wanted = {
+        index: organizations
+        for index, organizations in left.items()
+        if names and matching_types(names, organizations, using=using)
+    }
+    external_ids = moves.external_ids(source, [one.owner for one in wanted.values()], using=using)
+    rows = {
+        index: moves.departure_row(source, changes[index], one, external_ids.get(one.owner))
+        for index, one in wanted.items()
+    }
+    _record_rows(list(rows.values()), using=using)
+    marked = [replace(change, moved=index in left) for index, change in enumerate(changes)]
+    return marked, rows
 
 
 def record_planned_events(
@@ -121,13 +180,18 @@ def record_planned_events(
     recorded: list[list[Event]] = [[] for _change in changes]
     for index, planned in _not_yet_recorded(planned_events, changes, using=using):
         with LogSourceErrors(source):
-            recorded[index].append(planned_event_row(source, planned, changes[index]))
+            event = planned_event_row(source, planned, changes[index])
+            folding.remember(event, planned, changes[index], using=using)
+            recorded[index].append(event)
     _record_rows([event for events in recorded for event in events], using=using)
     return recorded
 
 
-def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[tuple[int, PlannedEvent]]:
-    """Yield the events that subscriptions match, each with the index of its change."""
+def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> Iterable[tuple[int, PlannedEvent, bool]]:
+    """Yield the events, each with the index of its change and whether a subscription matches it.
+
+    Events that no subscription matches are yielded only if they can be folded into others.
+    """
     owners = {n: organizations_of(change.values) for n, change in enumerate(changes) if _changes_anything(change)}
     known = {organizations for organizations in owners.values() if organizations is not None}
     subscribed = matching_types_by_organizations(known, source.event_types, using=using) if known else {}
@@ -137,8 +201,11 @@ def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> It
         if types:
             planned_events: list[PlannedEvent] = []
             with LogSourceErrors(source):
-                planned_events = [one for one in source.events_for(changes[index]) if one.event_type in types]
-            yield from ((index, planned) for planned in planned_events)
+                planned_events = list(source.events_for(changes[index]))
+            for planned in planned_events:
+                wanted = planned.event_type in types
+                if wanted or folding.can_fold(source, planned, changes[index], using=using):
+                    yield index, planned, wanted
 
 
 def _changes_anything(change: Change) -> bool:
@@ -148,12 +215,12 @@ def _changes_anything(change: Change) -> bool:
 def _not_yet_recorded(
     planned_events: list[tuple[int, PlannedEvent]], changes: Sequence[Change], *, using: str
 ) -> list[tuple[int, PlannedEvent]]:
-    """Leave out events whose ``once`` key was recorded before, or occurs a second time in the list."""
+    """Leave out events whose ``once`` key was recorded before, or occurs a second time in the list, unless repeated."""
     deadlines = {planned.once: planned.deadline for _index, planned in planned_events if planned.once}
     new = insert.record_first_times(deadlines, now=changes[0].now, using=using) if deadlines else set()
     kept = []
     for index, planned in planned_events:
-        if planned.once and planned.once not in new:
+        if planned.once and planned.once not in new and not planned.repeated:
             continue
         new.discard(planned.once)
         kept.append((index, planned))

@@ -33,7 +33,8 @@ def build_content(
 ) -> dict[str, Any]:
     """Return the content of one event: ``data``, ``changed`` and ``previous``, by these names.
 
-    ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``.
+    ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``. An
+    object that moved to another organization has no ``previous``: its old values are the old organization's.
     A field that the host lacks is null, and so are an old status without a mapping and a field of the host's own that
     can't be read. Raises `PayloadError` for any other value that can't be sent.
     """
@@ -43,7 +44,8 @@ def build_content(
         if (error := next(errors, None)) is not None:
             raise error
     fields = [field for field in event_type.fields if field.name in change.changed] if change.changed else []
-    kept = [field for field in fields if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]
+    quoted = [] if change.moved else fields
+    kept = [field for field in quoted if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]
     previous = {field.name: _value_or_none(change.before.get(field.name)) for field in kept}
     names = {field.name for field in fields}
     return {
@@ -74,8 +76,11 @@ def envelope(
     actor: Actor,
     content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the whole event, its keys in their fixed order. ``content`` is as `build_content` returns it."""
-    return {
+    """Return the whole event, its keys in their fixed order.
+
+    ``content`` is as `build_content` returns it, with ``left`` in the event for an organization that the object left.
+    """
+    whole = {
         "id": public_id,
         "type": event_type,
         "timestamp": instant(occurred_at),
@@ -87,6 +92,7 @@ def envelope(
         "changed": content["changed"],
         "previous": content["previous"],
     }
+    return {**whole, "left": True} if content.get("left") else whole
 
 
 def to_text(event: Mapping[str, Any]) -> str:

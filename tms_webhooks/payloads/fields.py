@@ -67,6 +67,12 @@ def _status(field: Field, value: Any) -> Json:
     return status_value(field.choices(value))
 
 
+def _objects(field: Field, value: Any) -> Json:
+    if isinstance(value, str | bytes) or not all(isinstance(one, Mapping) for one in value):
+        raise TypeError
+    return [nested_json(field.items, one) for one in value]
+
+
 def _number(_field: Field, value: Any) -> Json:
     number = float(value) if isinstance(value, Decimal) else value + 0
     if not math.isfinite(number):
@@ -106,6 +112,7 @@ _CONVERTERS = {
     FieldKind.BOOLEAN: _boolean,
     FieldKind.DATETIME: _datetime,
     FieldKind.STATUS: _status,
+    FieldKind.OBJECTS: _objects,
     FieldKind.FINGERPRINT: _fingerprint,
     FieldKind.JSON: _json,
 }

@@ -92,7 +92,7 @@ def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: dat
         read_rows(source, locked(rows), names=states.own_names(source))
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         found = changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now)
-        events = sum(map(len, record_changes(source, found.changes, using=using)))
+        events = sum(map(len, record_changes(source, found.changes, using=using, found_later=True)))
         SourceState.objects.overwrite(source.name, found.states, now=now, using=using)
     return found, events
 
@@ -104,7 +104,7 @@ def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> tuple[
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         gone = [states.key_text(key) for key in _gone(source, known, using=using)]
         found = _changes_of_gone(source, [known[key] for key in gone], now=now)
-        events = sum(map(len, record_changes(source, found.changes, using=using)))
+        events = sum(map(len, record_changes(source, found.changes, using=using, found_later=True)))
         SourceState.objects.forget(source.name, gone, using=using)
     return found, events
 

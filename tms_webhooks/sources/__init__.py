@@ -6,7 +6,19 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
 from tms_webhooks.sources.registry import register
-from tms_webhooks.sources.rules import Changed, Created, Deleted, Entered, Filled, Moved, Passed, Rule
+from tms_webhooks.sources.rules import (
+    Changed,
+    Cleared,
+    Created,
+    Deleted,
+    Entered,
+    Filled,
+    Moved,
+    Otherwise,
+    Passed,
+    Reopened,
+    Rule,
+)
 from tms_webhooks.sources.tms import (
     AchievementSource,
     ActivityProgressSource,
@@ -26,6 +38,7 @@ __all__ = [
     "ActivityProgressSource",
     "Changed",
     "ClassSource",
+    "Cleared",
     "ComputedLearningPathSource",
     "CourseAssignmentSource",
     "Created",
@@ -37,7 +50,9 @@ __all__ = [
     "Filled",
     "LearningPathSource",
     "Moved",
+    "Otherwise",
     "Passed",
+    "Reopened",
     "Rule",
     "Source",
     "SubscriptionSource",

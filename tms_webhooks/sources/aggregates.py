@@ -1,14 +1,19 @@
 """Query expressions that collect several values into one value of a row.
 
-`JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedKeys` uses it to read the keys behind a
-many-to-many field together with a row's own columns, so that they can be compared like a column.
+`JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedKeys` and `RelatedObjects` use it to read
+the list behind a many-to-many field or a reverse foreign key together with a row's own columns, in one query.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
@@ -39,18 +44,99 @@ class JSONArrayAgg(Func):
         return self.as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **context)
 
 
-class RelatedKeys(Subquery):
-    """The keys of the objects behind a many-to-many field of a row, as a sorted list."""
+class JSONArray(Func):
+    """Some columns of one row as a JSON array."""
 
-    def __init__(self, field: models.ManyToManyField[Any, Any]) -> None:
-        self.relation = field
-        links: models.QuerySet[Any] = models.QuerySet(field.remote_field.through)
-        of_row = links.filter(**{field.m2m_field_name(): OuterRef("pk")}).order_by()
-        keys = of_row.values(keys=JSONArrayAgg(F(field.m2m_reverse_field_name())))
-        super().__init__(keys, output_field=_KeysField(field.remote_field.model._meta.pk))
+    function = "JSON_ARRAY"
+    output_field = models.TextField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """Use PostgreSQL's function."""
+        return self.as_sql(compiler, connection, function="JSON_BUILD_ARRAY", **context)
+
+
+@dataclass(frozen=True, slots=True)
+class ListRelation:
+    """The rows behind a list of a model: those of a many-to-many field, or those whose foreign key leads to an object.
+
+    - ``rows``: the model of the rows
+    - ``owner``: the foreign key of a row to the object that has the list
+    - ``target``: the foreign key of a row to the listed object; empty where the rows are the listed objects
+    """
+
+    rows: type[models.Model]
+    owner: str
+    target: str = ""
+
+    @property
+    def listed(self) -> Any:
+        """The model of the listed objects."""
+        return self.rows._meta.get_field(self.target).related_model if self.target else self.rows
+
+    @property
+    def owner_attribute(self) -> str:
+        """The attribute of a row that holds the key of the object that has the list."""
+        field: Any = self.rows._meta.get_field(self.owner)
+        return str(field.attname)
+
+
+class RelatedList(Subquery):
+    """A list of a row: an expression for a query of the row's model."""
+
+    relation: ListRelation
+
+    @property
+    def column(self) -> str:
+        """The name of its column in a query. Equal lists share it."""
+        return f"tms_webhooks_list_{crc32(repr(self).encode()):08x}"
+
+    def to_python(self, values: list[Any]) -> list[Any]:
+        """Return the values in a JSON array as Python's."""
+        raise NotImplementedError
+
+
+class RelatedKeys(RelatedList):
+    """The keys of the objects in a list of a row, as a sorted list."""
+
+    def __init__(self, relation: ListRelation) -> None:
+        self.relation = relation
+        keys = _rows_of_outer(relation).values(keys=JSONArrayAgg(F(relation.target or "pk")))
+        super().__init__(keys, output_field=_KeysField(relation.listed._meta.pk))
 
     def __repr__(self) -> str:
         return f"RelatedKeys({self.relation})"
+
+    def to_python(self, values: list[Any]) -> list[Any]:
+        """Return the keys in a JSON array as Python's."""
+        return [self.relation.listed._meta.pk.to_python(key) for key in values]
+
+
+class RelatedObjects(RelatedList):
+    """Values of the objects in a list of a row, as a list of dictionaries, sorted by these values.
+
+    ``columns`` are the lookups of the values in the listed objects, by the names of the values.
+    """
+
+    def __init__(self, relation: ListRelation, columns: Mapping[str, str]) -> None:
+        self.relation = relation
+        self.columns = dict(columns)
+        prefix = f"{relation.target}__" if relation.target else ""
+        lookups = (F(f"{prefix}{lookup}") for lookup in columns.values())
+        rows = _rows_of_outer(relation).values(objects=JSONArrayAgg(JSONArray(*lookups)))
+        super().__init__(rows, output_field=_ObjectsField(self.columns, relation.listed))
+
+    def __repr__(self) -> str:
+        return f"RelatedObjects({self.relation}, {self.columns})"
+
+    def to_python(self, values: list[Any]) -> list[Any]:
+        """Return dictionaries of JSON values as dictionaries of Python's."""
+        fields = {name: _column_at(self.relation.listed, lookup) for name, lookup in self.columns.items()}
+        return [{name: _from_json(fields[name], one[name]) for name in fields if name in one} for one in values]
+
+
+def _rows_of_outer(relation: ListRelation) -> models.QuerySet[Any]:
+    rows: models.QuerySet[Any] = models.QuerySet(relation.rows)
+    return rows.filter(**{relation.owner: OuterRef("pk")}).order_by()
 
 
 class _KeysField(_TextField):
@@ -65,16 +151,68 @@ class _KeysField(_TextField):
         return sorted(self.target.to_python(key) for key in aggregated_values(value))
 
 
+class _ObjectsField(_TextField):
+    """A JSON array of arrays in the database, a list of dictionaries in Python."""
+
+    def __init__(self, columns: Mapping[str, str], listed: type[models.Model]) -> None:
+        super().__init__()
+        self.targets = {name: _column_at(listed, lookup) for name, lookup in columns.items()}
+
+    def from_db_value(self, value: Any, *_context: Any) -> list[dict[str, Any]]:
+        """Return the dictionaries sorted: no database promises an order of aggregated values."""
+        found = [
+            {
+                name: _from_json(target, one)
+                for (name, target), one in zip(self.targets.items(), _read_json(row), strict=True)
+            }
+            for row in aggregated_values(value)
+        ]
+        return sorted(found, key=_sort_key)
+
+
+def _read_json(row: Any) -> list[Any]:
+    """Return an inner array. MariaDB returns arrays inside of arrays as text."""
+    values: list[Any] = json.loads(row) if isinstance(row, str) else row
+    return values
+
+
+def _from_json(target: models.Field[Any, Any], value: Any) -> Any:
+    """Return a column's value in JSON as Python's. Times without a zone are in UTC, as databases store them."""
+    value = target.to_python(value)
+    if isinstance(value, datetime) and settings.USE_TZ:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+def _sort_key(values: Mapping[str, Any]) -> list[tuple[bool, Any]]:
+    return [(value is None, value if value is not None else 0) for value in values.values()]
+
+
+def _column_at(model: type[models.Model], lookup: str) -> models.Field[Any, Any]:
+    """Return the column at the end of a lookup."""
+    field: Any = None
+    for part in lookup.split("__"):
+        field = model._meta.pk if part == "pk" else model._meta.get_field(part)
+        model = field.related_model
+    target: models.Field[Any, Any] = getattr(field, "target_field", field)
+    return target
+
+
 def aggregated_values(result: Any) -> list[Any]:
     """Return the values of a `JSONArrayAgg` result, in no particular order; an empty list where no row matched."""
     values: list[Any] = json.loads(result) if result else []
     return values
 
 
-def many_to_many(model: type[models.Model], name: str) -> models.ManyToManyField[Any, Any] | None:
-    """Return the model's many-to-many field of this name, or None."""
+def list_relation(model: type[models.Model], name: str) -> ListRelation | None:
+    """Return the rows behind the model's many-to-many field or reverse foreign key of this name, or None."""
     try:
-        field = model._meta.get_field(name)
+        field: Any = model._meta.get_field(name)
     except FieldDoesNotExist:
         return None
-    return field if isinstance(field, models.ManyToManyField) else None
+    if isinstance(field, models.ManyToManyField):
+        through: Any = field.remote_field.through
+        return ListRelation(through, field.m2m_field_name(), field.m2m_reverse_field_name())
+    if isinstance(field, models.ManyToOneRel) and not field.one_to_one:
+        return ListRelation(field.related_model, field.field.name)
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -15,10 +15,19 @@ from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
-from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
+from tms_webhooks.sources.deadlines import (
+    ClosedWhen,
+    Deadline,
+    as_moment,
+    end_of_day,
+    expired_key,
+    is_day,
+    time_zone,
+)
 from tms_webhooks.sources.mapping import MappedField, follow, key_behind, key_name, map_field, merged_fields
-from tms_webhooks.sources.rules import Change, Rule, event_types_of
+from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
 # The fields by which an event finds the organizations that receive it.
@@ -29,6 +38,10 @@ ORGANIZATION_FIELDS: tuple[Field, ...] = (
 LEARNER_ORGANIZATION = Field(
     "learner_organization.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the learner's organization."
 )
+# In no payload: it makes a moment of a date without a time, and a calendar date of a moment.
+TIME_ZONE = Field(
+    "organization.time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="The organization's time zone, by name."
+)
 
 
 class PlannedEvent:
@@ -36,19 +49,22 @@ class PlannedEvent:
 
     - ``event_type``: the name of its type
     - ``once``: a key; of several events with the same key only the first is recorded
+    - ``repeated``: whether the event is recorded even if its key was recorded before; the key then only keeps others
+      from being recorded after it
     - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned
     - ``subject_id``: the id of the event's subject, if that is not the changed object
     - ``extra``: canonical values to add to those of the object
     - ``omit_personal``: whether to leave personal fields out of the event's old values
     """
 
-    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "subject_id")
+    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "repeated", "subject_id")
 
     def __init__(
         self,
         event_type: str,
         *,
         once: str = "",
+        repeated: bool = False,
         deadline: datetime | None = None,
         subject_id: str = "",
         extra: Mapping[str, Any] | None = None,
@@ -56,6 +72,7 @@ class PlannedEvent:
     ) -> None:
         self.event_type = event_type
         self.once = once
+        self.repeated = repeated
         self.deadline = deadline
         self.subject_id = subject_id
         self.extra = extra or {}
@@ -76,7 +93,10 @@ class Source:
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
+    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date, as an
+      IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
+    - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
       out-of-band changes
 
@@ -93,7 +113,9 @@ class Source:
     custom: ClassVar[Mapping[str, str | Custom | None]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
+    time_zone: ClassVar[str | None] = None
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
+    snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
@@ -116,15 +138,12 @@ class Source:
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events of ``change``. By default, those of the rules and of the deadline."""
-        expired = self.deadline.expired if self.deadline is not None else ""
-        event_types = [event_type for rule in self.rules if (event_type := rule.read(change)) is not None]
-        if expired and expired not in event_types and self._is_reopened_after_deadline(change):
-            event_types.append(expired)
-        for event_type in event_types:
-            if event_type != expired:
-                yield PlannedEvent(event_type)
-            elif self.is_open(change.after):
+        event_types = self._specific_events(change) or self._fallback_event(change)
+        for event_type in dict.fromkeys(event_types):
+            if self.deadline is not None and event_type == self.deadline.expired:
                 yield self._expired_event(change)
+            else:
+                yield PlannedEvent(event_type)
 
     def lock_order(self, change: Change) -> str:
         """Return a sort key for the changes of a bulk operation, for an `events_for` that locks rows.
@@ -148,6 +167,13 @@ class Source:
         """Return whether the deadline of an object with these canonical values still matters."""
         return self.closed_when.is_open(values)
 
+    def is_reopened(self, change: Change) -> bool:
+        """Return whether an object that was closed or past its deadline is open again, with time left."""
+        if not change.changed or not self.is_open(change.after) or self._is_past_deadline(change.after, change.now):
+            return False
+        before = {**change.after, **change.before}
+        return not self.is_open(before) or self._is_past_deadline(before, change.now)
+
     # The app uses these.
 
     @cached_property
@@ -158,7 +184,8 @@ class Source:
     @cached_property
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
-        return tuple(event_types_of(self.rules))
+        deadline = [self.deadline.expired] if self.deadline is not None and self.deadline.expired else []
+        return tuple(dict.fromkeys([*event_types_of(self.rules), *deadline]))
 
     @cached_property
     def deletion_types(self) -> tuple[str, ...]:
@@ -168,8 +195,22 @@ class Source:
     @cached_property
     def paths(self) -> dict[str, str]:
         """Attribute paths by canonical name or reference, merged from the class and its bases."""
-        learner = {"learner_organization": self.learner_organization} if self.learner_organization else {}
-        return {**merged_fields(type(self)), **self.declared.paths, "organization": self.organization, **learner}
+        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.organization}
+        if self.learner_organization:
+            paths["learner_organization"] = self.learner_organization
+        if self.time_zone_path:
+            paths[TIME_ZONE.name] = self.time_zone_path
+        return paths
+
+    @cached_property
+    def time_zone_path(self) -> str | None:
+        """The path to the name of the organization's time zone, or None."""
+        return self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The canonical name of the deadline's date; empty for a source without a deadline."""
+        return self.deadline.field if self.deadline is not None else ""
 
     @cached_property
     def declared(self) -> DeclaredFields:
@@ -193,7 +234,9 @@ class Source:
         names = {field.name for field in self.noun.fields}
         others = ORGANIZATION_FIELDS
         if self.learner_organization is not None:
-            others = (*ORGANIZATION_FIELDS, LEARNER_ORGANIZATION)
+            others = (*others, LEARNER_ORGANIZATION)
+        if self.time_zone_path is not None:
+            others = (*others, TIME_ZONE)
         own = (one.field for one in self.custom_fields)
         return (*self.noun.fields, *(field for field in others if field.name not in names), *own)
 
@@ -236,16 +279,22 @@ class Source:
     def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return the host's values as canonical ones, with derived values added.
 
-        Statuses become numbers, and dates become datetimes. A status value without a mapping becomes a `PayloadError`,
-        so that the other values stay usable.
+        Statuses become numbers, and dates become datetimes: a deadline the end of its day, any other the beginning. A
+        status value without a mapping becomes a `PayloadError`, so that the other values stay usable.
         """
         values: dict[str, Any] = dict(raw)
+        if is_day(values.get(self.due_field)):
+            values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
         for name, convert in self._conversions:
             if values.get(name) is not None:
                 values[name] = convert(values[name])
         values.update(self.derived(values))
         self.add_learner_organization(values)
         return values
+
+    def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
+        """Return the time zone of the organization in these values; the project's if the source names no path to it."""
+        return time_zone(values.get(TIME_ZONE.name))
 
     def add_learner_organization(self, values: dict[str, Any]) -> None:
         """Add the learner's organization to canonical values, if it is the owner."""
@@ -284,11 +333,36 @@ class Source:
         """The functions that make canonical values, by the names of the fields that need one."""
         fields = [(name, mapped.field) for name, mapped in self.mapped.items()]
         statuses = [(name, partial(self._status_or_error, name)) for name, field in fields if field.choices is not None]
-        return [*statuses, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
+        objects = [
+            (name, mapped.objects)
+            for name, mapped in self.mapped.items()
+            if mapped.items and isinstance(mapped.lookup, str)
+        ]
+        return [*statuses, *objects, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
 
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
-        return map_field(self.model, field, path) if path else None
+        return map_field(self.model, field, path, items=self._item_paths(field, path)) if path else None
+
+    def _item_paths(self, field: Field, path: str) -> dict[str, str]:
+        """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
+
+        Of people, the mapping of the source of the user model is used, as far as `fields` names no path.
+        """
+        relation = list_relation(self.model, path) if field.items else None
+        sources = self._related.get(relation.listed, ()) if relation else ()
+        people = next((source for source in sources if source.noun.name == "user"), None)
+        paths = {}
+        for item in field.items:
+            default = (
+                people.path_of(item.name)
+                if people is not None
+                else "pk"
+                if item.name == "id" and relation
+                else item.name
+            )
+            paths[item.name] = self.paths.get(f"{field.name}.{item.name}", default)
+        return {name: item_path for name, item_path in paths.items() if item_path}
 
     def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
         if isinstance(value, PayloadError):
@@ -303,21 +377,52 @@ class Source:
         values = self.status_mapping(name) or self.host_choices(name) or [member.value]
         return [value for value in values if self._status_or_error(name, value) == member]
 
-    def _is_reopened_after_deadline(self, change: Change) -> bool:
-        """Return whether a closed object is reopened after its deadline. No scan detects this."""
-        at = self._deadline_of(change)
-        if change.created or change.deleted or at is None or at > change.now:
+    def _specific_events(self, change: Change) -> list[str]:
+        """Return the event types of ``change`` by all rules but the fallbacks, and by the deadline."""
+        event_types = [
+            event_type
+            for rule in self.rules
+            if not rule.is_fallback and (event_type := rule.read(change)) is not None
+            if not isinstance(rule, Reopened) or self.is_reopened(change)
+        ]
+        expired = self.deadline.expired if self.deadline is not None else ""
+        if not expired:
+            return event_types
+        if expired in event_types and not self.is_open(change.after):
+            event_types.remove(expired)
+        elif expired not in event_types and self._expires_by(change):
+            event_types.append(expired)
+        return event_types
+
+    def _fallback_event(self, change: Change) -> list[str]:
+        """Return the event type of the first fallback rule that applies, in a list; an empty list if none does."""
+        found = (rule.read(change) for rule in self.rules if rule.is_fallback)
+        return [event_type for event_type in found if event_type is not None][:1]
+
+    def _expires_by(self, change: Change) -> bool:
+        """Return whether an object has expired by this change, and not by the time that passes, which a scan detects.
+
+        It is created after its date, reopened after its date, or its date is moved into the past.
+        """
+        if change.deleted or not self._has_expired(change.after, change.now):
             return False
-        return self.is_open(change.after) and not self.is_open({**change.after, **change.before})
+        return change.created or not self._has_expired({**change.after, **change.before}, change.now)
+
+    def _has_expired(self, values: Mapping[str, Any], now: datetime) -> bool:
+        return self._is_past_deadline(values, now) and self.is_open(values)
 
     def _expired_event(self, change: Change) -> PlannedEvent:
-        """Return the "expired" event, which is recorded once for each date, whether a change or a scan detects it."""
-        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change)
+        """Return the "expired" event of a change. Its key keeps a scan from recording the same date once more."""
+        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change.after)
         once = expired_key(event_type, subject_key(change.after["id"]), at) if at is not None else ""
-        return PlannedEvent(event_type, once=once, deadline=at)
+        return PlannedEvent(event_type, once=once, repeated=True, deadline=at)
 
-    def _deadline_of(self, change: Change) -> datetime | None:
-        at = change.after.get(self.deadline.field) if self.deadline is not None else None
+    def _is_past_deadline(self, values: Mapping[str, Any], now: datetime) -> bool:
+        at = self._deadline_of(values)
+        return at is not None and at <= now
+
+    def _deadline_of(self, values: Mapping[str, Any]) -> datetime | None:
+        at = values.get(self.deadline.field) if self.deadline is not None else None
         return at if isinstance(at, datetime) else None
 
     @cached_property

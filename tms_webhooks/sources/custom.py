@@ -14,7 +14,7 @@ from tms_webhooks.catalogue.custom import ROOT, CustomField
 from tms_webhooks.catalogue.samples import sample_value
 from tms_webhooks.catalogue.schema import Field, FieldKind, field_schema
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.sources.aggregates import many_to_many
+from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.mapping import column_at
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -173,8 +173,8 @@ def _custom_field(model: type[models.Model], name: str, declared: Custom, proble
 
 
 def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
-    """Return the kind of the column, or of the many-to-many field, at a path; None if it is something else."""
-    if many_to_many(model, path) is not None:
+    """Return the kind of the column, or of the list, at a path; None if it is something else."""
+    if list_relation(model, path) is not None:
         return FieldKind.IDS
     column = column_at(model, path)
     return next((kind for cls, kind in _KIND_OF_COLUMN if isinstance(column, cls)), None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +12,35 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.sources.aggregates import RelatedKeys, many_to_many
+from tms_webhooks.exceptions import ConfigurationError, PayloadError
+from tms_webhooks.sources.aggregates import RelatedKeys, RelatedList, RelatedObjects, list_relation
 
 
 @dataclass(frozen=True, slots=True)
 class MappedField:
     """One canonical field and the host's attribute path for it.
 
-    - ``lookup``: the path as a query lookup (``training_class__organization_id``), a `RelatedKeys` expression for a
-      many-to-many field, or None where only Python can follow it (a property)
+    - ``lookup``: the path as a query lookup (``training_class__organization_id``), an expression for a list of related
+      rows, or None where only Python can follow it (a property)
     - ``own``: whether the value is a column of the object's own row, so that its change is a change of the object
+    - ``items``: for a list of objects, the path of each value in a listed object, by the name of the value
     """
 
     field: Field
     path: str
-    lookup: str | RelatedKeys | None
+    lookup: str | RelatedList | None
     own: bool
+    items: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def own_list(self) -> RelatedList | None:
+        """The list whose change is a change of the object: ids behind a many-to-many field, or rows of the object's own.
+
+        Objects behind a many-to-many field are not: their ids are, and what else they hold is an affair of their own.
+        """
+        if not isinstance(self.lookup, RelatedList):
+            return None
+        return self.lookup if self.field.kind is FieldKind.IDS or not self.lookup.relation.target else None
 
     def read(self, instance: models.Model) -> Any:
         """Return the value at the path from ``instance``; None if an attribute on the way is None."""
@@ -38,7 +51,16 @@ class MappedField:
                 value = value()
             if value is None:
                 return None
-        return value
+        return self.objects(value) if self.items else value
+
+    def objects(self, value: Any) -> list[dict[str, Any]] | PayloadError:
+        """Return a list of objects as dictionaries. The objects may be dictionaries, such as those of a JSON column."""
+        found = value.all() if isinstance(value, models.Manager) else value
+        if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+            return PayloadError(
+                f"{self.field.name}: a {type(value).__name__} is no list of objects; map the field to another path."
+            )
+        return [{name: _item_at(one, path) for name, path in self.items.items()} for one in found]
 
 
 def _step(value: Any, part: str) -> Any:
@@ -51,17 +73,34 @@ def _step(value: Any, part: str) -> Any:
         raise
 
 
-def map_field(model: type[models.Model], field: Field, path: str) -> MappedField | None:
-    """Return the mapping of ``field`` to ``path`` on ``model``, or None if the model has no such path."""
-    many = many_to_many(model, path) if field.kind is FieldKind.IDS else None
-    if many is not None:
-        return MappedField(field, path, RelatedKeys(many), own=False)
+def map_field(
+    model: type[models.Model], field: Field, path: str, *, items: Mapping[str, str] | None = None
+) -> MappedField | None:
+    """Return the mapping of ``field`` to ``path`` on ``model``, or None if the model has no such path.
+
+    ``items`` are the paths of the values of a list of objects, which begin at a listed object.
+    """
+    items = items or {}
+    relation = list_relation(model, path) if field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else None
+    if relation is not None and field.kind is FieldKind.IDS:
+        return MappedField(field, path, RelatedKeys(relation), own=False)
+    if relation is not None:
+        lookups = {name: _lookup(relation.listed, item) for name, item in items.items()}
+        columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
+        return MappedField(field, path, RelatedObjects(relation, columns), own=False, items=items) if columns else None
     lookup = _lookup(model, path)
     if lookup is not None:
-        return MappedField(field, path, lookup, own="__" not in lookup)
+        return MappedField(field, path, lookup, own="__" not in lookup, items=items)
     if _python_can_follow(model, path):
-        return MappedField(field, path, None, own=False)
+        return MappedField(field, path, None, own=False, items=items)
     return None
+
+
+def _item_at(value: Any, path: str) -> Any:
+    """Return the value at a path in an object or a dictionary; None where it ends early."""
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    return value
 
 
 def follow(model: type[models.Model], path: str) -> type[models.Model] | None:

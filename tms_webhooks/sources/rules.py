@@ -18,6 +18,7 @@ class Change:
     - ``before`` and ``after``: the values; ``before`` is empty for a new object, ``after`` for a deleted one
     - ``changed``: canonical names of the object's own values that differ, in the order of the noun's fields
     - ``using``: the alias of the database
+    - ``moved``: whether the object left an organization, so that its old values are not for the present one
 
     A value that can't be read or translated is a `PayloadError` with the reason.
     """
@@ -27,6 +28,7 @@ class Change:
     changed: tuple[str, ...]
     now: datetime
     using: str = DEFAULT_DB_ALIAS
+    moved: bool = False
 
     @property
     def created(self) -> bool:
@@ -49,6 +51,8 @@ class Rule(ABC):
 
     reads_deletions: ClassVar[bool] = True
     """Whether the rule can return an event type for a deletion. False saves queries when an object is deleted."""
+    is_fallback: ClassVar[bool] = False
+    """Whether the rule is tried only where no other rule, and no earlier fallback, returns an event type."""
 
     @property
     @abstractmethod
@@ -119,17 +123,42 @@ class Deleted(_OfOneEvent):
 
 @dataclass(frozen=True)
 class Changed(_OfOneEvent):
-    """Any of the object's own values changes, but none of the ``unless`` fields, which have more specific events."""
+    """Any of the object's own values changes, also where another rule emits an event for the same change."""
 
     reads_deletions = False
 
     event: str
-    unless: frozenset[str] = frozenset()
 
     def read(self, change: Change) -> str | None:
-        if change.created or change.deleted or not change.changed or self.unless & set(change.changed):
+        return self.event if change.changed else None
+
+
+@dataclass(frozen=True)
+class Otherwise(_OfOneEvent):
+    """Any of the object's own values changes, and no other rule of the source emits an event for the change.
+
+    With ``field``, this field of an existing object gets another value; clearing it is not an event. Of several such
+    rules the first that applies emits its event.
+    """
+
+    reads_deletions = False
+    is_fallback = True
+
+    event: str
+    field: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,) if self.field else ()
+
+    def needs(self, event_type: str) -> tuple[str, ...]:
+        """Return no field: most hosts lack the one that the rule reads."""
+        return ()
+
+    def read(self, change: Change) -> str | None:
+        if self.field and (self.field not in change.changed or change.after.get(self.field) is None):
             return None
-        return self.event
+        return self.event if change.changed else None
 
 
 @dataclass(frozen=True)
@@ -145,6 +174,35 @@ class Filled(_OfOneField):
             return None
         was_empty = change.created or (self.field in change.before and change.before[self.field] is None)
         return self.event if was_empty else None
+
+
+@dataclass(frozen=True)
+class Cleared(_OfOneField):
+    """A field of an existing object loses its value: ``redeemed_at`` is cleared when a voucher is returned."""
+
+    field: str
+    event: str
+    optional: bool = False
+
+    def read(self, change: Change) -> str | None:
+        is_cleared = self.field in change.changed and change.after.get(self.field) is None
+        return self.event if is_cleared else None
+
+
+@dataclass(frozen=True)
+class Reopened(_OfOneEvent):
+    """An object that was closed or past its deadline is open again, with time left.
+
+    The source decides by its ``closed_when`` and ``deadline``, in `Source.is_reopened`: the rule itself only reads
+    whether an existing object changes.
+    """
+
+    reads_deletions = False
+
+    event: str
+
+    def read(self, change: Change) -> str | None:
+        return self.event if change.changed else None
 
 
 @dataclass(frozen=True)
@@ -178,12 +236,13 @@ class Passed(_OfOneField):
 
 @dataclass(frozen=True)
 class Entered(Rule):
-    """A status is entered, by a change or by an object that is created with it."""
+    """A status is entered, by a change or, with ``on_creation``, by an object that is created with it."""
 
     reads_deletions = False
 
     field: str
     events: Mapping[int, str]
+    on_creation: bool = True
 
     @property
     def event_types(self) -> tuple[str, ...]:
@@ -194,7 +253,8 @@ class Entered(Rule):
         return (self.field,)
 
     def read(self, change: Change) -> str | None:
-        if change.deleted or not (change.created or self.field in change.changed):
+        is_entered = self.field in change.changed or (change.created and self.on_creation)
+        if change.deleted or not is_entered:
             return None
         return self.events.get(change.after.get(self.field))  # type: ignore[arg-type]
 

@@ -20,7 +20,7 @@ from tms_webhooks.db.savepoints import SavepointAtStatement
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.audience import parent_column
-from tms_webhooks.sources.aggregates import RelatedKeys
+from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import (
@@ -97,9 +97,9 @@ def _compared_columns(source: Source) -> list[str]:
     return [str(mapped.lookup) for name, mapped in source.own.items() if name not in SAVE_TIMESTAMPS]
 
 
-def _column(lookup: str | RelatedKeys) -> str:
+def _column(lookup: str | RelatedList) -> str:
     """Return the name of the column that holds the values at a lookup."""
-    return lookup if isinstance(lookup, str) else f"tms_webhooks_keys_of_{lookup.relation.name}"
+    return lookup if isinstance(lookup, str) else lookup.column
 
 
 def key_of(source: Source, instance: models.Model) -> Any:
@@ -179,7 +179,7 @@ def _query_before(
     for source, event_types in sources:
         lookups.update(dict.fromkeys(_lookups_before(source, whole=whole)))
         if whole:
-            extra.update((_column(lookup), lookup) for lookup in _related_keys(source))
+            extra.update((_column(lookup), lookup) for lookup in _related_lists(source))
         extra.update(_patterns_before(source, event_types, using=using))
     if whole:
         lookups.update(dict.fromkeys(key_columns(model, lookups)))
@@ -204,8 +204,8 @@ def _lookups_before(source: Source, *, whole: bool) -> list[str]:
     return lookups
 
 
-def _related_keys(source: Source) -> list[RelatedKeys]:
-    return [mapped.lookup for mapped in source.mapped.values() if isinstance(mapped.lookup, RelatedKeys)]
+def _related_lists(source: Source) -> list[RelatedList]:
+    return [mapped.lookup for mapped in source.mapped.values() if isinstance(mapped.lookup, RelatedList)]
 
 
 def _patterns_before(source: Source, event_types: tuple[str, ...], *, using: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django.db import models
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.sources.aggregates import RelatedKeys
+from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.mapping import MappedField
@@ -31,8 +31,8 @@ def own_names(source: Source) -> tuple[str, ...]:
 
 @cache
 def list_names(source: Source) -> tuple[str, ...]:
-    """Return the names of the lists of ids that come from many-to-many fields."""
-    return tuple(name for name, mapped in source.mapped.items() if isinstance(mapped.lookup, RelatedKeys))
+    """Return the names of the lists in other tables whose change is a change of the object."""
+    return tuple(name for name, mapped in source.mapped.items() if mapped.own_list is not None)
 
 
 @cache
@@ -126,12 +126,11 @@ _as_json = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=
 def _read(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
     if value is None or mapped.lookup is None:
         return value
-    if isinstance(mapped.lookup, RelatedKeys):
-        target = mapped.lookup.relation.remote_field.model._meta.pk
-        return [target.to_python(one) for one in value]
+    if isinstance(mapped.lookup, RelatedList):
+        return mapped.lookup.to_python(value)
     field = _field_at(model, mapped.lookup)
     # A JSON field's value needs no conversion.
-    return value if mapped.field.kind is FieldKind.IDS else field.to_python(value)
+    return value if mapped.field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else field.to_python(value)
 
 
 def _field_at(model: Any, lookup: str) -> Any:

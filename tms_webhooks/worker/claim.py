@@ -239,6 +239,8 @@ def _quotas(
 ) -> Iterator[ClaimQuota]:
     """Yield how many deliveries of each priority a webhook may get."""
     for webhook in webhooks:
+        if webhook.pull_only:
+            continue  # it had a URL before, and the sweep skips its deliveries
         capacity = capacities[webhook.pk]
         free: dict[int | None, int] = {Priority.MANUAL.value: capacity.free}
         if webhook.is_awake(now):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from example_project.training.admin.actions import for_all, for_each
 from example_project.training.choices import ConfirmationStatus, EnrollmentStatus
-from example_project.training.models import ClassEnrollment, Classroom, TrainingClass
+from example_project.training.models import ClassEnrollment, Classroom, SessionTime, TrainingClass
 
 
 def with_status(status: ConfirmationStatus) -> Callable[[], dict[str, Any]]:
@@ -23,12 +23,28 @@ class EnrollmentInline(admin.TabularInline):
 
     model = ClassEnrollment
     extra = 0
-    fields = ["user", "enrollment_status_id", "completion_status_id", "late_cancel", "grade", "hours_spent"]
+    fields = [
+        "user",
+        "enrollment_status_id",
+        "completion_status_id",
+        "location_type_id",
+        "late_cancel",
+        "grade",
+        "hours_spent",
+    ]
     autocomplete_fields = ["user"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ClassEnrollment]:
         """Read the learners along with the roster, which names each of them."""
         return super().get_queryset(request).select_related("user", "training_class")
+
+
+class SessionInline(admin.TabularInline):
+    """The sessions, on the class's page."""
+
+    model = SessionTime
+    extra = 0
+    fields = ["start_at", "end_at"]
 
 
 @admin.register(TrainingClass)
@@ -59,7 +75,7 @@ class TrainingClassAdmin(admin.ModelAdmin):
         "requested_by",
     ]
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
-    inlines = [EnrollmentInline]
+    inlines = [SessionInline, EnrollmentInline]
     actions = [
         for_all(with_status(ConfirmationStatus.SCHEDULED), label="Schedule selected %(verbose_name_plural)s"),
         for_all(with_status(ConfirmationStatus.GUARANTEED_TO_RUN), label="Guarantee selected %(verbose_name_plural)s"),
@@ -92,7 +108,7 @@ class ClassEnrollmentAdmin(admin.ModelAdmin):
         "user__email",
         "training_class__name",
     ]
-    autocomplete_fields = ["user", "training_class"]
+    autocomplete_fields = ["user", "training_class", "classroom"]
     actions = [
         for_each(ClassEnrollment.enroll, label="Enroll selected %(verbose_name_plural)s"),
         for_each(ClassEnrollment.waitlist, label="Wait-list selected %(verbose_name_plural)s"),
@@ -111,3 +127,15 @@ class ClassroomAdmin(admin.ModelAdmin):
     list_select_related = ["organization"]
     search_fields = ["name", "city"]
     autocomplete_fields = ["organization"]
+
+
+@admin.register(SessionTime)
+class SessionTimeAdmin(admin.ModelAdmin):
+    """Sessions of all classes."""
+
+    date_hierarchy = "start_at"
+    list_display = ["training_class", "start_at", "end_at"]
+    list_filter = ["training_class__organization"]
+    list_select_related = ["training_class"]
+    search_fields = ["training_class__name"]
+    autocomplete_fields = ["training_class"]

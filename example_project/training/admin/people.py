@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 
 from example_project.training.admin.actions import for_each
-from example_project.training.models import User
+from example_project.training.models import Role, User
 
 
 @admin.register(User)
@@ -16,7 +16,7 @@ class UserAdmin(DjangoUserAdmin):
     list_select_related = ["organization", "company"]
     search_fields = ["username", "first_name", "last_name", "email", "external_id"]
     ordering = ["last_name", "first_name", "pk"]
-    autocomplete_fields = ["organization", "company", "manager", "managed_organizations", "department"]
+    autocomplete_fields = ["organization", "company", "manager", "roles", "managed_organizations", "department"]
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
         (None, {"fields": ["username", "password", "disabled"]}),
@@ -34,7 +34,7 @@ class UserAdmin(DjangoUserAdmin):
             "Rights",
             {
                 "classes": ["collapse"],
-                "fields": ["is_staff", "is_superuser", "managed_organizations", "groups", "user_permissions"],
+                "fields": ["is_staff", "is_superuser", "roles", "managed_organizations", "groups", "user_permissions"],
             },
         ),
         ("Dates", {"fields": ["last_login", "date_joined"]}),
@@ -61,3 +61,10 @@ class UserAdmin(DjangoUserAdmin):
         for_each(User.disable, label="Disable selected %(verbose_name_plural)s"),
         for_each(User.enable, label="Enable selected %(verbose_name_plural)s"),
     ]
+
+
+@admin.register(Role)
+class RoleAdmin(admin.ModelAdmin):
+    """What people may do."""
+
+    search_fields = ["name"]

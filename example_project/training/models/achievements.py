@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from example_project.training.choices import FrequencyType
 from example_project.training.exceptions import RefusedError
-from example_project.training.models.base import Announced, Record
+from example_project.training.models.base import Record
 from example_project.training.models.organizations import Organization
 from example_project.training.models.people import User
 
@@ -26,6 +26,12 @@ class Achievement(Record):
         default=1, validators=[MinValueValidator(1)], help_text="How often it can be earned."
     )
     frequency_type = models.CharField(max_length=20, choices=FrequencyType.choices, default=FrequencyType.PER_USER)
+
+    conditions = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='What a learner has to do, such as [{"Subject": 10, "Count": 1, "Complete": true}].',
+    )
 
     class Meta:
         ordering = ["name"]
@@ -58,7 +64,7 @@ class Achievement(Record):
         )
 
 
-class UserAchievement(Announced):
+class UserAchievement(models.Model):
     """An achievement that a learner earned once."""
 
     achievement = models.ForeignKey(Achievement, on_delete=models.PROTECT, related_name="awards")

@@ -5,9 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.core.validators import MaxValueValidator
-from django.db import models
+from django.db import models, transaction
 
-from example_project.training.choices import CompletionStatus, ConfirmationStatus, DeliveryType, EnrollmentStatus
+from example_project.training.choices import (
+    CompletionStatus,
+    ConfirmationStatus,
+    DeliveryType,
+    EnrollmentStatus,
+    LocationType,
+)
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import Record, external_id_field
 from example_project.training.models.courses import Course
@@ -20,7 +26,12 @@ class Classroom(models.Model):
 
     name = models.CharField(max_length=100)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="classrooms")
+    address1 = models.CharField("address", max_length=100, blank=True)
+    address2 = models.CharField("address, second line", max_length=100, blank=True)
     city = models.CharField(max_length=50, blank=True)
+    state = models.CharField(max_length=50, blank=True)
+    zip = models.CharField("ZIP code", max_length=20, blank=True)
+    country_code = models.CharField(max_length=2, blank=True)
     seats = models.PositiveSmallIntegerField(default=16)
 
     class Meta:
@@ -138,6 +149,17 @@ class TrainingClass(Record):
         self.confirmation_status_id = ConfirmationStatus.RESCHEDULED
         self.save_fields("start_at", "end_at", "confirmation_status_id")
 
+    @transaction.atomic
+    def plan_sessions(self, *sessions: tuple[datetime, datetime]) -> None:
+        """Hold the class in these sessions, each with its start and end, instead of those it has."""
+        self.session_times.all().delete()
+        SessionTime.objects.bulk_create(
+            SessionTime(training_class=self, start_at=start_at, end_at=end_at) for start_at, end_at in sessions
+        )
+        if sessions:
+            self.start_at, self.end_at = min(sessions)[0], max(end_at for _start_at, end_at in sessions)
+            self.save_fields("start_at", "end_at")
+
     def assign_instructor(self, instructor: User | None) -> None:
         """Let another person teach the class, or leave it without an instructor."""
         self.primary_instructor = instructor
@@ -147,6 +169,27 @@ class TrainingClass(Record):
         """Hold the class in another room, or in none."""
         self.primary_classroom = classroom
         self.save_fields("primary_classroom")
+
+
+class SessionTime(models.Model):
+    """One of the sessions that a class is held in."""
+
+    training_class = models.ForeignKey(
+        TrainingClass, on_delete=models.CASCADE, related_name="session_times", verbose_name="class"
+    )
+    start_at = models.DateTimeField("start")
+    end_at = models.DateTimeField("end")
+
+    class Meta:
+        ordering = ["training_class", "start_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(end_at__gt=models.F("start_at")), name="session_ends_after_start"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start_at:%Y-%m-%d %H:%M} to {self.end_at:%Y-%m-%d %H:%M}"
 
 
 class ClassEnrollment(Record):
@@ -167,6 +210,12 @@ class ClassEnrollment(Record):
     retake = models.BooleanField(default=False)
     hours_spent = models.PositiveSmallIntegerField(null=True, blank=True)
     grade = models.PositiveSmallIntegerField(null=True, blank=True, validators=[MaxValueValidator(100)])
+    location_type_id = models.PositiveSmallIntegerField(
+        "location", choices=LocationType.choices, default=LocationType.TO_BE_DETERMINED
+    )
+    classroom = models.ForeignKey(
+        Classroom, on_delete=models.SET_NULL, null=True, blank=True, related_name="enrollments"
+    )
     purchase_order = models.CharField(max_length=30, blank=True, help_text="The number that the customer pays by.")
 
     class Meta:
@@ -208,6 +257,11 @@ class ClassEnrollment(Record):
         self.late_cancel = late
         self.enrollment_status_id = EnrollmentStatus.CANCELLED
         self.save_fields("late_cancel", "enrollment_status_id")
+
+    def move_to(self, training_class: TrainingClass) -> None:
+        """Move the learner to another class."""
+        self.training_class = training_class
+        self.save_fields("training_class")
 
     def _set_completion(self, status: CompletionStatus, grade: int | None = None) -> None:
         if self.enrollment_status_id != EnrollmentStatus.ENROLLED:

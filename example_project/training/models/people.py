@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -12,7 +10,6 @@ from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import external_id_field
 from example_project.training.models.organizations import Company, Department, Organization
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import WebhookQuerySet
 
 MOVED_BY_MERGE = {
     "enrollments": "user",
@@ -26,14 +23,16 @@ MOVED_BY_MERGE = {
 }
 
 
-class Accounts(UserManager["User"]):
-    """Django's manager of users, with querysets whose changes emit events."""
+class Role(models.Model):
+    """What a person may do in the training system, such as to teach."""
 
-    use_in_migrations = False
+    name = models.CharField(max_length=50, unique=True)
 
-    def get_queryset(self) -> WebhookQuerySet[User]:
-        """Return all users."""
-        return WebhookQuerySet(self.model, using=self._db)
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class User(AbstractUser):
@@ -61,6 +60,7 @@ class User(AbstractUser):
         related_name="administrators",
         help_text="Managing an organization means managing all below it.",
     )
+    roles = models.ManyToManyField(Role, blank=True, related_name="holders")
     phone = models.CharField(max_length=30, blank=True)
     phone2 = models.CharField("second phone", max_length=30, blank=True)
     address1 = models.CharField("address", max_length=100, blank=True)
@@ -76,10 +76,7 @@ class User(AbstractUser):
     cost_center = models.CharField(max_length=20, blank=True)
     closed_at = models.DateTimeField("closed", null=True, blank=True, editable=False)
 
-    objects: ClassVar[Accounts] = Accounts()
-
     class Meta(AbstractUser.Meta):
-        base_manager_name = "objects"
         ordering = ["last_name", "first_name", "pk"]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from django.db import models
 
 from example_project.training.choices import AssignmentCompletion, AssignmentStatus
 from example_project.training.exceptions import RefusedError
-from example_project.training.models.base import Announced, Record, external_id_field
+from example_project.training.models.base import Record, external_id_field
 from example_project.training.models.courses import Activity, Course
 from example_project.training.models.organizations import Organization
 from example_project.training.models.people import User
@@ -68,6 +68,11 @@ class SubscriptionAssignment(Record):
         self.cancelled_at = at
         self.save_fields("cancelled_at")
 
+    def resume(self) -> None:
+        """Take the cancellation back."""
+        self.cancelled_at = None
+        self.save_fields("cancelled_at")
+
 
 class CourseAssignment(Record):
     """One course that one learner is to take alone. The same learner may be given the same course again."""
@@ -83,6 +88,7 @@ class CourseAssignment(Record):
         related_name="course_assignments",
         help_text="What paid for it, if a subscription did.",
     )
+    payment_type = models.CharField(max_length=200, blank=True, help_text="How it was paid for.")
     assignment_status = models.PositiveSmallIntegerField(
         "status", choices=AssignmentStatus.choices, default=AssignmentStatus.ACTIVE
     )
@@ -106,6 +112,7 @@ class CourseAssignment(Record):
         *,
         at: datetime,
         subscription: SubscriptionAssignment | None = None,
+        payment_type: str = "",
         external_id: str | None = None,
     ) -> CourseAssignment:
         """Give ``user`` the course from ``at`` on, for 180 days or until the subscription ends, if that is sooner."""
@@ -116,6 +123,7 @@ class CourseAssignment(Record):
             course=course,
             user=user,
             subscription=subscription,
+            payment_type=payment_type or (f"Subscription ({subscription.profile})" if subscription else ""),
             expires_at=expires_at,
             external_id=external_id,
             created=at,
@@ -167,6 +175,11 @@ class CourseAssignment(Record):
         self.expires_at = expires_at
         self.save_fields("expires_at")
 
+    def reopen(self) -> None:
+        """Take the completion or the cancellation back."""
+        self.completed_at, self.assignment_status = None, AssignmentStatus.ACTIVE
+        self.save_fields("completed_at", "assignment_status")
+
     def cancel(self) -> None:
         """Take the course away from the learner."""
         self.assignment_status = AssignmentStatus.CANCELLED
@@ -179,7 +192,7 @@ class CourseAssignment(Record):
             raise RefusedError(f"{self} has expired.")
 
 
-class ActivityResult(Announced):
+class ActivityResult(models.Model):
     """How far one learner is with one activity of an assigned course, from the first launch on."""
 
     assignment = models.ForeignKey(CourseAssignment, on_delete=models.CASCADE, related_name="results")

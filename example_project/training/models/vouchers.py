@@ -54,3 +54,8 @@ class Voucher(Record):
             raise RefusedError(f"{self} is for another course than {training_class}.")
         self.redeemed_at, self.redeemed_class, self.redeemed_by = at, training_class, by
         self.save_fields("redeemed_at", "redeemed_class", "redeemed_by")
+
+    def give_back(self) -> None:
+        """Return a redeemed voucher, so that it can be used for another seat."""
+        self.redeemed_at = self.redeemed_class = self.redeemed_by = None
+        self.save_fields("redeemed_at", "redeemed_class", "redeemed_by")

@@ -66,6 +66,7 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         "id": str(webhook.pk),
         "organization": acme.pk,
         "name": "CRM",
+        "pull_only": False,
         "url": URL,
         "verb": "POST",
         "headers": {"X-Key": "••••"},
@@ -90,6 +91,8 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
                 "event_type": "class.*",
                 "more_than_days": None,
                 "less_than_days": None,
+                "quiet_seconds": 0,
+                "quiet_longest_seconds": None,
                 "filters": {},
                 "condition": None,
             }

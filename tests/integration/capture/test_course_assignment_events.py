@@ -15,7 +15,6 @@ from example_project.training.factories import (
 )
 from example_project.training.models import CourseAssignment
 from tests.factories import WebhookFactory
-from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
 
 pytestmark = pytest.mark.django_db
@@ -100,11 +99,19 @@ def test_an_assignment_whose_deadline_is_moved_into_the_past_has_expired(assignm
     assert event["data"]["completion_status"] == (INCOMPLETE if started else NOT_STARTED)
 
 
-def test_an_expiry_is_emitted_once_for_each_date(assignment, now):
-    for expires_at in (now - DAY, now + DAY, now - DAY, now + DAY, now - 2 * DAY):
+def test_an_expiry_that_is_taken_back_and_returns_is_emitted_each_time(assignment, recorded, now):
+    for expires_at in (now - DAY, now + DAY, now - DAY, None, now - 2 * DAY, now - 3 * DAY):
         assignment.extend(expires_at=expires_at)
 
-    assert Event.objects.filter(type="course_assignment.expired").count() == 2
+    assert [event["type"].partition(".")[2] for event in recorded()] == [
+        "expired",
+        "reopened",
+        "expired",
+        "reopened",
+        "expired",
+        "updated",
+    ]
+    assert {tuple(event["changed"]) for event in recorded()} == {("expires_at",)}
 
 
 @pytest.mark.parametrize("end", ["complete", "cancel"])
@@ -119,8 +126,63 @@ def test_a_completed_or_cancelled_assignment_does_not_expire(assignment, recorde
     assert "course_assignment.expired" not in [event["type"] for event in recorded()]
 
 
-def test_an_extension_emits_no_event(assignment, recorded, now):
+def test_an_extension_before_the_expiry_is_an_update(assignment, recorded, now):
     assignment.extend(expires_at=now + 400 * DAY)
     assignment.extend(expires_at=None)
 
-    assert recorded() == []
+    first, second = recorded()
+    assert (first["type"], second["type"]) == ("course_assignment.updated",) * 2
+    assert second["previous"] == {"expires_at": first["data"]["expires_at"]} == {"expires_at": instant(now + 400 * DAY)}
+
+
+def test_a_completion_that_is_taken_back_reopens_the_assignment(assignment, recorded, now):
+    assignment.complete(at=now)
+    assignment.completed_at = None
+    assignment.save()
+
+    _completed, event = recorded()
+    assert event["type"] == "course_assignment.reopened"
+    assert event["previous"] == {"completion_status": COMPLETE, "completed_at": instant(now)}
+
+
+def test_a_cancellation_that_is_taken_back_reopens_the_assignment(assignment, recorded):
+    assignment.cancel()
+    CourseAssignment.objects.update(assignment_status=0)
+
+    _cancelled, event = recorded()
+    assert event["type"] == "course_assignment.reopened"
+    assert event["previous"] == {"assignment_status": {"code": 10, "name": "Cancelled"}}
+
+
+def test_a_completed_assignment_that_is_cancelled_instead_is_not_reopened(assignment, recorded, now):
+    assignment.complete(at=now)
+    assignment.completed_at = None
+    assignment.cancel()
+    assignment.save()
+
+    assert [event["type"].partition(".")[2] for event in recorded()] == ["completed", "cancelled", "updated"]
+
+
+def test_a_save_of_a_status_and_of_other_fields_is_one_event(assignment, recorded, now):
+    assignment.started_at = now
+    assignment.target_completion = now + 9 * DAY
+    assignment.save()
+
+    (event,) = recorded()
+    assert event["type"] == "course_assignment.started"
+    assert event["changed"] == ["completion_status", "started_at", "target_completion_at"]
+
+
+def test_two_statuses_that_change_in_one_save_are_two_events(assignment, recorded, now):
+    assignment.started_at = assignment.completed_at = now
+    assignment.save()
+
+    assert [event["type"].partition(".")[2] for event in recorded()] == ["started", "completed"]
+
+
+def test_a_deleted_assignment_is_emitted_with_its_last_state(assignment, recorded):
+    key = assignment.pk
+    assignment.delete()
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["id"], event["changed"]) == ("course_assignment.deleted", key, [])

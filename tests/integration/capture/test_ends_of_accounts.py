@@ -34,7 +34,7 @@ def types(recorded) -> list[str]:
 def test_an_account_that_is_closed_is_recorded_without_who_it_was(alice, recorded):
     alice.close()
 
-    assert types(recorded) == ["user.updated", "user.deactivated", "user.closed"]
+    assert types(recorded) == ["user.deactivated", "user.closed"]
     for event in recorded():
         assert event["data"]["first_name"] == "Closed"
         assert "first_name" in event["changed"]
@@ -58,15 +58,22 @@ def test_the_external_id_by_which_the_customer_knows_a_closed_account_is_recorde
 def test_an_account_that_is_locked_is_not_closed(alice, recorded):
     alice.disable()
 
-    assert types(recorded) == ["user.updated", "user.deactivated"]
+    assert types(recorded) == ["user.deactivated"]
 
 
-def test_an_account_that_is_unlocked_is_updated(alice, recorded):
+def test_an_account_that_is_unlocked_is_activated(alice, recorded):
     alice.disable()
     Event.objects.all().delete()
     alice.enable()
 
-    assert types(recorded) == ["user.updated"]
+    assert types(recorded) == ["user.activated"]
+
+
+def test_a_new_account_that_is_not_locked_is_not_activated(alice, recorded):
+    UserFactory(organization=alice.organization)
+    UserFactory(organization=alice.organization, disabled=True)
+
+    assert types(recorded) == ["user.created", "user.created", "user.deactivated"]
 
 
 def test_a_change_after_the_closing_quotes_old_values_again(alice, recorded):

@@ -84,6 +84,53 @@ def test_a_late_cancellation_is_marked(make, recorded):
     assert (event["data"]["late_cancel"], event["previous"]["late_cancel"]) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "changed"),
+    [
+        ("grade", 71, "grade"),
+        ("hours_spent", 6, "hours_spent"),
+        ("late_cancel", True, "late_cancel"),
+        ("completion_status_id", 0, "completion_status"),
+    ],
+)
+def test_a_change_without_a_status_of_its_own_is_an_update(make, recorded, field, value, changed):
+    enrollment = make(completion_status_id=20)
+    setattr(enrollment, field, value)
+    enrollment.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("enrollment.updated", [changed])
+
+
+def test_a_move_to_another_class_is_an_update(make, recorded):
+    enrollment = make()
+    former, other = enrollment.training_class, TrainingClassFactory(organization=enrollment.training_class.organization)
+    enrollment.training_class = other
+    enrollment.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("enrollment.updated", ["class.id"])
+    assert (event["previous"]["class"], event["data"]["class"]["id"]) == ({"id": former.pk}, other.pk)
+
+
+def test_two_statuses_that_change_in_one_save_are_two_events_which_name_all_fields(make, recorded):
+    enrollment = make()
+    enrollment.enrollment_status_id, enrollment.completion_status_id, enrollment.grade = 50, 20, 88
+    enrollment.save()
+
+    assert [event["type"] for event in recorded()] == ["enrollment.audited", "enrollment.completed"]
+    assert [event["changed"] for event in recorded()] == [["status", "completion_status", "grade"]] * 2
+
+
+def test_a_deleted_enrollment_is_emitted_with_its_last_state(make, recorded):
+    enrollment = make()
+    key = enrollment.pk
+    enrollment.delete()
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["id"]) == ("enrollment.deleted", key)
+
+
 @pytest.mark.parametrize(("max_students", "event_type"), [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
 def test_a_registration_emits_its_resulting_status(recorded, max_students, event_type):
     training_class = TrainingClassFactory(max_students=max_students)

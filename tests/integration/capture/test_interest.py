@@ -96,14 +96,14 @@ def test_the_new_organization_of_an_object_receives_the_event(training_class, re
     training_class.organization = new
     training_class.save()
 
-    (event,) = recorded()
+    leaving, event = recorded()
     assert event["organization"] == {"id": new.pk, "external_id": new.external_id}
-    assert event["previous"] == {"organization": {"id": old.pk}}
-    assert Event.objects.get().organization == new
+    assert (leaving["organization"]["id"], leaving["left"], "left" in event) == (old.pk, True, False)
+    assert list(Event.objects.order_by("pk").values_list("organization", flat=True)) == [old.pk, new.pk]
 
 
 def test_the_new_organization_receives_the_event_if_the_old_one_has_no_subscription(training_class, recorded):
-    old, new = training_class.organization, OrganizationFactory()
+    new = OrganizationFactory()
     WebhookFactory(organization=new, events=["class.updated"])
 
     training_class.organization = new
@@ -111,16 +111,18 @@ def test_the_new_organization_receives_the_event_if_the_old_one_has_no_subscript
 
     (event,) = recorded()
     assert event["organization"]["id"] == new.pk
-    assert event["previous"] == {"organization": {"id": old.pk}}
+    assert (event["changed"], event["previous"]) == (["organization.id"], {})
 
 
-def test_the_old_organization_receives_no_event_if_the_new_one_has_no_subscription(training_class):
-    WebhookFactory(organization=training_class.organization, events=["*"])
+def test_the_old_organization_receives_the_event_if_the_new_one_has_no_subscription(training_class, recorded):
+    old = training_class.organization
+    WebhookFactory(organization=old, events=["*"])
 
     training_class.organization = OrganizationFactory()
     training_class.save()
 
-    assert not Event.objects.exists()
+    (event,) = recorded()
+    assert (event["organization"]["id"], event["left"]) == (old.pk, True)
 
 
 def test_the_subscriptions_of_a_learners_organization_count(recorded):

@@ -71,6 +71,15 @@ def test_the_last_course_completes_the_path(world, recorded):
     assert data["learning_path"] == {"id": world.path.pk, "external_id": None, "name": "Cloud Engineer"}
     assert data["user"]["id"] == world.learner.pk
     assert (data["completed_at"], data["course_count"]) == (instant(world.now), 2)
+    assert data["courses"] == [
+        {
+            "id": course.pk,
+            "external_id": course.external_id,
+            "name": course.name,
+            "completed_at": instant(world.now),
+        }
+        for course in world.courses
+    ]
     assert data["subscription"]["id"] == world.subscription.pk
     assert (event["sequence"], event["organization"]["id"]) == (1, world.learner.organization_id)
     assert Event.objects.get().subject_id == f"{world.path.pk}:{world.learner.pk}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from django.utils import timezone
 
@@ -80,14 +82,14 @@ def test_an_unchanged_activity_emits_no_event(assignment, activity, now, recorde
     assert len(recorded()) == 1
 
 
-def test_results_deleted_with_their_assignment_emit_no_event(assignment, activity, now):
+def test_results_deleted_with_their_assignment_emit_no_event_of_their_own(assignment, activity, now, recorded):
     assignment.work_on(activity, at=now)
     Event.objects.all().delete()
 
     assignment.results.all().delete()
     assignment.delete()
 
-    assert not Event.objects.exists()
+    assert [event["type"] for event in recorded()] == ["course_assignment.deleted"]
 
 
 def test_an_activity_of_another_course_is_refused(assignment, now):
@@ -113,11 +115,16 @@ def test_a_progress_figure_on_the_assignment_is_emitted_when_it_changes(listen, 
     for percent in (40, 40, 60):
         counted.percent = percent
         counted.save()
-    counted.state = "cancelled"
+    counted.state, counted.percent = "cancelled", 70
+    counted.save()
+    counted.percent = 0
+    counted.expires_on = date(2100, 1, 1)
     counted.save()
 
-    created, *moved, cancelled = recorded()
+    created, *moved, cancelled, last = recorded()
     assert (created["type"], cancelled["type"]) == ("course_assignment.created", "course_assignment.cancelled")
+    assert (cancelled["changed"], last["changed"]) == (["assignment_status", "progress"], ["expires_at", "progress"])
+    assert last["type"] == "course_assignment.progressed"
     assert {event["type"] for event in moved} == {"course_assignment.progressed"}
     assert [(event["previous"]["progress"], event["data"]["progress"]) for event in moved] == [(0, 40), (40, 60)]
     assert set(moved[0]["data"]["activity"].values()) == {None}

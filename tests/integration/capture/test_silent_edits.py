@@ -22,6 +22,11 @@ EDITS = {
     ),
     "name": (lambda one: setattr(one, "name", "Azure, evenings"), ["name"]),
     "time zone": (lambda one: setattr(one, "time_zone_id", "UTC"), ["time_zone"]),
+    "description": (lambda one: setattr(one, "description", "Bring a notebook."), ["description"]),
+    "visibility": (
+        lambda one: vars(one).update(is_public=True, allow_self_enrollment=True),
+        ["is_public", "allow_self_enrollment"],
+    ),
     "delivery": (lambda one: setattr(one, "delivery_type_id", 2), ["delivery_type"]),
 }
 
@@ -48,9 +53,8 @@ def test_the_link_of_a_meeting_is_in_no_body_and_another_link_is_another_change(
 
 
 def test_what_is_no_part_of_the_event_is_no_update(training_class):
-    training_class.description = "Bring a notebook."
-    training_class.allow_self_enrollment = True
     training_class.save()
+    type(training_class).objects.update(last_modified=datetime(2031, 1, 1, tzinfo=UTC))
 
     assert not Event.objects.exists()
 

@@ -76,15 +76,18 @@ def test_it_is_recorded_where_a_queryset_does_it(organization, now, closed):
     assert recorded() == [("expired", assignment.pk)]
 
 
-def test_what_had_expired_before_is_not_recorded_again(organization, now, closed):
+def test_what_had_expired_before_is_recorded_again_because_its_receiver_has_heard_otherwise_since(
+    organization, now, closed
+):
     assignment = assign(organization, expires_at=now - HOUR)
     scan_at(now - MINUTE)
     assert recorded() == [("expired", assignment.pk)]
     CourseAssignment.objects.update(**closed)
 
     take_up_again(assignment)
+    scan_at(now + MINUTE)
 
-    assert recorded() == [("expired", assignment.pk)]
+    assert recorded() == [("expired", assignment.pk)] * 2
 
 
 def test_what_has_time_left_has_not_expired(organization, now, closed):

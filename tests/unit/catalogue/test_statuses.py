@@ -40,6 +40,19 @@ PUBLISHED: dict[type[IntegerChoices], dict[int, str]] = {
     },
     choices.AssignmentCompletion: {0: "Not Started", 10: "Incomplete", 30: "Complete"},
     choices.AssignmentStatus: {0: "Active", 10: "Cancelled"},
+    choices.LocationType: {0: "To Be Determined", 10: "Classroom", 20: "Remote Classroom", 30: "Virtual"},
+    choices.ActivityType: {
+        2: "Scorm Module",
+        4: "Lab",
+        10: "Survey",
+        20: "Instructor Survey",
+        30: "Organization Survey",
+        40: "External Link",
+        50: "Assessment",
+        60: "Video",
+        70: "Document",
+        80: "Section",
+    },
 }
 
 STATUS_OF_EVENT = {
@@ -110,7 +123,9 @@ def test_a_schema_lists_the_numbers_and_names_of_a_status() -> None:
         for field in event_type.fields:
             if field.kind is not FieldKind.STATUS or field.choices is None:
                 continue
-            properties = event_type.schema()["properties"]["data"]["properties"][field.name]["properties"]
+            properties = event_type.schema()["properties"]["data"]["properties"]
+            for segment in field.name.split("."):
+                properties = properties[segment]["properties"]
             assert (
                 dict(zip(properties["code"]["enum"], properties["name"]["enum"], strict=True))
                 == PUBLISHED[field.choices]

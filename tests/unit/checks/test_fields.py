@@ -52,6 +52,34 @@ def test_the_organization_is_named_in_the_class_and_not_in_fields(say: Say) -> N
 # Paths
 
 
+def test_a_value_in_a_list_of_objects_is_a_name(say: Say) -> None:
+    fields = {**STATUS, "session_times": "session_times", "session_times.start_at": "start_at"}
+    assert say(ClassSource, TrainingClass, fields=fields) == []
+
+
+def test_the_path_of_a_value_in_a_list_begins_at_a_listed_object(say: Say) -> None:
+    fields = {**STATUS, "session_times": "session_times", "session_times.start_at": "begins"}
+    message = only(say(ClassSource, TrainingClass, fields=fields), "E032")
+    assert message.msg == (
+        "fields['session_times.start_at'] is 'begins', but training.SessionTime has no attribute 'begins'."
+    )
+    assert str(message.hint).startswith("Correct the path, which begins at training.SessionTime, or write")
+
+
+def test_a_value_that_the_objects_of_a_list_do_not_have_is_refused(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "session_times.room": "room"}), "E031")
+    assert message.msg == "fields['session_times.room'] is not a field of the noun 'class'."
+
+
+def test_a_property_of_a_listed_object_is_never_sent(say: Say) -> None:
+    fields = {**STATUS, "instructors": "instructors", "instructors.first_name": "get_full_name"}
+    message = only(say(ClassSource, TrainingClass, fields=fields), "W055")
+    assert message.msg == (
+        "fields['instructors.first_name'] is 'get_full_name', which is no column: it is null in each object of the list."
+    )
+    assert "fields = {'instructors': …}" in str(message.hint)
+
+
 def test_a_path_that_leads_nowhere_is_reported_with_its_end(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "course.nome"}), "E032")
     assert message.msg == "fields['name'] is 'course.nome', but training.Course has no attribute 'nome'."

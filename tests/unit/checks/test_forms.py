@@ -30,7 +30,10 @@ def test_a_sound_source_is_passed_in_silence(say: Say) -> None:
         ({"rules": Created("class.updated")}, "rules is Created(event='class.updated'), not a tuple of rules."),
         ({"rules": ("class.updated",)}, "rules is ('class.updated',), not a tuple of rules."),
         ({"rules": (Created(3),)}, "the rule Created(event=3) names no events."),
-        ({"rules": (Entered("status", ["a"]),)}, "the rule Entered(field='status', events=['a']) names no events."),
+        (
+            {"rules": (Entered("status", ["a"]),)},
+            "the rule Entered(field='status', events=['a'], on_creation=True) names no events.",
+        ),
         ({"organization": None}, "organization is None, not a path."),
         ({"organization": ""}, "organization is '', not a path."),
         ({"learner_organization": 3}, "learner_organization is 3, not a path."),

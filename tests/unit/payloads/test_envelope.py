@@ -16,10 +16,13 @@ from tms_webhooks.payloads.fields import dotted_names, instant, nested_json, to_
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 
+ITEMS = (Field("id", FieldKind.ID, FieldPrivacy.ID), Field("room.seen_at", FieldKind.DATETIME, FieldPrivacy.BASIC))
+
 
 def field(kind: FieldKind, name: str = "thing") -> Field:
     choices = EnrollmentStatus if kind is FieldKind.STATUS else None
-    return Field(name, kind, FieldPrivacy.BASIC, choices=choices)
+    items = ITEMS if kind is FieldKind.OBJECTS else ()
+    return Field(name, kind, FieldPrivacy.BASIC, choices=choices, items=items)
 
 
 def test_a_fingerprint_distinguishes_two_values_and_reveals_neither(settings):
@@ -49,6 +52,15 @@ def test_nothing_is_null(kind):
         (FieldKind.ID, True, "True"),
         (FieldKind.IDS, [7, "A-7", KEY], [7, "A-7", str(KEY)]),
         (FieldKind.IDS, (), []),
+        (FieldKind.OBJECTS, [], []),
+        (
+            FieldKind.OBJECTS,
+            ({"id": KEY, "room.seen_at": date(2026, 1, 2), "secret": 1}, {}),
+            [
+                {"id": str(KEY), "room": {"seen_at": "2026-01-02T00:00:00.000Z"}},
+                {"id": None, "room": {"seen_at": None}},
+            ],
+        ),
         (FieldKind.STRING, "Zoë", "Zoë"),
         (FieldKind.STRING, 7, "7"),
         (FieldKind.STRING, "", ""),
@@ -100,6 +112,8 @@ def test_a_time_is_written_in_utc_with_milliseconds(value, expected):
         (FieldKind.DATETIME, 1e300, "float"),
         (FieldKind.IDS, 7, "int"),
         (FieldKind.IDS, "7,8", "str"),
+        (FieldKind.OBJECTS, "a secret", "str"),
+        (FieldKind.OBJECTS, ["a secret"], "list"),
         (FieldKind.STATUS, 99, "int"),
         (FieldKind.STATUS, "a secret", "str"),
     ],

@@ -140,6 +140,34 @@ EVENT_TYPES = (
         sample_previous={"assignment_status": status_value(AssignmentStatus.ACTIVE)},
     ),
     EventType(
+        "course_assignment.updated",
+        COURSE_ASSIGNMENT,
+        "A course assignment changed in something other than its status or progress, such as its dates. Its expiration "
+        "may have been extended.",
+        sample={
+            **_SAMPLE,
+            "expires_at": "2027-06-30T00:00:00.000Z",
+            "target_completion_at": "2027-03-15T00:00:00.000Z",
+        },
+        sample_previous={
+            "expires_at": "2027-03-30T00:00:00.000Z",
+            "target_completion_at": "2026-12-15T00:00:00.000Z",
+        },
+    ),
+    EventType(
+        "course_assignment.reopened",
+        COURSE_ASSIGNMENT,
+        "The completion, cancellation or expiry of a course assignment was taken back: the learner has time left.",
+        sample=_SAMPLE,
+        sample_previous={"expires_at": "2026-11-20T00:00:00.000Z"},
+    ),
+    EventType(
+        "course_assignment.deleted",
+        COURSE_ASSIGNMENT,
+        "A course assignment was deleted; the data is its last state.",
+        sample=_NOT_STARTED,
+    ),
+    EventType(
         "course_assignment.progressed",
         COURSE_ASSIGNMENT,
         "A learner made progress in an assigned course: an activity was started or completed, or its score changed.",

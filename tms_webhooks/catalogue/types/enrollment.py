@@ -8,7 +8,7 @@ from typing import Any
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_value
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.choices import ActorKind, CompletionStatus, EnrollmentStatus, FieldPrivacy
+from tms_webhooks.choices import ActorKind, CompletionStatus, EnrollmentStatus, FieldPrivacy, LocationType
 
 ENROLLMENT = Noun(
     "enrollment",
@@ -39,6 +39,14 @@ ENROLLMENT = Noun(
         Field("retake", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the learner takes the course again."),
         Field("hours_spent", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="Hours the learner spent in the class."),
         Field("grade", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="The learner's grade."),
+        Field(
+            "location_type",
+            FieldKind.STATUS,
+            FieldPrivacy.BASIC,
+            choices=LocationType,
+            doc="Where the learner attends.",
+        ),
+        Field("classroom.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the classroom that the learner attends in."),
         *references.learner(),
         *references.training_class(required=True),
         *references.course(),
@@ -57,6 +65,8 @@ _SAMPLE: Mapping[str, Any] = {
     "retake": False,
     "hours_spent": None,
     "grade": None,
+    "location_type": status_value(LocationType.CLASSROOM),
+    "classroom": {"id": 77},
     "user": references.SAMPLE_LEARNER,
     "class": references.SAMPLE_CLASS,
     "course": references.SAMPLE_COURSE,
@@ -181,5 +191,24 @@ EVENT_TYPES = (
         after=CompletionStatus.FAILED,
         hours_spent=14,
         grade=41,
+    ),
+    EventType(
+        "enrollment.updated",
+        ENROLLMENT,
+        "An enrollment changed in something other than its statuses, such as its grade or hours, or it moved to another "
+        "class. A completion status that is set back to Unknown is an update, too.",
+        sample={
+            **_IN_CLASS,
+            "completion_status": status_value(CompletionStatus.COMPLETE),
+            "hours_spent": 14,
+            "grade": 91,
+        },
+        sample_previous={"grade": 88},
+    ),
+    EventType(
+        "enrollment.deleted",
+        ENROLLMENT,
+        "An enrollment was deleted, possibly with its class; the data is its last state.",
+        sample={**_SAMPLE, "status": status_value(EnrollmentStatus.CANCEL)},
     ),
 )

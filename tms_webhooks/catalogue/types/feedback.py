@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_value
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.choices import ActorKind, FieldPrivacy
+from tms_webhooks.choices import ActivityType, ActorKind, FieldPrivacy
 
 FEEDBACK = Noun(
     "feedback",
@@ -22,6 +22,13 @@ FEEDBACK = Noun(
         Field("submitted_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner submitted it."),
         Field("activity.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the activity that it is about."),
         Field("activity.name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the activity that it is about."),
+        Field(
+            "activity.type",
+            FieldKind.STATUS,
+            FieldPrivacy.BASIC,
+            choices=ActivityType,
+            doc="Type of the activity that it is about.",
+        ),
         *references.course(),
         *references.training_class(),
         *references.learner(required=False),
@@ -41,7 +48,7 @@ _SAMPLE: Mapping[str, Any] = {
     "positive": True,
     "negative": False,
     "submitted_at": "2026-11-24T15:04:05.000Z",
-    "activity": {"id": 6120, "name": "Lab 3: virtual networks"},
+    "activity": {"id": 6120, "name": "Lab 3: virtual networks", "type": status_value(ActivityType.LAB)},
     "course": references.SAMPLE_COURSE,
     "class": references.SAMPLE_CLASS,
     "user": references.SAMPLE_LEARNER,
@@ -77,7 +84,7 @@ EVENT_TYPES = (
             "content": "The second video has no captions.",
             "positive": False,
             "negative": True,
-            "activity": {"id": 6133, "name": "Video 2: identity"},
+            "activity": {"id": 6133, "name": "Video 2: identity", "type": status_value(ActivityType.VIDEO)},
             "class": None,
             "enrollment": {"id": None},
             "course_assignment": {"id": 55120},

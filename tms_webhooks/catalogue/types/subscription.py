@@ -80,4 +80,24 @@ EVENT_TYPES = (
         sample={**_SAMPLE, "created_at": "2026-11-24T09:20:00.000Z", "cancelled_at": "2026-11-24T15:04:05.000Z"},
         sample_previous={"cancelled_at": None},
     ),
+    EventType(
+        "subscription.updated",
+        SUBSCRIPTION,
+        "A learner's subscription changed in something other than its status, such as its dates.",
+        sample=_SAMPLE,
+        sample_previous={"expires_at": "2027-05-24T00:00:00.000Z"},
+    ),
+    EventType(
+        "subscription.reopened",
+        SUBSCRIPTION,
+        "The cancellation or expiry of a learner's subscription was taken back: the learner has time left.",
+        sample={**_SAMPLE, "created_at": "2026-11-24T09:20:00.000Z"},
+        sample_previous={"cancelled_at": "2026-11-24T11:30:00.000Z"},
+    ),
+    EventType(
+        "subscription.deleted",
+        SUBSCRIPTION,
+        "A learner's subscription was deleted; the data is its last state.",
+        sample={**_SAMPLE, "created_at": "2026-11-24T09:20:00.000Z"},
+    ),
 )

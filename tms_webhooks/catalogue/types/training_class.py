@@ -16,6 +16,7 @@ CLASS = Noun(
     (
         *references.identity("the class"),
         Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the class."),
+        Field("description", FieldKind.STRING, FieldPrivacy.BASIC, doc="Description of the class."),
         Field(
             "status",
             FieldKind.STATUS,
@@ -25,6 +26,13 @@ CLASS = Noun(
             doc="Confirmation status of the class.",
         ),
         Field("enabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the class is open for use."),
+        Field("is_public", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the class is in the public schedule."),
+        Field(
+            "allow_self_enrollment",
+            FieldKind.BOOLEAN,
+            FieldPrivacy.BASIC,
+            doc="Whether learners may enroll themselves.",
+        ),
         Field(
             "delivery_type",
             FieldKind.STATUS,
@@ -35,6 +43,16 @@ CLASS = Noun(
         Field("start_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the first session starts."),
         Field("end_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the last session ends."),
         Field(
+            "session_times",
+            FieldKind.OBJECTS,
+            FieldPrivacy.BASIC,
+            items=(
+                Field("start_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the session starts."),
+                Field("end_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the session ends."),
+            ),
+            doc="The sessions of the class, by their start.",
+        ),
+        Field(
             "time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="Id of the time zone that the class is planned in."
         ),
         Field("min_students", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="Fewest learners the class runs with."),
@@ -43,6 +61,14 @@ CLASS = Noun(
         Field("open_count", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="How many seats are open."),
         Field("classroom.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the primary classroom."),
         Field("classroom.name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the primary classroom."),
+        Field("classroom.address1", FieldKind.STRING, FieldPrivacy.BASIC, doc="First line of the classroom's address."),
+        Field(
+            "classroom.address2", FieldKind.STRING, FieldPrivacy.BASIC, doc="Second line of the classroom's address."
+        ),
+        Field("classroom.city", FieldKind.STRING, FieldPrivacy.BASIC, doc="City of the classroom."),
+        Field("classroom.state", FieldKind.STRING, FieldPrivacy.BASIC, doc="State or province of the classroom."),
+        Field("classroom.zip", FieldKind.STRING, FieldPrivacy.BASIC, doc="Postal code of the classroom."),
+        Field("classroom.country", FieldKind.STRING, FieldPrivacy.BASIC, doc="Country of the classroom."),
         Field(
             "meeting_fingerprint",
             FieldKind.FINGERPRINT,
@@ -51,6 +77,7 @@ CLASS = Noun(
         ),
         *references.person("instructor", "the primary instructor"),
         Field("instructor_ids", FieldKind.IDS, FieldPrivacy.ID, doc="Ids of all instructors of the class."),
+        references.people("instructors", "All instructors of the class. `changed` names `instructor_ids`."),
         *references.course(required=True),
         *references.organization("the organization that owns the class"),
         Field("company.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the company that the class is dedicated to."),
@@ -58,21 +85,38 @@ CLASS = Noun(
     ),
 )
 
+_CLASSROOM: Mapping[str, Any] = {
+    "id": 77,
+    "name": "Utrecht 2.04",
+    "address1": "Stationsplein 1",
+    "address2": None,
+    "city": "Utrecht",
+    "state": None,
+    "zip": "3511 ED",
+    "country": "NL",
+}
 _SAMPLE: Mapping[str, Any] = {
     "id": 8840,
     "external_id": "AZ-104-2026-12",
     "name": "Azure Administrator, December",
+    "description": "Four days in Utrecht and online.",
     "status": status_value(ClassStatus.SCHEDULED),
     "enabled": True,
+    "is_public": True,
+    "allow_self_enrollment": False,
     "delivery_type": status_value(DeliveryType.MIXED),
     "start_at": "2026-12-07T08:00:00.000Z",
     "end_at": "2026-12-11T16:00:00.000Z",
+    "session_times": [
+        {"start_at": "2026-12-07T08:00:00.000Z", "end_at": "2026-12-08T16:00:00.000Z"},
+        {"start_at": "2026-12-10T08:00:00.000Z", "end_at": "2026-12-11T16:00:00.000Z"},
+    ],
     "time_zone": "W. Europe Standard Time",
     "min_students": 4,
     "max_students": 16,
     "enrolled_count": 9,
     "open_count": 7,
-    "classroom": {"id": 77, "name": "Utrecht 2.04"},
+    "classroom": _CLASSROOM,
     "meeting_fingerprint": "5d1f0c9ab27e4418",
     "instructor": {
         "id": 4100,
@@ -82,6 +126,22 @@ _SAMPLE: Mapping[str, Any] = {
         "email": "bob.mensah@example.com",
     },
     "instructor_ids": [4100, 4107],
+    "instructors": [
+        {
+            "id": 4100,
+            "external_id": "E-10033",
+            "first_name": "Bob",
+            "last_name": "Mensah",
+            "email": "bob.mensah@example.com",
+        },
+        {
+            "id": 4107,
+            "external_id": "E-10051",
+            "first_name": "Dana",
+            "last_name": "Ortiz",
+            "email": "dana.ortiz@example.com",
+        },
+    ],
     "course": references.SAMPLE_COURSE,
     "organization": references.SAMPLE_ORGANIZATION,
     "company": {"id": None},
@@ -132,9 +192,14 @@ EVENT_TYPES = (
         "A class was moved to other dates: its status became Rescheduled.",
         before=ClassStatus.GUARANTEED_TO_RUN,
         after=ClassStatus.RESCHEDULED,
-        old={"start_at": "2026-12-07T08:00:00.000Z", "end_at": "2026-12-11T16:00:00.000Z"},
+        old={
+            "start_at": _SAMPLE["start_at"],
+            "end_at": _SAMPLE["end_at"],
+            "session_times": _SAMPLE["session_times"],
+        },
         start_at="2027-01-11T08:00:00.000Z",
         end_at="2027-01-15T16:00:00.000Z",
+        session_times=[{"start_at": "2027-01-11T08:00:00.000Z", "end_at": "2027-01-15T16:00:00.000Z"}],
     ),
     _status_event(
         "tentative",
@@ -167,13 +232,20 @@ EVENT_TYPES = (
         after=ClassStatus.COMPLETED,
         start_at="2026-11-16T08:00:00.000Z",
         end_at="2026-11-20T16:00:00.000Z",
+        session_times=[{"start_at": "2026-11-16T08:00:00.000Z", "end_at": "2026-11-20T16:00:00.000Z"}],
     ),
     EventType(
         "class.updated",
         CLASS,
-        "A class changed in something other than its status, such as its dates, room, meeting, instructor or capacity.",
-        sample={**_SAMPLE, "max_students": 20, "open_count": 11, "classroom": {"id": 81, "name": "Utrecht 3.11"}},
-        sample_previous={"max_students": 16, "open_count": 7, "classroom": {"id": 77, "name": "Utrecht 2.04"}},
+        "A class changed in something other than its status, such as its dates, sessions, room, meeting, instructors or "
+        "capacity.",
+        sample={
+            **_SAMPLE,
+            "max_students": 20,
+            "open_count": 11,
+            "classroom": {**_CLASSROOM, "id": 81, "name": "Utrecht 3.11"},
+        },
+        sample_previous={"max_students": 16, "classroom": {"id": 77}},
     ),
     EventType(
         "class.deleted",

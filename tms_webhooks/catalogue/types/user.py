@@ -37,6 +37,20 @@ USER = Noun(
         Field("time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="Id of the user's time zone."),
         Field("disabled", FieldKind.BOOLEAN, FieldPrivacy.BASIC, doc="Whether the user can't sign in."),
         Field(
+            "participate_in_achievements",
+            FieldKind.BOOLEAN,
+            FieldPrivacy.BASIC,
+            doc="Whether the user earns achievements.",
+        ),
+        Field("role_ids", FieldKind.IDS, FieldPrivacy.ID, doc="Ids of the user's roles."),
+        references.named_objects("roles", "The user's roles. `changed` names `role_ids`."),
+        Field(
+            "managed_organization_ids",
+            FieldKind.IDS,
+            FieldPrivacy.ID,
+            doc="Ids of the organizations that the user manages, without those below them.",
+        ),
+        Field(
             "closed_at",
             FieldKind.DATETIME,
             FieldPrivacy.BASIC,
@@ -75,6 +89,10 @@ _SAMPLE: Mapping[str, Any] = {
     "country_code": "NL",
     "time_zone": "W. Europe Standard Time",
     "disabled": False,
+    "participate_in_achievements": True,
+    "role_ids": [3],
+    "roles": [{"id": 3, "external_id": None, "name": "Student"}],
+    "managed_organization_ids": [],
     "closed_at": None,
     "merged_into": {"id": None, "external_id": None},
     "organization": references.SAMPLE_ORGANIZATION,
@@ -103,6 +121,8 @@ _CLOSED: Mapping[str, Any] = {
     "zip": None,
     "country_code": None,
     "disabled": True,
+    "role_ids": [],
+    "roles": [],
     "closed_at": "2026-11-24T15:04:05.000Z",
     "manager": dict.fromkeys(["id", "external_id", "first_name", "last_name", "email"]),
 }
@@ -117,9 +137,16 @@ EVENT_TYPES = (
     EventType(
         "user.updated",
         USER,
-        "A user's record changed.",
+        "A user's record changed, or the user's roles.",
         sample=_SAMPLE,
         sample_previous={"last_name": "Jensen", "email": "alice.jensen@example.com"},
+    ),
+    EventType(
+        "user.activated",
+        USER,
+        "A user's account was enabled again.",
+        sample=_SAMPLE,
+        sample_previous={"disabled": True},
     ),
     EventType(
         "user.deactivated",

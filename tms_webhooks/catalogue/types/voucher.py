@@ -63,6 +63,24 @@ EVENT_TYPES = (
         sample_previous={"redeemed_at": None, "enrollment": {"id": None}},
     ),
     EventType(
+        "voucher.returned",
+        VOUCHER,
+        "A redeemed voucher was returned: it can be redeemed again.",
+        sample={
+            **_SAMPLE,
+            "redeemed_at": None,
+            "class": dict.fromkeys(references.SAMPLE_CLASS),
+            "user": dict.fromkeys(references.SAMPLE_LEARNER),
+            "redemption": {"id": None},
+            "enrollment": {"id": None},
+        },
+        sample_previous={
+            "redeemed_at": "2026-11-10T09:00:00.000Z",
+            "class": {"id": 8840},
+            "user": {"id": 5012},
+        },
+    ),
+    EventType(
         "voucher.expiring",
         VOUCHER,
         "A voucher that is not redeemed entered a window of days before its expiration.",

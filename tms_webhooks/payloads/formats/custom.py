@@ -72,7 +72,7 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
         return skillable.flat(event)
 
     def value_of(name: str) -> Any:
-        if name == "truncated":
+        if name in ("truncated", "left"):
             return bool(event.get(name))
         if name.startswith(OWN_FIELDS):
             name = f"data.{name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tms_webhooks import catalogue
@@ -24,7 +24,9 @@ def fields_of(event: Mapping[str, Any]) -> tuple[Field, ...]:
 
 
 def is_included(field: Field, detail: str) -> bool:
-    """Return whether a payload with this detail includes the field."""
+    """Return whether a payload with this detail includes the field; of a list of objects, any field of the objects."""
+    if field.items:
+        return any(is_included(item, detail) for item in field.items)
     return field.privacy in _KEPT[detail]
 
 
@@ -33,12 +35,13 @@ def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
 
     Values that no field of the type describes are left out, because they may be personal.
     """
-    names = [field.name for field in fields_of(event) if is_included(field, detail)]
+    fields = [field for field in fields_of(event) if is_included(field, detail)]
+    names = {field.name for field in fields}
     return {
         **event,
-        "data": _pick(event["data"], names),
+        "data": _pick(event["data"], fields, detail),
         "changed": [name for name in event["changed"] if name in names],
-        "previous": _pick(event["previous"], names),
+        "previous": _pick(event["previous"], fields, detail),
     }
 
 
@@ -53,21 +56,29 @@ def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
     return {**event, "links": {"event": address}} if api_url else dict(event)
 
 
-def _pick(nested: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _pick(nested: Mapping[str, Any], fields: Iterable[Field], detail: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for name in names:
-        _copy(nested, kept, name)
+    for field in fields:
+        _copy(nested, kept, field.name, _items(field, detail))
     return kept
 
 
-def _copy(source: Mapping[str, Any], target: dict[str, Any], name: str) -> None:
+def _items(field: Field, detail: str) -> Callable[[Any], Any]:
+    """Return a function that reduces the value of a field: each object of a list of objects, and nothing else."""
+    if not field.items:
+        return lambda value: value
+    items = [item for item in field.items if is_included(item, detail)]
+    return lambda value: None if value is None else [_pick(one, items, detail) for one in value]
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], name: str, reduce: Callable[[Any], Any]) -> None:
     first, _, rest = name.partition(".")
     if first not in source:
         return
     value = source[first]
     if not rest:
-        target[first] = value
+        target[first] = reduce(value)
     elif isinstance(value, Mapping):
-        _copy(value, target.setdefault(first, {}), rest)
+        _copy(value, target.setdefault(first, {}), rest, reduce)
     elif value is None:
         target.setdefault(first, None)

@@ -7,7 +7,7 @@ their fields are named by the same rules.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.custom import CustomField
-from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
@@ -66,22 +66,37 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 
 
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event as a flat object: its id, type and time, then its fields by the API's names."""
-    noun, data = catalogue.get(event["type"]).noun.name, event["data"]
-    values = {"EventId": event["id"], "EventType": event["type"], "EventTimestamp": _epoch(event["timestamp"])}
-    custom_fields = custom.of_noun(noun)
-    own: list[dict[str, Any]] = []
-    for field in fields_of(event):
-        if field.name in custom_fields:
-            own += _custom_values(custom_fields[field.name], data)
-        elif _belongs(data, field.name):
-            values[api_name(noun, field.name, field.kind)] = _value(field.kind, value_at(data, field.name))
-    if custom.ROOT in data:
-        values[CUSTOM_FIELDS] = own
+    """Return an event as a flat object: its id, type and time, its fields by the API's names, and what changed."""
+    noun, fields = catalogue.get(event["type"]).noun.name, fields_of(event)
+    own = custom.of_noun(noun)
+    names = {
+        field.name: CUSTOM_FIELDS if field.name in own else api_name(noun, field.name, field.kind) for field in fields
+    }
+    values = {
+        "EventId": event["id"],
+        "EventType": event["type"],
+        "EventTimestamp": _epoch(event["timestamp"]),
+        **_flat_object(event["data"], fields, noun),
+        "Sequence": event["sequence"],
+        "Changed": list(dict.fromkeys(names.get(name, name) for name in event["changed"])),
+        "Previous": _flat_object(event["previous"], fields, noun),
+    }
     if "links" in event:
         values["EventUrl"] = event["links"]["event"]
     if event.get("truncated"):
         values["Truncated"] = True
+    if event.get("left"):
+        values["Left"] = True
+    return values
+
+
+def _flat_object(data: Any, fields: Sequence[Field], noun: str) -> dict[str, Any]:
+    """Return the values of an object of this noun by the API's names, with the fields of the host's own in a list."""
+    own = custom.of_noun(noun)
+    values = _flat_values(data, (field for field in fields if field.name not in own), noun)
+    if data is not None and custom.ROOT in data:
+        listed = (own[field.name] for field in fields if field.name in own)
+        values[CUSTOM_FIELDS] = [item for one in listed for item in _custom_values(one, data)]
     return values
 
 
@@ -94,7 +109,9 @@ def _custom_values(one: CustomField, data: Any) -> Iterator[dict[str, Any]]:
         return
     value, kind = value_at(data, one.field.name), one.field.kind
     pairs = (
-        value.items() if kind is FieldKind.JSON and isinstance(value, Mapping) else [(one.title, _value(kind, value))]
+        value.items()
+        if kind is FieldKind.JSON and isinstance(value, Mapping)
+        else [(one.title, _value(one.field, value))]
     )
     for name, item in pairs:
         typed: dict[str, Any] = {}
@@ -118,6 +135,15 @@ def api_name(noun: str, name: str, kind: FieldKind) -> str:
     return f"{spelled}Id" if kind is FieldKind.STATUS else spelled
 
 
+def _flat_values(data: Any, fields: Iterable[Field], noun: str) -> dict[str, Any]:
+    """Return the values of these fields in ``data`` by the API's names, as far as ``data`` includes them."""
+    return {
+        api_name(noun, field.name, field.kind): _value(field, value_at(data, field.name))
+        for field in fields
+        if _belongs(data, field.name)
+    }
+
+
 def _belongs(data: Any, name: str) -> bool:
     """Return whether the data includes a field; the fields of an object that is null, such as a feedback's class, are included."""
     first, _, rest = name.partition(".")
@@ -126,12 +152,14 @@ def _belongs(data: Any, name: str) -> bool:
     return not rest or _belongs(data[first], rest)
 
 
-def _value(kind: FieldKind, value: Any) -> Any:
+def _value(field: Field, value: Any) -> Any:
     if value is None:
         return None
-    if kind is FieldKind.STATUS:
+    if field.kind is FieldKind.STATUS:
         return value["code"]
-    return _epoch(value) if kind is FieldKind.DATETIME else value
+    if field.kind is FieldKind.OBJECTS:
+        return [_flat_values(one, field.items, "") for one in value]
+    return _epoch(value) if field.kind is FieldKind.DATETIME else value
 
 
 def _epoch(timestamp: str) -> int:

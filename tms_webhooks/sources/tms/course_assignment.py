@@ -15,7 +15,7 @@ from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import follow
-from tms_webhooks.sources.rules import Changed, Created, Entered, Filled, Moved, Passed, Rule
+from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherwise, Passed, Reopened, Rule
 
 EXPIRED = "course_assignment.expired"
 PROGRESSED = "course_assignment.progressed"
@@ -36,7 +36,10 @@ class CourseAssignmentSource(Source):
         Filled("completed_at", "course_assignment.completed"),
         Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
         Passed("expires_at", EXPIRED),
-        Moved("progress", PROGRESSED, optional=True),
+        Reopened("course_assignment.reopened"),
+        Otherwise(PROGRESSED, field="progress"),
+        Otherwise("course_assignment.updated"),
+        Deleted("course_assignment.deleted"),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
     closed_when = ClosedWhen(
@@ -75,8 +78,10 @@ class ActivityProgressSource(CourseAssignmentSource):
     assignment: ClassVar[str] = "assignment"
     organization = "assignment.user.organization"
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
-    rules = (Created(PROGRESSED), Changed(PROGRESSED))
+    rules = (Created(PROGRESSED), Otherwise(PROGRESSED))
     deadline = None
+    # The rows are activities; the assignments have a source of their own.
+    snapshot = False
 
     @property
     def custom_fields(self) -> tuple[CustomField, ...]:
@@ -88,6 +93,18 @@ class ActivityProgressSource(CourseAssignmentSource):
     def all_fields(self) -> tuple[Field, ...]:
         """The assignment's fields, and those of the activity."""
         return (*super().all_fields, *ACTIVITY)
+
+    @cached_property
+    def time_zone_path(self) -> str | None:
+        """The path to the time zone, by which the assignment's own date is a moment."""
+        source = self.assignment_source
+        path = source.time_zone_path if source is not None and self.time_zone is None else None
+        return f"{self.assignment}.{path}" if path else self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The assignment's date, which has no events here and is the same moment in its payloads."""
+        return self.assignment_source.due_field if self.assignment_source is not None else ""
 
     def path_of(self, name: str) -> str:
         """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""

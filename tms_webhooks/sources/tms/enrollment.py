@@ -5,7 +5,7 @@ from __future__ import annotations
 from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
 from tms_webhooks.choices import CompletionStatus, EnrollmentStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Entered
+from tms_webhooks.sources.rules import Deleted, Entered, Otherwise
 
 
 class EnrollmentSource(Source):
@@ -38,4 +38,6 @@ class EnrollmentSource(Source):
                 CompletionStatus.FAILED: "enrollment.failed",
             },
         ),
+        Otherwise("enrollment.updated"),
+        Deleted("enrollment.deleted"),
     )

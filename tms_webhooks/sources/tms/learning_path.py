@@ -49,6 +49,8 @@ class ComputedLearningPathSource(LearningPathSource):
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str] = "enabled"
     emit_after_edit: ClassVar[bool] = False
+    # The rows are assignments, and a completed path has none.
+    snapshot = False
     # The assignment's own id and learning path are not those of the completed path.
     fields = {"id": "", "learning_path": ""}
 
@@ -59,7 +61,7 @@ class ComputedLearningPathSource(LearningPathSource):
 
     def supplies(self) -> Collection[str]:
         """Return the names of the values that are read from the path."""
-        return ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count")
+        return ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count", "courses")
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return an event for each path that the completion of this course completes."""
@@ -70,12 +72,12 @@ class ComputedLearningPathSource(LearningPathSource):
             key = f"{path.pk}:{learner}"
             # If two transactions complete two courses of one path concurrently, the second must see the first.
             Occurrence.objects.lock(f"{COMPLETED}:{key}", now=change.now, using=change.using)
-            courses = set(getattr(path, self.path_courses).using(change.using).values_list("pk", flat=True))
+            courses = self._courses_of(path, using=change.using)
+            completed = self._completed_courses(learner, using=change.using)
             # A host's own `paths_with` may return a path without courses.
-            if courses and courses <= self._completed_courses(learner, using=change.using):
-                yield PlannedEvent(
-                    COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=self._path_values(path, len(courses))
-                )
+            if courses and completed.keys() >= courses.keys():
+                extra = self._path_values(path, courses, completed)
+                yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
 
     def lock_order(self, change: Change) -> str:
         """Return the learner's key: `events_for` locks by learner and path."""
@@ -93,18 +95,20 @@ class ComputedLearningPathSource(LearningPathSource):
     def completions(self, path_key: Any, *, using: str) -> Iterator[tuple[Any, PlannedEvent]]:
         """Yield, for each learner who has completed a path as it is now, the key of the last assignment and the event."""
         path = apps.get_model(self.path_model)._base_manager.using(using).filter(pk=path_key).first()
-        courses = list(getattr(path, self.path_courses).using(using).values_list("pk", flat=True)) if path else []
+        courses = self._courses_of(path, using=using) if path else {}
         column = self._columns()
         done: models.QuerySet[Any] = models.QuerySet(self.model, using=using)
         done = done.filter(**{f"{column['course.id']}__in": courses, f"{column['completed_at']}__isnull": False})
-        names = [column["user.id"], column["course.id"], "pk"]
-        rows = done.order_by(column["user.id"], column["completed_at"], "pk").values_list(*names)
+        names = [column["user.id"], column["course.id"], column["completed_at"], "pk"]
+        rows = done.order_by(column["user.id"], f"-{column['completed_at']}", "-pk").values_list(*names)
         for learner, group in groupby(rows.iterator(), key=itemgetter(0)):
-            completed = list(group)
-            if len({course for _learner, course, _key in completed}) == len(courses):
+            found = list(group)
+            # The first completion of a course counts, which is the last of the group.
+            completed = {course: at for _learner, course, at, _key in found}
+            if path and completed.keys() == courses.keys():
                 key = f"{path_key}:{learner}"
-                extra = self._path_values(path, len(courses))
-                yield completed[-1][2], PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
+                extra = self._path_values(path, courses, completed)
+                yield found[0][-1], PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
 
     def has_path(self, path_key: Any, course: Any, learner: Any, *, using: str) -> bool:
         """Return whether `paths_with` includes a path for this course and learner."""
@@ -119,18 +123,41 @@ class ComputedLearningPathSource(LearningPathSource):
         except DatabaseError as error:
             raise PayloadError(f"paths_with of {self!r} failed: {type(error).__name__}.") from error
 
-    def _completed_courses(self, learner: Any, *, using: str) -> set[Any]:
+    def _courses_of(self, path: models.Model, *, using: str) -> dict[Any, models.Model]:
+        """Return the path's courses by their keys; by a many-to-many field in the order of the table between both."""
+        field: Any = path._meta.get_field(self.path_courses)
+        if not isinstance(field, models.ManyToManyField):
+            return {course.pk: course for course in getattr(path, self.path_courses).using(using)}
+        through: Any = field.remote_field.through
+        steps: models.QuerySet[Any] = models.QuerySet(through, using=using).filter(**{field.m2m_field_name(): path})
+        name = field.m2m_reverse_field_name()
+        ordered = steps.order_by(*(through._meta.ordering or [f"{name}_id"])).select_related(name)
+        return {course.pk: course for course in (getattr(step, name) for step in ordered)}
+
+    def _completed_courses(self, learner: Any, *, using: str) -> dict[Any, Any]:
+        """Return when the learner first completed each course, by the courses' keys."""
         column = self._columns()
         done = {column["user.id"]: learner, f"{column['completed_at']}__isnull": False}
-        return set(self.model._base_manager.using(using).filter(**done).values_list(column["course.id"], flat=True))
+        rows = self.model._base_manager.using(using).filter(**done).order_by(f"-{column['completed_at']}")
+        return dict(rows.values_list(column["course.id"], column["completed_at"]))
 
     def _columns(self) -> dict[str, str]:
         return {name: str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")}
 
-    def _path_values(self, path: models.Model, course_count: int) -> Mapping[str, Any]:
+    def _path_values(
+        self, path: models.Model, courses: Mapping[Any, models.Model], completed: Mapping[Any, Any]
+    ) -> Mapping[str, Any]:
         return {
-            "learning_path.id": path.pk,
-            "learning_path.external_id": getattr(path, "external_id", None),
-            "learning_path.name": getattr(path, "name", str(path)),
-            "course_count": course_count,
+            **{f"learning_path.{name}": value for name, value in _named(path).items()},
+            "course_count": len(courses),
+            "courses": [{**_named(course), "completed_at": completed[key]} for key, course in courses.items()],
         }
+
+
+def _named(one: models.Model) -> dict[str, Any]:
+    """Return the ids and the name of a path or course."""
+    return {
+        "id": one.pk,
+        "external_id": getattr(one, "external_id", None),
+        "name": getattr(one, "name", str(one)),
+    }

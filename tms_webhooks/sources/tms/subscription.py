@@ -5,7 +5,7 @@ from __future__ import annotations
 from tms_webhooks.catalogue.types.subscription import SUBSCRIPTION
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.rules import Created, Filled, Passed
+from tms_webhooks.sources.rules import Created, Deleted, Filled, Otherwise, Passed, Reopened
 
 EXPIRED = "subscription.expired"
 
@@ -20,6 +20,9 @@ class SubscriptionSource(Source):
         Created("subscription.created"),
         Filled("cancelled_at", "subscription.cancelled"),
         Passed("expires_at", EXPIRED),
+        Reopened("subscription.reopened"),
+        Otherwise("subscription.updated"),
+        Deleted("subscription.deleted"),
     )
     deadline = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
     closed_when = ClosedWhen(filled=("cancelled_at",))

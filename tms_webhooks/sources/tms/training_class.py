@@ -5,7 +5,7 @@ from __future__ import annotations
 from tms_webhooks.catalogue.types.training_class import CLASS
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Changed, Deleted, Entered
+from tms_webhooks.sources.rules import Deleted, Entered, Otherwise
 
 
 class ClassSource(Source):
@@ -14,6 +14,6 @@ class ClassSource(Source):
     noun = CLASS
     rules = (
         Entered("status", {status.value: f"class.{status.name.lower()}" for status in ClassStatus}),
-        Changed("class.updated", unless=frozenset({"status"})),
+        Otherwise("class.updated"),
         Deleted("class.deleted"),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tms_webhooks.catalogue.types.user import USER
 from tms_webhooks.sources.base import PlannedEvent, Source
-from tms_webhooks.sources.rules import Change, Changed, Created, Deleted, Entered, Filled
+from tms_webhooks.sources.rules import Change, Created, Deleted, Entered, Filled, Otherwise
 
 CLOSED = "user.closed"
 
@@ -23,11 +23,12 @@ class UserSource(Source):
     fields = {"user_name": "username"}
     rules = (
         Created("user.created"),
-        Changed("user.updated"),
         Entered("disabled", {True: "user.deactivated"}),
+        Entered("disabled", {False: "user.activated"}, on_creation=False),
         Filled("closed_at", CLOSED, optional=True),
         Filled("merged_into.id", "user.merged", optional=True),
         Deleted("user.deleted"),
+        Otherwise("user.updated"),
     )
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:

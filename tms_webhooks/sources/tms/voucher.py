@@ -5,7 +5,7 @@ from __future__ import annotations
 from tms_webhooks.catalogue.types.voucher import VOUCHER
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.rules import Filled
+from tms_webhooks.sources.rules import Cleared, Filled
 
 
 class VoucherSource(Source):
@@ -15,6 +15,6 @@ class VoucherSource(Source):
     """
 
     noun = VOUCHER
-    rules = (Filled("redeemed_at", "voucher.redeemed"),)
+    rules = (Filled("redeemed_at", "voucher.redeemed"), Cleared("redeemed_at", "voucher.returned"))
     deadline = Deadline("expires_at", expiring="voucher.expiring")
     closed_when = ClosedWhen(filled=("redeemed_at",))

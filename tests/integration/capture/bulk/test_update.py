@@ -187,9 +187,13 @@ def test_moving_objects_to_another_by_add_is_recorded(recorded):
     enrollment.training_class.organization.classes.add(other)
 
     assert TrainingClass.objects.get(pk=other.pk).organization_id != training_class.organization_id
-    assert recorded() == []  # the class is of an organization now that hears of nothing
+    # The class is of an organization now that has no subscription: only the one that it left gets an event.
+    assert [event.get("left") for event in recorded()] == [True]
     training_class.organization.classes.add(other)
-    assert [event["type"] for event in recorded()] == ["class.updated"]
+    assert [(event["type"], event.get("left")) for event in recorded()] == [
+        ("class.updated", True),
+        ("class.updated", None),
+    ]
 
 
 def test_a_slice_is_refused_as_django_does_and_untold():

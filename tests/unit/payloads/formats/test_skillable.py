@@ -14,6 +14,12 @@ from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.payloads.formats.skillable import api_name
 
 ENOUGH = 1_000_000
+OF_ALL_EVENTS = ("EventId", "EventType", "EventTimestamp", "Sequence", "Changed", "Previous")
+LISTS = {
+    "class": ["SessionTimes", "InstructorIds", "Instructors"],
+    "user": ["RoleIds", "Roles", "ManagedOrganizationIds"],
+    "learning_path": ["Courses"],
+}
 PERSON = ("UserFirstName", "UserLastName", "UserEmail")
 
 
@@ -35,11 +41,15 @@ def test_a_class_is_written_as_the_api_writes_it():
         "Id": 8840,
         "ExternalId": "AZ-104-2026-12",
         "Name": "Azure Administrator, December",
+        "Description": "Four days in Utrecht and online.",
         "ConfirmationStatusId": 3,
         "Enabled": True,
+        "IsPublic": True,
+        "AllowSelfEnrollment": False,
         "DeliveryTypeId": 3,
         "Start": 1799654400,
         "End": 1800028800,
+        "SessionTimes": [{"Start": 1799654400, "End": 1800028800}],
         "TimeZoneId": "W. Europe Standard Time",
         "MinStudents": 4,
         "MaxStudents": 16,
@@ -47,6 +57,12 @@ def test_a_class_is_written_as_the_api_writes_it():
         "NumOpen": 7,
         "PrimaryClassroomId": 77,
         "PrimaryClassroomName": "Utrecht 2.04",
+        "ClassroomAddress1": "Stationsplein 1",
+        "ClassroomAddress2": None,
+        "ClassroomCity": "Utrecht",
+        "ClassroomState": None,
+        "ClassroomZip": "3511 ED",
+        "ClassroomCountry": "NL",
         "MeetingFingerprint": "5d1f0c9ab27e4418",
         "PrimaryInstructorId": 4100,
         "PrimaryInstructorExternalId": "E-10033",
@@ -54,6 +70,22 @@ def test_a_class_is_written_as_the_api_writes_it():
         "PrimaryInstructorLastName": "Mensah",
         "PrimaryInstructorEmail": "bob.mensah@example.com",
         "InstructorIds": [4100, 4107],
+        "Instructors": [
+            {
+                "Id": 4100,
+                "ExternalId": "E-10033",
+                "FirstName": "Bob",
+                "LastName": "Mensah",
+                "Email": "bob.mensah@example.com",
+            },
+            {
+                "Id": 4107,
+                "ExternalId": "E-10051",
+                "FirstName": "Dana",
+                "LastName": "Ortiz",
+                "Email": "dana.ortiz@example.com",
+            },
+        ],
         "CourseId": 301,
         "CourseExternalId": "AZ-104",
         "CourseName": "Azure Administrator",
@@ -63,6 +95,14 @@ def test_a_class_is_written_as_the_api_writes_it():
         "CompanyId": None,
         "Created": 1788255000,
         "LastModified": 1795532645,
+        "Sequence": 3,
+        "Changed": ["ConfirmationStatusId", "Start", "End", "SessionTimes"],
+        "Previous": {
+            "ConfirmationStatusId": 1,
+            "Start": 1796630400,
+            "End": 1797004800,
+            "SessionTimes": [{"Start": 1796630400, "End": 1796745600}, {"Start": 1796889600, "End": 1797004800}],
+        },
     }
 
 
@@ -89,7 +129,13 @@ def test_a_class_is_written_as_the_api_writes_it():
             {"UserName": "alice.larsen", "Address1": "Keizersgracht 100", "CountryCode": "NL", "ManagerId": 4207},
         ),
         ("course_feedback.created", {"Content": "The second video has no captions.", "Submitted": 1795532645}),
-        ("course_feedback.created", {"CourseAssignmentId": 55120, "ClassEnrollmentId": None, "ClassId": None}),
+        (
+            "course_feedback.created",
+            {"CourseAssignmentId": 55120, "ClassEnrollmentId": None, "ClassId": None, "ActivityTypeId": 60},
+        ),
+        ("enrollment.updated", {"LocationTypeId": 10, "ClassroomId": 77, "Retake": False, "Previous": {"Grade": 88}}),
+        ("voucher.returned", {"Redeemed": None, "Changed": ["Redeemed", "ClassId", "UserId"]}),
+        ("learning_path.completed", {"CourseCount": 2}),
     ],
 )
 def test_each_noun_has_the_names_of_the_api(event_type, expected):
@@ -99,15 +145,15 @@ def test_each_noun_has_the_names_of_the_api(event_type, expected):
 
 
 @pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
-def test_no_two_fields_share_a_name_and_everything_is_flat(event_type):
+def test_no_two_fields_share_a_name_and_everything_but_the_old_values_is_flat(event_type):
     names = [api_name(event_type.noun.name, field.name, field.kind) for field in event_type.fields]
 
-    assert len({*names, "EventId", "EventType", "EventTimestamp", "Truncated"}) == len(names) + 4
+    assert len({*names, *OF_ALL_EVENTS, "Truncated"}) == len(names) + len(OF_ALL_EVENTS) + 1
     flat = rendered(event_type.name)
-    assert list(flat) == ["EventId", "EventType", "EventTimestamp", *names]
+    assert list(flat) == [*OF_ALL_EVENTS[:3], *names, *OF_ALL_EVENTS[3:]]
     lists = [name for name, value in flat.items() if isinstance(value, list)]
-    assert lists == (["InstructorIds"] if event_type.noun.name == "class" else [])
-    assert not [name for name, value in flat.items() if isinstance(value, dict)]
+    assert lists == [*LISTS.get(event_type.noun.name, ()), "Changed"]
+    assert [name for name, value in flat.items() if isinstance(value, dict)] == ["Previous"]
 
 
 def test_the_fields_of_a_missing_object_are_null():
@@ -126,5 +172,6 @@ def test_personal_fields_are_left_out_and_not_null():
 def test_a_thin_one_has_ids_alone():
     flat = rendered("enrollment.enrolled", detail=PayloadDetail.THIN)
 
-    assert all(name.endswith("Id") or name in ("EventType", "EventTimestamp") for name in flat)
+    assert all(name.endswith("Id") or name in OF_ALL_EVENTS for name in flat)
+    assert (flat["Changed"], flat["Previous"]) == ([], {})
     assert "EnrollmentStatusId" not in flat

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0003_api_keys'),
+        ('training', '0004_sessions_roles_and_payment'),
     ]
 
     operations = [

@@ -1,0 +1,181 @@
+"""Every change that an object can undergo by itself, as far as a source shows it: for tests that try them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.db import models, transaction
+from hypothesis import strategies as st
+
+from tms_webhooks.capture.many_to_many import _lists
+from tms_webhooks.models import Event
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.payloads.fields import to_json
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
+from tms_webhooks.sources.snapshots import read_whole
+
+Strategy = st.SearchStrategy[Any]
+# Given the object, changes it and saves it.
+Edit = Callable[[models.Model], None]
+
+WAYS = ("save", "update", "bulk_update")
+# Around the present, so that dates are in the past as often as in the future.
+AROUND_NOW = timedelta(days=400)
+
+
+def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] | None = None) -> Strategy:
+    """Return a strategy for pairs of a canonical field of ``source`` and an edit that gives it another value.
+
+    ``values`` are strategies for the values of columns, where the general ones break a constraint of the model.
+    """
+    columns = {name: str(mapped.lookup) for name, mapped in source.own.items()}
+    fields = {name: source.model._meta.get_field(column) for name, column in columns.items()}
+    pairs = [
+        st.tuples(st.just(name), _edit_of_column(field, (values or {}).get(field.name)))
+        for name, field in fields.items()
+        if not field.primary_key and name not in SAVE_TIMESTAMPS and not name.startswith("organization.")
+    ]
+    pairs += [
+        st.tuples(st.just(name), _edit_of_list(source.mapped[name].path, relation))
+        for name, relation in _lists(source).items()
+    ]
+    assert pairs, f"{source} shows nothing of {obj}"
+    return st.one_of(pairs)
+
+
+def _edit_of_column(field: models.Field[Any, Any], values: Strategy | None) -> Strategy:
+    return st.builds(
+        lambda value, way: partial(_set_column, field=field, value=value, way=way),
+        values if values is not None else _values_of(field),
+        st.sampled_from(WAYS),
+    )
+
+
+def _set_column(obj: models.Model, *, field: Any, value: Any, way: str) -> None:
+    rows: Any = type(obj)._default_manager
+    if way == "update":
+        rows.filter(pk=obj.pk).update(**{field.attname: value})
+        return
+    setattr(obj, field.attname, value)
+    if way == "save":
+        obj.save()
+    else:
+        rows.bulk_update([obj], [field.name])
+
+
+def _values_of(field: models.Field[Any, Any]) -> Strategy:
+    found = _plain_values_of(field)
+    return st.none() | found if field.null else found
+
+
+def _plain_values_of(field: Any) -> Strategy:
+    now = datetime.now(UTC).replace(microsecond=0)
+    if isinstance(field, models.ForeignKey):
+        return st.sampled_from(list(field.related_model._base_manager.order_by("pk").values_list("pk", flat=True)))
+    if field.flatchoices:
+        return st.sampled_from([value for value, _label in field.flatchoices])
+    if isinstance(field, models.BooleanField):
+        return st.booleans()
+    if isinstance(field, models.DateTimeField):
+        return st.integers(-AROUND_NOW.days, AROUND_NOW.days).map(lambda days: now + timedelta(days=days, hours=1))
+    if isinstance(field, models.DateField):
+        return st.integers(-AROUND_NOW.days, AROUND_NOW.days).map(lambda days: (now + timedelta(days=days)).date())
+    if isinstance(field, models.IntegerField):
+        return st.integers(0, 100)
+    if isinstance(field, models.FloatField):
+        return st.integers(0, 100).map(float)
+    text = st.text("abcdefghij", min_size=1, max_size=min(field.max_length or 10, 10))
+    if isinstance(field, models.EmailField):
+        return text.map(lambda name: f"{name}@example.com")
+    if isinstance(field, models.URLField):
+        return text.map(lambda name: f"https://meet.example/{name}")
+    return text
+
+
+def _edit_of_list(path: str, relation: Any) -> Strategy:
+    if relation.target:
+        keys = list(relation.listed._base_manager.order_by("pk").values_list("pk", flat=True))
+        return st.builds(
+            lambda verb, chosen: partial(_edit_relation, path=path, verb=verb, keys=chosen),
+            st.sampled_from(["add", "remove", "clear"]),
+            st.sets(st.sampled_from(keys), min_size=1),
+        )
+    return st.builds(
+        lambda verb, days: partial(_edit_rows, path=path, verb=verb, days=days),
+        st.sampled_from(["create", "bulk_create", "save", "update", "delete", "delete all"]),
+        st.integers(0, 9),
+    )
+
+
+def _edit_relation(obj: models.Model, *, path: str, verb: str, keys: set[Any]) -> None:
+    getattr(getattr(obj, path), verb)(*(sorted(keys) if verb != "clear" else ()))
+
+
+def _edit_rows(obj: Any, *, path: str, verb: str, days: int) -> None:
+    """Edit rows that have a start and an end."""
+    rows = getattr(obj, path)
+    start_at = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(days=days)
+    times = {"start_at": start_at, "end_at": start_at + timedelta(hours=8)}
+    first = rows.first()
+    if verb == "create":
+        rows.create(**times)
+    elif verb == "bulk_create":
+        rows.bulk_create([rows.model(**{rows.field.name: obj}, **times)])
+    elif verb == "update":
+        rows.update(**times)
+    elif verb == "delete all":
+        rows.all().delete()
+    elif first is not None and verb == "delete":
+        first.delete()
+    elif first is not None:
+        first.start_at, first.end_at = times.values()
+        first.save()
+
+
+def check_edit(source: Source, obj: models.Model, before: Edit, name: str, edit: Edit) -> None:
+    """Assert that ``edit``, after ``before``, records exactly one event with the old value; none if it changes nothing.
+
+    The database is left as it was.
+    """
+    try:
+        with transaction.atomic():
+            before(type(obj)._default_manager.get(pk=obj.pk))
+            Event.objects.all().delete()
+            old = _json_of(source, obj, name)
+            edit(type(obj)._default_manager.get(pk=obj.pk))
+            new = _json_of(source, obj, name)
+            recorded = Event.objects.filter(subject_type=source.noun.name, subject_id=subject_key(obj.pk)).order_by(
+                "pk"
+            )
+            bodies = [json.loads(event.body) for event in recorded]
+            raise _Undo
+    except _Undo:
+        pass
+    if old == new:
+        assert bodies == [], f"an event, though {name} is {old!r} as before"
+        return
+    (body,) = bodies
+    assert name in body["changed"]
+    assert _value_at(body["previous"], name) == old
+    assert _value_at(body["data"], name) == new
+
+
+class _Undo(Exception):
+    """Undoes the edits of one example."""
+
+
+def _json_of(source: Source, obj: models.Model, name: str) -> Any:
+    raw = read_whole(source, obj.pk, using="default")
+    assert raw is not None
+    return to_json(source.mapped[name].field, source.canonical(raw)[name])
+
+
+def _value_at(nested: Any, name: str) -> Any:
+    for segment in name.split("."):
+        nested = nested[segment]
+    return nested

@@ -1,0 +1,153 @@
+"""Any single change that a payload shows is exactly one event, which names the field and has its old value.
+
+The changes go through a save, a queryset and a bulk update, and through each list of the object. A second, unobserved
+change comes before, so that objects are found completed, cancelled, expired and so on.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from example_project.training import models
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    ClassroomFactory,
+    CompanyFactory,
+    CourseAssignmentFactory,
+    CourseFactory,
+    OrganizationFactory,
+    SubscriptionAssignmentFactory,
+    SubscriptionProfileFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from tests import changes
+from tests.factories import WebhookFactory
+from tests.integration.capture.talks import EVENT_TYPES, TALK
+from tests.testapp.models import DatedAssignment, Plaque, Talk
+from tms_webhooks import catalogue, sources
+from tms_webhooks.sources.registry import sources_of
+
+pytestmark = pytest.mark.django_db
+
+PER_SOURCE = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+# A class ends after its start, whichever of both changes.
+ENDS = st.integers(500, 900).map(lambda days: datetime(2100, 1, 1, tzinfo=UTC) + timedelta(days=days))
+
+
+@pytest.fixture
+def organization():
+    """An organization that hears of everything, with two of each kind of object."""
+    organization = OrganizationFactory()
+    WebhookFactory(organization=organization, events=["*"])
+    users = UserFactory.create_batch(3, organization=organization)
+    CompanyFactory.create_batch(2, organization=organization)
+    ClassroomFactory.create_batch(2, organization=organization)
+    for user, course in zip(users, CourseFactory.create_batch(2, organization=organization), strict=False):
+        TrainingClassFactory(organization=organization, course=course, end_at=datetime(2100, 1, 1, tzinfo=UTC))
+        profile = SubscriptionProfileFactory(organization=organization)
+        SubscriptionAssignmentFactory(profile=profile, user=user)
+    for name in ("Student", "Teacher", "Author"):
+        models.Role.objects.create(name=name)
+    return organization
+
+
+def source_of(model, source_class):
+    return next(source for source in sources_of(model) if isinstance(source, source_class))
+
+
+def check_all(source, obj, **values):
+    """Try many changes of ``obj``, each after another one."""
+    of_obj = changes.edits(source, obj, values=values)
+
+    @PER_SOURCE
+    @given(before=of_obj, change=of_obj)
+    def check(before, change):
+        changes.check_edit(source, obj, before[1], *change)
+
+    check()
+
+
+def test_of_a_class(organization):
+    training_class = models.TrainingClass.objects.first()
+    training_class.session_times.create(
+        start_at=datetime(2029, 1, 1, tzinfo=UTC), end_at=datetime(2029, 1, 2, tzinfo=UTC)
+    )
+
+    check_all(source_of(models.TrainingClass, sources.ClassSource), training_class, end_at=ENDS)
+
+
+def test_of_an_enrollment(organization):
+    enrollment = ClassEnrollmentFactory(
+        training_class=models.TrainingClass.objects.first(),
+        user=models.User.objects.filter(organization=organization)[0],
+    )
+
+    check_all(source_of(models.ClassEnrollment, sources.EnrollmentSource), enrollment)
+
+
+def test_of_a_course_assignment(organization):
+    assignment = CourseAssignmentFactory(
+        course=models.Course.objects.first(), user=models.User.objects.filter(organization=organization)[0]
+    )
+
+    check_all(source_of(models.CourseAssignment, sources.CourseAssignmentSource), assignment)
+
+
+def test_of_a_subscription(organization):
+    subscription = models.SubscriptionAssignment.objects.first()
+
+    check_all(source_of(models.SubscriptionAssignment, sources.SubscriptionSource), subscription)
+
+
+def test_of_a_user(organization):
+    user = models.User.objects.filter(organization=organization)[0]
+
+    check_all(source_of(models.User, sources.UserSource), user)
+
+
+class DatedAssignments(sources.CourseAssignmentSource):
+    fields = {
+        "assignment_status": "state",
+        "started_at": "started_on",
+        "completed_at": "completed_on",
+        "expires_at": "expires_on",
+        "progress": "percent",
+    }
+
+
+def test_of_an_assignment_with_days_and_words(listen, organization):
+    source = listen(DatedAssignments, DatedAssignment)
+    assignment = DatedAssignment.objects.create(
+        user=models.User.objects.filter(organization=organization)[0], course=models.Course.objects.first()
+    )
+
+    check_all(source, assignment, state=st.sampled_from(["active", "cancelled", None]))
+
+
+class Talks(sources.Source):
+    noun = TALK
+    fields = {"speaker_ids": "speakers", "kindred_ids": "kindred", "prize_ids": "prizes"}
+    rules = (sources.Otherwise("talk.changed"), sources.Deleted("talk.deleted"))
+
+
+def test_of_lists_of_a_hosts_own(listen, organization):
+    source = listen(Talks, Talk)
+    talk, _other = (Talk.objects.create(organization=organization, title=title) for title in ("Lists", "Sets"))
+    for code in ("gold", "silver"):
+        Plaque.objects.create(code=code, organization=organization, title=code)
+
+    with ExitStack() as stack:
+        for event_type in EVENT_TYPES:
+            stack.enter_context(catalogue.temporarily(event_type))
+        check_all(source, talk)

@@ -1,0 +1,261 @@
+"""An update that follows another event of the same object in the same transaction becomes part of that event."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import (
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tms_webhooks.db import django_private as private
+from tms_webhooks.models import Event, Subscription
+from tms_webhooks.outbox import folding
+
+pytestmark = pytest.mark.django_db
+
+
+class Refused(Exception):
+    """What a test ends a savepoint with."""
+
+
+@pytest.fixture
+def alice():
+    return UserFactory(username="alice")
+
+
+def rename(training_class, name="Renamed"):
+    training_class.name = name
+    training_class.save()
+
+
+def test_a_status_and_the_list_that_is_saved_after_it_are_one_event(training_class, alice, recorded):
+    with transaction.atomic():
+        training_class.cancel()
+        training_class.instructors.add(alice)
+
+    (event,) = recorded()
+    assert (event["type"], event["sequence"]) == ("class.cancelled", 1)
+    assert event["changed"] == ["status", "instructor_ids"]
+    assert event["previous"] == {"status": {"code": 0, "name": "Scheduled"}, "instructor_ids": []}
+    assert event["data"]["instructor_ids"] == [alice.pk]
+
+
+def test_a_new_object_and_the_list_that_is_saved_after_it_are_one_event(training_class, alice, recorded):
+    with transaction.atomic():
+        new = TrainingClassFactory(organization=training_class.organization)
+        new.instructors.add(alice)
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"], event["previous"]) == ("class.scheduled", [], {})
+    assert event["data"]["instructor_ids"] == [alice.pk]
+
+
+def test_the_oldest_of_several_old_values_is_quoted(training_class, recorded):
+    first = training_class.name
+
+    with transaction.atomic():
+        rename(training_class, "Second")
+        rename(training_class, "Third")
+
+    (event,) = recorded()
+    assert (event["data"]["name"], event["previous"]) == ("Third", {"name": first})
+
+
+def test_two_changes_of_a_status_stay_two_events(training_class, recorded):
+    with transaction.atomic():
+        training_class.guarantee()
+        training_class.cancel()
+        rename(training_class)
+
+    assert [(event["type"], event["changed"]) for event in recorded()] == [
+        ("class.guaranteed_to_run", ["status"]),
+        ("class.cancelled", ["name", "status"]),
+    ]
+
+
+def test_a_status_that_follows_an_update_is_an_event_of_its_own(training_class, recorded):
+    with transaction.atomic():
+        rename(training_class)
+        training_class.cancel()
+
+    assert [event["type"] for event in recorded()] == ["class.updated", "class.cancelled"]
+
+
+def test_an_update_that_without_a_subscription_completes_the_event_that_has_one(training_class, alice, recorded):
+    Subscription.objects.update(event_type="class.cancelled")
+
+    with transaction.atomic():
+        training_class.cancel()
+        training_class.instructors.add(alice)
+        rename(training_class)
+    rename(training_class, "Later")
+
+    (event,) = recorded()
+    assert event["changed"] == ["name", "status", "instructor_ids"]
+    assert (event["data"]["instructor_ids"], event["data"]["name"]) == ([alice.pk], "Renamed")
+
+
+def test_updates_of_another_transaction_are_events_of_their_own(training_class, recorded):
+    for name in ("Second", "Third"):
+        with transaction.atomic():
+            rename(training_class, name)
+
+    assert [event["data"]["name"] for event in recorded()] == ["Second", "Third"]
+
+
+def test_updates_of_another_object_are_events_of_their_own(training_class, recorded):
+    other = TrainingClassFactory(organization=training_class.organization)
+    Event.objects.all().delete()
+
+    with transaction.atomic():
+        rename(training_class)
+        rename(other)
+
+    assert [event["data"]["id"] for event in recorded()] == [training_class.pk, other.pk]
+
+
+def test_bulk_updates_are_folded_too(training_class, recorded):
+    others = TrainingClassFactory.create_batch(3, organization=training_class.organization)
+    Event.objects.all().delete()
+
+    with transaction.atomic():
+        others[0].cancel()
+        TrainingClass.objects.update(max_students=3)
+        TrainingClass.objects.update(min_students=1)
+
+    assert sorted((event["data"]["id"], event["type"], *event["changed"]) for event in recorded()) == [
+        (training_class.pk, "class.updated", "min_students", "max_students"),
+        (others[0].pk, "class.cancelled", "status", "min_students", "max_students"),
+        (others[1].pk, "class.updated", "min_students", "max_students"),
+        (others[2].pk, "class.updated", "min_students", "max_students"),
+    ]
+    assert {event["data"]["min_students"] for event in recorded()} == {1}
+
+
+def test_an_event_that_a_savepoint_removes_takes_no_updates(training_class, recorded):
+    with transaction.atomic():
+        with pytest.raises(Refused), transaction.atomic():
+            training_class.cancel()
+            raise Refused
+        training_class.refresh_from_db()
+        rename(training_class)
+
+    assert [(event["type"], event["changed"]) for event in recorded()] == [("class.updated", ["name"])]
+
+
+def test_an_update_that_a_savepoint_removes_leaves_the_event_as_it_was(training_class, recorded):
+    name = training_class.name
+
+    with transaction.atomic():
+        training_class.cancel()
+        with pytest.raises(Refused), transaction.atomic():
+            rename(training_class)
+            raise Refused
+
+    (event,) = recorded()
+    assert (event["changed"], event["data"]["name"]) == (["status"], name)
+
+
+def test_an_update_after_the_object_is_deleted_and_created_again_is_part_of_its_creation(training_class, recorded):
+    key = training_class.pk
+
+    with transaction.atomic():
+        rename(training_class)
+        training_class.delete()
+        again = TrainingClassFactory(pk=key, organization=training_class.organization)
+        rename(again, "Again")
+
+    assert [(event["type"], event["data"]["name"]) for event in recorded()] == [
+        ("class.updated", "Renamed"),
+        ("class.deleted", "Renamed"),
+        ("class.scheduled", "Again"),
+    ]
+
+
+def test_an_update_after_an_account_is_closed_quotes_no_personal_values(alice, recorded):
+    WebhookFactory(organization=alice.organization, events=["user.*"])
+
+    with transaction.atomic():
+        alice.closed_at = timezone.now()
+        alice.save()
+        alice.email = "closed@example.com"
+        alice.save()
+
+    (event,) = [event for event in recorded() if event["type"] == "user.closed"]
+    assert "email" in event["changed"]
+    assert "email" not in event["previous"]
+    assert len(recorded()) == len({event["type"] for event in recorded()})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_transactions_that_commit_or_roll_back_are_distinguished(training_class, recorded):
+    @transaction.atomic
+    def rename_to(name, *, fail=False):
+        rename(training_class, name)
+        if fail:
+            raise Refused
+
+    rename_to("Second")
+    with pytest.raises(Refused):
+        rename_to("Never", fail=True)
+    rename_to("Third")
+    rename(training_class, "Fourth")
+    rename(training_class, "Fifth")
+
+    names = [event["data"]["name"] for event in recorded()]
+    assert names == ["Second", "Third", "Fourth", "Fifth"]
+
+
+def test_the_admins_form_makes_one_event(training_class, alice, recorded):
+    client = Client()
+    client.force_login(UserFactory(is_superuser=True, is_staff=True))
+    page = reverse("admin:training_trainingclass_change", args=[training_class.pk])
+    form = client.get(page).context["adminform"].form
+    values = {name: value for name, value in form.initial.items() if value is not None}
+    for name, field in form.fields.items():
+        if name in values and hasattr(field.widget, "decompress"):
+            date, time = field.widget.decompress(values.pop(name))
+            values |= {f"{name}_0": date, f"{name}_1": time}
+    values |= {"instructors": [alice.pk], "confirmation_status_id": 2}
+    inlines = client.get(page).context["inline_admin_formsets"]
+    for inline in inlines:
+        values |= {f"{inline.formset.prefix}-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
+
+    response = client.post(page, values)
+
+    assert response.status_code == 302, response.context["errors"]
+    (event,) = recorded()
+    assert (event["type"], event["data"]["instructor_ids"]) == ("class.cancelled", [alice.pk])
+    assert event["changed"] == ["status", "instructor_ids"]
+
+
+def test_only_so_many_objects_of_a_transaction_are_remembered(training_class, recorded, monkeypatch):
+    monkeypatch.setattr(folding, "MOST_SUBJECTS", 1)
+    other = TrainingClassFactory(organization=training_class.organization)
+    Event.objects.all().delete()
+
+    with transaction.atomic():
+        rename(training_class)
+        rename(other)
+        rename(training_class, "Again")
+
+    assert len(recorded()) == 3
+
+
+def test_the_outermost_block_of_the_host_is_found_in_a_test_case():
+    assert private.transaction_block(connection) is None
+
+    with transaction.atomic() as _, transaction.atomic():
+        outer = private.transaction_block(connection)
+        with transaction.atomic():
+            assert private.transaction_block(connection) == outer
+
+    with transaction.atomic():
+        assert private.transaction_block(connection) != outer

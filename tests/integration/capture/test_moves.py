@@ -1,0 +1,181 @@
+"""An object that moves to another organization: the old one learns that it left, the new one nothing about the old one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass, User
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.payloads.formats import skillable
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def old():
+    return OrganizationFactory(external_id="OLD-ORG", name="Old Corp")
+
+
+@pytest.fixture
+def new():
+    return OrganizationFactory(external_id="NEW-ORG", name="New Corp")
+
+
+@pytest.fixture(autouse=True)
+def webhooks(old, new):
+    return [WebhookFactory(organization=organization, events=["*"]) for organization in (old, new)]
+
+
+def test_the_old_owner_gets_ids_alone_and_the_new_one_no_old_values(old, new, recorded):
+    training_class = TrainingClassFactory(organization=old, external_id="CLS-1", name="A secret name")
+    Event.objects.all().delete()
+
+    training_class.organization = new
+    training_class.name = "A new name"
+    training_class.save()
+
+    leaving, event = recorded()
+    assert leaving == {
+        **leaving,
+        "type": "class.updated",
+        "organization": {"id": old.pk, "external_id": "OLD-ORG"},
+        "changed": ["organization.id"],
+        "previous": {},
+        "left": True,
+    }
+    assert (leaving["data"]["id"], leaving["data"]["external_id"]) == (training_class.pk, "CLS-1")
+    assert "new" not in json.dumps(leaving).lower()
+    assert "name" not in leaving["data"]
+    assert event["organization"] == {"id": new.pk, "external_id": "NEW-ORG"}
+    assert (event["changed"], event["previous"]) == (["name", "organization.id"], {})
+    assert "old" not in json.dumps(event).lower()
+    assert "secret" not in json.dumps(event)
+    assert event["sequence"] == leaving["sequence"] + 1
+
+
+def test_each_organization_is_sent_its_own_event_only(old, new, webhooks, recorded):
+    training_class = TrainingClassFactory(organization=old)
+    Event.objects.all().delete()
+
+    training_class.organization = new
+    training_class.cancel()
+    training_class.save()
+    fan_out(timezone.now())
+
+    events = {event["id"]: event for event in recorded()}
+    for webhook, organization in zip(webhooks, (old, new), strict=True):
+        sent = [events[delivery.event.public_id] for delivery in webhook.deliveries.all()]
+        assert {event["organization"]["id"] for event in sent} == {organization.pk}
+
+
+def test_an_enrollment_that_moves_to_another_owners_class_leaves_the_old_owner(old, new, recorded):
+    enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=new)
+    destination = TrainingClassFactory(organization=new)
+    Event.objects.all().delete()
+
+    ClassEnrollment.objects.filter(pk=enrollment.pk).update(training_class=destination, grade=7)
+
+    leaving, *events = recorded()
+    assert (leaving["type"], leaving["organization"]["id"], leaving["left"]) == ("enrollment.updated", old.pk, True)
+    assert leaving["data"]["class"]["id"] != destination.pk
+    assert [event["organization"]["id"] for event in events] == [new.pk]
+
+
+def test_an_enrollment_that_moves_within_an_organization_leaves_none(old, recorded):
+    enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=old)
+    first = enrollment.training_class_id
+    destination = TrainingClassFactory(organization=old)
+    Event.objects.all().delete()
+
+    enrollment.training_class = destination
+    enrollment.save()
+
+    (event,) = recorded()
+    assert (event["previous"]["class"]["id"], "left" in event) == (first, False)
+
+
+def test_an_assignment_for_another_learner_leaves_the_first_ones_organization(old, new, recorded):
+    assignment = CourseAssignmentFactory(user__organization=old)
+    learner = UserFactory(organization=new)
+    Event.objects.all().delete()
+
+    assignment.user = learner
+    assignment.save()
+
+    leaving, event = recorded()
+    assert (leaving["organization"]["id"], leaving["left"]) == (old.pk, True)
+    assert (event["organization"]["id"], event["data"]["user"]["id"], event["previous"]) == (new.pk, learner.pk, {})
+    assert Event.objects.first().learner_organization_id is not None
+
+
+def test_a_learner_of_another_class_owner_is_informed_by_the_learners_event(old, new, recorded):
+    owner = OrganizationFactory()
+    WebhookFactory(organization=owner, events=["enrollment.*"])
+    enrollment = ClassEnrollmentFactory(training_class__organization=owner, user__organization=old)
+    learner = UserFactory(organization=new)
+    Event.objects.all().delete()
+
+    enrollment.user = learner
+    enrollment.save()
+
+    leaving, event = recorded()
+    assert (leaving["organization"]["id"], leaving["changed"]) == (old.pk, ["learner_organization.id"])
+    assert (event["organization"]["id"], event["previous"]) == (owner.pk, {})
+
+
+def test_many_users_who_move_leave_the_old_organization_one_by_one(old, new, recorded):
+    users = UserFactory.create_batch(3, organization=old)
+    Event.objects.all().delete()
+
+    User.objects.filter(organization=old).update(organization=new)
+
+    left = [event["data"]["id"] for event in recorded() if event.get("left")]
+    arrived = [event["data"]["id"] for event in recorded() if not event.get("left")]
+    assert left == arrived == [user.pk for user in users]
+
+
+def test_a_move_back_in_the_same_transaction_leaves_both(old, new, recorded):
+    training_class = TrainingClassFactory(organization=old)
+    Event.objects.all().delete()
+
+    for organization in (new, old):
+        training_class.organization = organization
+        training_class.save()
+
+    assert [(event["organization"]["id"], event.get("left")) for event in recorded()] == [
+        (old.pk, True),
+        (new.pk, None),
+        (new.pk, True),
+        (old.pk, None),
+    ]
+
+
+def test_the_mark_is_in_the_format_of_the_api(old, new, recorded):
+    training_class = TrainingClassFactory(organization=old)
+    Event.objects.all().delete()
+    TrainingClass.objects.filter(pk=training_class.pk).update(organization=new)
+
+    leaving, event = map(skillable.flat, recorded())
+
+    assert (leaving["Id"], leaving["Left"], "Left" in event) == (training_class.pk, True, False)
+
+
+def test_an_assignment_whose_learner_stays_in_the_organization_leaves_none(old, recorded):
+    assignment = CourseAssignmentFactory(user__organization=old)
+    Event.objects.all().delete()
+
+    CourseAssignment.objects.filter(pk=assignment.pk).update(user=UserFactory(organization=old))
+
+    assert not any(event.get("left") for event in recorded())

@@ -1,0 +1,194 @@
+"""Folds an update of an object into the event of the same object that was recorded before it in the same transaction.
+
+One act of a user is often several writes: a form saves a class, then its instructors. The receiver gets one event with
+the final data. Only updates are folded: two changes of a status stay two events.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from tms_webhooks import catalogue
+from tms_webhooks.conf import strict_payloads
+from tms_webhooks.db.django_private import is_on_commit, transaction_block
+from tms_webhooks.event_names import is_update
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Event
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.outbox.event_row import external_id_of, planned_content
+from tms_webhooks.outbox.subscribed import learner_organization_of
+from tms_webhooks.payloads.envelope import from_text, to_text
+
+if TYPE_CHECKING:
+    from tms_webhooks.sources.base import PlannedEvent, Source
+    from tms_webhooks.sources.rules import Change
+
+# The type and the key of the object that an event is about.
+Subject: TypeAlias = tuple[str, str]
+
+# The objects of one transaction that are remembered: about 20 MB. Updates of older ones are recorded as events.
+MOST_SUBJECTS = 50_000
+# Events whose bodies are read and written together.
+BATCH = 200
+
+
+class _Recorded(NamedTuple):
+    """The newest event of an object in this transaction."""
+
+    uid: UUID
+    organizations: tuple[Any, Any]
+    created: bool
+    omit_personal: bool
+
+
+class _TransactionEvents:
+    """The newest event of each object in one transaction. Being called on commit shows that the transaction is open."""
+
+    def __init__(self, block: tuple[Any, str | None]) -> None:
+        self.block = block
+        self.by_subject: OrderedDict[Subject, _Recorded] = OrderedDict()
+
+    def __call__(self) -> None:
+        self.by_subject.clear()
+
+    def remember(self, subject: Subject, recorded: _Recorded) -> None:
+        self.by_subject[subject] = recorded
+        self.by_subject.move_to_end(subject)
+        if len(self.by_subject) > MOST_SUBJECTS:
+            self.by_subject.popitem(last=False)
+
+
+class _OpenTransactions(threading.local):
+    """The events of the open transactions of this thread, by the alias of the database."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, _TransactionEvents] = {}
+
+
+_thread = _OpenTransactions()
+
+
+def remember(event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
+    """Remember an event that was recorded, for the updates of its object that follow in this transaction."""
+    subject = event.subject_type, event.subject_id
+    if change.deleted or not event.body:
+        events = _open_events(using)
+        if events is not None:
+            events.by_subject.pop(subject, None)
+        return
+    events = _open_events(using) or _begin(using)
+    if events is not None:
+        organizations = event.organization_id, event.learner_organization_id
+        events.remember(subject, _Recorded(event.uid, organizations, change.created, planned.omit_personal))
+
+
+def can_fold(source: Source, planned: PlannedEvent, change: Change, *, using: str) -> bool:
+    """Return whether a planned event is an update of an object that has an event in this transaction."""
+    return is_update(planned.event_type) and _recorded_of(source, planned, change, using=using) is not None
+
+
+def fold(
+    source: Source, changes: Sequence[Change], planned_events: Sequence[tuple[int, PlannedEvent]], *, using: str
+) -> dict[int, Event]:
+    """Fold updates into earlier events of their objects; return those events by the position in ``planned_events``.
+
+    Each planned event comes with the index of its change. Those that are missing in the result have no such event: they
+    are not updates, or a savepoint has removed it.
+    """
+    found = {
+        position: recorded
+        for position, (index, planned) in enumerate(planned_events)
+        if is_update(planned.event_type)
+        and (recorded := _recorded_of(source, planned, changes[index], using=using)) is not None
+    }
+    folded: dict[int, Event] = {}
+    positions = list(found)
+    for start in range(0, len(positions), BATCH):
+        batch = positions[start : start + BATCH]
+        uids = [found[position].uid for position in batch]
+        events = {event.uid: event for event in Event.objects.using(using).filter(uid__in=uids).exclude(body="")}
+        for position in batch:
+            index, planned = planned_events[position]
+            event = events.get(found[position].uid)
+            if event is not None and _fold_into(event, found[position], source, planned, changes[index]):
+                folded[position] = event
+        _write([folded[position] for position in batch if position in folded], using=using)
+    return folded
+
+
+def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: PlannedEvent, change: Change) -> bool:
+    """Add an update to the body of an event; return False where its payload can't be built."""
+    event_type = catalogue.get(event.type)
+    planned.omit_personal |= recorded.omit_personal
+    content = planned_content(source, planned, change, catalogue.get(planned.event_type))
+    if isinstance(content, PayloadError):
+        return False
+    body = from_text(event.body)
+    body["data"] = _merged(body["data"], content["data"])
+    if not recorded.created:
+        names = {*body["changed"], *content["changed"]}
+        body["changed"] = [field.name for field in event_type.fields if field.name in names]
+        body["previous"] = _merged(content["previous"], body["previous"])
+    if strict_payloads():
+        event_type.validate(body)
+    event.body = to_text(body)
+    event.external_id = external_id_of(content)
+    return True
+
+
+def _write(events: Sequence[Event], *, using: str) -> None:
+    if len(events) == 1:
+        event = events[0]
+        rows = Event.objects.using(using).filter(pk=event.pk)
+        rows.update(body=event.body, external_id=event.external_id)
+    elif events:
+        Event.objects.using(using).bulk_update(events, ["body", "external_id"])
+
+
+def _merged(nested: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two nested objects as one; where both have a value, that of ``newer``."""
+    merged = dict(nested)
+    for name, value in newer.items():
+        before = merged.get(name)
+        merged[name] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _recorded_of(source: Source, planned: PlannedEvent, change: Change, *, using: str) -> _Recorded | None:
+    """Return the event into which a planned one can be folded, if it is of the same organizations."""
+    events = _open_events(using)
+    if events is None or not events.by_subject:
+        return None
+    subject = source.noun.name, subject_key(planned.subject_id or change.values["id"])
+    recorded = events.by_subject.get(subject)
+    if recorded is None:
+        return None
+    organizations = change.values.get("organization.id"), learner_organization_of(change.values)
+    return recorded if recorded.organizations == organizations else None
+
+
+def _open_events(using: str) -> _TransactionEvents | None:
+    events = _thread.open.get(using)
+    if events is None:
+        return None
+    connection = connections[using]
+    if events.block == transaction_block(connection) and is_on_commit(connection, events):
+        return events
+    del _thread.open[using]
+    return None
+
+
+def _begin(using: str) -> _TransactionEvents | None:
+    """Begin to remember the events of the open transaction; return None in a test case's, which has none of the host's."""
+    block = transaction_block(connections[using])
+    if block is None:
+        return None
+    events = _thread.open[using] = _TransactionEvents(block)
+    transaction.on_commit(events, using=using, robust=True)
+    return events
