@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import (
@@ -20,14 +20,15 @@ from example_project.training.models import ClassEnrollment, Department, Trainin
 from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.talks import EVENT_TYPES as TALK_EVENTS
-from tests.integration.capture.talks import TalkSource
+from tests.integration.capture.talks import TALK, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Plaque, Talk, Workshop
 from tms_webhooks import catalogue, event_names
+from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import Changed, Custom, Filled, Moved, UserSource
+from tms_webhooks.sources import Changed, Custom, Filled, Moved, Otherwise, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
 
 pytestmark = pytest.mark.django_db
@@ -349,3 +350,19 @@ def test_in_tests_it_is_an_error(organization, listen):
     listen(Wrong, Workshop)
     with pytest.raises(PayloadError, match=r"custom.failing: testapp.Workshop.failing raised \w+Error"):
         Workshop.objects.create(organization=organization, title="Pairs", seats=10)
+
+
+def test_a_json_value_is_replaced_as_a_whole_where_two_updates_are_one_event(organization, recorded, monkeypatch):
+    class Talks(TalkSource):
+        rules = (Otherwise("talk.updated"),)
+        custom = {"facts": Custom("facts", kind="json", privacy="basic")}
+
+    monkeypatch.setattr(Talk, "facts", property(lambda talk: {talk.title: 1}), raising=False)
+    with catalogue.temporarily(EventType("talk.updated", TALK, "A talk changed.")), listening(Talks, Talk):
+        talk = Talk.objects.create(organization=organization, title="Opening")
+        with transaction.atomic():
+            save(talk, {"title": "Welcome"})
+            save(talk, {"title": "Keynote"})
+
+        (event,) = recorded()
+    assert (event["data"]["custom"]["facts"], event["previous"]) == ({"Keynote": 1}, {"title": "Opening"})
