@@ -163,8 +163,9 @@ def _merged(
     merged = dict(nested)
     for name, value in newer.items():
         before, full_name = merged.get(name), f"{path}{name}"
-        are_objects = isinstance(before, dict) and isinstance(value, dict) and full_name not in json_names
-        merged[name] = _merged(before, value, json_names, f"{full_name}.") if are_objects else value
+        if isinstance(before, dict) and isinstance(value, dict) and full_name not in json_names:
+            value = _merged(before, value, json_names, f"{full_name}.")
+        merged[name] = value
     return merged
 
 
