@@ -64,7 +64,7 @@ def _message(function: str, first: str, second: str = "", *_others: str) -> Mess
 def _of_catalogue() -> Iterator[Message]:
     from tms_webhooks.catalogue.types import BUILT_IN
 
-    for event_type in BUILT_IN:
+    for event_type in (one for one in BUILT_IN if one.offered):
         verb = event_type.name.rpartition(".")[2].replace("_", " ")
         yield (verb[:1].upper() + verb[1:], "event", "")
         yield from ((text, "", "") for text in (event_type.noun.title, event_type.summary))

@@ -220,6 +220,9 @@ class AppSettings:
         "Time that the filters and conditions of one organization may take before it is the others' turn.",
         least=0.001,
     )
+    SNAPSHOT_BACKLOG = whole(
+        2_000, "Unfinished deliveries of a snapshot, or of other replays of its webhook, at which it waits.", least=1
+    )
     EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
 
     # Webhook health

@@ -4,6 +4,7 @@ The catalogue fills this list. Settings and queries need nothing else of the cat
 
 A pattern is what a subscription stores: an exact name, ``noun.*`` for all names that begin with ``noun.``, or ``*``.
 ``*`` means all training events; a subscription to the app's own webhook events needs their names or ``webhook.*``.
+Events that are made for one webhook, such as those of a snapshot, match no pattern but their own name.
 """
 
 from __future__ import annotations
@@ -19,14 +20,25 @@ UPDATED = ".updated"
 """The end of the names of events that report changes without a more specific event."""
 TEST = "webhook.test"
 """The event of a test send; only the tested webhook receives it."""
+SNAPSHOT_COMPLETED = "webhook.snapshot_completed"
+"""The last event of a snapshot; only the webhook that the snapshot is for receives it."""
+MERGED = (UPDATED, ".progressed")
+"""The ends of the names whose events a quiet period merges. Events of a status are never merged."""
 
-# A dictionary, because it keeps the order of registration.
-_known: dict[str, None] = {}
+# Each name, and whether a webhook can subscribe to it. A dictionary, because it keeps the order of registration.
+_known: dict[str, bool] = {}
 
 
-def add(name: str) -> None:
-    """Register a name."""
-    _known[name] = None
+def add(name: str, *, offered: bool = True) -> None:
+    """Register a name; ``offered`` says whether a webhook can subscribe to it."""
+    # A name that is registered again moves to the end.
+    _known.pop(name, None)
+    _known[name] = offered
+
+
+def snapshot_of(noun: str) -> str:
+    """Return the name of the event with an object's present state, which a snapshot of the noun sends."""
+    return f"{noun}.snapshot"
 
 
 def discard(name: str) -> None:
@@ -39,13 +51,18 @@ def is_known(name: str) -> bool:
     return name in _known
 
 
+def is_offered(name: str) -> bool:
+    """Return True unless a registered name is of events that are made for one webhook, to which none subscribes."""
+    return _known.get(name, True)
+
+
 def matching(pattern: str) -> list[str]:
     """Return the registered names that match a pattern; an empty list for an unknown or malformed pattern."""
     if pattern == EVERYTHING:
-        return [name for name in _known if not is_operational(name)]
+        return [name for name, offered in _known.items() if offered and not is_operational(name)]
     if pattern.endswith(".*"):
         beginning = pattern.removesuffix("*")
-        return [name for name in _known if name.startswith(beginning)]
+        return [name for name, offered in _known.items() if offered and name.startswith(beginning)]
     return [pattern] if pattern in _known else []
 
 
@@ -59,12 +76,19 @@ def is_update(name: str) -> bool:
     return name.endswith(UPDATED)
 
 
+def may_be_merged(name: str) -> bool:
+    """Return True if a quiet period merges events of this name."""
+    return name.endswith(MERGED)
+
+
 def patterns_for(name: str) -> list[str]:
     """Return the patterns that match this name, registered or not, the narrowest first.
 
     >>> patterns_for("class.cancelled")
     ['class.cancelled', 'class.*', '*']
     """
+    if not is_offered(name):
+        return [name]
     segments = name.split(".")
     prefixes = (".".join(segments[:length]) for length in range(len(segments) - 1, 0, -1))
     narrow = [name, *(f"{prefix}.*" for prefix in prefixes)]
@@ -83,7 +107,7 @@ def nearest(name: str) -> list[str]:
 
 def nearest_patterns(pattern: str) -> list[str]:
     """Return up to three registered names and patterns that are similar to this one, the closest first."""
-    return difflib.get_close_matches(pattern, [*_known, *_patterns()])
+    return difflib.get_close_matches(pattern, [*filter(is_offered, _known), *_patterns()])
 
 
 def did_you_mean(candidates: list[str]) -> str:

@@ -59,14 +59,20 @@ class UnknownEventType(WebhooksError, LookupError):
 
 
 class ReplayError(WebhooksError, ValueError):
-    """A resend, recovery or replay that is not possible; the message gives an alternative.
+    """A resend, recovery, replay or snapshot that is not possible; the message gives an alternative.
 
-    ``field`` names the invalid argument. It is empty if the state of the webhook or delivery is the reason.
+    ``field`` names the invalid argument, and ``code`` is the kind of its error. ``field`` is empty if the state of the
+    webhook or delivery is the reason.
     """
 
-    def __init__(self, message: str, *, field: str = "") -> None:
+    def __init__(self, message: str, *, field: str = "", code: str = "range") -> None:
         super().__init__(message)
         self.field = field
+        self.code = code
+
+
+class PullOnlyWebhook(WebhooksError, ValueError):
+    """A request that is to be sent to a pull-only webhook; the message gives an alternative."""
 
 
 class CursorError(WebhooksError, ValueError):

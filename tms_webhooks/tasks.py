@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.capture import learning_paths
+from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import health, replay
@@ -31,6 +32,7 @@ from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.reconcile import passes
+from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.slots import finish_in_thread, run_in_slot
 
@@ -111,11 +113,14 @@ def start_drains() -> None:
 def work_on_jobs(**_future: Any) -> None:
     """Work on unfinished jobs, and settle the open deliveries of disabled and deleted webhooks.
 
-    Jobs are recoveries, replays and cancellations. Their batches alternate: a long job does not delay the others.
+    Jobs are recoveries, replays, cancellations and snapshots. Their batches alternate: a long job does not delay the
+    others. A snapshot that waits for its own deliveries is continued after some seconds, if the queue supports that.
     """
     work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in Job.objects.unfinished()}}
     if not run_alternately(work, stop=after(JOBS_SECONDS)).is_finished:
         get_queue().enqueue(replay.WORK)
+    elif (moment := snapshot.next_run(clock.measured_now())) is not None:
+        get_queue().enqueue_at(clock.on_this_machine(moment), replay.WORK)
 
 
 @periodic
@@ -170,7 +175,8 @@ def _batches(job: Job) -> Batches:
 def _work_on(job: Job) -> bool:
     """Do one batch; return whether more batches follow. An error ends this job alone, and is recorded on it."""
     try:
-        return replay.work_on(job, now=clock.measured_now())
+        work_on = snapshot.work_on if job.kind == JobKind.SNAPSHOT else replay.work_on
+        return work_on(job, now=clock.measured_now())
     except (OperationalError, InterfaceError):
         logger.exception("The database refused a batch of job=%s; the next run repeats it.", job.pk)
     except Exception as error:

@@ -45,6 +45,8 @@ SLOWEST_RATE = 0.001
 """Requests per second."""
 LONGEST_DELAY = 7 * 86_400
 """Seconds. Not the setting for a delivery's lifetime, so that a stored schedule stays valid if the setting changes."""
+# Of a days window: a hundred years. A longer one would exceed the range of `datetime`.
+MOST_DAYS = 36_500.0
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand
 from sphinx.application import Sphinx
 
 from tms_webhooks import catalogue, conf, signals
+from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.checks import MEANINGS
 from tms_webhooks.checks.messages import PREFIX
@@ -103,7 +104,9 @@ def signal_page() -> Iterator[str]:
 
 def events() -> Iterator[str]:
     """Yield the lines of the page on events."""
-    yield to_markdown(catalogue.all_types())
+    # The fields of the example project are not the package's.
+    with custom.only_canonical():
+        yield to_markdown(catalogue.all_types())
     yield "`manage.py webhooks_catalogue --format json-schema` prints the schemas. The formats `openapi` and `asyncapi` print them"
     yield "as API documents."
 

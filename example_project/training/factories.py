@@ -25,6 +25,7 @@ ORGANIZATIONS = [
     "Lakeshore Technical Institute",
 ]
 COMPANIES = ["Alder Freight", "Pinecrest Health", "Solway Energy", "Tamarack Bank", "Orchard Retail"]
+DEPARTMENTS = ["Sales", "Support", "Engineering", "Finance"]
 COURSES = [
     ("Azure Administrator", 4),
     ("Azure Fundamentals", 1),
@@ -75,6 +76,14 @@ class CompanyFactory(Factory[models.Company]):
     external_id = factory.Sequence(lambda number: f"COM-{number:04}")
     organization = factory.SubFactory(OrganizationFactory)
     email = factory.LazyAttribute(lambda company: f"training@{slugify(company.name)}.example")
+
+
+class DepartmentFactory(Factory[models.Department]):
+    class Meta:
+        model = models.Department
+
+    name = factory.Sequence(lambda number: DEPARTMENTS[(number - 1) % len(DEPARTMENTS)])
+    organization = factory.SubFactory(OrganizationFactory)
 
 
 class UserFactory(Factory[models.User]):

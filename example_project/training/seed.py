@@ -148,8 +148,11 @@ def _make_people(organization: Organization, branch: Organization, company: Comp
     )
     administrator.managed_organizations.add(organization)
     instructor = factories.UserFactory(organization=organization, title="Instructor")
+    department = factories.DepartmentFactory(organization=organization, name="Engineering")
     learners = (
-        *factories.UserFactory.create_batch(3, organization=organization, manager=administrator),
+        *factories.UserFactory.create_batch(
+            3, organization=organization, manager=administrator, department=department, cost_center="4711"
+        ),
         factories.UserFactory(organization=branch, company=company, manager=administrator),
     )
     for name, users in {"Administrator": (administrator,), "Instructor": (instructor,), "Student": learners}.items():
@@ -167,6 +170,7 @@ def _make_classes(now: datetime, organization: Organization, people: People, cou
         primary_classroom=factories.ClassroomFactory(organization=organization),
         start_at=factories.next_monday(now),
         max_students=12,
+        requested_by=people.administrator,
     )
     for day in range(int(course.duration)):
         start_at = training_class.start_at + timedelta(days=day)
@@ -174,7 +178,9 @@ def _make_classes(now: datetime, organization: Organization, people: People, cou
     training_class.instructors.add(people.instructor)
     statuses = (EnrollmentStatus.ENROLLED, EnrollmentStatus.WAITLISTED, EnrollmentStatus.REQUESTED)
     enrolled, waitlisted, requested = (
-        factories.ClassEnrollmentFactory(training_class=training_class, user=learner, enrollment_status_id=status)
+        factories.ClassEnrollmentFactory(
+            training_class=training_class, user=learner, enrollment_status_id=status, purchase_order="PO-2026-118"
+        )
         for learner, status in zip(people.learners[1:], statuses, strict=True)
     )
     return Classes(training_class=training_class, enrolled=enrolled, waitlisted=waitlisted, requested=requested)

@@ -25,6 +25,11 @@ class TrainingClasses(sources.ClassSource):
         "classroom.country": "primary_classroom.country_code",
         "meeting_fingerprint": "custom_virtual_classroom_url",
     }
+    custom = {
+        "requested_by": sources.Custom(
+            "requested_by.email", doc="E-mail address of the person who asked for the class.", sample="dana@example.com"
+        ),
+    }
 
 
 @sources.register(models.ClassEnrollment)
@@ -35,11 +40,17 @@ class Enrollments(sources.EnrollmentSource):
         "completion_status": "completion_status_id",
         "location_type": "location_type_id",
     }
+    custom = {
+        "purchase_order": sources.Custom(
+            "purchase_order", privacy="basic", doc="Number of the purchase order.", sample="PO-2026-118"
+        ),
+    }
 
 
 @sources.register(models.CourseAssignment)
 class CourseAssignments(sources.CourseAssignmentSource):
     fields = {**RECORD, "target_completion_at": "target_completion", "subscription.name": "subscription.profile.name"}
+    time_zone = "user.organization.time_zone_id"
 
 
 @sources.register(models.ActivityResult)
@@ -50,6 +61,7 @@ class ActivityResults(sources.ActivityProgressSource):
 @sources.register(models.SubscriptionAssignment)
 class Subscriptions(sources.SubscriptionSource):
     fields = {**RECORD, "name": "profile.name", "start_at": "starts_at", "target_completion_at": "target_completion"}
+    time_zone = "user.organization.time_zone_id"
 
 
 @sources.register(models.CourseFeedback)
@@ -65,6 +77,14 @@ class Users(sources.UserSource):
         "time_zone": "time_zone_id",
         "role_ids": "roles",
         "managed_organization_ids": "managed_organizations",
+    }
+    custom = {
+        "department": sources.Custom(
+            "department.name", privacy="basic", doc="Department of the user.", title="Department", sample="Engineering"
+        ),
+        "cost_center": sources.Custom(
+            "cost_center", privacy="basic", doc="Cost center of the user.", title="Cost Center", sample="4711"
+        ),
     }
 
 
@@ -91,3 +111,4 @@ class Achievements(sources.AchievementSource):
 class Vouchers(sources.VoucherSource):
     learner_organization = "redeemed_by.organization"
     fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}
+    time_zone = "organization.time_zone_id"

@@ -19,16 +19,22 @@ INSTALLING = ("python3 -m venv", ".venv/bin/pip")
 
 
 class Follower:
-    """One folder, with the processes that a page has started in it. The interpreter is this one, with its packages."""
+    """One folder, with the processes that a page has started in it, and what its commands have printed.
+
+    The interpreter is this one, with its packages.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: list[subprocess.Popen[str]] = []
+        self.printed: list[str] = []
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = str(server.getsockname()[1])
         others = {"DJANGO_SETTINGS_MODULE", "TMS_DATABASE"}
         kept = {name: value for name, value in os.environ.items() if name not in others and not name.startswith("COV_")}
-        self.environment = {**kept, "PYTHONPATH": str(folder)}
+        # After the folder: the path by which this checkout was found, if it is not the installed one.
+        path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.environment = {**kept, "PYTHONPATH": os.pathsep.join(path)}
 
     def follow(self, page: Path) -> list[str]:
         """Write and run what a page says, and return the texts that it promises."""
@@ -70,6 +76,7 @@ class Follower:
             check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        self.printed.append(done.stdout)
         assert "WARNINGS" not in done.stdout + done.stderr, done.stdout + done.stderr
 
     def heard(self) -> str:

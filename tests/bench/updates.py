@@ -21,6 +21,7 @@ from django.db.models import F, QuerySet
 def main(rows: int, saves: int, rounds: int) -> dict[str, list[float]]:
     """Measure each way once a round; ``saves`` is what so many rows would have taken."""
     from example_project.training.models import TrainingClass
+    from tests import uncaptured
     from tms_webhooks.models import Event, Subscription
 
     fill(rows)
@@ -29,7 +30,7 @@ def main(rows: int, saves: int, rounds: int) -> dict[str, list[float]]:
     ways: dict[str, Callable[[], object]] = {
         "saves": lambda: _save(some),
         "update": lambda: classes.update(max_students=F("max_students") + 1),
-        "bare": lambda: QuerySet(TrainingClass).update(max_students=F("max_students") + 1),
+        "bare": lambda: uncaptured.update(QuerySet(TrainingClass), max_students=F("max_students") + 1),
         "insert": lambda: classes.bulk_create(_copies(some)),
     }
     figures: dict[str, list[float]] = {name: [] for name in (*ways, "unsubscribed", "peak_mib")}
@@ -80,12 +81,13 @@ def fill(rows: int) -> None:
     """Make so many classes of one course, which one webhook hears of."""
     from example_project.training.factories import TrainingClassFactory
     from example_project.training.models import TrainingClass
+    from tests import uncaptured
     from tests.bench import world
 
     first = TrainingClassFactory.create()
     fields = {field.name: getattr(first, field.name) for field in TrainingClass._meta.concrete_fields}
     fields |= {"id": None, "external_id": None}
-    QuerySet(TrainingClass).bulk_create([TrainingClass(**fields) for _ in range(rows - 1)], batch_size=500)
+    uncaptured.bulk_create(QuerySet(TrainingClass), [TrainingClass(**fields) for _ in range(rows - 1)], batch_size=500)
     (webhook,) = world.make_webhooks(1, "https://receiver.example.com/hook")
     webhook.organization_id = first.organization_id
     webhook.save()

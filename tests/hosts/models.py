@@ -8,19 +8,14 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
 
-from tms_webhooks.sources import WebhookManager
-
 
 class Keyed(models.Model):
     """A row whose key is a UUID, and whose bulk operations are events."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
 
-    objects = WebhookManager()
-
     class Meta:
         abstract = True
-        base_manager_name = "objects"
 
 
 class Tenant(models.Model):
@@ -42,11 +37,6 @@ class Member(AbstractBaseUser, Keyed):
     locked = models.BooleanField(default=False)
 
     USERNAME_FIELD = "email"
-
-    objects = WebhookManager()
-
-    class Meta(Keyed.Meta):
-        pass
 
     def __str__(self) -> str:
         return self.email

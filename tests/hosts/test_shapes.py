@@ -33,6 +33,27 @@ def test_a_status_in_a_word_is_told_once_as_the_training_systems(meetup, told, c
     assert event["previous"] == {"status": {"code": 0, "name": "Scheduled"}}
 
 
+WRITE_TOPIC = {
+    "save": lambda meetup, topic: (setattr(meetup, "topic", topic), meetup.save()),
+    "update": lambda meetup, topic: Meetup.objects.filter(pk=meetup.pk).update(topic=topic),
+    "bulk_update": lambda meetup, topic: (
+        setattr(meetup, "topic", topic),
+        Meetup.objects.bulk_update([meetup], ["topic"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("write", WRITE_TOPIC.values(), ids=WRITE_TOPIC)
+def test_a_field_of_the_hosts_own_has_the_old_value_behind_a_uuid(meetup, told, write):
+    write(meetup, Topic.objects.create(name="Python"))
+
+    (event,) = told()
+    catalogue.get(event["type"]).validate(event)
+    assert (event["type"], event["data"]["custom"]) == ("class.updated", {"subject": "Python"})
+    assert "custom.subject" in event["changed"]
+    assert event["previous"]["custom"] == {"subject": "Azure"}
+
+
 def test_keys_are_uuids_in_the_envelope_and_in_the_data(meetup, member, told):
     meetup.lead = member
     meetup.save()

@@ -16,6 +16,7 @@ class Members(sources.UserSource):
 class Meetups(sources.ClassSource):
     organization = "tenant"
     fields = {"status": "state", "name": "title", "course": "topic", "instructor": "lead"}
+    custom = {"subject": sources.Custom("topic.name", privacy="basic")}
     statuses = {"status": {"planned": "scheduled", "sure": "guaranteed to run", "off": 2}}
 
 

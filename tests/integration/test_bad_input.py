@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -87,6 +88,34 @@ def test_a_window_that_nothing_can_be_in_is_refused() -> None:
     assert problems["more_than_days"] == [
         "More than days is 30, and less than days is 7; the first has to be the smaller one."
     ]
+
+
+@pytest.mark.parametrize(
+    ("days", "problem"),
+    [
+        ({"less_than_days": math.nan}, "Less than days is nan; give a number up to 36,500."),
+        ({"less_than_days": math.inf}, "Less than days is inf; give a number up to 36,500."),
+        ({"less_than_days": 36_501}, "Less than days is 36501; give a number up to 36,500."),
+        ({"more_than_days": math.nan, "less_than_days": 7}, "More than days is nan; give a number up to 36,500."),
+        ({"more_than_days": -math.inf, "less_than_days": 7}, "More than days is -inf; give a number up to 36,500."),
+        ({"more_than_days": -0.5, "less_than_days": 7}, "More than days is -0.5; give 0 or more."),
+        ({"less_than_days": 0}, "Less than days is 0; give more than 0."),
+    ],
+)
+def test_a_number_of_days_that_is_none_is_refused_with_its_value(days: dict[str, float], problem: str) -> None:
+    assert [*refusals(subscription("course_assignment.expiring", **days)).values()] == [[problem]]
+
+
+@pytest.mark.parametrize("event_type", ["class_feedback.*", "class.cancelled", "class.*", "course_assignment.expired"])
+def test_a_window_needs_an_event_about_a_date_that_comes_near(event_type: str) -> None:
+    problems = refusals(subscription(event_type, less_than_days=7))
+    assert list(problems) == ["less_than_days"]
+    assert problems["less_than_days"][0].endswith("has no date that comes near; leave both days empty.")
+
+
+@pytest.mark.parametrize("event_type", ["voucher.expiring", "voucher.*", "course_assignment.*", "*"])
+def test_a_pattern_with_an_expiring_event_may_have_a_window(event_type: str) -> None:
+    assert refusals(subscription(event_type, more_than_days=2, less_than_days=7)) == {}
 
 
 def test_a_header_line_without_an_equals_sign_is_refused_without_its_text() -> None:

@@ -6,8 +6,6 @@ import uuid
 
 from django.db import connections, models
 
-from tms_webhooks.sources import WebhookManager
-
 
 class Workshop(models.Model):
     """A model that is extended, and has properties that go wrong."""
@@ -17,8 +15,6 @@ class Workshop(models.Model):
     state = models.CharField(max_length=20, default="planned")
     seats = models.IntegerField(default=10)
     updated_at = models.DateTimeField(auto_now=True)
-
-    objects = WebhookManager()
 
     def __str__(self) -> str:
         return self.title
@@ -60,8 +56,6 @@ class Caterer(models.Model):
     caterer_id = models.BigAutoField(primary_key=True)
     menu = models.CharField(max_length=20)
 
-    objects = WebhookManager()
-
     def __str__(self) -> str:
         return self.menu
 
@@ -78,8 +72,6 @@ class Ticket(models.Model):
     title = models.CharField(max_length=100)
     seats = models.IntegerField(default=1)
 
-    objects = WebhookManager()
-
     def __str__(self) -> str:
         return self.title
 
@@ -92,8 +84,6 @@ class Plaque(models.Model):
         "training.Organization", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
     title = models.CharField(max_length=100)
-
-    objects = WebhookManager()
 
     def __str__(self) -> str:
         return self.title
@@ -121,8 +111,6 @@ class Talk(models.Model):
     kindred = models.ManyToManyField("self")
     prizes = models.ManyToManyField("Plaque", related_name="+")
 
-    objects = WebhookManager()
-
     def __str__(self) -> str:
         return self.title
 
@@ -149,8 +137,6 @@ class DatedAssignment(models.Model):
     completed_on = models.DateField(null=True)
     expires_on = models.DateField(null=True, db_index=True)
     percent = models.FloatField(default=0)
-
-    objects = WebhookManager()
 
     def __str__(self) -> str:
         return str(self.id)

@@ -24,8 +24,10 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
 from tms_webhooks.models import Webhook
+from tms_webhooks.snapshot import job as snapshot
+from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
@@ -43,6 +45,18 @@ class SampleForm(forms.Form):
         names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
         field: Any = self.fields["event_type"]
         field.choices = [(name, name) for name in dict.fromkeys([TEST, *names])]
+
+
+class SnapshotForm(forms.Form):
+    """The nouns whose objects are sent: those that the webhook subscribes to. At first, all of them are chosen."""
+
+    nouns = forms.MultipleChoiceField(label=gettext_lazy("Objects"), widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, webhook: Webhook, data: Any = None) -> None:
+        names = available(webhook)
+        super().__init__(data, initial={"nouns": names})
+        field: Any = self.fields["nouns"]
+        field.choices = [(name, _(registry.grouped()[name][0].noun.title)) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +127,10 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
     if not form.is_valid():
         return ActionResult(form=form)
     event_type = form.cleaned_data["event_type"]
-    test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
+    try:
+        test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
+    except PullOnlyWebhook as error:
+        return ActionResult(form=form, problem=str(error))
     record_action(
         request,
         AuditAction.WEBHOOK_TESTED,
@@ -148,6 +165,35 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
     return run
 
 
+def _run_snapshot(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
+    data = request.POST if request.method == "POST" else request.GET
+    is_chosen = request.method == "POST" or "nouns" in data
+    form = SnapshotForm(webhook, data if is_chosen else None)
+    if is_chosen and not form.is_valid():
+        return ActionResult(form=form)
+    chosen = form.cleaned_data["nouns"] if is_chosen else available(webhook)
+    try:
+        if request.method == "POST":
+            return _start_snapshot(request, webhook, chosen, now=now)
+        return ActionResult(form=form, count=snapshot.count(webhook, chosen, now=now))
+    except ReplayError as error:
+        return ActionResult(form=form, problem=str(error))
+
+
+def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *, now: datetime) -> ActionResult:
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        job = snapshot.start(webhook, nouns, now=now, requested_by=str(request.user)[:100])
+        changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
+        record_action(request, AuditAction.JOB_STARTED, webhook, now=now, target=f"job:{job.pk}", changes=changes)
+    return ActionResult(f"Started a job: {job.kind}, {job.total} deliveries.", _started(job.total))
+
+
+def _started(total: int) -> str:
+    return ngettext("Started a job for %(count)d delivery.", "Started a job for %(count)d deliveries.", total) % {
+        "count": total
+    }
+
+
 def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> TimeRangeForm:
     """Return the submitted form, or an initial one. A recovery needs a start, so its initial range is one day."""
     data = request.POST if request.method == "POST" else request.GET
@@ -176,14 +222,19 @@ def _start_job(
             target=f"job:{job.pk}",
             changes={"kind": kind.value, "since": since, "until": until, "total": job.total},
         )
-    message = ngettext(
-        "Started a job for %(count)d delivery.", "Started a job for %(count)d deliveries.", job.total
-    ) % {"count": job.total}
-    return ActionResult(f"Started a job: {kind.value}, {job.total} deliveries.", message)
+    return ActionResult(f"Started a job: {kind.value}, {job.total} deliveries.", _started(job.total))
 
 
 def _is_enabled(webhook: Webhook) -> bool:
     return webhook.enabled
+
+
+def _is_sent_to(webhook: Webhook) -> bool:
+    return not webhook.pull_only
+
+
+def _is_enabled_and_sent_to(webhook: Webhook) -> bool:
+    return webhook.enabled and not webhook.pull_only
 
 
 def _is_disabled_or_failing(webhook: Webhook) -> bool:
@@ -201,7 +252,7 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("Send it"),
         Action.MANAGE,
         "tms_webhooks.change_webhook",
-        lambda _webhook: True,
+        _is_sent_to,
         _send_test,
         "admin/tms_webhooks/webhook/test.html",
     ),
@@ -227,7 +278,7 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("Yes, resend them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
-        _is_enabled,
+        _is_enabled_and_sent_to,
         _run_job(JobKind.RECOVER),
         "admin/tms_webhooks/webhook/job.html",
     ),
@@ -241,8 +292,22 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("Yes, send them"),
         Action.REPLAY,
         "tms_webhooks.change_delivery",
-        _is_enabled,
+        _is_enabled_and_sent_to,
         _run_job(JobKind.REPLAY_MISSED),
+        "admin/tms_webhooks/webhook/job.html",
+    ),
+    WebhookAction(
+        "snapshot",
+        gettext_lazy("Send what exists"),
+        gettext_lazy(
+            "Sends the present state of every object of the chosen kinds, by the webhook's audience and filters. New events "
+            "are sent first. The last request is webhook.snapshot_completed."
+        ),
+        gettext_lazy("Yes, send it"),
+        Action.REPLAY,
+        "tms_webhooks.change_delivery",
+        _is_enabled,
+        _run_snapshot,
         "admin/tms_webhooks/webhook/job.html",
     ),
     WebhookAction(

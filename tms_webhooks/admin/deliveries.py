@@ -133,7 +133,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
-            "may_resend": self._may_resend(request, delivery) and delivery.due_at is None,
+            "may_resend": self._may_resend(request, delivery) and replay.is_finished(delivery),
             "may_view_payload": may_view,
             **delivery_page.delivery_context(delivery, now=timezone.now(), payload=may_view),
         }

@@ -37,7 +37,9 @@ def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dic
         "sentences": status_sentences(delivery, now=now),
         "attempts": attempts,
         "has_more": len(rows) > MAX_ATTEMPTS,
-        "request_preview": preview_of(delivery, now=now) if payload else None,
+        "request_preview": preview_of(delivery, now=now)
+        if payload and delivery.status != DeliveryStatus.MERGED
+        else None,
     }
 
 
@@ -61,7 +63,9 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
         sentences.append(_("Its webhook is held until %(moment)s.") % {"moment": format_time(webhook.held_until)})
     elif state == "paused" and delivery.status == DeliveryStatus.PENDING:
         sentences.append(_("Its webhook is paused until %(moment)s.") % {"moment": format_time(webhook.paused_until)})
-    elif delivery.order_key is not None:
+    elif delivery.quiet_period is not None and delivery.status == DeliveryStatus.PENDING and delivery.due_at > now:
+        sentences.append(_("It waits for further updates of the same object, to send one request for all."))
+    elif webhook.ordered and delivery.order_key is not None:
         sentences.append(_("It waits for earlier events of the same object."))
     return sentences
 
@@ -80,7 +84,15 @@ def _status_sentence(delivery: Delivery) -> str:
             "It was not attempted because the webhook was disabled. Send missed events to send it."
         ),
         DeliveryStatus.CANCELLED: _("A user cancelled it."),
+        DeliveryStatus.MERGED: _merged_sentence(delivery),
     }[DeliveryStatus(delivery.status)]
+
+
+def _merged_sentence(delivery: Delivery) -> str:
+    carrier = delivery.carrier
+    if carrier is None:
+        return _("It was not sent: a later update undid its changes.")
+    return _("It was not sent itself: delivery %(key)s carries its changes.") % {"key": carrier.pk}
 
 
 def next_step(attempt: DeliveryAttempt) -> str:

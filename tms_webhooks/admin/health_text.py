@@ -28,6 +28,10 @@ def health_text(webhook: Webhook, *, now: datetime) -> HealthText:
     """Return the health of a webhook in words."""
     if not webhook.enabled:
         return HealthText("disabled", pgettext("webhook", "Disabled"), _disabled_sentences(webhook))
+    if webhook.pull_only:
+        return HealthText(
+            "new", pgettext("webhook", "Pull only"), (_("Nothing is sent to it: the receiver reads its feed."),)
+        )
     state = webhook.state(now)
     if state == "paused":
         probe = _(

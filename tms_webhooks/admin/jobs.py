@@ -1,7 +1,8 @@
-"""The jobs that resend, send or cancel many deliveries."""
+"""The jobs that resend, send or cancel many deliveries, and snapshots."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.contrib import admin
@@ -10,8 +11,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.admin.scope import ScopedAdmin
+from tms_webhooks.choices import JobKind
 from tms_webhooks.models import Job
+from tms_webhooks.snapshot.job import progress as count_deliveries
 
 
 @admin.register(Job)
@@ -27,14 +31,17 @@ class JobAdmin(ScopedAdmin, LogAdmin):
         "webhook",
         "since",
         "until",
+        "nouns",
         "status",
         "progress",
+        "skipped",
+        "deliveries",
         "requested_by",
         "error",
         "created_at",
         "finished_at",
     )
-    readonly_fields = ("progress",)
+    readonly_fields = ("progress", "deliveries")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the webhooks together with the jobs."""
@@ -44,3 +51,10 @@ class JobAdmin(ScopedAdmin, LogAdmin):
     def progress(self, obj: Job) -> str:
         """Return the number of finished deliveries, of the total."""
         return _("%(done)d of %(total)d") % {"done": obj.done, "total": obj.total}
+
+    @admin.display(description=_("deliveries"))
+    def deliveries(self, obj: Job) -> str:
+        """Return how many deliveries of a snapshot are delivered, failed and waiting."""
+        if obj.kind != JobKind.SNAPSHOT:
+            return EMPTY
+        return _("%(delivered)d delivered, %(failed)d failed, %(waiting)d waiting") % asdict(count_deliveries(obj))

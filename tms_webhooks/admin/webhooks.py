@@ -58,7 +58,15 @@ EVENTS = _("Events")
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
 
-AUDITED_FIELDS = ("event_type", "more_than_days", "less_than_days", "filters", "condition")
+AUDITED_FIELDS = (
+    "event_type",
+    "more_than_days",
+    "less_than_days",
+    "quiet_seconds",
+    "quiet_longest_seconds",
+    "filters",
+    "condition",
+)
 # The changed fields in Django's history entries.
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 
@@ -232,6 +240,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             _("Endpoint"),
             {
                 "fields": (
+                    "pull_only",
                     "verb",
                     "url",
                     "headers",
@@ -426,6 +435,8 @@ def state_text(webhook: Webhook) -> str:
     """Return in a few words whether a webhook receives requests, and the reason if not."""
     if not webhook.enabled:
         return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
+    if webhook.pull_only:
+        return pgettext("webhook", "Pull only")
     state = webhook.state(timezone.now())
     if state == "paused":
         return _("Paused until %(moment)s") % {"moment": format_time(webhook.paused_until)}

@@ -15,6 +15,7 @@ from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.row_sets import at_keys
 from tms_webhooks.sources.rules import Change
@@ -84,6 +85,8 @@ class CapturedRows:
     def _record(self, states: Mapping[Any, tuple[Values | None, Values | None]]) -> dict[Any, list[Event]]:
         """Record the events of objects with these values before and after; return them by the objects' keys."""
         now = timezone.now()
+        if self.source.custom_keys:
+            states = with_values_behind_keys(self.source, states, using=self._using)
         changes: dict[Any, Change] = {}
         for key, (before, after) in states.items():
             with LogSourceErrors(self.source):

@@ -9,22 +9,28 @@ from tms_webhooks.catalogue.registry import (
     expand,
     get,
     grouped,
+    noun,
     register,
     temporarily,
 )
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_name, status_value
+from tms_webhooks.catalogue.types import references
 from tms_webhooks.catalogue.versions import OlderVersion, register_older
+from tms_webhooks.choices import FieldPrivacy
 
 __all__ = [
     "EventType",
     "Field",
     "FieldKind",
+    "FieldPrivacy",
     "Noun",
     "OlderVersion",
     "all_types",
     "expand",
     "get",
     "grouped",
+    "noun",
+    "references",
     "register",
     "register_older",
     "status_name",

@@ -6,13 +6,22 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from tms_webhooks.catalogue.schema import Field, JSONSchema, Noun, envelope_schema, refuse_conflicts
+from tms_webhooks import event_names
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.samples import sample_data
+from tms_webhooks.catalogue.schema import (
+    Field,
+    JSONSchema,
+    Noun,
+    envelope_schema,
+    refuse_conflicts,
+    refuse_lazy_text,
+)
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 
@@ -35,25 +44,29 @@ class EventType:
     - ``name``: "noun.verb_in_the_past"
     - ``noun``: the noun of the event's subject
     - ``summary``: one sentence for people
-    - ``sample`` and ``sample_previous``: the ``data`` and the old values of an example, as nested objects
+    - ``sample`` and ``sample_previous``: the ``data`` and the old values of an example, as nested objects. Without a
+      sample, each field has a value of its kind
     - ``version``: raise it only for a change that breaks receivers; adding a field does not
     - ``extra``: fields of this type in addition to those of the noun
     - ``needs``: optional fields of the noun that this type requires
     - ``deprecated``: events are still emitted, but new subscriptions are discouraged
+    - ``offered``: whether a webhook can subscribe to it; False for events that are made for one webhook
     """
 
     name: str
     noun: Noun
     summary: str
-    sample: Mapping[str, Any]
+    sample: Mapping[str, Any] = field(default_factory=dict)
     sample_previous: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
     extra: tuple[Field, ...] = ()
     needs: tuple[str, ...] = ()
     sample_actor: ActorKind = ActorKind.ADMINISTRATOR
     deprecated: bool = False
+    offered: bool = True
 
     def __post_init__(self) -> None:
+        refuse_lazy_text(self.summary, owner=f'event type "{self.name}"', attribute="summary")
         refuse_conflicts((*self.noun.fields, *self.extra), owner=f'event type "{self.name}"')
         for name in self.needs:
             if name not in {item.name for item in self.noun.fields}:
@@ -62,9 +75,22 @@ class EventType:
                 )
 
     @property
+    def is_snapshot(self) -> bool:
+        """Whether its events hold the present state of an object, which a snapshot sends."""
+        return self.name == event_names.snapshot_of(self.noun.name)
+
+    @property
     def fields(self) -> tuple[Field, ...]:
-        """All fields of ``data``, in the order of payloads. Fields in ``needs`` are required."""
+        """All fields of ``data``, in the order of payloads. Fields in ``needs`` are required.
+
+        The last ones are those that the host's sources add under ``custom``.
+        """
         return _fields(self)
+
+    @property
+    def has_window(self) -> bool:
+        """Whether the event is about a date that comes near, so that its subscriptions have a window of days."""
+        return self.name.endswith(".expiring")
 
     def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema (draft 2020-12) of the whole envelope. It is cached: copy it before you change it."""
@@ -72,6 +98,7 @@ class EventType:
 
     def example(self) -> dict[str, Any]:
         """Return a sample of the whole envelope, valid against the schema. Each call returns a new copy of the same sample."""
+        sample = self.sample or sample_data(self.fields)
         actor_id = None if self.sample_actor is ActorKind.SYSTEM else SAMPLE_ACTOR_ID
         return {
             "id": SAMPLE_ID,
@@ -81,7 +108,7 @@ class EventType:
             "organization": dict(SAMPLE_ORGANIZATION),
             "sequence": SAMPLE_SEQUENCE,
             "actor": {"kind": self.sample_actor.value, "id": actor_id},
-            "data": copy.deepcopy(dict(self.sample)),
+            "data": copy.deepcopy({**sample, **custom.sample_of(self.noun.name)}),
             "changed": [item.name for item in self.fields if _holds(self.sample_previous, item.name)],
             "previous": copy.deepcopy(dict(self.sample_previous)),
         }
@@ -103,15 +130,45 @@ class EventType:
         )
 
 
-@cache
+def snapshot_type(like: EventType) -> EventType:
+    """Return the type of the events with which a snapshot sends the objects of a noun, given another type of it.
+
+    Its sample is that of the other type, without the fields that only that has and without old values.
+    """
+    noun = like.noun
+    sample = copy.deepcopy(dict(like.sample))
+    for item in like.extra:
+        _remove(sample, item.name)
+    return EventType(
+        event_names.snapshot_of(noun.name),
+        noun,
+        f"The present state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
+        sample=sample,
+        sample_actor=ActorKind.SYSTEM,
+        offered=False,
+    )
+
+
+def _remove(nested: dict[str, Any], dotted_name: str) -> None:
+    """Remove a field, and the objects around it that become empty."""
+    branch, _, rest = dotted_name.partition(".")
+    inner = nested.get(branch)
+    if rest and isinstance(inner, dict):
+        _remove(inner, rest)
+        if inner:
+            return
+    nested.pop(branch, None)
+
+
+@custom.cached
 def _fields(event_type: EventType) -> tuple[Field, ...]:
     of_noun = (
         replace(item, required=True) if item.name in event_type.needs else item for item in event_type.noun.fields
     )
-    return (*of_noun, *event_type.extra)
+    return (*of_noun, *event_type.extra, *custom.fields_of(event_type.noun.name))
 
 
-@cache
+@custom.cached
 def _schema(event_type: EventType) -> JSONSchema:
     return envelope_schema(
         event_type.name,
@@ -119,10 +176,11 @@ def _schema(event_type: EventType) -> JSONSchema:
         title=event_type.noun.title,
         summary=event_type.summary,
         fields=event_type.fields,
+        is_snapshot=event_type.is_snapshot,
     )
 
 
-@cache
+@custom.cached
 def _validator(event_type: EventType) -> Draft202012Validator:
     return Draft202012Validator(_schema(event_type))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, status_name
 
@@ -36,7 +37,7 @@ def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
 def _noun(members: Sequence[EventType]) -> Iterator[str]:
     noun = members[0].noun
     yield from (f"## {noun.title}", "", *TABLE)
-    yield from _rows(noun.fields)
+    yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     for event_type in members:
         yield from _event(event_type)

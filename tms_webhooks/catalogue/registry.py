@@ -1,15 +1,19 @@
 """The registry of event types. A host adds its own with ``register(EventType(...))``.
 
+With the first type of a noun the type of its snapshot is registered, too: it follows from the noun.
+
 `tms_webhooks.event_names` holds the names alone, and matches patterns against them.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tms_webhooks import event_names
-from tms_webhooks.catalogue.event_type import EventType
+from tms_webhooks.catalogue.event_type import EventType, snapshot_type
+from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
 _event_types: dict[str, EventType] = {}
@@ -18,7 +22,8 @@ _event_types: dict[str, EventType] = {}
 def register(event_type: EventType) -> EventType:
     """Add an event type to the catalogue and return it.
 
-    Raises `ConfigurationError` if its name is taken, or is not two or more dotted segments of a-z, 0-9 and _.
+    Raises `ConfigurationError` if its name is taken, if it is not two or more dotted segments of a-z, 0-9 and _, or if
+    another noun has the name of its noun.
     """
     name = event_type.name
     if not event_names.EVENT_NAME.fullmatch(name):
@@ -27,20 +32,39 @@ def register(event_type: EventType) -> EventType:
         )
     if name in _event_types:
         raise ConfigurationError(f'The event type "{name}" is registered already.')
-    _event_types[name] = event_type
-    event_names.add(name)
+    namesake = next((other for other in _event_types.values() if other.noun.name == event_type.noun.name), event_type)
+    if namesake.noun != event_type.noun:
+        raise ConfigurationError(
+            f'The event type "{name}" has a new noun "{event_type.noun.name}", but {namesake.name} has another noun with this '
+            f'name. Use catalogue.noun("{event_type.noun.name}"), or another name.'
+        )
+    _add(event_type)
+    if event_type.offered and not event_names.is_operational(name):
+        # The last one of its noun.
+        snapshot = event_names.snapshot_of(event_type.noun.name)
+        _add(_event_types.pop(snapshot) if snapshot in _event_types else snapshot_type(event_type))
     return event_type
+
+
+def _add(event_type: EventType) -> None:
+    _event_types[event_type.name] = event_type
+    event_names.add(event_type.name, offered=event_type.offered)
 
 
 @contextmanager
 def temporarily(event_type: EventType) -> Iterator[EventType]:
     """Register an event type for the length of a ``with`` block, in tests."""
+    before = dict(_event_types)
     register(event_type)
     try:
         yield event_type
     finally:
-        del _event_types[event_type.name]
-        event_names.discard(event_type.name)
+        for name in _event_types:
+            event_names.discard(name)
+        _event_types.clear()
+        # In their order: a type that was added has moved the one of its noun's snapshot.
+        for one in before.values():
+            _add(one)
 
 
 def get(name: str) -> EventType:
@@ -50,6 +74,15 @@ def get(name: str) -> EventType:
     except KeyError:
         suggestion = event_names.did_you_mean(event_names.nearest(name))
         raise UnknownEventType(f'Unknown event type "{name}".{suggestion}') from None
+
+
+def noun(name: str) -> Noun:
+    """Return the noun of this name, to register another event type for it; raise `ConfigurationError` if none has it."""
+    groups = grouped()
+    if name not in groups:
+        suggestion = event_names.did_you_mean(difflib.get_close_matches(name, groups))
+        raise ConfigurationError(f'Unknown noun "{name}".{suggestion}')
+    return groups[name][0].noun
 
 
 def all_types() -> list[EventType]:

@@ -21,6 +21,7 @@ JSONSchema: TypeAlias = dict[str, Any]
 
 # The JSON Schema dialect, and the patterns of names, ids and times.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NOUN_NAME = re.compile(r"[a-z0-9_]+")
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
 # In addition to the format "date-time", which jsonschema validates only with an optional package.
@@ -52,6 +53,8 @@ class FieldKind(StrEnum):
     """A list of objects that all have the same fields, the field's ``items``."""
     FINGERPRINT = "fingerprint"
     """A keyed hash of a value that must not be sent itself, such as a meeting link: it changes whenever the value changes."""
+    JSON = "json"
+    """Any JSON value, such as an object with names that the host's users choose."""
 
 
 # The JSON types of each kind.
@@ -66,6 +69,7 @@ _JSON_TYPES: Mapping[FieldKind, tuple[str, ...]] = {
     FieldKind.STATUS: ("object",),
     FieldKind.OBJECTS: ("array",),
     FieldKind.FINGERPRINT: ("string",),
+    FieldKind.JSON: ("object", "array", "string", "number", "boolean"),
 }
 
 
@@ -106,14 +110,31 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A kind of object that events are about, with its canonical fields. ``title`` is its name for people."""
+    """A kind of object that events are about, with its canonical fields, one of which is "id".
+
+    ``title`` is its name for people, in English. The admin translates it with the catalogs of all installed apps.
+    """
 
     name: str
     title: str
     fields: tuple[Field, ...]
 
     def __post_init__(self) -> None:
+        if not NOUN_NAME.fullmatch(self.name):
+            raise ConfigurationError(f'"{self.name}" is not the name of a noun. Use a-z, 0-9 and _ only.')
+        refuse_lazy_text(self.title, owner=f'noun "{self.name}"', attribute="title")
         refuse_conflicts(self.fields, owner=f'noun "{self.name}"')
+        if "id" not in {field.name for field in self.fields}:
+            raise ConfigurationError(f'The noun "{self.name}" has no field "id". Add the id of its objects.')
+
+
+def refuse_lazy_text(text: object, *, owner: str, attribute: str) -> None:
+    """Raise `ConfigurationError` for a text that is translated already: documents and schemas are in one language."""
+    if not isinstance(text, str):
+        raise ConfigurationError(
+            f"The {attribute} of the {owner} is a {type(text).__name__}, not text. Write plain text, and mark it for "
+            "translation with gettext_noop: the admin translates it."
+        )
 
 
 def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
@@ -179,7 +200,9 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema
     return {**_object(tree, partial=partial), "type": "object"}
 
 
-def envelope_schema(name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...]) -> JSONSchema:
+def envelope_schema(
+    name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...], is_snapshot: bool = False
+) -> JSONSchema:
     """Return the JSON Schema of a whole event: the envelope that all events share, with these fields as ``data``."""
     data = {"title": title, "description": f"The {title.lower()} after the event."}
     properties: dict[str, JSONSchema] = {
@@ -197,11 +220,7 @@ def envelope_schema(name: str, *, version: int, title: str, summary: str, fields
         },
         "version": {"const": version, "description": "The version of this schema."},
         "organization": _organization(),
-        "sequence": {
-            "type": "integer",
-            "minimum": 1,
-            "description": "The number of the event among the events of the same object, without gaps.",
-        },
+        "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
         "data": data_schema(fields) | data,
         "changed": {
@@ -253,6 +272,13 @@ def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
         },
         "required": ["code", "name"],
     }
+
+
+def _sequence(*, is_snapshot: bool) -> JSONSchema:
+    text = "The number of the event among the events of the same object, without gaps."
+    if is_snapshot:
+        text = "The number of the object's last event before the snapshot; 0 without one."
+    return {"type": "integer", "minimum": 0 if is_snapshot else 1, "description": text}
 
 
 def _organization() -> JSONSchema:

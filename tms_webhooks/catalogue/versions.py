@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, JSONSchema, envelope_schema
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
@@ -76,9 +77,12 @@ def missing_step(event_type: EventType, version: int) -> int | None:
 
 
 def fields_at(event_type: EventType, version: int) -> tuple[Field, ...]:
-    """Return the fields of an event type in a version; the current fields if that version is not registered."""
+    """Return the fields of an event type in a version; the current fields if that version is not registered.
+
+    The fields that sources add are the same in each version.
+    """
     older = _older.get((event_type.name, version)) if version < event_type.version else None
-    return event_type.fields if older is None else older.fields
+    return event_type.fields if older is None else (*older.fields, *custom.fields_of(event_type.noun.name))
 
 
 def schema_at(event_type: EventType, version: int) -> JSONSchema:
@@ -89,6 +93,7 @@ def schema_at(event_type: EventType, version: int) -> JSONSchema:
         title=event_type.noun.title,
         summary=event_type.summary,
         fields=fields_at(event_type, version),
+        is_snapshot=event_type.is_snapshot,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from tms_webhooks.checks import deploy, environment, managers, organizations, settings, sources
+from tms_webhooks.checks import custom, deploy, environment, managers, organizations, settings, sources
 from tms_webhooks.checks.messages import MEANINGS
 
 TAG = "tms_webhooks"
@@ -29,6 +29,7 @@ CHECKS = (
     environment.check_time_zones,
     sources.check_sources,
     sources.check_databases,
+    custom.check_samples,
     managers.check_managers,
 )
 DEPLOY_CHECKS = (

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage
 from django.db import models
 from django.db.models.expressions import OrderBy
@@ -13,6 +14,7 @@ from django.db.models.expressions import OrderBy
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.fields import available, declared_events, reference_of, refused
 from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import sources_of
 
@@ -25,6 +27,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
     yield from _check_impossible(source)
     yield from _check_duplicates(source)
     yield from _check_index(source)
+    yield from _check_time_zone(source)
 
 
 def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
@@ -64,7 +67,7 @@ def _check_watched(source: Source) -> Iterator[CheckMessage]:
                 + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
                 obj=source,
             )
-        elif name in source.mapped and name not in source.own:
+        elif name in source.mapped and name not in source.own and name not in source.custom_keys:
             yield message(
                 "E037",
                 f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does "
@@ -126,6 +129,32 @@ def _check_index(source: Source) -> Iterator[CheckMessage]:
             hint=f'Add models.Index(fields=["{field.name}"], name="…") to Meta.indexes, and a migration.',
             obj=source,
         )
+
+
+def _check_time_zone(source: Source) -> Iterator[CheckMessage]:
+    """Check the path to the time zone, which a deadline without a time needs."""
+    model = source.model._meta.label
+    if source.time_zone is not None:
+        found = broken_path(source.model, source.time_zone)
+        if found is not None:
+            yield message(
+                "E038",
+                f"time_zone is {source.time_zone!r}, but {found}.",
+                hint=f'Write the path from {model} to a time zone, such as time_zone = "organization.time_zone", or None.'
+                + found.suggestion,
+                obj=source,
+            )
+    elif source.deadline is not None and source.deadline.field in source.own:
+        field: Any = source.model._meta.get_field(str(source.own[source.deadline.field].lookup))
+        if not isinstance(field, models.DateTimeField):
+            yield message(
+                "W039",
+                f"{field.model._meta.label}.{field.name} is a date without a time: it is over at the end of the day in "
+                f"TIME_ZONE ({settings.TIME_ZONE}), wherever the organization is.",
+                hint='Name the path to the time zone of the organization, such as time_zone = "organization.time_zone"; '
+                "or silence this check if all organizations use TIME_ZONE.",
+                obj=source,
+            )
 
 
 def _is_indexed(field: Any) -> bool:

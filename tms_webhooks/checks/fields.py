@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage
+from django.db import models
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field
@@ -22,7 +23,15 @@ def check(source: Source) -> Iterator[CheckMessage]:
     yield from _check_names(source)
     broken = dict(_broken_paths(source))
     for name, found in broken.items():
-        yield _refuse_path(source, name, found)
+        relation = list_relation(source.model, source.path_of(name.rpartition(".")[0]))
+        yield refuse_path(
+            source,
+            f"fields[{name!r}]",
+            source.paths[name],
+            found,
+            remove='write "" to leave the field out',
+            beginning=None if relation is None else relation.listed,
+        )
     yield from _unread_items(source)
     for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
@@ -75,8 +84,10 @@ def _check_names(source: Source) -> Iterator[CheckMessage]:
 
 def _names(source: Source) -> tuple[list[str], list[str]]:
     """Return the names that `fields` may use: the noun's fields with those of their lists, and its references."""
-    fields = [name for field in source.all_fields for name in (field.name, *_items(field))]
-    references = (reference_of(field.name) for field in source.all_fields if "." in field.name)
+    own = source.declared.paths.keys()
+    known = [field for field in source.all_fields if field.name not in own]
+    fields = [name for field in known for name in (field.name, *_items(field))]
+    references = (reference_of(field.name) for field in known if "." in field.name)
     return fields, list(dict.fromkeys(references))
 
 
@@ -103,22 +114,32 @@ def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
             yield name, found
 
 
-def _refuse_path(source: Source, name: str, found: BrokenPath) -> CheckMessage:
-    text = f"fields[{name!r}] is {source.paths[name]!r}, but {found}."
+def refuse_path(
+    source: Source,
+    entry: str,
+    path: str,
+    found: BrokenPath,
+    *,
+    remove: str,
+    beginning: type[models.Model] | None = None,
+) -> CheckMessage:
+    """Return the message about the path of an entry such as "fields['name']". ``remove`` says how to do without it.
+
+    ``beginning`` is the model where the path begins, by default that of the source.
+    """
+    text = f"{entry} is {path!r}, but {found}."
     if found.problem is PathProblem.MANY:
         return message(
             "E033",
             text,
-            hint=f'Name a property of {found.model.__name__} that returns one of them, or write "" to leave the field out.',
+            hint=f"Name a property of {found.model.__name__} that returns one of them, or {remove}.",
             obj=source,
         )
-    relation = list_relation(source.model, source.path_of(name.rpartition(".")[0]))
-    beginning = source.model if relation is None else relation.listed
+    label = (beginning or source.model)._meta.label
     return message(
         "E032",
         text,
-        hint=f'Correct the path, which begins at {beginning._meta.label}, or write "" to leave the field out.'
-        + found.suggestion,
+        hint=f"Correct the path, which begins at {label}, or {remove}." + found.suggestion,
         obj=source,
     )
 
@@ -134,7 +155,7 @@ def _unread_items(source: Source) -> Iterator[CheckMessage]:
             listed = mapped.lookup.relation.listed
             if written.get(key) and item not in mapped.lookup.columns and broken_path(listed, path) is None:
                 yield message(
-                    "W038",
+                    "W055",
                     f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
                     hint=f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the whole "
                     f"list of dictionaries: fields = {{{name!r}: …}}.",

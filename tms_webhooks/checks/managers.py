@@ -1,8 +1,10 @@
-"""Checks of the managers of registered models: bulk operations must emit events."""
+"""Checks of the querysets of registered models: bulk operations must emit events."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any
 
 from django.apps import apps
@@ -10,50 +12,63 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import message
-from tms_webhooks.sources.querysets import WebhookQuerySet
 from tms_webhooks.sources.registry import all_sources
 
-UNTOUCHED = (models.CASCADE, models.PROTECT, models.RESTRICT, models.DO_NOTHING)
-"""Values of on_delete that change no referencing row by a queryset."""
+OPERATIONS = ("update", "bulk_update", "bulk_create", "delete")
+"""The methods of Django's querysets that capture replaces."""
+
+CALLS = frozenset({"super", "save", *OPERATIONS})
+"""Names by which a method of the host's reaches one that is captured."""
 
 
 def check_managers(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of registered models, and models that extend them, whose bulk operations emit no events."""
+    """Warn of registered models, and models that extend them, with bulk operations that emit no events."""
     sources = tuple(dict.fromkeys(source.model for source in all_sources()))
     captured = [model for model in apps.get_models() if issubclass(model, sources)]
-    return [
-        problem for model in captured for problem in (*_check_own(model), *_check_base(model), *_check_database(model))
-    ]
+    return [problem for model in captured for problem in (*_check_own(model), *_check_database(model))]
 
 
 def _check_own(model: type[models.Model]) -> Iterator[CheckMessage]:
+    """Warn of querysets that write rows by a method of their own, which capture can't replace."""
     for manager in model._meta.managers:
         # A manager of a registered parent is reported there.
-        if not _emits_events(manager) and not any(_has(base, manager) for base in model.__mro__[1:]):
+        names = [] if any(_has(base, manager) for base in model.__mro__[1:]) else _uncaptured(manager)
+        if names:
             yield message(
                 "W054",
-                f"{model._meta.label}.{manager.name} makes querysets whose update(), bulk_update(), bulk_create() and "
-                "delete() emit no events: Django sends no signals for them.",
-                hint="Write objects = WebhookManager(), or have the manager's own queryset extend WebhookQuerySet; both "
-                "are in tms_webhooks.sources. Or silence this check, and call emit() for such changes.",
+                f"{', '.join(f'{name}()' for name in names)} of {model._meta.label}.{manager.name} may emit no events: "
+                "the queryset has a method of its own, which does not call Django's.",
+                hint="Have the method call super() or save(). Or silence this check, and call emit() for its changes.",
                 obj=model,
             )
 
 
-def _check_base(model: type[models.Model]) -> Iterator[CheckMessage]:
-    """Warn if Django itself changes rows by a queryset that emits no events.
+def _uncaptured(manager: models.Manager[Any]) -> list[str]:
+    """Return the operations that a manager's querysets implement without Django's."""
+    try:
+        kind = type(manager.get_queryset())
+    except Exception:
+        # A host's manager may need a request.
+        return []
+    found = {name: _implementation(kind, name) for name in OPERATIONS}
+    return [name for name, function in found.items() if function is not None and not _calls_captured(function)]
 
-    Django does so when the target of SET_NULL is deleted, and in ``add()`` on the reverse side of a foreign key.
-    """
-    changed = [field.name for field in model._meta.local_fields if _is_changed_by_django(field)]
-    if changed and not _emits_events(model._base_manager):
-        yield message(
-            "W055",
-            f"No event is emitted when Django itself changes {', '.join(changed)} of {model._meta.label}: when the referenced "
-            "object is deleted, or add() is called on the other side.",
-            hint='Set base_manager_name = "objects" in its Meta. `objects` must be a WebhookManager that hides no rows.',
-            obj=model,
-        )
+
+def _implementation(kind: type, name: str) -> Any:
+    """Return the function of a class of the host's that implements a method, or None where it is Django's own."""
+    owner = next((base for base in kind.__mro__ if name in vars(base)), models.QuerySet)
+    return None if owner.__module__.startswith("django.") else inspect.unwrap(vars(owner)[name])
+
+
+def _calls_captured(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is None or not CALLS.isdisjoint(_names(code))
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the names that a function uses, also in the functions and comprehensions inside it."""
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
 
 
 def _check_database(model: type[models.Model]) -> Iterator[CheckMessage]:
@@ -76,18 +91,6 @@ def _is_changed_by_database(field: Any) -> bool:
 
 def _done_by_database() -> list[Any]:
     return [getattr(models, name) for name in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT") if hasattr(models, name)]
-
-
-def _is_changed_by_django(field: Any) -> bool:
-    if not (field.many_to_one or field.one_to_one) or field.remote_field.parent_link:
-        return False
-    added = field.many_to_one and not field.remote_field.hidden
-    # SET_NULL, SET_DEFAULT and SET(…) update.
-    return added or field.remote_field.on_delete not in (*UNTOUCHED, *_done_by_database())
-
-
-def _emits_events(manager: models.Manager[Any]) -> bool:
-    return isinstance(manager.get_queryset(), WebhookQuerySet)
 
 
 def _has(base: type, manager: models.Manager[Any]) -> bool:

@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage
 from django.db import router
 
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.checks import activities, events, fields, learning_paths, organizations, registered, statuses
+from tms_webhooks.checks import activities, custom, events, fields, learning_paths, organizations, registered, statuses
 from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
@@ -22,6 +22,7 @@ from tms_webhooks.sources.rules import Rule
 CHECKS = (
     registered.check,
     fields.check,
+    custom.check,
     organizations.check,
     statuses.check,
     events.check,
@@ -75,6 +76,11 @@ def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
         yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
     if source.learner_organization is not None and not isinstance(source.learner_organization, str):
         yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
+    if source.time_zone is not None and not (source.time_zone and isinstance(source.time_zone, str)):
+        yield (
+            f"time_zone is {source.time_zone!r}, not a path.",
+            'Write a path such as time_zone = "organization.time_zone", or None.',
+        )
     if source.deadline is not None and not isinstance(source.deadline, Deadline):
         yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Set a Deadline or None."
     if not isinstance(source.closed_when, ClosedWhen):

@@ -25,6 +25,8 @@ class DeliveryStatus(models.TextChoices):
     """Not attempted, because the webhook was disabled. A replay can send it."""
     CANCELLED = "cancelled", _("Cancelled")
     """Cancelled by a user."""
+    MERGED = "merged", _("Merged")
+    """Not sent itself: the request of a later event of its quiet period carries the changes."""
 
 
 class ErrorClass(models.TextChoices):
@@ -107,7 +109,7 @@ class Priority(models.IntegerChoices):
     LIVE = 1, _("Live")
     """New events."""
     REPLAY = 2, _("Replay")
-    """Replayed events: one at a time, while no live delivery is due."""
+    """Replayed events, and those of a snapshot: one at a time, while no live delivery is due."""
 
 
 class JobKind(models.TextChoices):
@@ -119,6 +121,8 @@ class JobKind(models.TextChoices):
     """Send the events that were skipped while it was disabled, and matching events that were never sent."""
     CANCEL_PENDING = "cancel_pending", _("Cancel queued deliveries")
     """Cancel the deliveries that are queued."""
+    SNAPSHOT = "snapshot", _("Send what exists")
+    """Send the present state of every object of some nouns."""
 
 
 class JobStatus(models.TextChoices):

@@ -56,16 +56,24 @@ def _apply(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
         webhook.save(update_fields=[*webhook_fields(), "headers", "updated_at"])
         if change.secret is not None:
             webhook.rotate_secret(now=now, secret=change.secret)
-    for one in change.removed:
-        one.delete()
-    for one in change.added:
-        one.save()
+    _write_subscriptions(change)
     if audited := _audit_changes(change):
         AuditEntry.objects.record(change.action, actor=actor, webhook=webhook, now=now, changes=audited)
     if change.enabled is True:
         lifecycle.enable(webhook, actor=actor, now=now)
     elif change.enabled is False:
         lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
+
+
+def _write_subscriptions(change: WebhookChange) -> None:
+    for one in change.removed:
+        one.delete()
+    for one in change.added:
+        one.save()
+    for old, new in change.changed:
+        # With the key of the old row: it identifies the events that this subscription had.
+        new.pk = old.pk
+        new.save(force_update=True)
 
 
 def _audit_changes(change: WebhookChange) -> Mapping[str, object]:
@@ -76,4 +84,6 @@ def _audit_changes(change: WebhookChange) -> Mapping[str, object]:
     for name, rows in (("subscribed", change.added), ("unsubscribed", change.removed)):
         if rows:
             audited[name] = [one.event_type for one in rows]
+    if change.changed:
+        audited["changed_subscriptions"] = [new.event_type for _old, new in change.changed]
     return audited

@@ -38,6 +38,8 @@ class WebhookChange:
     secret: str | None = None
     added: Sequence[Subscription] = ()
     removed: Sequence[Subscription] = ()
+    changed: Sequence[tuple[Subscription, Subscription]] = ()
+    """Pairs of a stored subscription and its new values."""
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of a report: added, removed and changed values, without secrets."""
@@ -51,6 +53,7 @@ class WebhookChange:
             yield "    secret: changed"
         yield from (f"    + {_description(one)}" for one in self.added)
         yield from (f"    - {_description(one)}" for one in self.removed)
+        yield from (f"    ~ {_description(old)} -> {_description(new)}" for old, new in self.changed)
 
 
 def changes(
@@ -110,8 +113,8 @@ def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChan
         fields |= differences(before, webhook, fields=["headers"])
     enabled = one.enabled if one.enabled not in (None, webhook.enabled) else None
     secret = one.secret if one.secret is not None and not _signs(webhook, one.secret, now=now) else None
-    added, removed = _subscriptions(webhook, one)
-    if not (fields or enabled is not None or secret or added or removed):
+    added, removed, changed = _subscriptions(webhook, one)
+    if not (fields or enabled is not None or secret or added or removed or changed):
         return None
     return WebhookChange(
         AuditAction.WEBHOOK_UPDATED,
@@ -122,6 +125,7 @@ def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChan
         secret=secret,
         added=added,
         removed=removed,
+        changed=changed,
     )
 
 
@@ -189,22 +193,41 @@ def _exists(model: type[models.Model], name: str, key: Any) -> bool:
 def _subscription(webhook: Webhook, values: Mapping[str, Any]) -> Subscription:
     fields = subscription_fields()
     return Subscription(
-        webhook=webhook, **{fields[key].attname: fields[key].to_python(value) for key, value in values.items()}
+        webhook=webhook, **{fields[key].attname: _converted(key, fields[key], value) for key, value in values.items()}
     )
 
 
-def _subscriptions(webhook: Webhook, one: WebhookSpec) -> tuple[list[Subscription], list[Subscription]]:
-    """Return the subscriptions to add and to remove. An equal row stays, because it holds the history of its events."""
-    removed = list(webhook.subscriptions.order_by("pk"))
-    added = []
-    for values in one.subscriptions:
-        new = _subscription(webhook, values)
-        same = next((old for old in removed if _values(old) == _values(new)), None)
-        if same is None:
-            added.append(new)
-        else:
-            removed.remove(same)
-    return added, removed
+def _converted(key: str, field: models.Field[Any, Any], value: Any) -> Any:
+    """Return a value of the document as the model's; raise `ValidationError` with its key if it is not one."""
+    try:
+        return field.to_python(value)
+    except ValidationError as error:
+        raise ValidationError([f"{key}: {message}" for message in error.messages]) from error
+
+
+def _subscriptions(
+    webhook: Webhook, one: WebhookSpec
+) -> tuple[list[Subscription], list[Subscription], list[tuple[Subscription, Subscription]]]:
+    """Return the subscriptions to add, to remove, and to change.
+
+    An equal row stays, and one of the same event is changed, because it holds the history of its events: with another
+    window it emits none of them again.
+    """
+    stored = list(webhook.subscriptions.order_by("pk"))
+    wanted = [_subscription(webhook, values) for values in one.subscriptions]
+    for new in list(wanted):
+        same = next((old for old in stored if _values(old) == _values(new)), None)
+        if same is not None:
+            stored.remove(same)
+            wanted.remove(new)
+    changed = []
+    for new in list(wanted):
+        former = next((old for old in stored if old.event_type == new.event_type), None)
+        if former is not None:
+            stored.remove(former)
+            wanted.remove(new)
+            changed.append((former, new))
+    return wanted, stored, changed
 
 
 def _values(subscription: Subscription) -> list[Any]:

@@ -266,36 +266,59 @@ class AroundInsert(Protocol):
     ) -> None: ...
 
 
-class InsertQuerySet(models.QuerySet[M]):
-    """A queryset whose inserts, batch by batch, run through `around_insert` where it is set; overrides ``_insert()``.
+def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> Callable[[], None]:
+    """Replace methods of Django's ``QuerySet``, which every queryset inherits, and return a function that undoes it.
 
-    Copies of the queryset do not inherit `around_insert`.
+    A wrapper is called with the replaced method, the queryset and the arguments. Undoing leaves a method alone that other
+    code has replaced since.
     """
+    replaced = {name: vars(models.QuerySet)[name] for name in wrappers}
+    ours = {name: _wrapped(method, wrappers[name]) for name, method in replaced.items()}
+    for name, method in ours.items():
+        setattr(models.QuerySet, name, method)
 
-    around_insert: AroundInsert | None = None
+    def undo() -> None:
+        for name, method in ours.items():
+            if vars(models.QuerySet)[name] is method:
+                setattr(models.QuerySet, name, replaced[name])
 
-    def _insert(self, objs: Sequence[Any], fields: Any, returning_fields: Any = None, **options: Any) -> list[Any]:
-        """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
-        insert: Callable[..., list[Any]] = super()._insert  # type: ignore[misc]
-        if self.around_insert is None:
-            return insert(objs, fields, returning_fields=returning_fields, **options)
-        conflict = _conflict_of(**options)
-        parts = self.model._meta.pk_fields
-        returned: list[Any] = []
+    return undo
 
-        def write() -> list[Any]:
-            if conflict is not None and not conflict.updates:
-                returned.extend(_insert_returning_keys(self.model, objs, fields, **options))
-            else:
-                returned.extend(insert(objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
-            keys = [tuple(row[-len(parts) :]) for row in returned]
-            return keys if len(parts) > 1 else [key for (key,) in keys]
 
-        self.around_insert(self, objs, write, conflict)
-        return [row[: -len(parts)] for row in returned] if returning_fields else []
+def _wrapped(method: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    # Django reads attributes of the methods, such as `alters_data`: they are copied.
+    @functools.wraps(method)
+    def wrapped(self: Rows, *args: Any, **kwargs: Any) -> Any:
+        return wrapper(method, self, *args, **kwargs)
 
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
+    return wrapped
+
+
+def insert_around(
+    insert: Callable[..., list[Any]],
+    rows: Rows,
+    objs: Sequence[Any],
+    fields: Any,
+    returning_fields: Any = None,
+    *,
+    around: AroundInsert,
+    **options: Any,
+) -> list[Any]:
+    """Insert one batch of ``bulk_create`` inside ``around``; ``insert`` is Django's ``_insert()``, whose arguments these are."""
+    conflict = _conflict_of(**options)
+    parts = rows.model._meta.pk_fields
+    returned: list[Any] = []
+
+    def write() -> list[Any]:
+        if conflict is not None and not conflict.updates:
+            returned.extend(_insert_returning_keys(rows.model, objs, fields, **options))
+        else:
+            returned.extend(insert(rows, objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
+        keys = [tuple(row[-len(parts) :]) for row in returned]
+        return keys if len(parts) > 1 else [key for (key,) in keys]
+
+    around(rows, objs, write, conflict)
+    return [row[: -len(parts)] for row in returned] if returning_fields else []
 
 
 def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:

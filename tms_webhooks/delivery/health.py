@@ -33,6 +33,8 @@ HEALTH_FIELDS = (
     "notified_at",
 )
 """The fields of a webhook that its attempts change."""
+NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
+"""Finished deliveries that say nothing about the receiver."""
 
 # Whether a webhook is healthy. A blocked address, or another fault of ours, counts no failure but sets ``notified_at``.
 READ_HEALTH = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids})"
@@ -94,7 +96,7 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
     """
     disabled = set()
     for webhook in Webhook.objects.enabled().filter(pk__in=set(webhooks)):
-        finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status=DeliveryStatus.SKIPPED)
+        finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status__in=NOT_ATTEMPTED)
         errors = list(finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER])
         if len(errors) == app_settings.PAUSE_AFTER and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
             lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)

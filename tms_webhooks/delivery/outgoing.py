@@ -16,7 +16,8 @@ from tms_webhooks.payloads.formats import JSON, RequestFormat
 class ClaimedDelivery(NamedTuple):
     """A delivery that this worker holds: its row, and the id, body and time of its event.
 
-    ``attempts`` are all attempts so far, ``charged`` those that count against the retries.
+    ``attempts`` are all attempts so far, ``charged`` those that count against the retries. ``quiet_period`` is set for
+    one that waited for a quiet period, whose body may be another than the event's.
     """
 
     delivery_id: int
@@ -26,6 +27,7 @@ class ClaimedDelivery(NamedTuple):
     priority: int
     uid: str
     body: str
+    quiet_period: int | None = None
     occurred_at: datetime | None = None
 
 
@@ -62,8 +64,9 @@ class OutgoingRequest(NamedTuple):
         is_manual: A user sent it by hand: it is not retried, and does not affect the webhook's health.
         url: Replaces the URL of the endpoint.
         problem: Why this delivery can't be sent.
-        expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay and
-            a manual request.
+        expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay, a
+            manual request and one that waited for a quiet period.
+        is_replay: It goes out alone, when no other request to the webhook waits.
     """
 
     delivery_id: int
@@ -77,6 +80,7 @@ class OutgoingRequest(NamedTuple):
     url: str | None = None
     problem: DeliveryError | None = None
     expected_at: datetime | None = None
+    is_replay: bool = False
 
     @property
     def webhook_id(self) -> int:

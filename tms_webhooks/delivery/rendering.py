@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -37,10 +38,14 @@ class RenderInput(NamedTuple):
 
 
 class StoredBody(NamedTuple):
-    """The stored body of a delivery. The content type is empty if the body could not be rendered."""
+    """The stored body of a delivery. The content type is empty if the body could not be rendered, or is not yet.
+
+    ``merged`` replaces the body of the event, if the delivery carries several events of a quiet period.
+    """
 
     content_type: str
     body: str
+    merged: str = ""
 
 
 class Content(NamedTuple):
@@ -107,7 +112,7 @@ def contents_of(
     stored = _stored_bodies(one.delivery_id for one in deliveries)
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
-    for one in deliveries:
+    for one in map(partial(_with_merged, stored), deliveries):
         shape = shapes[one.webhook_id]
         content = _existing(one, stored.get(one.delivery_id), shape, limit=limit)
         if content is None and one.webhook_id in blocked:
@@ -125,22 +130,44 @@ def contents_of(
 def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
     """Return the content of a delivery as it was sent, or as it would be sent now. Nothing is stored."""
     limit = app_settings.BODY_LIMIT
-    stored = _stored_bodies([delivery.delivery_id]).get(delivery.delivery_id)
+    found = _stored_bodies([delivery.delivery_id])
+    delivery, stored = _with_merged(found, delivery), found.get(delivery.delivery_id)
     content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, limit=limit)
     return _with_url(delivery, shape, content)
 
 
+def content_for(webhook: Webhook, event_body: str) -> Content:
+    """Return an event as it would be sent to a webhook. Nothing is stored."""
+    try:
+        headers = parse_headers(reveal(webhook.headers), custom_body=True)
+    except (SecretError, ValidationError):
+        headers = {}  # Only the content type is needed.
+    shape, limit = shape_of(webhook, headers), app_settings.BODY_LIMIT
+    new = RenderInput(0, webhook.pk, 0, event_body)
+    return _existing(new, None, shape, limit=limit) or _rendered(new, shape, limit=limit)
+
+
+def _with_merged(stored: Mapping[int, StoredBody], delivery: RenderInput) -> RenderInput:
+    """Return a delivery with the merged event as its body, if it carries several events."""
+    found = stored.get(delivery.delivery_id)
+    return delivery if found is None or not found.merged else delivery._replace(body=found.merged)
+
+
 def _stored_bodies(ids: Iterable[int]) -> dict[int, StoredBody]:
     rows = DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).filter(key_in(ids))
-    found = rows.values_list("pk", "content_type", "body")
-    return {pk: StoredBody(content_type, body) for pk, content_type, body in found}
+    found = rows.values_list("pk", "content_type", "body", "merged")
+    return {pk: StoredBody(*columns) for pk, *columns in found}
 
 
 def _existing(delivery: RenderInput, stored: StoredBody | None, shape: RequestFormat, *, limit: int) -> Content | None:
-    """Return the stored body, or the event's own body if it is sent unchanged; None if a body has to be rendered."""
+    """Return the stored body, or the event's own body if it is sent unchanged; None if a body has to be rendered.
+
+    A merged event is always rendered and stored, so that a retry sends the same bytes.
+    """
+    is_merged = stored is not None and stored.merged != ""
     if stored is not None and stored.content_type:
         content = Content(stored.body.encode(), stored.content_type)
-    elif shape.is_plain or (stored is None and delivery.attempts):
+    elif (shape.is_plain and not is_merged) or (stored is None and delivery.attempts):
         content = Content(delivery.body.encode())
     else:
         return None

@@ -57,12 +57,35 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
         raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.pk})
 
 
+def is_finished(delivery: Delivery) -> bool:
+    """Return whether a delivery is finished, and was not merged into another that is sent instead."""
+    return delivery.due_at is None and delivery.status != DeliveryStatus.MERGED
+
+
 def refuse_resend(delivery: Delivery) -> None:
-    """Raise `ReplayError` if a delivery can't be sent again: it is unfinished, or its payload or webhook was deleted."""
+    """Raise `ReplayError` if a delivery can't be sent again.
+
+    It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only.
+    """
     if delivery.due_at is not None:
         raise ReplayError(
             _("Delivery %(key)s is %(status)s; wait until it is finished, or cancel it first.")
             % {"key": delivery.pk, "status": delivery.get_status_display().lower()}
+        )
+    if delivery.status == DeliveryStatus.MERGED:
+        carrier = delivery.carrier
+        if carrier is None:
+            raise ReplayError(
+                _("Delivery %(key)s was merged with a later one that undid its changes; there is nothing to send.")
+                % {"key": delivery.pk}
+            )
+        raise ReplayError(
+            _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
+            % {"key": delivery.pk, "carrier": carrier.pk}
+        )
+    if delivery.webhook.pull_only:
+        raise ReplayError(
+            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.") % {"key": delivery.pk}
         )
     if not delivery.event.body:
         raise ReplayError(
@@ -81,7 +104,8 @@ def undelivered(webhook: Webhook) -> QuerySet[Event]:
     Their deliveries wait, failed, or were skipped or cancelled; or they match a subscription of today and got no
     delivery since the webhook was created.
     """
-    not_delivered = _deliveries_to(webhook).exclude(status=DeliveryStatus.DELIVERED)
+    # The changes of a merged event are in another delivery.
+    not_delivered = _deliveries_to(webhook).exclude(status__in=(DeliveryStatus.DELIVERED, DeliveryStatus.MERGED))
     missed = _missed_events(Event.objects.filter(pk=OuterRef("pk")), webhook, since=webhook.created_at)
     return Event.objects.filter(Exists(not_delivered) | Exists(missed))
 
@@ -111,9 +135,7 @@ def count(
 ) -> int:
     """Return the number of deliveries that a job would change or create; raise `ReplayError` where `start` does."""
     since, until = _range(kind, since, until, now=now)
-    refusal = _refusal(kind, webhook) or _busy(kind, webhook)
-    if refusal:
-        raise ReplayError(refusal)
+    refuse(kind, webhook)
     return _total(kind, webhook, since=since, until=until)
 
 
@@ -140,9 +162,7 @@ def start(
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
-        refusal = _refusal(kind, locked) or _busy(kind, locked)
-        if refusal:
-            raise ReplayError(refusal)
+        refuse(kind, locked)
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,
@@ -159,7 +179,7 @@ def start(
 def work_on(job: Job, *, now: datetime) -> bool:
     """Do one batch of a job; return whether more batches follow. If two workers call it at once, one gets False."""
     kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id)
-    refusal = _refusal(kind, webhook)
+    refusal = refusal_of(kind, webhook)
     if refusal:
         job.finish(now=now, error=refusal)
         return False
@@ -268,16 +288,25 @@ def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int
         yield len(filtered.matching_events(webhook, event_ids[begin : begin + FILTER_BATCH], firsts=firsts))
 
 
-def _refusal(kind: JobKind, webhook: Webhook) -> str:
+def refuse(kind: JobKind, webhook: Webhook) -> None:
+    """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
+    refusal = refusal_of(kind, webhook) or _busy_with(kind, webhook)
+    if refusal:
+        raise ReplayError(refusal)
+
+
+def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
+    if kind != JobKind.CANCEL_PENDING and webhook.pull_only:
+        return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.pk}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
         return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {"key": webhook.pk}
     return ""
 
 
-def _busy(kind: JobKind, webhook: Webhook) -> str:
+def _busy_with(kind: JobKind, webhook: Webhook) -> str:
     """Return that a job of this kind is unfinished for the webhook; an empty text if none is."""
     if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
         return _("A job of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.") % {

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def settle(now: datetime, *, stop: Stop = never) -> int:
-    """Skip the open deliveries of disabled webhooks, and cancel those of deleted webhooks; return their number.
+    """Skip the open deliveries of disabled and pull-only webhooks, and cancel those of deleted ones; return their number.
 
     A delivery that a user resends to a disabled webhook is left open. The webhooks alternate; see `run_alternately`.
     """
@@ -37,13 +37,13 @@ def settle(now: datetime, *, stop: Stop = never) -> int:
 
 
 def settling(now: datetime) -> dict[str, Batches]:
-    """Return the work of `settle` for each disabled or deleted webhook that has open deliveries.
+    """Return the work of `settle` for each disabled, pull-only or deleted webhook that has open deliveries.
 
     Before each batch the webhook is locked and read again. Once a user has enabled it, the work ends: skipped
     deliveries stay skipped, and the others are sent.
     """
     still_open = Delivery.objects.open().filter(webhook=OuterRef("pk"))
-    disabled = Q(Exists(still_open.exclude(priority=Priority.MANUAL)), enabled=False)
+    disabled = Q(Exists(still_open.exclude(priority=Priority.MANUAL)), Q(enabled=False) | Q(pull_only=True))
     deleted = Q(Exists(still_open), deleted_at__isnull=False)
     keys = Webhook.objects.filter(disabled | deleted).order_by("pk").values_list("pk", flat=True)
     return {f"webhook {pk}": _settle_one(pk, now) for pk in keys}
@@ -92,7 +92,7 @@ def _settle_batch(webhook_id: int, now: datetime) -> int:
     with transaction.atomic(using=router.db_for_write(Delivery)):
         Webhook.objects.lock([webhook_id])
         webhook = Webhook.objects.get(pk=webhook_id)
-        if webhook.enabled and webhook.deleted_at is None:
+        if webhook.enabled and not webhook.pull_only and webhook.deleted_at is None:
             return 0
         rows.release_expired(now=now)
         unclaimed = rows.unclaimed().order_by("priority", "due_at")

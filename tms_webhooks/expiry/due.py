@@ -8,19 +8,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.conf import app_settings
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, ancestors, parent_column
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, PlannedEvent, Source
-from tms_webhooks.sources.deadlines import Deadline, as_moment, expired_key, expiring_key
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, TIME_ZONE, PlannedEvent, Source
+from tms_webhooks.sources.deadlines import (
+    DAY,
+    Deadline,
+    DueDate,
+    as_moment,
+    end_of_day,
+    expired_key,
+    expiring_key,
+    is_day,
+)
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
@@ -43,7 +53,7 @@ class ExpiringSubscription:
         subscription_id: Its key.
         scope: The scope of its webhook.
         window: (more than, less than) in days before the date.
-        since: Time of the last scan for this subscription and window.
+        since: Time of the last scan for this subscription.
         reach: The dates to read: of the rows that were in the window at any moment since then.
     """
 
@@ -75,7 +85,7 @@ def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetim
     using = database_of(source)
     if not subscriptions_to(deadline.expired, using=using).exists():
         return
-    recorded = Occurrence.objects.keys_between(since, now, using=using)
+    recorded = Occurrence.objects.moments_between(since, now, using=using)
     for key, raw in _read_due_rows(source, deadline, deadline.expired, low=since, high=now):
         at = raw[deadline.field]
         once = expired_key(deadline.expired, subject_key(raw["id"]), at)
@@ -88,17 +98,20 @@ def expiring(
 ) -> Iterator[DueEvent]:
     """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
     for low, high in windows.union(one.reach for one in subscriptions):
-        recorded = Occurrence.objects.keys_between(low, high, using=database_of(source))
         rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
+        # After the rows: an event of a row's date before an edit was recorded before the edit. Up to a day away on the
+        # organization's clocks, which is up to two days where its time zone was changed.
+        recorded = Occurrence.objects.moments_between(low - 2 * DAY, high + 2 * DAY, using=database_of(source))
         organizations = [organizations_of(raw) for _key, raw in rows]
         matching = _matching_scope(
             {one for one in organizations if one is not None}, subscriptions, using=database_of(source)
         )
         for (key, raw), one in zip(rows, organizations, strict=True):
+            due = DueDate(raw[deadline.field], source.zone_of(raw))
             for subscription in matching.get(one, ()):
-                event = _entered_window(subscription, deadline, raw, recorded, now=now)
+                event = _entered_window(subscription, deadline, raw, due, recorded, now=now)
                 if event is not None:
-                    yield DueEvent(key, raw[deadline.field], event, subscription.subscription_id)
+                    yield DueEvent(key, due.at, event, subscription.subscription_id)
 
 
 def _matching_scope(
@@ -124,30 +137,37 @@ def _entered_window(
     subscription: ExpiringSubscription,
     deadline: Deadline,
     raw: Mapping[str, Any],
-    recorded: set[str],
+    due: DueDate,
+    recorded: Mapping[str, datetime],
     *,
     now: datetime,
 ) -> PlannedEvent | None:
     """Return the event of a row that entered the subscription's window; None if it did not, or was recorded before."""
-    at = raw[deadline.field]
     low, high = subscription.reach
-    if not low < at < high:
+    if not low < due.at < high:
         return None
-    window = subscription.window
-    once = expiring_key(deadline.expiring, subscription.subscription_id, window, subject_key(raw["id"]), at)
-    if once in recorded:
+    subject_id = subject_key(raw["id"])
+    if due.was_recorded(subscription.subscription_id, deadline.expiring, subject_id, recorded):
         return None
-    created_at = raw.get("created_at")
-    known = created_at if isinstance(created_at, datetime) else None
-    if not windows.was_inside(at, window, since=subscription.since, now=now, created_at=known):
+    created_at = raw["created_at"] if isinstance(raw["created_at"], datetime) else None
+    window, since = subscription.window, subscription.since
+    if not windows.was_inside(due.at, window, since=since, now=now, created_at=created_at):
         return None
+    late = windows.is_late(due.at, window, since=since, now=now, created_at=created_at, tolerance=_tolerance())
     more, less = window
-    days = {
-        "days_left": windows.days_left(at, now=now),
+    extra = {
+        "days_left": windows.days_left(due.at, now=now),
+        "late": late,
         "window.more_than_days": more,
         "window.less_than_days": less,
     }
-    return PlannedEvent(deadline.expiring, once=once, deadline=at, extra=days)
+    once = expiring_key(deadline.expiring, subscription.subscription_id, subject_id, due.day)
+    return PlannedEvent(deadline.expiring, once=once, deadline=due.at, extra=extra)
+
+
+def _tolerance() -> timedelta:
+    """Return for how long after its time an event is not late: until the second scan after it."""
+    return 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
 
 
 def _read_due_rows(
@@ -160,9 +180,13 @@ def _read_due_rows(
     rows = rows_of(source).filter(
         _with_subscribers(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
     )
-    names = {"id", "organization.id", LEARNER_ORGANIZATION.name, "created_at", deadline.field}
+    names = {"id", "organization.id", LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field}
     for key, raw in read_rows(source, rows, names=names):
-        raw.update({name: as_moment(raw[name]) for name in ("created_at", deadline.field) if name in raw})
+        if is_day(raw[deadline.field]):
+            raw[deadline.field] = end_of_day(raw[deadline.field], source.zone_of(raw))
+            if not low < raw[deadline.field] <= high:
+                continue
+        raw["created_at"] = as_moment(raw.get("created_at"))
         source.add_learner_organization(raw)
         yield key, raw
 
@@ -189,12 +213,12 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
 
 
 def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) -> dict[str, Any]:
-    """Return the conditions for dates after ``low`` up to ``high``. A column of days is compared in UTC."""
+    """Return the conditions for dates after ``low`` up to ``high``.
+
+    For a column of days they hold the days that end between the two in any time zone, which is from 14 hours before to
+    12 hours after the day's end in UTC.
+    """
     column = str(source.own[deadline.field].lookup)
-    field = source.model._meta.get_field(column)
-    first, last = (low, high) if isinstance(field, models.DateTimeField) else (_day(low), _day(high))
-    return {f"{column}__gt": first, f"{column}__lte": last}
-
-
-def _day(moment: datetime) -> date:
-    return moment.astimezone(UTC).date()
+    if isinstance(source.model._meta.get_field(column), models.DateTimeField):
+        return {f"{column}__gt": low, f"{column}__lte": high}
+    return {f"{column}__gte": (low.astimezone(UTC) - DAY).date(), f"{column}__lte": high.astimezone(UTC).date()}

@@ -69,17 +69,13 @@ def scan_expiring(
 ) -> ScanResult:
     """Record the events of objects that entered the window of a subscription, once per subscription, object and date.
 
-    The rows are read once for all subscriptions. A new subscription, or one whose window was changed, begins with the
-    objects that are in its window now.
+    The rows are read once for all subscriptions. A new subscription begins with the objects that are in its window now.
+    A changed window applies from the last scan on, because no scan has seen the old one since.
     """
     using = database_of(source)
     scan = f"{deadline.expiring}:{source.model._meta.label_lower}"
-    subscriptions = {
-        f"{subscription.pk}:{subscription.window[0]}:{subscription.window[1]}": subscription
-        for subscription in due.subscriptions_to(deadline.expiring, using=using)
-        .select_related("webhook")
-        .order_by("pk")
-    }
+    rows = due.subscriptions_to(deadline.expiring, using=using).select_related("webhook").order_by("pk")
+    subscriptions = {str(subscription.pk): subscription for subscription in rows}
     cursors = ScanCursor.objects.current(scan, subscriptions, now=now, using=using)
     watched = [
         due.expiring_subscription(subscription, since=min(cursors[name].scanned_until, now), now=now)

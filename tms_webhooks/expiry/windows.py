@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from tms_webhooks.validators import MOST_DAYS
+
 Range = tuple[datetime, datetime]
 """Two times, both excluded."""
 
-# A hundred years. A longer window would exceed the range of `datetime`.
-MAX_DAYS = 36_500.0
+STEPS_A_DAY = 100_000
+STEP = timedelta(days=1) / STEPS_A_DAY
 
 
 def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Range:
@@ -41,6 +43,24 @@ def was_inside(
     return low < expires_at < high
 
 
+def is_late(
+    expires_at: datetime,
+    window: tuple[float, float],
+    *,
+    since: datetime,
+    now: datetime,
+    created_at: datetime | None,
+    tolerance: timedelta,
+) -> bool:
+    """Return whether a scan at ``now`` is late for a date that `was_inside` found.
+
+    It is if the date has left the window, or entered it longer ago than ``tolerance`` with no scan since then.
+    """
+    more, less = (_span(days) for days in window)
+    first_seen = max(since, created_at or since, expires_at - less)
+    return expires_at - now <= more or now - first_seen > tolerance
+
+
 def union(ranges: Iterable[Range]) -> list[Range]:
     """Return the union as sorted ranges that don't overlap, without empty ones.
 
@@ -58,10 +78,10 @@ def union(ranges: Iterable[Range]) -> list[Range]:
 
 
 def days_left(expires_at: datetime, *, now: datetime) -> float:
-    """Return the days from ``now`` to the date, rounded to about a second."""
-    return round((expires_at - now) / timedelta(days=1), 5)
+    """Return the days from ``now`` to the date, in steps of 0.00001 (about a second), never more than are left."""
+    return (expires_at - now) // STEP / STEPS_A_DAY
 
 
 def _span(days: float) -> timedelta:
     # The comparison is also false for NaN.
-    return timedelta(days=days if days < MAX_DAYS else MAX_DAYS)
+    return timedelta(days=days if days < MOST_DAYS else MOST_DAYS)

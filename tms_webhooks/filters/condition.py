@@ -182,6 +182,22 @@ class HasValue(Node):
         return sentence % {"path": self.path}
 
 
+def part_about(node: Node, keeps: Callable[[str], bool]) -> Node | None:
+    """Return the part of a condition about paths that ``keeps`` accepts; None if nothing of it is left.
+
+    Other comparisons are left open: an event meets the result if it meets the condition for some value at these paths.
+    """
+    if isinstance(node, AllOf):
+        parts = tuple(part for part in (part_about(one, keeps) for one in node.parts) if part is not None)
+        return AllOf(parts) if parts else None
+    if isinstance(node, AnyOf):
+        alternatives = [part_about(one, keeps) for one in node.parts]
+        known = tuple(part for part in alternatives if part is not None)
+        return AnyOf(known) if len(known) == len(alternatives) else None
+    # Of a negation either all is known, or nothing can be said.
+    return node if all(keeps(path) for path in node.paths()) else None
+
+
 def in_words(values: tuple[Any, ...]) -> str:
     """Return values as text for people: the first five, and the number of the others."""
     shown = [_("nothing") if value is None else _word(value) for value in values[:5]]

@@ -117,6 +117,10 @@ class _Parser:
     def _comparison(self, path: EventPath, value: Any) -> Node:
         if isinstance(value, Mapping):
             return self._operators(path, value)
+        if path.is_json:
+            return self._refuse(
+                _('%(path)s is a JSON value; ask only whether it exists: {"exists": true}.') % {"path": path.path}
+            )
         values = value if isinstance(value, list) else [value]
         if not values:
             return self._refuse(_("%(path)s: the list is empty; no event can match.") % {"path": path.path})

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.catalogue import EventType, Field, FieldKind, status_name
+from tms_webhooks.catalogue import EventType, Field, FieldKind, custom, status_name
 from tms_webhooks.choices import ActorKind
 
 # The parts of an event that hold the fields of its type, and the list of changed fields.
@@ -33,6 +32,11 @@ class EventPath:
     allowed: tuple[Any, ...] = ()
     is_status: bool = False
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the value is any JSON, of which a condition can only ask whether it exists."""
+        return self.kind is FieldKind.JSON
+
 
 # The paths of the actor, which every event has.
 ACTOR = (
@@ -41,7 +45,7 @@ ACTOR = (
 )
 
 
-@cache
+@custom.cached
 def event_paths(event_type: EventType) -> Mapping[str, EventPath]:
     """Return all paths of an event type, by their text."""
     fields = [path for root in ROOTS for field in event_type.fields for path in _of_field(root, field)]
@@ -76,8 +80,11 @@ def having(path: str) -> list[str]:
 
 
 def patterns_of(event_types: Iterable[EventType]) -> list[str]:
-    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them."""
-    names = [event_type.name for event_type in event_types]
+    """Return the shortest list of patterns for these event types: ``class.*`` if all types of the noun are among them.
+
+    Types that are not offered are left out: no pattern of a subscription includes them.
+    """
+    names = [event_type.name for event_type in event_types if event_type.offered]
     patterns: dict[str, None] = {}
     for name in names:
         pattern = f"{name.rpartition('.')[0]}.*"

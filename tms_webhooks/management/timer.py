@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from tms_webhooks.db import clock as database_clock
@@ -31,21 +33,40 @@ SECONDS = {replay.WORK: 5.0}
 LEAVING = 5.0
 """Seconds that the end waits for a running job."""
 
+Call: TypeAlias = tuple[str, tuple[object, ...]]
+"""A function, by its dotted path, and its arguments."""
+
 logger = logging.getLogger(__name__)
 
 
 class LocalQueue(Queue):
-    """Keeps the rest of a job that ran out of time, for the timer. Drains are not enqueued: the command runs one."""
+    """Keeps the rest of a job that ran out of time or waits, for the timer. Drains are not enqueued: the command runs one."""
 
     keeps_drains = False
 
     def __init__(self) -> None:
-        self.rest: deque[tuple[str, tuple[object, ...]]] = deque()
+        self.rest: deque[Call] = deque()
+        self._later: list[tuple[datetime, Call]] = []
 
     def enqueue(self, function: str, *args: object) -> None:
         """Keep a call, unless the same one waits or it starts a drain."""
         if function != DRAIN and (function, args) not in self.rest:
             self.rest.append((function, args))
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        """Keep a call until ``moment``."""
+        self._later.append((moment, (function, args)))
+        return True
+
+    def take_due(self, now: datetime) -> None:
+        """Enqueue the calls whose time has come."""
+        for _moment, (function, args) in [one for one in self._later if one[0] <= now]:
+            self.enqueue(function, *args)
+        self._later = [one for one in self._later if one[0] > now]
+
+    def seconds_left(self, now: datetime) -> float:
+        """Return the seconds until the next call, at most `TICK`."""
+        return min([TICK, *((moment - now).total_seconds() for moment, _call in self._later)])
 
     def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
         """Do nothing."""
@@ -76,10 +97,11 @@ class Timer:
             self._is_failing = True
             return TICK
         self._is_failing = False
+        self._local.take_due(timezone.now())
         if self._local.rest:
             function, args = self._local.rest.popleft()
             self._run(function, *args)
-        return 0.0 if self._local.rest else TICK
+        return 0.0 if self._local.rest else self._local.seconds_left(timezone.now())
 
     def _jobs(self) -> list[PeriodicJob]:
         """Return the jobs that began longer ago than they may have, or never."""

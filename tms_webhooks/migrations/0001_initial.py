@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                             ("failed", "Can't be retried"),
                             ("skipped", "Skipped"),
                             ("cancelled", "Cancelled"),
+                            ("merged", "Merged"),
                         ],
                         default="pending",
                         max_length=10,
@@ -84,6 +85,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(verbose_name="created at")),
                 ("reopened_at", models.DateTimeField(null=True, verbose_name="reopened at")),
                 ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
+                ("quiet_period", models.BigIntegerField(editable=False, null=True, verbose_name="quiet period")),
             ],
             options={
                 "verbose_name": "delivery",
@@ -253,6 +255,29 @@ class Migration(migrations.Migration):
                         verbose_name="condition",
                     ),
                 ),
+                (
+                    "quiet_seconds",
+                    models.PositiveIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="For updated and progressed events: wait until the object had no further one for so many seconds, and send one request for all. 0: send each at once.",
+                        validators=[django.core.validators.MaxValueValidator(86400)],
+                        verbose_name="quiet seconds",
+                    ),
+                ),
+                (
+                    "quiet_longest_seconds",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Send the request after so many seconds at the latest. Empty: five times the quiet seconds.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(86400),
+                        ],
+                        verbose_name="longest wait seconds",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "subscription",
@@ -277,6 +302,7 @@ class Migration(migrations.Migration):
                 ),
                 ("content_type", models.CharField(blank=True, default="", max_length=255, verbose_name="content type")),
                 ("body", models.TextField(blank=True, default="", verbose_name="body")),
+                ("merged", models.TextField(blank=True, default="", verbose_name="merged event")),
             ],
             options={
                 "verbose_name": "delivery body",
@@ -327,6 +353,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, default="", verbose_name="error")),
                 ("fanned_out_at", models.DateTimeField(editable=False, null=True, verbose_name="fanned out at")),
                 ("position", models.BigIntegerField(editable=False, null=True, verbose_name="position")),
+                ("snapshot_job", models.BigIntegerField(db_default=0, default=0, editable=False)),
                 (
                     "learner_organization",
                     models.ForeignKey(
@@ -508,8 +535,19 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=150, verbose_name="name")),
                 (
+                    "pull_only",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Nothing is sent: the receiver reads the events from the webhook's feed. The URL is empty then.",
+                        verbose_name="pull only",
+                    ),
+                ),
+                (
                     "url",
                     models.CharField(
+                        blank=True,
+                        default="",
                         help_text="The URL of the receiver, with {tokens} in path and query. It must respond with 2xx within the timeout.",
                         max_length=2000,
                         validators=[tms_webhooks.validators.validate_webhook_url],
@@ -715,6 +753,7 @@ class Migration(migrations.Migration):
                             ("recover", "Resend failed deliveries"),
                             ("replay_missed", "Send missed events"),
                             ("cancel_pending", "Cancel queued deliveries"),
+                            ("snapshot", "Send what exists"),
                         ],
                         max_length=20,
                         verbose_name="kind",
@@ -739,6 +778,11 @@ class Migration(migrations.Migration):
                 ("total", models.PositiveIntegerField(default=0, verbose_name="total")),
                 ("done", models.PositiveIntegerField(default=0, verbose_name="done")),
                 ("position", models.BigIntegerField(default=0, editable=False)),
+                ("nouns", models.JSONField(blank=True, default=list, verbose_name="nouns")),
+                ("cursor", models.TextField(blank=True, default="", editable=False)),
+                ("source", models.CharField(blank=True, default="", editable=False, max_length=200)),
+                ("key", models.TextField(blank=True, default="", editable=False)),
+                ("skipped", models.PositiveIntegerField(default=0, verbose_name="skipped")),
                 ("requested_by", models.CharField(blank=True, default="", max_length=100, verbose_name="requested by")),
                 ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="error")),
                 ("created_at", models.DateTimeField(verbose_name="created at")),
@@ -808,6 +852,20 @@ class Migration(migrations.Migration):
                 "verbose_name": "total",
                 "verbose_name_plural": "totals",
             },
+        ),
+        migrations.AddField(
+            model_name="event",
+            name="webhook",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="tms_webhooks.webhook",
+                verbose_name="webhook",
+            ),
         ),
         migrations.AddField(
             model_name="delivery",
@@ -1093,10 +1151,18 @@ class Migration(migrations.Migration):
                 name="tms_event_feed_of_learner",
             ),
         ),
+        migrations.AddIndex(
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("webhook__isnull", False)),
+                fields=["webhook", "position"],
+                name="tms_event_for_webhook",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="event",
             constraint=models.UniqueConstraint(
-                fields=("subject_type", "subject_id", "sequence"), name="tms_event_sequence_once"
+                fields=("subject_type", "subject_id", "sequence", "snapshot_job"), name="tms_event_sequence_once"
             ),
         ),
         migrations.AddIndex(
@@ -1105,6 +1171,17 @@ class Migration(migrations.Migration):
                 condition=models.Q(("deleted_at__isnull", True)),
                 fields=["organization"],
                 name="tms_webhook_by_organization",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="webhook",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("pull_only", True), ("url", "")),
+                    models.Q(("pull_only", False), models.Q(("url", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="tms_webhook_url_unless_pull_only",
             ),
         ),
         migrations.AddConstraint(
@@ -1147,6 +1224,12 @@ class Migration(migrations.Migration):
             model_name="subscription",
             index=models.Index(fields=["event_type", "webhook"], name="tms_subscription_by_event"),
         ),
+        migrations.AddIndex(
+            model_name="subscription",
+            index=models.Index(
+                condition=models.Q(("quiet_seconds__gt", 0)), fields=["quiet_seconds"], name="tms_subscription_quiet"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="subscription",
             constraint=models.CheckConstraint(
@@ -1164,6 +1247,22 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="tms_subscription_window_order",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("quiet_longest_seconds__isnull", True), ("quiet_seconds__lte", 86400)),
+                    models.Q(
+                        ("quiet_longest_seconds__gte", models.F("quiet_seconds")),
+                        ("quiet_longest_seconds__isnull", False),
+                        ("quiet_longest_seconds__lte", 86400),
+                        ("quiet_seconds__gt", 0),
+                    ),
+                    _connector="OR",
+                ),
+                name="tms_subscription_quiet_range",
             ),
         ),
         migrations.AddIndex(
@@ -1214,6 +1313,14 @@ class Migration(migrations.Migration):
                 name="tms_delivery_in_flight",
             ),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("quiet_period__isnull", False)),
+                fields=["quiet_period"],
+                name="tms_delivery_quiet_period",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="delivery",
             constraint=models.UniqueConstraint(fields=("event", "webhook"), name="tms_delivery_once_per_webhook"),
@@ -1225,7 +1332,7 @@ class Migration(migrations.Migration):
                     models.Q(("due_at__isnull", False), ("status__in", ("pending", "waiting", "in_flight"))),
                     models.Q(
                         ("due_at__isnull", True),
-                        ("status__in", ("delivered", "exhausted", "failed", "skipped", "cancelled")),
+                        ("status__in", ("delivered", "exhausted", "failed", "skipped", "cancelled", "merged")),
                     ),
                     _connector="OR",
                 ),

@@ -44,6 +44,9 @@ class DeliveryBody(models.Model):
 
     A webhook with the standard format has none, and gets the body of the event. An empty ``content_type`` means that
     rendering failed; it is tried again when the delivery is replayed.
+
+    ``merged`` is set for a delivery that carries several events of a quiet period: the event in the standard format, from
+    which the body is rendered. It replaces the body of the delivery's own event.
     """
 
     # No constraint in the database, as on `Delivery.event`.
@@ -57,6 +60,7 @@ class DeliveryBody(models.Model):
     )
     content_type = models.CharField(_("content type"), max_length=255, blank=True, default="")
     body = models.TextField(_("body"), blank=True, default="")
+    merged = models.TextField(_("merged event"), blank=True, default="")
 
     if TYPE_CHECKING:
         delivery_id: int
@@ -69,3 +73,8 @@ class DeliveryBody(models.Model):
 
     def __str__(self) -> str:
         return f"body of delivery {self.delivery_id}"
+
+    @property
+    def stored(self) -> str:
+        """The body as it was rendered, or the merged event before that; empty if rendering failed."""
+        return self.body if self.content_type else self.merged

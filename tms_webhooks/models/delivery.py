@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
 from tms_webhooks.db import sql
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.lookups import KeyIn, key_in
 from tms_webhooks.models.event import PUBLIC_PREFIX, Event
 from tms_webhooks.models.webhook import Webhook
 
@@ -23,6 +23,7 @@ FINISHED = (
     DeliveryStatus.FAILED,
     DeliveryStatus.SKIPPED,
     DeliveryStatus.CANCELLED,
+    DeliveryStatus.MERGED,
 )
 
 # Lease those that are due. By primary key.
@@ -68,6 +69,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Keep those that were created, or last replayed, before ``moment``."""
         return self.filter(Q(reopened_at__lt=moment) | Q(reopened_at__isnull=True, created_at__lt=moment))
 
+    def of_quiet_periods(self, periods: Iterable[int | None]) -> DeliveryQuerySet:
+        """Keep those of these quiet periods, the values of `Delivery.quiet_period`."""
+        known = {period for period in periods if period is not None}
+        # The second condition is implied; it lets the database use a partial index.
+        return self.filter(KeyIn(F("quiet_period"), sql.numbers(known)), quiet_period__isnull=False)
+
     def held(self, token: str) -> DeliveryQuerySet:
         """Keep those that the lease ``token`` still holds."""
         return self.filter(status=DeliveryStatus.IN_FLIGHT, lease=token)
@@ -101,15 +108,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self._finish(DeliveryStatus.EXHAUSTED, now=now)
 
     def reopen(self, *, now: datetime, priority: Priority) -> int:
-        """Make finished ones due again, with all their retries; return how many."""
-        return self.filter(status__in=FINISHED).update(
-            status=DeliveryStatus.PENDING,
-            due_at=now,
-            reopened_at=now,
-            finished_at=None,
-            charged=0,
-            priority=priority,
-            error_class="",
+        """Make finished ones due again, with all their retries; return how many. Merged ones stay: others carry them."""
+        return (
+            self.filter(status__in=FINISHED)
+            .exclude(status=DeliveryStatus.MERGED)
+            .update(
+                status=DeliveryStatus.PENDING,
+                due_at=now,
+                reopened_at=now,
+                finished_at=None,
+                charged=0,
+                priority=priority,
+                error_class="",
+            )
         )
 
     def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
@@ -178,7 +189,8 @@ class Delivery(models.Model):
     )
     due_at = models.DateTimeField(_("due at"), null=True)
     priority = models.PositiveSmallIntegerField(_("priority"), choices=Priority.choices, default=Priority.LIVE)
-    # Set for ordered webhooks: deliveries with the same key are sent one after the other.
+    # Set for ordered webhooks: deliveries with the same key are sent one after the other. Also set for those that wait
+    # for a quiet period, which are found by it.
     order_key = models.BigIntegerField(null=True, editable=False)
     lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
     # Not small integers: deferrals are not charged, and a receiver can cause 100,000 in the lifetime of a delivery.
@@ -189,6 +201,8 @@ class Delivery(models.Model):
     # When it was last replayed, which starts its lifetime anew.
     reopened_at = models.DateTimeField(_("reopened at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
+    # The quiet period that it waited for: the key of the period's first delivery. All but one of a period are merged.
+    quiet_period = models.BigIntegerField(_("quiet period"), null=True, editable=False)
 
     if TYPE_CHECKING:
         event_id: int
@@ -223,6 +237,10 @@ class Delivery(models.Model):
                 name="tms_delivery_in_flight",
                 condition=Q(status=DeliveryStatus.IN_FLIGHT) | Q(status=DeliveryStatus.WAITING),
             ),
+            # DeliveryQuerySet.of_quiet_periods.
+            models.Index(
+                fields=["quiet_period"], name="tms_delivery_quiet_period", condition=Q(quiet_period__isnull=False)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["event", "webhook"], name="tms_delivery_once_per_webhook"),
@@ -240,3 +258,11 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"
+
+    @property
+    def carrier(self) -> Delivery | None:
+        """The delivery whose request carries this merged one; None for others, and if no request is needed."""
+        if self.status != DeliveryStatus.MERGED or self.quiet_period is None:
+            return None
+        same = type(self).objects.using(self._state.db).of_quiet_periods([self.quiet_period])
+        return same.exclude(status=DeliveryStatus.MERGED).first()

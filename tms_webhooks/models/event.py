@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 import uuid
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, router
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.db.prepared import run_often
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subscription import Subscription
+from tms_webhooks.models.webhook import Webhook
 
 PUBLIC_PREFIX = "evt_"
 
@@ -87,6 +89,17 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
 
+    def for_everyone(self) -> EventQuerySet:
+        """Leave out those that were made for one webhook, which belong into no other feed."""
+        return self.filter(webhook__isnull=True)
+
+    def made_for(self, webhook_id: int) -> EventQuerySet:
+        """Keep those that were made for this webhook alone, such as those of its snapshots.
+
+        Served by the index ``tms_event_for_webhook``.
+        """
+        return self.filter(webhook=webhook_id)
+
     def with_external_id(self, external_id: str) -> EventQuerySet:
         """Keep those of objects with this external id."""
         # The first condition is implied by the second; it lets the database use a partial index.
@@ -152,11 +165,27 @@ class Event(models.Model):
         verbose_name=_("subscription"),
         help_text=_("Set if the event is for this subscription only, such as an expiry window."),
     )
+    # Set if the event is for this webhook only, as an event of a snapshot is.
+    webhook = models.ForeignKey(
+        Webhook,
+        # As above.
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("webhook"),
+    )
+    # The key of the snapshot job that made the event; 0 for other events. Not null, because NULL is equal to no other
+    # value in a unique constraint.
+    snapshot_job = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     if TYPE_CHECKING:
         organization_id: Any
         learner_organization_id: Any
         subscription_id: int | None
+        webhook_id: int | None
 
     objects = EventQuerySet.as_manager()
 
@@ -195,10 +224,16 @@ class Event(models.Model):
                 name="tms_event_feed_of_learner",
                 condition=LEARNERS_ELSEWHERE,
             ),
+            # EventQuerySet.made_for; the feed of a webhook.
+            models.Index(
+                fields=["webhook", "position"], name="tms_event_for_webhook", condition=Q(webhook__isnull=False)
+            ),
         ]
         constraints = [
-            # Also the index for the events of one object.
-            models.UniqueConstraint(fields=["subject_type", "subject_id", "sequence"], name="tms_event_sequence_once"),
+            # Also the index for the events of one object. A snapshot has the number of the object's last event.
+            models.UniqueConstraint(
+                fields=["subject_type", "subject_id", "sequence", "snapshot_job"], name="tms_event_sequence_once"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -212,6 +247,14 @@ class Event(models.Model):
 
 class EventSequenceManager(models.Manager["EventSequence"]):
     """Counts the events of each object."""
+
+    def current(self, subject_type: str, subject_ids: Collection[str], *, using: str) -> dict[str, int]:
+        """Return the number of the last event of each of these objects; those without an event are left out.
+
+        By the unique constraint ``tms_event_sequence_of_subject``.
+        """
+        rows = self.using(using).filter(subject_type=subject_type, subject_id__in=subject_ids)
+        return dict(rows.values_list("subject_id", "last"))
 
     def advance(self, subject_type: str, subject_id: str, *, using: str | None = None) -> int:
         """Return the object's next number, from 1 and without gaps.

@@ -1,4 +1,4 @@
-"""Jobs: long changes of many deliveries, with their progress."""
+"""Jobs: long work on many deliveries, with its progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """One recovery, replay or cancellation. It runs in batches, each in a transaction with its progress."""
+    """One recovery, replay, cancellation or snapshot. It runs in batches, each in a transaction with its progress."""
 
     kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="jobs", verbose_name=_("webhook"))
@@ -32,8 +32,15 @@ class Job(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.PENDING)
     total = models.PositiveIntegerField(_("total"), default=0)
     done = models.PositiveIntegerField(_("done"), default=0)
-    # The last key that was processed: an interrupted job continues after it.
+    # The last key that was processed: an interrupted job continues after it. A snapshot counts its batches here.
     position = models.BigIntegerField(default=0, editable=False)
+    # Of a snapshot: the nouns of its objects, the cursor of the feed at its start, the source that it reads, the key, as
+    # text, of the last object that it read there, and how many objects it could not send.
+    nouns = models.JSONField(_("nouns"), default=list, blank=True)
+    cursor = models.TextField(blank=True, default="", editable=False)
+    source = models.CharField(max_length=200, blank=True, default="", editable=False)
+    key = models.TextField(blank=True, default="", editable=False)
+    skipped = models.PositiveIntegerField(_("skipped"), default=0)
     requested_by = models.CharField(_("requested by"), max_length=100, blank=True, default="")
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
@@ -64,12 +71,18 @@ class Job(models.Model):
     def _unfinished(self) -> JobQuerySet:
         return type(self).objects.unfinished().filter(pk=self.pk)
 
-    def advance(self, *, position: int, done: int) -> bool:
-        """Record a batch of ``done`` deliveries up to this key; return False if another worker recorded it first."""
+    def advance(self, *, position: int, done: int, **values: Any) -> bool:
+        """Record a batch of ``done`` deliveries up to this key; return False if another worker recorded it first.
+
+        ``values`` are other fields to set.
+        """
         current = self._unfinished().filter(position=self.position)
-        moved = current.update(status=JobStatus.RUNNING, position=position, done=F("done") + done)
+        values |= {"status": JobStatus.RUNNING, "position": position}
+        moved = current.update(done=F("done") + done, **values)
         if moved:
-            self.status, self.position, self.done = JobStatus.RUNNING, position, self.done + done
+            for name, value in values.items():
+                setattr(self, name, value)
+            self.done += done
         return bool(moved)
 
     def finish(self, *, now: datetime, error: str = "") -> None:

@@ -15,7 +15,7 @@ from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
 from tms_webhooks.models.subscription import Subscription
 
 LONGEST_KEY = 255
-"""Enough for an event name, a subscription, two days, an object's key and a time."""
+"""Enough for an event name, a subscription, an object's key and a time."""
 SECOND = timedelta(seconds=1)
 
 # Insert a key, or nothing if it exists. By the unique constraint of the key.
@@ -42,15 +42,16 @@ class OccurrenceManager(models.Manager["Occurrence"]):
             cursor.execute(statement, [key, adapt(now), adapt(deadline)])
             return bool(cursor.rowcount == 1)
 
-    def keys_between(self, low: datetime, high: datetime, *, using: str | None = None) -> set[str]:
-        """Return the recorded keys with a deadline from ``low`` to ``high``, or up to a second beyond.
+    def moments_between(self, low: datetime, high: datetime, *, using: str | None = None) -> dict[str, datetime]:
+        """Return the deadlines of the recorded keys, from ``low`` to ``high`` or up to a second beyond, by their keys.
 
         One query, served by the index ``tms_occurrence_by_deadline``.
         """
         using = using or router.db_for_write(self.model)
         # Keys contain whole seconds, so a deadline in the same second has the same key.
         dates = (low - SECOND, high + SECOND)
-        return set(self.using(using).filter(deadline__range=dates).values_list("key", flat=True))
+        rows = self.using(using).filter(deadline__range=dates).values_list("key", "deadline")
+        return {key: deadline for key, deadline in rows if deadline is not None}
 
     def lock(self, key: str, *, now: datetime, using: str | None = None) -> None:
         """Lock ``key`` until the transaction ends, so that one transaction at a time decides about an event.
@@ -85,7 +86,7 @@ class Occurrence(models.Model):
         verbose_name = _("occurrence")
         verbose_name_plural = _("occurrences")
         indexes = [
-            # OccurrenceManager.keys_between; keys to prune.
+            # OccurrenceManager.moments_between; keys to prune.
             models.Index(fields=["deadline"], name="tms_occurrence_by_deadline"),
         ]
 
@@ -170,8 +171,12 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
         new.sort(key=lambda one: (one.subscription_id, one.event_type, one.subject_type, one.subject_id))
         rows.bulk_create(new, ignore_conflicts=True)
         pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        recorded = rows.filter(event_id__in={event.pk for _subscription, event in candidates})
-        return pairs & set(recorded.values_list("subscription_id", "event_id"))
+        return pairs & self.recorded(event.pk for _subscription, event in candidates)
+
+    def recorded(self, event_ids: Iterable[int]) -> set[tuple[int, int]]:
+        """Return the pairs of a subscription and its first event for which the event is one of these, as keys."""
+        rows = self.using(router.db_for_write(self.model)).filter(event_id__in=set(event_ids))
+        return set(rows.values_list("subscription_id", "event_id"))
 
     def of(self, subscription_id: int, event: Event) -> int | None:
         """Return the key of the subscription's first event of the same type and object; None if none is recorded."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q, Value
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.models.webhook import Webhook
+from tms_webhooks.validators import MOST_DAYS
 
 DEFAULT_WINDOW = (0.0, 30.0)
 """The days window of a subscription without one."""
+LONGEST_QUIET_SECONDS = 86_400
+"""The longest quiet period, and the longest time that an update waits for one."""
+QUIET_PERIODS = 5
+"""An update waits for at most so many quiet periods, unless the subscription says otherwise."""
 
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
@@ -66,6 +74,24 @@ class Subscription(models.Model):
         help_text=_('What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.'),
     )
 
+    quiet_seconds = models.PositiveIntegerField(
+        _("quiet seconds"),
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(LONGEST_QUIET_SECONDS)],
+        help_text=_(
+            "For updated and progressed events: wait until the object had no further one for so many seconds, and send "
+            "one request for all. 0: send each at once."
+        ),
+    )
+    quiet_longest_seconds = models.PositiveIntegerField(
+        _("longest wait seconds"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_QUIET_SECONDS)],
+        help_text=_("Send the request after so many seconds at the latest. Empty: five times the quiet seconds."),
+    )
+
     if TYPE_CHECKING:
         webhook_id: int
 
@@ -78,6 +104,8 @@ class Subscription(models.Model):
         indexes = [
             # SubscriptionQuerySet.matching.
             models.Index(fields=["event_type", "webhook"], name="tms_subscription_by_event"),
+            # fanout_sql.py: the subscriptions with a quiet period. Partial, because few have one.
+            models.Index(fields=["quiet_seconds"], name="tms_subscription_quiet", condition=Q(quiet_seconds__gt=0)),
         ]
         constraints = [
             models.CheckConstraint(
@@ -92,6 +120,16 @@ class Subscription(models.Model):
                 ),
                 name="tms_subscription_window_order",
             ),
+            models.CheckConstraint(
+                condition=Q(quiet_seconds__lte=LONGEST_QUIET_SECONDS, quiet_longest_seconds__isnull=True)
+                | Q(
+                    quiet_seconds__gt=0,
+                    quiet_longest_seconds__isnull=False,
+                    quiet_longest_seconds__gte=F("quiet_seconds"),
+                    quiet_longest_seconds__lte=LONGEST_QUIET_SECONDS,
+                ),
+                name="tms_subscription_quiet_range",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -105,17 +143,37 @@ class Subscription(models.Model):
         return (self.more_than_days or 0.0, self.less_than_days)
 
     @property
+    def longest_quiet_seconds(self) -> int:
+        """The longest time that an update waits for further ones, in seconds."""
+        return self.quiet_longest_seconds or min(QUIET_PERIODS * self.quiet_seconds, LONGEST_QUIET_SECONDS)
+
+    @property
+    def has_window(self) -> bool:
+        """Whether one of its events is about a date that comes near, so that its days window matters."""
+        return any(event_type.has_window for event_type in catalogue.expand(self.event_type))
+
+    @property
+    def has_default_window(self) -> bool:
+        """Whether its days are empty, so that its window is the default."""
+        return self.less_than_days is None
+
+    @property
     def is_filtered(self) -> bool:
         """Whether it receives only some of the events that match its name or pattern."""
         return self.filters != {} or self.condition is not None
 
     def clean(self) -> None:
-        """Refuse unknown events, empty windows, and filters that do not fit the events."""
-        errors = self._window_problems()
+        """Refuse unknown events, empty windows, quiet periods of statuses, and filters that do not fit the events."""
         event_types = catalogue.expand(self.event_type)
+        errors = {**self._window_problems(), **self._quiet_problems([one.name for one in event_types])}
         # An empty one is refused by the field.
         if self.event_type and not event_types:
             errors["event_type"] = _unknown(self.event_type)
+        elif not event_names.is_offered(self.event_type):
+            errors["event_type"] = _(
+                "%(name)s is for one webhook only, and no subscription receives it. Subscribe to other events of the "
+                "object, and start a snapshot of the webhook."
+            ) % {"name": self.event_type}
         checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.parse}
         for name, check in checks.items():
             value = getattr(self, name)
@@ -128,25 +186,66 @@ class Subscription(models.Model):
             raise ValidationError(errors)
 
     def _window_problems(self) -> dict[str, Any]:
+        """Return the errors of the two days, by field; only the first one of each."""
+        days = {"more_than_days": self.more_than_days, "less_than_days": self.less_than_days}
+        given = {name: value for name, value in days.items() if value is not None}
+        if given and catalogue.expand(self.event_type) and not self.has_window:
+            return {name: self._no_window(name, value) for name, value in given.items()}
+        errors = {name: problem for name, value in given.items() for problem in _day_problems(name, value)}
         more, less = self.more_than_days, self.less_than_days
-        errors: dict[str, Any] = {}
-        if more is not None and more < 0:
-            errors["more_than_days"] = _("More than days is %(value)s; give 0 or more.") % {"value": f"{more:g}"}
-        if less is not None and less <= 0:
-            errors["less_than_days"] = _("Less than days is %(value)s; give more than 0.") % {"value": f"{less:g}"}
-        if more is not None and less is None:
-            errors["less_than_days"] = _(
-                "Less than days is empty; give the upper end of the window, above %(more)s."
-            ) % {"more": f"{more:g}"}
-        if more is not None and less is not None and more >= less:
-            errors["more_than_days"] = _(
+        if errors or more is None:
+            return errors
+        values = {"more": f"{more:g}", "less": "" if less is None else f"{less:g}"}
+        if less is None:
+            problem = _("Less than days is empty; give the upper end of the window, above %(more)s.")
+            return {"less_than_days": problem % values}
+        if more >= less:
+            problem = _(
                 "More than days is %(more)s, and less than days is %(less)s; the first has to be the smaller one."
-            ) % {"more": f"{more:g}", "less": f"{less:g}"}
-        if less is not None and not self.event_type.endswith((".expiring", "*")):
-            errors["less_than_days"] = _("%(name)s has no days window; leave both days empty.") % {
-                "name": self.event_type
-            }
+            )
+            return {"more_than_days": problem % values}
+        return {}
+
+    def _no_window(self, name: str, value: float) -> str:
+        problem = _("%(field)s is %(value)s, but %(name)s has no date that comes near; leave both days empty.")
+        return problem % {"field": _field_label(name), "value": f"{value:g}", "name": self.event_type}
+
+    def _quiet_problems(self, names: Iterable[str]) -> dict[str, Any]:
+        quiet, longest = self.quiet_seconds, self.quiet_longest_seconds
+        if not quiet:
+            if longest is None:
+                return {}
+            message = _("Longest wait seconds is %(longest)d, but quiet seconds is 0; leave this empty.")
+            return {"quiet_longest_seconds": message % {"longest": longest}}
+        errors: dict[str, Any] = {}
+        if self.event_type and not any(map(event_names.may_be_merged, names)):
+            errors["quiet_seconds"] = _(
+                "Quiet seconds is %(value)d, but %(name)s is sent at once: only updated and progressed events have a "
+                "quiet period. Set 0."
+            ) % {"value": quiet, "name": self.event_type}
+        if longest is not None and longest < quiet:
+            errors["quiet_longest_seconds"] = _(
+                "Longest wait seconds is %(longest)d, less than the quiet seconds, %(quiet)d; give at least %(quiet)d."
+            ) % {"longest": longest, "quiet": quiet}
         return errors
+
+
+def _day_problems(name: str, value: float) -> Iterator[str]:
+    """Yield what is wrong with one number of days."""
+    if not math.isfinite(value) or value > MOST_DAYS:
+        remedy = _("%(field)s is %(value)s; give a number up to %(most)s.")
+    elif name == "more_than_days" and value < 0:
+        remedy = _("%(field)s is %(value)s; give 0 or more.")
+    elif name == "less_than_days" and value <= 0:
+        remedy = _("%(field)s is %(value)s; give more than 0.")
+    else:
+        return
+    yield remedy % {"field": _field_label(name), "value": f"{value:g}", "most": f"{MOST_DAYS:,.0f}"}
+
+
+def _field_label(name: str) -> str:
+    field: models.Field[Any, Any] = getattr(Subscription, name).field
+    return capfirst(str(field.verbose_name))
 
 
 def _unknown(pattern: str) -> str:

@@ -172,9 +172,17 @@ class Webhook(AudienceFields, RequestFormatFields):
         organization_model(), on_delete=models.CASCADE, related_name="webhooks", verbose_name=_("organization")
     )
     name = models.CharField(_("name"), max_length=150)
+    pull_only = models.BooleanField(
+        _("pull only"),
+        default=False,
+        db_default=False,
+        help_text=_("Nothing is sent: the receiver reads the events from the webhook's feed. The URL is empty then."),
+    )
     url = models.CharField(
         _("URL"),
         max_length=2000,
+        blank=True,
+        default="",
         validators=[validators.validate_webhook_url],
         help_text=_(
             "The URL of the receiver, with {tokens} in path and query. It must respond with 2xx within the timeout."
@@ -295,6 +303,10 @@ class Webhook(AudienceFields, RequestFormatFields):
         ]
         constraints = [
             models.CheckConstraint(
+                condition=Q(pull_only=True, url="") | (Q(pull_only=False) & ~Q(url="")),
+                name="tms_webhook_url_unless_pull_only",
+            ),
+            models.CheckConstraint(
                 condition=Q(timeout_seconds__gte=1, timeout_seconds__lte=LONGEST_TIMEOUT),
                 name="tms_webhook_timeout_range",
             ),
@@ -324,13 +336,23 @@ class Webhook(AudienceFields, RequestFormatFields):
             super().save(*args, using=using, **kwargs)
             self.secrets.model(webhook=self, value=new_secret()).save(using=using)
 
+    def clean(self) -> None:
+        """Refuse a URL of a pull-only webhook, and any other webhook without one."""
+        super().clean()
+        if self.pull_only and self.url:
+            message = _("URL is %(url)s, but nothing is sent to a pull-only webhook; leave it empty.")
+            raise ValidationError({"url": message % {"url": self.url}}, code="pull_only")
+        if not self.pull_only and not self.url:
+            message = _("URL is empty; give the URL of the receiver, or set pull only.")
+            raise ValidationError({"url": message}, code="required")
+
     def is_awake(self, now: datetime) -> bool:
         """Return whether it receives new events now, like `ReceiverQuerySet.awake`."""
         return self.takes_retries(now) and (self.paused_until is None or self.paused_until <= now)
 
     def takes_retries(self, now: datetime) -> bool:
         """Return whether deliveries that failed before are tried again now: a pause does not stop them, a hold does."""
-        return self.enabled and self.deleted_at is None and not self.is_held(now)
+        return self.enabled and not self.pull_only and self.deleted_at is None and not self.is_held(now)
 
     def state(self, now: datetime) -> str:
         """Return ``enabled``, ``held`` or ``paused`` (for a time, at a request or after failures), or ``disabled``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from django.db import models, router, transaction
 from django.utils import timezone
 
 from tms_webhooks import catalogue
+from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
@@ -47,11 +49,12 @@ def emit(
     ``learner_organization``, for an event about a learner; without them the source provides both.
 
     Call it inside the transaction of the change that it is about. Raises `UnknownEventType`, ``TypeError`` for a subject
-    that is not a model instance, and `PayloadError` for an unsaved subject, for a value that is not an organization, and
-    for data that breaks the event's schema or can't be built.
+    that is not a model instance, and `PayloadError` for an unsaved subject, for a value that is not an organization, for
+    an unknown name in ``extra``, and for data that breaks the event's schema or can't be built.
     """
     kind = catalogue.get(event_type)
     _check_subject(event_type, subject)
+    _check_extra(kind, extra or {})
     using = using or subject._state.db or router.db_for_write(type(subject))
     source = _source_of(kind, subject) if data is None or organization is None else None
     values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
@@ -83,6 +86,14 @@ def _check_subject(event_type: str, subject: object) -> None:
         raise TypeError(f"The subject of {event_type} is a {type(subject).__name__}; pass a model instance.")
     if subject.pk is None:
         raise PayloadError(f"{event_type}: the {subject._meta.label} is not saved; save it first.")
+
+
+def _check_extra(kind: EventType, extra: Mapping[str, Any]) -> None:
+    known = [field.name for field in kind.fields]
+    for name in extra:
+        if name not in known:
+            suggestion = did_you_mean(difflib.get_close_matches(name, known))
+            raise PayloadError(f"{kind.name}: extra has {name!r}, which is not a field of this event.{suggestion}")
 
 
 def _values_of(source: Source, subject: models.Model, *, using: str) -> dict[str, Any]:

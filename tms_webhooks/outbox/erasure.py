@@ -5,6 +5,7 @@ Also erased are the person's name in audit entries, jobs and contacts, and the l
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, SourceState, Webhook
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in
+from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in, texts_of_custom_fields
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources, sources_of
@@ -57,11 +58,12 @@ def erase(
 
     ``person`` is the host's object, or the id that payloads give it; in that case ``names`` are the user name and the
     e-mail address. Queued deliveries of these events are cancelled: nothing is left to send. Types, times, numbers and ids
-    are kept. Free text that others wrote is not searched for names.
+    are kept. A host's own field is searched for values that are one of the names. Free text that others wrote is not
+    searched.
     """
     key, names = _key(person), {*names, *_names(person)} - {""}
     events = cancelled = in_flight = 0
-    for batch in _batches(key, stop=stop):
+    for batch in _batches(key, names, stop=stop):
         if dry_run:
             events += len(batch)
             continue
@@ -96,12 +98,14 @@ def _names(person: Any) -> set[str]:
     return found | ({str(person.get_username())} if hasattr(person, "get_username") else set())
 
 
-def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
+def _batches(key: str, names: Collection[str], *, stop: Callable[[], bool]) -> Iterator[list[int]]:
     """Yield the keys of events about a person that are not blank, in batches, oldest first."""
     # Compact JSON has no spaces after a colon. This finds candidates; `_is_about` parses the payload.
     likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
     for spelling in json_spellings(key):
         likely |= Q(body__contains=f'"id":{spelling}')
+    for name in names:
+        likely |= Q(body__contains=json.dumps(name, ensure_ascii=False))
     rows = Event.objects.filter(likely).exclude(body="", error="", external_id="").order_by("pk")
     last = 0
     while not stop():
@@ -109,29 +113,38 @@ def _batches(key: str, *, stop: Callable[[], bool]) -> Iterator[list[int]]:
         if not found:
             return
         last = found[-1][0]
-        about = [pk for pk, subject_type, body in found if _is_about(key, subject_type, body)]
+        about = [pk for pk, subject_type, body in found if _is_about(key, names, subject_type, body)]
         if about:
             yield about
 
 
-def _is_about(key: str, subject_type: str, body: str) -> bool:
+def _is_about(key: str, names: Collection[str], subject_type: str, body: str) -> bool:
     if not body:
         return subject_type == PERSON
     try:
-        return key in people_in(from_text(body))
+        event = from_text(body)
+        return key in people_in(event) or any(text in names for text in texts_of_custom_fields(event))
     except ValueError:
         return True
 
 
 def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
-    """Cancel the queued deliveries; return the events that are in flight, and the number of cancelled deliveries."""
+    """Cancel the queued deliveries; return the events that are in flight, and the number of cancelled deliveries.
+
+    An event is also in flight if it was merged into another event that is.
+    """
     # The locks keep workers from fanning these events out until the transaction ends.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
     Webhook.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
     deliveries.release_expired(now=now)
     cancelled = deliveries.cancel(now=now)
-    return set(deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)), cancelled
+    periods = dict(deliveries.filter(status=DeliveryStatus.MERGED).values_list("event_id", "quiet_period"))
+    carriers = Delivery.objects.of_quiet_periods(periods.values()).filter(status=DeliveryStatus.IN_FLIGHT)
+    sending = set(carriers.values_list("quiet_period", flat=True))
+    merged = {event_id for event_id, period in periods.items() if period in sending}
+    in_flight = deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)
+    return {*in_flight, *merged}, cancelled
 
 
 def _blank(events: Sequence[int], *, now: datetime) -> None:
@@ -139,6 +152,12 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
     # A blank event has no deliveries to create.
     rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
+    # What was merged into another event is also erased there. That event is sent without it.
+    periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(
+        "quiet_period", flat=True
+    )
+    carriers = Delivery.objects.of_quiet_periods(periods).values_list("pk", flat=True)
+    DeliveryBody.objects.filter(delivery__in=list(carriers)).delete()
     deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
     DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_body="", message="")
 

@@ -18,8 +18,9 @@ from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column, subject_webhook_id
-from tms_webhooks.outbox import fanout_sql
+from tms_webhooks.outbox import fanout_sql, quiet
 from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
+from tms_webhooks.outbox.quiet import QuietPlan
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.budget import BudgetedMatcher, Candidate, TurnResult
@@ -106,6 +107,8 @@ class FanOutPlan(NamedTuple):
     """From an event's organizations to webhooks; None is the relation to webhooks of parent organizations."""
     has_filters: bool
     """Whether a subscription takes only some of the events of its types."""
+    quiet: QuietPlan = QuietPlan()
+    """The events that may have to wait for a quiet period."""
 
     @classmethod
     def of_today(cls) -> FanOutPlan:
@@ -114,11 +117,17 @@ class FanOutPlan(NamedTuple):
         relations: list[Relation | None] = [OWNER]
         if any(audience != Audience.OWNER.value for _delay, audience, *_others in rows):
             relations.append(LEARNER)
-        if any(children for _delay, _audience, children, _filters in rows) and parent_column() is not None:
+        if any(children for _delay, _audience, children, *_others in rows) and parent_column() is not None:
             relations.append(None)
         # MariaDB returns decimals.
         delays = {int(delay) for delay, *_others in rows if delay}
-        return cls(delays, relations, any(filters for *_others, filters in rows))
+        is_quiet = {pattern: is_ordered for *_others, pattern, is_ordered in sorted(rows) if pattern}
+        return cls(
+            delays,
+            relations,
+            any(filters for _delay, _audience, _children, filters, *_others in rows),
+            QuietPlan(frozenset(is_quiet), any(is_quiet.values())),
+        )
 
     def fits_single_statement(self) -> bool:
         """Return whether the single-statement fan-out does all that the plan needs."""
@@ -139,9 +148,17 @@ class FanOutPlan(NamedTuple):
             sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id))
         )
 
-    def insert_deliveries(self, groups: Groups, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> None:
-        """Insert the deliveries of these events."""
-        matches = self._filter_matches(groups, verdicts) if self.has_filters else {}
+    def insert_deliveries(self, groups: Groups, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> set[Pair]:
+        """Insert the deliveries of these events; return the events and filtered subscriptions that match."""
+        # Read again, because a subscription may have got its filters since the events were matched.
+        candidates = self._candidates(groups) if self.has_filters else {}
+        matching_pairs = _matching(candidates, verdicts)
+        matches = {
+            key: {
+                (one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching_pairs
+            }
+            for key, rows in candidates.items()
+        }
         may_exist = bool(self.has_filters or self.delays or len(self.relations) > 1)
         for delay, relation, (group, ids) in product((*self.delays, 0), self.relations, groups.items()):
             matching = fanout_sql.in_pairs(matches.get((group, relation), ()))
@@ -150,19 +167,7 @@ class FanOutPlan(NamedTuple):
                     fanout_sql.insert_deliveries(
                         group, ids, relation=relation, delay=delay, now=now, wanted=wanted, may_exist=may_exist
                     )
-
-    def _filter_matches(
-        self, groups: Groups, verdicts: Mapping[Pair, Verdict]
-    ) -> Mapping[tuple[FanOutGroup, Relation | None], set[tuple[int, int]]]:
-        """Return the keys of events and webhooks whose filters match. All are decided together, in their order."""
-        # Read again, because a subscription may have got its filters since the events were matched.
-        candidates = self._candidates(groups)
-        pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
-        matching = filtered.matching(pairs, known=verdicts)
-        return {
-            key: {(one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching}
-            for key, rows in candidates.items()
-        }
+        return matching_pairs
 
     def _candidates(self, groups: Groups) -> Mapping[tuple[FanOutGroup, Relation | None], Sequence[Candidate]]:
         return {
@@ -170,6 +175,14 @@ class FanOutPlan(NamedTuple):
             for group, ids in groups.items()
             for relation in self.relations
         }
+
+
+def _matching(
+    candidates: Mapping[tuple[FanOutGroup, Relation | None], Sequence[Candidate]], verdicts: Mapping[Pair, Verdict]
+) -> set[Pair]:
+    """Return the events and subscriptions whose filters match. All are decided together, in their order."""
+    pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
+    return filtered.matching(pairs, known=verdicts) if pairs else set()
 
 
 def _next_events(limit: int) -> list[NewEvent]:
@@ -227,13 +240,21 @@ def _grouped(events: Iterable[NewEvent]) -> Groups:
 
 def _create_deliveries(plan: FanOutPlan, groups: Groups, verdicts: Mapping[Pair, Verdict], now: datetime) -> Groups:
     """Create the deliveries, and return the events that no other worker had locked."""
-    if plan.fits_single_statement():
+    may_wait = [pk for group, ids in groups.items() if plan.quiet.includes(group.event_type) for pk in ids]
+    if plan.fits_single_statement() and not may_wait:
         return _only(groups, fanout_sql.fan_out(groups, now=now))
     with brief_write():
-        locked = set(fanout_sql.lock_events([pk for ids in groups.values() for pk in ids], now))
-        ours = _only(groups, locked)
-        plan.insert_deliveries(ours, verdicts, now=now)
-        fanout_sql.mark_events(locked, now)
+        if plan.fits_single_statement():
+            locked, matching = fanout_sql.fan_out(groups, now=now), set[Pair]()
+            ours = _only(groups, locked)
+        else:
+            locked = set(fanout_sql.lock_events([pk for ids in groups.values() for pk in ids], now))
+            ours = _only(groups, locked)
+            matching = plan.insert_deliveries(ours, verdicts, now=now)
+            fanout_sql.mark_events(locked, now)
+        held = locked.intersection(may_wait)
+        if held:
+            quiet.hold(held, matching, now=now)
     return ours
 
 

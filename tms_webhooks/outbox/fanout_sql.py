@@ -89,12 +89,19 @@ LOCK_AND_MARK = f"{WITH_LOCKED} {MARK_LOCKED} id"
 # A subscription that takes only some of the events of its types.
 FILTERED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
 
-# The delays, audiences and children flags of webhooks that differ from the default, and in a row of its own whether any
-# subscription is filtered. Reads all webhooks, of which there are few, and subscriptions up to the first filtered one.
+# A webhook that gets deliveries.
+IS_SENT_TO = "w.deleted_at IS NULL AND NOT w.pull_only"
+
+# The delays, audiences and children flags of webhooks that differ from the default; in a row of its own whether any
+# subscription is filtered; and the patterns of subscriptions with a quiet period, and whether their webhook is ordered.
+# Reads all webhooks, of which there are few, and subscriptions up to the first filtered one. Index: tms_subscription_quiet.
 EXTRAS = f"""
-SELECT DISTINCT delay_seconds, audience, CASE WHEN include_children THEN 1 ELSE 0 END, 0 FROM {{webhook}}
-WHERE deleted_at IS NULL AND (delay_seconds > 0 OR audience <> 'owner' OR include_children)
-UNION ALL SELECT * FROM (SELECT 0 AS a, 'owner' AS b, 0 AS c, 1 AS d FROM {{subscription}} s WHERE {FILTERED} LIMIT 1) one"""  # noqa: S608 (all of it is here)
+SELECT DISTINCT w.delay_seconds, w.audience, CASE WHEN w.include_children THEN 1 ELSE 0 END, 0, '', 0 FROM {{webhook}} w
+WHERE {IS_SENT_TO} AND (w.delay_seconds > 0 OR w.audience <> 'owner' OR w.include_children)
+UNION ALL SELECT * FROM (
+    SELECT 0 AS a, 'owner' AS b, 0 AS c, 1 AS d, '' AS e, 0 AS f FROM {{subscription}} s WHERE {FILTERED} LIMIT 1) one
+UNION ALL SELECT DISTINCT 0, 'owner', 0, 0, s.event_type, CASE WHEN w.ordered THEN 1 ELSE 0 END
+FROM {{subscription}} s JOIN {{webhook}} w ON w.id = s.webhook_id WHERE s.quiet_seconds > 0 AND {IS_SENT_TO}"""  # noqa: S608 (all of it is here)
 
 SUBSCRIBED = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 
@@ -103,15 +110,15 @@ BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id A
 
 # The number of webhooks that subscribe to each event. Indexes: the events' primary key, then
 # tms_webhook_by_organization and tms_subscription_by_event.
-COUNT_RECIPIENTS = """
-{lines} SELECT e.id AS id, COUNT(*) AS webhooks FROM {reached}
-WHERE e.id IN ({ids}) AND w.deleted_at IS NULL AND {wanted} GROUP BY e.id"""
+COUNT_RECIPIENTS = f"""
+{{lines}} SELECT e.id AS id, COUNT(*) AS webhooks FROM {{reached}}
+WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND {{wanted}} GROUP BY e.id"""  # noqa: S608
 
 # The pairs of an event and a filtered subscription to its type, to be filtered in Python. Indexes: as above.
 FILTER_CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL AND w.id <> %(subject_webhook_id)s AND {FILTERED}
+WHERE e.id IN ({{ids}}) {{still}} AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
 # Deliveries
@@ -134,7 +141,7 @@ INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id IN ({{ids}}) {{still}} AND w.deleted_at IS NULL {{with_delay}} AND w.id <> %(subject_webhook_id)s
+WHERE e.id IN ({{ids}}) {{still}} AND {IS_SENT_TO} {{with_delay}} AND w.id <> %(subject_webhook_id)s
   AND {{wanted}} {{not_yet}}
 {{suffix}}
 """  # noqa: S608 (all of it is here)
@@ -158,13 +165,43 @@ matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m 
 made AS (
     INSERT INTO {{delivery}} ({COLUMNS})
     SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {JOIN_WEBHOOKS[OWNER]}
-    WHERE w.deleted_at IS NULL
+    WHERE {IS_SENT_TO}
       AND NOT EXISTS (SELECT 1 FROM about_webhook s WHERE s.event_id = e.id AND s.webhook_id = w.id)
       AND EXISTS (
         SELECT 1 FROM {{subscription}} s JOIN matching m ON m.pattern = s.event_type AND m.type = e.type
         WHERE s.webhook_id = w.id AND (e.subscription_id IS NULL OR e.subscription_id = s.id))
     ORDER BY e.id ON CONFLICT DO NOTHING)
 SELECT id FROM e"""  # noqa: S608 (names of ours)
+
+
+# Quiet periods
+
+# The new deliveries of these events to webhooks with a quiet period, with each of the subscriptions that have one.
+# Indexes: the unique one of deliveries, and the foreign key's index of subscriptions.
+QUIET_SUBSCRIPTIONS = f"""
+SELECT d.id, d.event_id, d.webhook_id, s.id, s.event_type, CASE WHEN {FILTERED} THEN 1 ELSE 0 END, s.quiet_seconds,
+    s.quiet_longest_seconds
+FROM {{delivery}} d JOIN {{subscription}} s ON s.webhook_id = d.webhook_id
+WHERE d.event_id IN ({{ids}}) AND s.quiet_seconds > 0 AND d.status = 'pending'"""  # noqa: S608
+
+# Locks the deliveries that wait for a quiet period and are about the same object as one of these, for the same webhook.
+# Indexes: the primary keys, and tms_delivery_earlier_of_object. The time is compared as a truth value: otherwise PostgreSQL
+# may read the index of all that is due later, which may be far more.
+LOCK_WAITING = f"""
+SELECT o.id FROM {{delivery}} d JOIN {{event}} e ON e.id = d.event_id
+JOIN {{delivery}} o ON o.webhook_id = d.webhook_id AND o.order_key = e.subject_key
+WHERE d.id IN ({{ids}}) AND o.due_at IS NOT NULL AND (o.due_at > %(now)s) IS TRUE AND o.order_key IS NOT NULL
+  AND o.quiet_period IS NOT NULL AND o.status = 'pending' AND o.attempts = 0 AND o.priority = {Priority.LIVE.value} {{lock}}"""  # noqa: S608
+
+# Have these deliveries wait until a time, each for its quiet period. By primary key.
+WAIT = """
+UPDATE {delivery} SET due_at = %(due_at)s, quiet_period = CASE id {periods} ELSE id END,
+    order_key = (SELECT e.subject_key FROM {event} e WHERE e.id = event_id) WHERE id IN ({ids})"""
+
+# Finish these deliveries as merged, each with its quiet period. By primary key.
+MERGE = """
+UPDATE {delivery} SET status = 'merged', due_at = NULL, finished_at = %(now)s,
+    quiet_period = CASE id {periods} ELSE id END WHERE id IN ({ids})"""
 
 
 class NewEvent(NamedTuple):
@@ -269,7 +306,11 @@ def _by_key() -> str:
 
 
 def read_extras() -> list[tuple[Any, ...]]:
-    """Return rows of a delay, an audience, whether children are included, and whether a subscription is filtered."""
+    """Return rows of a delay, an audience, whether children are included, and whether a subscription is filtered.
+
+    Rows for quiet periods follow, whose last two values are the pattern of a subscription, empty in other rows, and
+    whether its webhook is ordered.
+    """
     return read_prepared(EXTRAS, {}, condition=_condition())
 
 
@@ -366,3 +407,36 @@ def fan_out(groups: Groups, *, now: datetime) -> set[int]:
         "now": now,
     }
     return {pk for (pk,) in read_prepared(FAN_OUT, params)}
+
+
+# Quiet periods
+
+
+def quiet_subscriptions(event_ids: Iterable[int]) -> list[tuple[Any, ...]]:
+    """Return the new deliveries of these events to webhooks with a quiet period, a row for each quiet subscription.
+
+    A row is (delivery, event, webhook, subscription, pattern, is filtered, quiet seconds, longest wait in seconds).
+    """
+    return read(QUIET_SUBSCRIPTIONS, ids=numbers(event_ids), condition=_condition())
+
+
+def lock_waiting(delivery_ids: Iterable[int], *, now: datetime) -> set[int]:
+    """Lock the deliveries that wait for a quiet period, of the objects and webhooks of these; return their keys."""
+    lock = for_update()
+    of_waiting = f"{lock} OF o" if lock and database().features.has_select_for_update_of else lock
+    return {pk for (pk,) in read(LOCK_WAITING, {"now": moment(now)}, ids=numbers(delivery_ids), lock=of_waiting)}
+
+
+def wait_until(due_at: datetime, periods: Mapping[int, int]) -> None:
+    """Have deliveries wait until a time. ``periods`` are their quiet periods, by their keys."""
+    write(WAIT, {"due_at": moment(due_at)}, ids=numbers(periods), periods=_cases(periods))
+
+
+def mark_merged(periods: Mapping[int, int], *, now: datetime) -> None:
+    """Finish deliveries as merged. ``periods`` are their quiet periods, by their keys."""
+    write(MERGE, {"now": moment(now)}, ids=numbers(periods), periods=_cases(periods))
+
+
+def _cases(periods: Mapping[int, int]) -> str:
+    # The first is for a CASE without any: no row has the key 0.
+    return " ".join(["WHEN 0 THEN 0", *(f"WHEN {int(pk)} THEN {int(one)}" for pk, one in periods.items() if pk != one)])

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
@@ -48,6 +48,19 @@ class Page:
     events: list[Event]
     cursor: str
     has_more: bool
+
+
+class Start(NamedTuple):
+    """Where a page begins, and what it needs.
+
+    ``end`` is the position of the last published event, ``owner`` the organization that its cursor is bound to, and
+    ``organizations`` are the keys of those it is read for, up to one more than `MOST_LISTED`.
+    """
+
+    position: int
+    end: int
+    owner: str
+    organizations: list[Any]
 
 
 def publish(now: datetime, *, limit: int = BATCH) -> int:
@@ -109,42 +122,54 @@ def read(
     """Return up to ``limit`` events after a cursor that these organizations may see.
 
     ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning.
-    ``types`` are names and patterns as in a subscription; ``events`` limits the choice further. Raises
+    ``types`` are names and patterns as in a subscription; ``events`` is the choice of events, by default all but those
+    that were made for one webhook: in the feed of all they would look as if something had changed. Raises
     `UnknownEventType`, and `CursorError` for a cursor that is malformed, another organization's, or too old.
     """
     names = _names(types)
-    keys = list(organizations.order_by("pk").values_list("pk", flat=True)[: MOST_LISTED + 1])
-    _publish_new_events(now)
-    # Read the end before the events: all events up to it are committed.
-    ends = FeedEnds.objects.current()
-    start, owner = _position_of(after, organizations, keys, ends)
-    chosen = (Event.objects.all() if events is None else events).filter(
-        position__gt=start, position__lte=ends.published
+    start = begin(organizations, now=now, after=after)
+    keys = start.organizations
+    chosen = (Event.objects.for_everyone() if events is None else events).filter(
+        position__gt=start.position, position__lte=start.end
     )
     if names is not None:
         chosen = chosen.filter(type__in=names)
     if len(keys) > MOST_LISTED:
         found = list(_first(chosen.filter(visible_to(organizations.order_by().values("pk"))), limit + 1))
     else:
-        found = _first_of_both(chosen, keys, limit + 1)
+        # With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
+        learners = Q(LEARNERS_ELSEWHERE, learner_organization__in=keys)
+        positions = first_positions(chosen, [Q(organization__in=keys), learners], limit + 1)
+        found = list(Event.objects.filter(position__in=positions).order_by("position"))
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
-    return Page(found[:limit], _encoded(last or ends.published, owner), has_more)
+    return Page(found[:limit], cursor_at(last or start.end, start.owner), has_more)
+
+
+def begin(organizations: QuerySet[Model], *, now: datetime, after: str) -> Start:
+    """Publish new events, and return where a page after the cursor ``after`` begins; raise as `read` does."""
+    keys = list(organizations.order_by("pk").values_list("pk", flat=True)[: MOST_LISTED + 1])
+    _publish_new_events(now)
+    # Read the end before the events: all events up to it are committed.
+    ends = FeedEnds.objects.current()
+    position, owner = _position_of(after, organizations, keys, ends)
+    return Start(position, ends.published, owner, keys)
+
+
+def first_positions(chosen: QuerySet[Event], conditions: Iterable[Q], limit: int) -> list[int]:
+    """Return the first ``limit`` positions of events that meet one of the conditions, each of which is a query."""
+    rows = (_first(chosen.filter(condition), limit) for condition in conditions)
+    positions = {position or 0 for found in rows for position in found.values_list("position", flat=True)}
+    return sorted(positions)[:limit]
+
+
+def current_cursor(organization_id: Any) -> str:
+    """Return the cursor of the feed's present end for an organization. Every later change is in the feed after it."""
+    return cursor_at(FeedEnds.objects.current().published, str(organization_id))
 
 
 def _first(chosen: QuerySet[Event], limit: int) -> QuerySet[Event]:
     return chosen.order_by("position")[:limit]
-
-
-def _first_of_both(chosen: QuerySet[Event], keys: list[Any], limit: int) -> list[Event]:
-    """Return the first events of these organizations: the first of their own and of their learners', merged.
-
-    With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
-    """
-    own = _first(chosen.filter(organization__in=keys), limit)
-    learners = _first(chosen.filter(LEARNERS_ELSEWHERE, learner_organization__in=keys), limit)
-    positions = {position or 0 for rows in (own, learners) for position in rows.values_list("position", flat=True)}
-    return list(Event.objects.filter(position__in=sorted(positions)[:limit]).order_by("position"))
 
 
 def visible_to(organizations: Any) -> Q:
@@ -204,7 +229,8 @@ def _position_of(after: str, organizations: QuerySet[Model], keys: list[Any], en
     return position, owner or own
 
 
-def _encoded(position: int, owner: str) -> str:
+def cursor_at(position: int, owner: str) -> str:
+    """Return the cursor after a position, bound to an organization, which is given by its key as text."""
     # Encrypted, because positions count the events of all organizations.
     return encrypt(json.dumps([position, owner])).rstrip("=")
 

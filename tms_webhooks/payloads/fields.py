@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
@@ -9,14 +11,19 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.crypto import salted_hmac
 
+from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 from tms_webhooks.catalogue.values import instant
+from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 
 # A value that JSON can represent.
 Json = Any
+
+logger = logging.getLogger(__name__)
 
 
 def to_json(field: Field, value: Any) -> Json:
@@ -91,6 +98,11 @@ def _fingerprint(field: Field, value: Any) -> Json:
     return salted_hmac(f"tms_webhooks.{field.name}", text, algorithm="sha256").hexdigest()[:16] if text else None
 
 
+def _json(_field: Field, value: Any) -> Json:
+    # Dates, decimals and UUIDs inside become text, as in the host's own JSON fields.
+    return json.loads(json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False))
+
+
 _CONVERTERS = {
     FieldKind.ID: _id,
     FieldKind.IDS: _ids,
@@ -102,6 +114,7 @@ _CONVERTERS = {
     FieldKind.STATUS: _status,
     FieldKind.OBJECTS: _objects,
     FieldKind.FINGERPRINT: _fingerprint,
+    FieldKind.JSON: _json,
 }
 
 
@@ -118,8 +131,21 @@ def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str,
         target = nested
         for parent in parents:
             target = target.setdefault(parent, {})
-        target[leaf] = None if value is None else to_json(field, value)
+        target[leaf] = None if value is None else _sent_value(field, value)
     return nested
+
+
+def _sent_value(field: Field, value: Any) -> Json:
+    """Return ``value`` as JSON; null for a field of the host's own that can't be sent, so that no event is lost for it."""
+    try:
+        if isinstance(value, PayloadError):
+            raise value
+        return to_json(field, value)
+    except PayloadError as error:
+        if not is_custom(field.name) or strict_payloads():
+            raise
+        logger.error("A field is sent as null: %s", error)
+        return None
 
 
 @lru_cache(maxsize=4096)

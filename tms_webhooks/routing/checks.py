@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
+from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.filters.condition import AllOf, EventValues, Node, in_words
+from tms_webhooks.filters.condition import AllOf, EventValues, Node, in_words, part_about
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.filters.paths import EventPath, event_paths
@@ -20,6 +21,10 @@ from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.payloads.envelope import from_text
 
 logger = logging.getLogger(__name__)
+
+
+# The filters that are about a change, not about the present state of an object.
+OF_CHANGES = frozenset({"status_from", "status_to", "actor_kind", FIRST_OCCURRENCE})
 
 
 class EventCheck(NamedTuple):
@@ -86,6 +91,43 @@ class SubscriptionRules:
         checks = tuple(_of_part(part) for part in (tree.parts if isinstance(tree, AllOf) else (tree,)))
         self._parsed.append(({name: known.get(name) for name in tree.paths()}, checks))
         return checks
+
+
+class PresentRules:
+    """Those rules of a subscription that are about the present state of an object, for the snapshot of a noun.
+
+    Rules about a change are left out: statuses before and after it, its actor, first occurrences, and the parts of a
+    condition about ``previous``, ``changed`` or fields that only some events of the noun have.
+    """
+
+    def __init__(self, subscription: Subscription, snapshot: EventType) -> None:
+        filters = subscription.filters
+        if isinstance(filters, dict):
+            filters = {name: values for name, values in filters.items() if name not in OF_CHANGES}
+        self._checks = (*_of_filters(filters), *_of_present_condition(subscription, snapshot))
+
+    @property
+    def accept_all(self) -> bool:
+        """Whether every object meets them."""
+        return not self._checks
+
+    def are_met(self, given: FilterInput) -> bool:
+        """Return whether an object's snapshot meets them."""
+        return all(check.holds(given) for check in self._checks)
+
+
+def _of_present_condition(subscription: Subscription, snapshot: EventType) -> tuple[EventCheck, ...]:
+    if subscription.condition in (None, {}):
+        return ()
+    try:
+        tree = parse(subscription.condition, catalogue.expand(subscription.event_type))
+    except ValidationError as error:
+        reason = " ".join(error.messages)
+        logger.error("An invalid condition matches no %s: %s", snapshot.name, reason)
+        return (_never("condition", reason),)
+    known = event_paths(snapshot)
+    part = part_about(tree, lambda path: path.startswith("data.") and path in known)
+    return () if part is None else (_of_part(part),)
 
 
 def event_values(event: Event) -> EventValues:

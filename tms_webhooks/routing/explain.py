@@ -46,6 +46,9 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     The sentences contain no values of the event, but show the webhook's settings: check that the user may view it.
     """
     delivery = Delivery.objects.filter(webhook=webhook, event=event).first()
+    if event.webhook_id is not None:
+        clauses = tuple(_of_snapshot(webhook, event))
+        return Explanation(_verdict(clauses, matches=True), clauses, delivery)
     own = tuple(_of_webhook(webhook, event, is_newer=delivery is None and _is_newer(webhook, event)))
     by_subscription = [tuple(_of_subscription(one, webhook, event)) for one in webhook.subscriptions.order_by("pk")]
     matches = any(_all_of(clauses) for clauses in by_subscription)
@@ -70,6 +73,17 @@ def _is_newer(webhook: Webhook, event: Event) -> bool:
     return event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at
 
 
+def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:
+    """Yield the clauses for an event that was made for one webhook."""
+    if event.webhook_id == webhook.pk:
+        yield _clause("made_for", True, _("The event was made for this webhook, by a snapshot."))
+    else:
+        yield _clause("made_for", False, _("The event was made for another webhook, by a snapshot."))
+    if webhook.deleted_at is not None:
+        yield _clause("deleted", False, _("The webhook was deleted."))
+    yield _of_enabled(webhook)
+
+
 def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[Clause]:
     if event.error:
         yield _clause("payload", False, _("The event's payload could not be built, so it can't be sent."))
@@ -85,13 +99,16 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
             _("The event is about this webhook. Such events go only to the organization's other webhooks."),
         )
     yield _of_audience(webhook, event)
+    yield _of_enabled(webhook)
+
+
+def _of_enabled(webhook: Webhook) -> Clause:
     if webhook.enabled:
-        yield _clause("enabled", True, _("The webhook is enabled."))
-    else:
-        sentence = _(
-            "The webhook is disabled. Its deliveries are skipped; after enabling it, send missed events to deliver them."
-        )
-        yield Clause("enabled", CheckResult.HELD, sentence)
+        return _clause("enabled", True, _("The webhook is enabled."))
+    sentence = _(
+        "The webhook is disabled. Its deliveries are skipped; after enabling it, send missed events to deliver them."
+    )
+    return Clause("enabled", CheckResult.HELD, sentence)
 
 
 def _of_audience(webhook: Webhook, event: Event) -> Clause:

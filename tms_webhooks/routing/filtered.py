@@ -57,6 +57,15 @@ class PredictedFirstOccurrences:
         return firsts
 
 
+class RecordedFirstOccurrences:
+    """Returns the first occurrences that are recorded: those whose deliveries were created. Records nothing."""
+
+    def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
+        """Return the keys of the subscription and the event for each candidate that is recorded as the first."""
+        pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
+        return pairs & FirstOccurrence.objects.recorded(event.pk for _subscription, event in candidates)
+
+
 class Evaluation:
     """Evaluates the filters and conditions of subscriptions for events. The bodies of the events are read at once."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import (
@@ -41,6 +42,7 @@ __all__ = [
     "ComputedLearningPathSource",
     "CourseAssignmentSource",
     "Created",
+    "Custom",
     "Deleted",
     "EnrollmentSource",
     "Entered",

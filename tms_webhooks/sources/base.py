@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.aggregates import list_relation
-from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, as_moment, expired_key
-from tms_webhooks.sources.mapping import MappedField, follow, map_field, merged_fields
+from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
+from tms_webhooks.sources.deadlines import (
+    ClosedWhen,
+    Deadline,
+    as_moment,
+    end_of_day,
+    expired_key,
+    is_day,
+    time_zone,
+)
+from tms_webhooks.sources.mapping import MappedField, follow, key_behind, key_name, map_field, merged_fields
 from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
@@ -27,6 +37,10 @@ ORGANIZATION_FIELDS: tuple[Field, ...] = (
 )
 LEARNER_ORGANIZATION = Field(
     "learner_organization.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the learner's organization."
+)
+# In no payload: it makes a moment of a date without a time, and a calendar date of a moment.
+TIME_ZONE = Field(
+    "organization.time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="The organization's time zone, by name."
 )
 
 
@@ -75,10 +89,14 @@ class Source:
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``fields``: canonical name to attribute path. ``"user": "learner"`` maps every ``user.…`` field at once; an empty
       path leaves the field out
+    - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
+    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date, as an
+      IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
+    - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
       out-of-band changes
 
@@ -92,9 +110,12 @@ class Source:
     learner_organization: ClassVar[str | None] = None
     owned_by_learner: ClassVar[bool] = False
     fields: ClassVar[Mapping[str, str]] = {}
+    custom: ClassVar[Mapping[str, str | Custom | None]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
+    time_zone: ClassVar[str | None] = None
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
+    snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
@@ -163,7 +184,8 @@ class Source:
     @cached_property
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
-        return tuple(event_types_of(self.rules))
+        deadline = [self.deadline.expired] if self.deadline is not None and self.deadline.expired else []
+        return tuple(dict.fromkeys([*event_types_of(self.rules), *deadline]))
 
     @cached_property
     def deletion_types(self) -> tuple[str, ...]:
@@ -173,23 +195,60 @@ class Source:
     @cached_property
     def paths(self) -> dict[str, str]:
         """Attribute paths by canonical name or reference, merged from the class and its bases."""
-        learner = {"learner_organization": self.learner_organization} if self.learner_organization else {}
-        return {**merged_fields(type(self)), "organization": self.organization, **learner}
+        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.organization}
+        if self.learner_organization:
+            paths["learner_organization"] = self.learner_organization
+        if self.time_zone_path:
+            paths[TIME_ZONE.name] = self.time_zone_path
+        return paths
+
+    @cached_property
+    def time_zone_path(self) -> str | None:
+        """The path to the name of the organization's time zone, or None."""
+        return self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The canonical name of the deadline's date; empty for a source without a deadline."""
+        return self.deadline.field if self.deadline is not None else ""
+
+    @cached_property
+    def declared(self) -> DeclaredFields:
+        """The entries of ``custom``, checked."""
+        return declared_fields(type(self), self.model)
+
+    @property
+    def custom_fields(self) -> tuple[CustomField, ...]:
+        """The fields of the host's own that this source adds to the events of its noun."""
+        return self.declared.fields
+
+    @cached_property
+    def custom_keys(self) -> dict[str, str]:
+        """Custom fields behind a foreign key of the row: their names, and the names of the values with the key."""
+        names = (one.field.name for one in self.custom_fields)
+        return {name: key_name(name) for name in names if key_name(name) in self.mapped}
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
-        """The fields of the noun, and those that identify the organizations that receive its events."""
+        """The fields of the noun, those that identify the organizations that receive its events, and the host's own."""
         names = {field.name for field in self.noun.fields}
         others = ORGANIZATION_FIELDS
         if self.learner_organization is not None:
-            others = (*ORGANIZATION_FIELDS, LEARNER_ORGANIZATION)
-        return (*self.noun.fields, *(field for field in others if field.name not in names))
+            others = (*others, LEARNER_ORGANIZATION)
+        if self.time_zone_path is not None:
+            others = (*others, TIME_ZONE)
+        own = (one.field for one in self.custom_fields)
+        return (*self.noun.fields, *(field for field in others if field.name not in names), *own)
 
     @cached_property
     def mapped(self) -> dict[str, MappedField]:
         """The canonical fields that the host's model has. The checks report required ones that it lacks."""
         mappings = ((field.name, self._map(field)) for field in self.all_fields)
-        return {name: mapped for name, mapped in mappings if mapped is not None}
+        found = {name: mapped for name, mapped in mappings if mapped is not None}
+        for name in (one.field.name for one in self.custom_fields):
+            if name in found and (key := key_behind(self.model, key_name(name), found[name])) is not None:
+                found[key.field.name] = key
+        return found
 
     @cached_property
     def own(self) -> dict[str, MappedField]:
@@ -220,16 +279,22 @@ class Source:
     def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return the host's values as canonical ones, with derived values added.
 
-        Statuses become numbers, and dates become datetimes. A status value without a mapping becomes a `PayloadError`,
-        so that the other values stay usable.
+        Statuses become numbers, and dates become datetimes: a deadline the end of its day, any other the beginning. A
+        status value without a mapping becomes a `PayloadError`, so that the other values stay usable.
         """
         values: dict[str, Any] = dict(raw)
+        if is_day(values.get(self.due_field)):
+            values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
         for name, convert in self._conversions:
             if values.get(name) is not None:
                 values[name] = convert(values[name])
         values.update(self.derived(values))
         self.add_learner_organization(values)
         return values
+
+    def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
+        """Return the time zone of the organization in these values; the project's if the source names no path to it."""
+        return time_zone(values.get(TIME_ZONE.name))
 
     def add_learner_organization(self, values: dict[str, Any]) -> None:
         """Add the learner's organization to canonical values, if it is the owner."""
@@ -325,7 +390,7 @@ class Source:
             return event_types
         if expired in event_types and not self.is_open(change.after):
             event_types.remove(expired)
-        elif expired not in event_types and self._is_reopened_after_deadline(change):
+        elif expired not in event_types and self._expires_by(change):
             event_types.append(expired)
         return event_types
 
@@ -334,11 +399,17 @@ class Source:
         found = (rule.read(change) for rule in self.rules if rule.is_fallback)
         return [event_type for event_type in found if event_type is not None][:1]
 
-    def _is_reopened_after_deadline(self, change: Change) -> bool:
-        """Return whether a closed object is reopened after its deadline. No scan detects this."""
-        if change.created or change.deleted or not self._is_past_deadline(change.after, change.now):
+    def _expires_by(self, change: Change) -> bool:
+        """Return whether an object has expired by this change, and not by the time that passes, which a scan detects.
+
+        It is created after its date, reopened after its date, or its date is moved into the past.
+        """
+        if change.deleted or not self._has_expired(change.after, change.now):
             return False
-        return self.is_open(change.after) and not self.is_open({**change.after, **change.before})
+        return change.created or not self._has_expired({**change.after, **change.before}, change.now)
+
+    def _has_expired(self, values: Mapping[str, Any], now: datetime) -> bool:
+        return self._is_past_deadline(values, now) and self.is_open(values)
 
     def _expired_event(self, change: Change) -> PlannedEvent:
         """Return the "expired" event of a change. Its key keeps a scan from recording the same date once more."""

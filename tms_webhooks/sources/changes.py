@@ -11,11 +11,13 @@ from django.db import DEFAULT_DB_ALIAS
 
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import TIME_ZONE, Source
+from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.
 SAVE_TIMESTAMPS = frozenset({"updated_at"})
+NOT_COMPARED = SAVE_TIMESTAMPS | {TIME_ZONE.name}
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +36,17 @@ def diff(
     changed. A status value without a mapping is logged, and building the payload fails later; under DEBUG and in tests
     its `PayloadError` is raised here.
     """
+    if before is not None and after is not None and TIME_ZONE.name in after:
+        # Of another row, so not among the values before; without it an unchanged day would be another moment.
+        before = {TIME_ZONE.name: after[TIME_ZONE.name], **before}
+    if source.custom_keys:
+        before, after = with_values_behind_keys(source, {0: (before, after)}, using=using)[0]
     old = source.canonical(before) if before is not None else {}
     new = source.canonical(after) if after is not None else {}
     _report_errors(source, {**old, **new}.values())
     changed: tuple[str, ...] = ()
     if before is not None and after is not None:
-        differing = {name for name, value in old.items() if name not in new or new[name] != value} - SAVE_TIMESTAMPS
+        differing = {name for name, value in old.items() if name not in new or new[name] != value} - NOT_COMPARED
         changed = tuple(
             field.name
             for field in (source.all_fields if differing else ())

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import IntegerChoices
+from django.utils import timezone
+from tzlocal.windows_tz import win_tz
+
+DAY = timedelta(days=1)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,8 @@ class Deadline:
     - ``expiring``: emitted once per subscription when the object enters the subscription's window of days
     - ``expired``: emitted once when the date has passed, or when a closed object is reopened after it
 
-    Moving the date makes it another deadline: both events may be emitted again. An empty name turns that event off.
+    Moving the date by a day or more makes it another deadline: both events may be emitted again. An empty name turns
+    that event off.
     """
 
     field: str
@@ -42,11 +52,82 @@ class ClosedWhen:
         return not is_filled and all(values.get(name) != member for name, member in self.statuses)
 
 
+@dataclass(frozen=True, slots=True)
+class DueDate:
+    """The date of one object: its moment, and the time zone of its organization, which makes it a calendar date."""
+
+    at: datetime
+    zone: tzinfo
+
+    @property
+    def day(self) -> date:
+        """The calendar date in the organization's time zone."""
+        return self.at.astimezone(self.zone).date()
+
+    def is_same_as(self, other: datetime) -> bool:
+        """Return whether a change from ``other`` to this date leaves the deadline the same: by less than a day.
+
+        Both are compared as the organization's clocks show them, so that one day is also a day where the clocks change.
+        """
+        return abs(self._local(self.at) - self._local(other)) < DAY
+
+    def was_recorded(
+        self, subscription_id: int, event_type: str, subject_id: str, recorded: Mapping[str, datetime]
+    ) -> bool:
+        """Return whether the "expiring" event of this date is recorded, for this or for a moment less than a day away.
+
+        ``recorded`` are the moments of the recorded events of all dates up to a day away, by their keys.
+        """
+        if expiring_key(event_type, subscription_id, subject_id, self.day) in recorded:
+            return True
+        neighbours = (expiring_key(event_type, subscription_id, subject_id, self.day + step) for step in (-DAY, DAY))
+        return any(key in recorded and self.is_same_as(recorded[key]) for key in neighbours)
+
+    def _local(self, moment: datetime) -> datetime:
+        return moment.astimezone(self.zone).replace(tzinfo=None)
+
+
 def as_moment(value: Any) -> Any:
     """Return a date without a time as midnight UTC, as payloads write it; return any other value unchanged."""
-    if isinstance(value, date) and not isinstance(value, datetime):
+    if is_day(value):
         return datetime.combine(value, time(), tzinfo=UTC)
     return value
+
+
+def end_of_day(day: date, zone: tzinfo) -> datetime:
+    """Return the last microsecond of a day in a time zone, in UTC."""
+    # Where clocks are put back before midnight, the second of two equal times is the end.
+    return datetime.combine(day, time.max, tzinfo=zone).replace(fold=1).astimezone(UTC)
+
+
+def is_day(value: Any) -> bool:
+    """Return whether ``value`` is a date without a time."""
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def time_zone(value: Any) -> tzinfo:
+    """Return the time zone of an organization: of an IANA or Windows name, or of a ``tzinfo``.
+
+    An empty value means the project's ``TIME_ZONE``. So does an unknown name, which is logged once: a typing error in
+    one row must not stop the events of the others.
+    """
+    if isinstance(value, tzinfo):
+        return value
+    return (_named_zone(str(value)) if value else None) or timezone.get_default_timezone()
+
+
+@lru_cache(maxsize=1000)
+def _named_zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(win_tz.get(name, name))
+    except (OSError, ValueError, LookupError):
+        # ZoneInfo raises any of these, depending on what the name looks like as a file name.
+        logger.error(
+            "The time zone %r is unknown; the end of a day is taken in TIME_ZONE. Use a name such as Europe/Berlin or "
+            "Central Standard Time.",
+            name,
+        )
+        return None
 
 
 def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
@@ -54,19 +135,12 @@ def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
 
     ``subject_id`` is the object's key as `subject_key` writes it.
     """
-    return f"{event_type}:{subject_id}:{_second(expires_at)}"
+    return f"{event_type}:{subject_id}:{int(expires_at.timestamp())}"
 
 
-def expiring_key(
-    event_type: str, subscription_id: int, window: tuple[float, float], subject_id: str, expires_at: datetime
-) -> str:
-    """Return the key that makes an "expiring" event unique for one subscription.
+def expiring_key(event_type: str, subscription_id: int, subject_id: str, day: date) -> str:
+    """Return the key that makes an "expiring" event unique for one subscription, object and date.
 
-    The window's days are part of it: a subscription whose window is edited gets an event for the new window, too.
+    The window's days are not part of it: a subscription whose window is edited gets no second event for the same date.
     """
-    more, less = window
-    return f"{event_type}:{subscription_id}:{more}:{less}:{subject_id}:{_second(expires_at)}"
-
-
-def _second(moment: datetime) -> int:
-    return int(moment.timestamp())
+    return f"{event_type}:{subscription_id}:{subject_id}:{day.isoformat()}"

@@ -11,6 +11,7 @@ from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
 from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedKeys, RelatedList, RelatedObjects, list_relation
 
@@ -114,6 +115,28 @@ def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
             return None
         model = related
     return model
+
+
+def column_at(model: type[models.Model], path: str) -> models.Field[Any, Any] | None:
+    """Return the column at the end of a path of foreign keys, or None if ``path`` is something else."""
+    leading, _, last = path.rpartition(".")
+    parent = follow(model, leading) if leading else model
+    return None if parent is None else _concrete(parent, last)
+
+
+def key_name(name: str) -> str:
+    """Return the name of the value with the foreign key of a custom field. It is compared, but in no payload."""
+    return f"custom_key.{name.partition('.')[2]}"
+
+
+def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> MappedField | None:
+    """Return the row's own foreign key at the beginning of a path, as the value ``name``; None if the path has none."""
+    if not isinstance(mapped.lookup, str) or "__" not in mapped.lookup:
+        return None
+    first = _concrete(model, mapped.lookup.partition("__")[0])
+    if first is None:
+        return None
+    return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname, own=True)
 
 
 def references_of(model: type[models.Model], path: str) -> list[str]:

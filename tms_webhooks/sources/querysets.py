@@ -1,12 +1,12 @@
-"""A queryset and a manager whose bulk operations emit events. Django sends no signals for bulk operations.
+"""Passes the bulk operations of registered models to capture: Django sends no signals for them.
 
-A host's ``models.py`` imports them before any model is loaded, so this module imports no model of this app. When a
-source is registered, `connect_capture` names the code that captures the bulk operations of its model.
+While a source is registered, four methods of Django's ``QuerySet`` are replaced by ones that look up the model first.
+So a host's managers and querysets stay as they are, and what Django does by itself is captured, too, such as
+``SET_NULL``. A host's ``models.py`` may import this module, so it imports no model of this app.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
@@ -15,15 +15,18 @@ from django.db import models
 
 from tms_webhooks.db.django_private import (
     InsertConflict,
-    InsertQuerySet,
     copy_of,
     forget_results,
+    insert_around,
     returns_values,
     use_write_database,
+    wrap_queryset_methods,
 )
 
 M = TypeVar("M", bound=models.Model, covariant=True)
 Rows = models.QuerySet[Any]
+# A method of Django's own ``QuerySet``.
+Method = Callable[..., Any]
 
 # How many objects are read, changed and captured at a time. Old versions of SQLite take 999 parameters in a statement.
 CHUNK = 900
@@ -51,85 +54,102 @@ class BulkCapture(Protocol):
 
 
 _captures: dict[type[models.Model], BulkCapture] = {}
+# The function that gives Django's methods back, while a model is captured.
+_undo: list[Callable[[], None]] = []
 
 
 def connect_capture(model: type[models.Model], capture: BulkCapture) -> None:
-    """Pass the bulk operations of ``model`` to ``capture``."""
+    """Pass the bulk operations of ``model`` to ``capture``, whichever manager or queryset they are called on."""
+    if not _captures:
+        _undo.append(wrap_queryset_methods(_METHODS))
     _captures[model] = capture
 
 
 def disconnect_capture(model: type[models.Model]) -> None:
-    """Undo `connect_capture`."""
+    """Undo `connect_capture`; with the last model, Django's own methods come back."""
     _captures.pop(model, None)
+    if not _captures:
+        while _undo:
+            _undo.pop()()
 
 
-class WebhookQuerySet(InsertQuerySet[M]):
-    """A queryset whose ``update``, ``bulk_update``, ``bulk_create`` and ``delete`` emit events, as ``save`` does.
+# The methods of all querysets
 
-    So do their asynchronous variants. For a model without a registered source they behave as Django's own.
-    """
 
-    def update(self, **kwargs: Any) -> int:
-        """Update as Django does, and emit an event for each object that changes."""
-        capture = _captures.get(self.model)
-        # Django refuses to update these querysets, with its own message.
-        if capture is None or self.query.is_sliced or self.query.combinator:
-            return super().update(**kwargs)
-        use_write_database(self)
-        forget_results(self)
-        return capture.update(self, operator.methodcaller("_update_uncaptured", **kwargs), kwargs)
+def _update(update: Method, rows: Rows, **kwargs: Any) -> int:
+    """Update as Django does, and emit an event for each object that changes."""
+    capture = _captures.get(rows.model)
+    # Django refuses to update these querysets, with its own message.
+    if capture is None or rows.query.is_sliced or rows.query.combinator:
+        return update(rows, **kwargs)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    forget_results(rows)
+    return capture.update(rows, lambda part: update(part, **kwargs), kwargs)
 
-    update.alters_data = True  # type: ignore[attr-defined]
 
-    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> int:
-        """Update as Django does, `CHUNK` objects at a time, and emit an event for each object that changes."""
-        capture, names = _captures.get(self.model), list(fields)
-        if capture is None:
-            return super().bulk_update(objs, names, batch_size=batch_size)
-        use_write_database(self)
-        if not needs_one_statement(self.model, names) and (batch_size is None or batch_size > CHUNK):
-            batch_size = CHUNK
-        with capture.atomic(self.db):
-            return super().bulk_update(objs, names, batch_size=batch_size)
+def _bulk_update(
+    bulk_update: Method, rows: Rows, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None
+) -> int:
+    """Update as Django does, `CHUNK` objects at a time, in one transaction. Django calls ``update`` for each batch."""
+    capture, names = _captures.get(rows.model), list(fields)
+    if capture is None:
+        return bulk_update(rows, objs, names, batch_size=batch_size)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    if not needs_one_statement(rows.model, names) and (batch_size is None or batch_size > CHUNK):
+        batch_size = CHUNK
+    with capture.atomic(rows.db):
+        return bulk_update(rows, objs, names, batch_size=batch_size)  # type: ignore[no-any-return]
 
-    bulk_update.alters_data = True  # type: ignore[attr-defined]
 
-    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """Insert as Django does, and emit the events of new objects, and of objects that a conflict updates."""
-        capture = _captures.get(self.model)
-        use_write_database(self)
-        if capture is None or not capture.captures_inserts(self):
-            return super().bulk_create(objs, *args, **kwargs)
-        # A clone, so that only this insert is captured.
-        inserting = copy_of(self)
-        inserting.around_insert = capture.insert
-        with capture.atomic(self.db):
-            return super(WebhookQuerySet, inserting).bulk_create(objs, *args, **kwargs)
+def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+    """Insert as Django does, and emit the events of new objects, and of objects that a conflict updates."""
+    capture = _captures.get(rows.model)
+    if capture is None:
+        return bulk_create(rows, objs, *args, **kwargs)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    if not capture.captures_inserts(rows):
+        return bulk_create(rows, objs, *args, **kwargs)  # type: ignore[no-any-return]
+    # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
+    inserting: Any = copy_of(rows)
+    inserting.tms_webhooks_around_insert = capture.insert
+    with capture.atomic(rows.db):
+        return bulk_create(inserting, objs, *args, **kwargs)  # type: ignore[no-any-return]
 
-    bulk_create.alters_data = True  # type: ignore[attr-defined]
 
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete as Django does, and emit an event for each deleted object."""
-        capture = _captures.get(self.model)
-        query: Any = self.query
-        if capture is None or query.is_sliced or query.distinct_fields or query.combinator or returns_values(self):
-            return super().delete()
-        use_write_database(self)
-        forget_results(self)
-        return capture.delete(self, operator.methodcaller("_delete_uncaptured"))
+def _insert(insert: Method, rows: Rows, objs: Sequence[Any], fields: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
+    around = vars(rows).get("tms_webhooks_around_insert")
+    if around is None:
+        return insert(rows, objs, fields, *args, **kwargs)  # type: ignore[no-any-return]
+    return insert_around(insert, rows, objs, fields, *args, around=around, **kwargs)
 
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
 
-    def _update_uncaptured(self, **kwargs: Any) -> int:
-        return super().update(**kwargs)
+def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
+    """Delete as Django does, and emit an event for each deleted object."""
+    capture = _captures.get(rows.model)
+    query: Any = rows.query
+    if capture is None or query.is_sliced or query.distinct_fields or query.combinator or returns_values(rows):
+        return delete(rows)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    forget_results(rows)
+    return capture.delete(rows, delete)
 
-    def _delete_uncaptured(self) -> tuple[int, dict[str, int]]:
-        return super().delete()
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    "update": _update,
+    "bulk_update": _bulk_update,
+    "bulk_create": _bulk_create,
+    "_insert": _insert,
+    "delete": _delete,
+}
+
+
+class WebhookQuerySet(models.QuerySet[M]):
+    """A queryset that says by its name that its bulk operations emit events. Those of any queryset do."""
 
 
 class WebhookManager(models.Manager[M]):
-    """A manager whose querysets are `WebhookQuerySet`: ``objects = WebhookManager()``."""
+    """A manager that says by its name that bulk operations emit events. Those of any manager do."""
 
     _queryset_class = WebhookQuerySet
 

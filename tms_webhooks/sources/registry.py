@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from django.db import models
 
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources.base import Source
 
@@ -44,7 +46,11 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
         raise ConfigurationError(f"{source_class.__name__} has no noun; give it one, or use a class for a known noun.")
     if any(type(source) is source_class for source in _sources.get(model, ())):
         raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
-    _sources.setdefault(model, []).append(source_class(model, _sources))
+    source = source_class(model, _sources)
+    _sources.setdefault(model, []).append(source)
+    # A check reports a noun of another type.
+    if isinstance(source.noun, Noun):
+        custom.add(source.noun.name, source)
 
 
 def _is_subclass(candidate: Any, base: type) -> bool:
@@ -70,5 +76,6 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
         yield source
     finally:
         _sources[model].remove(source)
+        custom.remove(source.noun.name, source)
         if not _sources[model]:
             del _sources[model]

@@ -148,7 +148,7 @@ IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AN
 # needs a retry. Indexes: tms_delivery_claim, and tms_delivery_in_flight for retries, which MariaDB has to be forced to
 # use: it reads the whole table otherwise.
 HAS_WORK = f"""
-w.deleted_at IS NULL {{among}} AND w.id NOT IN ({{full}}) AND (
+w.deleted_at IS NULL AND NOT w.pull_only {{among}} AND w.id NOT IN ({{full}}) AND (
   w.enabled AND (w.held_until IS NULL OR w.held_until <= %(now)s) AND CASE WHEN w.paused_until > %(now)s THEN
     EXISTS (SELECT 1 FROM {{delivery}} d {{by_status}} WHERE d.status = 'waiting' AND d.webhook_id = w.id
       AND d.priority <> 0 AND {IS_DUE} AND (NOT w.ordered OR {IS_FIRST_OPEN}))
@@ -176,9 +176,7 @@ LOCK_SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}
 SET_SERVED_AT = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
 
 # The columns of a `ClaimedDelivery`. The id as text: it saves a UUID object for each delivery.
-CLAIMED_COLUMNS = (
-    "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, e.occurred_at"
-)
+CLAIMED_COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, d.quiet_period, e.occurred_at"
 
 # The deliveries among these that a worker holds, with their events. By key.
 CLAIMED = f"""
@@ -201,7 +199,7 @@ found AS (
 d AS (
     UPDATE {{delivery}} SET status = 'in_flight', lease = %(token)s, due_at = %(until)s
     WHERE id = ANY(ARRAY(SELECT id FROM found)) AND (due_at <= %(now)s) IS TRUE
-    RETURNING id, webhook_id, event_id, attempts, charged, priority)
+    RETURNING id, webhook_id, event_id, attempts, charged, priority, quiet_period)
 SELECT {CLAIMED_COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_AT_ONCE}) AS n
 ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
 

@@ -114,6 +114,6 @@ def body_sent(webhook: Webhook, headers: Mapping[str, str]) -> bytes | None:
     delivery = Delivery.objects.filter(webhook=webhook, event__uid=uid).select_related("event").first()
     if delivery is None:
         return None
-    rendered = DeliveryBody.objects.filter(pk=delivery.pk).exclude(content_type="").first()
-    body = delivery.event.body if rendered is None else rendered.body
+    own = DeliveryBody.objects.filter(pk=delivery.pk).first()
+    body = (own.stored if own is not None else "") or delivery.event.body
     return body.encode() if body else None

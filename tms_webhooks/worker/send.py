@@ -123,10 +123,11 @@ def make_requests(
             body.encode(),
             endpoints[webhook_id],
             expected_at=None
-            if occurred_at is None or attempts or priority != Priority.LIVE
+            if occurred_at is None or attempts or quiet_period is not None or priority != Priority.LIVE
             else occurred_at + delays[webhook_id],
+            is_replay=priority == Priority.REPLAY,
         )
-        for pk, webhook_id, attempts, charged, priority, uid, body, occurred_at in claimed
+        for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, occurred_at in claimed
     ]
     contents = _rendered_contents(claimed, endpoints)
     if not contents:
@@ -290,7 +291,11 @@ def _rendered_contents(claimed: Sequence[ClaimedDelivery], endpoints: Mapping[in
     """Return the content of each delivery whose content is, or may be, another than the event's own body."""
     plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
     short = app_settings.BODY_LIMIT // MAX_CHARACTER_BYTES
-    special = [one for one in claimed if one.attempts or one.webhook_id not in plain or len(one.body) > short]
+    special = [
+        one
+        for one in claimed
+        if one.attempts or one.quiet_period is not None or one.webhook_id not in plain or len(one.body) > short
+    ]
     if not special:
         return {}
     shapes = {pk: endpoint.shape for pk, endpoint in endpoints.items()}

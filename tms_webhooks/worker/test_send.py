@@ -20,6 +20,7 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import lifecycle, signing
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
+from tms_webhooks.exceptions import PullOnlyWebhook
 from tms_webhooks.models import Delivery, Event, EventSequence, Webhook
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports.client import Client
@@ -77,9 +78,13 @@ def send_test(
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
-    Raises `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction,
+    Raises `PullOnlyWebhook`, `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction,
     which would stay open during the request.
     """
+    if webhook.pull_only:
+        raise PullOnlyWebhook(
+            f"Webhook {webhook.pk} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
+        )
     kind = registry.get(event_type)
     token = uuid.uuid4().hex
     request, delivery = _prepared(webhook, kind, body, actor=actor, token=token, now=clock())

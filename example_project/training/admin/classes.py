@@ -72,6 +72,7 @@ class TrainingClassAdmin(admin.ModelAdmin):
         "primary_instructor",
         "instructors",
         "primary_classroom",
+        "requested_by",
     ]
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     inlines = [SessionInline, EnrollmentInline]

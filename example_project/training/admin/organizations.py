@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from example_project.training.access import TrainingPolicy
-from example_project.training.models import Company, Organization
+from example_project.training.models import Company, Department, Organization
 from tms_webhooks.admin import WebhookInline
 from tms_webhooks.choices import Action
 
@@ -25,6 +25,17 @@ class OrganizationAdmin(admin.ModelAdmin):
         """Keep to the organizations that the signed-in person administers."""
         allowed = TrainingPolicy().organizations(request, Action.VIEW)
         return super().get_queryset(request).filter(pk__in=allowed.order_by().values("pk"))
+
+
+@admin.register(Department)
+class DepartmentAdmin(admin.ModelAdmin):
+    """The departments of organizations."""
+
+    list_display = ["name", "organization"]
+    list_filter = ["organization"]
+    list_select_related = ["organization"]
+    search_fields = ["name"]
+    autocomplete_fields = ["organization"]
 
 
 @admin.register(Company)

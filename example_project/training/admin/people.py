@@ -16,12 +16,13 @@ class UserAdmin(DjangoUserAdmin):
     list_select_related = ["organization", "company"]
     search_fields = ["username", "first_name", "last_name", "email", "external_id"]
     ordering = ["last_name", "first_name", "pk"]
-    autocomplete_fields = ["organization", "company", "manager", "roles", "managed_organizations"]
+    autocomplete_fields = ["organization", "company", "manager", "roles", "managed_organizations", "department"]
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
         (None, {"fields": ["username", "password", "disabled"]}),
         ("Person", {"fields": ["title", "first_name", "middle_name", "last_name", "email", "external_id"]}),
         ("Place", {"fields": ["organization", "company", "manager", "time_zone_id", "participate_in_achievements"]}),
+        ("Costs", {"fields": ["department", "cost_center"]}),
         (
             "Address",
             {

@@ -82,7 +82,6 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['training_class', 'start_at'],
                 'abstract': False,
-                'base_manager_name': 'objects',
                 'constraints': [models.CheckConstraint(condition=models.Q(('end_at__gt', models.F('start_at'))), name='session_ends_after_start')],
             },
         ),

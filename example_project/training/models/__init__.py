@@ -8,7 +8,7 @@ from example_project.training.models.courses import Activity, Course
 from example_project.training.models.feedback import CourseFeedback
 from example_project.training.models.keys import ApiKey
 from example_project.training.models.learning_paths import LearningPath, LearningPathCourse
-from example_project.training.models.organizations import Company, Organization
+from example_project.training.models.organizations import Company, Department, Organization
 from example_project.training.models.people import Role, User
 from example_project.training.models.self_paced import (
     ASSIGNMENT_LIFETIME,
@@ -32,6 +32,7 @@ __all__ = [
     "Course",
     "CourseAssignment",
     "CourseFeedback",
+    "Department",
     "LearningPath",
     "LearningPathCourse",
     "Organization",

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from example_project.training.choices import FrequencyType
 from example_project.training.exceptions import RefusedError
-from example_project.training.models.base import Announced, Record
+from example_project.training.models.base import Record
 from example_project.training.models.organizations import Organization
 from example_project.training.models.people import User
 
@@ -64,7 +64,7 @@ class Achievement(Record):
         )
 
 
-class UserAchievement(Announced):
+class UserAchievement(models.Model):
     """An achievement that a learner earned once."""
 
     achievement = models.ForeignKey(Achievement, on_delete=models.PROTECT, related_name="awards")

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
-
 from django.db import models
 from django.utils import timezone
 
-from tms_webhooks.sources import WebhookManager
 
-
-class Announced(models.Model):
-    """A row whose changes emit events, also changes by a queryset."""
-
-    objects: ClassVar[WebhookManager[Self]] = WebhookManager()
-
-    class Meta:
-        abstract = True
-        # What Django changes by itself, such as a foreign key whose target goes, is changed by this manager.
-        base_manager_name = "objects"
-
-
-class Record(Announced):
+class Record(models.Model):
     """A row that knows when it was made and last changed."""
 
     created = models.DateTimeField(default=timezone.now, editable=False)

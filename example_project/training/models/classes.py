@@ -15,7 +15,7 @@ from example_project.training.choices import (
     LocationType,
 )
 from example_project.training.exceptions import RefusedError
-from example_project.training.models.base import Announced, Record, external_id_field
+from example_project.training.models.base import Record, external_id_field
 from example_project.training.models.courses import Course
 from example_project.training.models.organizations import Company, Organization
 from example_project.training.models.people import User
@@ -77,6 +77,9 @@ class TrainingClass(Record):
     start_at = models.DateTimeField("start")
     end_at = models.DateTimeField("end")
     time_zone_id = models.CharField("time zone", max_length=50, default="UTC")
+    requested_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="classes_requested"
+    )
     min_students = models.PositiveSmallIntegerField(default=0)
     max_students = models.PositiveSmallIntegerField(default=16)
     allow_self_enrollment = models.BooleanField(default=False)
@@ -168,7 +171,7 @@ class TrainingClass(Record):
         self.save_fields("primary_classroom")
 
 
-class SessionTime(Announced):
+class SessionTime(models.Model):
     """One of the sessions that a class is held in."""
 
     training_class = models.ForeignKey(
@@ -177,8 +180,7 @@ class SessionTime(Announced):
     start_at = models.DateTimeField("start")
     end_at = models.DateTimeField("end")
 
-    class Meta(Announced.Meta):
-        abstract = False
+    class Meta:
         ordering = ["training_class", "start_at"]
         constraints = [
             models.CheckConstraint(
@@ -214,6 +216,7 @@ class ClassEnrollment(Record):
     classroom = models.ForeignKey(
         Classroom, on_delete=models.SET_NULL, null=True, blank=True, related_name="enrollments"
     )
+    purchase_order = models.CharField(max_length=30, blank=True, help_text="The number that the customer pays by.")
 
     class Meta:
         ordering = ["training_class", "pk"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from example_project.training.models.base import Announced
 from example_project.training.models.classes import ClassEnrollment
 from example_project.training.models.courses import Activity, Course
 from example_project.training.models.people import User
 from example_project.training.models.self_paced import CourseAssignment
 
 
-class CourseFeedback(Announced):
+class CourseFeedback(models.Model):
     """One learner's opinion: of a class, if it comes from an enrollment; of a course, if from a course assignment."""
 
     course = models.ForeignKey(Course, on_delete=models.CASCADE, related_name="feedback")

@@ -44,6 +44,19 @@ class Organization(Record):
         return tree
 
 
+class Department(models.Model):
+    """A part of an organization. People have one; the real system would keep it in a custom field."""
+
+    name = models.CharField(max_length=100)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="departments")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Company(Record):
     """A firm that sends its people to an organization's classes."""
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.utils import timezone
 
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import external_id_field
-from example_project.training.models.organizations import Company, Organization
+from example_project.training.models.organizations import Company, Department, Organization
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import WebhookQuerySet
 
 MOVED_BY_MERGE = {
     "enrollments": "user",
@@ -22,6 +19,7 @@ MOVED_BY_MERGE = {
     "feedback": "user",
     "redeemed_vouchers": "redeemed_by",
     "classes_led": "primary_instructor",
+    "classes_requested": "requested_by",
 }
 
 
@@ -35,16 +33,6 @@ class Role(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class Accounts(UserManager["User"]):
-    """Django's manager of users, with querysets whose changes emit events."""
-
-    use_in_migrations = False
-
-    def get_queryset(self) -> WebhookQuerySet[User]:
-        """Return all users."""
-        return WebhookQuerySet(self.model, using=self._db)
 
 
 class User(AbstractUser):
@@ -84,12 +72,11 @@ class User(AbstractUser):
     time_zone_id = models.CharField("time zone", max_length=50, blank=True, help_text="Empty: the organization's.")
     participate_in_achievements = models.BooleanField(default=True)
     disabled = models.BooleanField(default=False, help_text="A disabled account keeps its records but can't sign in.")
+    department = models.ForeignKey(Department, on_delete=models.SET_NULL, null=True, blank=True, related_name="users")
+    cost_center = models.CharField(max_length=20, blank=True)
     closed_at = models.DateTimeField("closed", null=True, blank=True, editable=False)
 
-    objects: ClassVar[Accounts] = Accounts()
-
     class Meta(AbstractUser.Meta):
-        base_manager_name = "objects"
         ordering = ["last_name", "first_name", "pk"]
 
     def __str__(self) -> str:
@@ -126,13 +113,14 @@ class User(AbstractUser):
             "state",
             "zip",
             "country_code",
+            "cost_center",
         )
         for name in blank:
             setattr(self, name, "")
         self.first_name, self.last_name = "Closed", "Account"
         self.username, self.email = anonymous, f"{anonymous}@accounts.invalid"
         self.external_id = None
-        self.company = self.manager = None
+        self.company = self.manager = self.department = None
         self.disabled = True
         self.closed_at = timezone.now()
         self.set_unusable_password()

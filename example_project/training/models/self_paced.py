@@ -9,7 +9,7 @@ from django.db import models
 
 from example_project.training.choices import AssignmentCompletion, AssignmentStatus
 from example_project.training.exceptions import RefusedError
-from example_project.training.models.base import Announced, Record, external_id_field
+from example_project.training.models.base import Record, external_id_field
 from example_project.training.models.courses import Activity, Course
 from example_project.training.models.organizations import Organization
 from example_project.training.models.people import User
@@ -192,7 +192,7 @@ class CourseAssignment(Record):
             raise RefusedError(f"{self} has expired.")
 
 
-class ActivityResult(Announced):
+class ActivityResult(models.Model):
     """How far one learner is with one activity of an assigned course, from the first launch on."""
 
     assignment = models.ForeignKey(CourseAssignment, on_delete=models.CASCADE, related_name="results")

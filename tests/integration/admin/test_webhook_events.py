@@ -33,7 +33,7 @@ def test_every_event_is_offered_once_with_its_description(operator):
     page = operator.get(url(Webhook, "add")).content.decode()
 
     for event_type in all_types():
-        assert page.count(f'data-tms-event="{event_type.name}"') == 1
+        assert page.count(f'data-tms-event="{event_type.name}"') == event_type.offered
     assert "0 events selected" in page
 
 
@@ -222,6 +222,28 @@ def test_an_id_with_a_comma_stands_in_quotation_marks(save):
     save(webhook, {"event_type": "enrollment.*", "course": '"A,7", 301, B"7", " C ", "D""", "", "E'})
 
     assert Subscription.objects.get().filters == {"course": ["A,7", 301, 'B"7"', " C ", 'D"', '"E']}
+
+
+def test_the_form_names_the_window_that_empty_days_mean(operator):
+    OrganizationFactory()
+
+    rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
+
+    assert {row.pattern for row in rows if row.default_window} == {
+        row.pattern for row in rows if any(one.name.endswith(".expiring") for one in row.event_types)
+    }
+    assert {row.default_window for row in rows} == {
+        "",
+        "With both days empty: more than 0 and less than 30 days before the date.",
+    }
+
+
+def test_the_read_only_page_names_the_default_window(staff):
+    webhook = subscribed(events=["*"])
+
+    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.pk)))
+
+    assert "Days before the date: more than 0 and less than 30, the default" in page
 
 
 def test_the_read_only_page_shows_the_selected_events(staff):

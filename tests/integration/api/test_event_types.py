@@ -39,6 +39,7 @@ def test_all_types_are_listed_with_group_summary_and_version(client):
         "version": 1,
         "versions": [1],
         "deprecated": False,
+        "offered": True,
         "schema": "http://testserver/api/event-types/class.cancelled/schema/",
         "example": "http://testserver/api/event-types/class.cancelled/example/",
     }

@@ -98,6 +98,7 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-cancel-pending", "post"): Request(webhook, lambda world: {"dry_run": True}),
     ("webhook-stats", "get"): Request(webhook),
     ("webhook-test", "post"): Request(webhook),
+    ("webhook-event-list", "get"): Request(of_webhook),
     ("subscription-list", "get"): Request(of_webhook),
     ("subscription-list", "post"): Request(of_webhook, lambda world: {"event_type": "class.*"}),
     ("subscription-detail", "get"): Request(subscription),
@@ -251,6 +252,7 @@ NEEDED = {
         ("subscription-detail", "delete"),
     ],
     "reveal_secret": [("webhook-secret", "get")],
+    "view_payload": [("webhook-event-list", "get")],
     "replay": [
         ("webhook-recover", "post"),
         ("webhook-replay-missed", "post"),

@@ -33,9 +33,111 @@ def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
     assert response.status_code == 201, response.content
     added = webhook.subscriptions.get(event_type="class.cancelled")
     assert (added.filters, added.condition) == (body["filters"], body["condition"])
-    assert response.json() == {"id": str(added.pk), "more_than_days": None, "less_than_days": None, **body}
+    days = {"more_than_days": None, "less_than_days": None, "window": None}
+    quiet = {"quiet_seconds": 0, "quiet_longest_seconds": None}
+    assert response.json() == {"id": str(added.pk), **days, **quiet, **body}
     assert response["Location"] == f"http://testserver{address}{added.pk}/"
     assert response["ETag"] == client.get(f"/api/webhooks/{webhook.pk}/")["ETag"]
+
+
+DEFAULT = {"more_than_days": 0, "less_than_days": 30, "is_default": True}
+
+
+@pytest.mark.parametrize("event_type", ["course_assignment.expiring", "course_assignment.*", "voucher.*", "*"])
+def test_the_answer_names_the_window_that_a_subscription_without_days_gets(client, address, event_type):
+    response = client.post(address, {"event_type": event_type}, format="json")
+
+    assert response.status_code == 201, response.content
+    assert response.json()["window"] == DEFAULT
+    assert (response.json()["more_than_days"], response.json()["less_than_days"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("days", "window"),
+    [
+        ({"less_than_days": 7}, {"more_than_days": 0, "less_than_days": 7}),
+        ({"more_than_days": 2, "less_than_days": 7}, {"more_than_days": 2, "less_than_days": 7}),
+        # The same days as the default, but stated.
+        ({"less_than_days": 30}, {"more_than_days": 0, "less_than_days": 30}),
+    ],
+)
+def test_the_answer_names_the_window_that_is_stated(client, address, days, window):
+    response = client.patch(one(address), days, format="json")
+
+    assert response.json()["window"] == {**window, "is_default": False}
+
+
+def test_a_webhook_that_is_created_names_the_windows_of_its_subscriptions(client, acme):
+    body = {
+        "organization": str(acme.pk),
+        "name": "HR",
+        "url": "https://receiver.example.com/hook",
+        "subscriptions": [{"event_type": "*"}, {"event_type": "class.*"}],
+    }
+
+    response = client.post("/api/webhooks/", body, format="json")
+
+    assert response.status_code == 201, response.content
+    assert [one["window"] for one in response.json()["subscriptions"]] == [DEFAULT, None]
+
+
+def test_the_window_is_set_by_its_days(client, address, problem):
+    response = client.patch(one(address), {"window": {"less_than_days": 7}}, format="json")
+
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert (error["pointer"], error["detail"]) == (
+        "#/window",
+        "This field is read-only here; set more_than_days and less_than_days.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "pointer", "detail"),
+    [
+        ({"more_than_days": -1, "less_than_days": 7}, "more_than_days", "More than days is -1; give 0 or more."),
+        ({"less_than_days": 0}, "less_than_days", "Less than days is 0; give more than 0."),
+        ({"less_than_days": -3}, "less_than_days", "Less than days is -3; give more than 0."),
+        ({"less_than_days": 1e6}, "less_than_days", "Less than days is 1e+06; give a number up to 36,500."),
+        ({"less_than_days": "7"}, "less_than_days", "Expected a number, got a string."),
+        ({"less_than_days": True}, "less_than_days", "Expected a number, got true."),
+        (
+            {"more_than_days": 7, "less_than_days": 7},
+            "more_than_days",
+            "More than days is 7, and less than days is 7; the first has to be the smaller one.",
+        ),
+        (
+            {"more_than_days": 7},
+            "less_than_days",
+            "Less than days is empty; give the upper end of the window, above 7.",
+        ),
+    ],
+)
+def test_a_window_that_is_none_is_refused_with_its_value_and_a_remedy(client, address, problem, days, pointer, detail):
+    errors = problem(client.patch(one(address), days, format="json"), "invalid-request")["errors"]
+
+    assert [(error["pointer"], error["detail"]) for error in errors] == [(f"#/{pointer}", detail)]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_what_is_no_number_in_json_is_refused_by_the_parser(client, address, problem, number):
+    body = f'{{"more_than_days": 1, "less_than_days": {number}}}'
+
+    problem(client.patch(one(address), body, content_type="application/json"), "malformed-body")
+
+    assert Subscription.objects.get().less_than_days is None
+
+
+@pytest.mark.parametrize("event_type", ["class.cancelled", "class.*", "course_assignment.expired", "webhook.*"])
+def test_a_window_on_events_without_a_date_that_comes_near_is_refused(client, address, problem, event_type):
+    body = {"event_type": event_type, "more_than_days": 2, "less_than_days": 7}
+
+    errors = problem(client.post(address, body, format="json"), "invalid-request")["errors"]
+
+    remedy = f"but {event_type} has no date that comes near; leave both days empty."
+    assert {error["pointer"]: error["detail"] for error in errors} == {
+        "#/more_than_days": f"More than days is 2, {remedy}",
+        "#/less_than_days": f"Less than days is 7, {remedy}",
+    }
 
 
 def test_they_are_listed_in_the_order_in_which_they_were_added(client, webhook, address):

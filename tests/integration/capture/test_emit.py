@@ -226,3 +226,12 @@ def test_a_failure_leaves_the_transaction_usable(workshop):
         with pytest.raises(PayloadError):
             emit("workshop.recommended", workshop, data={"id": 1})
         workshop.refresh_from_db()
+
+
+def test_an_extra_value_that_the_event_does_not_have_is_refused(workshop):
+    with pytest.raises(
+        PayloadError,
+        match=r"""extra has 'titel', which is not a field of this event. Did you mean "title" or "state"\?""",
+    ):
+        emit("workshop.recommended", workshop, extra={"titel": "Pairs"})
+    assert not Event.objects.exists()

@@ -13,6 +13,7 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 
 from example_project.training.factories import OrganizationFactory
+from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import OnsiteWorkshop, Workshop
@@ -126,8 +127,8 @@ def test_an_event_has_the_values_that_a_receiver_of_the_host_writes(
 
     def write(**_kwargs: object) -> None:
         # As raw as can be: capture sees nothing of it.
-        models.QuerySet(type(organization)).filter(pk=organization.pk).update(name="Harbor Academy")
-        models.QuerySet(Workshop).filter(pk=workshop.pk).update(seats=99)
+        uncaptured.update(models.QuerySet(type(organization)).filter(pk=organization.pk), name="Harbor Academy")
+        uncaptured.update(models.QuerySet(Workshop).filter(pk=workshop.pk), seats=99)
 
     with ExitStack() as stack:
         connect = [lambda: listen(WorkshopSource, Workshop), lambda: stack.enter_context(receiving(signal, write))]
@@ -169,8 +170,8 @@ def test_an_event_after_a_wait_for_another_transaction_has_its_values(workshop, 
 
     def first() -> None:
         with transaction.atomic():
-            models.QuerySet(Workshop).filter(pk=workshop.pk).update(organization=owner, seats=99)
-            models.QuerySet(type(owner)).filter(pk=owner.pk).update(name="Lakeside Academy")
+            uncaptured.update(models.QuerySet(Workshop).filter(pk=workshop.pk), organization=owner, seats=99)
+            uncaptured.update(models.QuerySet(type(owner)).filter(pk=owner.pk), name="Lakeside Academy")
             written.set()
             wait_for_a_lock()
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.integration.commands.terminal import Terminal
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AuditAction, JobStatus
-from tms_webhooks.management.commands import webhooks_replay
+from tms_webhooks.management import jobs
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
@@ -71,7 +71,7 @@ def test_waiting_ends_with_the_job(replay, monkeypatch):
             Job.objects.get().finish(now=timezone.now())
             return False
 
-    monkeypatch.setattr(webhooks_replay, "stop_on_signal", _given(Worker()))
+    monkeypatch.setattr(jobs, "stop_on_signal", _given(Worker()))
 
     printed = replay("failed", "--webhook", webhook.pk, "--since", "2h", "--wait")
 
@@ -83,7 +83,7 @@ def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys):
     failed(webhook)
     stopped = threading.Event()
     stopped.set()
-    monkeypatch.setattr(webhooks_replay, "stop_on_signal", _given(stopped))
+    monkeypatch.setattr(jobs, "stop_on_signal", _given(stopped))
 
     with pytest.raises(SystemExit) as ended:
         call_command("webhooks_replay", "missed", "--webhook", str(webhook.pk), "--wait")

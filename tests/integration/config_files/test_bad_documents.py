@@ -77,6 +77,26 @@ def second(lines: str) -> str:
             "webhooks[1].subscriptions[0]: More than days is 9, and less than days is 3",
         ),
         (
+            "  subscriptions: [{event: voucher.expiring, less_than_days: .nan}]\n",
+            "webhooks[1].subscriptions[0]: Less than days is nan; give a number up to 36,500.",
+        ),
+        (
+            "  subscriptions: [{event: voucher.expiring, less_than_days: .inf}]\n",
+            "webhooks[1].subscriptions[0]: Less than days is inf; give a number up to 36,500.",
+        ),
+        (
+            "  subscriptions: [{event: voucher.expiring, less_than_days: -1}]\n",
+            "webhooks[1].subscriptions[0]: Less than days is -1; give more than 0.",
+        ),
+        (
+            "  subscriptions: [{event: voucher.expiring, less_than_days: soon}]\n",
+            "webhooks[1].subscriptions[0]: less_than_days: “soon” value must be a float.",
+        ),
+        (
+            "  subscriptions: [{event: class.*, less_than_days: 7}]\n",
+            "webhooks[1].subscriptions[0]: Less than days is 7, but class.* has no date that comes near; leave both",
+        ),
+        (
             "  subscriptions: [{event: class.*, filters: {course: [987654], class: [9, 10]}}]\n",
             "webhooks[1].subscriptions[0]: filters.course: unknown id 987654. Is this document from another",
         ),

@@ -178,6 +178,30 @@ def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organ
     assert Subscription.objects.get(event_type="class.*").pk == kept.pk
 
 
+def test_another_window_or_filter_is_a_change_of_the_same_row(organization, imported):
+    """The row is the history of its events: a new one would be told of the same dates again."""
+    imported(document(subscriptions=[{"event": "*", "less_than_days": 30}, {"event": "*", "less_than_days": 7}]))
+    first, second = Subscription.objects.order_by("pk")
+    AuditEntry.objects.all().delete()
+
+    printed = imported(
+        document(
+            subscriptions=[{"event": "*", "less_than_days": 7}, {"event": "*", "filters": {"actor_kind": ["api"]}}]
+        )
+    )
+
+    assert printed.splitlines() == [
+        "~ ACME-EU / CRM",
+        "    ~ event: *, less_than_days: 30.0 -> event: *, filters: {'actor_kind': ['api']}",
+        "1 webhooks changed.",
+    ]
+    assert [(row.pk, row.less_than_days, row.filters) for row in Subscription.objects.order_by("pk")] == [
+        (first.pk, None, {"actor_kind": ["api"]}),
+        (second.pk, 7, {}),
+    ]
+    assert AuditEntry.objects.get().changes == {"changed_subscriptions": ["*"]}
+
+
 def test_another_secret_signs_together_with_the_old_one_for_a_while(crm, exported, imported, monkeypatch):
     text = exported()
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_SECRET", OTHER)

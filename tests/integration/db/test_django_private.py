@@ -313,9 +313,11 @@ class Inserts:
 
 
 def inserting(model, around):
-    rows = private.InsertQuerySet(model)
-    rows.around_insert = around
-    return rows
+    class Inserting(models.QuerySet):
+        def _insert(self, *args, **kwargs):
+            return private.insert_around(models.QuerySet._insert, self, *args, around=around, **kwargs)
+
+    return Inserting(model)
 
 
 def keys(*menus):
@@ -370,10 +372,40 @@ def test_a_composite_key_of_a_new_row_is_a_tuple():
     assert around.batches == [(2, [(1, 1), (1, 2)], None)]
 
 
-def test_without_a_wrapper_an_insert_is_djangos_own():
-    private.InsertQuerySet(Caterer).bulk_create([Caterer(menu="soup")])
+def test_a_method_of_all_querysets_is_replaced_and_given_back(caterers):
+    own = vars(models.QuerySet)["update"]
+    calls = []
 
-    assert menus() == ["soup"]
+    def update(method, rows, **values):
+        calls.append((method, rows.model, values))
+        return method(rows, **values)
+
+    undo = private.wrap_queryset_methods({"update": update})
+    try:
+        assert Caterer.objects.filter(menu="soup").update(menu="stew") == 1
+        assert models.QuerySet.update.alters_data is True
+    finally:
+        undo()
+
+    assert calls == [(own, Caterer, {"menu": "stew"})]
+    assert vars(models.QuerySet)["update"] is own
+
+
+def test_a_method_that_other_code_has_replaced_since_is_left_alone(monkeypatch):
+    undo = private.wrap_queryset_methods({"update": lambda method, rows, **values: method(rows, **values)})
+    ours = vars(models.QuerySet)["update"]
+
+    def of_others(self, **values):
+        return ours(self, **values)
+
+    models.QuerySet.update = of_others
+    undo()
+
+    try:
+        assert vars(models.QuerySet)["update"] is of_others
+    finally:
+        models.QuerySet.update = ours
+        undo()
 
 
 # Saves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -11,9 +12,10 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import new_event, subscribed, write_events
+from tests.integration.delivery.updates import ChangingObject
 from tests.threads import Lingering, several
 from tms_webhooks.choices import Audience
-from tms_webhooks.models import Delivery, Event
+from tms_webhooks.models import Delivery, DeliveryBody, Event
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -80,3 +82,24 @@ def test_neither_waits_for_what_the_other_found_to_be_the_first_of_its_kind(cloc
         assert lingering.at_once(*[every_other(rest, clock.now, EVENTS) for rest in (0, 1)]) == []
 
     assert Delivery.objects.count() == ROUNDS * EVENTS
+
+
+def test_together_they_lose_no_change_of_an_object_with_a_quiet_period(clock, every_other):
+    organization = OrganizationFactory()
+    subscribed(organization=organization, events=["user.*"]).subscriptions.update(quiet_seconds=60)
+    users = [ChangingObject(organization, str(number)) for number in range(EVENTS // 4)]
+    lingering = Lingering(0.001)
+
+    for city in ("Utrecht", "Leiden", "Delft"):
+        for user in users:
+            user.update(city=f"{city} 1")
+            user.update(city=city, phone=user.values["phone"] + "1")
+        assert lingering.at_once(*[every_other(rest, clock.now, 10) for rest in (0, 1)]) == []
+
+    carriers = Delivery.objects.open()
+    merged = map(json.loads, DeliveryBody.objects.values_list("merged", flat=True))
+    assert (carriers.count(), Delivery.objects.count()) == (len(users), 6 * len(users))
+    assert [(body["data"]["city"], body["previous"]) for body in merged] == [
+        ("Delft", {"phone": "1", "city": "Amsterdam"})
+    ] * len(users)
+    assert set(carriers.values_list("event__sequence", flat=True)) == {6}

@@ -1,6 +1,9 @@
-"""Another date is another deadline: it may be recorded again, and at once if that is how it is."""
+"""A date that is moved by a day or more is another deadline: it may be recorded again. One moved by less is the same."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -21,9 +24,11 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 from tms_webhooks.actors import actor_context
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Occurrence
 
 pytestmark = pytest.mark.django_db
+
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def move(assignment, expires_at, *, at):
@@ -95,7 +100,7 @@ def test_shortening_into_the_window_is_recorded():
     assignment.extend(expires_at=NOW + 4 * DAY)
 
     assert scan_at(NOW + HOUR) == 1
-    assert data_of(events()[0])["days_left"] == round(4 - 1 / 24, 5)
+    assert data_of(events()[0])["days_left"] == 3.95833
 
 
 def test_shortening_past_the_window_is_not_recorded():
@@ -151,17 +156,86 @@ def test_a_date_that_comes_late_is_a_date():
     assert [scan_at(NOW + days * DAY) for days in range(1, 7)] == [1, 0, 0, 0, 1, 0]
 
 
-def test_a_change_within_the_same_second_is_no_other_date():
+@pytest.mark.parametrize(
+    "change",
+    [INSTANT, SECOND, -SECOND, HOUR, -HOUR, 8 * HOUR, -14 * HOUR, 9.5 * HOUR, DAY - INSTANT, INSTANT - DAY],
+    ids=str,
+)
+def test_a_change_by_less_than_a_day_is_no_other_date(change):
+    """Also across midnight: 9.5 hours later is half past midnight."""
     assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
     scan_at(NOW)
 
-    assignment.extend(expires_at=NOW + 5 * DAY + INSTANT)
+    assignment.extend(expires_at=NOW + 5 * DAY + change)
 
-    assert scan_at(NOW + HOUR) == 0
+    assert [scan_at(NOW + hours * HOUR) for hours in (1, 2, 60)] == [0, 0, 0]
     assert Event.objects.count() == 1
 
 
-def test_nor_is_it_where_the_last_scan_ended_within_that_second():
+@pytest.mark.parametrize("change", [DAY, -DAY, DAY + HOUR, 1.5 * DAY, -2 * DAY], ids=str)
+def test_a_change_by_a_day_or_more_is_another_date(change):
+    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    assignment.extend(expires_at=NOW + 5 * DAY + change)
+
+    assert [scan_at(NOW + hours * HOUR) for hours in (1, 2)] == [1, 0]
+
+
+def test_small_changes_that_add_up_to_a_day_are_another_date():
+    assignment = assign(subscribed_organization(), expires_at=NOW + 4 * DAY)
+    counts = [scan_at(NOW)]
+
+    for hours in range(8, 33, 8):
+        assignment.extend(expires_at=NOW + 4 * DAY + hours * HOUR)
+        counts.append(scan_at(NOW + hours * MINUTE))
+
+    assert counts == [1, 0, 0, 1, 0]
+
+
+def test_a_day_is_a_day_where_the_clocks_are_changed():
+    """In Berlin, 2101-03-27 has 23 hours, and 2100-10-31 has 25."""
+    organization = subscribed_organization()
+    organization.time_zone_id = "Europe/Berlin"
+    organization.save()
+    short, long = datetime(2101, 3, 26, 12, tzinfo=BERLIN), datetime(2100, 10, 30, 12, tzinfo=BERLIN)
+    dates = {short: 23 * HOUR, long: 25 * HOUR}
+    for at, a_day in dates.items():
+        assert (at + DAY).astimezone(UTC) - at.astimezone(UTC) == a_day
+        same, other = (assign(organization, expires_at=at) for _ in range(2))
+        scan_at(at.astimezone(UTC) - 5 * DAY)
+
+        same.extend(expires_at=(at + DAY).astimezone(UTC) - INSTANT)
+        other.extend(expires_at=(at + DAY).astimezone(UTC))
+
+        assert scan_at(at.astimezone(UTC) - 5 * DAY + HOUR) == 1
+        assert recorded()[-1] == ("expiring", other.pk)
+
+
+def test_a_date_is_that_of_the_organization_s_clocks():
+    """The keys of events are dates: 2100-11-29T23:30Z is the 30th in Tokyo, and the 29th in New York."""
+    for zone, day in {"Tokyo Standard Time": 30, "America/New_York": 29}.items():
+        organization = subscribed_organization()
+        organization.time_zone_id = zone
+        organization.save()
+        assign(organization, expires_at=NOW + 5 * DAY + 8.5 * HOUR)
+        scan_at(NOW)
+
+        assert Occurrence.objects.latest("pk").key.endswith(f":2100-11-{day}")
+
+
+def test_an_organization_that_moves_to_another_time_zone_hears_nothing_again():
+    organization = subscribed_organization()
+    assign(organization, expires_at=NOW + 5 * DAY + 8.5 * HOUR)
+    scan_at(NOW)
+
+    organization.time_zone_id = "Asia/Tokyo"
+    organization.save()
+
+    assert scan_at(NOW + HOUR) == 0
+
+
+def test_an_expiry_is_no_other_within_the_second_in_which_the_last_scan_ended():
     assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + 0.1 * SECOND)
     scan_at(NOW)
     assert scan_at(NOW + MINUTE + 0.5 * SECOND) == 1

@@ -1,4 +1,4 @@
-"""A window that a person changes is another window; one that is gone leaves nothing behind."""
+"""Changing a window announces nothing again: a date is announced once per subscription, whatever the days say."""
 
 from __future__ import annotations
 
@@ -22,68 +22,79 @@ from tms_webhooks.models import ScanCursor, Subscription
 pytestmark = pytest.mark.django_db
 
 
-def change_days(subscription: Subscription, more: float, less: float) -> None:
+def change_days(subscription: Subscription, more: float | None, less: float | None) -> None:
     subscription.more_than_days, subscription.less_than_days = more, less
     subscription.save()
 
 
-def windows_scanned() -> list[str]:
-    """Return which windows have a cursor, as subscription and days."""
-    cursors = ScanCursor.objects.filter(key__startswith="course_assignment.expiring:").order_by("key")
-    return [cursor.key.partition(":training.courseassignment:")[2] for cursor in cursors]
+def cursors() -> list[str]:
+    """Return the keys of the subscriptions that have a cursor."""
+    found = ScanCursor.objects.filter(key__startswith="course_assignment.expiring:").order_by("key")
+    return [cursor.key.partition(":training.courseassignment:")[2] for cursor in found]
 
 
-def test_a_narrower_window_is_recorded_although_the_wider_one_was():
+@pytest.mark.parametrize("window", [(0, 7), (4, 7), (0, 90), (2, 29), (0.5, 30), (None, None)])
+def test_a_date_that_was_announced_is_not_announced_for_another_window(window):
     organization = OrganizationFactory()
     subscription = subscribe(organization, window=(0, 30))
     near = assign(organization, expires_at=NOW + 5 * DAY)
-    far = assign(organization, expires_at=NOW + 20 * DAY)
     scan_at(NOW)
 
-    change_days(subscription, 0, 7)
-    counts = [scan_at(NOW + MINUTE), scan_at(NOW + 12 * DAY), scan_at(NOW + 14 * DAY)]
+    change_days(subscription, *window)
 
-    assert counts == [1, 0, 1]
-    assert recorded_for(subscription) == [near.pk, far.pk, near.pk, far.pk]
-    assert [data_of(event)["window"]["less_than_days"] for event in events()] == [30, 30, 7, 7]
+    assert [scan_at(NOW + minutes * MINUTE) for minutes in (1, 2, 3000)] == [0, 0, 0]
+    assert recorded_for(subscription) == [near.pk]
 
 
-def test_a_changed_window_has_no_events_of_assignments_that_left_it_before():
+def test_a_date_that_was_in_no_window_yet_is_announced_for_the_new_one():
+    organization = OrganizationFactory()
+    subscription = subscribe(organization, window=(0, 3))
+    near = assign(organization, expires_at=NOW + 5 * DAY)
+    scan_at(NOW)
+
+    change_days(subscription, 0, 30)
+
+    assert [scan_at(NOW + MINUTE), scan_at(NOW + 2 * MINUTE)] == [1, 0]
+    assert recorded_for(subscription) == [near.pk]
+    assert data_of(events()[0])["window"] == {"more_than_days": 0, "less_than_days": 30}
+
+
+def test_each_subscription_is_told_by_its_own_window_although_another_was_told_before():
+    organization = OrganizationFactory()
+    wide, narrow = subscribe(organization, window=(0, 30)), subscribe(organization, window=(0, 7))
+    far = assign(organization, expires_at=NOW + 20 * DAY)
+
+    counts = [scan_at(NOW), scan_at(NOW + 14 * DAY)]
+
+    assert counts == [1, 1]
+    assert recorded_for(wide) == recorded_for(narrow) == [far.pk]
+
+
+def test_what_leaves_the_new_window_before_the_next_scan_is_announced():
+    """It was in the window when a user changed the days, a minute before the scan."""
     organization = OrganizationFactory()
     subscription = subscribe(organization, window=(20, 30))
-    assign(organization, expires_at=NOW + 5 * DAY)
+    leaving = assign(organization, expires_at=NOW + 2 * DAY + MINUTE)
     scan_at(NOW)
 
     change_days(subscription, 2, 7)
 
-    # No scan ran for four days; it left the new window a day ago.
-    assert scan_at(NOW + 4 * DAY) == 0
+    assert scan_at(NOW + 5 * MINUTE) == 1
+    assert recorded_for(subscription) == [leaving.pk]
 
 
-def test_a_window_that_is_changed_and_changed_back_records_nothing_again():
-    organization = OrganizationFactory()
-    subscription = subscribe(organization, window=(2, 7))
-    assign(organization, expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    change_days(subscription, 20, 30)
-    scan_at(NOW + MINUTE)
-    change_days(subscription, 2, 7)
-
-    assert scan_at(NOW + HOUR) == 0
-
-
-def test_each_window_has_one_cursor_as_long_as_a_subscription_has_the_window():
+def test_a_subscription_has_one_cursor_whatever_its_window():
     organization = OrganizationFactory()
     first, second = subscribe(organization, window=(2, 7)), subscribe(organization, window=(0, 1))
     scan_at(NOW)
-    assert windows_scanned() == sorted([f"{first.pk}:2.0:7.0", f"{second.pk}:0.0:1.0"])
+    assert cursors() == sorted([str(first.pk), str(second.pk)])
 
     change_days(first, 2, 8)
     second.delete()
-    scan_at(NOW + MINUTE)
+    scan_at(NOW + HOUR)
 
-    assert windows_scanned() == [f"{first.pk}:2.0:8.0"]
+    assert cursors() == [str(first.pk)]
+    assert ScanCursor.objects.get(key__endswith=f":{first.pk}").scanned_until == NOW + HOUR
 
 
 @pytest.mark.parametrize("days", [1e9, 1e300])

@@ -11,6 +11,7 @@ from tests.integration.expiry.assignments import (
     EXPIRING,
     HOUR,
     INSTANT,
+    MINUTE,
     NOW,
     assign,
     data_of,
@@ -41,9 +42,9 @@ def test_what_passed_through_a_window_between_two_scans_is_recorded_late():
     scan_at(LATER)
 
     assert recorded() == [("expiring", key) for key in keys([*passed_through, *still_inside])]
-    assert [data_of(event)["days_left"] for event in events()] == [
-        round(hours / 24, 5) for hours in (1, 12, 24, 25, 71)
-    ]
+    assert [data_of(event)["days_left"] for event in events()] == [0.04166, 0.5, 1, 1.04166, 2.95833]
+    # The last one entered the window an hour ago, the others earlier; the first three have left it.
+    assert [data_of(event)["late"] for event in events()] == [True] * 5
     assert {event.occurred_at for event in events()} == {LATER}
     assert scan_at(LATER) == 0
 
@@ -58,6 +59,56 @@ def test_the_gap_ends_where_the_last_scan_looked():
 
     assert scan_at(NOW + 1.5 * DAY) == 1
     assert recorded() == [("expiring", inside.pk)]
+
+
+@pytest.mark.parametrize(
+    ("entered_ago", "late"), [(INSTANT, False), (10 * MINUTE, False), (10 * MINUTE + INSTANT, True), (DAY, True)]
+)
+def test_an_event_is_late_from_the_second_scan_on_that_it_missed(entered_ago, late):
+    organization = OrganizationFactory()
+    subscribe(organization, window=(1, 3))
+    scan_at(NOW)
+    assign(organization, expires_at=LATER + 3 * DAY - entered_ago)
+
+    scan_at(LATER)
+
+    assert [data_of(event)["late"] for event in events()] == [late]
+
+
+def test_what_was_assigned_in_the_gap_is_late_from_then_on():
+    organization = OrganizationFactory()
+    subscribe(organization, window=(1, 9))
+    scan_at(NOW)
+    for ago in (MINUTE, HOUR):
+        assign(organization, expires_at=LATER + 2 * DAY, created=LATER - ago)
+
+    scan_at(LATER)
+
+    assert [data_of(event)["late"] for event in events()] == [False, True]
+
+
+def test_an_event_is_late_by_the_interval_that_is_set(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 24 * 60}
+    organization = OrganizationFactory()
+    subscribe(organization, window=(1, 30))
+    scan_at(NOW)
+    for days in (1, 2.5):
+        assign(organization, expires_at=LATER + (30 - days) * DAY)
+
+    scan_at(LATER)
+
+    assert [data_of(event)["late"] for event in events()] == [True, False]
+
+
+def test_what_is_in_the_window_of_a_new_subscription_is_not_late():
+    organization = OrganizationFactory()
+    scan_at(NOW - DAY)
+    subscribe(organization)
+    assign(organization, expires_at=NOW + 3 * DAY)
+
+    scan_at(NOW)
+
+    assert [data_of(event)["late"] for event in events()] == [False]
 
 
 def test_what_passed_through_and_has_expired_since_is_recorded_as_expired_alone():

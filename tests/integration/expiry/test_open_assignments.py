@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from example_project.training.choices import AssignmentStatus
 from example_project.training.models import CourseAssignment
+from tests import uncaptured
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -189,7 +190,7 @@ class OneStatusMore(sources.CourseAssignmentSource):
 
 def test_a_status_that_means_nothing_closes_nothing(organization):
     kept = assign(organization, expires_at=NOW)
-    QuerySet(CourseAssignment).filter(pk=kept.pk).update(assignment_status=77)
+    uncaptured.update(QuerySet(CourseAssignment).filter(pk=kept.pk), assignment_status=77)
     assign(organization, expires_at=NOW, assignment_status=AssignmentStatus.CANCELLED)
 
     rows = CourseAssignment.objects.filter(OneStatusMore(CourseAssignment, {}).open_rows())

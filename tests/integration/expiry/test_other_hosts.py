@@ -5,26 +5,39 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
+from example_project.training.models import ActivityResult, CourseAssignment
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.sources.registry import temporarily
+from tms_webhooks.sources.base import TIME_ZONE
+from tms_webhooks.sources.deadlines import time_zone
+from tms_webhooks.sources.registry import sources_of, temporarily
 
 pytestmark = pytest.mark.django_db
 
 TODAY = datetime.now(UTC).date()
-# A day without a time begins at midnight, UTC.
 MIDNIGHT = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
+# The last moment of today, in UTC.
+END = MIDNIGHT + DAY - INSTANT
+ZONES = {
+    "UTC": "UTC",
+    "America/New_York": "America/New_York",
+    "Tokyo Standard Time": "Asia/Tokyo",
+    "Line Islands Standard Time": "Pacific/Kiritimati",
+    "Dateline Standard Time": "Etc/GMT+12",
+}
 
 
 class DatedAssignments(sources.CourseAssignmentSource):
+    time_zone = "user.organization.time_zone_id"
     fields = {
         "assignment_status": "state",
         "started_at": "started_on",
@@ -43,7 +56,7 @@ def source() -> Iterator[sources.Source]:
 
 @pytest.fixture
 def organization():
-    organization = OrganizationFactory()
+    organization = OrganizationFactory(time_zone_id="UTC")
     subscribe(organization)
     subscribe(organization, EXPIRED)
     scan_at(MIDNIGHT - 30 * DAY)
@@ -60,44 +73,101 @@ def recorded() -> list[tuple[str, uuid.UUID]]:
     return [(event.type, uuid.UUID(event.subject_id)) for event in events()]
 
 
-@pytest.mark.parametrize("time_zone", ["UTC", "America/New_York", "Asia/Tokyo"])
-def test_a_day_is_inside_the_window_from_one_midnight_to_another(organization, settings, time_zone):
-    settings.TIME_ZONE = time_zone
-    assignment = dated(organization, expires_on=TODAY + timedelta(days=7))
+def end_of(day: date, zone: str) -> datetime:
+    return datetime.combine(day, time.max, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
-    assert [scan_at(MIDNIGHT), scan_at(MIDNIGHT + INSTANT), scan_at(MIDNIGHT + HOUR)] == [0, 1, 0]
+
+@pytest.fixture(params=ZONES)
+def end(request, organization) -> datetime:
+    """The end of today in the time zone of the organization."""
+    organization.time_zone_id = request.param
+    organization.save()
+    return end_of(TODAY, ZONES[request.param])
+
+
+def test_a_day_is_inside_the_window_from_one_end_of_a_day_to_another(organization, end):
+    assignment = dated(organization, expires_on=TODAY + timedelta(days=7))
+    ends_at = datetime.fromisoformat(f"{end + 7 * DAY:%Y-%m-%dT%H:%M:%S.%f}+00:00")
+
+    assert [scan_at(ends_at - 7 * DAY), scan_at(ends_at - 7 * DAY + INSTANT), scan_at(ends_at - 6 * DAY)] == [0, 1, 0]
     assert recorded() == [(EXPIRING, assignment.pk)]
     whole = json.loads(events()[0].body)
     catalogue.get(EXPIRING).validate(whole)
     assert whole["data"]["id"] == str(assignment.pk)
-    assert whole["data"]["expires_at"] == (MIDNIGHT + 7 * DAY).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    assert whole["data"]["days_left"] == 7
+    assert whole["data"]["expires_at"] == f"{ends_at:%Y-%m-%dT%H:%M:%S}.999Z"
+    assert whole["data"]["days_left"] == 6.99999
 
 
-@pytest.mark.parametrize(("days", "count"), [(2, 0), (3, 1), (6, 1), (7, 0)])
-def test_the_ends_are_excluded_at_midnight_too(days, count):
-    organization = OrganizationFactory()
-    subscribe(organization)
+@pytest.mark.parametrize(("days", "count"), [(2, 0), (3, 1), (7, 1), (8, 0)])
+def test_today_is_part_of_the_days_that_are_left(days, count):
+    """At noon there is half a day more than the dates differ by."""
+    organization = OrganizationFactory(time_zone_id="UTC")
+    subscribe(organization, window=(2.5, 7.5))
     dated(organization, expires_on=TODAY + timedelta(days=days))
 
-    assert scan_at(MIDNIGHT) == count
+    assert scan_at(MIDNIGHT + 12 * HOUR + INSTANT) == count
 
 
-@pytest.mark.parametrize("time_zone", ["UTC", "America/New_York", "Asia/Tokyo"])
-def test_a_day_has_expired_when_it_begins(organization, settings, time_zone):
-    settings.TIME_ZONE = time_zone
+def test_a_day_has_expired_when_it_ends_on_the_organization_s_clocks(organization, end):
     assignment = dated(organization, expires_on=TODAY)
-    scan_at(MIDNIGHT - INSTANT)
     Event.objects.all().delete()
+    Occurrence.objects.all().delete()
 
-    assert [scan_at(MIDNIGHT), scan_at(MIDNIGHT + HOUR), scan_at(MIDNIGHT + DAY)] == [1, 0, 0]
-    assert recorded() == [(EXPIRED, assignment.pk)]
+    counts = [scan_at(end + change) for change in (-HOUR, -INSTANT, timedelta(), HOUR, DAY)]
+
+    assert sum(counts[2:]) == counts[2] == 1
+    assert recorded()[-1] == (EXPIRED, assignment.pk)
+
+
+def test_the_project_s_time_zone_is_that_of_a_source_without_one(settings, monkeypatch):
+    settings.TIME_ZONE = "America/New_York"
+    monkeypatch.setattr(DatedAssignments, "time_zone", None)
+    values = DatedAssignments(DatedAssignment, {}).canonical({"expires_at": date(2026, 7, 1)})
+
+    assert values["expires_at"] == end_of(date(2026, 7, 1), "America/New_York")
+
+
+@pytest.mark.parametrize("name", ["", "Nowhere/Town", "../../etc/passwd", "Europe"])
+def test_an_organization_whose_time_zone_is_unknown_has_that_of_the_project(organization, settings, name):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    organization.time_zone_id = name
+    organization.save()
+    dated(organization, expires_on=TODAY + timedelta(days=7))
+    end = end_of(TODAY, "Asia/Tokyo")
+
+    assert [scan_at(end), scan_at(end + INSTANT)] == [0, 1]
+
+
+def test_an_unknown_time_zone_is_logged_with_its_name(caplog):
+    time_zone("Atlantis/Capital")
+
+    (record,) = caplog.records
+    assert "'Atlantis/Capital' is unknown" in record.getMessage()
+    assert "Europe/Berlin" in record.getMessage()
+
+
+def test_a_time_zone_may_be_an_object():
+    assert time_zone(ZoneInfo("Asia/Tokyo")) == ZoneInfo("Asia/Tokyo")
+
+
+def test_a_change_of_another_value_is_no_change_of_the_date(organization, end):
+    """The organization's time zone, by which the day is a moment, is in another row."""
+    assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
+    subscribe(organization, "course_assignment.*", None)
+
+    assignment.percent = 7
+    assignment.started_on = TODAY
+    assignment.save()
+
+    started = Event.objects.get(type="course_assignment.started")
+    assert json.loads(started.body)["changed"] == ["completion_status", "started_at"]
 
 
 def test_missed_days_are_made_up(organization):
     first, second = (dated(organization, expires_on=TODAY + timedelta(days=days)) for days in (0, 1))
+    Event.objects.all().delete()
 
-    assert scan_at(MIDNIGHT + 1.5 * DAY) == 2
+    assert scan_at(END + 1.5 * DAY) == 2
     assert recorded() == [(EXPIRED, first.pk), (EXPIRED, second.pk)]
 
 
@@ -114,17 +184,41 @@ def test_complete_and_cancelled_ones_are_recorded_in_no_spelling(organization, c
 def test_open_ones_are_recorded_in_every_spelling(organization, state):
     dated(organization, expires_on=TODAY + timedelta(days=5), state=state)
 
-    assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [1, 0, 0, 0, 0, 1, 0, 0]
+    assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [1, 0, 0, 0, 0, 0, 1, 0]
 
 
 def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):
+    yesterday = TODAY - timedelta(days=1)
     assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
 
-    assignment.expires_on = TODAY
+    assignment.expires_on = yesterday
     assignment.save()
     assert recorded() == [(EXPIRED, assignment.pk)]
 
     assert [scan_at(MIDNIGHT + hours * HOUR) for hours in (0, 30)] == [0, 0]
     assert Event.objects.get().subject_id == assignment.pk.hex
-    assert Occurrence.objects.get().key == f"{EXPIRED}:{assignment.pk.hex}:{int(MIDNIGHT.timestamp())}"
-    assert Occurrence.objects.get().deadline == MIDNIGHT
+    assert Occurrence.objects.get().key == f"{EXPIRED}:{assignment.pk.hex}:{int((END - DAY).timestamp())}"
+    assert Occurrence.objects.get().deadline == END - DAY
+
+
+def test_a_day_that_is_not_over_has_not_expired(organization, end):
+    """By the real clock, which a change reads: yesterday has ended in some time zones and not in others."""
+    assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
+    assignment.expires_on = TODAY - timedelta(days=1)
+
+    assignment.save()
+
+    is_over = end - DAY <= datetime.now(UTC)
+    assert recorded() == [(EXPIRED, assignment.pk)] * is_over
+
+
+def test_the_progress_of_an_assignment_has_the_same_moment_as_the_assignment():
+    """The activity is another row, and its source has no deadline of its own."""
+    (assignments,) = (one for one in sources_of(CourseAssignment) if one.deadline is not None)
+    (activities,) = sources_of(ActivityResult)
+    raw = {"expires_at": date(2026, 7, 1), TIME_ZONE.name: "Central Standard Time"}
+
+    moments = {source.canonical(raw)["expires_at"] for source in (assignments, activities)}
+
+    assert activities.mapped[TIME_ZONE.name].path == "assignment.user.organization.time_zone_id"
+    assert moments == {end_of(date(2026, 7, 1), "America/Chicago")}

@@ -11,18 +11,19 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
 PROMISED = {
-    "class": "scheduled guaranteed_to_run cancelled rescheduled tentative requested denied completed updated deleted",
+    "class": "scheduled guaranteed_to_run cancelled rescheduled tentative requested denied completed updated deleted snapshot",
     "class_feedback": "created",
     "course_feedback": "created",
-    "course_assignment": "created started completed expired expiring cancelled updated reopened deleted progressed",
-    "subscription": "created expiring expired cancelled updated reopened deleted",
+    "feedback": "snapshot",
+    "course_assignment": "created started completed expired expiring cancelled updated reopened deleted progressed snapshot",
+    "subscription": "created expiring expired cancelled updated reopened deleted snapshot",
     "enrollment": "requested cancelled waitlisted approved denied audited enrolled "
-    "attending completed incomplete no_show failed updated deleted",
-    "user": "created updated activated deactivated deleted merged closed",
-    "learning_path": "completed",
-    "achievement": "received revoked",
-    "voucher": "redeemed returned expiring",
-    "webhook": "test failing disabled recovered exhausted secret_rotated",
+    "attending completed incomplete no_show failed updated deleted snapshot",
+    "user": "created updated activated deactivated deleted merged closed snapshot",
+    "learning_path": "completed snapshot",
+    "achievement": "received revoked snapshot",
+    "voucher": "redeemed returned expiring snapshot",
+    "webhook": "test failing disabled recovered exhausted secret_rotated snapshot_completed",
 }
 
 
@@ -54,8 +55,10 @@ def test_types_are_grouped_by_noun_in_the_order_of_registration() -> None:
     assert [event_type.name for event_type in groups["feedback"]] == [
         "class_feedback.created",
         "course_feedback.created",
+        "feedback.snapshot",
     ]
     assert groups["class"][0].name == "class.scheduled"
+    assert groups["class"][-1].name == "class.snapshot"
 
 
 def test_get_finds_a_type_by_its_exact_name() -> None:
@@ -82,9 +85,12 @@ def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> N
     with catalogue.temporarily(event_type) as registered:
         assert registered is event_type
         assert catalogue.get("exam.passed") is event_type
-        assert catalogue.all_types()[-1] is event_type
-        assert catalogue.grouped()["exam"] == [event_type]
+        snapshot = catalogue.all_types()[-1]
+        assert catalogue.grouped()["exam"] == [event_type, snapshot]
+        assert (snapshot.name, snapshot.offered) == ("exam.snapshot", False)
+        snapshot.validate(snapshot.example())
     assert not event_names.is_pattern_known("exam.passed")
+    assert not event_names.is_known("exam.snapshot")
 
 
 def test_a_temporary_type_goes_even_if_the_block_raises(make_event_type: MakeEventType) -> None:
@@ -112,3 +118,15 @@ def test_an_ill_formed_name_is_refused(name: str, make_event_type: MakeEventType
 def test_a_name_may_have_more_than_two_segments(make_event_type: MakeEventType) -> None:
     with catalogue.temporarily(make_event_type("exam.oral.passed")):
         assert catalogue.get("exam.oral.passed").name == "exam.oral.passed"
+
+
+def test_the_snapshot_of_a_noun_is_its_usual_sample_without_what_one_event_adds() -> None:
+    usual, snapshot = catalogue.get("class.scheduled").example(), catalogue.get("class.snapshot").example()
+    assert (snapshot["data"], snapshot["changed"], snapshot["previous"]) == (usual["data"], [], {})
+    assert snapshot["actor"] == {"kind": "system", "id": None}
+
+
+def test_a_second_type_of_a_hosts_noun_leaves_its_snapshot_the_last(make_event_type: MakeEventType) -> None:
+    first = make_event_type("exam.passed")
+    with catalogue.temporarily(first), catalogue.temporarily(make_event_type("exam.failed", noun=first.noun)):
+        assert [one.name for one in catalogue.grouped()["exam"]] == ["exam.passed", "exam.failed", "exam.snapshot"]

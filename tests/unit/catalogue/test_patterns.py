@@ -30,7 +30,7 @@ def test_a_noun_with_a_star_means_its_events_and_no_others() -> None:
 
 def test_a_star_means_everything_that_happens_in_training() -> None:
     training = [event_type for event_type in catalogue.all_types() if event_type.noun.name != "webhook"]
-    assert catalogue.expand("*") == training
+    assert catalogue.expand("*") == [event_type for event_type in training if event_type.offered]
     assert len(training) < len(catalogue.all_types())
 
 
@@ -76,3 +76,11 @@ def test_a_noun_with_a_star_takes_in_names_of_more_segments(make_event_type: Mak
         assert event_names.matching("exam.*") == ["exam.oral.passed"]
         assert event_names.matching("exam.oral.*") == ["exam.oral.passed"]
         assert event_names.matching("exam.o.*") == []
+
+
+def test_what_is_made_for_one_webhook_matches_its_own_name_alone() -> None:
+    assert event_names.matching("class.snapshot") == ["class.snapshot"]
+    assert event_names.patterns_for("class.snapshot") == ["class.snapshot"]
+    assert event_names.patterns_for("webhook.snapshot_completed") == ["webhook.snapshot_completed"]
+    assert "webhook.snapshot_completed" not in event_names.matching("webhook.*")
+    assert "class.snapshot" not in event_names.nearest_patterns("class.snapshots")

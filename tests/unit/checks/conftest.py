@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage
 from django.db import models
 
+from tms_webhooks.catalogue import custom
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX
 from tms_webhooks.sources import Source, registry
@@ -29,9 +30,11 @@ def only(messages: Sequence[CheckMessage], number: str) -> CheckMessage:
 
 
 @pytest.fixture
-def no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the example project's sources out."""
+def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave the example project's sources out, and the fields that they add to the catalogue."""
     monkeypatch.setattr(registry, "_sources", {})
+    with custom.only_canonical():
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F
 
 from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass, User, Voucher
+from tests.testapp.models import DatedAssignment
 from tests.unit.checks.conftest import Say, ids, only
 from tms_webhooks.checks.sources import check_sources
 from tms_webhooks.sources import (
@@ -186,6 +187,45 @@ def test_an_index_that_begins_with_the_date_is_enough(
 def test_an_index_of_the_column_itself_is_enough(say: Say, unindexed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CourseAssignment._meta.get_field("expires_at"), "db_index", True)
     assert say(CourseAssignmentSource, CourseAssignment) == []
+
+
+# Time zones
+
+
+DATES = {"assignment_status": "state", "started_at": "started_on", "completed_at": "completed_on"}
+DATED = {"fields": {**DATES, "expires_at": "expires_on"}}
+
+
+def test_a_date_without_a_time_needs_a_time_zone(say: Say) -> None:
+    message = only(say(CourseAssignmentSource, DatedAssignment, **DATED), "W039")
+    assert message.msg == (
+        "testapp.DatedAssignment.expires_on is a date without a time: it is over at the end of the day in TIME_ZONE "
+        "(UTC), wherever the organization is."
+    )
+    assert 'time_zone = "organization.time_zone"' in message.hint
+
+
+@pytest.mark.parametrize("path", ["user.organization.time_zone_id", "user.time_zone_id"])
+def test_a_date_with_a_time_zone_is_complete(say: Say, path: str) -> None:
+    assert say(CourseAssignmentSource, DatedAssignment, time_zone=path, **DATED) == []
+
+
+def test_a_moment_needs_no_time_zone(say: Say) -> None:
+    assert say(CourseAssignmentSource, CourseAssignment) == []
+
+
+def test_a_time_zone_that_is_not_there_is_refused(say: Say) -> None:
+    message = only(say(CourseAssignmentSource, CourseAssignment, time_zone="user.organization.timezone_id"), "E038")
+    assert message.msg == (
+        "time_zone is 'user.organization.timezone_id', but training.Organization has no attribute 'timezone_id'."
+    )
+    assert str(message.hint).endswith('Did you mean "time_zone_id"?')
+
+
+@pytest.mark.parametrize("wrong", [7, "", ["organization"]])
+def test_a_time_zone_that_is_no_path_is_refused(say: Say, wrong: object) -> None:
+    message = only(say(CourseAssignmentSource, CourseAssignment, time_zone=wrong), "E030")
+    assert message.msg == f"time_zone is {wrong!r}, not a path."
 
 
 def test_every_source_is_looked_at(say: Say) -> None:

@@ -1,31 +1,46 @@
-"""How many days are left."""
+"""How many days are left: never more than there are."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tms_webhooks.expiry.windows import days_left
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+INSTANT = timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(
     ("left", "expected"),
     [
         (timedelta(days=27, hours=12), 27.5),
+        (timedelta(days=7), 7),
+        (timedelta(days=7) - INSTANT, 6.99999),
+        (timedelta(days=7) - timedelta(seconds=1), 6.99998),
+        (timedelta(days=6, hours=12) + INSTANT, 6.5),
         (timedelta(seconds=1), 0.00001),
+        (timedelta(seconds=0.5), 0.0),
         (timedelta(), 0.0),
         (timedelta(days=-1), -1.0),
-        (timedelta(days=10, seconds=100), 10.00116),
+        (timedelta(days=10, seconds=100), 10.00115),
     ],
 )
-def test_days_have_fractions_to_about_a_second(left, expected):
+def test_days_have_fractions_to_about_a_second_rounded_down(left, expected):
     assert days_left(NOW + left, now=NOW) == expected
+
+
+@given(left=st.timedeltas(min_value=timedelta(), max_value=timedelta(days=36_500)))
+def test_no_more_days_are_named_than_are_left(left):
+    named = timedelta(days=days_left(NOW + left, now=NOW))
+
+    assert left - timedelta(seconds=1) < named <= left
 
 
 def test_days_are_spans_of_24_hours_whatever_the_time_zone_says():
     berlin = datetime.fromisoformat("2026-03-30T00:00:00+02:00")
 
-    assert days_left(berlin, now=datetime.fromisoformat("2026-03-29T00:00:00+01:00")) == round(23 / 24, 5)
+    assert days_left(berlin, now=datetime.fromisoformat("2026-03-29T00:00:00+01:00")) == 0.95833

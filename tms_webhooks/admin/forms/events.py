@@ -191,7 +191,7 @@ def patterns() -> Iterator[str]:
     """Yield all patterns of the catalogue, by noun."""
     yield EVERYTHING
     for noun, event_types in registry.grouped().items():
-        names = [event_type.name for event_type in event_types]
+        names = [event_type.name for event_type in event_types if event_type.offered]
         # The event names of a host's own noun need not begin with the noun.
         if any(name.startswith(f"{noun}.") for name in names):
             yield f"{noun}.*"

@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 _SEPARATOR = re.compile(r"[\s,;]+")
 _LIST_START = re.compile(r"[\[\d.+-]")
@@ -25,6 +27,20 @@ class TrimmedTextField(forms.CharField):
         return bool(self.to_python(initial) != self.to_python(data))
 
 
+class DaysField(forms.FloatField):
+    """A number of days."""
+
+    def clean(self, value: Any) -> Any:
+        """Return the number; name the value if it is none."""
+        try:
+            return super().clean(value)
+        except ValidationError as error:
+            if error.code != "invalid":
+                raise
+            problem = _("%(value)s is not a number of days; write one such as 7 or 0.5.")
+            raise ValidationError(problem, code="invalid", params={"value": str(value)[:40]}) from None
+
+
 class HiddenTextField(forms.CharField):
     """A hidden field with state of the form, which the user can't change."""
 
@@ -33,6 +49,19 @@ class HiddenTextField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Return False: the state of the form is no change of the webhook."""
         return False
+
+
+class YesNoField(forms.TypedChoiceField):
+    """A boolean as a choice of two texts. A form without a choice means False."""
+
+    widget = forms.RadioSelect
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(coerce=lambda value: value == "True", empty_value=False, required=False, **kwargs)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the booleans."""
+        return bool(initial) != (data == "True")
 
 
 class ScheduleField(forms.CharField):

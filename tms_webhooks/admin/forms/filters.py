@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks import event_names
 from tms_webhooks.admin.formatting import format_number
 from tms_webhooks.catalogue import EventType, status_name
 from tms_webhooks.choices import ActorKind
@@ -148,9 +149,9 @@ def _code(value: str) -> int | None:
     return None if value == NONE else int(value)
 
 
-def has_days(event_types: Iterable[EventType]) -> bool:
-    """Return whether one of these events is an expiry event, with a window of days."""
-    return any(event_type.name.endswith(".expiring") for event_type in event_types)
+def may_be_merged(event_types: Iterable[EventType]) -> bool:
+    """Return whether one of these events may wait for a quiet period."""
+    return any(event_names.may_be_merged(event_type.name) for event_type in event_types)
 
 
 def merged_filters(cleaned: Mapping[str, Any], fields: Iterable[str], *, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import filters
-from tms_webhooks.admin.forms.fields import ConditionField
+from tms_webhooks.admin.forms.fields import ConditionField, DaysField
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.models import Subscription
+from tms_webhooks.models.subscription import DEFAULT_WINDOW
 
 # Django's own classes are not generic at run time.
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ else:
 
 EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
+QUIET = ("quiet_seconds", "quiet_longest_seconds")
 
 
 class SubscriptionRow(_SubscriptionForm):
@@ -39,8 +41,9 @@ class SubscriptionRow(_SubscriptionForm):
 
     class Meta:
         model = Subscription
-        fields = ("event_type", *DAYS, "condition")
+        fields = ("event_type", *DAYS, *QUIET, "condition")
         widgets = {"event_type": forms.HiddenInput}
+        field_classes = dict.fromkeys(DAYS, DaysField)
 
     def __init__(self, *args: Any, pattern: str, is_repeated: bool = False, **kwargs: Any) -> None:
         """Add the filter fields of this pattern. ``is_repeated``: the form has an earlier row with the same pattern."""
@@ -51,9 +54,15 @@ class SubscriptionRow(_SubscriptionForm):
         self.initial["chosen"] = self.instance.pk is not None
         self.initial["key"] = self.instance.pk
         self.initial["event_type"] = pattern
-        if not filters.has_days(self.event_types) and not any(getattr(self.instance, name) for name in DAYS):
+        self.has_window = any(event_type.has_window for event_type in self.event_types)
+        if not self.has_window and not any(getattr(self.instance, name) for name in DAYS):
             for name in DAYS:
                 del self.fields[name]
+        if not filters.may_be_merged(self.event_types) and not any(getattr(self.instance, name) for name in QUIET):
+            for name in QUIET:
+                del self.fields[name]
+        else:
+            self.fields[QUIET[0]].required = False
         self.filter_fields = filters.fields_for(self.event_types)
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
@@ -68,13 +77,27 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def is_filtered(self) -> bool:
         """Whether the page shows the filters unfolded."""
-        names = (*self.filter_fields, "condition")
+        names = (*self.filter_fields, *(name for name in QUIET if name in self.fields), "condition")
         return self.is_selected and any(self.errors.get(name) or self[name].value() not in EMPTY for name in names)
 
     @property
     def days(self) -> list[Any]:
         """The fields of the days window."""
         return [self[name] for name in DAYS if name in self.fields]
+
+    @property
+    def default_window(self) -> str:
+        """The days window of a row without days, as a sentence; empty for events without one."""
+        if not self.has_window:
+            return ""
+        more, less = DEFAULT_WINDOW
+        sentence = gettext("With both days empty: more than %(more)g and less than %(less)g days before the date.")
+        return sentence % {"more": more, "less": less}
+
+    @property
+    def quiet(self) -> list[Any]:
+        """The fields of the quiet period."""
+        return [self[name] for name in QUIET if name in self.fields]
 
     @property
     def filter_boxes(self) -> list[Any]:
@@ -84,8 +107,13 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def filter_texts(self) -> list[tuple[str, str]]:
         """The filters as (label, value), for the read-only page."""
-        fields = [*self.days, *self.filter_boxes, self["condition"]]
-        return [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
+        fields = [*self.days, *self.quiet, *self.filter_boxes, self["condition"]]
+        texts = [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
+        if self.has_window and self.instance.has_default_window:
+            more, less = DEFAULT_WINDOW
+            window = gettext("more than %(more)g and less than %(less)g, the default") % {"more": more, "less": less}
+            texts.insert(0, (gettext("Days before the date"), window))
+        return texts
 
     @property
     def label(self) -> str:
@@ -111,6 +139,10 @@ class SubscriptionRow(_SubscriptionForm):
             self.cleaned_data = {}
             return
         super().full_clean()
+
+    def clean_quiet_seconds(self) -> int:
+        """Return 0 for an empty field."""
+        return self.cleaned_data["quiet_seconds"] or 0
 
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""

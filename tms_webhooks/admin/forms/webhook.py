@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import HiddenTextField, ScheduleField
+from tms_webhooks.admin.forms.fields import HiddenTextField, ScheduleField, YesNoField
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery import rendering
@@ -65,6 +65,10 @@ class WebhookForm(_WebhookForm):
             "The delays between attempts: standard (11 attempts over three days), skillable (5 retries within seconds), "
             "none, or at most 15 delays in seconds, such as 5, 60, 300. Empty: standard."
         ),
+    )
+    pull_only = YesNoField(
+        label=_("Receiver"),
+        choices=((False, _("Send each event to the URL")), (True, _("Keep the events for the feed, and send nothing"))),
     )
     form_key = HiddenTextField(required=False)
     seen = HiddenTextField(required=False)
@@ -114,7 +118,8 @@ class WebhookForm(_WebhookForm):
         if text.strip() == MASK and self.known_headers is None:
             return MASK  # Unreadable headers stay as they are.
         stored = self.known_headers or {}
-        if same_receiver(self.initial.get("url", ""), str(self["url"].value()).strip()):
+        url = str(self["url"].value() or "").strip()
+        if not url or same_receiver(self.initial.get("url", ""), url):
             return headers.unmask(text, {**stored, **self._entered_headers})
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
         return headers.unmask(text, self._entered_headers, withheld=stored)
@@ -129,6 +134,9 @@ class WebhookForm(_WebhookForm):
     def clean(self) -> dict[str, Any]:
         """Validate the event rows, and check for changes by other users."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if "url" in self.errors:
+            # It has its error: the model shall not take it for an empty one.
+            self.instance.url = str(self["url"].value())
         if self.events.problems:
             count = self.events.problems
             message = ngettext("Correct %(count)d event.", "Correct %(count)d events.", count)
@@ -196,7 +204,15 @@ def _fingerprints(webhook: Webhook, names: Iterable[str]) -> dict[str, str]:
     attributes = {name: str(getattr(Webhook._meta.get_field(name), "attname", name)) for name in names}
     prints = {name: _fingerprint(getattr(webhook, attribute)) for name, attribute in attributes.items()}
     rows = webhook.subscriptions.order_by("pk")
-    subscriptions = rows.values_list("event_type", "more_than_days", "less_than_days", "filters", "condition")
+    subscriptions = rows.values_list(
+        "event_type",
+        "more_than_days",
+        "less_than_days",
+        "quiet_seconds",
+        "quiet_longest_seconds",
+        "filters",
+        "condition",
+    )
     return {**prints, EVENTS: _fingerprint([list(row) for row in subscriptions])}
 
 

@@ -119,14 +119,24 @@ EVENT_TYPE = record(
     version=INTEGER,
     versions={"type": "array", "items": INTEGER},
     deprecated={"type": "boolean"},
+    offered={
+        "type": "boolean",
+        "description": "Whether a webhook can subscribe to it. False for events that are made for one webhook.",
+    },
     schema=URI,
     example=URI,
 )
+
+SNAPSHOT_DELIVERIES = {
+    **nullable(record(delivered=INTEGER, failed=INTEGER, waiting=INTEGER)),
+    "description": "The deliveries of a snapshot. Null for other jobs, and in a list.",
+}
 
 JSON_FIELD_SCHEMAS: dict[str, Schema] = {
     "filters": {"type": "object"},
     "condition": {"type": ["object", "null"]},
     "changes": {"type": "object"},
+    "nouns": {"type": "array", "items": {"type": "string"}},
 }
 """The schemas of JSON fields, by the name of the field."""
 

@@ -27,6 +27,9 @@ from tms_webhooks.worker.test_send import TestSendResult
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
 
+MAX_NOUNS = 100
+"""The maximum number of nouns of one snapshot."""
+
 
 class EmptySerializer(StrictSerializer):
     """No body, or an empty one."""
@@ -57,6 +60,12 @@ class DateRangeSerializer(DryRunSerializer):
 
     since = UTCDateTimeField(required=False)
     until = UTCDateTimeField(required=False)
+
+
+class SnapshotSerializer(DryRunSerializer):
+    """The nouns whose objects are sent. With ``dry_run``, they are only counted."""
+
+    nouns = StrictListField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
 
 
 class BulkReplaySerializer(DateRangeSerializer):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from rest_framework import serializers
 
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import IDField, OrganizationIDField, UTCDateTimeField, timing_in_ms
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
-from tms_webhooks.choices import Priority
+from tms_webhooks.choices import JobKind, Priority
+from tms_webhooks.delivery import rendering
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job
 from tms_webhooks.payloads.formats import JSON
+from tms_webhooks.snapshot.job import progress
 
 
 class EventSubjectSerializer(StrictSerializer):
@@ -53,6 +58,41 @@ class EventSerializer(StrictSerializer):
             return None
         payload: dict[str, Any] = json.loads(event.body)
         return payload
+
+
+class WebhookEventSerializer(StrictSerializer):
+    """One event in the format of a webhook. ``body`` is the body that is sent to it, and ``id`` the ``webhook-id``.
+
+    ``body`` is null if it is no longer kept (``body_state`` is ``pruned``), or can't be written in the format (``failed``).
+    """
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    type = serializers.CharField(read_only=True)
+    occurred_at = UTCDateTimeField(read_only=True)
+    body_state = serializers.SerializerMethodField()
+    content_type = serializers.SerializerMethodField()
+    body = serializers.SerializerMethodField()
+
+    def to_representation(self, instance: Event) -> dict[str, Any]:
+        """Return the event with its body, which is rendered once."""
+        content = rendering.content_for(self.context["webhook"], instance.body) if instance.body else None
+        self._content = None if content is None or content.problem is not None else content
+        data: dict[str, Any] = super().to_representation(instance)
+        return data
+
+    def get_body_state(self, event: Event) -> str:
+        """Return ``kept``, ``pruned`` or ``failed``."""
+        if self._content is not None:
+            return "kept"
+        return "failed" if event.body or event.error else "pruned"
+
+    def get_content_type(self, event: Event) -> str | None:
+        """Return the media type of the body, or null without a body."""
+        return None if self._content is None else self._content.content_type
+
+    def get_body(self, event: Event) -> str | None:
+        """Return the text of the body, or null without one."""
+        return None if self._content is None else self._content.body.decode()
 
 
 class DeliveryEventSerializer(StrictSerializer):
@@ -100,20 +140,26 @@ class DeliverySerializer(StrictModelSerializer):
 class DeliveryDetailSerializer(DeliverySerializer):
     """A delivery with its payload. The payload is null if the caller may not see it, or after its retention time."""
 
+    merged_into = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField()
 
     class Meta(DeliverySerializer.Meta):
-        fields = (*DeliverySerializer.Meta.fields, "payload")
+        fields = (*DeliverySerializer.Meta.fields, "merged_into", "payload")
         read_only_fields = fields
+
+    def get_merged_into(self, delivery: Delivery) -> str | None:
+        """Return the id of the delivery that carries the changes of a merged one; null for others, and if none was left."""
+        carrier = delivery.carrier
+        return None if carrier is None else str(carrier.pk)
 
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
         if not self.context["view"].may_see_payloads(delivery.webhook.organization_id) or not delivery.event.body:
             return None
-        rendered = DeliveryBody.objects.filter(pk=delivery.pk).exclude(content_type="").first()
-        if rendered is None:
+        own = DeliveryBody.objects.filter(pk=delivery.pk).first()
+        if own is None or not own.stored:
             return {"content_type": JSON, "body": delivery.event.body}
-        return {"content_type": rendered.content_type, "body": rendered.body}
+        return {"content_type": own.content_type or JSON, "body": own.stored}
 
 
 class AttemptSerializer(StrictModelSerializer):
@@ -149,11 +195,16 @@ class AttemptSerializer(StrictModelSerializer):
 
 
 class JobSerializer(StrictModelSerializer):
-    """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start."""
+    """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start.
+
+    Of a snapshot these are the objects of its ``nouns``; ``skipped`` objects could not be sent. It is finished when its
+    last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
+    """
 
     id = IDField()
     webhook = IDField(source="webhook_id")
     organization = OrganizationIDField(source="webhook.organization_id")
+    deliveries = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
@@ -165,14 +216,25 @@ class JobSerializer(StrictModelSerializer):
             "since",
             "until",
             "status",
+            "nouns",
             "total",
             "done",
+            "skipped",
+            "deliveries",
+            "cursor",
             "error",
             "requested_by",
             "created_at",
             "finished_at",
         )
         read_only_fields = fields
+
+    @extend_schema_field(shapes.SNAPSHOT_DELIVERIES)
+    def get_deliveries(self, job: Job) -> dict[str, int] | None:
+        """Return the numbers of a snapshot's deliveries, where the view wants them counted."""
+        if job.kind != JobKind.SNAPSHOT or not self.context.get("counts_deliveries"):
+            return None
+        return asdict(progress(job))
 
 
 class AuditEntrySerializer(StrictModelSerializer):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
 
 from django.utils import timezone
 from rest_framework import serializers
@@ -22,18 +22,47 @@ MAX_SUBSCRIPTIONS = 200
 """The maximum number of subscriptions of one webhook."""
 
 
+class Window(TypedDict):
+    """The days window of a subscription to expiring events. ``is_default`` is true where the subscription names no days."""
+
+    more_than_days: float
+    less_than_days: float
+    is_default: bool
+
+
 class SubscriptionSerializer(StrictModelSerializer):
     """One event name or pattern, with optional filters."""
 
     id = IDField()
+    window = serializers.SerializerMethodField()
+
+    read_only_remedies = {"window": "set more_than_days and less_than_days"}
 
     class Meta:
         model = Subscription
-        fields = ("id", "event_type", "more_than_days", "less_than_days", "filters", "condition")
+        fields = (
+            "id",
+            "event_type",
+            "more_than_days",
+            "less_than_days",
+            "quiet_seconds",
+            "quiet_longest_seconds",
+            "filters",
+            "condition",
+            "window",
+        )
+
+    def get_window(self, subscription: Subscription) -> Window | None:
+        """Return the window that is in force; null for events without one."""
+        if not subscription.has_window:
+            return None
+        more, less = subscription.window
+        return {"more_than_days": more, "less_than_days": less, "is_default": subscription.has_default_window}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the subscription as it would be after the change."""
-        current = {} if self.instance is None else {name: getattr(self.instance, name) for name in self.Meta.fields[1:]}
+        names = [name for name, field in self.fields.items() if not field.read_only]
+        current = {} if self.instance is None else {name: getattr(self.instance, name) for name in names}
         self.apply_and_validate(Subscription(**current), attrs)
         return attrs
 
@@ -81,6 +110,7 @@ class WebhookSerializer(StrictModelSerializer):
             "id",
             "organization",
             "name",
+            "pull_only",
             "url",
             "verb",
             "headers",
@@ -107,8 +137,11 @@ class WebhookSerializer(StrictModelSerializer):
         read_only_fields = set_by_system
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields; for an existing webhook, some are read-only."""
+        """Return the fields; for an existing webhook, some are read-only. A new one needs a URL unless it is pull-only."""
         fields = super().get_fields()
+        data = getattr(self, "initial_data", None)
+        if isinstance(data, Mapping) and data.get("pull_only") is not True:
+            fields["url"].required = True
         if isinstance(self.instance, Webhook):
             for name in self.Meta.only_on_create:
                 fields[name].read_only = True
@@ -135,7 +168,8 @@ class WebhookSerializer(StrictModelSerializer):
 
     def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""
-        if same_receiver(webhook.url, attrs.get("url", webhook.url)):
+        url = attrs.get("url", webhook.url)
+        if not url or same_receiver(webhook.url, url):
             return
         given = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
         kept = [name for name in stored_headers(webhook.headers) if name.lower() not in given]

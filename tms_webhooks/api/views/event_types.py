@@ -67,6 +67,7 @@ class EventTypeViewSet(ResourceViewSet):
             "version": event_type.version,
             "versions": _versions(event_type),
             "deprecated": event_type.deprecated,
+            "offered": event_type.offered,
             "schema": self.url_of("event-type-schema", name=event_type.name),
             "example": self.url_of("event-type-example", name=event_type.name),
         }

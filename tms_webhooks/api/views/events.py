@@ -50,8 +50,7 @@ class EventViewSet(ResourceViewSet):
                 limit=FeedPagination().get_page_size(request),
             )
         except CursorError as error:
-            item = ErrorItem("parameter", "after", error.code, str(error))
-            raise InvalidCursor("The feed can't continue from this cursor.", errors=[item]) from error
+            raise invalid_cursor(error) from error
         except UnknownEventType as error:
             raise InvalidRequest(
                 "A filter is invalid.", errors=[ErrorItem("parameter", "type", "unknown", str(error))]
@@ -89,3 +88,9 @@ class EventViewSet(ResourceViewSet):
         allowed = self.organizations(Action.VIEW_PAYLOAD).filter(pk__in=ids).order_by()
         with_payloads = set(allowed.values_list("pk", flat=True))
         return lambda event: not with_payloads.isdisjoint({event.organization_id, event.learner_organization_id})
+
+
+def invalid_cursor(error: CursorError) -> InvalidCursor:
+    """Return the problem of a cursor that a feed refuses."""
+    item = ErrorItem("parameter", "after", error.code, str(error))
+    return InvalidCursor("The feed can't continue from this cursor.", errors=[item])

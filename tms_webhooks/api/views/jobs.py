@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -19,6 +20,7 @@ from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Job, Webhook
+from tms_webhooks.snapshot import job as snapshot
 
 JOB_OR_COUNT: Mapping[int, Any] = {202: JobSerializer, 200: shapes.COUNT}
 """The responses of an action that starts a job or, as a dry run, counts its deliveries."""
@@ -43,15 +45,36 @@ class JobStartingViewSet(ResourceViewSet):
     def start(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Job:
         """Start a job and record it in the audit log. Call it in a transaction."""
         since, until = body.get("since"), body.get("until")
-        caller = self.policy.caller(self.request)
-        name = caller.label or f"{caller.kind} {caller.id}"
         try:
-            job = replay.start(kind, webhook, now=timezone.now(), since=since, until=until, requested_by=name[:100])
+            job = replay.start(
+                kind, webhook, now=timezone.now(), since=since, until=until, requested_by=self._caller_name
+            )
         except ReplayError as error:
             raise _exception_for(error) from error
         changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
         self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
         return job
+
+    def start_or_count_snapshot(self, webhook: Webhook, body: Mapping[str, Any]) -> Response:
+        """Start a snapshot, or for a dry run count its objects, and return the response."""
+        nouns, now = body["nouns"], timezone.now()
+        try:
+            if body["dry_run"]:
+                return count_response(snapshot.count(webhook, nouns, now=now))
+            return self.commit(lambda: self.job_response(self._start_snapshot(webhook, nouns, now=now)))
+        except ReplayError as error:
+            raise _exception_for(error) from error
+
+    def _start_snapshot(self, webhook: Webhook, nouns: list[str], *, now: datetime) -> Job:
+        job = snapshot.start(webhook, nouns, now=now, requested_by=self._caller_name)
+        changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
+        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
+        return job
+
+    @property
+    def _caller_name(self) -> str:
+        caller = self.policy.caller(self.request)
+        return (caller.label or f"{caller.kind} {caller.id}")[:100]
 
     def job_response(self, job: Job) -> Response:
         """Return a job that has started, with the URL of its progress in ``Location``."""
@@ -60,7 +83,7 @@ class JobStartingViewSet(ResourceViewSet):
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
 
 
-class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
+class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
     """Return the jobs of the caller's organizations, newest first."""
 
     heading = "Jobs"
@@ -68,6 +91,11 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewS
     serializer_class = JobSerializer
     filterset_class = JobFilterSet
     organization_path = "webhook__organization"
+
+    def retrieve(self, request: Any, pk: str) -> Response:
+        """Return one job. Of a snapshot, ``deliveries`` counts how many are delivered, failed and waiting."""
+        context = {**self.get_serializer_context(), "counts_deliveries": True}
+        return Response(JobSerializer(self.get_object(), context=context).data)
 
 
 def count_response(total: int) -> Response:
@@ -77,5 +105,5 @@ def count_response(total: int) -> Response:
 
 def _exception_for(error: ReplayError) -> Exception:
     if error.field:
-        return ValidationError({error.field: [ErrorDetail(str(error), code="range")]})
+        return ValidationError({error.field: [ErrorDetail(str(error), code=error.code)]})
     return Conflict(str(error))

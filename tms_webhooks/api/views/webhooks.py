@@ -27,6 +27,7 @@ from tms_webhooks.api.serializers.actions import (
     EmptySerializer,
     SecretRotationSerializer,
     SendTestSerializer,
+    SnapshotSerializer,
     send_test_data,
 )
 from tms_webhooks.api.serializers.fields import format_utc
@@ -36,7 +37,7 @@ from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.exceptions import PayloadError, SecretError, UnknownEventType, UnsafeURL
+from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SecretError, UnknownEventType, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.monitoring.stats import stats
@@ -64,6 +65,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         "recover": Action.REPLAY,
         "replay_missed": Action.REPLAY,
         "cancel_pending": Action.REPLAY,
+        "snapshot": Action.REPLAY,
     }
 
     @classmethod
@@ -78,7 +80,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
-        _require_reachable(serializer.validated_data["url"])
+        _require_reachable(serializer.validated_data.get("url"))
         return self.commit(lambda: self._create(serializer.validated_data))
 
     @extend_schema(parameters=[ETAG])
@@ -90,7 +92,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
         webhook = self.get_object()
-        if request.data.get("url") != webhook.url:
+        if request.data.get("url", webhook.url) != webhook.url:
             _require_reachable(request.data.get("url"))
         return self.commit(self._update)
 
@@ -143,6 +145,12 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
     def cancel_pending(self, request: Any, pk: str) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
         return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
+
+    @extend_schema(request=SnapshotSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @action(detail=True, methods=["post"])
+    def snapshot(self, request: Any, pk: str) -> Response:
+        """Start a job that sends the present state of every object of some nouns, as the webhook would receive it."""
+        return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
 
     @extend_schema(request=SendTestSerializer, responses={200: shapes.TEST_SEND_RESULT})
     @action(detail=True, methods=["post"])
@@ -274,6 +282,8 @@ def _require_reachable(url: Any) -> None:
 def _send_test(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> TestSendResult:
     try:
         return send_test(webhook, event_type=event_type, body=body, actor=actor)
+    except PullOnlyWebhook as error:
+        raise Conflict(str(error)) from error
     except UnknownEventType as error:
         raise ValidationError({"event_type": [ErrorDetail(str(error), code="unknown")]}) from error
     except PayloadError as error:

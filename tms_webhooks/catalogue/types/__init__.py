@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tms_webhooks.catalogue.registry import register
+from tms_webhooks.catalogue.registry import all_types, register
 from tms_webhooks.catalogue.types import (
     achievement,
     course_assignment,
@@ -16,8 +16,7 @@ from tms_webhooks.catalogue.types import (
     webhook,
 )
 
-# All built-in event types.
-BUILT_IN = (
+for _event_type in (
     *training_class.EVENT_TYPES,
     *feedback.EVENT_TYPES,
     *course_assignment.EVENT_TYPES,
@@ -28,7 +27,8 @@ BUILT_IN = (
     *achievement.EVENT_TYPES,
     *voucher.EVENT_TYPES,
     *webhook.EVENT_TYPES,
-)
-
-for _event_type in BUILT_IN:
+):
     register(_event_type)
+
+# All built-in event types, with those of snapshots.
+BUILT_IN = tuple(all_types())

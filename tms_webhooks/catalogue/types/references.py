@@ -104,7 +104,15 @@ def window() -> tuple[Field, ...]:
             FieldKind.NUMBER,
             FieldPrivacy.BASIC,
             required=True,
-            doc="Days until it expires, with fractions.",
+            doc="Days until it expires, with fractions: never more than are left.",
+        ),
+        Field(
+            "late",
+            FieldKind.BOOLEAN,
+            FieldPrivacy.BASIC,
+            required=True,
+            doc="Whether the event comes later than it should, because no scan ran in time. The object may have left the "
+            "window.",
         ),
         Field(
             "window.more_than_days",
@@ -139,5 +147,9 @@ SAMPLE_CLASS: Mapping[str, Any] = {
 SAMPLE_ORGANIZATION: Mapping[str, Any] = {"id": 12, "external_id": "ACME-EU", "name": "Acme Europe"}
 SAMPLE_SUBSCRIPTION: Mapping[str, Any] = {"id": 640, "external_id": "SUB-640", "name": "Azure Library"}
 # The fields of `window` for an object that expires on December 22 at 03:04:05.
-SAMPLE_WINDOW: Mapping[str, Any] = {"days_left": 27.5, "window": {"more_than_days": 7, "less_than_days": 30}}
+SAMPLE_WINDOW: Mapping[str, Any] = {
+    "days_left": 27.5,
+    "late": False,
+    "window": {"more_than_days": 7, "less_than_days": 30},
+}
 SAMPLE_EXPIRES_AT = "2026-12-22T03:04:05.000Z"

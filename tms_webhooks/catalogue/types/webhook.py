@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tms_webhooks import event_names
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.choices import ActorKind, FieldPrivacy
@@ -24,6 +25,10 @@ _SAMPLE: Mapping[str, Any] = {"id": 31, "name": "HR system"}
 
 def _text(name: str, doc: str) -> Field:
     return Field(name, FieldKind.STRING, FieldPrivacy.BASIC, required=True, doc=doc)
+
+
+def _number(name: str, doc: str) -> Field:
+    return Field(name, FieldKind.INTEGER, FieldPrivacy.BASIC, required=True, doc=doc)
 
 
 EVENT_TYPES = (
@@ -85,6 +90,28 @@ EVENT_TYPES = (
             Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="Result of the last attempt."),
         ),
         sample_actor=ActorKind.SYSTEM,
+    ),
+    EventType(
+        event_names.SNAPSHOT_COMPLETED,
+        WEBHOOK,
+        "A snapshot was sent. Changes since its start are in the feed after `cursor`. Only the webhook itself gets this.",
+        sample={
+            **_SAMPLE,
+            "job_id": 12,
+            "nouns": "class,enrollment",
+            "objects": 1480,
+            "failed": 0,
+            "cursor": "gAAAAABnYmVnaW4tYXQtdGhlLXN0YXJ0LW9mLXRoZS1zbmFwc2hvdA",
+        },
+        extra=(
+            Field("job_id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the snapshot's job."),
+            _text("nouns", "Nouns of the objects that were sent, separated by commas."),
+            _number("objects", "How many objects the snapshot has."),
+            _number("failed", "How many of them did not arrive."),
+            _text("cursor", "Cursor of the catch-up feed at the start of the snapshot: nothing is missing after it."),
+        ),
+        sample_actor=ActorKind.SYSTEM,
+        offered=False,
     ),
     EventType(
         "webhook.secret_rotated",

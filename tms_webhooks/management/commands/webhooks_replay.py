@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,16 +12,14 @@ from django.core.management.base import BaseCommand
 from django.db import router, transaction
 from django.utils import timezone
 
-from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction, JobKind, JobStatus
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.management import arguments
+from tms_webhooks.management.jobs import audit, follow
 from tms_webhooks.management.lookups import bad_input, webhook_of
-from tms_webhooks.management.progress import Progress
-from tms_webhooks.management.stopping import stop_on_signal
-from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook
+from tms_webhooks.models import Delivery, Job
 from tms_webhooks.outbox.wake import waker
 
 KINDS: Mapping[str, JobKind] = {
@@ -32,8 +28,6 @@ KINDS: Mapping[str, JobKind] = {
     "cancel": JobKind.CANCEL_PENDING,
 }
 REQUESTED_BY = "webhooks_replay"
-POLL_EVERY = 0.5
-"""Seconds between two queries of a job's progress."""
 
 
 class Command(BaseCommand):
@@ -101,25 +95,7 @@ class Command(BaseCommand):
             changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
             audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
         facts = {"job": job.pk, "deliveries": job.total, "status": job.status}
-        return facts | self.follow(job) if wait else facts
-
-    def follow(self, job: Job) -> dict[str, Any]:
-        """Show the progress of the workers until the job ends or a signal arrives."""
-        progress = Progress(sys.stderr, total=job.total)
-        with stop_on_signal() as stop:
-            interrupted = not wait_for(job, progress, stop)
-        progress.end()
-        return {"status": job.status, "done": job.done, "error": job.error, "interrupted": interrupted}
-
-
-def wait_for(job: Job, progress: Progress, stop: threading.Event) -> bool:
-    """Wait for the end of a job; return False if a signal arrived first."""
-    while job.finished_at is None:
-        if stop.wait(POLL_EVERY):
-            return False
-        job.refresh_from_db()
-        progress.show(job.done)
-    return True
+        return facts | follow(job) if wait else facts
 
 
 def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
@@ -135,13 +111,6 @@ def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
         audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{pk}")
         transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
     return {"delivery": pk, "deliveries": 1, "status": "pending"}
-
-
-def audit(action: AuditAction, webhook: Webhook, *, target: str, changes: Mapping[str, Any] | None = None) -> None:
-    """Write an entry of the audit log."""
-    AuditEntry.objects.record(
-        action, actor=current_actor(), webhook=webhook, now=timezone.now(), target=target, changes=changes
-    )
 
 
 def in_words(facts: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.catalogue.custom import of_noun
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
@@ -17,7 +18,7 @@ from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.payloads.formats import custom, tailored, template
 from tms_webhooks.payloads.formats.detail import is_included
 from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
-from tms_webhooks.payloads.formats.skillable import api_name
+from tms_webhooks.payloads.formats.skillable import CUSTOM_FIELDS, api_name
 from tms_webhooks.payloads.formats.template import TokenPosition
 
 # Tokens that exist for every event type.
@@ -54,7 +55,11 @@ def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[
 
 
 def _names_of(field: Field, noun: str) -> Iterator[str]:
-    yield api_name(noun, field.name, field.kind)
+    if field.name in of_noun(noun):
+        # The short form of a token, and the list that the API has in its place.
+        yield from (field.name, CUSTOM_FIELDS)
+    else:
+        yield api_name(noun, field.name, field.kind)
     segments = field.name.split(".")
     inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
     paths = [*(".".join(segments[:depth]) for depth in range(1, len(segments) + 1)), *inner]

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from django.utils.translation import gettext as _
 
+from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.payloads.formats import skillable, template
@@ -20,6 +21,9 @@ from tms_webhooks.payloads.formats.template import TokenPosition
 TEXT = "text/plain; charset=utf-8"
 # Characters; most servers refuse longer URLs.
 LONGEST_URL = 8_000
+
+# How the tokens of the host's own fields begin.
+OWN_FIELDS = f"{ROOT}."
 
 # Scheme, host and port of a URL.
 _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
@@ -60,6 +64,7 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
     """Return a function from the name of a token to its value in an event, or None.
 
     Names in lower case are paths in the standard event; names with a capital letter are those of the training system's API.
+    "custom.department" is short for "data.custom.department".
     """
 
     @cache
@@ -69,6 +74,8 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
     def value_of(name: str) -> Any:
         if name in ("truncated", "left"):
             return bool(event.get(name))
+        if name.startswith(OWN_FIELDS):
+            name = f"data.{name}"
         return flat().get(name) if name[0].isupper() else value_at(event, name)
 
     return value_of

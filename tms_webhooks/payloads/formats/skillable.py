@@ -7,17 +7,23 @@ their fields are named by the same rules.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from tms_webhooks import catalogue
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
+from tms_webhooks.payloads.formats.template import written
+
+# The list of the host's own fields.
+CUSTOM_FIELDS = "CustomFields"
 
 # Exceptions from the rule of `api_name`: those of one noun, and those of all nouns.
 _OF_NOUN: Mapping[str, Mapping[str, str]] = {
@@ -62,15 +68,18 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as a flat object: its id, type and time, its fields by the API's names, and what changed."""
     noun, fields = catalogue.get(event["type"]).noun.name, fields_of(event)
-    names = {field.name: api_name(noun, field.name, field.kind) for field in fields}
+    own = custom.of_noun(noun)
+    names = {
+        field.name: CUSTOM_FIELDS if field.name in own else api_name(noun, field.name, field.kind) for field in fields
+    }
     values = {
         "EventId": event["id"],
         "EventType": event["type"],
         "EventTimestamp": _epoch(event["timestamp"]),
-        **_flat_values(event["data"], fields, noun),
+        **_flat_object(event["data"], fields, noun),
         "Sequence": event["sequence"],
-        "Changed": [names.get(name, name) for name in event["changed"]],
-        "Previous": _flat_values(event["previous"], fields, noun),
+        "Changed": list(dict.fromkeys(names.get(name, name) for name in event["changed"])),
+        "Previous": _flat_object(event["previous"], fields, noun),
     }
     if "links" in event:
         values["EventUrl"] = event["links"]["event"]
@@ -79,6 +88,40 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     if event.get("left"):
         values["Left"] = True
     return values
+
+
+def _flat_object(data: Any, fields: Sequence[Field], noun: str) -> dict[str, Any]:
+    """Return the values of an object of this noun by the API's names, with the fields of the host's own in a list."""
+    own = custom.of_noun(noun)
+    values = _flat_values(data, (field for field in fields if field.name not in own), noun)
+    if data is not None and custom.ROOT in data:
+        listed = (own[field.name] for field in fields if field.name in own)
+        values[CUSTOM_FIELDS] = [item for one in listed for item in _custom_values(one, data)]
+    return values
+
+
+def _custom_values(one: CustomField, data: Any) -> Iterator[dict[str, Any]]:
+    """Yield the items of ``CustomFields`` for a field of the host's own, as the API writes them.
+
+    An object yields an item for each of its keys: the names are those that the host's users chose.
+    """
+    if not _belongs(data, one.field.name):
+        return
+    value, kind = value_at(data, one.field.name), one.field.kind
+    pairs = (
+        value.items()
+        if kind is FieldKind.JSON and isinstance(value, Mapping)
+        else [(one.title, _value(one.field, value))]
+    )
+    for name, item in pairs:
+        typed: dict[str, Any] = {}
+        if isinstance(item, bool):
+            typed = {"BooleanValue": item}
+        elif isinstance(item, int | float):
+            typed = {"NumericValue": item}
+        elif isinstance(item, list):
+            typed = {"SeparatedListValue": "\t".join(map(written, item))}
+        yield {"Name": name, "TextValue": None if item is None else written(item), **typed}
 
 
 @lru_cache(maxsize=4096)

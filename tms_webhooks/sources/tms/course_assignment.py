@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
@@ -79,11 +80,31 @@ class ActivityProgressSource(CourseAssignmentSource):
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
     rules = (Created(PROGRESSED), Otherwise(PROGRESSED))
     deadline = None
+    # The rows are activities; the assignments have a source of their own.
+    snapshot = False
+
+    @property
+    def custom_fields(self) -> tuple[CustomField, ...]:
+        """Its own, and those of the assignment's source."""
+        assigned = self.assignment_source
+        return (*super().custom_fields, *(assigned.custom_fields if assigned is not None else ()))
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
         """The assignment's fields, and those of the activity."""
         return (*super().all_fields, *ACTIVITY)
+
+    @cached_property
+    def time_zone_path(self) -> str | None:
+        """The path to the time zone, by which the assignment's own date is a moment."""
+        source = self.assignment_source
+        path = source.time_zone_path if source is not None and self.time_zone is None else None
+        return f"{self.assignment}.{path}" if path else self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The assignment's date, which has no events here and is the same moment in its payloads."""
+        return self.assignment_source.due_field if self.assignment_source is not None else ""
 
     def path_of(self, name: str) -> str:
         """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""

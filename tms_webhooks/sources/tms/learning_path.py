@@ -49,6 +49,8 @@ class ComputedLearningPathSource(LearningPathSource):
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str] = "enabled"
     emit_after_edit: ClassVar[bool] = False
+    # The rows are assignments, and a completed path has none.
+    snapshot = False
     # The assignment's own id and learning path are not those of the completed path.
     fields = {"id": "", "learning_path": ""}
 

@@ -1,0 +1,125 @@
+"""What docs/howto/expiry.md shows is so: its bodies, its code, and each row of its tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.expiry.assignments import DAY, INSTANT, assign, data_of, events, scan_at, subscribe
+from tms_webhooks import catalogue, conf
+from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
+from tms_webhooks.expiry import windows
+from tms_webhooks.sources.deadlines import ClosedWhen, DueDate, end_of_day, time_zone
+from tms_webhooks.sources.tms.course_assignment import CourseAssignmentSource
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "expiry.md").read_text(encoding="utf-8")
+UTC_ZONE = time_zone("UTC")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def rows(first: str) -> list[list[str]]:
+    """Return the cells of the table whose header begins with this cell."""
+    table = re.search(rf"^\| {re.escape(first)} \|.*?\n\n", PAGE + "\n\n", re.MULTILINE | re.DOTALL)
+    assert table is not None
+    lines = table[0].strip().splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def due(text: str) -> datetime:
+    return moment(text) if ":" in text else end_of_day(date.fromisoformat(text), UTC_ZONE)
+
+
+@pytest.mark.django_db
+def test_the_subscriptions_of_the_page_are_taken_and_answered_as_shown() -> None:
+    stated, default, _event = (json.loads(block) for block in blocks("json"))
+    webhook = WebhookFactory(events=[])
+    answers = []
+    for body in (stated, {"event_type": default["event_type"]}):
+        serializer = SubscriptionSerializer(data=body)
+        serializer.is_valid(raise_exception=True)
+        answers.append(SubscriptionSerializer(serializer.save(webhook=webhook)).data)
+
+    assert {name: answers[0][name] for name in stated} == stated
+    assert {name: answers[1][name] for name in default} == default
+
+
+@pytest.mark.django_db
+def test_the_event_of_the_page_is_one_that_a_scan_records() -> None:
+    shown = json.loads(blocks("json")[2])
+    organization = OrganizationFactory()
+    subscribe(organization, shown["type"], (2.0, 7.0))
+    expires_at = datetime.fromisoformat(shown["data"]["expires_at"])
+    assign(organization, expires_at=expires_at, created=expires_at - 90 * DAY)
+
+    scan_at(expires_at - shown["data"]["days_left"] * DAY)
+
+    data = {**data_of(events()[0]), "id": shown["data"]["id"]}
+    assert {name: data[name] for name in shown["data"]} == shown["data"]
+
+
+def test_the_table_of_the_window_is_right() -> None:
+    table = rows("now")
+    assert len(table) == 4
+    for now, at, days_left, inside in table:
+        left = windows.days_left(moment(at), now=moment(now))
+        found = windows.was_inside(moment(at), (2, 7), since=moment(now), now=moment(now), created_at=None)
+        assert (left, found) == (float(days_left), inside == "yes")
+
+
+def test_the_table_of_the_edits_is_right() -> None:
+    table = rows("date of the event")
+    assert len(table) == 6
+    for recorded, at, again in table:
+        assert DueDate(due(at), UTC_ZONE).is_same_as(due(recorded)) is (again == "no")
+
+
+def test_the_table_of_the_time_zones_is_right() -> None:
+    table = rows("date")
+    assert len(table) == 3
+    for day, zone, expires_at in table:
+        ends_at = end_of_day(date.fromisoformat(day), time_zone(zone))
+        assert ends_at.isoformat(timespec="milliseconds").replace("+00:00", "Z") == expires_at
+
+
+def test_the_code_of_the_page_runs() -> None:
+    names: dict[str, Any] = {}
+    defaults = {setting.name: setting.default for setting in conf.declared()}
+    for block in blocks("python"):
+        exec(block, names)
+
+    assert names["TMS_WEBHOOKS"] == {"EXPIRY_MINUTES": defaults["EXPIRY_MINUTES"]}
+    assert isinstance(names["closed_when"], ClosedWhen)
+    assert issubclass(names["CourseAssignments"], CourseAssignmentSource)
+
+
+def test_the_events_of_the_page_have_a_window_and_the_others_do_not() -> None:
+    named = set(re.findall(r"`(\w+\.(?:expiring|expired))`", PAGE))
+    has_window: Callable[[str], bool] = lambda name: catalogue.get(name).has_window  # noqa: E731
+
+    assert {name for name in named if has_window(name)} == {
+        one.name for one in catalogue.all_types() if one.name.endswith(".expiring")
+    }
+
+
+def test_the_figures_of_a_late_event_are_those_of_the_scan() -> None:
+    times = {"since": moment("2026-12-01"), "now": moment("2026-12-02"), "created_at": None}
+    at = moment("2026-12-02") + 7 * DAY - timedelta(minutes=10)
+
+    assert "more than two scans (10 minutes)" in PAGE
+    for moved, late in ((timedelta(), False), (-INSTANT, True)):
+        assert windows.is_late(at + moved, (2, 7), tolerance=timedelta(minutes=10), **times) is late

@@ -1,0 +1,57 @@
+"""A noun of the host's own is a group of the form, with its English title where no catalog translates it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.utils.translation import override
+
+from tms_webhooks import catalogue
+from tms_webhooks.admin.forms.events import EventRows
+from tms_webhooks.admin.preview import preview_of, tokens_of
+from tms_webhooks.catalogue import EventType, Noun, references
+from tms_webhooks.models import Webhook
+
+CERTIFICATE = Noun("certificate", "Certificate", references.identity("the certificate"))
+
+
+@pytest.fixture(autouse=True)
+def issued() -> Iterator[EventType]:
+    with catalogue.temporarily(EventType("certificate.issued", CERTIFICATE, "A certificate was issued.")) as event_type:
+        yield event_type
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_form_has_the_group_and_the_summary(language):
+    with override(language):
+        group = next(group for group in EventRows(webhook=Webhook()).groups() if group.title == "Certificate")
+        assert (group.wildcard.pattern, [row.pattern for row in group.rows]) == (
+            "certificate.*",
+            ["certificate.issued"],
+        )
+        assert str(group.rows[0].summary) == "A certificate was issued."
+
+
+def test_a_title_that_another_catalog_has_is_translated():
+    # "User" stands for a text of the host's own catalog.
+    with override("es"):
+        titles = [group.title for group in EventRows(webhook=Webhook()).groups()]
+    assert "Usuario" in titles
+    assert "Certificate" in titles
+
+
+def test_the_preview_has_a_sample_and_the_tokens(issued):
+    webhook = Webhook(url="https://receiver.example/{data.external_id}", format="standard")
+    preview = preview_of(webhook, issued)
+    assert (preview.problem, preview.url) == ("", "https://receiver.example/EXT-1001")
+    assert "data.external_id" in tokens_of(webhook, [issued])
+
+
+def test_the_preview_and_the_tokens_have_the_fields_of_the_hosts_own():
+    webhook = Webhook(url="https://receiver.example/{custom.cost_center}", format="skillable")
+    updated = catalogue.get("user.updated")
+    preview = preview_of(webhook, updated)
+    assert preview.url == "https://receiver.example/4711"
+    assert '"Name": "Cost Center"' in preview.body
+    assert {"custom.cost_center", "data.custom.cost_center", "CustomFields"} <= set(tokens_of(webhook, [updated]))

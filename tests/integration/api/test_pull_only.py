@@ -1,0 +1,246 @@
+"""A pull-only webhook: it has no URL, nothing is sent to it, and its events are read from its feed."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+import yaml
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests.factories import WebhookFactory
+from tests.integration.admin.pages import errors_at, form_of, text_of, url
+from tests.integration.delivery.rows import write_delivery
+from tests.integration.delivery.wire import Wire
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import DeliveryStatus, JobKind, PayloadDetail, PayloadFormat
+from tms_webhooks.delivery import replay, sweep
+from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.test_send import send_test
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://receiver.example.com/hook"
+
+
+@pytest.fixture
+def acme():
+    return OrganizationFactory(name="Acme", external_id="ACME-EU")
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme, url="", pull_only=True, events=["class.*"])
+
+
+# It has no URL
+
+
+@pytest.mark.parametrize(("pull_only", "address"), [(True, URL), (False, "")])
+def test_the_database_refuses_a_url_of_a_pull_only_webhook_and_any_other_without(webhook, pull_only, address):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Webhook.objects.update(pull_only=pull_only, url=address)
+
+
+@pytest.mark.parametrize(
+    ("pull_only", "address", "message"),
+    [
+        (True, URL, f"URL is {URL}, but nothing is sent to a pull-only webhook; leave it empty."),
+        (False, "", "URL is empty; give the URL of the receiver, or set pull only."),
+    ],
+)
+def test_the_model_says_which_of_the_two_is_wrong(acme, pull_only, address, message):
+    webhook = Webhook(organization=acme, name="BI", pull_only=pull_only, url=address)
+
+    with pytest.raises(ValidationError) as error:
+        webhook.full_clean()
+    assert error.value.message_dict["url"] == [message]
+
+
+def test_the_api_makes_one_and_changes_it(client, acme):
+    body = {"organization": acme.pk, "name": "BI", "pull_only": True, "subscriptions": [{"event_type": "class.*"}]}
+
+    made = client.post("/api/webhooks/", body, format="json")
+
+    assert (made.status_code, made.json()["pull_only"], made.json()["url"]) == (201, True, "")
+    address = f"/api/webhooks/{made.json()['id']}/"
+    refused = client.patch(address, {"pull_only": False}, format="json").json()
+    assert [(error["pointer"], error["detail"]) for error in refused["errors"]] == [
+        ("#/url", "URL is empty; give the URL of the receiver, or set pull only.")
+    ]
+    changed = client.patch(address, {"pull_only": False, "url": "https://receiver.example.com/hook"}, format="json")
+    assert changed.status_code == 200, changed.content
+
+
+def test_a_webhook_with_headers_becomes_pull_only(client, acme):
+    """Its header values are sent nowhere, and have to be given again with another URL."""
+    webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
+    address = f"/api/webhooks/{webhook.pk}/"
+
+    assert client.patch(address, {"pull_only": True, "url": ""}, format="json").status_code == 200
+    other = {"pull_only": False, "url": "https://other.example.com/"}
+    assert client.patch(address, other, format="json").json()["errors"][0]["pointer"] == "#/headers/X-Key"
+
+
+def test_the_form_makes_one(acme, admin_client):
+    form = form_of(organization=acme.pk, pull_only="True", url="")
+
+    response = admin_client.post(url(Webhook, "add"), form)
+
+    assert response.status_code == 302, errors_at(response)
+    webhook = Webhook.objects.get()
+    assert (webhook.pull_only, webhook.url) == (True, "")
+    overview = text_of(admin_client.get(url(Webhook, "overview", webhook.pk)))
+    assert "Nothing is sent to it: the receiver reads its feed." in overview
+    assert "Send a test" not in overview
+
+
+def test_the_form_refuses_a_url_as_well(acme, admin_client):
+    errors = errors_at(admin_client.post(url(Webhook, "add"), form_of(organization=acme.pk, pull_only="True")))
+
+    assert list(errors) == ["url"]
+    assert errors["url"][0].endswith("leave it empty.")
+
+
+def test_a_document_has_pull_only_in_place_of_the_url(webhook, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv(
+        f"WEBHOOK_ACME_EU_{webhook.name.upper().replace(' ', '_')}_SECRET", webhook.signing_secrets(timezone.now())[0]
+    )
+    call_command("webhooks_export")
+    text = capsys.readouterr().out
+    (row,) = yaml.safe_load(text)["webhooks"]
+    assert (row["pull_only"], "url" in row) == (True, False)
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(text)
+
+    call_command("webhooks_import", str(file))
+    assert "BI" not in capsys.readouterr().out
+    file.write_text(text.replace("pull_only: true", "pull_only: false"))
+    with pytest.raises(CommandError, match=r"webhooks\[0\].url: URL is empty; give the URL of the receiver"):
+        call_command("webhooks_import", str(file))
+
+
+# Nothing is sent to it
+
+
+def test_an_event_is_recorded_for_it_and_nothing_is_sent(acme, webhook, clock, client):
+    training_class = TrainingClassFactory(organization=acme, name="Azure")
+    fan_out(clock.now)
+
+    assert not Delivery.objects.exists()
+    (event,) = client.get(f"/api/webhooks/{webhook.pk}/events/").json()["results"]
+    assert json.loads(event["body"])["data"]["id"] == training_class.pk
+
+
+def test_a_test_send_is_refused(webhook, client):
+    message = f"Webhook {webhook.pk} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
+
+    with pytest.raises(PullOnlyWebhook, match=message):
+        send_test(webhook, actor=SYSTEM)
+    response = client.post(f"/api/webhooks/{webhook.pk}/test/", {}, format="json")
+    assert (response.status_code, response.json()["detail"]) == (409, message)
+    with pytest.raises(CommandError, match=message):
+        call_command("webhooks_test", str(webhook.pk))
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("kind", [JobKind.RECOVER, JobKind.REPLAY_MISSED])
+def test_jobs_that_send_are_refused(webhook, clock, kind):
+    with pytest.raises(ReplayError, match="pull-only; nothing is sent to it. Read its feed."):
+        replay.start(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
+
+
+def test_deliveries_of_the_time_when_it_had_a_url_are_skipped(acme, clock):
+    webhook = WebhookFactory(organization=acme)
+    delivery = write_delivery(webhook, now=clock.now)
+    Webhook.objects.update(pull_only=True, url="")
+    wire = Wire()
+
+    assert Worker("alice", clock=clock, wire=wire).work() == []
+    assert sweep.settle(clock.now) == 1
+    delivery.refresh_from_db()
+    assert (delivery.status, wire.requests) == (DeliveryStatus.SKIPPED, [])
+    with pytest.raises(ReplayError, match="its webhook is pull-only"):
+        replay.resend(Delivery.objects.get(), now=clock.now)
+
+
+# Its feed
+
+
+@pytest.fixture
+def events(acme, webhook, clock):
+    TrainingClassFactory(organization=acme, name="Azure")
+    TrainingClassFactory(organization=acme, name="Bicep")
+    fan_out(clock.now)
+    return list(Event.objects.order_by("pk"))
+
+
+def test_each_event_has_the_body_that_would_be_sent(client, webhook, events):
+    data = client.get(f"/api/webhooks/{webhook.pk}/events/").json()
+
+    assert data["has_more"] is False
+    first, second = data["results"]
+    assert (first["id"], first["type"]) == (events[0].public_id, events[0].type)
+    assert (first["content_type"], first["body"], first["body_state"]) == ("application/json", events[0].body, "kept")
+    assert second["body"] == events[1].body
+
+
+@pytest.mark.parametrize(
+    ("values", "content_type", "expected"),
+    [
+        ({"format": PayloadFormat.SKILLABLE}, "application/json", '"EventId":"'),
+        ({"format": PayloadFormat.CLOUDEVENTS}, "application/cloudevents+json", '"specversion":"1.0"'),
+        ({"payload": PayloadDetail.THIN}, "application/json", '"data":{"id":'),
+        (
+            {"format": PayloadFormat.CUSTOM, "content": "<name>{data.name}</name>", "headers": "Content-Type=text/xml"},
+            "text/xml",
+            "<name>Azure</name>",
+        ),
+    ],
+)
+def test_the_bodies_have_the_format_of_the_webhook(client, webhook, events, values, content_type, expected):
+    for name, value in values.items():
+        setattr(webhook, name, value)
+    webhook.save()
+
+    one = client.get(f"/api/webhooks/{webhook.pk}/events/").json()["results"][0]
+
+    assert one["content_type"].startswith(content_type)
+    assert expected in one["body"]
+
+
+def test_an_event_that_is_no_longer_kept_has_no_body(client, webhook, events):
+    Event.objects.filter(pk=events[0].pk).update(body="")
+
+    first, second = client.get(f"/api/webhooks/{webhook.pk}/events/").json()["results"]
+
+    assert (first["body_state"], first["body"], first["content_type"]) == ("pruned", None, None)
+    assert second["body_state"] == "kept"
+
+
+def test_it_is_read_page_by_page(client, webhook, events):
+    address = f"/api/webhooks/{webhook.pk}/events/"
+    first = client.get(address, {"page_size": 1}).json()
+    second = client.get(address, {"page_size": 1, "after": first["cursor"]}).json()
+
+    assert [one["results"][0]["id"] for one in (first, second)] == [event.public_id for event in events]
+    assert (first["has_more"], second["has_more"]) == (True, False)
+    refused = client.get(address, {"after": "nonsense"})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "malformed")
+    assert client.get(address, {"limit": 1}).status_code == 400
+
+
+def test_it_is_unknown_to_other_organizations(stranger, webhook, events):
+    assert stranger.get(f"/api/webhooks/{webhook.pk}/events/").status_code == 404
+
+
+def test_it_takes_the_permission_to_see_payloads(restricted, webhook, events):
+    assert restricted("view_payload").get(f"/api/webhooks/{webhook.pk}/events/").status_code == 403

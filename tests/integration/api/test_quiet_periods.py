@@ -1,0 +1,208 @@
+"""Quiet periods of subscriptions in API, form and YAML file, and merged deliveries in the log."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+
+from tests.factories import WebhookFactory
+from tests.integration.admin.pages import errors_at, form_of, text_of, url
+from tests.integration.delivery.updates import ChangingObject
+from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme, events=["user.updated"])
+
+
+@pytest.fixture
+def address(webhook) -> str:
+    return f"/api/webhooks/{webhook.pk}/subscriptions/"
+
+
+# The settings
+
+
+@pytest.mark.parametrize("pattern", ["user.updated", "course_assignment.progressed", "user.*", "class.*", "*"])
+def test_updates_and_patterns_that_include_some_may_wait(client, webhook, address, pattern):
+    body = {"event_type": pattern, "quiet_seconds": 60, "quiet_longest_seconds": 600}
+
+    data = client.post(address, body, format="json").json()
+
+    assert (data["quiet_seconds"], data["quiet_longest_seconds"]) == (60, 600)
+
+
+REFUSED = [
+    (
+        {"event_type": "class.cancelled", "quiet_seconds": 60},
+        "quiet_seconds",
+        "Quiet seconds is 60, but class.cancelled is sent at once: only updated and progressed events have a quiet "
+        "period. Set 0.",
+    ),
+    (
+        {"event_type": "achievement.*", "quiet_seconds": 60},
+        "quiet_seconds",
+        "Quiet seconds is 60, but achievement.* is sent at once: only updated and progressed events have a quiet "
+        "period. Set 0.",
+    ),
+    (
+        {"event_type": "user.updated", "quiet_seconds": 86_401},
+        "quiet_seconds",
+        "Ensure this value is less than or equal to 86400.",
+    ),
+    (
+        {"event_type": "user.updated", "quiet_seconds": 60, "quiet_longest_seconds": 59},
+        "quiet_longest_seconds",
+        "Longest wait seconds is 59, less than the quiet seconds, 60; give at least 60.",
+    ),
+    (
+        {"event_type": "user.updated", "quiet_longest_seconds": 59},
+        "quiet_longest_seconds",
+        "Longest wait seconds is 59, but quiet seconds is 0; leave this empty.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "field", "message"), REFUSED)
+def test_bad_input_is_refused_by_the_model_with_field_value_and_remedy(webhook, values, field, message):
+    with pytest.raises(ValidationError) as error:
+        Subscription(webhook=webhook, **values).full_clean(validate_constraints=False)
+
+    assert error.value.message_dict == {field: [message]}
+
+
+@pytest.mark.parametrize(("values", "field", "message"), REFUSED)
+def test_bad_input_is_refused_by_the_api(client, address, values, field, message):
+    # The API has its own words for a number that is too large.
+    message = message.replace("Ensure this value is less than or equal to", "Too large; use at most")
+
+    response = client.post(address, values, format="json")
+
+    assert response.status_code == 400
+    assert [(error["pointer"], error["detail"]) for error in response.json()["errors"]] == [(f"#/{field}", message)]
+
+
+def test_a_change_is_checked_together_with_what_is_there(client, webhook, address):
+    webhook.subscriptions.update(quiet_seconds=60)
+    one = f"{address}{webhook.subscriptions.get().pk}/"
+
+    assert client.patch(one, {"quiet_longest_seconds": 30}, format="json").status_code == 400
+    assert client.patch(one, {"event_type": "user.deactivated"}, format="json").status_code == 400
+    assert client.patch(one, {"quiet_seconds": 0}, format="json").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("quiet", "longest"), [(86_401, None), (60, 59), (0, 60), (60, 86_401)], ids=["a day", "crossed", "off", "long"]
+)
+def test_the_database_refuses_what_no_form_would(webhook, quiet, longest):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        webhook.subscriptions.update(quiet_seconds=quiet, quiet_longest_seconds=longest)
+
+
+@pytest.mark.parametrize(("quiet", "longest", "expected"), [(60, None, 300), (60, 90, 90), (40_000, None, 86_400)])
+def test_the_longest_wait_is_five_periods_or_a_day_by_default(quiet, longest, expected):
+    assert Subscription(quiet_seconds=quiet, quiet_longest_seconds=longest).longest_quiet_seconds == expected
+
+
+def test_the_form_offers_them_at_events_that_can_wait_and_keeps_them(webhook, admin_client):
+    page = admin_client.get(url(Webhook, "change", webhook.pk)).content.decode()
+    rows = page.split('data-tms-event="')
+    with_quiet = {row.partition('"')[0] for row in rows if "-quiet_seconds" in row}
+    assert {"*", "user.*", "user.updated", "course_assignment.progressed"} <= with_quiet
+    assert not {"class.cancelled", "achievement.*", "user.deactivated"} & with_quiet
+    key = webhook.subscriptions.get().pk
+
+    rows = [{"event_type": "user.updated", "key": key, "quiet_seconds": "60", "quiet_longest_seconds": ""}]
+    response = admin_client.post(url(Webhook, "change", webhook.pk), form_of(webhook, subscriptions=rows))
+
+    assert response.status_code == 302, errors_at(response)
+    assert webhook.subscriptions.get().quiet_seconds == 60
+    entry = AuditEntry.objects.get(target=f"subscription:{key}")
+    assert entry.changes == {"quiet_seconds": {"from": 0, "to": 60}}
+
+
+def test_the_form_refuses_a_longest_wait_below_the_period(webhook, admin_client):
+    rows = [{"event_type": "user.updated", "quiet_seconds": "60", "quiet_longest_seconds": "59"}]
+
+    page = admin_client.post(url(Webhook, "change", webhook.pk), form_of(webhook, subscriptions=rows))
+
+    assert "give at least 60." in text_of(page)
+
+
+def test_a_document_holds_them(acme, webhook, tmp_path, capsys):
+    acme.external_id = "ACME-EU"
+    acme.save()
+    webhook.subscriptions.update(quiet_seconds=60, quiet_longest_seconds=600)
+    call_command("webhooks_export")
+    text = capsys.readouterr().out
+    (row,) = yaml.safe_load(text)["webhooks"]
+    assert row["subscriptions"] == [{"event": "user.updated", "quiet_seconds": 60, "quiet_longest_seconds": 600}]
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(text.replace("quiet_longest_seconds: 600", "quiet_longest_seconds: 6"))
+
+    with pytest.raises(CommandError, match="Longest wait seconds is 6, less than the quiet seconds, 60"):
+        call_command("webhooks_import", str(file), "--keep-secrets")
+
+
+# The log
+
+
+@pytest.fixture
+def deliveries(acme, webhook, clock):
+    """A merged delivery, and the one that carries it."""
+    webhook.subscriptions.update(quiet_seconds=60)
+    user = ChangingObject(acme)
+    user.update(city="Utrecht")
+    user.update(phone="2")
+    fan_out(clock.now)
+    return list(Delivery.objects.order_by("pk"))
+
+
+def test_the_log_of_the_api_shows_what_was_merged_into_what(client, deliveries):
+    merged, carrier = deliveries
+    listed = client.get("/api/deliveries/?status=merged").json()["results"]
+    one, other = (client.get(f"/api/deliveries/{delivery.pk}/").json() for delivery in deliveries)
+
+    assert [row["id"] for row in listed] == [str(merged.pk)]
+    assert (one["status"], one["merged_into"], other["merged_into"]) == ("merged", str(carrier.pk), None)
+    assert '"changed":["phone","city"]' in other["payload"]["body"]
+
+
+def test_a_merged_delivery_is_not_resent_by_the_api(client, deliveries):
+    merged, carrier = deliveries
+
+    response = client.post(f"/api/deliveries/{merged.pk}/resend/", {}, format="json")
+
+    assert response.status_code == 409
+    assert response.json()["detail"] == (
+        f"Delivery {merged.pk} was merged into delivery {carrier.pk}; send that one again."
+    )
+
+
+def test_the_page_of_a_delivery_says_it_in_words(admin_client, deliveries):
+    merged, carrier = (text_of(admin_client.get(url(Delivery, "change", delivery.pk))) for delivery in deliveries)
+
+    assert f"It was not sent itself: delivery {deliveries[1].pk} carries its changes." in merged
+    assert "Resend" not in merged
+    assert "It waits for further updates of the same object, to send one request for all." in carrier
+    assert "Utrecht" in carrier
+    assert "&quot;city&quot;: &quot;Amsterdam&quot;" in carrier or '"city": "Amsterdam"' in carrier
+
+
+def test_the_page_says_if_nothing_was_left_to_send(admin_client, acme, webhook, clock):
+    webhook.subscriptions.update(quiet_seconds=60)
+    user = ChangingObject(acme)
+    user.update(city="Utrecht")
+    user.update(city="Amsterdam")
+    fan_out(clock.now)
+
+    for delivery in Delivery.objects.all():
+        page = text_of(admin_client.get(url(Delivery, "change", delivery.pk)))
+        assert "It was not sent: a later update undid its changes." in page

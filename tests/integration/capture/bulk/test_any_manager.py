@@ -1,0 +1,114 @@
+"""Bulk operations are captured whichever manager or queryset they are called on; Django's own ones, too."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import models
+
+from example_project.training.factories import ClassroomFactory, TrainingClassFactory, UserFactory
+from example_project.training.models import TrainingClass, User
+from example_project.training.webhooks import TrainingClasses
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks.sources import querysets
+from tms_webhooks.sources.registry import sources_of
+
+pytestmark = pytest.mark.django_db
+
+
+class Archive(models.QuerySet):
+    """Rows that are kept when they are deleted, and whose updates set another field."""
+
+    def delete(self):
+        return self.update(state="called off")
+
+    def update(self, **values):
+        return super().update(seats=0, **values)
+
+
+@pytest.fixture
+def workshop(organization, listen):
+    listen(WorkshopSource, Workshop)
+    return Workshop.objects.create(organization=organization, title="Pair programming")
+
+
+def types_of(recorded) -> list[str]:
+    return [event["type"] for event in recorded()]
+
+
+@pytest.mark.parametrize("rows", [models.QuerySet(TrainingClass), TrainingClass._base_manager.all()])
+def test_a_plain_queryset_is_captured(training_class, recorded, rows):
+    rows.filter(pk=training_class.pk).update(confirmation_status_id=2)
+
+    assert types_of(recorded) == ["class.cancelled"]
+
+
+def test_a_related_manager_is_captured(training_class, recorded):
+    training_class.organization.classes.all().update(confirmation_status_id=2)
+    training_class.organization.classes.all().delete()
+
+    assert types_of(recorded) == ["class.cancelled", "class.deleted"]
+
+
+def test_what_django_sets_to_null_is_captured_without_a_manager_of_ours(training_class, recorded):
+    room = ClassroomFactory(organization=training_class.organization)
+    TrainingClass.objects.update(primary_classroom=room)
+    room.delete()
+
+    _given, taken = recorded()
+    assert (taken["changed"], taken["data"]["classroom"]["id"]) == (["classroom.id"], None)
+
+
+def test_objects_that_are_added_on_the_other_side_are_captured(training_class, recorded):
+    other = TrainingClassFactory(organization=training_class.organization)
+    bob = UserFactory(username="bob")
+    before = len(recorded())
+
+    bob.classes_led.add(training_class, other)
+
+    assert [(event["type"], event["changed"]) for event in recorded()[before:]] == [
+        ("class.updated", ["instructor.id"]),
+        ("class.updated", ["instructor.id"]),
+    ]
+
+
+def test_djangos_manager_of_users_is_captured(organization, recorded):
+    WebhookFactory(organization=organization, events=["user.*"])
+    user = UserFactory(organization=organization)
+    before = len(recorded())
+
+    User.objects.filter(pk=user.pk).update(title="Dr")
+
+    assert types_of(recorded)[before:] == ["user.updated"]
+
+
+def test_a_hosts_own_methods_keep_their_meaning(workshop, recorded):
+    before = len(recorded())
+
+    Archive(Workshop).filter(pk=workshop.pk).delete()
+
+    events = recorded()[before:]
+    assert "workshop.cancelled" in types_of(recorded)
+    assert {tuple(event["changed"]) for event in events} == {("state", "seats")}
+    assert "workshop.deleted" not in types_of(recorded)
+    assert Workshop.objects.get().state == "called off"
+
+
+def test_querysets_are_djangos_own_again_when_the_last_source_is_gone(monkeypatch):
+    monkeypatch.setattr(querysets, "_captures", dict(querysets._captures))
+    (source,) = [one for one in sources_of(TrainingClass) if isinstance(one, TrainingClasses)]
+    assert hasattr(models.QuerySet.update, "__wrapped__")
+    captured = dict(querysets._captures)
+
+    for model in captured:
+        querysets.disconnect_capture(model)
+    try:
+        assert not hasattr(models.QuerySet.update, "__wrapped__")
+        assert not hasattr(vars(models.QuerySet)["_insert"], "__wrapped__")
+    finally:
+        for model, capture in captured.items():
+            querysets.connect_capture(model, capture)
+
+    assert hasattr(models.QuerySet.update, "__wrapped__")
+    assert source.model is TrainingClass

@@ -1,0 +1,86 @@
+"""Reconciling compares the fields of the host's own, and the foreign keys behind them."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import DepartmentFactory, UserFactory
+from example_project.training.models import Department, User
+from tests.integration.capture.reconcile.conftest import unseen
+from tms_webhooks.models import Event
+from tms_webhooks.reconcile.passes import ReconcileResult
+from tms_webhooks.sources import Changed, Custom, UserSource
+
+pytestmark = pytest.mark.django_db
+
+
+class Members(UserSource):
+    fields = {"created_at": "date_joined"}
+    rules = (Changed("user.updated"),)
+    custom = {
+        "unit": Custom("department.name", privacy="basic"),
+        "costs": "cost_center",
+        "sites": Custom("managed_organizations", privacy="id"),
+    }
+    reconcile = True
+
+
+@pytest.fixture
+def user(organization, listen, reconcile):
+    source = listen(Members, User)
+    user = UserFactory(
+        organization=organization,
+        department=DepartmentFactory(organization=organization, name="Sales"),
+        cost_center="1",
+    )
+    reconcile(source)
+    Event.objects.all().delete()
+    user.source = source
+    return user
+
+
+def test_a_change_of_the_foreign_key_has_the_old_value(user, organization, reconcile, recorded):
+    support = DepartmentFactory(organization=organization, name="Support")
+    unseen("UPDATE training_user SET department_id = %s, cost_center = '2' WHERE id = %s", support.pk, user.pk)
+
+    assert reconcile(user.source) == ReconcileResult(seen=1, changed=1, events=1)
+    (event,) = recorded()
+    assert event["changed"] == ["custom.unit", "custom.costs"]
+    assert event["previous"] == {"custom": {"unit": "Sales", "costs": "1"}}
+    assert event["data"]["custom"] | {"sites": []} == {
+        "department": None,
+        "cost_center": None,
+        "unit": "Support",
+        "costs": "2",
+        "sites": [],
+    }
+    assert reconcile(user.source) == ReconcileResult(seen=1)
+
+
+def test_a_renamed_object_behind_the_key_is_no_change_of_each_row_that_has_it(user, reconcile, recorded):
+    Department.objects.update(name="Sales and support")
+
+    assert reconcile(user.source) == ReconcileResult(seen=1)
+    assert recorded() == []
+
+
+def test_a_list_of_ids_is_compared(user, organization, reconcile, recorded):
+    unseen(
+        "INSERT INTO training_user_managed_organizations (user_id, organization_id) VALUES (%s, %s)",
+        user.pk,
+        organization.pk,
+    )
+
+    reconcile(user.source)
+    (event,) = recorded()
+    assert (event["changed"], event["data"]["custom"]["sites"]) == (["custom.sites"], [organization.pk])
+
+
+def test_a_new_field_is_no_change_of_objects_that_are_known(user, listen, reconcile, recorded, monkeypatch):
+    monkeypatch.setattr(Members, "custom", {**Members.custom, "home_town": "city"})
+    more = listen(type("More", (Members,), {}), User)
+    monkeypatch.setitem(vars(more), "name", user.source.name)
+
+    result = reconcile(more)
+
+    assert (result.changed, result.events, recorded()) == (0, 0, [])

@@ -1,0 +1,346 @@
+"""A change of a field of the host's own is one `updated` event that names it, however it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    DepartmentFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import ClassEnrollment, Department, TrainingClass, User
+from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks import event_names
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Event
+from tms_webhooks.outbox import emit
+from tms_webhooks.sources import Changed, Custom, Filled, Moved, UserSource
+from tms_webhooks.sources.registry import all_sources, sources_of
+
+pytestmark = pytest.mark.django_db
+
+Write = Callable[[Any, dict[str, Any]], object]
+
+
+def save(instance: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(instance, name, value)
+    instance.save()
+
+
+def save_named_fields(instance: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(instance, name, value)
+    instance.save(update_fields=list(values))
+
+
+def update(instance: Any, values: dict[str, Any]) -> None:
+    type(instance).objects.filter(pk=instance.pk).update(**values)
+
+
+def bulk_update(instance: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(instance, name, value)
+    type(instance).objects.bulk_update([instance], list(values))
+
+
+each_way = pytest.mark.parametrize("write", [save, save_named_fields, update, bulk_update])
+
+
+@pytest.fixture
+def sales(organization) -> Department:
+    return DepartmentFactory(organization=organization, name="Sales")
+
+
+@pytest.fixture
+def support(organization) -> Department:
+    return DepartmentFactory(organization=organization, name="Support")
+
+
+@pytest.fixture
+def user(organization, sales) -> User:
+    user = UserFactory(organization=organization, department=sales, cost_center="4711")
+    Event.objects.all().delete()
+    return user
+
+
+@each_way
+def test_another_object_behind_a_foreign_key_is_a_change_of_its_value(user, support, recorded, write):
+    write(user, {"department": support})
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("user.updated", ["custom.department"])
+    assert event["data"]["custom"] == {"department": "Support", "cost_center": "4711"}
+    assert event["previous"] == {"custom": {"department": "Sales"}}
+
+
+@each_way
+def test_a_column_of_the_row_is_compared_like_a_canonical_one(user, recorded, write):
+    write(user, {"cost_center": "4712", "city": "Utrecht"})
+
+    (event,) = recorded()
+    assert event["changed"] == ["city", "custom.cost_center"]
+    assert event["previous"]["custom"] == {"cost_center": "4711"}
+
+
+@each_way
+def test_an_empty_foreign_key_is_null_before_and_after(user, sales, recorded, write):
+    write(user, {"department": None})
+    write(user, {"department": sales})
+
+    left, joined = recorded()
+    assert (left["data"]["custom"]["department"], left["previous"]["custom"]) == (None, {"department": "Sales"})
+    assert (joined["data"]["custom"]["department"], joined["previous"]["custom"]) == ("Sales", {"department": None})
+
+
+@each_way
+def test_another_object_with_the_same_value_is_no_change(user, organization, recorded, write):
+    write(user, {"department": DepartmentFactory(organization=organization, name="Sales")})
+
+    assert recorded() == []
+
+
+def test_a_change_of_the_object_behind_the_key_is_its_own_affair(user, sales, recorded):
+    sales.name = "Sales and support"
+    sales.save()
+
+    assert recorded() == []
+
+
+def test_a_deleted_object_behind_the_key_leaves_the_old_value(user, sales, recorded):
+    sales.delete()
+
+    (event,) = recorded()
+    assert event["changed"] == ["custom.department"]
+    assert event["data"]["custom"]["department"] is None
+    assert event["previous"]["custom"]["department"] == "Sales"
+
+
+def test_many_rows_need_one_query_for_the_old_values(organization, sales, support, recorded):
+    UserFactory.create_batch(3, organization=organization, department=sales)
+    UserFactory.create_batch(3, organization=organization, department=support)
+    Event.objects.all().delete()
+    third = DepartmentFactory(organization=organization, name="Finance")
+
+    with CaptureQueriesContext(connection) as queries:
+        User.objects.filter(organization=organization).update(department=third)
+
+    assert sorted(event["previous"]["custom"]["department"] for event in recorded()) == ["Sales"] * 3 + ["Support"] * 3
+    read = [query["sql"] for query in queries if "training_department" in query["sql"] and "JOIN" not in query["sql"]]
+    assert len(read) == 1
+
+
+def test_a_save_that_changes_no_foreign_key_reads_nothing_more(user, recorded):
+    user.city = "Utrecht"
+    with CaptureQueriesContext(connection) as queries:
+        user.save()
+
+    assert not [one for one in queries if 'FROM "training_department"' in one["sql"]]
+    (event,) = recorded()
+    assert (event["changed"], event["previous"]) == (["city"], {"city": event["previous"]["city"]})
+
+
+def test_creation_deletion_and_emit_have_the_values(organization, sales, recorded):
+    user = UserFactory(organization=organization, department=sales, cost_center="4711")
+    emit("user.deactivated", user)
+    user.delete()
+
+    assert [event["type"] for event in recorded()] == ["user.created", "user.deactivated", "user.deleted"]
+    assert [event["data"]["custom"] for event in recorded()] == [{"department": "Sales", "cost_center": "4711"}] * 3
+
+
+def test_a_closed_account_sends_no_old_personal_value(organization, listen, recorded):
+    class Members(UserSource):
+        fields = {"created_at": "date_joined"}
+        rules = (Filled("closed_at", "user.closed"),)
+        custom = {"costs": "cost_center", "unit": Custom("department.name", privacy="basic")}
+
+    listen(Members, User)
+    user = UserFactory(
+        organization=organization,
+        cost_center="4711",
+        department=DepartmentFactory(organization=organization, name="Sales"),
+    )
+    Event.objects.all().delete()
+    user.close()
+
+    closed = [event for event in recorded() if event["type"] == "user.closed"]
+    assert [event["previous"]["custom"].keys() for event in closed] == [
+        {"department", "cost_center"},
+        {"unit"},
+    ]
+
+
+# Every field of the example project
+
+
+def another(instance: Any) -> dict[str, dict[str, Any]]:
+    """Return, by custom field, other values of the columns behind it."""
+    return {
+        User: lambda: {
+            "department": {"department": DepartmentFactory(organization=instance.organization, name="Logistics")},
+            "cost_center": {"cost_center": "9000"},
+        },
+        TrainingClass: lambda: {"requested_by": {"requested_by": UserFactory(organization=instance.organization)}},
+        ClassEnrollment: lambda: {"purchase_order": {"purchase_order": "PO-9"}},
+    }[type(instance)]()
+
+
+FACTORIES = {User: UserFactory, TrainingClass: TrainingClassFactory, ClassEnrollment: ClassEnrollmentFactory}
+CUSTOM_FIELDS = [
+    pytest.param(source.model, one.name, id=one.field.name)
+    for source in all_sources()
+    for one in source.custom_fields
+    if source.model in FACTORIES
+]
+
+
+def test_each_source_with_fields_of_the_hosts_own_is_tried():
+    declared = {source.model for source in all_sources() if source.custom_fields}
+    assert declared == FACTORIES.keys()
+
+
+@each_way
+@pytest.mark.parametrize(("model", "name"), CUSTOM_FIELDS)
+def test_each_change_of_each_field_is_one_event_that_names_it(model, name, recorded, write):
+    instance = FACTORIES[model]()
+    source = next(source for source in sources_of(model) if source.custom_fields)
+    if not event_names.is_known(f"{source.noun.name}.updated"):
+        pytest.skip("the noun has no event for it")
+    organization = instance.training_class.organization if model is ClassEnrollment else instance.organization
+    WebhookFactory(organization=organization, events=["*"])
+    values = another(instance)[name]
+    Event.objects.all().delete()
+
+    write(instance, values)
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == (f"{source.noun.name}.updated", [f"custom.{name}"])
+    assert event["previous"].keys() == {"custom"}
+    assert event["previous"]["custom"].keys() == {name}
+    assert event["previous"]["custom"][name] != event["data"]["custom"][name]
+
+
+# Other kinds of values
+
+
+class Workshops(WorkshopSource):
+    custom = {
+        "banner": Custom("headline", kind="string", privacy="basic"),
+        "facts": Custom("facts", kind="json", privacy="basic"),
+        "size": Custom("", kind="string", privacy="basic"),
+        "seats_offered": Custom("seats", privacy="basic"),
+        "host": Custom("organization.name", privacy="basic"),
+    }
+    rules = (*WorkshopSource.rules, Moved("custom.seats_offered", "workshop.recommended"))
+
+    def derived(self, values):
+        return {"custom.size": "large" if values["seats"] > 20 else "small"} if "seats" in values else {}
+
+    def supplies(self):
+        return ("custom.size",)
+
+
+def test_properties_json_and_derived_values_are_in_the_payload(organization, listen, recorded, monkeypatch):
+    monkeypatch.setattr(
+        Workshop, "facts", property(lambda workshop: {"Room": "2.04", "Seats": workshop.seats}), raising=False
+    )
+    listen(Workshops, Workshop)
+    workshop = Workshop.objects.create(organization=organization, title="Pairs", seats=10)
+    Workshop.objects.filter(pk=workshop.pk).update(seats=30)
+
+    created, changed, recommended = recorded()
+    assert created["data"]["custom"] == {
+        "banner": "Pairs for 10",
+        "facts": {"Room": "2.04", "Seats": 10},
+        "size": "small",
+        "seats_offered": 10,
+        "host": organization.name,
+    }
+    assert changed["changed"] == ["seats", "custom.size", "custom.seats_offered"]
+    assert changed["previous"] == {"seats": 10, "custom": {"size": "small", "seats_offered": 10}}
+    assert recommended["type"] == "workshop.recommended"
+
+
+def test_a_many_to_many_list_is_compared(organization, listen, recorded):
+    class Members(UserSource):
+        fields = {"created_at": "date_joined"}
+        rules = (Changed("user.updated"),)
+        custom = {"sites": Custom("managed_organizations", privacy="id")}
+
+    listen(Members, User)
+    user = UserFactory(organization=organization)
+    Event.objects.all().delete()
+    user.managed_organizations.add(organization)
+    user.managed_organizations.clear()
+
+    added, removed = recorded()
+    assert (added["changed"], added["data"]["custom"]["sites"]) == (["custom.sites"], [organization.pk])
+    assert (removed["previous"], removed["data"]["custom"]["sites"]) == ({"custom": {"sites": [organization.pk]}}, [])
+
+
+def test_one_key_may_have_several_values_behind_it(organization, sales, support, listen, recorded):
+    class Members(UserSource):
+        fields = {"created_at": "date_joined"}
+        rules = (Changed("user.updated"),)
+        custom = {
+            "unit_key": Custom("department", privacy="id"),
+            "unit_name": Custom("department.name", privacy="basic"),
+            "unit_organization": Custom("department.organization.name", privacy="basic"),
+        }
+
+    user = UserFactory(organization=organization, department=sales)
+    Event.objects.all().delete()
+    listen(Members, User)
+    User.objects.filter(pk=user.pk).update(department=support)
+
+    (event,) = [event for event in recorded() if "custom.unit_key" in event["changed"]]
+    assert event["changed"] == ["custom.unit_key", "custom.unit_name"]
+    assert event["previous"] == {"custom": {"unit_key": sales.pk, "unit_name": "Sales"}}
+    assert event["data"]["custom"]["unit_organization"] == organization.name
+
+
+class Wrong(WorkshopSource):
+    custom = {
+        "failing": Custom("failing", kind="string", privacy="basic"),
+        "broken": Custom("broken", kind="string", privacy="basic"),
+        "banner": Custom("headline", kind="string", privacy="basic"),
+        "number": Custom("title", kind="integer", privacy="basic"),
+        "seats_offered": Custom("seats", privacy="basic"),
+    }
+
+
+def test_a_value_that_cannot_be_sent_is_null_and_loses_no_event(organization, listen, lenient, recorded, caplog):
+    listen(Wrong, Workshop)
+    workshop = Workshop.objects.create(organization=organization, title="Pairs", seats=10)
+    Workshop.objects.filter(pk=workshop.pk).update(title="Threes")
+
+    created, changed = recorded()
+    assert created["data"]["custom"] == {
+        "failing": None,
+        "broken": None,
+        "banner": "Pairs for 10",
+        "number": None,
+        "seats_offered": 10,
+    }
+    assert (changed["changed"], changed["previous"]) == (
+        ["title", "custom.number"],
+        {"title": "Pairs", "custom": {"number": None}},
+    )
+    assert "A field is sent as null: custom.number: a str can't be sent as integer" in caplog.text
+    assert "Pairs is broken" not in " ".join(record.getMessage() for record in caplog.records)
+
+
+def test_in_tests_it_is_an_error(organization, listen):
+    listen(Wrong, Workshop)
+    with pytest.raises(PayloadError, match=r"custom.failing: testapp.Workshop.failing raised \w+Error"):
+        Workshop.objects.create(organization=organization, title="Pairs", seats=10)

@@ -1,0 +1,512 @@
+"""A quiet period: updates of one object that come one after the other are sent as one request."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.updates import ChangingObject
+from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.worker import Worker
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadDetail, PayloadFormat, Priority
+from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
+from tms_webhooks.outbox import erasure, fanout_sql
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+QUIET, LONGEST = 60, 300
+
+
+def quiet_webhook(pattern: str = "user.updated", *, filters=None, longest=None, **values) -> Webhook:
+    """Make a webhook with one subscription, which has a quiet period."""
+    webhook = WebhookFactory(**values)
+    Subscription.objects.create(
+        webhook=webhook,
+        event_type=pattern,
+        quiet_seconds=QUIET,
+        quiet_longest_seconds=longest,
+        filters=filters or {},
+    )
+    return webhook
+
+
+@pytest.fixture
+def webhook():
+    return quiet_webhook()
+
+
+@pytest.fixture
+def wire():
+    return Wire()
+
+
+@pytest.fixture
+def worker(clock, wire):
+    return Worker("alice", clock=clock, wire=wire)
+
+
+@pytest.fixture
+def sent(clock, worker, wire):
+    """Return the bodies that are sent by now: fan out, and deliver all that is due."""
+
+    def sent():
+        before = len(wire.requests)
+        while fan_out(clock.now):
+            pass
+        while worker.work():
+            pass
+        return [json.loads(request.body) for request in wire.requests[before:]]
+
+    return sent
+
+
+def statuses():
+    return list(Delivery.objects.order_by("event_id").values_list("status", flat=True))
+
+
+# The wait
+
+
+def test_an_update_waits_for_the_quiet_period(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    event = user.update(city="Utrecht")
+
+    assert sent() == []
+    clock.advance(seconds=QUIET - 1)
+    assert sent() == []
+    clock.advance(seconds=1)
+    (body,) = sent()
+
+    assert body == json.loads(event.body)
+
+
+def test_further_updates_restart_the_wait_and_make_one_request(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht", phone="2")
+    assert sent() == []
+    clock.advance(seconds=QUIET - 1)
+    newest = user.update(last_name="Jansen", city="Leiden")
+    assert sent() == []
+    clock.advance(seconds=QUIET - 1)
+    assert sent() == []
+    clock.advance(seconds=1)
+    (body,) = sent()
+
+    assert (body["id"], body["sequence"], body["data"]) == (newest.public_id, 2, json.loads(newest.body)["data"])
+    # In the order of the fields, with the oldest values.
+    assert body["changed"] == ["last_name", "phone", "city"]
+    assert body["previous"] == {"last_name": "Larsen", "phone": "1", "city": "Amsterdam"}
+    assert statuses() == ["merged", "delivered"]
+
+
+def test_updates_that_are_fanned_out_together_make_one_request(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    for city in ("Utrecht", "Leiden", "Delft"):
+        user.update(city=city)
+    assert sent() == []
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert (body["data"]["city"], body["previous"]) == ("Delft", {"city": "Amsterdam"})
+    assert statuses() == ["merged", "merged", "delivered"]
+
+
+def test_the_wait_ends_after_the_longest_time(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    bodies = []
+    for number in range(12):
+        user.update(phone=str(number + 2))
+        bodies += sent()
+        clock.advance(seconds=QUIET // 2)
+    # Five quiet periods after the first update, which was ten halves ago.
+    (first,) = bodies
+
+    assert (first["data"]["phone"], first["previous"]) == ("11", {"phone": "1"})
+
+
+def test_a_subscription_may_have_a_longest_wait_of_its_own(clock, sent):
+    webhook = quiet_webhook(longest=QUIET + 10)
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    assert sent() == []
+    clock.advance(seconds=QUIET - 1)
+    user.update(city="Leiden")
+    assert sent() == []
+    clock.advance(seconds=11)
+
+    assert [body["data"]["city"] for body in sent()] == ["Leiden"]
+
+
+def test_an_update_after_the_request_waits_again(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    sent()
+    clock.advance(seconds=QUIET)
+    assert len(sent()) == 1
+    user.update(city="Leiden")
+    assert sent() == []
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert body["previous"] == {"city": "Utrecht"}
+
+
+def test_an_update_is_not_merged_into_one_that_is_due(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    fan_out(clock.now)
+    clock.advance(seconds=QUIET)
+    user.update(city="Leiden")
+    first = sent()
+    clock.advance(seconds=QUIET)
+
+    assert [body["data"]["city"] for body in (*first, *sent())] == ["Utrecht", "Leiden"]
+
+
+def test_the_delay_of_the_webhook_follows_the_quiet_period(clock, sent):
+    webhook = quiet_webhook(delay_seconds=30)
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    sent()
+    clock.advance(seconds=QUIET + 29)
+    assert sent() == []
+    # Within the delay the period is over: another update can't put the request off.
+    user.update(city="Leiden")
+    assert sent() == []
+    clock.advance(seconds=1)
+
+    assert [body["data"]["city"] for body in sent()] == ["Utrecht"]
+
+
+# Which events
+
+
+def test_each_object_and_each_type_has_a_period_of_its_own(clock, sent):
+    webhook = quiet_webhook("*")
+    alice, bob = (ChangingObject(webhook.organization, key) for key in ("1", "2"))
+    assignment = ChangingObject(webhook.organization, "1", noun="course_assignment")
+    alice.update(city="Utrecht")
+    bob.update(city="Leiden")
+    a_class = ChangingObject(webhook.organization, "1", noun="class")
+    a_class.update(phone="5")
+    assignment.update("course_assignment.progressed", phone="6")
+    assert sent() == []
+    clock.advance(seconds=QUIET)
+
+    assert sorted(body["type"] for body in sent()) == [
+        "class.updated",
+        "course_assignment.progressed",
+        "user.updated",
+        "user.updated",
+    ]
+
+
+def test_events_of_a_status_are_sent_at_once_and_end_no_wait(clock, sent):
+    webhook = quiet_webhook("*")
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    user.happen("user.deactivated")
+    user.happen("user.deactivated")
+    assert [body["type"] for body in sent()] == ["user.deactivated"] * 2
+    clock.advance(seconds=QUIET - 1)
+    user.update(city="Leiden")
+    assert sent() == []
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert body["previous"] == {"city": "Amsterdam"}
+
+
+def test_an_event_that_names_no_changes_is_sent_at_once(webhook, sent):
+    ChangingObject(webhook.organization).happen("user.updated")
+
+    assert len(sent()) == 1
+
+
+def test_other_webhooks_get_each_update_at_once(clock, webhook, sent):
+    WebhookFactory(organization=webhook.organization, events=["user.*"])
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    user.update(city="Leiden")
+
+    assert [body["data"]["city"] for body in sent()] == ["Utrecht", "Leiden"]
+    clock.advance(seconds=QUIET)
+    assert [body["previous"] for body in sent()] == [{"city": "Amsterdam"}]
+
+
+def test_the_longest_period_of_the_matching_subscriptions_decides(clock, webhook, sent):
+    for pattern, seconds in (("*", 0), ("user.*", 2 * QUIET)):
+        Subscription.objects.create(webhook=webhook, event_type=pattern, quiet_seconds=seconds)
+    ChangingObject(webhook.organization).update(city="Utrecht")
+    sent()
+    clock.advance(seconds=2 * QUIET - 1)
+    assert sent() == []
+    clock.advance(seconds=1)
+
+    assert len(sent()) == 1
+
+
+def test_a_subscription_whose_filter_does_not_match_delays_nothing(sent):
+    webhook = quiet_webhook(filters={"actor_kind": ["import"]})
+    Subscription.objects.create(webhook=webhook, event_type="user.*")
+    ChangingObject(webhook.organization).update(city="Utrecht")
+
+    assert len(sent()) == 1
+
+
+def test_a_filter_is_applied_to_each_event_on_its_own(clock, webhook, sent):
+    webhook.subscriptions.update(condition={"not": {"data.city": "Leiden"}})
+    user = ChangingObject(webhook.organization)
+    for city in ("Utrecht", "Leiden", "Delft"):
+        user.update(city=city)
+    sent()
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert (body["data"]["city"], body["previous"]) == ("Delft", {"city": "Amsterdam"})
+    assert Delivery.objects.count() == 2
+
+
+# Changes that are undone
+
+
+def test_a_field_with_its_old_value_again_is_not_changed(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht", phone="2")
+    sent()
+    user.update(city="Amsterdam")
+    sent()
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert (body["changed"], body["previous"]) == (["phone"], {"phone": "1"})
+
+
+def test_nothing_is_sent_if_all_changes_are_undone(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    sent()
+    user.update(city="Amsterdam")
+    sent()
+    clock.advance(seconds=10 * QUIET)
+
+    assert sent() == []
+    assert statuses() == ["merged", "merged"]
+    assert not DeliveryBody.objects.exists()
+    user.update(city="Leiden")
+    sent()
+    clock.advance(seconds=QUIET)
+    assert [body["previous"] for body in sent()] == [{"city": "Amsterdam"}]
+
+
+# Order
+
+
+def test_on_an_ordered_webhook_another_event_of_the_object_ends_the_wait(clock, sent):
+    webhook = quiet_webhook("*", ordered=True)
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    assert sent() == []
+    user.update(phone="2")
+    user.happen("user.deactivated")
+    user.update(city="Leiden")
+    bodies = sent()
+
+    assert [(body["type"], body["sequence"]) for body in bodies] == [("user.updated", 2), ("user.deactivated", 3)]
+    assert bodies[0]["changed"] == ["phone", "city"]
+    clock.advance(seconds=QUIET)
+    assert [body["previous"] for body in sent()] == [{"city": "Utrecht"}]
+
+
+def test_an_update_that_is_fanned_out_late_keeps_the_oldest_values(clock, webhook, sent):
+    user = ChangingObject(webhook.organization)
+    events = [user.new_event("user.updated", changed=["city"], previous={"city": "Amsterdam"})]
+    for before, city in (("Utrecht", "Leiden"), ("Leiden", "Delft"), ("Delft", "Breda")):
+        user.values["city"] = city
+        events.append(user.new_event("user.updated", changed=["city"], previous={"city": before}))
+    Event.objects.bulk_create(events)
+    late = [event.pk for event in (events[0], events[2])]
+    # Another worker takes the first and the third event, and is slow.
+    Event.objects.filter(pk__in=late).update(fanned_out_at=clock.now)
+    sent()
+    Event.objects.filter(pk__in=late).update(fanned_out_at=None)
+    clock.advance(seconds=1)
+    sent()
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert (body["id"], body["data"]["city"], body["previous"]) == (
+        events[-1].public_id,
+        "Breda",
+        {"city": "Amsterdam"},
+    )
+    assert statuses() == ["merged", "merged", "merged", "delivered"]
+
+
+# Crashes and crowds
+
+
+def test_a_crash_in_the_middle_loses_nothing(clock, webhook, sent, monkeypatch):
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    sent()
+    user.update(phone="2")
+    with monkeypatch.context() as patch:
+        patch.setattr(fanout_sql, "wait_until", lambda *_arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            fan_out(clock.now)
+    assert (statuses(), Event.objects.to_fan_out().count()) == (["pending"], 1)
+
+    assert sent() == []
+    clock.advance(seconds=QUIET)
+    assert [body["changed"] for body in sent()] == [["phone", "city"]]
+
+
+def test_many_objects_make_one_request_each(clock, webhook, sent):
+    users = [ChangingObject(webhook.organization, str(number)) for number in range(500)]
+    for city in ("Utrecht", "Leiden", "Delft", "Breda", "Gouda"):
+        Event.objects.bulk_create([_updated(user, city) for user in users])
+        assert sent() == []
+        clock.advance(seconds=1)
+    clock.advance(seconds=QUIET)
+    bodies = sent()
+
+    assert [(body["sequence"], body["data"]["city"], body["previous"]) for body in bodies] == [
+        (5, "Gouda", {"city": "Amsterdam"})
+    ] * len(users)
+    assert Delivery.objects.filter(status=DeliveryStatus.MERGED).count() == 4 * len(users)
+
+
+def _updated(user: ChangingObject, city: str) -> Event:
+    previous = {"city": user.values["city"]}
+    user.values["city"] = city
+    return user.new_event("user.updated", changed=["city"], previous=previous)
+
+
+def test_the_fan_out_takes_as_many_statements_for_many_objects_as_for_few(
+    clock, webhook, django_assert_max_num_queries
+):
+    for count in (1, 100):
+        users = [ChangingObject(webhook.organization, f"{count}-{number}") for number in range(count)]
+        for city in ("Utrecht", "Leiden"):
+            Event.objects.bulk_create([_updated(user, city) for user in users])
+            with django_assert_max_num_queries(26):
+                fan_out(clock.now)
+
+
+def test_without_a_quiet_period_the_fan_out_takes_no_further_statement(clock, django_assert_num_queries):
+    webhook = WebhookFactory(events=["user.*"])
+    quiet_webhook("class.updated")
+    ChangingObject(webhook.organization).update(city="Utrecht")
+    with CaptureQueriesContext(connection) as taken:
+        fan_out(clock.now)
+    Subscription.objects.filter(event_type="class.updated").delete()
+    ChangingObject(webhook.organization, "2").update(city="Utrecht")
+
+    with django_assert_num_queries(len(taken)):
+        fan_out(clock.now)
+
+
+# The log
+
+
+@pytest.fixture
+def merged(clock, webhook, sent):
+    """Two deliveries: one that is merged, and the one that carries it and waits."""
+    user = ChangingObject(webhook.organization)
+    user.update(city="Utrecht")
+    user.update(phone="2")
+    assert sent() == []
+    return list(Delivery.objects.order_by("pk"))
+
+
+def test_a_merged_delivery_names_the_one_that_carries_it(clock, merged):
+    first, carrier = merged
+
+    assert (first.status, first.carrier, carrier.carrier) == (DeliveryStatus.MERGED, carrier, None)
+    assert (first.due_at, first.finished_at, carrier.due_at) == (None, clock.now, clock.now + timedelta(seconds=QUIET))
+
+
+def test_a_merged_delivery_is_not_sent_again(clock, webhook, merged, sent):
+    first, carrier = merged
+    clock.advance(seconds=QUIET)
+    sent()
+
+    with pytest.raises(ReplayError, match=f"merged into delivery {carrier.pk}; send that one again"):
+        replay.resend(first, now=clock.now)
+    assert not replay.undelivered(webhook).exists()
+    for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED):
+        since = clock.now - timedelta(days=1)
+        assert replay.count(kind, webhook, now=clock.now, since=since) == 0
+
+
+def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire, sent):
+    wire.answers = [answer(500)]
+    clock.advance(seconds=QUIET)
+    sent()
+    Webhook.objects.update(format=PayloadFormat.SKILLABLE)
+    clock.advance(hours=1)
+    sent()
+    carrier = Delivery.objects.get(pk=merged[1].pk)
+    replay.resend(carrier, now=clock.now)
+    sent()
+
+    first, second, third = (request.body for request in wire.requests)
+    assert first == second == third
+    assert json.loads(first)["changed"] == ["phone", "city"]
+
+
+def test_the_formats_and_the_detail_of_the_webhook_apply_to_the_merged_event(clock, webhook, merged, wire, sent):
+    Webhook.objects.update(format=PayloadFormat.CLOUDEVENTS, payload=PayloadDetail.NO_PERSONAL)
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert body["specversion"] == "1.0"
+    assert "city" not in body["data"]["previous"]
+
+
+def test_custom_content_is_filled_in_from_the_merged_event(clock, webhook, merged, wire, sent):
+    Webhook.objects.update(format=PayloadFormat.CUSTOM, content='{"changed": {changed}}')
+    clock.advance(seconds=QUIET)
+    (body,) = sent()
+
+    assert body == {"changed": ["phone", "city"]}
+
+
+def test_a_disabled_webhook_keeps_the_merged_event(clock, webhook, merged, sent):
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    sweep.settle(clock.now)
+    lifecycle.enable(webhook, now=clock.now)
+    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.advance(seconds=1))
+    while replay.work_on(job, now=clock.now):
+        job.refresh_from_db()
+    (body,) = sent()
+
+    assert body["changed"] == ["phone", "city"]
+    assert Delivery.objects.get(status=DeliveryStatus.DELIVERED).priority == Priority.REPLAY
+
+
+def test_erasing_a_person_erases_what_was_merged(clock, webhook, sent):
+    room = ChangingObject(webhook.organization, "7", noun="class")
+    webhook.subscriptions.update(event_type="class.updated")
+    people = [{"id": key, "first_name": "Ann"} for key in (4207, 1, 2)]
+    for before, after in zip(people, people[1:], strict=False):
+        room.values["instructor"] = after
+        changed = ["instructor.id", "instructor.first_name"]
+        room.happen("class.updated", changed=changed, previous={"instructor": before})
+    sent()
+    assert DeliveryBody.objects.get().merged.count("4207") == 1
+
+    erasure.erase(4207, now=clock.now)
+
+    assert not DeliveryBody.objects.filter(merged__contains="4207").exists()
+    clock.advance(seconds=QUIET)
+    assert [body["previous"]["instructor"]["id"] for body in sent()] == [1]

@@ -1,0 +1,75 @@
+"""A snapshot from its start to its end, with and without requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.delivery.wire import Wire
+from tms_webhooks import catalogue
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.snapshot import job as snapshot
+from tms_webhooks.worker.drain import Drain
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """What stands in for the network: answers 200 by default."""
+    return Wire()
+
+
+@pytest.fixture
+def run(clock, wire) -> Callable[[], Any]:
+    """Run a drain on the test's clock and wire until nothing is due."""
+    return lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5).run(
+        until_idle=True
+    )
+
+
+@pytest.fixture
+def deliver(clock) -> Callable[[Webhook], int]:
+    """Finish all open deliveries of a webhook, as if its receiver had taken them."""
+
+    def deliver(webhook: Webhook, status: str = DeliveryStatus.DELIVERED) -> int:
+        rows = Delivery.objects.filter(webhook=webhook).open()
+        return rows.update(status=status, due_at=None, finished_at=clock.now)
+
+    return deliver
+
+
+@pytest.fixture
+def take(clock, deliver) -> Callable[..., Job]:
+    """Take a snapshot of these nouns to its end."""
+
+    def take(webhook: Webhook, *nouns: str) -> Job:
+        job = snapshot.start(webhook, nouns, now=clock.now)
+        for _ in range(100):
+            while snapshot.work_on(job, now=clock.now):
+                pass
+            if job.finished_at is not None:
+                break
+            deliver(webhook)
+        job.refresh_from_db()
+        return job
+
+    return take
+
+
+def bodies(webhook: Webhook) -> list[dict[str, Any]]:
+    """Return the events that a webhook has deliveries of, in their order. Each is valid against its schema."""
+    rows = Delivery.objects.filter(webhook=webhook).order_by("event_id")
+    events = [json.loads(body) for body in rows.values_list("event__body", flat=True)]
+    for event in events:
+        catalogue.get(event["type"]).validate(event)
+    return events
+
+
+def sent(webhook: Webhook) -> list[tuple[str, Any]]:
+    """Return the types of these events, each with the id of its object."""
+    return [(event["type"], event["data"]["id"]) for event in bodies(webhook)]

@@ -1,0 +1,256 @@
+"""A snapshot is counted and started over the API, on the webhook's page and by a command, and bad input is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+
+from example_project.training.factories import TrainingClassFactory, UserFactory
+from tests.factories import WebhookFactory
+from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
+from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job
+from tms_webhooks.snapshot import job as snapshot
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme):  # noqa: F811
+    TrainingClassFactory.create_batch(3, organization=acme)
+    return WebhookFactory(organization=acme, events=["class.*", "course_assignment.completed"])
+
+
+@pytest.fixture
+def post(client, webhook):  # noqa: F811
+    return lambda body: client.post(f"/api/webhooks/{webhook.pk}/snapshot/", body, format="json")
+
+
+# The API
+
+
+def test_a_dry_run_counts_and_starts_nothing(post):
+    response = post({"nouns": ["class"], "dry_run": True})
+
+    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 3})
+    assert not Job.objects.exists()
+    assert not Event.objects.exists()
+
+
+def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock):  # noqa: F811
+    response = post({"nouns": ["class"]})
+
+    assert response.status_code == 202
+    job = Job.objects.get()
+    assert response["Location"].endswith(f"/api/jobs/{job.pk}/")
+    data = response.json()
+    assert (data["kind"], data["nouns"], data["total"], data["done"], data["status"]) == (
+        "snapshot",
+        ["class"],
+        3,
+        0,
+        "pending",
+    )
+    assert AuditEntry.objects.get().changes == {"kind": "snapshot", "nouns": ["class"], "total": 3}
+    while snapshot.work_on(job, now=clock.now):
+        pass
+    Delivery.objects.filter(pk=Delivery.objects.first().pk).update(status="delivered", due_at=None)
+
+    running = client.get(f"/api/jobs/{job.pk}/").json()
+
+    assert (running["status"], running["done"], running["skipped"]) == ("running", 3, 0)
+    assert running["deliveries"] == {"delivered": 1, "failed": 0, "waiting": 2}
+    assert [one["deliveries"] for one in client.get("/api/jobs/").json()["results"]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("nouns", "code", "detail"),
+    [
+        (
+            ["clas"],
+            "unknown",
+            'nouns: "clas" is unknown; this webhook can have: class, course_assignment. Did you mean "class"?',
+        ),
+        (
+            ["learning_path"],
+            "no_source",
+            'nouns: "learning_path" has no source with a row for each object, so a snapshot has nothing to send; register '
+            "one, or leave it out. This webhook can have: class, course_assignment.",
+        ),
+        (
+            ["class", "voucher"],
+            "not_subscribed",
+            'nouns: webhook {pk} has no subscription to events of "voucher"; add one, such as voucher.*, or leave it out. '
+            "This webhook can have: class, course_assignment.",
+        ),
+        (
+            ["webhook"],
+            "no_source",
+            'nouns: "webhook" has no source with a row for each object, so a snapshot has nothing to send; register one, or '
+            "leave it out. This webhook can have: class, course_assignment.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_noun_that_can_not_be_sent_is_refused(post, webhook, problem, nouns, code, detail, dry_run):  # noqa: F811
+    data = problem(post({"nouns": nouns, "dry_run": dry_run}), "invalid-request")
+
+    (error,) = data["errors"]
+    assert (error["pointer"], error["code"]) == ("#/nouns", code)
+    assert error["detail"] == detail.format(pk=webhook.pk)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("body", [{}, {"nouns": []}, {"nouns": "class"}, {"nouns": ["class"], "noun": "class"}])
+def test_a_malformed_body_is_refused(post, problem, body):  # noqa: F811
+    problem(post(body), "invalid-request")
+    assert not Job.objects.exists()
+
+
+def test_a_second_snapshot_at_once_is_refused(post, problem, webhook):  # noqa: F811
+    assert post({"nouns": ["class"]}).status_code == 202
+
+    for dry_run in (True, False):
+        data = problem(post({"nouns": ["class"], "dry_run": dry_run}), "conflict")
+        assert data["detail"] == (
+            f"A job of the kind snapshot is already running for webhook {webhook.pk}; wait for it to end."
+        )
+    assert Job.objects.count() == 1
+
+
+def test_a_snapshot_of_a_disabled_webhook_is_refused(post, problem, webhook):  # noqa: F811
+    webhook.enabled = False
+    webhook.save()
+
+    assert "is disabled" in problem(post({"nouns": ["class"]}), "conflict")["detail"]
+
+
+def test_another_organizations_webhook_does_not_exist(stranger, webhook, problem):  # noqa: F811
+    problem(stranger.post(f"/api/webhooks/{webhook.pk}/snapshot/", {"nouns": ["class"]}, format="json"), "not-found")
+
+
+def test_the_caller_needs_the_permission_to_replay(restricted, webhook):  # noqa: F811
+    one = restricted(Action.REPLAY)
+    assert one.post(f"/api/webhooks/{webhook.pk}/snapshot/", {"nouns": ["class"]}, format="json").status_code == 403
+
+
+def test_no_subscription_takes_the_type_of_a_snapshot(client, webhook, problem):  # noqa: F811
+    for name in ("class.snapshot", "webhook.snapshot_completed"):
+        response = client.post(f"/api/webhooks/{webhook.pk}/subscriptions/", {"event_type": name}, format="json")
+
+        (error,) = problem(response, "invalid-request")["errors"]
+        assert error["detail"].startswith(f"{name} is for one webhook only")
+
+
+def test_the_catalogue_says_which_types_are_not_offered(client):  # noqa: F811
+    rows = {row["name"]: row["offered"] for row in client.get("/api/event-types/?group=class").json()["results"]}
+    assert (rows["class.snapshot"], rows["class.cancelled"]) == (False, True)
+
+
+# The admin
+
+
+@pytest.fixture
+def operator():
+    browser = Client()
+    browser.force_login(UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))
+    return browser
+
+
+@pytest.fixture
+def page(webhook):
+    return reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "snapshot"])
+
+
+def test_the_page_offers_the_nouns_of_the_subscriptions_and_counts_all(operator, page):
+    response = operator.get(page)
+
+    text = response.content.decode()
+    assert "3 deliveries match." in text
+    assert [f'value="{noun}"' in text for noun in ("class", "course_assignment", "voucher")] == [True, True, False]
+
+
+def test_the_page_starts_the_job_that_was_counted(operator, page, webhook):
+    assert "3 deliveries match." in operator.get(page, {"nouns": ["class"]}).content.decode()
+
+    response = operator.post(page, {"nouns": ["class"]}, follow=True)
+
+    assert "Started a job for 3 deliveries." in response.content.decode()
+    assert (Job.objects.get().nouns, Job.objects.get().webhook) == (["class"], webhook)
+    assert AuditEntry.objects.get().action == AuditAction.JOB_STARTED
+
+
+def test_the_page_refuses_a_choice_that_it_does_not_offer(operator, page):
+    assert operator.post(page, {"nouns": ["voucher"]}).status_code == 200
+    assert operator.post(page, {}).status_code == 200
+    assert not Job.objects.exists()
+
+
+def test_the_page_of_the_job_shows_its_progress(operator, page, clock):
+    operator.post(page, {"nouns": ["class"]})
+    job = Job.objects.get()
+    snapshot.work_on(job, now=clock.now)
+
+    response = operator.get(reverse("admin:tms_webhooks_job_change", args=[job.pk]))
+
+    assert "0 delivered, 0 failed, 3 waiting" in response.content.decode()
+
+
+# The command
+
+
+@pytest.fixture
+def command(capsys, webhook):
+    def run(*arguments: str) -> str:
+        call_command("webhooks_snapshot", "--webhook", str(webhook.pk), *arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_command_counts(command):
+    assert command("--noun", "class", "--dry-run") == "3 objects match; nothing was changed.\n"
+    assert not Job.objects.exists()
+
+
+def test_the_command_starts_a_job(command):
+    facts = json.loads(command("--noun", "class", "--noun", "course_assignment", "--json"))
+
+    job = Job.objects.get()
+    assert facts == {"job": job.pk, "objects": 3, "status": "pending"}
+    assert (job.nouns, job.requested_by) == (["class", "course_assignment"], "webhooks_snapshot")
+    assert AuditEntry.objects.get().target == f"job:{job.pk}"
+
+
+def test_the_command_says_what_is_wrong_and_ends_with_2(command):
+    with pytest.raises(CommandError, match='"clas" is unknown') as caught:
+        command("--noun", "clas")
+    assert caught.value.returncode == 2
+
+
+def test_the_command_waits_for_the_job(command, monkeypatch):
+    def end(job, progress, stop):
+        Job.objects.filter(pk=job.pk).update(status="finished", done=3)
+        job.refresh_from_db()
+        return True
+
+    monkeypatch.setattr("tms_webhooks.management.jobs.wait_for", end)
+
+    assert command("--noun", "class", "--wait") == f"Job {Job.objects.get().pk}: 3 of 3 objects, finished.\n"
+
+
+# The function
+
+
+def test_no_noun_at_all_is_refused(webhook, clock):
+    with pytest.raises(ReplayError, match="nouns is empty; name at least one of: class, course_assignment."):
+        snapshot.start(webhook, [], now=clock.now)
+
+
+def test_a_noun_that_is_named_twice_is_sent_once(webhook, clock):
+    assert snapshot.start(webhook, ["class", "class"], now=clock.now).nouns == ["class"]

@@ -1,0 +1,223 @@
+"""A snapshot is cut short and goes on, and waits for a slow receiver."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
+from tests.factories import WebhookFactory
+from tests.integration.snapshot.conftest import sent
+from tms_webhooks import tasks
+from tms_webhooks.choices import DisabledReason, JobKind, JobStatus, Priority
+from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.models import Delivery, Event, Job, PeriodicRun
+from tms_webhooks.snapshot import job as snapshot
+from tms_webhooks.snapshot import read
+
+pytestmark = pytest.mark.django_db
+
+
+class Killed(BaseException):
+    """As a worker that is killed in the middle of a batch."""
+
+
+@pytest.fixture
+def webhook():
+    return WebhookFactory(events=["class.*", "enrollment.*"])
+
+
+@pytest.fixture
+def objects(webhook, monkeypatch):
+    """Five classes and three enrollments, of which two are read at a time."""
+    monkeypatch.setattr(read, "PAGE", 2)
+    classes = TrainingClassFactory.create_batch(5, organization=webhook.organization)
+    enrollments = ClassEnrollmentFactory.create_batch(3, training_class=classes[0])
+    # Their creation is of no interest here.
+    Event.objects.all().delete()
+    return [
+        *(("class.snapshot", one.pk) for one in classes),
+        *(("enrollment.snapshot", one.pk) for one in enrollments),
+    ]
+
+
+def finish(job, deliver, clock):
+    while job.finished_at is None:
+        while snapshot.work_on(job, now=clock.now):
+            pass
+        deliver(job.webhook)
+
+
+@pytest.mark.parametrize("batches", range(1, 6))
+def test_a_job_that_was_killed_in_a_batch_repeats_that_batch_alone(
+    webhook, objects, clock, deliver, monkeypatch, batches
+):
+    job = snapshot.start(webhook, ["class", "enrollment"], now=clock.now)
+    original, calls = snapshot._create_deliveries, []
+
+    def create(*args, **kwargs):
+        original(*args, **kwargs)
+        calls.append(args)
+        if len(calls) == batches:
+            raise Killed
+
+    monkeypatch.setattr(snapshot, "_create_deliveries", create)
+    with pytest.raises(Killed):
+        finish(job, deliver, clock)
+    cut_short = Job.objects.get()
+    assert Event.objects.count() == cut_short.done == Delivery.objects.count()
+    monkeypatch.setattr(snapshot, "_create_deliveries", original)
+
+    finish(cut_short, deliver, clock)
+
+    assert sent(webhook)[:-1] == objects
+    assert (cut_short.done, cut_short.total, cut_short.status) == (8, 8, JobStatus.FINISHED)
+
+
+def test_a_worker_that_is_behind_writes_nothing(webhook, objects, clock):
+    ahead = snapshot.start(webhook, ["class"], now=clock.now)
+    behind = Job.objects.get()
+    assert snapshot.work_on(ahead, now=clock.now)
+
+    assert not snapshot.work_on(behind, now=clock.now)
+
+    assert (Job.objects.get().done, Event.objects.count(), Delivery.objects.count()) == (2, 2, 2)
+
+
+def test_a_page_that_ends_with_the_table_is_followed_by_an_empty_one(webhook, monkeypatch, clock, take):
+    monkeypatch.setattr(read, "PAGE", 2)
+    TrainingClassFactory.create_batch(4, organization=webhook.organization)
+
+    assert take(webhook, "class").done == 4
+
+
+def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
+    job = take(webhook, "class")
+
+    assert (job.status, job.done) == (JobStatus.FINISHED, 0)
+    assert sent(webhook) == [("webhook.snapshot_completed", webhook.pk)]
+
+
+def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, objects, clock, settings, deliver):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 3}
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+
+    assert [snapshot.work_on(job, now=clock.now) for _ in range(4)] == [True, True, False, False]
+    assert Delivery.objects.open().count() == 4
+    assert job.status == JobStatus.RUNNING
+
+    deliver(webhook)
+    assert snapshot.work_on(job, now=clock.now)
+    assert Delivery.objects.open().count() == 1
+
+
+def test_the_last_event_waits_for_all_others(webhook, objects, clock, deliver):
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    while snapshot.work_on(job, now=clock.now):
+        pass
+    assert ("webhook.snapshot_completed", webhook.pk) not in sent(webhook)
+    assert job.status == JobStatus.RUNNING
+
+    deliver(webhook)
+    assert not snapshot.work_on(job, now=clock.now)
+
+    assert sent(webhook)[-1] == ("webhook.snapshot_completed", webhook.pk)
+    assert Job.objects.get().status == JobStatus.FINISHED
+
+
+def test_the_task_continues_a_job_that_waits_after_some_seconds(
+    webhook, objects, settings, clock, deliver, monkeypatch
+):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 2}
+    snapshot.start(webhook, ["class"], now=clock.now)
+
+    tasks.work_on_jobs()
+    assert Delivery.objects.open().count() == 2
+
+    # Another worker's turn: one of them is enough.
+    PeriodicRun.objects.filter(function=snapshot.CONTINUATION).delete()
+    assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
+    assert snapshot.next_run(clock.now) is None
+    clock.advance(seconds=2)
+    assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
+
+
+def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 2}
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    snapshot.work_on(job, now=clock.now)
+    assert snapshot.next_run(clock.now) is not None
+    clock.advance(seconds=10)
+
+    webhook.paused_until = clock.now.replace(year=clock.now.year + 1)
+    webhook.save()
+    assert snapshot.next_run(clock.now) is None
+
+    webhook.paused_until = None
+    webhook.save()
+    Delivery.objects.update(status="waiting", attempts=1)
+    assert snapshot.next_run(clock.now) is None
+
+
+def test_a_job_ends_where_its_webhook_is_disabled(webhook, objects, clock):
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    snapshot.work_on(job, now=clock.now)
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+
+    assert not snapshot.work_on(job, now=clock.now)
+
+    job.refresh_from_db()
+    assert (job.status, job.done) == (JobStatus.FAILED, 2)
+    assert "is disabled" in job.error
+
+
+def test_the_task_does_all_of_it(webhook, objects, run, wire, clock):
+    # The task reads the time itself.
+    clock.advance(minutes=1)
+    job = snapshot.start(webhook, ["class", "enrollment"], now=webhook.created_at)
+
+    for _ in range(2):
+        tasks.work_on_jobs()
+        run()
+
+    assert len(wire.requests) == len(objects) + 1
+    assert Job.objects.get(pk=job.pk).status == JobStatus.FINISHED
+
+
+def test_an_object_that_can_not_be_built_is_counted_and_left_out(webhook, clock, take, settings, monkeypatch, caplog):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+    first, second = TrainingClassFactory.create_batch(2, organization=webhook.organization)
+    type(first).objects.filter(pk=first.pk).update(confirmation_status_id=99)
+
+    job = take(webhook, "class")
+
+    assert (job.status, job.done, job.skipped) == (JobStatus.FINISHED, 1, 1)
+    assert sent(webhook)[0] == ("class.snapshot", second.pk)
+    assert f"A snapshot leaves out training.TrainingClass {first.pk}." in caplog.text
+
+
+def test_a_failed_delivery_of_a_snapshot_can_be_recovered(webhook, clock, take):
+    TrainingClassFactory(organization=webhook.organization)
+    take(webhook, "class")
+    failed = Delivery.objects.get(event__type="class.snapshot")
+    Delivery.objects.filter(pk=failed.pk).update(status="exhausted")
+    clock.advance(minutes=1)
+
+    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, since=clock.now - timedelta(hours=1))
+    while replay.work_on(job, now=clock.now):
+        pass
+
+    failed.refresh_from_db()
+    assert (failed.status, failed.priority) == ("pending", Priority.REPLAY)
+
+
+def test_a_page_takes_the_same_few_queries_however_many_objects_it_has(
+    webhook, django_assert_max_num_queries, objects, clock
+):
+    UserFactory.create_batch(3, organization=webhook.organization)
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+
+    # However many objects a page has.
+    with django_assert_max_num_queries(20):
+        snapshot.work_on(job, now=clock.now)

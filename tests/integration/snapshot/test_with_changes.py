@@ -1,0 +1,256 @@
+"""A snapshot and the changes that are made during it leave the receiver equal to the database."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tests.integration.snapshot.conftest import bodies
+from tms_webhooks.choices import CheckResult, JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
+from tms_webhooks.outbox import erasure, feed
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.prune import prune
+from tms_webhooks.routing.explain import explain
+from tms_webhooks.snapshot import job as snapshot
+from tms_webhooks.snapshot import read
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook():
+    return WebhookFactory(events=["class.*", "enrollment.*"])
+
+
+@pytest.fixture
+def training_class(webhook):
+    return TrainingClassFactory(organization=webhook.organization, name="Old")
+
+
+def receiver_of_the_page() -> Callable[..., None]:
+    """Return the receiver that ``docs/howto/snapshot.md`` shows."""
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["handle"]
+
+
+class Receiver:
+    """A copy of the objects."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, int], int] = {}
+        self.objects: dict[tuple[str, int], dict] = {}
+        self._handle = receiver_of_the_page()
+
+    def take(self, event: dict) -> None:
+        self._handle(event, self.known, self.objects)
+
+
+def edit_between(monkeypatch, moment: str, edit) -> None:
+    """Make an edit just before or after the sequence numbers are read, or after the objects are."""
+    numbers, rows, calls = EventSequence.objects.current, read.read_rows, []
+
+    def current(*args, **kwargs):
+        if moment == "before":
+            edit()
+        found = numbers(*args, **kwargs)
+        if moment == "between":
+            edit()
+        return found
+
+    def read_rows(*args, **kwargs):
+        found = rows(*args, **kwargs)
+        calls.append(args)
+        if moment == "after" and len(calls) == 2:
+            edit()
+        return found
+
+    monkeypatch.setattr(type(EventSequence.objects), "current", lambda _self, *args, **kwargs: current(*args, **kwargs))
+    monkeypatch.setattr(read, "read_rows", read_rows)
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+@pytest.mark.parametrize("order", ["snapshot first", "change first"])
+def test_an_edit_at_any_moment_of_the_reading_wins(webhook, training_class, take, monkeypatch, moment, order):
+    training_class.cancel()
+
+    def edit():
+        one = TrainingClass.objects.get(pk=training_class.pk)
+        one.name = "New"
+        one.save()
+
+    edit_between(monkeypatch, moment, edit)
+    take(webhook, "class")
+    fan_out(timezone.now())
+    events = [event for event in bodies(webhook) if not event["type"].startswith("webhook.")]
+    events.sort(key=lambda event: (event["type"] == "class.snapshot") == (order == "change first"))
+
+    receiver = Receiver()
+    for event in events:
+        receiver.take(event)
+
+    assert [one["name"] for one in receiver.objects.values()] == ["New"]
+    number = EventSequence.objects.get(subject_type="class").last
+    (sent,) = [event for event in events if event["type"] == "class.snapshot"]
+    assert sent["sequence"] == (number if moment == "before" else number - 1)
+
+
+def test_an_object_that_is_deleted_after_it_was_read_stays_deleted(webhook, training_class, take):
+    take(webhook, "class")
+    training_class.delete()
+    fan_out(timezone.now())
+    events = bodies(webhook)
+
+    receiver = Receiver()
+    for event in [*events, events[0]]:
+        receiver.take(event)
+
+    assert ("class", events[0]["data"]["id"]) not in receiver.objects
+
+
+# The feed
+
+
+def feed_of(webhook, **values):
+    organizations = type(webhook.organization).objects.filter(pk=webhook.organization_id)
+    return feed.read(organizations, now=timezone.now() + timedelta(minutes=1), **values)
+
+
+def test_the_feed_of_all_leaves_a_snapshot_out(webhook, training_class, take):
+    training_class.cancel()
+
+    take(webhook, "class")
+
+    assert {event.type for event in feed_of(webhook).events} == {"class.scheduled", "class.cancelled"}
+    assert not feed_of(webhook, types=["class.snapshot"]).events
+
+
+def test_after_the_cursor_come_the_changes_since_the_start(webhook, training_class, clock, deliver):
+    training_class.cancel()
+    feed_of(webhook)
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    training_class.complete()
+    while snapshot.work_on(job, now=clock.now):
+        pass
+    deliver(webhook)
+    snapshot.work_on(job, now=clock.now)
+    cursor = bodies(webhook)[-1]["data"]["cursor"]
+
+    page = feed_of(webhook, after=cursor)
+
+    assert [event.type for event in page.events] == ["class.completed"]
+
+
+def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliveries(
+    webhook, training_class, take, monkeypatch
+):
+    monkeypatch.setattr(snapshot, "_is_pull_only", lambda _webhook: True)
+
+    job = take(webhook, "class")
+
+    assert (job.done, Delivery.objects.count()) == (1, 0)
+    feed.publish_all(timezone.now() + timedelta(minutes=1), seconds=5)
+    own = Event.objects.made_for(webhook.pk).filter(position__gt=0).order_by("position")
+    assert [event.type for event in own] == ["class.snapshot", "webhook.snapshot_completed"]
+    assert not {event.type for event in feed_of(webhook).events} & {"class.snapshot", "webhook.snapshot_completed"}
+
+
+# Keeping and forgetting
+
+
+def test_erasing_a_person_blanks_their_snapshot_and_sends_it_to_no_one(webhook, training_class, clock, run, wire):
+    enrollment = ClassEnrollmentFactory(training_class=training_class)
+    other = ClassEnrollmentFactory(training_class=training_class)
+    job = snapshot.start(webhook, ["enrollment"], now=clock.now)
+    while snapshot.work_on(job, now=clock.now):
+        pass
+    about = Event.objects.get(type="enrollment.snapshot", subject_id=str(enrollment.pk))
+
+    erasure.erase(enrollment.user, now=clock.now)
+    run()
+    snapshot.work_on(job, now=clock.now)
+
+    about.refresh_from_db()
+    assert (about.body, about.deliveries.get().status) == ("", "cancelled")
+    texts = [request.body.decode() for request in wire.requests if b"enrollment.snapshot" in request.body]
+    assert [json.loads(text)["data"]["id"] for text in texts] == [other.pk]
+    assert snapshot.progress(job) == snapshot.SnapshotProgress(delivered=1, failed=1, waiting=0)
+
+
+def test_old_snapshots_are_pruned_as_other_events_are(webhook, training_class, take, clock, deliver):
+    take(webhook, "class")
+    deliver(webhook)
+    Event.objects.exclude(webhook=None).update(occurred_at=clock.now - timedelta(days=31))
+
+    prune(clock.now)
+    assert set(Event.objects.made_for(webhook.pk).values_list("body", flat=True)) == {""}
+
+    Event.objects.exclude(webhook=None).update(occurred_at=clock.now - timedelta(days=91))
+    prune(clock.now)
+    assert not Event.objects.made_for(webhook.pk).exists()
+
+
+# Explanations
+
+
+def test_the_explanation_says_for_whom_an_event_was_made(webhook, training_class, take):
+    other = WebhookFactory(organization=webhook.organization, events=["class.*"])
+    take(webhook, "class")
+    event = Event.objects.get(type="class.snapshot")
+
+    own, others = explain(webhook, event), explain(other, event)
+
+    assert (own.verdict, own.delivery) == (CheckResult.YES, event.deliveries.get())
+    assert own.clauses[0].sentence == "The event was made for this webhook, by a snapshot."
+    assert (others.verdict, others.clauses[0].sentence) == (
+        CheckResult.NO,
+        "The event was made for another webhook, by a snapshot.",
+    )
+
+
+def test_missed_events_of_another_webhook_do_not_include_a_snapshot(webhook, training_class, take):
+    other = WebhookFactory(organization=webhook.organization, events=["class.*", "*"])
+    take(webhook, "class")
+
+    types = replay.affected(JobKind.REPLAY_MISSED, other, since=timezone.now() - timedelta(days=1), until=None)
+    assert "class.snapshot" not in set(types.values_list("type", flat=True))
+
+
+def test_an_ordered_webhook_gets_the_snapshot_of_an_object_before_its_later_changes(webhook, training_class, clock):
+    webhook.ordered = True
+    webhook.save()
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    snapshot.work_on(job, now=clock.now)
+
+    delivery = Delivery.objects.get(event__type="class.snapshot")
+    assert delivery.order_key == delivery.event.subject_key
+
+
+def test_an_object_of_another_organization_is_not_read(webhook, take):
+    stranger = OrganizationFactory()
+    TrainingClassFactory.create_batch(3, organization=stranger)
+    UserFactory(organization=stranger)
+    Subscription.objects.create(webhook=webhook, event_type="user.*")
+
+    job = take(webhook, "class", "user")
+
+    assert (job.total, job.done) == (0, 0)

@@ -1,0 +1,148 @@
+"""A snapshot with edits going on, whose worker is killed in the middle: the receiver ends equal to the database.
+
+``TMS_SNAPSHOT_OBJECTS`` sets the number of objects, half of them classes and half of them enrollments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from example_project.training.models import ClassEnrollment, TrainingClass
+from tests.receiver import Answer, Received
+from tests.scenarios.processes import PATIENCE, stop
+from tms_webhooks.models import Delivery, Event, Job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "10000"))
+SECONDS = PATIENCE + OBJECTS / 50
+"""Seconds that all of it may take: many times what it does take."""
+BACKLOG = 2_000
+MOST_GROWTH = 40.0
+"""Megabytes by which a worker may grow after it has sent a twentieth."""
+
+
+class Copy:
+    """The receiver's copy of the objects, as ``docs/howto/snapshot.md`` makes it."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, Any], int] = {}
+        self.objects: dict[tuple[str, Any], dict[str, Any]] = {}
+        self.types: Counter[str] = Counter()
+        self.completed: list[dict[str, Any]] = []
+
+    def apply(self, request: Received, received: list[Received]) -> Answer:
+        """Apply an event unless a later one of the object is known."""
+        # Not kept: there are as many as objects.
+        received.clear()
+        event = request.event
+        noun, _, verb = event["type"].partition(".")
+        self.types[event["type"]] += 1
+        if noun == "webhook":
+            self.completed.append(event["data"])
+            return Answer()
+        key = (noun, event["data"]["id"])
+        if event["sequence"] >= self.known.get(key, 0):
+            self.known[key] = event["sequence"]
+            self.objects.pop(key, None)
+            if verb != "deleted":
+                self.objects[key] = event["data"]
+        return Answer()
+
+    @property
+    def snapshots(self) -> int:
+        return self.types["class.snapshot"] + self.types["enrollment.snapshot"]
+
+    def state(self) -> dict[tuple[str, Any], tuple[Any, ...]]:
+        """Return each object's status, and of a class its name."""
+        return {
+            (noun, key): (data["status"]["code"], *([data["name"]] if noun == "class" else []))
+            for (noun, key), data in self.objects.items()
+        }
+
+
+def state_of(using: str) -> dict[tuple[str, Any], tuple[Any, ...]]:
+    """Return the same of the database."""
+    classes = TrainingClass.objects.using(using).values_list("pk", "confirmation_status_id", "name")
+    enrollments = ClassEnrollment.objects.using(using).values_list("pk", "enrollment_status_id")
+    return {
+        **{("class", pk): (status, name) for pk, status, name in classes},
+        **{("enrollment", pk): (status,) for pk, status in enrollments},
+    }
+
+
+def is_idle(using: str) -> bool:
+    """Return whether nothing is left to send."""
+    events, deliveries = Event.objects.using(using).to_fan_out(), Delivery.objects.using(using).open()
+    return not (events.exists() or deliveries.exists())
+
+
+class Sizes:
+    """The resident sizes of a process, in megabytes."""
+
+    def __init__(self, pid: int) -> None:
+        self._statm = Path(f"/proc/{pid}/statm")
+        self.seen: list[float] = []
+
+    def look(self) -> None:
+        self.seen.append(int(self._statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+    @property
+    def growth(self) -> float:
+        return max(self.seen) - self.seen[0]
+
+
+def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
+    copy = Copy()
+    receiver.respond = lambda request: copy.apply(request, receiver.received)
+    here = processes.but(SNAPSHOT_BACKLOG=BACKLOG)
+    made = json.loads(here.run("tests.scenarios.snapshots", "fill", receiver.url, str(OBJECTS)))
+    own = Delivery.objects.using(tables.using).filter(priority=2)
+
+    with here.start("tests.scenarios.snapshots", "edit") as editor:
+        with here.drain(seconds=SECONDS) as victim:
+            tables.wait_until(lambda: copy.snapshots > OBJECTS // 20, seconds=SECONDS)
+            sizes = Sizes(victim.pid)
+
+            def is_in_the_middle() -> bool:
+                sizes.look()
+                assert own.open().count() <= BACKLOG + 200
+                return copy.snapshots > OBJECTS // 2
+
+            tables.wait_until(is_in_the_middle, seconds=SECONDS)
+            victim.kill()
+        growth = [sizes.growth]
+        assert copy.snapshots < OBJECTS
+        with here.drain(seconds=SECONDS) as heir:
+            tables.wait_until(lambda: copy.snapshots > OBJECTS // 2 + OBJECTS // 20, seconds=SECONDS)
+            sizes = Sizes(heir.pid)
+
+            def is_over() -> bool:
+                sizes.look()
+                return bool(copy.completed)
+
+            tables.wait_until(is_over, seconds=SECONDS)
+            growth.append(sizes.growth)
+            editor.send_signal(signal.SIGTERM)
+            printed, _ = editor.communicate(timeout=PATIENCE)
+            edits = json.loads(printed)
+            tables.wait_until(lambda: is_idle(tables.using), seconds=SECONDS)
+            stop(heir)
+
+    print({"objects": OBJECTS, "edits": edits, "growth_mb": growth, "types": dict(copy.types)})  # noqa: T201
+    job = Job.objects.using(tables.using).get(pk=made["job"])
+    assert (job.status, job.skipped, job.error) == ("finished", 0, "")
+    (completed,) = copy.completed
+    assert (completed["objects"], completed["failed"]) == (job.done, 0)
+    # Those that were sent twice are the few that the killed worker was sending.
+    assert job.done <= copy.snapshots <= job.done + 32
+    assert edits["made"] > 20
+    assert max(growth) < MOST_GROWTH
+    assert copy.state() == state_of(tables.using)

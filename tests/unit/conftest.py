@@ -1,0 +1,16 @@
+"""Unit tests see the catalogue of the package, without the fields that the example project adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tms_webhooks.catalogue import custom
+
+
+@pytest.fixture(scope="module", autouse=True)
+def canonical_catalogue() -> Iterator[None]:
+    """Leave the example project's own fields out."""
+    with custom.only_canonical():
+        yield

@@ -1,0 +1,142 @@
+"""Fields of the host's own in each format, detail and token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from example_project.training.models import User
+from tms_webhooks import catalogue
+from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.filters.condition import EventValues
+from tms_webhooks.filters.parsing import parse
+from tms_webhooks.payloads.fields import to_json
+from tms_webhooks.payloads.formats import RequestFormat, fill_url, render, tailored
+from tms_webhooks.payloads.formats.check import check, names_in
+from tms_webhooks.sources import Custom, UserSource
+from tms_webhooks.sources.registry import temporarily
+
+ENOUGH = 1_000_000
+UPDATED = catalogue.get("user.updated")
+
+
+class Users(UserSource):
+    custom = {
+        "department": Custom("department.name", privacy="basic", title="Department", sample="Sales"),
+        "cost_center": Custom("cost_center", sample="4711"),
+        "department_id": Custom("department", privacy="id", sample=9),
+        "remote": Custom("disabled", privacy="basic", sample=True),
+        "sites": Custom("managed_organizations", privacy="basic", sample=[1, 2]),
+        "answers": Custom("get_full_name", kind="json", privacy="basic", sample={"Shirt size": "L", "Guests": 2}),
+    }
+
+
+@pytest.fixture(autouse=True)
+def users() -> Iterator[None]:
+    with temporarily(Users, User):
+        yield
+
+
+def rendered(shape: RequestFormat, **changes: Any) -> Any:
+    event = {**UPDATED.example(), **changes}
+    return json.loads(render(shape, tailored(shape, event), limit=ENOUGH).body)
+
+
+def test_skillable_lists_them_as_the_api_does():
+    flat = rendered(RequestFormat(format=PayloadFormat.SKILLABLE))
+    assert flat["CustomFields"] == [
+        {"Name": "Department", "TextValue": "Sales"},
+        {"Name": "cost_center", "TextValue": "4711"},
+        {"Name": "department_id", "TextValue": "9", "NumericValue": 9},
+        {"Name": "remote", "TextValue": "true", "BooleanValue": True},
+        {"Name": "sites", "TextValue": "[1,2]", "SeparatedListValue": "1\t2"},
+        {"Name": "Shirt size", "TextValue": "L"},
+        {"Name": "Guests", "TextValue": "2", "NumericValue": 2},
+    ]
+    assert not [name for name in flat if name.startswith("Custom") and name != "CustomFields"]
+
+
+def test_each_detail_has_those_of_its_privacy():
+    assert rendered(RequestFormat(detail=PayloadDetail.NO_PERSONAL))["data"]["custom"].keys() == {
+        "department",
+        "department_id",
+        "remote",
+        "sites",
+        "answers",
+    }
+    assert rendered(RequestFormat(detail=PayloadDetail.THIN))["data"]["custom"] == {"department_id": 9}
+    thin = rendered(RequestFormat(format=PayloadFormat.SKILLABLE, detail=PayloadDetail.THIN))
+    assert thin["CustomFields"] == [{"Name": "department_id", "TextValue": "9", "NumericValue": 9}]
+
+
+def test_old_values_and_names_are_reduced_too():
+    changes = {
+        "changed": ["custom.department", "custom.cost_center"],
+        "previous": {"custom": {"department": "Support", "cost_center": "4000"}},
+    }
+    kept = rendered(RequestFormat(detail=PayloadDetail.NO_PERSONAL), **changes)
+    assert (kept["changed"], kept["previous"]) == (["custom.department"], {"custom": {"department": "Support"}})
+
+
+def test_an_event_without_them_has_no_list():
+    event = UPDATED.example()
+    del event["data"]["custom"]
+    assert "CustomFields" not in rendered(RequestFormat(format=PayloadFormat.SKILLABLE), data=event["data"])
+
+
+def test_tokens_have_a_long_and_a_short_form():
+    shape = RequestFormat(
+        format=PayloadFormat.CUSTOM,
+        url="https://receiver.example/{custom.cost_center}/{data.custom.department}",
+        content='{"costs": {custom.cost_center}, "all": {CustomFields}, "was": {previous.custom.department}}',
+    )
+    check(shape, [UPDATED])
+    event = {**UPDATED.example(), "previous": {"custom": {"department": "Support"}}}
+    body = rendered(shape, previous=event["previous"])
+    assert (body["costs"], body["was"], body["all"][0]["Name"]) == ("4711", "Support", "Department")
+    assert fill_url(shape.url, event) == "https://receiver.example/4711/Sales"
+
+
+def test_a_token_that_the_payload_leaves_out_is_refused():
+    shape = RequestFormat(
+        format=PayloadFormat.CUSTOM,
+        detail=PayloadDetail.NO_PERSONAL,
+        content="{custom.cost_center}",
+        content_type="text/plain",
+    )
+    with pytest.raises(ValidationError, match="not included in this webhook's payload"):
+        check(shape, [UPDATED])
+    assert names_in(shape, [UPDATED])["custom.department"]
+
+
+def test_a_condition_compares_them():
+    sales = parse({"data.custom.department": ["Sales", "Support"], "changed": "custom.cost_center"}, [UPDATED])
+    event = {"data": {"custom": {"department": "Sales"}}, "changed": ["custom.cost_center"]}
+    assert sales.holds(EventValues(event))
+    assert not sales.holds(EventValues({**event, "data": {"custom": {"department": "Finance"}}}))
+
+
+def test_a_condition_without_the_root_is_corrected():
+    with pytest.raises(ValidationError, match='Did you mean "data.custom.department"'):
+        parse({"custom.department": "Sales"}, [UPDATED])
+
+
+def test_a_condition_only_asks_whether_a_json_value_exists():
+    assert parse({"data.custom.answers": {"exists": True}}, [UPDATED]).holds(EventValues(UPDATED.example()))
+    with pytest.raises(ValidationError, match="data.custom.answers is a JSON value"):
+        parse({"data.custom.answers": "L"}, [UPDATED])
+
+
+def test_json_is_written_as_django_writes_it():
+    from datetime import date
+    from decimal import Decimal
+
+    (field,) = [one for one in UPDATED.fields if one.name == "custom.answers"]
+    assert to_json(field, {"day": date(2026, 11, 24), "price": Decimal("1.50")}) == {
+        "day": "2026-11-24",
+        "price": "1.50",
+    }

@@ -1,0 +1,119 @@
+"""Fields that a host's sources add to the events of a noun, under ``data.custom``.
+
+Event types are shared by all sources of a noun, so the fields of each source are added to the noun here. `EventType.fields`
+includes them, and with it everything that is made from an event type: schemas, samples, documents, filters and tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+from tms_webhooks.catalogue.schema import Field
+
+# The object in ``data`` that holds the fields, so that a later canonical field has another path.
+ROOT = "custom"
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomField:
+    """A field of the host's own.
+
+    - ``field``: its name in ``data`` ("custom.department"), kind and privacy
+    - ``title``: its name in the format ``skillable``
+    - ``sample``: its value in sample events
+    """
+
+    field: Field
+    title: str
+    sample: Any
+
+    @property
+    def name(self) -> str:
+        """The name without the root: "department"."""
+        return self.field.name.partition(".")[2]
+
+
+class HasCustomFields(Protocol):
+    """A source. It is asked for its fields when they are first needed, because models must be loaded by then."""
+
+    @property
+    def custom_fields(self) -> tuple[CustomField, ...]:
+        """The fields that it adds to the events of its noun."""
+
+
+_owners: dict[str, list[HasCustomFields]] = {}
+_clear_caches: list[Callable[[], None]] = []
+
+
+def cached(function: Callable[[K], R]) -> Callable[[K], R]:
+    """Cache the results of a function of an event type or a noun until a source adds or removes fields."""
+    remembered = cache(function)
+    _clear_caches.append(remembered.cache_clear)
+    return remembered
+
+
+def add(noun: str, owner: HasCustomFields) -> None:
+    """Add the fields of a source to the events of a noun."""
+    _owners.setdefault(noun, []).append(owner)
+    _forget_results()
+
+
+def remove(noun: str, owner: HasCustomFields) -> None:
+    """Remove the fields of a source from the events of a noun."""
+    _owners[noun] = [one for one in _owners.get(noun, ()) if one is not owner]
+    _forget_results()
+
+
+@contextmanager
+def only_canonical() -> Iterator[None]:
+    """Leave the fields of all present sources out inside the block: the catalogue is that of the package."""
+    present = dict(_owners)
+    _owners.clear()
+    _forget_results()
+    try:
+        yield
+    finally:
+        _owners.clear()
+        _owners.update(present)
+        _forget_results()
+
+
+def is_custom(name: str) -> bool:
+    """Return whether a field of this name in ``data`` is one that a source adds."""
+    return name.startswith(f"{ROOT}.")
+
+
+@cached
+def of_noun(noun: str) -> Mapping[str, CustomField]:
+    """Return the fields that sources add to a noun, by their names in ``data``, in the order of registration.
+
+    Of two fields with the same name the first counts; a check reports fields that differ.
+    """
+    found: dict[str, CustomField] = {}
+    for owner in _owners.get(noun, ()):
+        for one in owner.custom_fields:
+            found.setdefault(one.field.name, one)
+    return found
+
+
+def fields_of(noun: str) -> tuple[Field, ...]:
+    """Return the fields that sources add to a noun."""
+    return tuple(one.field for one in of_noun(noun).values())
+
+
+def sample_of(noun: str) -> dict[str, Any]:
+    """Return the part of a sample's ``data`` with these fields; empty if the noun has none."""
+    values = {one.name: one.sample for one in of_noun(noun).values()}
+    return {ROOT: values} if values else {}
+
+
+def _forget_results() -> None:
+    for clear in _clear_caches:
+        clear()

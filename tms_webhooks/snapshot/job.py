@@ -1,0 +1,287 @@
+"""The job of a snapshot: count, start, work on it in batches, and its progress.
+
+Each batch is one page of objects: its events, their deliveries and the place where the next batch begins are written in
+one transaction. An interrupted job continues there. The deliveries have the priority of replays, and at most
+SNAPSHOT_BACKLOG of them are unfinished, so that a slow receiver does not fill the tables.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Count
+from django.utils.translation import gettext as _
+
+from tms_webhooks import catalogue, event_names
+from tms_webhooks.actors import actor_context
+from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
+from tms_webhooks.models.delivery import DeliveryQuerySet
+from tms_webhooks.models.event import OUTSIDE_THE_FEED
+from tms_webhooks.outbox import feed, insert
+from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.wake import wake_on_commit
+from tms_webhooks.queues import get_queue
+from tms_webhooks.snapshot.nouns import checked, sources_of_noun
+from tms_webhooks.snapshot.read import ObjectPage, SourceReader
+from tms_webhooks.sources.base import Source
+
+NOUN = "webhook"
+"""The noun of the last event, whose subject is the webhook itself."""
+
+ALL_READ = "-"
+"""`Job.source` of a job that has read every source. The name of a source has a colon."""
+
+CONTINUED_AFTER = timedelta(seconds=2)
+"""How long a job waits for its deliveries, until it writes more of them."""
+
+CONTINUATION = "tms_webhooks.snapshot.continuation"
+"""The name under which a continuation is recorded, so that several workers do not each enqueue one."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotProgress:
+    """The numbers of a snapshot's deliveries: ``failed`` are those that ended without success."""
+
+    delivered: int
+    failed: int
+    waiting: int
+
+
+def count(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
+    """Return the number of objects that a snapshot would send; raise `ReplayError` where `start` does.
+
+    Filters are applied to the first `read.MOST_EXAMINED` objects of a source.
+    """
+    chosen = checked(webhook, nouns)
+    replay.refuse(JobKind.SNAPSHOT, webhook)
+    return sum(SourceReader(webhook, source).count(now=now) for source in _sources(chosen))
+
+
+def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by: str = "") -> Job:
+    """Create a job that sends the present state of every object of these nouns. Workers do it, with `work_on`.
+
+    Raise `ReplayError` for a noun that is unknown, has no source, or to whose events the webhook does not subscribe; and if
+    the webhook is disabled or deleted, or a snapshot of it is unfinished.
+    """
+    chosen = checked(webhook, nouns)
+    total = count(webhook, chosen, now=now)
+    using = router.db_for_write(Job)
+    with transaction.atomic(using=using):
+        locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
+        replay.refuse(JobKind.SNAPSHOT, locked)
+        job = Job.objects.create(
+            kind=JobKind.SNAPSHOT,
+            webhook=webhook,
+            nouns=chosen,
+            # Before the first object is read: a change that the snapshot does not have comes after it.
+            cursor=feed.current_cursor(webhook.organization_id),
+            total=total,
+            requested_by=requested_by,
+            created_at=now,
+        )
+        transaction.on_commit(lambda: get_queue().enqueue(replay.WORK), using=using, robust=True)
+    return job
+
+
+def work_on(job: Job, *, now: datetime) -> bool:
+    """Do one batch of a job; return whether another one can follow at once.
+
+    It can't if the job is finished, or if it waits for its deliveries. If two workers call it at once, one gets False.
+    """
+    webhook = Webhook.objects.select_related("organization").get(pk=job.webhook_id)
+    refusal = replay.refusal_of(JobKind.SNAPSHOT, webhook)
+    if refusal:
+        job.finish(now=now, error=refusal)
+        return False
+    if job.source == ALL_READ:
+        _complete(job, webhook, now=now)
+        return False
+    if not _has_capacity(webhook):
+        return False
+    source = _source_to_read(job)
+    if source is None:
+        job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
+        return False
+    page = SourceReader(webhook, source).read(job.key, now=now)
+    return _write_page(job, webhook, source, page, now=now)
+
+
+def progress(job: Job) -> SnapshotProgress:
+    """Return how many deliveries of a snapshot are delivered, failed and waiting."""
+    by_status: dict[str, int] = dict(
+        _deliveries_of(job).order_by().values_list("status").annotate(many=Count("pk")).values_list("status", "many")
+    )
+    delivered = by_status.pop(DeliveryStatus.DELIVERED.value, 0)
+    still_open = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
+    waiting = sum(by_status.pop(status.value, 0) for status in still_open)
+    return SnapshotProgress(delivered, sum(by_status.values()), waiting)
+
+
+def next_run(now: datetime) -> datetime | None:
+    """Return when a snapshot that waits for its deliveries should be continued; None if the regular runs suffice.
+
+    They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
+    """
+    jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook")
+    if not any(job.webhook.is_awake(now) and _is_being_sent(job.webhook) for job in jobs):
+        return None
+    if not PeriodicRun.objects.claim(CONTINUATION, now=now, unless_since=now - CONTINUED_AFTER / 2):
+        return None
+    return now + CONTINUED_AFTER
+
+
+def _sources(nouns: Iterable[str]) -> list[Source]:
+    return [source for noun in nouns for source in sources_of_noun(noun)]
+
+
+def _source_to_read(job: Job) -> Source | None:
+    """Return the source that the job reads now; None if that is no longer registered."""
+    return next((source for source in _sources(job.nouns) if job.source in ("", source.name)), None)
+
+
+def _source_after(job: Job, source: Source) -> str:
+    """Return the name of the source that follows, or `ALL_READ`."""
+    names = [one.name for one in _sources(job.nouns)]
+    following = names[names.index(source.name) + 1 :]
+    return following[0] if following else ALL_READ
+
+
+def _has_capacity(webhook: Webhook) -> bool:
+    """Return whether few enough replayed deliveries of the webhook are unfinished. By the index ``tms_delivery_claim``."""
+    unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
+    return unfinished[: app_settings.SNAPSHOT_BACKLOG].count() < app_settings.SNAPSHOT_BACKLOG
+
+
+def _is_being_sent(webhook: Webhook) -> bool:
+    """Return whether replayed deliveries of the webhook are sent now, other than retries that are due later."""
+    current = (DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT)
+    return Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY, status__in=current).open().exists()
+
+
+def _deliveries_of(job: Job) -> DeliveryQuerySet:
+    # The webhook twice: each is the beginning of an index.
+    events = {"event__webhook": job.webhook_id, "event__snapshot_job": job.pk}
+    return Delivery.objects.filter(webhook=job.webhook_id, **events).exclude(event__type=event_names.SNAPSHOT_COMPLETED)
+
+
+def _is_pull_only(webhook: Webhook) -> bool:
+    """Return whether the webhook's events are kept for its feed alone, without deliveries."""
+    return bool(getattr(webhook, "pull_only", False))
+
+
+def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
+    """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
+    using = router.db_for_write(Job)
+    is_last = page.end is None
+    with transaction.atomic(using=using):
+        events, repeated = _without_repeated(job, page.events, using=using)
+        # The job's row first: it stays locked until the batch is committed with its count.
+        if not job.advance(
+            position=job.position + 1,
+            done=len(events),
+            skipped=job.skipped + page.skipped + repeated,
+            source=_source_after(job, source) if is_last else source.name,
+            key="" if page.end is None else page.end,
+        ):
+            return False
+        for event in events:
+            _make_for(event, job, webhook, now=now)
+        if events:
+            insert.insert_many(events, using=using)
+            _create_deliveries(webhook, events, now=now, using=using)
+    return True
+
+
+def _without_repeated(job: Job, events: Sequence[Event], *, using: str) -> tuple[list[Event], int]:
+    """Leave out objects that the job has sent before: two sources of a noun may have the same ids. Return their number."""
+    if not events or len(sources_of_noun(events[0].subject_type)) == 1:
+        return list(events), 0
+    ids = [event.subject_id for event in events]
+    rows = Event.objects.using(using).filter(
+        snapshot_job=job.pk, subject_type=events[0].subject_type, subject_id__in=ids
+    )
+    sent = set(rows.values_list("subject_id", flat=True))
+    if sent:
+        logger.warning("job=%s leaves out %s objects whose ids another source has, too.", job.pk, len(sent))
+    return [event for event in events if event.subject_id not in sent], len(sent)
+
+
+def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> None:
+    """Mark a new event as made for this webhook by this job. It is fanned out already."""
+    event.webhook_id = webhook.pk
+    event.snapshot_job = job.pk
+    event.fanned_out_at = now
+    if not _is_pull_only(webhook):
+        event.position = OUTSIDE_THE_FEED
+
+
+def _create_deliveries(webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str) -> None:
+    if _is_pull_only(webhook):
+        return
+    rows = Event.objects.using(using).filter(uid__in=[event.uid for event in events])
+    keys = dict(rows.values_list("uid", "pk"))
+    Delivery.objects.using(using).bulk_create(
+        [
+            Delivery(
+                event_id=keys[event.uid],
+                webhook=webhook,
+                priority=Priority.REPLAY,
+                order_key=event.subject_key if webhook.ordered else None,
+                due_at=now,
+                created_at=now,
+            )
+            for event in events
+        ]
+    )
+    wake_on_commit(using)
+
+
+def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
+    """Send the last event and finish the job, once all its deliveries are finished."""
+    if _deliveries_of(job).open().exists():
+        return
+    using = router.db_for_write(Job)
+    with transaction.atomic(using=using):
+        if not job.advance(position=job.position + 1, done=0):
+            return
+        event = _completed_event(job, webhook, failed=progress(job).failed, now=now)
+        _make_for(event, job, webhook, now=now)
+        insert.insert_one(event, using=using)
+        _create_deliveries(webhook, [event], now=now, using=using)
+        job.finish(now=now)
+    logger.info("snapshot job=%s webhook=%s objects=%s skipped=%s", job.pk, webhook.pk, job.done, job.skipped)
+
+
+def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) -> Event:
+    facts: Mapping[str, Any] = {
+        "id": webhook.pk,
+        "name": webhook.name,
+        "job_id": job.pk,
+        "nouns": ",".join(job.nouns),
+        "objects": job.done,
+        "failed": failed,
+        "cursor": job.cursor,
+    }
+    values = {
+        "organization.id": webhook.organization_id,
+        "organization.external_id": getattr(webhook.organization, "external_id", None),
+    }
+    with actor_context(ActorKind.SYSTEM):
+        return event_row(
+            catalogue.get(event_names.SNAPSHOT_COMPLETED),
+            {"data": facts, "changed": [], "previous": {}},
+            values,
+            subject=(NOUN, str(webhook.pk)),
+            occurred_at=now,
+            strict=True,
+        )

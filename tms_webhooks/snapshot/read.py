@@ -1,0 +1,172 @@
+"""Read the objects of a source page by page, as the events that a snapshot sends to a webhook."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db.models import Q
+
+from tms_webhooks import catalogue, event_names
+from tms_webhooks.actors import actor_context
+from tms_webhooks.choices import ActorKind
+from tms_webhooks.conf import strict_payloads
+from tms_webhooks.models import Event, EventSequence, Webhook
+from tms_webhooks.models.audience import LEARNER, OWNER, RELATIONS, descendants
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.outbox import insert
+from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.payloads.envelope import build_content
+from tms_webhooks.routing.checks import PresentRules, filter_input_of
+from tms_webhooks.snapshot.nouns import subscriptions_to
+from tms_webhooks.sources import states
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.querysets import Rows
+from tms_webhooks.sources.row_sets import at_keys, database_of, rows_of
+from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.snapshots import read_rows
+
+PAGE = 200
+"""Objects that are read at a time, which is all that a job holds in memory."""
+
+MOST_EXAMINED = 10_000
+"""Objects to which `SourceReader.count` applies filters. Objects beyond this number are counted as if they matched."""
+
+logger = logging.getLogger(__name__)
+
+
+class ObjectPage(NamedTuple):
+    """The events of one page of objects.
+
+    ``skipped`` is the number of objects whose payload could not be built. ``end`` is the key, as text, of the last object;
+    None if no object follows.
+    """
+
+    events: list[Event]
+    skipped: int
+    end: str | None
+
+
+class SourceReader:
+    """Reads the objects of one source that a webhook receives: by its organization and audience, and by its filters."""
+
+    def __init__(self, webhook: Webhook, source: Source) -> None:
+        self._webhook = webhook
+        self._source = source
+        self._event_type = catalogue.get(event_names.snapshot_of(source.noun.name))
+        self._rules = [PresentRules(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
+        self._takes_all = any(rules.accept_all for rules in self._rules)
+        self._organizations = _organizations_of(webhook)
+        self._scope = _scope(source, webhook.audience, self._organizations)
+
+    def count(self, *, now: datetime) -> int:
+        """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
+        total = self._rows().count()
+        if self._scope is not None and self._takes_all:
+            return total
+        examined = matching = 0
+        after: str | None = ""
+        while after is not None and examined < min(total, MOST_EXAMINED):
+            page = self.read(after, now=now)
+            examined, matching, after = examined + PAGE, matching + len(page.events), page.end
+        return matching + max(0, total - examined)
+
+    def read(self, after: str, *, now: datetime) -> ObjectPage:
+        """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
+
+        The numbers are read first, and then the objects. So a change that is committed between the two is in the object,
+        and its own event has a higher number than the snapshot: the receiver gets the same state twice. The other way
+        round, the snapshot could have the number of a change that it lacks, and a receiver would go back to the old state.
+        """
+        using = database_of(self._source)
+        rows = self._rows().order_by("pk")
+        if after:
+            rows = rows.filter(pk__gt=states.key_value(self._source, after))
+        found = read_rows(self._source, rows[:PAGE], names=("id",))
+        subjects = {subject_key(raw["id"]) for _key, raw in found}
+        numbers = EventSequence.objects.current(self._source.noun.name, subjects, using=using)
+        events, skipped = [], 0
+        with actor_context(ActorKind.SYSTEM):
+            for key, raw in read_rows(
+                self._source, at_keys(self._source.model, [key for key, _raw in found], using=using)
+            ):
+                event, is_skipped = self._event_or_log(key, raw, now=now)
+                skipped += is_skipped
+                if event is not None:
+                    insert.set_sequence(event, numbers.get(event.subject_id, 0))
+                    events.append(event)
+        end = states.key_text(found[-1][0]) if len(found) == PAGE else None
+        return ObjectPage(events, skipped, end)
+
+    def _rows(self) -> Rows:
+        rows = rows_of(self._source)
+        return rows if self._scope is None else rows.filter(self._scope)
+
+    def _event_or_log(self, key: Any, raw: Mapping[str, Any], *, now: datetime) -> tuple[Event | None, bool]:
+        """Return the event of an object, or None if the webhook does not receive it, and whether it can't be built."""
+        try:
+            event = self._event(raw, now=now)
+        except Exception:
+            if strict_payloads():
+                raise
+            logger.exception("A snapshot leaves out %s %s.", self._source.model._meta.label, key)
+            return None, True
+        if event is not None and event.error:
+            return None, True
+        return event, False
+
+    def _event(self, raw: Mapping[str, Any], *, now: datetime) -> Event | None:
+        values = self._source.canonical(raw)
+        if not self._is_in_scope(values):
+            return None
+        change = Change(before={}, after=values, changed=(), now=now, using=database_of(self._source))
+        event = event_row(
+            self._event_type,
+            build_content(change, self._event_type),
+            values,
+            subject=(self._source.noun.name, subject_key(values["id"])),
+            occurred_at=now,
+            strict=strict_payloads(),
+        )
+        return event if event.error or self._passes_filters(event) else None
+
+    def _is_in_scope(self, values: Mapping[str, Any]) -> bool:
+        organizations = organizations_of(values)
+        return organizations is not None and any(
+            key in self._organizations and self._webhook.audience != relation.closed_to
+            for key, relation in zip(organizations, RELATIONS, strict=True)
+        )
+
+    def _passes_filters(self, event: Event) -> bool:
+        if self._takes_all:
+            return True
+        given = filter_input_of(event, self._webhook.audience)
+        return any(rules.are_met(given) for rules in self._rules)
+
+
+def _organizations_of(webhook: Webhook) -> Collection[Any]:
+    """Return the keys of the organizations whose objects a webhook receives."""
+    keys = {webhook.organization_id}
+    return descendants(keys, using=Webhook.objects.db) if webhook.include_children else keys
+
+
+def _scope(source: Source, audience: str, organizations: Collection[Any]) -> Q | None:
+    """Return a filter for the rows that belong to these organizations; None where SQL can't read to whom they belong."""
+    owner, learner = source.mapped.get("organization.id"), source.mapped.get(LEARNER_ORGANIZATION.name)
+    if source.owned_by_learner:
+        learner = owner
+    columns = {OWNER: owner, LEARNER: learner}
+    lookups = [
+        None if column is None else column.lookup
+        for relation, column in columns.items()
+        if audience != relation.closed_to and not (relation is LEARNER and column is None)
+    ]
+    scope = Q(pk__in=())
+    for lookup in lookups:
+        if not isinstance(lookup, str):
+            return None
+        scope |= Q(**{f"{lookup}__in": organizations})
+    return scope

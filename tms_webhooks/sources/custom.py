@@ -1,0 +1,185 @@
+"""Fields of the host's own: the declaration `Custom`, and reading the ``custom`` of a source class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+from jsonschema import Draft202012Validator
+
+from tms_webhooks.catalogue.custom import ROOT, CustomField
+from tms_webhooks.catalogue.samples import sample_value
+from tms_webhooks.catalogue.schema import Field, FieldKind, field_schema
+from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.sources.aggregates import list_relation
+from tms_webhooks.sources.mapping import column_at
+
+NAME = re.compile(r"[a-z0-9_]+")
+KINDS = (
+    FieldKind.ID,
+    FieldKind.IDS,
+    FieldKind.STRING,
+    FieldKind.INTEGER,
+    FieldKind.NUMBER,
+    FieldKind.BOOLEAN,
+    FieldKind.DATETIME,
+    FieldKind.FINGERPRINT,
+    FieldKind.JSON,
+)
+"""The kinds that a custom field may have. The others need more than a path, such as the choices of a status."""
+
+# The kind of a field that names none, by the class of its column; the first match counts.
+_KIND_OF_COLUMN: tuple[tuple[type[models.Field[Any, Any]], FieldKind], ...] = (
+    (models.ForeignKey, FieldKind.ID),
+    (models.AutoField, FieldKind.ID),
+    (models.UUIDField, FieldKind.ID),
+    (models.BooleanField, FieldKind.BOOLEAN),
+    (models.IntegerField, FieldKind.INTEGER),
+    (models.FloatField, FieldKind.NUMBER),
+    (models.DecimalField, FieldKind.NUMBER),
+    (models.DateField, FieldKind.DATETIME),
+    (models.JSONField, FieldKind.JSON),
+    (models.CharField, FieldKind.STRING),
+    (models.TextField, FieldKind.STRING),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A field of the host's own in the payload of a source's events, as ``data.custom.<name>``.
+
+    - ``path``: the attribute path from the source's model; empty if `Source.derived` makes the value
+    - ``kind``: a `FieldKind` or its name; by default that of the column at the path
+    - ``privacy``: a `FieldPrivacy` or its name: "id", "basic" or "personal". Payloads without personal data leave out
+      personal fields
+    - ``doc``: one sentence about the field, for schemas and documents
+    - ``title``: its name in the format ``skillable``; by default the field's name
+    - ``sample``: its value in sample events, as JSON
+    """
+
+    path: str
+    kind: FieldKind | str | None = None
+    privacy: FieldPrivacy | str = FieldPrivacy.PERSONAL
+    doc: str = ""
+    title: str = ""
+    sample: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomProblem:
+    """A mistake in the ``custom`` of a source.
+
+    ``without_kind`` is the name in ``data`` of a field whose kind is missing; otherwise an entry has the wrong form.
+    """
+
+    text: str
+    remedy: str
+    without_kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredFields:
+    """The usable entries of a ``custom``, their paths by names in ``data``, and the mistakes in the others."""
+
+    fields: tuple[CustomField, ...]
+    paths: Mapping[str, str]
+    problems: tuple[CustomProblem, ...]
+
+
+NOTHING = DeclaredFields((), {}, ())
+
+
+def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
+    """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
+    fields: list[CustomField] = []
+    paths: dict[str, str] = {}
+    problems: list[CustomProblem] = []
+    for name, entry in _entries(source_class, problems):
+        declared = Custom(entry) if isinstance(entry, str) else entry
+        wrong = list(_wrong_entry(name, declared))
+        problems += wrong
+        if not wrong:
+            one = _custom_field(model, name, declared, problems)
+            fields.append(one)
+            paths[one.field.name] = declared.path
+    return DeclaredFields(tuple(fields), paths, tuple(problems))
+
+
+def _entries(source_class: type, problems: list[CustomProblem]) -> Iterator[tuple[Any, Any]]:
+    merged: dict[Any, Any] = {}
+    for base in reversed(source_class.__mro__):
+        declared = vars(base).get("custom") or {}
+        if not isinstance(declared, Mapping):
+            remedy = 'Write custom = {"department": "department.name"}.'
+            problems.append(CustomProblem(f"{base.__name__}.custom is {_short(declared)}, not a dictionary.", remedy))
+            continue
+        merged.update(declared)
+    # None in a subclass removes the field of a base.
+    return ((name, entry) for name, entry in merged.items() if entry is not None)
+
+
+def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        yield CustomProblem(
+            f"custom has the name {_short(name)}.",
+            'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
+        )
+        return
+    if not isinstance(declared, Custom):
+        yield CustomProblem(
+            f"custom[{name!r}] is {_short(declared)}, neither a path nor a Custom.",
+            f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").',
+        )
+        return
+    if declared.kind is not None and declared.kind not in KINDS:
+        remedy = f"Write one of {', '.join(KINDS)}."
+        yield CustomProblem(f"custom[{name!r}] has the unknown kind {_short(declared.kind)}.", remedy)
+    if declared.privacy not in tuple(FieldPrivacy):
+        remedy = f"Write one of {', '.join(FieldPrivacy)}."
+        yield CustomProblem(f"custom[{name!r}] has the unknown privacy {_short(declared.privacy)}.", remedy)
+    for attribute, remedy in (
+        ("path", 'Write "attribute" or "relation.attribute".'),
+        ("doc", "Write text, or leave it out."),
+        ("title", "Write text, or leave it out."),
+    ):
+        found: object = getattr(declared, attribute)
+        if not isinstance(found, str):
+            yield CustomProblem(f"custom[{name!r}] has the {attribute} {_short(found)}, which is not text.", remedy)
+
+
+def _custom_field(model: type[models.Model], name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
+    kind = FieldKind(declared.kind) if declared.kind is not None else _kind_at(model, declared.path)
+    if kind is None:
+        problems.append(
+            CustomProblem(
+                f"custom[{name!r}] has no kind, and the path {declared.path!r} from {model._meta.label} leads to no "
+                "column that has one.",
+                f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
+                without_kind=f"{ROOT}.{name}",
+            )
+        )
+    field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)
+    sample = sample_value(field) if declared.sample is None else declared.sample
+    if not Draft202012Validator(field_schema(field, nullable=True)).is_valid(sample):
+        remedy = f"Write a value as it is in the payload, such as {sample_value(field)!r}."
+        problems.append(
+            CustomProblem(f"custom[{name!r}] has the sample {_short(sample)}, which is no {field.kind}.", remedy)
+        )
+        sample = sample_value(field)
+    return CustomField(field, declared.title or name, sample)
+
+
+def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
+    """Return the kind of the column, or of the list, at a path; None if it is something else."""
+    if list_relation(model, path) is not None:
+        return FieldKind.IDS
+    column = column_at(model, path)
+    return next((kind for cls, kind in _KIND_OF_COLUMN if isinstance(column, cls)), None)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
