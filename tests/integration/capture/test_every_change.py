@@ -19,6 +19,7 @@ from example_project.training.factories import (
     CompanyFactory,
     CourseAssignmentFactory,
     CourseFactory,
+    DepartmentFactory,
     OrganizationFactory,
     SubscriptionAssignmentFactory,
     SubscriptionProfileFactory,
@@ -46,6 +47,7 @@ def organization():
     users = UserFactory.create_batch(3, organization=organization)
     CompanyFactory.create_batch(2, organization=organization)
     ClassroomFactory.create_batch(2, organization=organization)
+    DepartmentFactory.create_batch(2, organization=organization)
     for user, course in zip(users, CourseFactory.create_batch(2, organization=organization), strict=False):
         TrainingClassFactory(organization=organization, course=course, end_at=datetime(2100, 1, 1, tzinfo=UTC))
         profile = SubscriptionProfileFactory(organization=organization)
