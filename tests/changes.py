@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.db import models, transaction
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tms_webhooks.capture.many_to_many import _lists
@@ -17,6 +18,7 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.fields import to_json
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
+from tms_webhooks.sources.row_sets import database_of
 from tms_webhooks.sources.snapshots import read_whole
 
 Strategy = st.SearchStrategy[Any]
@@ -26,6 +28,27 @@ Edit = Callable[[models.Model], None]
 WAYS = ("save", "update", "bulk_update")
 # Around the present, so that dates are in the past as often as in the future.
 AROUND_NOW = timedelta(days=400)
+
+
+# Enough for each field and list of a noun, each way.
+PER_SOURCE = settings(
+    max_examples=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def check_all(source: Source, obj: models.Model, **values: Strategy) -> None:
+    """Assert of many changes of ``obj``, each after another one, what `check_edit` does; ``values`` as for `edits`."""
+    of_obj = edits(source, obj, values=values)
+
+    @PER_SOURCE
+    @given(before=of_obj, change=of_obj)
+    def check(before: tuple[str, Edit], change: tuple[str, Edit]) -> None:
+        check_edit(source, obj, before[1], *change)
+
+    check()
 
 
 def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] | None = None) -> Strategy:
@@ -102,7 +125,7 @@ def _edit_of_list(path: str, relation: Any) -> Strategy:
         keys = list(relation.listed._base_manager.order_by("pk").values_list("pk", flat=True))
         return st.builds(
             lambda verb, chosen: partial(_edit_relation, path=path, verb=verb, keys=chosen),
-            st.sampled_from(["add", "remove", "clear"]),
+            st.sampled_from(["add", "remove", "set", "clear"]),
             st.sets(st.sampled_from(keys), min_size=1),
         )
     return st.builds(
@@ -113,7 +136,8 @@ def _edit_of_list(path: str, relation: Any) -> Strategy:
 
 
 def _edit_relation(obj: models.Model, *, path: str, verb: str, keys: set[Any]) -> None:
-    getattr(getattr(obj, path), verb)(*(sorted(keys) if verb != "clear" else ()))
+    arguments = {"clear": (), "set": (sorted(keys),)}
+    getattr(getattr(obj, path), verb)(*arguments.get(verb, sorted(keys)))
 
 
 def _edit_rows(obj: Any, *, path: str, verb: str, days: int) -> None:
@@ -142,16 +166,19 @@ def check_edit(source: Source, obj: models.Model, before: Edit, name: str, edit:
 
     The database is left as it was.
     """
+    using = database_of(source)
+    events = Event.objects.using(using)
     try:
-        with transaction.atomic():
+        with transaction.atomic(using=using):
+            events.all().delete()
             before(type(obj)._default_manager.get(pk=obj.pk))
-            Event.objects.all().delete()
+            _check_all_name_a_change(events)
+            events.all().delete()
             old = _json_of(source, obj, name)
             edit(type(obj)._default_manager.get(pk=obj.pk))
             new = _json_of(source, obj, name)
-            recorded = Event.objects.filter(subject_type=source.noun.name, subject_id=subject_key(obj.pk)).order_by(
-                "pk"
-            )
+            _check_all_name_a_change(events)
+            recorded = events.filter(subject_type=source.noun.name, subject_id=subject_key(obj.pk)).order_by("pk")
             bodies = [json.loads(event.body) for event in recorded]
             raise _Undo
     except _Undo:
@@ -165,12 +192,18 @@ def check_edit(source: Source, obj: models.Model, before: Edit, name: str, edit:
     assert _value_at(body["data"], name) == new
 
 
+def _check_all_name_a_change(events: models.QuerySet[Event]) -> None:
+    """Assert that each event names what changed, also those of other objects."""
+    for event in events.all():
+        assert json.loads(event.body)["changed"], event.type
+
+
 class _Undo(Exception):
     """Undoes the edits of one example."""
 
 
 def _json_of(source: Source, obj: models.Model, name: str) -> Any:
-    raw = read_whole(source, obj.pk, using="default")
+    raw = read_whole(source, obj.pk, using=database_of(source))
     assert raw is not None
     return to_json(source.mapped[name].field, source.canonical(raw)[name])
 

@@ -99,7 +99,6 @@ def test_a_user_model_of_the_hosts_own(member, told):
 
     assert [event["type"] for event in told()] == [
         "user.updated",
-        "user.updated",
         "user.deactivated",
         "user.deleted",
     ]

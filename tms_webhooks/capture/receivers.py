@@ -43,7 +43,8 @@ def connect(source: Source) -> None:
         sources_by_rows.setdefault(through, set()).add(source)
         m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
         wrap_save_base(through, functools.partial(_around_save, through))
-        querysets.connect_capture(through, bulk)
+        if not through._meta.auto_created:
+            querysets.connect_capture(through, bulk)
         for model, before, after in _deletion_receivers(through, relation):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from example_project.training import models
@@ -20,13 +19,14 @@ from example_project.training.factories import (
     CompanyFactory,
     CourseAssignmentFactory,
     CourseFactory,
+    DepartmentFactory,
     OrganizationFactory,
     SubscriptionAssignmentFactory,
     SubscriptionProfileFactory,
     TrainingClassFactory,
     UserFactory,
 )
-from tests import changes
+from tests.changes import check_all
 from tests.factories import WebhookFactory
 from tests.integration.capture.talks import EVENT_TYPES, TALK
 from tests.testapp.models import DatedAssignment, Plaque, Talk
@@ -35,12 +35,6 @@ from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
 
-PER_SOURCE = settings(
-    max_examples=60,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 # A class ends after its start, whichever of both changes.
 ENDS = st.integers(500, 900).map(lambda days: datetime(2100, 1, 1, tzinfo=UTC) + timedelta(days=days))
 
@@ -53,6 +47,7 @@ def organization():
     users = UserFactory.create_batch(3, organization=organization)
     CompanyFactory.create_batch(2, organization=organization)
     ClassroomFactory.create_batch(2, organization=organization)
+    DepartmentFactory.create_batch(2, organization=organization)
     for user, course in zip(users, CourseFactory.create_batch(2, organization=organization), strict=False):
         TrainingClassFactory(organization=organization, course=course, end_at=datetime(2100, 1, 1, tzinfo=UTC))
         profile = SubscriptionProfileFactory(organization=organization)
@@ -64,18 +59,6 @@ def organization():
 
 def source_of(model, source_class):
     return next(source for source in sources_of(model) if isinstance(source, source_class))
-
-
-def check_all(source, obj, **values):
-    """Try many changes of ``obj``, each after another one."""
-    of_obj = changes.edits(source, obj, values=values)
-
-    @PER_SOURCE
-    @given(before=of_obj, change=of_obj)
-    def check(before, change):
-        changes.check_edit(source, obj, before[1], *change)
-
-    check()
 
 
 def test_of_a_class(organization):

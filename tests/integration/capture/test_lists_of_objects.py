@@ -8,7 +8,12 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from example_project.training.factories import CourseAssignmentFactory, TrainingClassFactory, UserFactory
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
 from example_project.training.models import Role, SessionTime, TrainingClass, User
 from tests.factories import WebhookFactory
 from tms_webhooks import sources
@@ -19,6 +24,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
 from tms_webhooks.sources.mapping import map_field
+from tms_webhooks.sources.snapshots import read_whole
 
 pytestmark = pytest.mark.django_db
 
@@ -292,3 +298,15 @@ def test_a_source_maps_the_values_of_a_list_by_their_names():
     assert "instructors" not in source.mapped
     assert source.mapped["session_times"].items == {"start_at": "created", "end_at": "end_at"}
     assert source.mapped["session_times"].lookup.columns == {"start_at": "created"}
+
+
+def test_counts_may_be_properties(training_class):
+    class Counted(sources.ClassSource):
+        fields = {"status": "confirmation_status_id", "enrolled_count": "num_enroll", "open_count": "num_open"}
+
+    ClassEnrollmentFactory(training_class=training_class)
+    source = Counted(TrainingClass, {})
+
+    raw = read_whole(source, training_class.pk, using="default")
+
+    assert (raw["enrolled_count"], raw["open_count"]) == (1, training_class.max_students - 1)

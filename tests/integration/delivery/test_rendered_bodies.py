@@ -155,7 +155,7 @@ def test_what_could_not_be_rendered_is_rendered_anew_when_it_is_recovered(run, w
 
     (request,) = wire.requests
     assert set(json.loads(request.body)["data"]) == {
-        "id", "external_id", "classroom", "instructor", "instructor_ids", "course", "organization", "company",
+        "id", "external_id", "classroom", "instructor", "instructor_ids", "instructors", "course", "organization", "company",
     }  # fmt: skip
 
 

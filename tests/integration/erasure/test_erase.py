@@ -262,3 +262,15 @@ def test_people_are_found_wherever_a_payload_speaks_of_them():
     }
 
     assert sorted(people_in(event)) == ["2", "4", "x-3"]
+
+
+def test_an_event_that_lists_the_person_among_others_is_blanked(person, clock):
+    training_class = TrainingClassFactory(organization=person.organization)
+    WebhookFactory(organization=person.organization, events=["class.*"])
+    training_class.instructors.add(UserFactory(organization=person.organization), person)
+    training_class.cancel()
+    assert [person.email in event.body for event in Event.objects.all()] == [True, True]
+
+    erase(person, now=clock())
+
+    assert [event.body for event in Event.objects.all()] == ["", ""]
