@@ -12,6 +12,7 @@ admin.site.index_title = "Administration"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/2.0/", include("example_project.training.api")),
     path("api/", include("tms_webhooks.api.schema.urls")),
     path("api/", include("tms_webhooks.api.urls")),
 ]

@@ -1,4 +1,4 @@
-"""The webhooks of the demo: two organizations with two webhooks each."""
+"""The webhooks of the demo: those of two organizations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Part:
     form: tuple[tuple[str, Any], ...] = ()
 
 
-WAREHOUSE = Part(0, "Warehouse", "/warehouse", ("*",))
+WAREHOUSE = Part(0, "Warehouse", "/warehouse", ("*", "webhook.*"))
+ARCHIVE = Part(0, "Archive", "/archive", ("class.deleted",), (("schedule", "none"),))
 CRM = Part(0, "CRM", "/crm", ("class.*", "enrollment.*"), (("schedule", "skillable"),))
 HR = Part(
     1,
@@ -44,7 +45,7 @@ HR = Part(
 SHOP = Part(
     1, "Shop", "/shop", ("class.*", "enrollment.*", "class_feedback.*", "course_feedback.*", "voucher.redeemed")
 )
-PARTS = (WAREHOUSE, CRM, HR, SHOP)
+PARTS = (WAREHOUSE, CRM, ARCHIVE, HR, SHOP)
 
 
 def set_up(tenants: tuple[Tenant, ...], *, port: int) -> tuple[Endpoint, ...]:

@@ -10,12 +10,12 @@ from typing import TypeVar
 from django.db import transaction
 from django.db.models import Model
 
-from example_project.demo.ledger import Ledger, Moment
+from example_project.demo.ledger import Endpoint, Ledger, Moment
 from example_project.training.seed import Tenant
 
 T = TypeVar("T")
 
-PAUSE = 0.06
+PAUSE = 0.04
 """Seconds between two changes."""
 
 
@@ -64,9 +64,12 @@ class Day:
         except Mishap:
             of.refresh_from_db()
 
-    def awaits(self, event_type: str, of: Model) -> None:
-        """Expect an event of an expiry scan. A worker decides when it runs, so its latency does not count."""
-        self.ledger.expect(self._key(event_type, of), Moment(timed=False))
+    def awaits(self, event_type: str, of: Model | str, *, only: Endpoint | None = None) -> None:
+        """Expect an event that a worker emits, for example of an expiry scan, so its latency does not count.
+
+        With ``only``, the event is made for one webhook.
+        """
+        self.ledger.expect(self._key(event_type, of), Moment(timed=False), only=only)
 
     def _key(self, event_type: str, subject: object) -> tuple[int, str, str]:
         identity = subject.pk if isinstance(subject, Model) else subject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,21 +10,35 @@ from dataclasses import dataclass
 from typing import IO
 
 from example_project.demo.ledger import Arrival, Comparison, Endpoint, Ledger, Pair
+from example_project.demo.poller import Watch
 from example_project.demo.verdict import Verdict, percentile
 
 NOUNS = {
     "Classes": ("class",),
     "Enrollments": ("enrollment",),
     "Assignments": ("course_assignment",),
+    "Subscriptions": ("subscription",),
     "Paths": ("learning_path",),
-    "Feedback": ("class_feedback", "course_feedback"),
+    "Feedback": ("class_feedback", "course_feedback", "feedback"),
     "Achievements": ("achievement",),
     "Vouchers": ("voucher",),
     "Users": ("user",),
+    "Webhooks": ("webhook",),
 }
 """The rows of the table, with the nouns of the events that each counts."""
 
-NOT_COUNTED = "from commit to receiver, without the outage, the crash and expiry events"
+NOT_COUNTED = "from commit to receiver, without the outage, the crash, expiry and webhook events"
+
+LEGEND = (
+    "events: different events. Below a webhook: received/expected, and nothing if it subscribes to none of them.",
+    "p50, p95: milliseconds from the commit of a change to the receiver. 50 % and 95 % of the deliveries took no longer.",
+)
+
+WIDTH = 80
+"""Columns of a printed body, except for long texts."""
+
+SHOWN = "enrollment.enrolled"
+"""The type of the event whose request is shown."""
 
 
 @dataclass
@@ -89,10 +104,15 @@ class Display:
         """Print the final table and the verdict, if the demo reached one."""
         if verdict is None:
             return
-        self.say("")
-        for line in _plain_table(self.ledger.endpoints, rows(self.ledger)):
-            self.say(line)
-        self.say("")
+        for paragraph in (
+            request_lines(self.ledger),
+            _plain_table(self.ledger.endpoints, rows(self.ledger)),
+            LEGEND,
+            (),
+        ):
+            self.say("")
+            for line in paragraph:
+                self.say(line)
         for label, text in summary(verdict):
             self.say(f"{label:13}{text}")
         for problem in verdict.problems:
@@ -141,7 +161,10 @@ def summary(verdict: Verdict) -> list[tuple[str, str]]:
     figures = verdict.figures
     again = f"{figures.repeated} requests after the crash; the receiver recognized their ids"
     return [
-        ("Events", f"{figures.events} of {figures.event_types} types, for {figures.expected} deliveries"),
+        (
+            "Events",
+            f"{figures.events} of {figures.event_types} types of {figures.catalogue}, for {figures.expected} deliveries",
+        ),
         ("Delivered", f"{figures.delivered} of {figures.expected}, each once; {figures.missing} missing"),
         ("Rolled back", f"{figures.unexpected or 'no'} events of rolled-back changes arrived"),
         ("Signatures", f"{figures.unverified} invalid" if figures.unverified else "all valid"),
@@ -151,7 +174,51 @@ def summary(verdict: Verdict) -> list[tuple[str, str]]:
             f"p50 {number(figures.latency_ms_p50)} ms, p95 {number(figures.latency_ms_p95)} ms, of {figures.timed} deliveries",
         ),
         ("", NOT_COUNTED),
+        *([("Polling", in_words(figures.watch))] if figures.watch else []),
     ]
+
+
+def in_words(watch: Watch) -> str:
+    """Return the comparison of a webhook with a poller as a sentence."""
+    return (
+        f"{watch.changes} status changes. Webhook: {watch.changes} requests, {number(watch.webhook_ms_p50)} ms after the "
+        f"commit. Poller, each second: {watch.polls} requests, {watch.seen} changes seen, "
+        f"{number(watch.polling_ms_p50)} ms after the commit (medians)"
+    )
+
+
+def request_lines(ledger: Ledger) -> Iterator[str]:
+    """Yield one request and its answer: headers, body, and what the receiver did with the event."""
+    for arrival in ledger.arrivals:
+        if (
+            arrival.accepted
+            and arrival.event is not None
+            and arrival.event["type"] == SHOWN
+            and arrival.event["previous"]
+        ):
+            yield "One request, as the receiver got it:"
+            yield ""
+            yield f"  POST {arrival.path}"
+            for name, value in arrival.headers.items():
+                yield f"  {name}: {value}"
+            yield ""
+            yield from body_lines(arrival.event, indent="  ")
+            yield ""
+            yield f"The receiver verified the signature, {arrival.deed}, and answered {arrival.status}."
+            return
+
+
+def body_lines(value: object, *, indent: str, name: str = "", end: str = "") -> Iterator[str]:
+    """Yield JSON; an object that fits into a line is one line."""
+    label = f"{json.dumps(name)}: " if name else ""
+    line = f"{indent}{label}{json.dumps(value)}{end}"
+    if not isinstance(value, dict) or len(line) <= WIDTH:
+        yield line
+        return
+    yield f"{indent}{label}{{"
+    for position, (key, one) in enumerate(value.items(), start=1):
+        yield from body_lines(one, indent=f"{indent}  ", name=key, end="," if position < len(value) else "")
+    yield f"{indent}}}{end}"
 
 
 def number(value: float | None) -> str:
@@ -170,10 +237,10 @@ def arrival_line(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
 
 
 def _plain_table(endpoints: Sequence[Endpoint], table: Sequence[Row]) -> Iterator[str]:
-    yield f"{'':12}{'events':>8}" + "".join(f"{one.name:>12}" for one in endpoints) + f"{'p50 ms':>9}{'p95 ms':>9}"
+    yield f"{'':14}{'events':>8}" + "".join(f"{one.name:>12}" for one in endpoints) + f"{'p50 ms':>9}{'p95 ms':>9}"
     for row in table:
         cells = "".join(f"{share(arrived, of):>12}" for arrived, of in row.deliveries)
-        yield f"{row.title:12}{row.events:>8}{cells}{number(row.p50):>9}{number(row.p95):>9}"
+        yield f"{row.title:14}{row.events:>8}{cells}{number(row.p50):>9}{number(row.p95):>9}"
 
 
 def share(arrived: int, of: int) -> str:

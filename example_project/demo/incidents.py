@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
+from django.db.models import Model
 from django.utils import timezone
 
 from example_project.demo.day import Day
 from example_project.demo.ledger import Endpoint, Ledger
 from example_project.demo.processes import Cluster, ReceiverProcess
-from example_project.training import factories
-from example_project.training.models import CourseAssignment, User
+from example_project.training import factories, models
+from example_project.training.choices import ConfirmationStatus
+from example_project.training.models import CourseAssignment, SubscriptionAssignment, TrainingClass, User
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.queues import get_queue
+from tms_webhooks.snapshot import job as snapshot
+from tms_webhooks.worker.test_send import send_test
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SOON = 2.0
@@ -27,6 +35,19 @@ ENOUGH_HELD = 4
 
 EXTENSIONS = itertools.count(2000)
 """New telephone numbers: saving an unchanged one would emit no event."""
+
+
+OBJECTS: Mapping[str, tuple[type[Model], str]] = {
+    "class": (models.TrainingClass, "organization"),
+    "feedback": (models.CourseFeedback, "course__organization"),
+    "course_assignment": (models.CourseAssignment, "user__organization"),
+    "subscription": (models.SubscriptionAssignment, "user__organization"),
+    "enrollment": (models.ClassEnrollment, "training_class__organization"),
+    "user": (models.User, "organization"),
+    "achievement": (models.UserAchievement, "user__organization"),
+    "voucher": (models.Voucher, "organization"),
+}
+"""The nouns of a snapshot, each with its model and the path to the organization. No row says that a path is finished."""
 
 
 class Failed(Exception):
@@ -54,9 +75,10 @@ def rollback(days: Sequence[Day]) -> str:
 
 def outage(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> None:
     """Let one receiver fail twice; `recovery` waits for its success."""
-    receiver.fail(endpoint.path, times=FAILURES)
+    receiver.fail(endpoint.path, *[503] * FAILURES)
     training_class = day.tenant.classes.training_class
     day.does(training_class.guarantee, "class.guaranteed_to_run", of=training_class, timed=False)
+    day.awaits("webhook.failing", str(endpoint.webhook_id))
 
 
 def recovery(ledger: Ledger, endpoint: Endpoint) -> str:
@@ -69,18 +91,88 @@ def recovery(ledger: Ledger, endpoint: Endpoint) -> str:
     return f"{endpoint.name} answered 503 twice and received its event with attempt {FAILURES + 1}"
 
 
+def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
+    """Let a receiver fail until its webhook is disabled, repair it, and send the events that it missed."""
+    webhook, since = Webhook.objects.get(pk=endpoint.webhook_id), timezone.now()
+    receiver.fail(endpoint.path, 503, 503, 410)
+    for number, events in enumerate((["exhausted"], ["exhausted", "failing"], ["exhausted", "disabled"]), start=1):
+        training_class = day.does(lambda: _scheduled_class(day), "class.scheduled", timed=False)
+        day.does(training_class.delete, "class.deleted", of=str(training_class.pk), timed=False)
+        for event in events:
+            day.awaits(f"webhook.{event}", str(webhook.pk))
+        wait_until(lambda at=number: _finished(webhook) == at, f"{endpoint.name} to fail", seconds=20)
+
+    day.awaits("webhook.test", str(webhook.pk), only=endpoint)
+    day.awaits("webhook.recovered", str(webhook.pk))
+    webhook.refresh_from_db()
+    reason = webhook.get_disabled_reason_display()
+    # Without it, the test names the organization of the catalogue's sample.
+    owner = {"id": day.tenant.organization.pk, "external_id": day.tenant.organization.external_id}
+    if not send_test(webhook, actor=SYSTEM, body={"organization": owner}).healed:
+        raise Failed(f"The test did not enable {endpoint.name}.")
+    replay.start(JobKind.RECOVER, webhook, now=timezone.now(), since=since)
+    day.does(webhook.rotate_secret, "webhook.secret_rotated", of=str(webhook.pk), timed=False)
+    return (
+        f"{endpoint.name} answered 503, 503 and 410, which disabled it ({reason.lower()}); "
+        "a test enabled it, its 3 events were sent again, and it got a new secret"
+    )
+
+
+def start_snapshot(day: Day, endpoint: Endpoint) -> str:
+    """Start to send the present state of every object of the organization to one webhook."""
+    webhook, organization = Webhook.objects.get(pk=endpoint.webhook_id), day.tenant.organization
+    objects: list[tuple[str, Model]] = [
+        (noun, one)
+        for noun, (model, owner) in OBJECTS.items()
+        for one in model._default_manager.filter(**{owner: organization})
+    ]
+    for noun, one in objects:
+        day.awaits(f"{noun}.snapshot", one, only=endpoint)
+    day.awaits("webhook.snapshot_completed", str(webhook.pk), only=endpoint)
+    snapshot.start(webhook, OBJECTS, now=timezone.now())
+    return f"{len(objects)} objects, sent during the next scene"
+
+
+def snapshot_ends(ledger: Ledger) -> None:
+    """Wait for the event that ends a snapshot. The objects do not change until then."""
+    ends = "webhook.snapshot_completed"
+    wait_until(lambda: any(one.accepted and one.key[1] == ends for one in list(ledger.arrivals)), ends, seconds=20)
+
+
+def _scheduled_class(day: Day) -> TrainingClass:
+    return factories.TrainingClassFactory(
+        organization=day.tenant.organization,
+        course=day.tenant.courses[0],
+        confirmation_status_id=ConfirmationStatus.SCHEDULED,
+    )
+
+
+def _finished(webhook: Webhook) -> int:
+    return Delivery.objects.filter(webhook=webhook, due_at__isnull=True).count()
+
+
 def first_scan(days: Sequence[Day], ledger: Ledger) -> None:
-    """Run an expiry scan in a worker, and wait for the events of the assignments that expire in five days."""
+    """Run an expiry scan in a worker, and wait for the events of everything that expires in five days."""
+    in_five_days = timezone.now() + timedelta(days=5)
     for day in days:
+        learner = day.tenant.people.learners[2]
         day.awaits("course_assignment.expiring", day.tenant.self_paced.expiring)
+        subscription = day.does(partial(_subscribe, day, learner, in_five_days), "subscription.created", timed=False)
+        day.awaits("subscription.expiring", subscription)
+        voucher = factories.VoucherFactory(
+            organization=day.tenant.organization, course=day.tenant.courses[0], expires_at=in_five_days
+        )
+        day.awaits("voucher.expiring", voucher)
     get_queue().enqueue(SCAN)
     wait_until(lambda: ledger.compare().complete, "the first scan for expiry dates", seconds=20)
 
 
 def nearly_over(days: Sequence[Day]) -> float:
-    """Assign courses that expire in two seconds; return the time after that, on the clock of `time.monotonic`."""
+    """Assign training that expires in two seconds; return the time after that, on the clock of `time.monotonic`."""
     for day in days:
         day.does(partial(_assign_for_a_moment, day), "course_assignment.created")
+        soon = timezone.now() + timedelta(seconds=SOON)
+        day.does(partial(_subscribe, day, day.tenant.people.learners[1], soon), "subscription.created")
     return time.monotonic() + SOON + 0.1
 
 
@@ -92,9 +184,16 @@ def _assign_for_a_moment(day: Day) -> CourseAssignment:
     )
 
 
+def _subscribe(day: Day, learner: User, expires_at: datetime) -> SubscriptionAssignment:
+    profile = day.tenant.self_paced.profile
+    return factories.SubscriptionAssignmentFactory(profile=profile, user=learner, expires_at=expires_at)
+
+
 def second_scan(days: Sequence[Day]) -> None:
-    """Run the scan again, after the assignments of `nearly_over` have expired."""
+    """Run the scan again, after the training of `nearly_over` has expired."""
     for day in days:
+        learner = day.tenant.people.learners[1]
+        day.awaits("subscription.expired", SubscriptionAssignment.objects.get(user=learner))
         over = CourseAssignment.objects.get(course=day.tenant.courses[2], user=day.tenant.people.learners[0])
         day.awaits("course_assignment.expired", over)
     get_queue().enqueue(SCAN)

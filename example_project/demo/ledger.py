@@ -28,8 +28,11 @@ class Endpoint:
 
     def wants(self, key: Key) -> bool:
         """Return True if the webhook subscribes to such an event. Computed here, independently of the app."""
-        organization_id, event_type, _subject = key
-        names = {"*", event_type, event_type.split(".")[0] + ".*"}
+        organization_id, event_type, subject = key
+        noun = event_type.split(".")[0]
+        if noun == "webhook" and subject == str(self.webhook_id):
+            return False  # Events about a webhook go to the others.
+        names = {event_type, f"{noun}.*"} | ({"*"} if noun != "webhook" else set())
         return organization_id == self.organization_id and not names.isdisjoint(self.patterns)
 
 
@@ -48,6 +51,12 @@ class Expected:
 
     key: Key
     moment: Moment
+    only: Endpoint | None = None
+    """The webhook that it is made for, such as a test; None for the webhooks that subscribe to it."""
+
+    def is_for(self, endpoint: Endpoint) -> bool:
+        """Return True if a webhook must get it."""
+        return endpoint.wants(self.key) if self.only is None else endpoint == self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,10 @@ class Arrival:
     status: int
     attempt: int
     event: Mapping[str, Any] | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers of the signature."""
+    deed: str = ""
+    """A sentence: what the receiver did with the event."""
 
     @property
     def accepted(self) -> bool:
@@ -127,10 +140,10 @@ class Ledger:
     """Called with each request, in the thread that reads the receiver's output."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def expect(self, key: Key, moment: Moment) -> None:
-        """Record an event that is about to be committed."""
+    def expect(self, key: Key, moment: Moment, *, only: Endpoint | None = None) -> None:
+        """Record an event that is about to be committed; with ``only``, it is made for one webhook."""
         with self._lock:
-            self.expected.append(Expected(key, moment))
+            self.expected.append(Expected(key, moment, only))
 
     def forbid(self, key: Key) -> None:
         """Record an event that was rolled back."""
@@ -159,7 +172,7 @@ class Ledger:
         pairs = []
         for endpoint in self.endpoints:
             for one in expected:
-                if endpoint.wants(one.key):
+                if one.is_for(endpoint):
                     waiting = came[endpoint.path, one.key]
                     pairs.append(Pair(endpoint, one, waiting.pop(0) if waiting else None))
         surplus = [arrival for rest in came.values() for arrival in rest]

@@ -12,7 +12,17 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from example_project.demo.display import Display, Row, Scene, arrival_line, number, rows, summary
+from example_project.demo.display import (
+    LEGEND,
+    Display,
+    Row,
+    Scene,
+    arrival_line,
+    number,
+    request_lines,
+    rows,
+    summary,
+)
 from example_project.demo.ledger import Arrival, Endpoint, Ledger
 from example_project.demo.verdict import Verdict
 
@@ -51,6 +61,8 @@ class LiveDisplay(Display):
         self._last_line = Text()
         self._live.stop()
         if verdict is not None:
+            self._console.print(Text("\n".join(LEGEND), style="dim"))
+            self._console.print(Text("\n".join(["", *request_lines(self.ledger), ""])))
             self._console.print(_closing_words(verdict))
 
     def arrival(self, arrival: Arrival) -> None:

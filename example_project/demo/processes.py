@@ -98,9 +98,9 @@ class ReceiverProcess(Child):
         self._listener = threading.Thread(target=self._listen, args=(hear,), daemon=True)
         self._listener.start()
 
-    def fail(self, path: str, *, times: int) -> None:
-        """Answer the next requests to ``path`` with 503."""
-        self._order({"fail": path, "times": times})
+    def fail(self, path: str, *statuses: int) -> None:
+        """Answer the next requests to ``path`` with these statuses."""
+        self._order({"fail": path, "statuses": statuses})
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:

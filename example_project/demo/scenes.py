@@ -10,7 +10,13 @@ from django.utils import timezone
 from example_project.demo.day import Day
 from example_project.training import factories
 from example_project.training.choices import ConfirmationStatus, EnrollmentStatus
-from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass, User
+from example_project.training.models import ClassEnrollment, CourseAssignment, Role, TrainingClass, User
+
+
+def ordinary_day(day: Day) -> None:
+    """Make the changes of a day."""
+    for scene in (classes, enrollments, self_paced, people):
+        scene(day)
 
 
 def classes(day: Day) -> None:
@@ -97,3 +103,68 @@ def people(day: Day) -> None:
 def _promote(user: User, title: str) -> None:
     user.title = title
     user.save(update_fields=["title"])
+
+
+def results(day: Day) -> None:
+    """Enrolled learners attend, finish, fail, leave early or never come; one is moved, and an enrollment is deleted."""
+    seats = [day.does(lambda: _enrolled(day), "enrollment.enrolled") for _ in range(4)]
+    day.does(seats[0].attend, "enrollment.attending", of=seats[0])
+    day.does(lambda: seats[0].complete(grade=92), "enrollment.completed", of=seats[0])
+    day.does(seats[1].fail, "enrollment.failed", of=seats[1])
+    day.does(seats[2].mark_incomplete, "enrollment.incomplete", of=seats[2])
+    day.does(seats[3].mark_no_show, "enrollment.no_show", of=seats[3])
+
+    other = day.does(lambda: _new_class(day, ConfirmationStatus.SCHEDULED), "class.scheduled")
+    day.does(lambda: seats[3].move_to(other), "enrollment.updated", of=seats[3])
+    day.does(seats[3].delete, "enrollment.deleted", of=str(seats[3].pk))
+
+
+def _enrolled(day: Day) -> ClassEnrollment:
+    return factories.ClassEnrollmentFactory(
+        training_class=day.tenant.classes.training_class, user=day.tenant.people.learners[2]
+    )
+
+
+def taken_back(day: Day) -> None:
+    """Self-paced training is extended, cancelled, taken up again and deleted; an achievement and a voucher are taken back."""
+    now, tenant, learner = timezone.now(), day.tenant, day.tenant.people.learners[2]
+    course = tenant.courses[2]
+    assigned = day.does(lambda: CourseAssignment.assign(course, learner, at=now), "course_assignment.created")
+    first_activity = course.activities.first()
+    assert first_activity is not None
+    day.does(
+        lambda: assigned.work_on(first_activity, at=now),
+        "course_assignment.started",
+        "course_assignment.progressed",
+        of=assigned,
+    )
+    day.does(lambda: assigned.extend(expires_at=now + timedelta(days=300)), "course_assignment.updated", of=assigned)
+    day.does(lambda: assigned.complete(at=now), "course_assignment.completed", of=assigned)
+    day.does(assigned.reopen, "course_assignment.reopened", of=assigned)
+    day.does(assigned.cancel, "course_assignment.cancelled", of=assigned)
+    day.does(assigned.delete, "course_assignment.deleted", of=str(assigned.pk))
+
+    subscription = day.does(lambda: tenant.self_paced.profile.subscribe(learner, at=now), "subscription.created")
+    extended = now + timedelta(days=400)
+    day.does(lambda: subscription.extend(expires_at=extended), "subscription.updated", of=subscription)
+    day.does(lambda: subscription.cancel(at=now), "subscription.cancelled", of=subscription)
+    day.does(subscription.resume, "subscription.reopened", of=subscription)
+    day.does(subscription.delete, "subscription.deleted", of=str(subscription.pk))
+
+    award = day.does(lambda: tenant.achievement.award(learner, at=now), "achievement.received")
+    day.does(award.delete, "achievement.revoked", of=str(award.pk))
+    day.does(tenant.voucher.give_back, "voucher.returned", of=tenant.voucher)
+
+
+def accounts(day: Day) -> None:
+    """An account is created, gets a role, and is disabled and enabled; another is merged into it, and it is closed."""
+    organization = day.tenant.organization
+    user, duplicate = (
+        day.does(lambda: factories.UserFactory(organization=organization), "user.created") for _ in range(2)
+    )
+    role = Role.objects.get(name="Instructor")
+    day.does(lambda: user.roles.add(role), "user.updated", of=user)
+    day.does(user.disable, "user.deactivated", of=user)
+    day.does(user.enable, "user.activated", of=user)
+    day.does(lambda: user.merge(duplicate), "user.merged", "user.deleted", of=str(duplicate.pk))
+    day.does(user.close, "user.deactivated", "user.closed", of=user)

@@ -14,6 +14,9 @@ TMS_WEBHOOKS = {
     "LEASE": 3.0,
     "HEARTBEAT": 1.0,
     "DRAIN_BUDGET": 4.0,
+    # A webhook is disabled after four failures in a row, without the five days of production.
+    "DISABLE_AFTER_FAILURES": 4,
+    "DISABLE_AFTER_DAYS": 0,
     # A payload that breaks its schema must fail the demo.
     "STRICT_PAYLOADS": True,
 }

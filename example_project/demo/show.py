@@ -12,12 +12,14 @@ from django.utils import timezone
 
 from example_project.demo import cast, incidents, scenes
 from example_project.demo.day import Day
-from example_project.demo.display import Display
+from example_project.demo.display import Display, in_words
 from example_project.demo.environment import free_port, receiver_port
 from example_project.demo.incidents import Failed, wait_until
 from example_project.demo.ledger import Endpoint
+from example_project.demo.poller import Poller, Watch
 from example_project.demo.processes import Child, Cluster, ReceiverProcess, Server
 from example_project.demo.verdict import Verdict, judge
+from example_project.training.models import ApiKey
 from example_project.training.seed import World, seed
 from tms_webhooks.models import Delivery, DrainSlot
 
@@ -34,6 +36,8 @@ class Show:
     world: World
     receiver: ReceiverProcess
     cluster: Cluster
+    watch: Watch | None = None
+    """The comparison of a webhook with a poller."""
 
     def __init__(self, display: Display, *, folder: Path) -> None:
         self.display = display
@@ -41,6 +45,7 @@ class Show:
         self.folder = folder
         self._children = ExitStack()
         self._problems: list[str] = []
+        self._server_port = free_port()
 
     def __enter__(self) -> Show:
         return self
@@ -60,13 +65,12 @@ class Show:
             self._problems.append(str(failure))
         if stop and hasattr(self, "cluster"):
             self._stop_cluster()
-        return judge(self.ledger, seconds=self.display.seconds, problems=self._problems)
+        return judge(self.ledger, watch=self.watch, seconds=self.display.seconds, problems=self._problems)
 
-    def serve(self) -> str:
-        """Start the admin on a free port and return its address."""
-        port = free_port()
-        self._keep(Server(port=port, log=self.folder / "server.log"))
-        return f"http://127.0.0.1:{port}/admin/"
+    @property
+    def admin_url(self) -> str:
+        """The address of the admin, which is served until the end."""
+        return f"http://127.0.0.1:{self._server_port}/admin/"
 
     def _set_up(self, password: str | None) -> None:
         with self.display.scene("A fresh SQLite file is migrated") as scene:
@@ -83,27 +87,39 @@ class Show:
                 log=self.folder / "receiver.log",
             )
             self._keep(self.receiver)
-        with self.display.scene("A django-q2 cluster starts"):
+        with self.display.scene("A web server and a django-q2 cluster start"):
+            self._keep(Server(port=self._server_port, log=self.folder / "server.log"))
             self._start_cluster()
             wait_until(self._is_drained, "the cluster to start its work", seconds=LONGEST_WAIT)
 
     def _play(self) -> None:
         first, second = days = [Day(self.ledger, tenant) for tenant in self.world.tenants]
         crm = self._endpoint(cast.CRM)
-        with self.display.scene("A worker scans for course assignments that expire soon"):
+        with self.display.scene("A worker scans for training and vouchers that expire soon"):
             incidents.first_scan(days, self.ledger)
         over_at = incidents.nearly_over(days)
         self._ordinary_day(first)
         with self.display.scene("Transactions are rolled back") as scene:
             scene.detail = incidents.rollback(days)
+        with self.display.scene("Warehouse asks for the objects that exist: a snapshot") as scene:
+            scene.detail = incidents.start_snapshot(first, self._endpoint(cast.WAREHOUSE))
         incidents.outage(first, self.receiver, crm)
-        self._ordinary_day(second)
-        with self.display.scene("Time passes, and course assignments expire"):
+        with self.display.scene(f"A day at {second.tenant.organization.name}, also seen by a poller") as scene:
+            scene.detail = self._watched_day(second)
+        with self.display.scene("The snapshot is complete"):
+            incidents.snapshot_ends(self.ledger)
+        with self.display.scene("Training is extended, taken back and deleted, and accounts are merged and closed"):
+            for part in (scenes.results, scenes.taken_back, scenes.accounts):
+                part(first)
+        with self.display.scene("Time passes, and training expires"):
             wait_until(lambda: time.monotonic() > over_at, "time to pass", seconds=10)
             incidents.second_scan(days)
             self._everything_arrives()
         with self.display.scene("A receiver fails twice and recovers") as scene:
             scene.detail = incidents.recovery(self.ledger, crm)
+            self._everything_arrives()
+        with self.display.scene("A receiver fails until its webhook is disabled, and is repaired") as scene:
+            scene.detail = incidents.repair(first, self.receiver, self._endpoint(cast.ARCHIVE))
             self._everything_arrives()
         with self.display.scene("The whole cluster is killed while it sends") as scene:
             scene.detail = incidents.kill(days, self.ledger, self.receiver, self.cluster)
@@ -113,8 +129,22 @@ class Show:
 
     def _ordinary_day(self, day: Day) -> None:
         with self.display.scene(f"An ordinary day at {day.tenant.organization.name}"):
-            for scene in (scenes.classes, scenes.enrollments, scenes.self_paced, scenes.people):
-                scene(day)
+            scenes.ordinary_day(day)
+
+    def _watched_day(self, day: Day) -> str:
+        """Play a day with a poller, and compare what it saw with the requests of the organization's webhook."""
+        shop, start = self._endpoint(cast.SHOP), time.time()
+        _key, clear = ApiKey.objects.create_key(name="Poller", organization=day.tenant.organization)
+        poller = Poller(port=self._server_port, key=clear)
+        wait_until(poller.can_connect, "the web server", seconds=LONGEST_WAIT)
+        poller.start()
+        scenes.ordinary_day(day)
+        poller.finish()
+        pairs = [pair for pair in self.ledger.compare().pairs if pair.endpoint is shop and pair.arrival]
+        wait_until(lambda: all(pair.arrival for pair in pairs), "the events of the day", seconds=LONGEST_WAIT)
+        committed = ((pair.arrival, pair.expected.moment.committed_at) for pair in pairs)
+        self.watch = poller.watch((one, at) for one, at in committed if one and at and at >= start)
+        return in_words(self.watch)
 
     def _everything_arrives(self) -> float:
         seconds = wait_until(lambda: self.ledger.compare().complete, "the expected events", seconds=LONGEST_WAIT)

@@ -8,8 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from example_project.demo.ledger import Comparison, Endpoint, Key, Ledger, Pair
+from example_project.demo.poller import Watch
+from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
+
+WITHOUT_ROWS = {"learning_path.snapshot"}
+"""Types that the example cannot cause: a finished path is computed, so a snapshot has no row to send."""
 
 LISTED = 8
 """Number of cases of one problem that are listed; the others are counted."""
@@ -23,6 +28,8 @@ class Figures:
     """Distinct events that arrived."""
     event_types: int
     """Distinct types of these events."""
+    catalogue: int
+    """Types of the catalogue that the example can cause. Each of them must arrive."""
     expected: int
     """Deliveries that the changes must cause."""
     delivered: int
@@ -39,6 +46,8 @@ class Figures:
     latency_ms_p95: float | None
     timed: int
     """Number of deliveries in the latency."""
+    watch: Watch | None
+    """The comparison with a poller; None if the demo did not come so far."""
     seconds: float
 
 
@@ -55,7 +64,7 @@ class Verdict:
         return not self.problems
 
 
-def judge(ledger: Ledger, *, seconds: float, problems: Iterable[str] = ()) -> Verdict:
+def judge(ledger: Ledger, *, watch: Watch | None, seconds: float, problems: Iterable[str] = ()) -> Verdict:
     """Compare expected and received events, and the app's own log of deliveries."""
     comparison = ledger.compare()
     log = _log(ledger.endpoints)
@@ -66,9 +75,11 @@ def judge(ledger: Ledger, *, seconds: float, problems: Iterable[str] = ()) -> Ve
         for pair in comparison.pairs
         if pair.arrival and pair.arrival.event
     }
+    types = [name for one in catalogue.all_types() if (name := one.name) not in WITHOUT_ROWS]
     figures = Figures(
         events=len(events),
         event_types=len(set(events.values())),
+        catalogue=len(types),
         expected=len(comparison.pairs),
         delivered=len(settled),
         missing=len(comparison.pairs) - len(settled),
@@ -78,11 +89,17 @@ def judge(ledger: Ledger, *, seconds: float, problems: Iterable[str] = ()) -> Ve
         latency_ms_p50=percentile(latencies, 50),
         latency_ms_p95=percentile(latencies, 95),
         timed=len(latencies),
+        watch=watch,
         seconds=round(seconds, 1),
     )
     found = [*_missing(comparison, log), *_unexpected(ledger, comparison), *_doubled(log), *_open(ledger.endpoints)]
     if figures.unverified:
         found.append(f"{figures.unverified} requests have an invalid signature.")
+    found += _listed(
+        "never arrived, although it is in the catalogue", [name for name in types if name not in events.values()]
+    )
+    if watch is None or not watch.seen:
+        found.append("The poller saw no change.")
     if not figures.expected:
         found.append("No deliveries were expected.")
     return Verdict(figures, (*found, *problems))

@@ -33,6 +33,17 @@ class System:
         return self.name
 
 
+def system_with(given: str) -> tuple[System, ApiKey]:
+    """Return the system behind a key. Raises `AuthenticationFailed` if the key is unknown, revoked or expired."""
+    try:
+        key = ApiKey.objects.get_from_key(given)
+    except ApiKey.DoesNotExist:
+        raise AuthenticationFailed(REFUSED) from None
+    if key.has_expired:
+        raise AuthenticationFailed(REFUSED)
+    return System(key.prefix, key.name, key.organization), key
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """Takes ``Authorization: Api-Key <key>``."""
 
@@ -41,15 +52,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Any) -> tuple[System, ApiKey] | None:
         """Return the system behind the key; None for a request that comes without one."""
         given = self.parser.get(request)
-        if given is None:
-            return None
-        try:
-            key = ApiKey.objects.get_from_key(given)
-        except ApiKey.DoesNotExist:
-            raise AuthenticationFailed(REFUSED) from None
-        if key.has_expired:
-            raise AuthenticationFailed(REFUSED)
-        return System(key.prefix, key.name, key.organization), key
+        return None if given is None else system_with(given)
 
     def authenticate_header(self, request: Any) -> str:
         """Return the value of WWW-Authenticate for a request without credentials."""

@@ -21,10 +21,12 @@ NAMES = (
     "memory",
     "bulk",
     "reconcile",
+    "snapshot",
     "log",
     "api",
     "matching",
     "prune",
+    "polling",
 )
 
 

@@ -118,7 +118,7 @@ def managed(*arguments: str, url: str, port: int, **environ: str) -> Iterator[su
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env=_environment(url, port) | environ,
+        env=variables(url, port) | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -140,7 +140,7 @@ def figures(module: str, *arguments: object, url: str, port: int, **environ: str
     done = subprocess.run(
         [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)],
         cwd=ROOT,
-        env=_environment(url, port) | environ,
+        env=variables(url, port) | environ,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -159,7 +159,8 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def _environment(url: str, *ports: int) -> dict[str, str]:
+def variables(url: str, *ports: int) -> dict[str, str]:
+    """Return the environment of a process that works on this database, with these ports of receivers."""
     return {
         **os.environ,
         "TMS_DATABASE": url,
@@ -169,7 +170,7 @@ def _environment(url: str, *ports: int) -> dict[str, str]:
 
 
 def _manage(url: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=_environment(url), check=True)
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=variables(url), check=True)
 
 
 def _statement(url: str, sql: str) -> None:

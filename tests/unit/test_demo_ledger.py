@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_an_event_is_expected_by_the_webhooks_of_its_organization_that_asked_for
     wanted = [(pair.endpoint.name, pair.expected.key[1]) for pair in ledger.compare().pairs]
 
     assert wanted == [("all", "class.cancelled"), ("all", "user.updated"), ("crm", "class.cancelled")]
+
+
+def test_events_about_a_webhook_are_expected_by_others_that_name_them():
+    everything, named, own = endpoint("all", "*"), endpoint("named", "webhook.*"), endpoint("own", "*", "webhook.*")
+    about = (1, "webhook.disabled", "5")
+
+    wanted = [one.name for one in (everything, named, replace(own, webhook_id=5)) if one.wants(about)]
+
+    assert wanted == ["named"]
+
+
+def test_an_event_that_is_made_for_one_webhook_is_expected_by_no_other(ledger):
+    _all, crm, _other = ledger.endpoints
+    ledger.expect((1, "class.snapshot", "7"), Moment(), only=crm)
+
+    assert [pair.endpoint.name for pair in ledger.compare().pairs] == ["crm"]
 
 
 def test_what_has_not_come_is_missing(ledger):

@@ -30,7 +30,8 @@ class Command(BaseCommand):
 
     help = (
         "Run a working day at the training system on a fresh SQLite file: every event type, real deliveries to a "
-        "verifying receiver, a rollback, an outage and a crash. Exit status 0: every event arrived. 1: it did not."
+        "verifying receiver, a poller that sees the same changes, a rollback, an outage and a crash. Exit status 0: "
+        "every event arrived, and every type of the catalogue. 1: they did not."
     )
     requires_system_checks: list[str] = []
 
@@ -94,10 +95,9 @@ class Command(BaseCommand):
         return Display(ledger, sys.stdout)
 
     def _serve(self, show: Show, password: str) -> None:
-        address = show.serve()
         show.display.notice(
             (
-                f"Admin     {address}",
+                f"Admin     {show.admin_url}",
                 f"Log-in    {show.world.operator.username} / {password}",
                 "Change something there: each request to the receiver is printed here. Ctrl-C ends it.",
             )

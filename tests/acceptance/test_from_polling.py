@@ -1,0 +1,132 @@
+"""docs/howto/from-polling.md: its programs keep a mirror, and find where it differs from what polling returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory, TrainingClassFactory
+from example_project.training.models import ApiKey, ClassEnrollment
+from tests.acceptance.receivers import pages
+from tests.factories import WebhookFactory
+from tms_webhooks import catalogue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "from-polling.md"
+BLOCK = re.compile(r"^```(python|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+Run = Callable[[str], str]
+
+
+@pytest.fixture
+def organization():
+    return OrganizationFactory()
+
+
+@pytest.fixture
+def run(live_server, tmp_path, organization) -> Run:
+    """Run a program of the page, or of the page about receivers, with a key of the organization."""
+    _key, clear = ApiKey.objects.create_key(name="HR", organization=organization)
+    pages.write(tmp_path, "index")
+    for language, code in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        if language == "python":
+            (tmp_path / code.partition("\n")[0].removeprefix("# ")).write_text(code)
+    environment = {"TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}", "TMS_KEY": clear}
+
+    def run(program: str) -> str:
+        done = subprocess.run(
+            [sys.executable, program],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+def test_the_mirror_becomes_equal_to_what_polling_returns(run, organization, drain):
+    before = ClassEnrollmentFactory(training_class__organization=organization)
+    WebhookFactory(organization=organization, events=["enrollment.*"], enabled=False)
+    assert run("compare.py") == f"1 enrollments, 1 different: [{before.pk}]"
+
+    seats = [ClassEnrollmentFactory(training_class=before.training_class) for _ in range(3)]
+    seats[0].complete(grade=90)
+    before.cancel()
+    drain()
+    assert run("compare.py") == f"4 enrollments, 4 different: {[before.pk, *(one.pk for one in seats)]}"
+    run("catch_up.py")
+    run("mirror.py")
+
+    assert run("compare.py") == "4 enrollments, 0 different: []"
+    ClassEnrollment.objects.filter(pk=seats[1].pk).update(enrollment_status_id=10)
+    assert run("compare.py") == f"4 enrollments, 1 different: [{seats[1].pk}]"
+
+
+def test_an_older_event_changes_nothing(run, organization, drain, tmp_path):
+    seat = ClassEnrollmentFactory(training_class=TrainingClassFactory(organization=organization))
+    WebhookFactory(organization=organization, events=["enrollment.*"], enabled=False)
+    seat.audit()
+    seat.cancel()
+    drain()
+    run("catch_up.py")
+    run("mirror.py")
+    (tmp_path / "again.py").write_text(
+        "import json, inbox\n"
+        "with inbox.connect() as connection, connection:\n"
+        "    connection.execute('UPDATE inbox SET done = 0 WHERE rowid = 1')\n"
+    )
+    run("again.py")
+
+    run("mirror.py")
+
+    assert run("compare.py") == "1 enrollments, 0 different: []"
+
+
+def test_the_webhook_of_the_page_can_be_created(client, organization, settings):
+    ((_language, code), *others) = [one for one in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if one[0] == "json"]
+    assert others == []
+    _key, clear = ApiKey.objects.create_key(name="HR", organization=organization)
+    body = json.loads(code) | {"organization": organization.pk, "url": "http://127.0.0.1/hooks/tms"}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "ALLOWED_PORTS": [80]}
+
+    answer = client.post(
+        "/api/webhooks/", body, content_type="application/json", headers={"authorization": f"Api-Key {clear}"}
+    )
+
+    assert answer.status_code == 201, answer.json()
+
+
+def test_the_page_names_events_that_exist():
+    text = PAGE.read_text(encoding="utf-8")
+    names = {one.name for one in catalogue.all_types()}
+    nouns = {name.split(".")[0] for name in names}
+    named = set(re.findall(r"`([a-z_]+\.(?:[a-z_]+|\*))`", text)) - {"webhook.snapshot_completed"}
+    rows = {name for name in named if name.split(".")[0] in nouns}
+
+    assert {name for name in rows if not name.endswith(".*")} <= names
+    assert len(rows) > 10
+
+
+def test_the_page_names_fields_that_events_have():
+    text = PAGE.read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines() if row.startswith(("| `", "| (not"))]
+    paths = {path for row in rows for path in re.findall(r"`data\.([a-z_.]+)`", row)}
+    known = {
+        name.removesuffix(".code") for one in catalogue.all_types() for name in [field.name for field in one.fields]
+    }
+
+    assert {path.removesuffix(".code") for path in paths} - known == set()
+    assert len(paths) > 12

@@ -1,0 +1,168 @@
+"""Customers and a steady stream of their changes, in a process of its own: ``python -m tests.bench.customers WAY …``.
+
+``fill`` makes the customers with their data, and prints the keys of their systems; ``subscribe`` adds a webhook for each;
+``change`` makes one change per customer, evenly spread. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import django
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from tests.bench.metered import Meter, difference
+
+CLASSES, SEATS, ASSIGNMENTS, FEEDBACK = 40, 5, 100, 20
+"""Rows of each customer: classes, enrollments in each class, course assignments and feedback."""
+KINDS = ("class", "enrollment", "started", "completed", "feedback")
+EVENTS = {
+    "class": "class.cancelled",
+    "enrollment": "enrollment.cancelled",
+    "started": "course_assignment.started",
+    "completed": "course_assignment.completed",
+    "feedback": "course_feedback.created",
+}
+"""The events of the kinds of change."""
+
+
+def fill(count: str) -> list[str]:
+    """Make so many customers; return the keys of their systems."""
+    from example_project.training import factories, models
+
+    keys = []
+    for _ in range(int(count)):
+        organization = factories.OrganizationFactory.create()
+        _key, clear = models.ApiKey.objects.create_key(name="HR", organization=organization)
+        keys.append(clear)
+        course = factories.CourseFactory.create(organization=organization)
+        learner = factories.UserFactory.create(organization=organization)
+        pattern = factories.TrainingClassFactory.build(organization=organization, course=course, external_id=None)
+        classes = _insert(_copies(pattern, CLASSES))
+        _insert(models.ClassEnrollment(user=learner, training_class=one) for one in classes for _ in range(SEATS))
+        assignments = _insert(
+            models.CourseAssignment(user=learner, course=course, expires_at=timezone.now() + timedelta(days=90))
+            for _ in range(ASSIGNMENTS)
+        )
+        _insert(
+            models.CourseFeedback(course=course, user=learner, course_assignment=one, title="Good")
+            for one in assignments[:FEEDBACK]
+        )
+    _age()
+    return keys
+
+
+def subscribe() -> None:
+    """Add a webhook to each customer, with the events that replace the requests of a poll."""
+    from example_project.training.models import ApiKey
+    from tms_webhooks.models import Webhook
+
+    url = f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS']}/hook"
+    for key in ApiKey.objects.select_related("organization"):
+        webhook = Webhook.objects.create(organization=key.organization, name="HR", url=url)
+        for event_type in EVENTS.values():
+            webhook.subscriptions.create(event_type=event_type)
+
+
+def change(start: str, seconds: str) -> dict[str, Any]:
+    """Make the changes; return the commit times by change and by event id, and the figures of this process."""
+    from tms_webhooks.models import Event
+
+    meter = Meter()
+    meter.install()
+    stamps = {}
+    acts = list(_acts())
+    before = meter.figures()
+    for number, act in enumerate(acts):
+        time.sleep(max(0.0, float(start) + number * float(seconds) / len(acts) - time.monotonic()))
+        with transaction.atomic():
+            kind, name, key = act()
+            moment = time.monotonic()
+        stamps[kind, key] = name, moment
+    time.sleep(max(0.0, float(start) + float(seconds) - time.monotonic()))
+    figures = difference(meter.figures(), before)
+    events = {event.public_id: (event.type, event.subject_id) for event in Event.objects.all()}
+    by_event = {(EVENTS[kind], str(key)): moment for (kind, key), (_name, moment) in stamps.items()}
+    return {
+        "changes": dict(stamps.values()),
+        "events": {public_id: by_event[key] for public_id, key in events.items()},
+        "figures": figures,
+    }
+
+
+def _acts() -> Iterator[Callable[[], tuple[str, str, Any]]]:
+    """Yield a change for each customer, in another order than their polls; all kinds occur equally often."""
+    from example_project.training.models import ApiKey
+
+    keys = list(ApiKey.objects.select_related("organization").order_by("organization_id"))
+    Random(0).shuffle(keys)
+    for number, key in enumerate(keys):
+        yield _act(KINDS[number % len(KINDS)], key.organization)
+
+
+def _act(kind: str, organization: Any) -> Callable[[], tuple[str, str, Any]]:
+    """Return a function that makes a change, and returns its kind, the name by which a poller sees it, and its key."""
+    from example_project.training import models
+
+    assignment = models.CourseAssignment.objects.filter(user__organization=organization).order_by("pk").last()
+    enrollments = models.ClassEnrollment.objects.filter(training_class__organization=organization)
+    enrollment = enrollments.select_related("training_class").order_by("pk").first()
+    assert assignment is not None
+    assert enrollment is not None
+
+    def act() -> tuple[str, str, Any]:
+        subject: Any = {"class": enrollment.training_class, "enrollment": enrollment}.get(kind, assignment)
+        match kind:
+            case "class" | "enrollment":
+                subject.cancel()
+            case "started":
+                subject.start(at=timezone.now())
+            case "completed":
+                subject.complete(at=timezone.now())
+            case _:
+                title = f"Feedback for {organization.pk}"
+                fields = {"course": subject.course, "user": subject.user, "course_assignment": subject}
+                subject = models.CourseFeedback.objects.create(title=title, **fields)
+                return kind, f"{kind}:{title}", subject.pk
+        return kind, f"{kind}:{subject.pk}", subject.pk
+
+    return act
+
+
+def _copies(pattern: Any, count: int) -> Iterator[Any]:
+    fields = {field.name: getattr(pattern, field.name) for field in pattern._meta.concrete_fields if field.name != "id"}
+    return (type(pattern)(**fields) for _ in range(count))
+
+
+def _insert(rows: Iterable[Model]) -> list[Any]:
+    """Insert rows without events."""
+    found = list(rows)
+    return QuerySet(type(found[0])).bulk_create(found, batch_size=500)
+
+
+def _age() -> None:
+    """Let all rows be older than the first poll."""
+    from example_project.training import models
+    from tests.bench import world
+
+    month_ago = timezone.now() - timedelta(days=30)
+    for model in (models.TrainingClass, models.ClassEnrollment, models.CourseAssignment):
+        QuerySet(model).update(created=month_ago, last_modified=month_ago)
+    QuerySet(models.CourseFeedback).update(submitted_at=month_ago)
+    world.analyze()
+
+
+WAYS = {way.__name__: way for way in (fill, subscribe, change)}
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,52 @@
+"""The scenes of the demo cause the events that its ledger expects, and no others."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from example_project.demo import cast, day, scenes
+from example_project.demo.day import Day
+from example_project.demo.ledger import Ledger
+from example_project.training.seed import seed
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+PORT = 9000
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def days(ledger, settings, monkeypatch) -> list[Day]:
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "ALLOWED_HOSTS": ["127.0.0.1"]}
+    settings.TMS_WEBHOOKS["ALLOWED_PORTS"] = [PORT]
+    monkeypatch.setattr(day, "PAUSE", 0.0)
+    world = seed()
+    ledger.endpoints = cast.set_up(world.tenants, port=PORT)
+    return [Day(ledger, tenant) for tenant in world.tenants]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("classes",),
+        ("enrollments",),
+        ("self_paced",),
+        ("people", "taken_back"),
+        ("results",),
+        ("accounts",),
+    ],
+    ids=lambda names: names[-1],
+)
+def test_a_scene_causes_the_events_that_it_expects(days, ledger, names):
+    for name in names:
+        getattr(scenes, name)(days[0])
+
+    recorded = Event.objects.values_list("organization_id", "type", "subject_id")
+    assert Counter(recorded) == Counter(expected.key for expected in ledger.expected)

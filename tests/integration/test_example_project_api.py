@@ -1,0 +1,303 @@
+"""The example project's own API, which customers poll: the operations, parameters and quirks of the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from example_project.training import factories
+from example_project.training.models import ApiKey, CourseAssignment, Organization
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 24, 15, 0, 0, 600_000, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+Poll = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return factories.OrganizationFactory(name="Harborview Learning")
+
+
+@pytest.fixture
+def poll(organization) -> Poll:
+    _key, clear = ApiKey.objects.create_key(name="HR", organization=organization)
+
+    def poll(operation: str, **parameters: object) -> dict[str, Any]:
+        answer = Client().get(f"/api/2.0/{operation}", parameters, headers={"api-key": clear})
+        assert answer.status_code == 200
+        found: dict[str, Any] = answer.json()
+        return found
+
+    return poll
+
+
+def epoch(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def ids(answer: dict[str, Any]) -> list[int]:
+    assert answer["Status"] == 0, answer["Error"]
+    return [row["Id"] for row in answer["Results"]]
+
+
+def modified(record: Any, at: datetime) -> None:
+    type(record).objects.filter(pk=record.pk).update(last_modified=at)
+
+
+# Results
+
+
+def test_a_class_is_shown_with_its_seats_and_instructors(poll, organization):
+    instructor = factories.UserFactory(organization=organization, first_name="Ines", last_name="Okafor")
+    one = factories.TrainingClassFactory(organization=organization, primary_instructor=instructor, max_students=3)
+    one.instructors.set([instructor])
+    one.plan_sessions((NOW, NOW + DAY))
+    factories.ClassEnrollmentFactory(training_class=one)
+    factories.ClassEnrollmentFactory(training_class=one, enrollment_status_id=20)
+
+    answer = poll("SearchClasses")
+
+    assert {name: answer[name] for name in ("Status", "Error", "TotalCount", "TotalPages")} == {
+        "Status": 0,
+        "Error": None,
+        "TotalCount": 1,
+        "TotalPages": 1,
+    }
+    (row,) = answer["Results"]
+    assert (row["Id"], row["CourseExternalId"], row["OrganizationName"]) == (
+        one.pk,
+        one.course.external_id,
+        "Harborview Learning",
+    )
+    assert (row["Start"], row["ConfirmationStatusId"]) == (epoch(NOW), 0)
+    assert row["SessionTimes"] == [{"Start": epoch(NOW), "End": epoch(NOW + DAY)}]
+    assert (row["NumEnroll"], row["NumOpen"], row["MaxStudents"]) == (1, 2, 3)
+    assert (row["InstructorFirstName"], row["InstructorIds"]) == ("Ines", [instructor.pk])
+    assert "LastModified" not in row
+
+
+def test_an_enrollment_is_shown_with_the_ids_of_its_user_and_class(poll, organization):
+    one = factories.ClassEnrollmentFactory(training_class__organization=organization, grade=90)
+    modified(one, NOW)
+
+    (row,) = poll("SearchClassEnrollments")["Results"]
+
+    assert row == {
+        "Id": one.pk,
+        "ExternalId": one.external_id,
+        "UserId": one.user_id,
+        "UserExternalId": one.user.external_id,
+        "ClassId": one.training_class_id,
+        "ClassExternalId": one.training_class.external_id,
+        "ClassName": one.training_class.name,
+        "EnrollmentStatusId": 60,
+        "CompletionStatusId": 0,
+        "LateCancel": False,
+        "Retake": False,
+        "LocationTypeId": 0,
+        "ClassroomId": None,
+        "HoursSpent": None,
+        "Grade": 90,
+        "LastModified": epoch(NOW),
+    }
+
+
+def test_an_assignment_names_its_learner_and_the_subscription_that_paid_for_it(poll, organization):
+    learner = factories.UserFactory(organization=organization)
+    subscription = factories.SubscriptionAssignmentFactory(profile__organization=organization, user=learner)
+    assignment = CourseAssignment.assign(factories.CourseFactory(), learner, at=NOW, subscription=subscription)
+    assignment.extend(expires_at=None)
+    assignment.start(at=NOW)
+
+    (row,) = poll("SearchCourseAssignments")["Results"]
+
+    assert (row["Email"], row["OrganizationId"]) == (learner.email, organization.pk)
+    assert row["PaymentType"] == "Subscription (All cloud courses)"
+    assert (row["Started"], row["Completed"], row["Expires"]) == (epoch(NOW), None, None)
+
+
+def test_feedback_has_no_id_and_may_have_no_author(poll, organization):
+    assignment = factories.CourseAssignmentFactory(course__organization=organization)
+    factories.CourseFeedbackFactory(course_assignment=assignment, user=None, title="Too fast", submitted_at=NOW)
+
+    (row,) = poll("SearchCourseFeedback")["Results"]
+
+    assert "Id" not in row
+    assert (row["Title"], row["Submitted"], row["UserId"], row["UserExternalId"]) == (
+        "Too fast",
+        epoch(NOW),
+        None,
+        None,
+    )
+    assert (row["CourseAssignmentId"], row["ClassEnrollmentId"]) == (assignment.pk, None)
+
+
+@pytest.mark.parametrize("operation", ["SearchSubscriptions", "SearchClubMemberships"])
+def test_subscriptions_have_times_as_text_and_no_ids_of_their_own(poll, organization, operation):
+    one = factories.SubscriptionAssignmentFactory(profile__organization=organization, starts_at=NOW)
+
+    (row,) = poll(operation, userId=one.user_id)["SearchSubscriptionsResults"]
+
+    assert (row["SubscriptionProfileId"], row["Starts"]) == (one.profile_id, "2026-11-24T15:00:00Z")
+    assert row.keys().isdisjoint({"Id", "UserId"})
+
+
+def test_users_are_read_one_by_one(poll, organization):
+    user = factories.UserFactory(organization=organization)
+    user.managed_organizations.set([organization])
+    role = factories.RoleFactory(name="Instructor")
+    user.roles.add(role)
+
+    answer = poll(f"GetUser/{user.pk}")
+
+    assert answer["User"]["Email"] == user.email
+    assert (answer["ManagedOrganizations"], answer["Roles"]) == ([organization.pk], [role.pk])
+    assert poll(f"GetUserByExternalId/{user.external_id}") == answer
+    assert not {"Password", "IsSuperuser"} & answer["User"].keys()
+
+
+# Filters
+
+
+@pytest.mark.parametrize("operation", ["SearchClasses", "SearchClassEnrollments"])
+def test_a_poller_asks_for_what_was_modified_since(poll, organization, operation):
+    before, after = factories.ClassEnrollmentFactory.create_batch(2, training_class__organization=organization)
+    if operation == "SearchClasses":
+        before, after = before.training_class, after.training_class
+    modified(before, NOW - DAY)
+    modified(after, NOW)
+
+    assert ids(poll(operation, lastModifiedAfter=epoch(NOW - DAY) + 1)) == [after.pk]
+    assert ids(poll(operation, lastModifiedBefore=epoch(NOW))) == [before.pk]
+    assert ids(poll(operation, lastModifiedAfter=epoch(NOW) + 1)) == []
+
+
+def test_a_cancelled_assignment_looks_like_before(poll, organization):
+    one = factories.CourseAssignmentFactory(course__organization=organization, started_at=NOW - DAY)
+    (before,) = poll("SearchCourseAssignments", startedAfter=epoch(NOW - 2 * DAY))["Results"]
+
+    one.cancel()
+
+    assert poll("SearchCourseAssignments", startedAfter=epoch(NOW - 2 * DAY))["Results"] == [before]
+    answer = poll("SearchCourseAssignments", lastModifiedAfter=0)
+    assert answer["Status"] == 10
+    assert "Unknown parameter 'lastModifiedAfter'. Write one of userId, " in answer["Error"]
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, [0]), (10, [1]), (20, [0, 1]), (30, [2])])
+def test_assignments_are_found_by_their_completion(poll, organization, status, expected):
+    learner = factories.UserFactory(organization=organization)
+    dates = ({}, {"started_at": NOW}, {"started_at": NOW, "completed_at": NOW})
+    rows = [factories.CourseAssignmentFactory(user=learner, **one) for one in dates]
+
+    assert ids(poll("SearchCourseAssignments", completionStatus=status)) == [rows[number].pk for number in expected]
+
+
+def test_filters_are_joined(poll, organization):
+    one, other = factories.ClassEnrollmentFactory.create_batch(2, training_class__organization=organization)
+
+    assert ids(poll("SearchClassEnrollments", classId=one.training_class_id, studentId=one.user_id)) == [one.pk]
+    assert ids(poll("SearchClassEnrollments", classId=one.training_class_id, studentId=other.user_id)) == []
+
+
+# Pages
+
+
+def test_pages_follow_each_other_in_the_order_that_was_asked_for(poll, organization):
+    starts = [NOW + days * DAY for days in (2, 1, 3)]
+    second, first, third = (
+        factories.TrainingClassFactory(organization=organization, start_at=at, end_at=at + DAY) for at in starts
+    )
+
+    pages = [poll("SearchClasses", pageIndex=index, pageSize=2) for index in range(3)]
+
+    assert [ids(page) for page in pages] == [[first.pk, second.pk], [third.pk], []]
+    assert {(page["TotalCount"], page["TotalPages"]) for page in pages} == {(3, 2)}
+    assert ids(poll("SearchClasses", sort="Start DESC")) == [third.pk, second.pk, first.pk]
+
+
+def test_a_page_takes_as_many_queries_as_a_row(poll, organization, django_assert_num_queries):
+    factories.TrainingClassFactory.create_batch(3, organization=organization)
+    # The key, the organization, those below it, the number of classes, a page, and its instructors and sessions.
+    with django_assert_num_queries(7):
+        assert len(poll("SearchClasses")["Results"]) == 3
+
+
+# Whose rows
+
+
+def test_a_key_reads_its_organization_and_those_below_it(poll, organization):
+    branch = factories.OrganizationFactory(parent=organization)
+    owners = (organization, branch, factories.OrganizationFactory())
+    own, below, foreign = (factories.ClassEnrollmentFactory(training_class__organization=one) for one in owners)
+
+    assert set(ids(poll("SearchClassEnrollments"))) == {own.pk, below.pk}
+    assert set(ids(poll("SearchClasses"))) == {own.training_class_id, below.training_class_id}
+    assert poll(f"GetUser/{foreign.user_id}") == {
+        "Status": 20,
+        "Error": f"User {foreign.user_id} does not exist.",
+    }
+    assert ids(poll("SearchClassEnrollments", classId=foreign.training_class_id)) == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"api-key": "none"}, {"authorization": "Api-Key none"}])
+def test_without_a_valid_key_there_is_an_error_and_no_data(organization, headers):
+    factories.TrainingClassFactory(organization=organization)
+
+    answer = Client().get("/api/2.0/SearchClasses", headers=headers)
+
+    assert answer.json() == {"Status": 30, "Error": "The API key is unknown, revoked or expired."}
+
+
+def test_an_expired_key_is_refused(organization):
+    _key, clear = ApiKey.objects.create_key(name="HR", organization=organization, expiry_date=NOW - 9999 * DAY)
+
+    assert Client().get("/api/2.0/SearchClasses", headers={"api-key": clear}).json()["Status"] == 30
+
+
+def test_nothing_can_be_changed_here(organization):
+    _key, clear = ApiKey.objects.create_key(name="HR", organization=organization)
+
+    assert Client().post("/api/2.0/SearchClasses", headers={"api-key": clear}).status_code == 405
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({"pageIndex": "-1"}, "pageIndex is '-1'; write a whole number of 0 or more."),
+        ({"pageSize": "0"}, "pageSize is 0; write 1 to 1000."),
+        ({"pageSize": "1001"}, "pageSize is 1001; write 1 to 1000."),
+        ({"courseId": "CRS-1"}, "courseId is 'CRS-1'; write a whole number of 0 or more."),
+        ({"sort": "Colour"}, "sort is 'Colour'; write one of Start, End, Name, ConfirmationStatus, optionally with"),
+        (
+            {"startsAfter": "1795532645000"},
+            "startsAfter is '1795532645000'; write a time as seconds since 1970, not milliseconds.",
+        ),
+        ({"startsAfter": "2026-11-24"}, "startsAfter is '2026-11-24'; write a whole number of 0 or more."),
+        ({"name": "a\0"}, "name contains the character NUL; leave it out."),
+        ({"lastModified": "1"}, "Unknown parameter 'lastModified'. Write one of name, courseId, startsAfter"),
+    ],
+)
+def test_an_error_names_the_parameter_its_value_and_the_remedy(poll, parameters, error):
+    answer = poll("SearchClasses", **parameters)
+
+    assert answer["Status"] == 10
+    assert answer["Error"].startswith(error)
+    assert "Results" not in answer
+
+
+def test_an_unknown_completion_status_is_refused(poll):
+    assert poll("SearchCourseAssignments", completionStatus=40) == {
+        "Status": 10,
+        "Error": "completionStatus is '40'; write one of 0, 10, 20, 30.",
+    }

@@ -1,0 +1,106 @@
+"""The demo's comparison of a webhook with a poller, its receiver's copy of the objects, and the body that it prints."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from example_project.demo.display import body_lines, in_words
+from example_project.demo.ledger import Arrival
+from example_project.demo.poller import Poller, Watch, status_of
+from example_project.demo.receiver import Mirror
+
+
+def event(event_type: str = "class.cancelled", *, number: int = 1, code: int = 2, **others: Any) -> dict[str, Any]:
+    return {
+        "id": f"evt_{number}",
+        "type": event_type,
+        "sequence": number,
+        "data": {"id": 7, "status": {"code": code, "name": f"Status {code}"}},
+        "changed": ["status"],
+        "previous": {"status": {"code": 0, "name": "Scheduled"}},
+        **others,
+    }
+
+
+def arrival(body: dict[str, Any], *, at: float = 10.0, status: int = 204) -> Arrival:
+    return Arrival(path="/shop", at=at, status=status, attempt=1, event=body)
+
+
+# The comparison
+
+
+def test_a_change_that_no_poll_saw_is_counted_and_has_no_delay():
+    poller = Poller(port=1, key="")
+    poller.requests = 4
+    poller.seen = {("class", 7, 2): 10.5}
+    requests = [(arrival(event(code=0), at=9.02), 9.0), (arrival(event(code=2), at=10.02), 10.0)]
+
+    watch = poller.watch(requests)
+
+    assert watch == Watch(changes=2, webhook_ms_p50=20.0, polls=4, seen=1, polling_ms_p50=500.0)
+    assert in_words(watch) == (
+        "2 status changes. Webhook: 2 requests, 20 ms after the commit. "
+        "Poller, each second: 4 requests, 1 changes seen, 500 ms after the commit (medians)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (event(), ("class", 7, 2)),
+        (event("class.scheduled", changed=[], previous={}), ("class", 7, 2)),
+        (event("class.updated", changed=["classroom"]), None),
+        (event("voucher.redeemed"), None),
+    ],
+)
+def test_only_status_changes_of_classes_and_enrollments_are_compared(body, expected):
+    assert status_of(arrival(body)) == expected
+
+
+def test_a_request_that_was_not_accepted_is_not_compared():
+    assert status_of(arrival(event(), status=503)) is None
+
+
+# The receiver's copy
+
+
+def test_the_receiver_says_what_it_did_with_an_event():
+    mirror = Mirror()
+
+    assert mirror.store("/a", event(number=2)) == "stored class 7: Scheduled became Status 2"
+    assert mirror.store("/a", event(number=1)) == "kept class 7: it has number 2, and this event is number 1"
+    assert mirror.store("/b", event(number=1)) == "stored class 7: Scheduled became Status 2"
+    assert mirror.store("/a", event("class.deleted", number=3)) == "removed class 7"
+    assert mirror.store("/a", event("class.deleted", number=2)).startswith("kept class 7")
+
+
+def test_a_snapshot_with_the_number_of_the_last_event_is_stored():
+    mirror = Mirror()
+    mirror.store("/a", event(number=2))
+
+    assert mirror.store("/a", event("class.snapshot", number=2, changed=[], previous={})) == "stored class 7"
+
+
+# The printed body
+
+
+def test_a_body_is_printed_as_json_whose_short_objects_are_one_line():
+    body = {"id": "evt_1", "data": {"status": {"code": 1}, "name": "x" * 50}, "changed": ["status"], "previous": {}}
+
+    lines = list(body_lines(body, indent="  "))
+
+    assert json.loads("\n".join(lines)) == body
+    assert lines == [
+        "  {",
+        '    "id": "evt_1",',
+        '    "data": {',
+        '      "status": {"code": 1},',
+        f'      "name": "{"x" * 50}"',
+        "    },",
+        '    "changed": ["status"],',
+        '    "previous": {}',
+        "  }",
+    ]
