@@ -183,11 +183,24 @@ def test_the_crash_came_while_requests_were_under_way(run: Run) -> None:
 def test_the_outage_cost_two_attempts_and_the_third_brought_the_event(run: Run) -> None:
     with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
         rows = database.execute(
-            "SELECT a.number, a.status_code FROM tms_webhooks_deliveryattempt a JOIN tms_webhooks_delivery d"
-            " ON d.id = a.delivery_id WHERE d.attempts > 1 AND d.id IN"
+            "SELECT a.number, a.status_code FROM tms_webhooks_deliveryattempt a"
+            " JOIN tms_webhooks_delivery d ON d.id = a.delivery_id JOIN tms_webhooks_event e ON e.id = d.event_id"
+            " WHERE e.type = 'class.guaranteed_to_run' AND d.id IN"
             " (SELECT delivery_id FROM tms_webhooks_deliveryattempt WHERE status_code = 503) ORDER BY a.number"
         ).fetchall()
     assert rows == [(1, 503), (2, 503), (3, 204)]
+
+
+def test_a_webhook_is_disabled_and_gets_its_events_after_the_repair(run: Run) -> None:
+    with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
+        rows = database.execute(
+            "SELECT d.id, a.status_code FROM tms_webhooks_deliveryattempt a"
+            " JOIN tms_webhooks_delivery d ON d.id = a.delivery_id JOIN tms_webhooks_event e ON e.id = d.event_id"
+            " JOIN tms_webhooks_webhook w ON w.id = d.webhook_id"
+            " WHERE e.type = 'class.deleted' AND w.name = 'Archive' ORDER BY a.id"
+        ).fetchall()
+    assert [status for _delivery, status in rows[:3]] == [503, 503, 410]
+    assert sorted(rows[3:]) == [(delivery, 204) for delivery, _status in rows[:3]]
 
 
 def test_the_cluster_stops_by_itself_and_nothing_is_left_behind(run: Run) -> None:
