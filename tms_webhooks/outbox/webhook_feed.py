@@ -25,7 +25,7 @@ from tms_webhooks.routing import filtered
 # Events that one page examines at most. If few match, the page is short, and its cursor is past those examined.
 EXAMINED = 1_000
 # The columns of an event that decide whether its filters are evaluated.
-COLUMNS = ("position", "type", "subject_id", "organization", "learner_organization", "subscription")
+COLUMNS = ("position", "type", "subject_id", "organization", "learner_organization", "subscription", "webhook")
 
 
 class Selection(NamedTuple):
@@ -48,6 +48,8 @@ class Selection(NamedTuple):
 
     def includes(self, event: Event) -> bool:
         """Return whether an event is for the webhook, by organization, type and subscription. Reads no body."""
+        if event.webhook_id is not None:
+            return event.webhook_id == self.webhook.pk
         is_own = event.organization_id in self.organizations and self.webhook.audience != Audience.LEARNER
         is_learners = event.learner_organization_id in self.organizations and self.webhook.audience != Audience.OWNER
         if not (is_own or is_learners) or subject_webhook_id(event.type, event.subject_id) == self.webhook.pk:
@@ -100,12 +102,15 @@ def _next(selection: Selection, position: int, end: int, limit: int) -> list[Eve
 
 def _matching(selection: Selection, events: Sequence[Event]) -> list[Event]:
     """Return which of these events match a subscription of the webhook, with its filters and its condition."""
-    keys = [event.pk for event in events if selection.includes(event)]
+    included = [event for event in events if selection.includes(event)]
+    # A snapshot has applied the filters to the events that it made for the webhook.
+    made = {event.pk for event in included if event.webhook_id is not None}
+    keys = [event.pk for event in included if event.pk not in made]
     if not keys:
-        return []
+        return [event for event in included if event.pk in made]
     # Nothing is sent to a pull-only webhook: what its feed shows first is the first occurrence.
     is_recorded = not selection.webhook.pull_only
     firsts = filtered.RecordedFirstOccurrences() if is_recorded else FirstOccurrence.objects
     with transaction.atomic(using=router.db_for_write(FirstOccurrence)):
         matching = set(filtered.matching_events(selection.webhook, keys, firsts=firsts))
-    return [event for event in events if event.pk in matching]
+    return [event for event in events if event.pk in matching or event.pk in made]

@@ -66,7 +66,8 @@ def test_a_class_that_moves_is_recorded_with_the_new_room(training_class, record
 
     (event,) = recorded()
     assert (event["type"], event["previous"]) == ("class.updated", {"classroom": {"id": None}})
-    assert event["data"]["classroom"] == {"id": room.pk, "name": "Room 7"}
+    classroom = event["data"]["classroom"]
+    assert (classroom["id"], classroom["name"], classroom["address1"]) == (room.pk, "Room 7", room.address1)
 
 
 def test_a_deleted_object_is_recorded_as_it_last_was(training_class, recorded):

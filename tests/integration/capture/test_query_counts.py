@@ -17,7 +17,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory
+from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory, VoucherFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
@@ -86,10 +86,10 @@ def test_two_sources_of_a_model_ask_together():
 
 
 def test_a_deletion_that_can_mean_nothing_costs_nothing():
-    assignment = CourseAssignmentFactory()
+    voucher = VoucherFactory()
 
     with CaptureQueriesContext(connection) as captured:
-        assignment.delete()
+        voucher.delete()
 
     assert not any("tms_webhooks_" in query["sql"] for query in captured)
 

@@ -183,7 +183,9 @@ def test_a_status_that_the_training_system_does_not_have(lenient):
 
     training_class.refresh_from_db()
     assert training_class.confirmation_status_id == 99
-    assert not Event.objects.exists()
+    event = Event.objects.get()
+    assert (event.type, event.body) == ("class.updated", "")
+    assert "99 is not a ClassStatus" in event.error
 
 
 def test_statuses_by_words_numbers_and_dictionaries(listen, workshop, recorded):

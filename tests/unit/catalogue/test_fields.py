@@ -121,12 +121,13 @@ def test_every_referenced_object_has_its_ids(event_type: EventType) -> None:
 
 def test_fields_of_one_event_type_come_after_those_of_its_noun() -> None:
     expiring = next(event_type for event_type in BUILT_IN if event_type.name == "course_assignment.expiring")
-    assert [field.name for field in expiring.fields][-3:] == [
+    assert [field.name for field in expiring.fields][-4:] == [
         "days_left",
+        "late",
         "window.more_than_days",
         "window.less_than_days",
     ]
-    assert [field.name for field in expiring.fields][:-3] == [field.name for field in COURSE_ASSIGNMENT.fields]
+    assert [field.name for field in expiring.fields][:-4] == [field.name for field in COURSE_ASSIGNMENT.fields]
 
 
 def test_an_event_type_can_need_an_optional_field_of_its_noun(make_event_type: MakeEventType) -> None:

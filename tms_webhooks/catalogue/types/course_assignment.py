@@ -142,8 +142,7 @@ EVENT_TYPES = (
     EventType(
         "course_assignment.updated",
         COURSE_ASSIGNMENT,
-        "A course assignment changed in something other than its status or progress, such as its dates. Its expiration "
-        "may have been extended.",
+        "A course assignment changed in something other than its status or progress, such as its expiration or target.",
         sample={
             **_SAMPLE,
             "expires_at": "2027-06-30T00:00:00.000Z",

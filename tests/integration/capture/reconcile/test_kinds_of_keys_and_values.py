@@ -95,9 +95,9 @@ def test_days_figures_and_statuses_as_text(listen, reconcile, recorded):
 
     unseen("UPDATE testapp_datedassignment SET completed_on = '2026-02-03', percent = 100")
 
-    assert reconcile(source) == ReconcileResult(seen=1, changed=1, events=2)
-    completed, progressed = recorded()
+    assert reconcile(source) == ReconcileResult(seen=1, changed=1, events=1)
+    (completed,) = recorded()
     assert completed["changed"] == ["completion_status", "completed_at", "progress"]
     assert completed["previous"]["progress"] == pytest.approx(0.3)
     assert completed["data"]["completed_at"] == "2026-02-03T00:00:00.000Z"
-    assert progressed["type"] == "course_assignment.progressed"
+    assert completed["type"] == "course_assignment.completed"
