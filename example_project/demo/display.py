@@ -204,7 +204,7 @@ def request_lines(ledger: Ledger) -> Iterator[str]:
             yield ""
             yield from body_lines(arrival.event, indent="  ")
             yield ""
-            yield f"The receiver verified the signature, {arrival.deed}, and answered {arrival.status}."
+            yield f"The receiver verified the signature, {arrival.action}, and answered {arrival.status}."
             return
 
 

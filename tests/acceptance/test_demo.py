@@ -141,7 +141,7 @@ def test_a_poller_sees_fewer_of_the_same_changes_and_later(run: Run) -> None:
     assert f"Poller, each second: {watch['polls']} requests, {watch['seen']} changes seen, " in line
 
 
-def test_it_shows_a_request_and_the_deed_of_the_receiver(run: Run) -> None:
+def test_it_shows_a_request_and_the_action_of_the_receiver(run: Run) -> None:
     _, _, rest = run.output.partition("One request, as the receiver got it:\n\n")
     shown, _, after = rest.partition("\n\nThe receiver ")
     headers, _, body = textwrap.dedent(shown).partition("\n\n")
@@ -149,8 +149,10 @@ def test_it_shows_a_request_and_the_deed_of_the_receiver(run: Run) -> None:
     assert headers.startswith("POST /")
     assert f"webhook-id: {event['id']}\n" in headers
     assert event["type"] == "enrollment.enrolled"
-    deed = f"verified the signature, stored enrollment {event['data']['id']}: Approve became Enroll, and answered 204."
-    assert after.splitlines()[0] == deed
+    action = (
+        f"verified the signature, stored enrollment {event['data']['id']}: Approve became Enroll, and answered 204."
+    )
+    assert after.splitlines()[0] == action
     assert max(map(len, shown.splitlines())) <= 80
 
 
