@@ -21,6 +21,7 @@ NAMES = (
     "memory",
     "bulk",
     "reconcile",
+    "snapshot",
     "log",
     "api",
     "matching",

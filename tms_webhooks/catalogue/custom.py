@@ -85,6 +85,11 @@ def only_canonical() -> Iterator[None]:
         _forget_results()
 
 
+def is_custom(name: str) -> bool:
+    """Return whether a field of this name in ``data`` is one that a source adds."""
+    return name.startswith(f"{ROOT}.")
+
+
 @cached
 def of_noun(noun: str) -> Mapping[str, CustomField]:
     """Return the fields that sources add to a noun, by their names in ``data``, in the order of registration.

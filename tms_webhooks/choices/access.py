@@ -33,7 +33,7 @@ class Action(models.TextChoices):
     REVEAL_SECRET = "reveal_secret", _("Reveal secrets")
     """View a signing secret after its creation."""
     REPLAY = "replay", _("Replay")
-    """Resend, recover and cancel deliveries."""
+    """Resend, recover and cancel deliveries, and send snapshots."""
 
 
 class AuditAction(models.TextChoices):

@@ -109,7 +109,7 @@ class Priority(models.IntegerChoices):
     LIVE = 1, _("Live")
     """New events."""
     REPLAY = 2, _("Replay")
-    """Replayed events: one at a time, while no live delivery is due."""
+    """Replayed events, and those of a snapshot: one at a time, while no live delivery is due."""
 
 
 class JobKind(models.TextChoices):

@@ -66,6 +66,7 @@ class OutgoingRequest(NamedTuple):
         problem: Why this delivery can't be sent.
         expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay, a
             manual request and one that waited for a quiet period.
+        is_replay: It goes out alone, when no other request to the webhook waits.
     """
 
     delivery_id: int
@@ -79,6 +80,7 @@ class OutgoingRequest(NamedTuple):
     url: str | None = None
     problem: DeliveryError | None = None
     expected_at: datetime | None = None
+    is_replay: bool = False
 
     @property
     def webhook_id(self) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.actors import Actor
+from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import FieldPrivacy
@@ -34,12 +35,14 @@ def build_content(
 
     ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``. An
     object that moved to another organization has no ``previous``: its old values are the old organization's.
-    A field that the host lacks is null, and so is an old status without a mapping. Raises `PayloadError` for a value
-    that can't be sent.
+    A field that the host lacks is null, and so are an old status without a mapping and a field of the host's own that
+    can't be read. Raises `PayloadError` for any other value that can't be sent.
     """
     values = {**change.values, **(extra or {})}
     if PayloadError in set(map(type, values.values())):
-        raise next(value for value in values.values() if isinstance(value, PayloadError))
+        errors = (value for name, value in values.items() if isinstance(value, PayloadError) and not is_custom(name))
+        if (error := next(errors, None)) is not None:
+            raise error
     fields = [field for field in event_type.fields if field.name in change.changed] if change.changed else []
     quoted = [] if change.moved else fields
     kept = [field for field in quoted if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
@@ -13,12 +14,16 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.crypto import salted_hmac
 
+from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 from tms_webhooks.catalogue.values import instant
+from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 
 # A value that JSON can represent.
 Json = Any
+
+logger = logging.getLogger(__name__)
 
 
 def to_json(field: Field, value: Any) -> Json:
@@ -126,8 +131,21 @@ def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str,
         target = nested
         for parent in parents:
             target = target.setdefault(parent, {})
-        target[leaf] = None if value is None else to_json(field, value)
+        target[leaf] = None if value is None else _sent_value(field, value)
     return nested
+
+
+def _sent_value(field: Field, value: Any) -> Json:
+    """Return ``value`` as JSON; null for a field of the host's own that can't be sent, so that no event is lost for it."""
+    try:
+        if isinstance(value, PayloadError):
+            raise value
+        return to_json(field, value)
+    except PayloadError as error:
+        if not is_custom(field.name) or strict_payloads():
+            raise
+        logger.error("A field is sent as null: %s", error)
+        return None
 
 
 @lru_cache(maxsize=4096)

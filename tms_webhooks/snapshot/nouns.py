@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
@@ -49,11 +50,9 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
 def _check(webhook: Webhook, noun: str) -> None:
     values = {"noun": noun, "key": webhook.pk, "nouns": ", ".join(available(webhook)) or "-"}
     if noun not in catalogue.grouped():
-        near = difflib.get_close_matches(noun, catalogue.grouped(), n=1)
-        suggestion = _(' Did you mean "%(noun)s"?') % {"noun": near[0]} if near else ""
-        raise _error(
-            _('nouns: "%(noun)s" is unknown; this webhook can have: %(nouns)s.') % values + suggestion, code="unknown"
-        )
+        suggestion = suggested(difflib.get_close_matches(noun, catalogue.grouped(), n=1))
+        message = _('nouns: "%(noun)s" is unknown; this webhook can have: %(nouns)s.') % values
+        raise _error(message + suggestion, code="unknown")
     if not sources_of_noun(noun):
         raise _error(
             _(

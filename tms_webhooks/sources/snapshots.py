@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections, models
 from django.db.models import Exists
 
+from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.db.savepoints import SavepointAtStatement
@@ -351,6 +352,10 @@ def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: 
             raise error from reason
         logger.exception("Could not read %s of %s %s.", path, instance._meta.label, instance.pk)
         raw[name] = error
+        if is_custom(name):
+            # The event is sent without this value, but not without those that follow.
+            rest = list(followed)[list(followed).index(name) + 1 :]
+            raw |= _follow({one: followed[one] for one in rest}, instance, using=using)
     return raw
 
 

@@ -18,7 +18,7 @@ from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.worker import claim_queries
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
-from tms_webhooks.worker.concurrency import Capacity, Wanted, all_of_it, capacity_of
+from tms_webhooks.worker.concurrency import Capacity, Wanted, WantedReplays, all_of_it, capacity_of
 from tms_webhooks.worker.send import Endpoints, make_requests
 
 # Sorts webhooks that were never served before all others.
@@ -48,7 +48,8 @@ class Claim(NamedTuple):
 class Claimer:
     """Claims deliveries for one worker, as the holder of ``token``.
 
-    ``wanted`` returns how many more deliveries of a webhook the worker wants, ``allowance`` how many of an organization.
+    ``wanted`` returns how many more deliveries of a webhook the worker wants, ``wanted_replays`` how many replays at a
+    time, and ``allowance`` how many deliveries of an organization.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Claimer:
         token: str,
         *,
         wanted: Wanted = all_of_it,
+        wanted_replays: WantedReplays = lambda _webhook: 1,
         allowance: Callable[[object], int] = lambda _organization: sys.maxsize,
     ) -> None:
         self._token = token
-        self._wanted = wanted
+        self._wanted, self._wanted_replays = wanted, wanted_replays
         self._allowance = allowance
         self._endpoints = Endpoints()
 
@@ -148,7 +150,14 @@ class Claimer:
     def _capacities(self, rows: Iterable[WebhookRow], now: datetime) -> Mapping[int, Capacity]:
         """Return this worker's capacity for each webhook, by its key."""
         return {
-            row.webhook.pk: capacity_of(row.webhook, now, in_flight=row.in_flight, wanted=self._wanted) for row in rows
+            row.webhook.pk: capacity_of(
+                row.webhook,
+                now,
+                in_flight=row.in_flight,
+                wanted=self._wanted,
+                wanted_replays=self._wanted_replays,
+            )
+            for row in rows
         }
 
     def _next_deliveries(
@@ -162,7 +171,8 @@ class Claimer:
     ) -> tuple[list[DueDelivery], Collection[int]]:
         """Return the next deliveries, in turns of the organizations, and of the webhooks of each; and who has more.
 
-        Replays go one at a time per webhook, and only where fewer live deliveries are due than it has capacity for.
+        One worker at a time has replays of a webhook, and only where fewer live deliveries are due than it has capacity
+        for.
         """
         # To read more than twice a fair share of each would be in vain where all have plenty.
         share = max(1, -(-2 * limit // max(1, len(webhooks))))

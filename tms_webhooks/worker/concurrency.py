@@ -60,10 +60,19 @@ class Capacity:
 
 # How many more deliveries of a webhook a worker wants to claim, given its concurrency and how many it holds.
 Wanted = Callable[[Webhook, int, int], int]
+# How many replays of a webhook a worker wants to claim at a time.
+WantedReplays = Callable[[Webhook], int]
 
 
-def capacity_of(webhook: Webhook, now: datetime, *, in_flight: InFlight, wanted: Wanted) -> Capacity:
-    """Return the capacity that one worker has for a webhook.
+def capacity_of(
+    webhook: Webhook,
+    now: datetime,
+    *,
+    in_flight: InFlight,
+    wanted: Wanted,
+    wanted_replays: WantedReplays = lambda _webhook: 1,
+) -> Capacity:
+    """Return the capacity that one worker has for a webhook. One worker at a time has some for replays.
 
     The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
     it is ordered, and after a pause, to probe the receiver.
@@ -81,7 +90,7 @@ def capacity_of(webhook: Webhook, now: datetime, *, in_flight: InFlight, wanted:
     return Capacity(
         concurrency=concurrency,
         free=free,
-        free_replays=min(free, max(0, 1 - in_flight.replays)),
+        free_replays=0 if in_flight.replays else min(free, wanted_replays(webhook)),
         allowed_in=seconds_until_allowed(webhook, now, after=free),
     )
 

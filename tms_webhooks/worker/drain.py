@@ -99,7 +99,12 @@ class Drain:
         self._transport = transport or new_transport()
         slots = self._transport.capacity
         self._queues = EndpointQueues(slots=slots, places=slots + 2 * app_settings.CLAIM_BATCH)
-        self._claimer = Claimer(self.token, wanted=self._queues.wanted, allowance=self._queues.allowance)
+        self._claimer = Claimer(
+            self.token,
+            wanted=self._queues.wanted,
+            wanted_replays=self._queues.wanted_replays,
+            allowance=self._queues.allowance,
+        )
         self._pending = PendingResults(token=self.token, clock=clock, random=random)
         self._leases = Leases(token=self.token, clock=clock)
         self._database = DatabaseState()

@@ -17,6 +17,8 @@ from tms_webhooks.worker.concurrency import AdaptiveLimit, Capacity
 # times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
+# Of replays, which go out one at a time, it holds at most so many.
+MAX_REPLAYS = 32
 # So many webhooks that have run short are worth a claim, even while other requests can be started.
 MANY = 64
 
@@ -53,12 +55,27 @@ class Shares:
 
 
 class EndpointQueue:
-    """The waiting requests of one webhook, and how many are in flight."""
+    """The waiting requests of one webhook, and how many are in flight.
 
-    __slots__ = ("allowed_at", "concurrency", "halts", "in_flight", "is_ready", "limit", "requests")
+    Replays wait in a queue of their own: they go out one at a time, when no other request waits.
+    """
+
+    __slots__ = (
+        "allowed_at",
+        "concurrency",
+        "halts",
+        "in_flight",
+        "is_ready",
+        "limit",
+        "replays",
+        "replays_in_flight",
+        "requests",
+    )
 
     def __init__(self) -> None:
         self.requests: deque[OutgoingRequest] = deque()
+        self.replays: deque[OutgoingRequest] = deque()
+        self.replays_in_flight = 0
         self.concurrency = 1
         self.in_flight = 0
         self.limit = AdaptiveLimit()
@@ -70,7 +87,7 @@ class EndpointQueue:
 
     @property
     def held(self) -> int:
-        """How many requests wait or are in flight."""
+        """How many requests wait or are in flight, without the replays that wait."""
         return len(self.requests) + self.in_flight
 
     @property
@@ -81,7 +98,8 @@ class EndpointQueue:
     @property
     def may_send(self) -> bool:
         """Whether a request may go out now."""
-        return bool(self.requests) and not self.halts and self.in_flight < self.most_in_flight
+        waiting = bool(self.requests) or (bool(self.replays) and not self.replays_in_flight)
+        return waiting and not self.halts and self.in_flight < self.most_in_flight
 
     @property
     def is_quick(self) -> bool:
@@ -91,9 +109,13 @@ class EndpointQueue:
     @property
     def prefetch(self) -> int:
         """How many requests are worth holding beyond those in flight: as many as the receiver takes in the next moment."""
+        return self.most_in_flight * self.rounds
+
+    @property
+    def rounds(self) -> int:
+        """How many requests the receiver takes one after the other in the next moment."""
         each = self.limit.seconds_each
-        rounds = 0 if each is None else min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(each, 1e-6)))
-        return self.most_in_flight * rounds
+        return 0 if each is None else min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(each, 1e-6)))
 
     def worth_holding(self, share: int) -> int:
         """Return how many requests are worth holding, where each webhook has a ``share`` of the worker's places."""
@@ -101,6 +123,9 @@ class EndpointQueue:
 
     def is_short(self, share: int) -> bool:
         """Return whether a slot is free for which no request waits, or half of those worth holding are gone."""
+        if self.replays:
+            # More of them are claimed when these are gone, and other deliveries by the regular polls.
+            return False
         if not self.requests and self.in_flight < self.most_in_flight:
             return True
         return 2 * self.held <= self.worth_holding(share)
@@ -146,6 +171,11 @@ class EndpointQueues:
             return min(AdaptiveLimit.FIRST, concurrency)
         queue.concurrency = concurrency
         return queue.worth_holding(self._share) - queue.held
+
+    def wanted_replays(self, webhook: Webhook) -> int:
+        """Return how many replays of a webhook are worth holding: those that a quick receiver takes in the next moment."""
+        queue = self._queues.get(webhook.pk)
+        return 1 if queue is None else max(1, min(queue.rounds, MAX_REPLAYS))
 
     @property
     def _share(self) -> int:
@@ -203,7 +233,7 @@ class EndpointQueues:
                 self._hungry.add(key)
         for request in requests:
             queue = self._queues.setdefault(request.webhook_id, EndpointQueue())
-            queue.requests.append(request)
+            (queue.replays if request.is_replay else queue.requests).append(request)
             self.held += 1
             self._places.take(request.endpoint.organization_id)
             self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
@@ -223,8 +253,9 @@ class EndpointQueues:
             queue.is_ready = False
             if not queue.may_send:
                 continue
-            request = queue.requests.popleft()
+            request = queue.requests.popleft() if queue.requests else queue.replays.popleft()
             queue.in_flight += 1
+            queue.replays_in_flight += request.is_replay
             queue.limit.started(queue.in_flight)
             self.in_flight += 1
             self.ordered += request.endpoint.ordered
@@ -245,6 +276,7 @@ class EndpointQueues:
             in_flight=queue.in_flight,
         )
         queue.in_flight -= 1
+        queue.replays_in_flight -= request.is_replay
         self.in_flight -= 1
         self.ordered -= request.endpoint.ordered
         self.held -= 1
@@ -278,10 +310,11 @@ class EndpointQueues:
         keys = self._queues if webhook_id is None else {webhook_id}
         ids = []
         for queue in [self._queues[key] for key in keys if key in self._queues]:
-            for request in queue.requests:
+            for request in (*queue.requests, *queue.replays):
                 ids.append(request.delivery_id)
                 self._places.give_back(request.endpoint.organization_id)
             queue.requests.clear()
+            queue.replays.clear()
         self.held -= len(ids)
         return ids
 

@@ -125,6 +125,7 @@ def make_requests(
             expected_at=None
             if occurred_at is None or attempts or quiet_period is not None or priority != Priority.LIVE
             else occurred_at + delays[webhook_id],
+            is_replay=priority == Priority.REPLAY,
         )
         for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, occurred_at in claimed
     ]

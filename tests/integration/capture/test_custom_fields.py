@@ -20,6 +20,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks import event_names
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
 from tms_webhooks.sources import Changed, Custom, Filled, Moved, UserSource
@@ -306,3 +307,40 @@ def test_one_key_may_have_several_values_behind_it(organization, sales, support,
     assert event["changed"] == ["custom.unit_key", "custom.unit_name"]
     assert event["previous"] == {"custom": {"unit_key": sales.pk, "unit_name": "Sales"}}
     assert event["data"]["custom"]["unit_organization"] == organization.name
+
+
+class Wrong(WorkshopSource):
+    custom = {
+        "failing": Custom("failing", kind="string", privacy="basic"),
+        "broken": Custom("broken", kind="string", privacy="basic"),
+        "banner": Custom("headline", kind="string", privacy="basic"),
+        "number": Custom("title", kind="integer", privacy="basic"),
+        "seats_offered": Custom("seats", privacy="basic"),
+    }
+
+
+def test_a_value_that_cannot_be_sent_is_null_and_loses_no_event(organization, listen, lenient, recorded, caplog):
+    listen(Wrong, Workshop)
+    workshop = Workshop.objects.create(organization=organization, title="Pairs", seats=10)
+    Workshop.objects.filter(pk=workshop.pk).update(title="Threes")
+
+    created, changed = recorded()
+    assert created["data"]["custom"] == {
+        "failing": None,
+        "broken": None,
+        "banner": "Pairs for 10",
+        "number": None,
+        "seats_offered": 10,
+    }
+    assert (changed["changed"], changed["previous"]) == (
+        ["title", "custom.number"],
+        {"title": "Pairs", "custom": {"number": None}},
+    )
+    assert "A field is sent as null: custom.number: a str can't be sent as integer" in caplog.text
+    assert "Pairs is broken" not in " ".join(record.getMessage() for record in caplog.records)
+
+
+def test_in_tests_it_is_an_error(organization, listen):
+    listen(Wrong, Workshop)
+    with pytest.raises(PayloadError, match=r"custom.failing: testapp.Workshop.failing raised \w+Error"):
+        Workshop.objects.create(organization=organization, title="Pairs", seats=10)

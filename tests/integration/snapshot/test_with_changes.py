@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -40,22 +44,25 @@ def training_class(webhook):
     return TrainingClassFactory(organization=webhook.organization, name="Old")
 
 
+def receiver_of_the_page() -> Callable[..., None]:
+    """Return the receiver that ``docs/howto/snapshot.md`` shows."""
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["handle"]
+
+
 class Receiver:
-    """Applies an event unless it knows a later one of the same object, as the how-to page says."""
+    """A copy of the objects."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, int], int] = {}
         self.objects: dict[tuple[str, int], dict] = {}
+        self._handle = receiver_of_the_page()
 
     def take(self, event: dict) -> None:
-        noun, _, verb = event["type"].partition(".")
-        key = (noun, event["data"]["id"])
-        if event["sequence"] < self.known.get(key, 0):
-            return
-        self.known[key] = event["sequence"]
-        self.objects[key] = event["data"]
-        if verb == "deleted":
-            del self.objects[key]
+        self._handle(event, self.known, self.objects)
 
 
 def edit_between(monkeypatch, moment: str, edit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.worker.requests import a_request, answered, claimed, next_ones, requests
+from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker import endpoint_queues
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
@@ -339,3 +340,56 @@ def test_new_requests_of_a_halted_queue_wait_too(queues):
 
     assert next_ones(queues) == []
     assert queues.held == 1
+
+
+# Replays
+
+
+def replays(number: int) -> list[OutgoingRequest]:
+    return [request._replace(is_replay=True) for request in requests(number)]
+
+
+def test_replays_go_out_one_at_a_time_and_after_all_others():
+    queues = EndpointQueues(slots=10, places=100)
+    old, new = replays(3), requests(1)
+    claimed(queues, [*old, *new], concurrency=2)
+
+    assert next_ones(queues) == [new[0], old[0]]
+    answered(queues, new[0])
+    assert next_ones(queues) == []
+
+    answered(queues, old[0])
+    assert next_ones(queues) == [old[1]]
+
+
+def test_replays_that_wait_take_no_place_from_other_deliveries():
+    queues, webhook = EndpointQueues(slots=10, places=100), Webhook(pk=1)
+    claimed(queues, replays(1), concurrency=4)
+    empty = queues.wanted(webhook, 4, 0)
+    (first,) = next_ones(queues)
+    claimed(queues, replays(8), concurrency=4)
+
+    assert queues.wanted(webhook, 4, 0) == empty - 1
+    answered(queues, first)
+    assert queues.hungry() == set()
+
+
+def test_of_a_quick_receiver_more_replays_are_worth_holding():
+    queues, webhook = EndpointQueues(slots=10, places=100), Webhook(pk=1)
+    assert queues.wanted_replays(webhook) == 1
+    for seconds, expected in [(0.5, 1), (0.02, 5), (0.0001, 32)]:
+        queues = EndpointQueues(slots=10, places=100)
+        for request in requests(20):
+            claimed(queues, [request])
+            next_ones(queues)
+            answered(queues, request, seconds=seconds)
+        assert queues.wanted_replays(webhook) == expected, seconds
+
+
+def test_withdrawn_replays_are_returned_with_the_others():
+    queues = EndpointQueues(slots=10, places=100)
+    old, new = replays(2), requests(1)
+    claimed(queues, [*old, *new])
+
+    assert queues.withdraw() == [new[0].delivery_id, *(one.delivery_id for one in old)]
+    assert queues.held == 0

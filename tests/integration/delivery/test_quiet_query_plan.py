@@ -1,0 +1,43 @@
+"""A fan-out with a quiet period finds the deliveries of its objects by an index, however many others wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.updates import ChangingObject
+from tests.integration.test_query_plans import DELIVERIES, analyze, begin_with_fresh_tables, explained, plans
+from tms_webhooks.models import Delivery, Event
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+USERS = 2_000
+BATCH = 10
+
+
+@plans
+def test_it_reads_the_deliveries_of_its_objects_alone(clock):
+    begin_with_fresh_tables()
+    webhook = subscribed(events=["user.updated"])
+    webhook.subscriptions.update(quiet_seconds=60)
+    users = [ChangingObject(webhook.organization, str(number)) for number in range(USERS)]
+    for phone in ("2", "3"):
+        for user in users:
+            user.values["phone"] = phone
+        Event.objects.bulk_create(
+            [user.new_event("user.updated", changed=["phone"], previous={"phone": "1"}) for user in users],
+            batch_size=500,
+        )
+        while fan_out(clock.now):
+            pass
+    analyze()
+    for user in users[:BATCH]:
+        user.update(phone="4")
+
+    with explained() as statements:
+        assert fan_out(clock.now) == BATCH
+
+    assert Delivery.objects.open().count() == USERS
+    (waiting,) = [plan for sql, plan in statements.of(DELIVERIES) if "o.order_key" in sql]
+    assert "tms_delivery_earlier_of_object" in waiting
