@@ -174,11 +174,6 @@ def _deliveries_of(job: Job) -> DeliveryQuerySet:
     return Delivery.objects.filter(webhook=job.webhook_id, **events).exclude(event__type=event_names.SNAPSHOT_COMPLETED)
 
 
-def _is_pull_only(webhook: Webhook) -> bool:
-    """Return whether the webhook's events are kept for its feed alone, without deliveries."""
-    return bool(getattr(webhook, "pull_only", False))
-
-
 def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
@@ -221,12 +216,12 @@ def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> Non
     event.webhook_id = webhook.pk
     event.snapshot_job = job.pk
     event.fanned_out_at = now
-    if not _is_pull_only(webhook):
+    if not webhook.pull_only:
         event.position = OUTSIDE_THE_FEED
 
 
 def _create_deliveries(webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str) -> None:
-    if _is_pull_only(webhook):
+    if webhook.pull_only:
         return
     rows = Event.objects.using(using).filter(uid__in=[event.uid for event in events])
     keys = dict(rows.values_list("uid", "pk"))

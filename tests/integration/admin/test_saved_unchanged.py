@@ -72,6 +72,7 @@ def webhook(module_db: None) -> Webhook:
             filters={name: _wanted(name, row.fields[name]) for name in row.filter_fields},
             condition={"data.id": [12_345, "1.000,5", "«\n»"]},
             **({"more_than_days": 0.5, "less_than_days": 1234.5} if row.days else {}),
+            **({"quiet_seconds": 1_234, "quiet_longest_seconds": 12_345} if row.quiet else {}),
         )
         asked.full_clean()
         asked.save()
@@ -128,7 +129,8 @@ def test_every_field_of_the_form_has_something_in_it(operator, webhook):
     form = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form
     fresh = Webhook()
 
-    assert set(form.fields) == {*FILLED_IN, *CARRIED}
+    # A webhook with a URL is not pull-only.
+    assert set(form.fields) == {*FILLED_IN, *CARRIED, "pull_only"}
     assert [name for name, value in FILLED_IN.items() if value == getattr(fresh, name)] == []
     for row in form.events.rows:
         assert [name for name in row.fields if row[name].value() in (None, "", [], False)] == []

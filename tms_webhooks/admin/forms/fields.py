@@ -51,17 +51,34 @@ class HiddenTextField(forms.CharField):
         return False
 
 
+class NumberOrZeroField(forms.IntegerField):
+    """A number that may be left empty, which means 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "required": False})
+
+    def clean(self, value: Any) -> int:
+        """Return the number; 0 for an empty field."""
+        return super().clean(value) or 0
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the numbers."""
+        return super().has_changed(initial or None, None if data in ("0", 0) else data)
+
+
 class YesNoField(forms.TypedChoiceField):
     """A boolean as a choice of two texts. A form without a choice means False."""
 
     widget = forms.RadioSelect
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(coerce=lambda value: value == "True", empty_value=False, required=False, **kwargs)
+        super().__init__(coerce=lambda value: value == "True", required=False, **kwargs)
+        # The type stubs take text only.
+        self.empty_value: Any = False
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the booleans."""
-        return bool(initial) != (data == "True")
+        return bool(initial) is not (data == "True")
 
 
 class ScheduleField(forms.CharField):
