@@ -30,8 +30,9 @@ NOUNS = {
 NOT_COUNTED = "from commit to receiver, without the outage, the crash, expiry and webhook events"
 
 LEGEND = (
-    "events: different events. Below a webhook: received/expected, and nothing if it subscribes to none of them.",
-    "p50, p95: milliseconds from the commit of a change to the receiver. 50 % and 95 % of the deliveries took no longer.",
+    "events: different events. Below a webhook: received/expected deliveries, and",
+    "nothing if it subscribes to none of these events. p50, p95: milliseconds from the",
+    "commit of a change to the receiver; 50 % and 95 % of the deliveries took no longer.",
 )
 
 WIDTH = 80
@@ -163,7 +164,8 @@ def summary(verdict: Verdict) -> list[tuple[str, str]]:
     return [
         (
             "Events",
-            f"{figures.events} of {figures.event_types} types of {figures.catalogue}, for {figures.expected} deliveries",
+            f"{figures.events} of {figures.event_types} types ({figures.catalogue} expected), "
+            f"for {figures.expected} deliveries",
         ),
         ("Delivered", f"{figures.delivered} of {figures.expected}, each once; {figures.missing} missing"),
         ("Rolled back", f"{figures.unexpected or 'no'} events of rolled-back changes arrived"),
@@ -174,16 +176,17 @@ def summary(verdict: Verdict) -> list[tuple[str, str]]:
             f"p50 {number(figures.latency_ms_p50)} ms, p95 {number(figures.latency_ms_p95)} ms, of {figures.timed} deliveries",
         ),
         ("", NOT_COUNTED),
-        *([("Polling", in_words(figures.watch))] if figures.watch else []),
+        *(zip(("Polling", ""), in_words(figures.watch), strict=True) if figures.watch else ()),
     ]
 
 
-def in_words(watch: Watch) -> str:
-    """Return the comparison of a webhook with a poller as a sentence."""
+def in_words(watch: Watch) -> tuple[str, str]:
+    """Return the comparison of a webhook with a poller as two sentences."""
     return (
-        f"{watch.changes} status changes. Webhook: {watch.changes} requests, {number(watch.webhook_ms_p50)} ms after the "
-        f"commit. Poller, each second: {watch.polls} requests, {watch.seen} changes seen, "
-        f"{number(watch.polling_ms_p50)} ms after the commit (medians)"
+        f"{watch.changes} status changes. Webhook: {watch.changes} requests, "
+        f"{number(watch.webhook_ms_p50)} ms after the commit (median).",
+        f"Poller, each second: {watch.polls} requests, {watch.seen} changes seen, "
+        f"{number(watch.polling_ms_p50)} ms after the commit.",
     )
 
 
@@ -204,7 +207,7 @@ def request_lines(ledger: Ledger) -> Iterator[str]:
             yield ""
             yield from body_lines(arrival.event, indent="  ")
             yield ""
-            yield f"The receiver verified the signature, {arrival.deed}, and answered {arrival.status}."
+            yield f"The receiver verified the signature, {arrival.action}, and answered {arrival.status}."
             return
 
 

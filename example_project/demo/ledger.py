@@ -70,8 +70,8 @@ class Arrival:
     event: Mapping[str, Any] | None
     headers: Mapping[str, str] = field(default_factory=dict)
     """The headers of the signature."""
-    deed: str = ""
-    """A sentence: what the receiver did with the event."""
+    action: str = ""
+    """What the receiver did with the event, such as "stored class 7"."""
 
     @property
     def accepted(self) -> bool:

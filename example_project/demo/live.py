@@ -88,9 +88,11 @@ def _table(endpoints: Sequence[Endpoint], lines: Sequence[Row]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
+    before = ""
     for endpoint in endpoints:
-        # The organization's first word distinguishes them, and the table fits into 80 columns.
-        owner = endpoint.organization.split()[0]
+        # The organization's first word, above its first webhook: so the table fits into 80 columns.
+        owner = "" if endpoint.organization == before else endpoint.organization.split()[0]
+        before = endpoint.organization
         table.add_column(Text.assemble((f"{owner}\n", "dim"), endpoint.name), justify="right", no_wrap=True)
     table.add_column("p50\nms", justify="right", no_wrap=True)
     table.add_column("p95\nms", justify="right", no_wrap=True)

@@ -66,7 +66,7 @@ class DemoReceiver(Receiver):
         self._may_answer = threading.Event()
         self._may_answer.set()
         self._mirror = Mirror()
-        self._deeds = threading.local()
+        self._actions = threading.local()
 
     def obey(self, order: Mapping[str, Any]) -> None:
         """Answer the next requests to the path ``fail`` with ``statuses``; or ``hold`` all answers, or release them."""
@@ -79,11 +79,11 @@ class DemoReceiver(Receiver):
 
     def handle(self, request: ReceivedRequest, event: Mapping[str, Any]) -> None:
         """Store the object."""
-        self._deeds.last = self._mirror.store(request.path, event)
+        self._actions.last = self._mirror.store(request.path, event)
 
     def answer(self, request: ReceivedRequest) -> HTTPStatus:
         """Return the status of the example receiver, or of a failure that is ordered."""
-        event, self._deeds.last = self.verify(request), ""
+        event, self._actions.last = self.verify(request), ""
         status = self._next_failure(request.path) or super().answer(request)
         self._report(request, event, status)
         self._may_answer.wait(LONGEST_HOLD)
@@ -93,10 +93,10 @@ class DemoReceiver(Receiver):
         with self._writing:
             return HTTPStatus(self._failures[path].pop(0)) if self._failures[path] else None
 
-    def _deed(self, status: HTTPStatus) -> str:
+    def _action(self, status: HTTPStatus) -> str:
         if status != HTTPStatus.NO_CONTENT:
             return "did nothing"
-        return self._deeds.last or "skipped it: it has an event with this webhook-id"
+        return self._actions.last or "skipped it: it has an event with this webhook-id"
 
     def _report(self, request: ReceivedRequest, event: Mapping[str, Any] | None, status: HTTPStatus) -> None:
         line = {
@@ -106,7 +106,7 @@ class DemoReceiver(Receiver):
             "attempt": int(request.headers.get("tms-attempt") or 0),
             "event": event,
             "headers": {name: request.headers[name] for name in REPORTED_HEADERS if name in request.headers},
-            "deed": self._deed(status),
+            "action": self._action(status),
         }
         with self._writing:
             self._reports.write(json.dumps(line) + "\n")

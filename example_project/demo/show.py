@@ -144,7 +144,7 @@ class Show:
         wait_until(lambda: all(pair.arrival for pair in pairs), "the events of the day", seconds=LONGEST_WAIT)
         committed = ((pair.arrival, pair.expected.moment.committed_at) for pair in pairs)
         self.watch = poller.watch((one, at) for one, at in committed if one and at and at >= start)
-        return in_words(self.watch)
+        return " ".join(in_words(self.watch))
 
     def _everything_arrives(self) -> float:
         seconds = wait_until(lambda: self.ledger.compare().complete, "the expected events", seconds=LONGEST_WAIT)

@@ -200,7 +200,10 @@ class GetUser(Operation):
             "User": _user(user),
             "Roles": sorted(user.roles.values_list("pk", flat=True)),
             "ManagedOrganizations": sorted(user.managed_organizations.values_list("pk", flat=True)),
-            "CustomFields": [],
+            "CustomFields": [
+                {"Name": "Department", "TextValue": user.department and user.department.name},
+                {"Name": "Cost Center", "TextValue": user.cost_center},
+            ],
         }
 
 
@@ -213,7 +216,7 @@ def _identity(row: Model, name: str) -> dict[str, Any]:
 
 def _classes() -> QuerySet[models.TrainingClass]:
     enrolled = Count("enrollments", filter=Q(enrollments__enrollment_status_id=EnrollmentStatus.ENROLLED))
-    related = ("course", "organization", "primary_instructor", "primary_classroom")
+    related = ("course", "organization", "primary_instructor", "primary_classroom", "requested_by")
     rows = models.TrainingClass.objects.select_related(*related).prefetch_related("instructors", "session_times")
     return rows.annotate(enrolled=enrolled)
 
@@ -250,6 +253,8 @@ def _class(row: Any) -> dict[str, Any]:
         "SessionTimes": [
             {"Start": seconds(one.start_at), "End": seconds(one.end_at)} for one in row.session_times.all()
         ],
+        # The spelling of the real search.
+        "CustomFields": [{"Name": "Requested By", "TexValue": row.requested_by and row.requested_by.email}],
     }
 
 

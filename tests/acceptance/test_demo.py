@@ -136,12 +136,12 @@ def test_a_poller_sees_fewer_of_the_same_changes_and_later(run: Run) -> None:
     assert watch["changes"] > watch["seen"] > 0
     assert watch["polls"] % 2 == 0
     assert watch["webhook_ms_p50"] < watch["polling_ms_p50"]
-    (line,) = [line for line in run.output.splitlines() if line.startswith("Polling")]
-    assert f"{watch['changes']} status changes. Webhook: {watch['changes']} requests, " in line
-    assert f"Poller, each second: {watch['polls']} requests, {watch['seen']} changes seen, " in line
+    _, _, summary = run.output.partition("\nPolling ")
+    assert f"{watch['changes']} status changes. Webhook: {watch['changes']} requests, " in summary
+    assert f"Poller, each second: {watch['polls']} requests, {watch['seen']} changes seen, " in summary
 
 
-def test_it_shows_a_request_and_the_deed_of_the_receiver(run: Run) -> None:
+def test_it_shows_a_request_and_the_action_of_the_receiver(run: Run) -> None:
     _, _, rest = run.output.partition("One request, as the receiver got it:\n\n")
     shown, _, after = rest.partition("\n\nThe receiver ")
     headers, _, body = textwrap.dedent(shown).partition("\n\n")
@@ -149,8 +149,10 @@ def test_it_shows_a_request_and_the_deed_of_the_receiver(run: Run) -> None:
     assert headers.startswith("POST /")
     assert f"webhook-id: {event['id']}\n" in headers
     assert event["type"] == "enrollment.enrolled"
-    deed = f"verified the signature, stored enrollment {event['data']['id']}: Approve became Enroll, and answered 204."
-    assert after.splitlines()[0] == deed
+    action = (
+        f"verified the signature, stored enrollment {event['data']['id']}: Approve became Enroll, and answered 204."
+    )
+    assert after.splitlines()[0] == action
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -183,11 +185,24 @@ def test_the_crash_came_while_requests_were_under_way(run: Run) -> None:
 def test_the_outage_cost_two_attempts_and_the_third_brought_the_event(run: Run) -> None:
     with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
         rows = database.execute(
-            "SELECT a.number, a.status_code FROM tms_webhooks_deliveryattempt a JOIN tms_webhooks_delivery d"
-            " ON d.id = a.delivery_id WHERE d.attempts > 1 AND d.id IN"
+            "SELECT a.number, a.status_code FROM tms_webhooks_deliveryattempt a"
+            " JOIN tms_webhooks_delivery d ON d.id = a.delivery_id JOIN tms_webhooks_event e ON e.id = d.event_id"
+            " WHERE e.type = 'class.guaranteed_to_run' AND d.id IN"
             " (SELECT delivery_id FROM tms_webhooks_deliveryattempt WHERE status_code = 503) ORDER BY a.number"
         ).fetchall()
     assert rows == [(1, 503), (2, 503), (3, 204)]
+
+
+def test_a_webhook_is_disabled_and_gets_its_events_after_the_repair(run: Run) -> None:
+    with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
+        rows = database.execute(
+            "SELECT d.id, a.status_code FROM tms_webhooks_deliveryattempt a"
+            " JOIN tms_webhooks_delivery d ON d.id = a.delivery_id JOIN tms_webhooks_event e ON e.id = d.event_id"
+            " JOIN tms_webhooks_webhook w ON w.id = d.webhook_id"
+            " WHERE e.type = 'class.deleted' AND w.name = 'Archive' ORDER BY a.id"
+        ).fetchall()
+    assert [status for _delivery, status in rows[:3]] == [503, 503, 410]
+    assert sorted(rows[3:]) == [(delivery, 204) for delivery, _status in rows[:3]]
 
 
 def test_the_cluster_stops_by_itself_and_nothing_is_left_behind(run: Run) -> None:

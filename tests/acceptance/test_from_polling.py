@@ -17,6 +17,7 @@ from example_project.training.models import ApiKey, ClassEnrollment
 from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
 from tms_webhooks import catalogue
+from tms_webhooks.snapshot import job as snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,6 +74,28 @@ def test_the_mirror_becomes_equal_to_what_polling_returns(run, organization, dra
     assert run("compare.py") == "4 enrollments, 0 different: []"
     ClassEnrollment.objects.filter(pk=seats[1].pk).update(enrollment_status_id=10)
     assert run("compare.py") == f"4 enrollments, 1 different: [{seats[1].pk}]"
+
+
+def test_a_snapshot_brings_the_objects_that_exist(run, organization, drain, receiver, tmp_path, clock):
+    seats = ClassEnrollmentFactory.create_batch(3, training_class=TrainingClassFactory(organization=organization))
+    webhook = WebhookFactory(organization=organization, url=receiver.url, events=["enrollment.*"])
+    job = snapshot.start(webhook, ["enrollment"], now=clock.now)
+    seats[0].cancel()
+    while job.finished_at is None:
+        while snapshot.work_on(job, now=clock.now):
+            pass
+        drain()
+    seats[1].delete()
+    drain()
+    (tmp_path / "received.json").write_text(json.dumps(receiver.events))
+    (tmp_path / "put.py").write_text(
+        "import json, inbox\nfor event in json.load(open('received.json')):\n    inbox.put(event['id'], event)\n"
+    )
+    run("put.py")
+    run("mirror.py")
+
+    assert receiver.events[-2]["type"] == "webhook.snapshot_completed"
+    assert run("compare.py") == "2 enrollments, 0 different: []"
 
 
 def test_an_older_event_changes_nothing(run, organization, drain, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from example_project.training import factories
-from example_project.training.models import ApiKey, CourseAssignment, Organization
+from example_project.training.models import ApiKey, CourseAssignment, Organization, TrainingClass
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +58,7 @@ def test_a_class_is_shown_with_its_seats_and_instructors(poll, organization):
     instructor = factories.UserFactory(organization=organization, first_name="Ines", last_name="Okafor")
     one = factories.TrainingClassFactory(organization=organization, primary_instructor=instructor, max_students=3)
     one.instructors.set([instructor])
+    TrainingClass.objects.filter(pk=one.pk).update(requested_by=instructor)
     one.plan_sessions((NOW, NOW + DAY))
     factories.ClassEnrollmentFactory(training_class=one)
     factories.ClassEnrollmentFactory(training_class=one, enrollment_status_id=20)
@@ -80,6 +81,7 @@ def test_a_class_is_shown_with_its_seats_and_instructors(poll, organization):
     assert row["SessionTimes"] == [{"Start": epoch(NOW), "End": epoch(NOW + DAY)}]
     assert (row["NumEnroll"], row["NumOpen"], row["MaxStudents"]) == (1, 2, 3)
     assert (row["InstructorFirstName"], row["InstructorIds"]) == ("Ines", [instructor.pk])
+    assert row["CustomFields"] == [{"Name": "Requested By", "TexValue": instructor.email}]
     assert "LastModified" not in row
 
 
@@ -150,7 +152,7 @@ def test_subscriptions_have_times_as_text_and_no_ids_of_their_own(poll, organiza
 
 
 def test_users_are_read_one_by_one(poll, organization):
-    user = factories.UserFactory(organization=organization)
+    user = factories.UserFactory(organization=organization, cost_center="4711")
     user.managed_organizations.set([organization])
     role = factories.RoleFactory(name="Instructor")
     user.roles.add(role)
@@ -159,6 +161,7 @@ def test_users_are_read_one_by_one(poll, organization):
 
     assert answer["User"]["Email"] == user.email
     assert (answer["ManagedOrganizations"], answer["Roles"]) == ([organization.pk], [role.pk])
+    assert {"Name": "Cost Center", "TextValue": "4711"} in answer["CustomFields"]
     assert poll(f"GetUserByExternalId/{user.external_id}") == answer
     assert not {"Password", "IsSuperuser"} & answer["User"].keys()
 

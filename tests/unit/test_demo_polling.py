@@ -42,8 +42,8 @@ def test_a_change_that_no_poll_saw_is_counted_and_has_no_delay():
 
     assert watch == Watch(changes=2, webhook_ms_p50=20.0, polls=4, seen=1, polling_ms_p50=500.0)
     assert in_words(watch) == (
-        "2 status changes. Webhook: 2 requests, 20 ms after the commit. "
-        "Poller, each second: 4 requests, 1 changes seen, 500 ms after the commit (medians)"
+        "2 status changes. Webhook: 2 requests, 20 ms after the commit (median).",
+        "Poller, each second: 4 requests, 1 changes seen, 500 ms after the commit.",
     )
 
 

@@ -91,6 +91,7 @@ class TimeFilter(admin.SimpleListFilter):
 
     title = _("time")
     parameter_name = "period"
+    parameter_names = ("period", "since", "until")
     template = "admin/tms_webhooks/time_filter.html"
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
@@ -109,7 +110,7 @@ class TimeFilter(admin.SimpleListFilter):
 
     def expected_parameters(self) -> list[str | None]:
         """Return the names of the URL parameters."""
-        return ["period", "since", "until"]
+        return [*self.parameter_names]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         """Return (key, title) of each period."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -40,15 +41,34 @@ class ScopedAdmin(ModelAdmin):
     Attributes:
         organization_path: The lookup path from a row to its organization.
         change_action: The action that the policy has to allow for a change.
+        linked_lookups: Lookups that links to the list use, besides those of its filters.
     """
 
     organization_path = "organization"
     change_action = Action.MANAGE
+    linked_lookups: ClassVar[Collection[str]] = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return only the rows of organizations that the user may view."""
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
         return super().get_queryset(request).filter(**{f"{self.organization_path}__in": allowed})
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Return whether a parameter of the list belongs to one of its filters.
+
+        Django also allows each lookup on a column: a search in a column that the user may not view would read it.
+        """
+        filters = self.list_filter if request is None else self.get_list_filter(request)
+        return lookup in self.linked_lookups or any(lookup in self._lookups_of(one) for one in filters)
+
+    def _lookups_of(self, one: Any) -> set[str]:
+        """Return the parameters of one entry of ``list_filter``."""
+        if isinstance(one, type):
+            return {*getattr(one, "parameter_names", ()), str(getattr(one, "parameter_name", ""))}
+        name = one if isinstance(one, str) else one[0]
+        field: Any = self.model._meta.get_field(name)
+        path = f"{name}__{field.target_field.name}" if field.is_relation else name
+        return {f"{path}__exact", f"{name}__isnull"}
 
     def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
         """Return whether the user may do ``action`` on this row; without a row, in at least one organization."""

@@ -229,6 +229,8 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
     list_select_related = ("organization",)
+    # The page of an organization links to its webhooks.
+    linked_lookups = ("organization__id__exact",)
     search_fields = ("name", "url")
     show_full_result_count = False
     readonly_fields = STATE_FIELDS

@@ -40,6 +40,8 @@ def sample_value(field: Field) -> Any:
     """Return a value of the field's kind, valid by its schema."""
     if field.choices is not None:
         return status_value(next(iter(field.choices)))
+    if field.items:
+        return [sample_data(field.items)]
     return copy.deepcopy(_BY_NAME.get(field.name, _BY_KIND.get(field.kind)))
 
 

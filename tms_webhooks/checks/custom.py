@@ -43,7 +43,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 def check_samples(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of samples that break the schemas of the host's own event types. Documents and the preview show them."""
-    own = [event_type for event_type in catalogue.all_types() if event_type not in BUILT_IN]
+    own = [one for one in catalogue.all_types() if one not in BUILT_IN and not one.is_snapshot]
     problems = {event_type.name: problem for event_type in own if (problem := _sample_problem(event_type))}
     return [
         message(

@@ -144,17 +144,15 @@ def _check_time_zone(source: Source) -> Iterator[CheckMessage]:
                 + found.suggestion,
                 obj=source,
             )
-    elif source.deadline is not None and source.deadline.field in source.own:
-        field: Any = source.model._meta.get_field(str(source.own[source.deadline.field].lookup))
-        if not isinstance(field, models.DateTimeField):
-            yield message(
-                "W039",
-                f"{field.model._meta.label}.{field.name} is a date without a time: it is over at the end of the day in "
-                f"TIME_ZONE ({settings.TIME_ZONE}), wherever the organization is.",
-                hint='Name the path to the time zone of the organization, such as time_zone = "organization.time_zone"; '
-                "or silence this check if all organizations use TIME_ZONE.",
-                obj=source,
-            )
+    elif source.deadline is not None and source.is_due_by_day:
+        yield message(
+            "W039",
+            f"{model}.{source.own[source.due_field].lookup} is a date without a time: it is over at the end of the day in "
+            f"TIME_ZONE ({settings.TIME_ZONE}), wherever the organization is.",
+            hint='Name the path to the time zone of the organization, such as time_zone = "organization.time_zone"; '
+            "or silence this check if all organizations use TIME_ZONE.",
+            obj=source,
+        )
 
 
 def _is_indexed(field: Any) -> bool:

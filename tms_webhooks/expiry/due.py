@@ -27,12 +27,15 @@ from tms_webhooks.sources.deadlines import (
     DueDate,
     as_moment,
     end_of_day,
-    expired_key,
     expiring_key,
     is_day,
 )
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
+
+# A key of the same calendar date may have been recorded for a moment so far away: a day, and 26 hours if the
+# organization moved to another time zone.
+NEIGHBOURS = 3 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +88,11 @@ def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetim
     using = database_of(source)
     if not subscriptions_to(deadline.expired, using=using).exists():
         return
-    recorded = Occurrence.objects.moments_between(since, now, using=using)
+    margin = NEIGHBOURS if source.is_due_by_day else timedelta()
+    recorded = Occurrence.objects.moments_between(since - margin, now + margin, using=using)
     for key, raw in _read_due_rows(source, deadline, deadline.expired, low=since, high=now):
         at = raw[deadline.field]
-        once = expired_key(deadline.expired, subject_key(raw["id"]), at)
+        once = source.expired_key(raw)
         if once not in recorded:
             yield DueEvent(key, at, PlannedEvent(deadline.expired, once=once, deadline=at))
 
@@ -99,9 +103,8 @@ def expiring(
     """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
     for low, high in windows.union(one.reach for one in subscriptions):
         rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
-        # After the rows: an event of a row's date before an edit was recorded before the edit. Up to a day away on the
-        # organization's clocks, which is up to two days where its time zone was changed.
-        recorded = Occurrence.objects.moments_between(low - 2 * DAY, high + 2 * DAY, using=database_of(source))
+        # After the rows: an event of a row's date before an edit was recorded before the edit.
+        recorded = Occurrence.objects.moments_between(low - NEIGHBOURS, high + NEIGHBOURS, using=database_of(source))
         organizations = [organizations_of(raw) for _key, raw in rows]
         matching = _matching_scope(
             {one for one in organizations if one is not None}, subscriptions, using=database_of(source)
@@ -219,6 +222,6 @@ def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) 
     12 hours after the day's end in UTC.
     """
     column = str(source.own[deadline.field].lookup)
-    if isinstance(source.model._meta.get_field(column), models.DateTimeField):
+    if not source.is_due_by_day:
         return {f"{column}__gt": low, f"{column}__lte": high}
     return {f"{column}__gte": (low.astimezone(UTC) - DAY).date(), f"{column}__lte": high.astimezone(UTC).date()}

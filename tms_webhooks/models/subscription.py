@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q, Value
+from django.utils.formats import number_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -240,7 +241,11 @@ def _day_problems(name: str, value: float) -> Iterator[str]:
         remedy = _("%(field)s is %(value)s; give more than 0.")
     else:
         return
-    yield remedy % {"field": _field_label(name), "value": f"{value:g}", "most": f"{MOST_DAYS:,.0f}"}
+    yield remedy % {
+        "field": _field_label(name),
+        "value": f"{value:g}",
+        "most": number_format(MOST_DAYS, 0, force_grouping=True),
+    }
 
 
 def _field_label(name: str) -> str:

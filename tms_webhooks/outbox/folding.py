@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connections, transaction
 
 from tms_webhooks import catalogue
+from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import is_on_commit, transaction_block
 from tms_webhooks.event_names import is_update
@@ -130,11 +131,12 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     if isinstance(content, PayloadError):
         return False
     body = from_text(event.body)
-    body["data"] = _merged(body["data"], content["data"])
+    json_names = frozenset(field.name for field in event_type.fields if field.kind is FieldKind.JSON)
+    body["data"] = _merged(body["data"], content["data"], json_names)
     if not recorded.created:
         names = {*body["changed"], *content["changed"]}
         body["changed"] = [field.name for field in event_type.fields if field.name in names]
-        body["previous"] = _merged(content["previous"], body["previous"])
+        body["previous"] = _merged(content["previous"], body["previous"], json_names)
     if strict_payloads():
         event_type.validate(body)
     event.body = to_text(body)
@@ -151,12 +153,19 @@ def _write(events: Sequence[Event], *, using: str) -> None:
         Event.objects.using(using).bulk_update(events, ["body", "external_id"])
 
 
-def _merged(nested: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two nested objects as one; where both have a value, that of ``newer``."""
+def _merged(
+    nested: Mapping[str, Any], newer: Mapping[str, Any], json_names: frozenset[str], path: str = ""
+) -> dict[str, Any]:
+    """Return two nested objects as one; where both have a value, that of ``newer``.
+
+    ``json_names`` are the dotted names of values that are one whole although they may be objects.
+    """
     merged = dict(nested)
     for name, value in newer.items():
-        before = merged.get(name)
-        merged[name] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        before, full_name = merged.get(name), f"{path}{name}"
+        if isinstance(before, dict) and isinstance(value, dict) and full_name not in json_names:
+            value = _merged(before, value, json_names, f"{full_name}.")
+        merged[name] = value
     return merged
 
 

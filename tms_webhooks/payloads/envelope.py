@@ -40,9 +40,7 @@ def build_content(
     """
     values = {**change.values, **(extra or {})}
     if PayloadError in set(map(type, values.values())):
-        errors = (value for name, value in values.items() if isinstance(value, PayloadError) and not is_custom(name))
-        if (error := next(errors, None)) is not None:
-            raise error
+        values = _without_errors(values)
     fields = [field for field in event_type.fields if field.name in change.changed] if change.changed else []
     quoted = [] if change.moved else fields
     kept = [field for field in quoted if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]
@@ -131,3 +129,12 @@ def from_text(body: str) -> dict[str, Any]:
 
 def _value_or_none(value: Any) -> Any:
     return None if isinstance(value, PayloadError) else value
+
+
+def _without_errors(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with null for fields of the host's own that can't be read; raise the error of any other field."""
+    errors = {name: value for name, value in values.items() if isinstance(value, PayloadError)}
+    for name, error in errors.items():
+        if not is_custom(name):
+            raise error
+    return {**values, **dict.fromkeys(errors)}

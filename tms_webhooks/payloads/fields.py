@@ -131,21 +131,15 @@ def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str,
         target = nested
         for parent in parents:
             target = target.setdefault(parent, {})
-        target[leaf] = None if value is None else _sent_value(field, value)
+        try:
+            target[leaf] = None if value is None else to_json(field, value)
+        except PayloadError as error:
+            # A field of the host's own: no event is lost for it.
+            if not is_custom(field.name) or strict_payloads():
+                raise
+            logger.error("A field is sent as null: %s", error)
+            target[leaf] = None
     return nested
-
-
-def _sent_value(field: Field, value: Any) -> Json:
-    """Return ``value`` as JSON; null for a field of the host's own that can't be sent, so that no event is lost for it."""
-    try:
-        if isinstance(value, PayloadError):
-            raise value
-        return to_json(field, value)
-    except PayloadError as error:
-        if not is_custom(field.name) or strict_payloads():
-            raise
-        logger.error("A field is sent as null: %s", error)
-        return None
 
 
 @lru_cache(maxsize=4096)

@@ -20,6 +20,7 @@ from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
     Deadline,
+    DueDate,
     as_moment,
     end_of_day,
     expired_key,
@@ -292,6 +293,20 @@ class Source:
         self.add_learner_organization(values)
         return values
 
+    @cached_property
+    def is_due_by_day(self) -> bool:
+        """Whether the deadline's column holds dates without a time."""
+        if self.due_field not in self.own:
+            return False
+        field = self.model._meta.get_field(str(self.own[self.due_field].lookup))
+        return not isinstance(field, models.DateTimeField)
+
+    def expired_key(self, values: Mapping[str, Any]) -> str:
+        """Return the key of the "expired" event of an object with these canonical values, which have its date."""
+        due = DueDate(values[self.due_field], self.zone_of(values))
+        event_type = self.deadline.expired if self.deadline is not None else ""
+        return expired_key(event_type, subject_key(values["id"]), due.day if self.is_due_by_day else due.at)
+
     def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
         """Return the time zone of the organization in these values; the project's if the source names no path to it."""
         return time_zone(values.get(TIME_ZONE.name))
@@ -414,7 +429,7 @@ class Source:
     def _expired_event(self, change: Change) -> PlannedEvent:
         """Return the "expired" event of a change. Its key keeps a scan from recording the same date once more."""
         event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change.after)
-        once = expired_key(event_type, subject_key(change.after["id"]), at) if at is not None else ""
+        once = self.expired_key(change.after) if at is not None else ""
         return PlannedEvent(event_type, once=once, repeated=True, deadline=at)
 
     def _is_past_deadline(self, values: Mapping[str, Any], now: datetime) -> bool:

@@ -130,12 +130,13 @@ def _named_zone(name: str) -> tzinfo | None:
         return None
 
 
-def expired_key(event_type: str, subject_id: str, expires_at: datetime) -> str:
+def expired_key(event_type: str, subject_id: str, due: datetime | date) -> str:
     """Return the key that makes an "expired" event unique, whether a scan or a change detects it first.
 
-    ``subject_id`` is the object's key as `subject_key` writes it.
+    ``subject_id`` is the object's key as `subject_key` writes it; ``due`` is a moment, or a day for a date without a time:
+    the day stays the same if the organization moves to another time zone.
     """
-    return f"{event_type}:{subject_id}:{int(expires_at.timestamp())}"
+    return f"{event_type}:{subject_id}:{int(due.timestamp()) if isinstance(due, datetime) else due.isoformat()}"
 
 
 def expiring_key(event_type: str, subscription_id: int, subject_id: str, day: date) -> str:

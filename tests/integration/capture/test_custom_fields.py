@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import (
@@ -17,13 +18,17 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ClassEnrollment, Department, TrainingClass, User
 from tests.factories import WebhookFactory
+from tests.integration.capture.conftest import listening
+from tests.integration.capture.talks import EVENT_TYPES as TALK_EVENTS
+from tests.integration.capture.talks import TALK, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
-from tests.testapp.models import Workshop
-from tms_webhooks import event_names
+from tests.testapp.models import Plaque, Talk, Workshop
+from tms_webhooks import catalogue, event_names
+from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import Changed, Custom, Filled, Moved, UserSource
+from tms_webhooks.sources import Changed, Custom, Filled, Moved, Otherwise, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
 
 pytestmark = pytest.mark.django_db
@@ -271,27 +276,22 @@ def test_properties_json_and_derived_values_are_in_the_payload(organization, lis
     assert recommended["type"] == "workshop.recommended"
 
 
-def test_a_many_to_many_list_is_compared(organization, listen, recorded):
-    class Members(UserSource):
-        fields = {"created_at": "date_joined"}
-        rules = (Changed("user.updated"),)
-        custom = {"sites": Custom("managed_organizations", privacy="id")}
+def test_a_many_to_many_list_is_compared(organization, recorded):
+    class Talks(TalkSource):
+        fields = {"prize_ids": ""}
+        custom = {"awards": Custom("prizes", privacy="id")}
 
-    listen(Members, User)
-    user = UserFactory(organization=organization)
-    Event.objects.all().delete()
-    user.managed_organizations.add(organization)
-    user.managed_organizations.clear()
+    with ExitStack() as stack:
+        for event_type in TALK_EVENTS:
+            stack.enter_context(catalogue.temporarily(event_type))
+        stack.enter_context(listening(Talks, Talk))
+        talk = Talk.objects.create(organization=organization, title="Opening")
+        talk.prizes.add(Plaque.objects.create(code="best", title="Best talk"))
+        talk.prizes.clear()
 
-    added, removed = recorded()
-    # The example project's own source of users maps the same list.
-    changed = ["managed_organization_ids", "custom.sites"]
-    assert (added["changed"], added["data"]["custom"]["sites"]) == (changed, [organization.pk])
-    assert removed["previous"] == {
-        "managed_organization_ids": [organization.pk],
-        "custom": {"sites": [organization.pk]},
-    }
-    assert removed["data"]["custom"]["sites"] == []
+        added, removed = recorded()
+    assert (added["changed"], added["data"]["custom"]["awards"]) == (["custom.awards"], ["best"])
+    assert (removed["previous"], removed["data"]["custom"]["awards"]) == ({"custom": {"awards": ["best"]}}, [])
 
 
 def test_one_key_may_have_several_values_behind_it(organization, sales, support, listen, recorded):
@@ -350,3 +350,19 @@ def test_in_tests_it_is_an_error(organization, listen):
     listen(Wrong, Workshop)
     with pytest.raises(PayloadError, match=r"custom.failing: testapp.Workshop.failing raised \w+Error"):
         Workshop.objects.create(organization=organization, title="Pairs", seats=10)
+
+
+def test_a_json_value_is_replaced_as_a_whole_where_two_updates_are_one_event(organization, recorded, monkeypatch):
+    class Talks(TalkSource):
+        rules = (Otherwise("talk.updated"),)
+        custom = {"facts": Custom("facts", kind="json", privacy="basic")}
+
+    monkeypatch.setattr(Talk, "facts", property(lambda talk: {talk.title: 1}), raising=False)
+    with catalogue.temporarily(EventType("talk.updated", TALK, "A talk changed.")), listening(Talks, Talk):
+        talk = Talk.objects.create(organization=organization, title="Opening")
+        with transaction.atomic():
+            save(talk, {"title": "Welcome"})
+            save(talk, {"title": "Keynote"})
+
+        (event,) = recorded()
+    assert (event["data"]["custom"]["facts"], event["previous"]) == ({"Keynote": 1}, {"title": "Opening"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db.models import Q
@@ -23,7 +24,7 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 from tms_webhooks import sources
-from tms_webhooks.expiry import record, scan
+from tms_webhooks.expiry import due, record, scan
 from tms_webhooks.expiry.scan import scan_expiring
 from tms_webhooks.models import Occurrence, Subscription
 
@@ -77,6 +78,23 @@ def test_what_is_no_longer_true_is_not_recorded(later, meanwhile, values):
     assert scan_at(later) == 0
     assert recorded() == []
     assert not Occurrence.objects.exists()
+
+
+@pytest.mark.parametrize("edited", [timedelta(), 10 * HOUR], ids=["the same day", "across midnight"])
+def test_a_date_that_another_scan_records_before_it_is_edited_is_recorded_once(monkeypatch, edited):
+    """The other scan and the edit happen after this scan has begun, and before it reads the rows."""
+    assign(subscribed_organization(), expires_at=NOW + 3 * DAY)
+    own, acts = due._read_due_rows, [lambda: scan_at(NOW), lambda: change(expires_at=NOW + 3 * DAY + edited)]
+
+    def act_and_read(*args, **kwargs):
+        while acts:
+            acts.pop(0)()
+        return own(*args, **kwargs)
+
+    monkeypatch.setattr(due, "_read_due_rows", act_and_read)
+
+    assert scan_at(NOW + HOUR) == 0
+    assert len(events(EXPIRING)) == 1
 
 
 class WithoutTestRuns(sources.CourseAssignmentSource):

@@ -197,8 +197,29 @@ def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):
 
     assert [scan_at(MIDNIGHT + hours * HOUR) for hours in (0, 30)] == [0, 0]
     assert Event.objects.get().subject_id == assignment.pk.hex
-    assert Occurrence.objects.get().key == f"{EXPIRED}:{assignment.pk.hex}:{int((END - DAY).timestamp())}"
+    assert Occurrence.objects.get().key == f"{EXPIRED}:{assignment.pk.hex}:{yesterday}"
     assert Occurrence.objects.get().deadline == END - DAY
+
+
+@pytest.mark.parametrize(
+    ("zone", "later_zone"),
+    [("Asia/Tokyo", "America/New_York"), ("America/New_York", "Asia/Tokyo"), ("Pacific/Kiritimati", "Etc/GMT+12")],
+)
+def test_an_organization_that_moves_to_another_time_zone_hears_of_a_day_once(organization, zone, later_zone):
+    """The day ends a second time on the new clocks, or ended before on them."""
+    day = TODAY + timedelta(days=30)
+    assignment = dated(organization, expires_on=day)
+    for name in (zone, later_zone):
+        organization.time_zone_id = name
+        organization.save()
+        for hours in range(-30, 31, 5):
+            moment = end_of(day, zone) + hours * HOUR
+            if name == zone and moment > end_of(day, zone):
+                break
+            scan_at(moment)
+
+    assert recorded()[-1] == (EXPIRED, assignment.pk)
+    assert len(events(EXPIRED)) == len(events(EXPIRING)) == 1
 
 
 def test_a_day_that_is_not_over_has_not_expired(organization, end):

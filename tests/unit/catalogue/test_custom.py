@@ -154,6 +154,13 @@ CERTIFICATE = Noun(
         *references.identity("the certificate"),
         Field("valid_until", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When it ends."),
         Field("skills", FieldKind.JSON, FieldPrivacy.BASIC, doc="Skills."),
+        Field(
+            "examiners",
+            FieldKind.OBJECTS,
+            FieldPrivacy.ID,
+            items=(Field("id", FieldKind.ID, FieldPrivacy.ID, required=True),),
+            doc="Who examined.",
+        ),
         *references.learner(),
         *references.organization("the learner's organization"),
     ),
@@ -166,6 +173,7 @@ def test_an_event_type_without_a_sample_gets_one_from_its_fields() -> None:
     event_type.validate(example)
     assert example["data"]["user"]["email"] == "alice.larsen@example.com"
     assert example["data"]["valid_until"] == "2026-11-24T15:04:05.000Z"
+    assert example["data"]["examiners"] == [{"id": 1001}]
 
 
 def test_any_json_is_valid_for_the_kind_json() -> None:
