@@ -85,7 +85,9 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
             _("The event is about this webhook. Such events go only to the organization's other webhooks."),
         )
     yield _of_audience(webhook, event)
-    if webhook.enabled:
+    if webhook.pull_only:
+        yield _clause("enabled", True, _("The webhook is pull-only: nothing is sent, and the event is in its feed."))
+    elif webhook.enabled:
         yield _clause("enabled", True, _("The webhook is enabled."))
     else:
         sentence = _(
