@@ -76,7 +76,7 @@ def refuse_resend(delivery: Delivery) -> None:
         carrier = delivery.carrier
         if carrier is None:
             raise ReplayError(
-                _("Delivery %(key)s was merged with a later one that undid its changes; there is nothing to send.")
+                _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
                 % {"key": delivery.pk}
             )
         raise ReplayError(

@@ -132,9 +132,10 @@ def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
 def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
     rows = Webhook.objects.existing()
     chosen = rows.filter(key_in(ids))
-    # What `Webhook.is_awake` reads.
-    awake = ("enabled", "pull_only", "deleted_at", "paused_until", "held_until")
-    return {webhook.pk: webhook for webhook in chosen.only(*awake, "ordered")}
+    return {
+        webhook.pk: webhook
+        for webhook in chosen.only("enabled", "pull_only", "deleted_at", "paused_until", "held_until", "ordered")
+    }
 
 
 def _first_unblocked(ids: Iterable[int], now: datetime) -> dict[int, datetime]:

@@ -51,34 +51,18 @@ class HiddenTextField(forms.CharField):
         return False
 
 
-class NumberOrZeroField(forms.IntegerField):
-    """A number that may be left empty, which means 0."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "required": False})
-
-    def clean(self, value: Any) -> int:
-        """Return the number; 0 for an empty field."""
-        return super().clean(value) or 0
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare the numbers."""
-        return super().has_changed(initial or None, None if data in ("0", 0) else data)
-
-
 class YesNoField(forms.TypedChoiceField):
     """A boolean as a choice of two texts. A form without a choice means False."""
 
     widget = forms.RadioSelect
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(coerce=lambda value: value == "True", required=False, **kwargs)
-        # The type stubs take text only.
+        super().__init__(coerce=_is_true, required=False, **kwargs)
         self.empty_value: Any = False
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the booleans."""
-        return bool(initial) is not (data == "True")
+        return bool(initial) != _is_true(data)
 
 
 class ScheduleField(forms.CharField):
@@ -110,6 +94,10 @@ class ConditionField(forms.JSONField):
         if value is None:
             return ""
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value) == "True"
 
 
 def _number(text: str) -> int | float | str:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import filters
-from tms_webhooks.admin.forms.fields import ConditionField, DaysField, NumberOrZeroField
+from tms_webhooks.admin.forms.fields import ConditionField, DaysField
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
@@ -43,7 +43,7 @@ class SubscriptionRow(_SubscriptionForm):
         model = Subscription
         fields = ("event_type", *DAYS, *QUIET, "condition")
         widgets = {"event_type": forms.HiddenInput}
-        field_classes = {**dict.fromkeys(DAYS, DaysField), QUIET[0]: NumberOrZeroField}
+        field_classes = dict.fromkeys(DAYS, DaysField)
 
     def __init__(self, *args: Any, pattern: str, is_repeated: bool = False, **kwargs: Any) -> None:
         """Add the filter fields of this pattern. ``is_repeated``: the form has an earlier row with the same pattern."""
@@ -61,6 +61,10 @@ class SubscriptionRow(_SubscriptionForm):
         if not filters.may_be_merged(self.event_types) and not any(getattr(self.instance, name) for name in QUIET):
             for name in QUIET:
                 del self.fields[name]
+        else:
+            # Empty for 0, as the other fields that are not set.
+            self.fields[QUIET[0]].required = False
+            self.initial[QUIET[0]] = self.instance.quiet_seconds or None
         self.filter_fields = filters.fields_for(self.event_types)
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
@@ -137,6 +141,10 @@ class SubscriptionRow(_SubscriptionForm):
             self.cleaned_data = {}
             return
         super().full_clean()
+
+    def clean_quiet_seconds(self) -> int:
+        """Return 0 for an empty field."""
+        return self.cleaned_data["quiet_seconds"] or 0
 
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""
