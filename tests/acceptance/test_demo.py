@@ -131,9 +131,10 @@ def test_every_type_of_the_catalogue_is_delivered(run: Run) -> None:
     assert delivered_types(run) == expected
 
 
-def test_a_poller_sees_fewer_of_the_same_changes_and_later(run: Run) -> None:
+def test_a_poller_sees_the_same_changes_later_and_not_all_of_them(run: Run) -> None:
     watch = run.figures["watch"]
-    assert watch["changes"] > watch["seen"] > 0
+    # On a machine so slow that each change lasts for a second, it sees all.
+    assert watch["changes"] >= watch["seen"] > 0
     assert watch["polls"] % 2 == 0
     assert watch["webhook_ms_p50"] < watch["polling_ms_p50"]
     _, _, summary = run.output.partition("\nPolling ")
