@@ -59,7 +59,10 @@ def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] |
     columns = {name: str(mapped.lookup) for name, mapped in source.own.items()}
     fields = {name: source.model._meta.get_field(column) for name, column in columns.items()}
     pairs = [
-        st.tuples(st.just(name), _edit_of_column(field, (values or {}).get(field.name)))
+        # The key behind a field of the host's own is in no payload, and the field's value is.
+        st.tuples(
+            st.just(name.replace("custom_key.", "custom.")), _edit_of_column(field, (values or {}).get(field.name))
+        )
         for name, field in fields.items()
         if not field.primary_key and name not in SAVE_TIMESTAMPS and not name.startswith("organization.")
     ]
