@@ -105,6 +105,15 @@ class AudienceLevel(models.TextChoices):
     ADVANCED = "advanced", "Advanced"
 
 
+class ConditionSubject(models.IntegerChoices):
+    """What a condition of an achievement counts."""
+
+    LAB = 0, "Lab"
+    COURSE = 10, "Course"
+    COURSE_TAG = 20, "Course tag"
+    USER_ACHIEVEMENT = 40, "User achievement"
+
+
 class FrequencyType(models.TextChoices):
     """What an achievement's frequency limits."""
 

@@ -34,27 +34,28 @@ NAMES = ("same", "other")
 """The webhook that gets the snapshot, and one of another organization."""
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Return the figures. A round takes minutes, so more are not made."""
+def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
+    """Return the figures of ``webhooks_drain``, which does everything in one process. A round takes minutes: there is one.
+
+    The variant is a cluster, whose processes share the work.
+    """
+    report = {"rounds": min(rounds, 1), "objects": OBJECTS, **_measure(db, "webhooks_drain", **WITHOUT_QUEUE)}
+    return report | {"cluster": _measure(db, "qcluster")} if variants else report
+
+
+def _measure(db: str, command: str, **settings: Any) -> dict[str, Any]:
     notes = environment.Notes()
-    transport = environment.transports()[0]
-    environ = environment.using(transport, **WITHOUT_QUEUE)
+    environ = environment.using(environment.transports()[0], **settings)
     with environment.database(db) as url, environment.receiver(DELAY, notes=notes) as port:
         there: Mapping[str, Any] = {"url": url, "port": port, **environ}
         written = environment.figures("snapshot", "fill", **there)
-        with environment.managed("webhooks_drain", **there) as worker:
+        with environment.managed(command, **there) as worker:
             environment.figures("snapshot", "live", WARM_UP, **there)
             alone = environment.figures("snapshot", "live", SECONDS, **there)
             environment.figures("snapshot", "start", **there)
             together = environment.figures("snapshot", "live", SECONDS, **there)
             ended = environment.figures("snapshot", "finish", worker.pid, **there)
-    return {
-        "rounds": min(rounds, 1),
-        "objects": OBJECTS,
-        **written,
-        **ended,
-        **_ratios(alone, together, notes),
-    }
+    return {**written, **ended, **_ratios(alone, together, notes)}
 
 
 def _ratios(
@@ -151,7 +152,7 @@ def start() -> int:
 
 
 def finish(pid: str) -> dict[str, float]:
-    """Wait for the end of the snapshot; return how many objects a second were delivered, and the worker's peak of memory."""
+    """Wait for the end of the snapshot; return how many objects a second were delivered, and a worker's peak of memory."""
     from tms_webhooks.models import Delivery, Job
 
     _wait(lambda: Job.objects.get().finished_at is not None)
@@ -161,13 +162,23 @@ def finish(pid: str) -> dict[str, float]:
     assert first is not None
     assert last is not None
     seconds = (last.finished_at - first.finished_at).total_seconds()
-    status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return {
         "objects_per_second": round(job.done / seconds),
         "seconds": round(seconds, 1),
-        "rss_peak_mb": round(int(peak.split()[1]) / 1e3, 1),
+        "rss_peak_mb": round(max(map(_peak_of_memory, _with_descendants(int(pid)))) / 1e3, 1),
     }
+
+
+def _peak_of_memory(pid: int) -> int:
+    """Return the most kilobytes that a process has had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
+def _with_descendants(pid: int) -> list[int]:
+    from tests.scenarios.clusters import children_of
+
+    return [pid, *(one for child in children_of(pid) for one in _with_descendants(child))]
 
 
 def _is_quiet() -> bool:

@@ -249,6 +249,24 @@ def test_an_achievement_is_awarded_to_those_who_take_part_and_only_so_often() ->
     assert UserAchievement.objects.count() == 1
 
 
+def test_an_achievement_is_met_by_completed_courses_and_by_points() -> None:
+    first, second = (factories.CourseAssignmentFactory(completed_at=NOW) for _ in range(2))
+    learner = first.user
+    courses = {"Subject": 10, "Count": 1, "CourseIds": [first.course_id, second.course_id], "Complete": True}
+    assert factories.AchievementFactory(conditions=[courses]).is_met_by(learner)
+    assert not factories.AchievementFactory(conditions=[{**courses, "Count": 2}]).is_met_by(learner)
+    factories.CourseAssignmentFactory(user=learner, course=first.course, completed_at=NOW)
+    assert factories.AchievementFactory(conditions=[{**courses, "Count": 2}]).is_met_by(learner)
+    assert not factories.AchievementFactory(conditions=[{**courses, "Count": 2, "Distinct": True}]).is_met_by(learner)
+
+    points = {"Subject": 40, "Points": 50}
+    assert not factories.AchievementFactory(conditions=[courses, points]).is_met_by(learner)
+    factories.UserAchievementFactory(user=learner, points=50)
+    assert factories.AchievementFactory(conditions=[courses, points]).is_met_by(learner)
+    assert not factories.AchievementFactory(conditions=[]).is_met_by(learner)
+    assert not factories.AchievementFactory(conditions=[{"Subject": 0, "Count": 1}]).is_met_by(learner)
+
+
 def test_feedback_is_on_a_class_or_on_a_course() -> None:
     on_course = factories.CourseFeedbackFactory()
     enrollment = factories.ClassEnrollmentFactory()

@@ -21,10 +21,10 @@ from tms_webhooks.models import Delivery, Event, Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "10000"))
+OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "4000"))
 SECONDS = PATIENCE + OBJECTS / 50
 """Seconds that all of it may take: many times what it does take."""
-BACKLOG = 2_000
+BACKLOG = 1_000
 MOST_GROWTH = 40.0
 """Megabytes by which a worker may grow after it has sent a twentieth."""
 
@@ -103,7 +103,8 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
     copy = Copy()
     receiver.respond = lambda request: copy.apply(request, receiver.received)
     here = processes.but(SNAPSHOT_BACKLOG=BACKLOG)
-    made = json.loads(here.run("tests.scenarios.snapshots", "fill", receiver.url, str(OBJECTS)))
+    with here.start("tests.scenarios.snapshots", "fill", receiver.url, str(OBJECTS)) as filler:
+        made = json.loads(filler.communicate(timeout=SECONDS)[0])
     own = Delivery.objects.using(tables.using).filter(priority=2)
 
     with here.start("tests.scenarios.snapshots", "edit") as editor:
@@ -113,7 +114,7 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
 
             def is_in_the_middle() -> bool:
                 sizes.look()
-                assert own.open().count() <= BACKLOG + 200
+                assert own.open().count() <= BACKLOG + 100
                 return copy.snapshots > OBJECTS // 2
 
             tables.wait_until(is_in_the_middle, seconds=SECONDS)

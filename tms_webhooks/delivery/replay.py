@@ -76,7 +76,7 @@ def refuse_resend(delivery: Delivery) -> None:
         carrier = delivery.carrier
         if carrier is None:
             raise ReplayError(
-                _("Delivery %(key)s was merged with a later one that undid its changes; there is nothing to send.")
+                _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
                 % {"key": delivery.pk}
             )
         raise ReplayError(
@@ -299,7 +299,7 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
-    if kind != JobKind.CANCEL_PENDING and webhook.pull_only:
+    if kind not in (JobKind.CANCEL_PENDING, JobKind.SNAPSHOT) and webhook.pull_only:
         return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.pk}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
         return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {"key": webhook.pk}

@@ -133,7 +133,8 @@ def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
     rows = Webhook.objects.existing()
     chosen = rows.filter(key_in(ids))
     return {
-        webhook.pk: webhook for webhook in chosen.only("enabled", "deleted_at", "paused_until", "held_until", "ordered")
+        webhook.pk: webhook
+        for webhook in chosen.only("enabled", "pull_only", "deleted_at", "paused_until", "held_until", "ordered")
     }
 
 

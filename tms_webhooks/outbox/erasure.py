@@ -152,7 +152,7 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
     # A blank event has no deliveries to create.
     rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
-    # What was merged into another event is also erased there. That event is sent without it.
+    # Merged events are also erased in the body of the event that carries them, which is sent without them.
     periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(
         "quiet_period", flat=True
     )

@@ -103,6 +103,8 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
 
 
 def _of_enabled(webhook: Webhook) -> Clause:
+    if webhook.pull_only:
+        return _clause("enabled", True, _("The webhook is pull-only: nothing is sent, and the event is in its feed."))
     if webhook.enabled:
         return _clause("enabled", True, _("The webhook is enabled."))
     sentence = _(

@@ -21,6 +21,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
 from tms_webhooks.models.delivery import DeliveryQuerySet
@@ -44,6 +45,13 @@ CONTINUED_AFTER = timedelta(seconds=2)
 
 CONTINUATION = "tms_webhooks.snapshot.continuation"
 """The name under which a continuation is recorded, so that several workers do not each enqueue one."""
+
+# Inserts the deliveries of new events, in the order of these. By the unique index of ``uid``.
+INSERT_DELIVERIES = f"""
+INSERT INTO {{delivery}} (event_id, webhook_id, status, due_at, priority, order_key, lease, attempts, charged, error_class,
+    created_at)
+SELECT e.id, %(webhook)s, 'pending', %(now)s, {Priority.REPLAY.value}, {{order_key}}, '', 0, 0, '', %(now)s
+FROM {{event}} e WHERE e.uid IN ({{uids}}) ORDER BY e.id"""  # noqa: S608 (names of ours)
 
 logger = logging.getLogger(__name__)
 
@@ -174,11 +182,6 @@ def _deliveries_of(job: Job) -> DeliveryQuerySet:
     return Delivery.objects.filter(webhook=job.webhook_id, **events).exclude(event__type=event_names.SNAPSHOT_COMPLETED)
 
 
-def _is_pull_only(webhook: Webhook) -> bool:
-    """Return whether the webhook's events are kept for its feed alone, without deliveries."""
-    return bool(getattr(webhook, "pull_only", False))
-
-
 def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
@@ -221,27 +224,20 @@ def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> Non
     event.webhook_id = webhook.pk
     event.snapshot_job = job.pk
     event.fanned_out_at = now
-    if not _is_pull_only(webhook):
+    if not webhook.pull_only:
         event.position = OUTSIDE_THE_FEED
 
 
 def _create_deliveries(webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str) -> None:
-    if _is_pull_only(webhook):
+    if webhook.pull_only:
         return
-    rows = Event.objects.using(using).filter(uid__in=[event.uid for event in events])
-    keys = dict(rows.values_list("uid", "pk"))
-    Delivery.objects.using(using).bulk_create(
-        [
-            Delivery(
-                event_id=keys[event.uid],
-                webhook=webhook,
-                priority=Priority.REPLAY,
-                order_key=event.subject_key if webhook.ordered else None,
-                due_at=now,
-                created_at=now,
-            )
-            for event in events
-        ]
+    field = Event._meta.get_field("uid")
+    uids = {f"uid{number}": field.get_db_prep_value(event.uid, sql.database()) for number, event in enumerate(events)}
+    sql.write(
+        INSERT_DELIVERIES,
+        {"webhook": webhook.pk, "now": sql.moment(now), **uids},
+        order_key="e.subject_key" if webhook.ordered else "NULL",
+        uids=", ".join(f"%({name})s" for name in uids),
     )
     wake_on_commit(using)
 

@@ -29,7 +29,7 @@ from tms_webhooks.sources.row_sets import at_keys, database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import read_rows
 
-PAGE = 200
+PAGE = 100
 """Objects that are read at a time, which is all that a job holds in memory."""
 
 MOST_EXAMINED = 10_000

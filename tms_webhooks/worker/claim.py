@@ -207,7 +207,7 @@ def _has_work(row: WebhookRow, kinds: Iterable[tuple[int, int]], now: datetime) 
 
     ``kinds`` are the priorities of its due deliveries, each with whether it is a retry.
     """
-    if row.webhook.deleted_at is not None:
+    if row.webhook.deleted_at is not None or row.webhook.pull_only:
         return False
     if not row.webhook.is_awake(now):
         takes_retries = row.webhook.takes_retries(now)

@@ -20,6 +20,7 @@ RATE_MARGIN = 0.98
 # The columns that the limits are computed from.
 LIMIT_COLUMNS = (
     "enabled",
+    "pull_only",
     "deleted_at",
     "held_until",
     "paused_until",

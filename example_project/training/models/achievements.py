@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from example_project.training.choices import FrequencyType
+from example_project.training.choices import ConditionSubject, FrequencyType
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import Record
 from example_project.training.models.organizations import Organization
@@ -52,6 +53,23 @@ class Achievement(Record):
         if self._earned(user, at).count() >= self.frequency:
             raise RefusedError(f"{self} can't be earned again.")
         return self.awards.create(user=user, points=self.points, earned_at=at)
+
+    def is_met_by(self, user: User) -> bool:
+        """Return whether ``user`` meets every condition; an achievement without conditions is only given by hand."""
+        return bool(self.conditions) and all(self._meets(user, condition) for condition in self.conditions)
+
+    def _meets(self, user: User, condition: dict[str, Any]) -> bool:
+        """Return whether a condition on courses or on points is met; labs and tags are counted elsewhere."""
+        if condition["Subject"] == ConditionSubject.COURSE:
+            done = user.assignments.filter(completed_at__isnull=False)
+            if condition.get("CourseIds"):
+                done = done.filter(course__in=condition["CourseIds"])
+            found = done.values("course").distinct() if condition.get("Distinct") else done
+            return found.count() >= condition.get("Count", 1)
+        if condition["Subject"] == ConditionSubject.USER_ACHIEVEMENT:
+            points = user.achievements.aggregate(total=models.Sum("points"))["total"] or 0
+            return bool(points >= condition.get("Points", 0))
+        return False
 
     def _earned(self, user: User, at: datetime) -> models.QuerySet[UserAchievement]:
         if self.frequency_type == FrequencyType.PER_ACHIEVEMENT:

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.django_db
 
 FIRST_KEY = 1_234_567
 CARRIED = {"headers_kept", "form_key", "seen"}
+# A webhook has a URL or is pull-only.
+NOT_WITH_A_URL = {"pull_only"}
 # Each is another value than a new webhook has, and one that is easily written otherwise.
 FILLED_IN: dict[str, Any] = {
     "include_children": True,
@@ -72,6 +74,7 @@ def webhook(module_db: None) -> Webhook:
             filters={name: _wanted(name, row.fields[name]) for name in row.filter_fields},
             condition={"data.id": [12_345, "1.000,5", "«\n»"]},
             **({"more_than_days": 0.5, "less_than_days": 1234.5} if row.days else {}),
+            **({"quiet_seconds": 12_345, "quiet_longest_seconds": 23_456} if row.quiet else {}),
         )
         asked.full_clean()
         asked.save()
@@ -128,7 +131,7 @@ def test_every_field_of_the_form_has_something_in_it(operator, webhook):
     form = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form
     fresh = Webhook()
 
-    assert set(form.fields) == {*FILLED_IN, *CARRIED}
+    assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL}
     assert [name for name, value in FILLED_IN.items() if value == getattr(fresh, name)] == []
     for row in form.events.rows:
         assert [name for name in row.fields if row[name].value() in (None, "", [], False)] == []

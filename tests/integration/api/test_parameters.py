@@ -35,7 +35,10 @@ def test_an_invalid_parameter_is_rejected(client, problem, query):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("jobs/?kind=replay", "'replay' is not a valid choice; choose one of recover, replay_missed, cancel_pending."),
+        (
+            "jobs/?kind=replay",
+            "'replay' is not a valid choice; choose one of recover, replay_missed, cancel_pending, snapshot.",
+        ),
         ("jobs/?status=", "Empty; set a value or omit the parameter."),
         ("webhooks/?enabled=0", "'0' is not a valid choice; choose one of true, false."),
         ("webhooks/?ordering=url", "'url' is not a valid choice; choose one of name, -name, created_at, -created_at."),

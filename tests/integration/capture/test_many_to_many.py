@@ -46,6 +46,15 @@ def test_who_is_added_and_who_is_removed_is_recorded(training_class, alice, bob,
     assert [event["sequence"] for event in recorded()] == [1, 2]
 
 
+def test_another_set_is_one_change_though_django_removes_and_adds(training_class, alice, bob, recorded):
+    training_class.instructors.add(alice)
+    Event.objects.all().delete()
+
+    training_class.instructors.set([bob])
+
+    assert changes(recorded) == [("class.updated", ["instructor_ids"], {"instructor_ids": [alice.pk]}, [bob.pk])]
+
+
 def test_what_changes_nothing_is_not_recorded(training_class, alice, bob):
     training_class.instructors.add(alice)
     Event.objects.all().delete()

@@ -141,7 +141,7 @@ def test_the_same_is_not_begun_twice(clock, kind):
 def test_other_kinds_and_other_webhooks_need_not_wait(clock):
     first, second = subscribed(), subscribed()
     for webhook in (first, second):
-        for kind in JobKind:
+        for kind in set(JobKind) - {JobKind.SNAPSHOT}:
             replay.start(kind, webhook, now=clock.now, since=clock.now - DAY)
 
     assert Job.objects.count() == 6

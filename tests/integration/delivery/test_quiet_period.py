@@ -406,6 +406,9 @@ def test_without_a_quiet_period_the_fan_out_takes_no_further_statement(clock, dj
     webhook = WebhookFactory(events=["user.*"])
     quiet_webhook("class.updated")
     ChangingObject(webhook.organization).update(city="Utrecht")
+    # The first of a type is also checked against its schema.
+    fan_out(clock.now)
+    ChangingObject(webhook.organization, "1").update(city="Utrecht")
     with CaptureQueriesContext(connection) as taken:
         fan_out(clock.now)
     Subscription.objects.filter(event_type="class.updated").delete()

@@ -24,7 +24,7 @@ from tests.integration.snapshot.conftest import bodies
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
-from tms_webhooks.outbox import erasure, feed
+from tms_webhooks.outbox import erasure, feed, webhook_feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.prune import prune
 from tms_webhooks.routing.explain import explain
@@ -160,10 +160,9 @@ def test_after_the_cursor_come_the_changes_since_the_start(webhook, training_cla
     assert [event.type for event in page.events] == ["class.completed"]
 
 
-def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliveries(
-    webhook, training_class, take, monkeypatch
-):
-    monkeypatch.setattr(snapshot, "_is_pull_only", lambda _webhook: True)
+def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliveries(webhook, training_class, take):
+    webhook.pull_only, webhook.url = True, ""
+    webhook.save()
 
     job = take(webhook, "class")
 
@@ -172,6 +171,8 @@ def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliver
     own = Event.objects.made_for(webhook.pk).filter(position__gt=0).order_by("position")
     assert [event.type for event in own] == ["class.snapshot", "webhook.snapshot_completed"]
     assert not {event.type for event in feed_of(webhook).events} & {"class.snapshot", "webhook.snapshot_completed"}
+    shown = webhook_feed.read(webhook, now=timezone.now()).events
+    assert [event.type for event in shown][-2:] == ["class.snapshot", "webhook.snapshot_completed"]
 
 
 # Keeping and forgetting

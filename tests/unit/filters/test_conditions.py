@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tms_webhooks import catalogue
-from tms_webhooks.filters.condition import EventValues, OneOf
+from tms_webhooks.filters.condition import EventValues, OneOf, part_about
 from tms_webhooks.filters.parsing import parse
 
 COMPLETED = catalogue.get("enrollment.completed")
@@ -182,3 +182,21 @@ def test_a_condition_is_described_in_words():
         "data.course.id is 301 or 302 and (data.grade is at least 50 and less than 80 or not (data.retake is true)) "
         "and previous.grade has no value"
     )
+
+
+@pytest.mark.parametrize(
+    ("condition", "part"),
+    [
+        ({"data.grade": 88}, "data.grade is 88"),
+        ({"changed": "grade"}, None),
+        ({"data.grade": 88, "changed": "grade"}, "data.grade is 88"),
+        ({"any": [{"data.grade": 88}, {"data.retake": True}]}, "data.grade is 88 or data.retake is true"),
+        ({"any": [{"data.grade": 88}, {"changed": "grade"}]}, None),
+        ({"not": {"data.grade": 88}}, "not (data.grade is 88)"),
+        ({"not": {"data.grade": 88, "changed": "grade"}}, None),
+    ],
+    ids=str,
+)
+def test_the_part_about_some_paths_leaves_the_others_open(condition, part):
+    found = part_about(parse(condition, [COMPLETED]), lambda path: path.startswith("data."))
+    assert (None if found is None else str(found)) == part

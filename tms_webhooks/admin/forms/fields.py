@@ -57,11 +57,12 @@ class YesNoField(forms.TypedChoiceField):
     widget = forms.RadioSelect
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(coerce=lambda value: value == "True", empty_value=False, required=False, **kwargs)
+        super().__init__(coerce=_is_true, required=False, **kwargs)
+        self.empty_value: Any = False
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the booleans."""
-        return bool(initial) != (data == "True")
+        return bool(initial) != _is_true(data)
 
 
 class ScheduleField(forms.CharField):
@@ -93,6 +94,10 @@ class ConditionField(forms.JSONField):
         if value is None:
             return ""
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value) == "True"
 
 
 def _number(text: str) -> int | float | str:

@@ -62,7 +62,9 @@ class SubscriptionRow(_SubscriptionForm):
             for name in QUIET:
                 del self.fields[name]
         else:
+            # Empty for 0, as the other fields that are not set.
             self.fields[QUIET[0]].required = False
+            self.initial[QUIET[0]] = self.instance.quiet_seconds or None
         self.filter_fields = filters.fields_for(self.event_types)
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
