@@ -41,13 +41,16 @@ def run(*, db: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: str) -> int:
-    """Return the changes of a customer in an hour for which webhooks need as much as polling; with fewer, they need less."""
+def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: str) -> int | None:
+    """Return the changes of a customer in an hour for which webhooks need as much as polling; with fewer, they need less.
+
+    Return None if the changes took longer during the polls than with webhooks, as on a busy machine.
+    """
     idle = webhooks["idle"][name]
     # The changes themselves cost something in both; webhooks add their events.
     per_change = (webhooks[name] - idle - polling["changes"][name]) / CUSTOMERS
     spent_on_polls = polling[name] - polling["changes"][name]
-    return round((spent_on_polls - idle) / CUSTOMERS / per_change * 60)
+    return round((spent_on_polls - idle) / CUSTOMERS / per_change * 60) if per_change > 0 else None
 
 
 def _poll(url: str, keys: list[str]) -> dict[str, Any]:
