@@ -1316,6 +1316,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="delivery",
             index=models.Index(
+                condition=models.Q(("due_at__isnull", False), ("quiet_period__isnull", False)),
+                fields=["order_key"],
+                name="tms_delivery_quiet_waiting",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
                 condition=models.Q(("quiet_period__isnull", False)),
                 fields=["quiet_period"],
                 name="tms_delivery_quiet_period",

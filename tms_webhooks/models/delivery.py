@@ -237,6 +237,12 @@ class Delivery(models.Model):
                 name="tms_delivery_in_flight",
                 condition=Q(status=DeliveryStatus.IN_FLIGHT) | Q(status=DeliveryStatus.WAITING),
             ),
+            # fanout_sql.py: the deliveries of an object that wait for a quiet period.
+            models.Index(
+                fields=["order_key"],
+                name="tms_delivery_quiet_waiting",
+                condition=Q(due_at__isnull=False, quiet_period__isnull=False),
+            ),
             # DeliveryQuerySet.of_quiet_periods.
             models.Index(
                 fields=["quiet_period"], name="tms_delivery_quiet_period", condition=Q(quiet_period__isnull=False)

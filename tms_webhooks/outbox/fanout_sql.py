@@ -184,15 +184,17 @@ SELECT d.id, d.event_id, d.webhook_id, s.id, s.event_type, CASE WHEN {FILTERED} 
 FROM {{delivery}} d JOIN {{subscription}} s ON s.webhook_id = d.webhook_id
 WHERE d.event_id IN ({{ids}}) AND s.quiet_seconds > 0 AND d.status = 'pending'"""  # noqa: S608
 
-# Locks the deliveries that wait for a quiet period and are about the same object as one of these, for the same webhook.
-# Indexes: the primary keys, and tms_delivery_earlier_of_object. Conditions are compared as truth values where another
-# index has them: without statistics PostgreSQL would use that, and read all that wait (20 s for 10,000).
+# The deliveries of these objects that wait for a quiet period, with their webhooks. Index: tms_delivery_quiet_waiting. No
+# join, and no further condition: without statistics PostgreSQL would expect one row, and join by reading all of them for
+# each object (20 s for 10,000).
+WAITING_OF_OBJECTS = """
+SELECT id, webhook_id FROM {delivery} WHERE order_key IN ({keys}) AND due_at IS NOT NULL AND quiet_period IS NOT NULL"""
+
+# Locks those of these deliveries whose quiet period is not over. By primary key.
 LOCK_WAITING = f"""
-SELECT o.id FROM {{delivery}} d JOIN {{event}} e ON e.id = d.event_id
-JOIN {{delivery}} o ON o.webhook_id = d.webhook_id AND o.order_key = e.subject_key
-WHERE d.id IN ({{ids}}) AND o.due_at IS NOT NULL AND (o.due_at > %(now)s) IS TRUE AND o.order_key IS NOT NULL
-  AND (o.quiet_period IS NOT NULL) IS TRUE AND (o.status = 'pending') IS TRUE AND o.attempts = 0
-  AND (o.priority = {Priority.LIVE.value}) IS TRUE {{lock}}"""  # noqa: S608
+SELECT id FROM {{delivery}} {{by_key}} WHERE id IN ({{ids}}) AND (due_at > %(now)s) IS TRUE
+  AND (status = 'pending') IS TRUE AND attempts = 0 AND (priority = {Priority.LIVE.value}) IS TRUE
+ORDER BY id {{lock}}"""  # noqa: S608
 
 # Have these deliveries wait until a time, each for its quiet period. By primary key.
 WAIT = """
@@ -421,11 +423,17 @@ def quiet_subscriptions(event_ids: Iterable[int]) -> list[tuple[Any, ...]]:
     return read(QUIET_SUBSCRIPTIONS, ids=numbers(event_ids), condition=_condition())
 
 
-def lock_waiting(delivery_ids: Iterable[int], *, now: datetime) -> set[int]:
-    """Lock the deliveries that wait for a quiet period, of the objects and webhooks of these; return their keys."""
-    lock = for_update()
-    of_waiting = f"{lock} OF o" if lock and database().features.has_select_for_update_of else lock
-    return {pk for (pk,) in read(LOCK_WAITING, {"now": moment(now)}, ids=numbers(delivery_ids), lock=of_waiting)}
+def lock_waiting(order_keys: Iterable[int], webhook_ids: Collection[int], *, now: datetime) -> list[int]:
+    """Lock the deliveries of these objects to these webhooks that wait for a quiet period; return their keys.
+
+    The webhooks must be locked: no other fan-out adds such deliveries then.
+    """
+    rows = read(WAITING_OF_OBJECTS, keys=numbers(order_keys))
+    found = [pk for pk, webhook_id in rows if webhook_id in webhook_ids]
+    if not found:
+        return []
+    locked = read(LOCK_WAITING, {"now": moment(now)}, ids=numbers(found), by_key=_by_key(), lock=for_update())
+    return [pk for (pk,) in locked]
 
 
 def wait_until(due_at: datetime, periods: Mapping[int, int]) -> None:

@@ -57,6 +57,7 @@ class _Row:
     event_id: int
     event_type: str
     subject: Object
+    order_key: int
     body: str
     quiet: Quiet | None = None
     period: int | None = None
@@ -100,7 +101,7 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
     webhooks = Webhook.objects.using(router.db_for_write(Webhook)).only("delay_seconds", "ordered").in_bulk(keys)
     rows = list(_new_rows(found, set(matching), webhooks))
     # Without any that may wait, or may end a wait, nothing is read.
-    rows += _waiting_rows([row.delivery_id for row in rows], webhooks, now=now) if rows else []
+    rows += _waiting_rows({row.order_key for row in rows}, webhooks, now=now) if rows else []
     changes = _Changes()
     by_object: dict[Object, list[_Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.event_id):
@@ -123,7 +124,7 @@ def _new_rows(
         quiet = _quiet_of(event, subscriptions, matching)
         if quiet is not None or webhooks[webhook_id].ordered:
             subject = (webhook_id, event.subject_type, event.subject_id)
-            yield _Row(delivery_id, event_id, event.type, subject, event.body, quiet)
+            yield _Row(delivery_id, event_id, event.type, subject, event.subject_key, event.body, quiet)
 
 
 def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: Collection[Pair]) -> Quiet | None:
@@ -140,10 +141,10 @@ def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: 
     return max(periods, default=None)
 
 
-def _waiting_rows(ids: Collection[int], webhooks: Mapping[int, Webhook], *, now: datetime) -> Iterator[_Row]:
-    """Yield the deliveries that wait, of the objects and webhooks of these."""
+def _waiting_rows(order_keys: Collection[int], webhooks: Mapping[int, Webhook], *, now: datetime) -> Iterator[_Row]:
+    """Yield the deliveries of these objects to these webhooks that wait."""
     rows = Delivery.objects.using(router.db_for_write(Delivery))
-    found = list(rows.among(fanout_sql.lock_waiting(ids, now=now)))
+    found = list(rows.among(fanout_sql.lock_waiting(order_keys, webhooks.keys(), now=now)))
     events = _events({one.event_id for one in found})
     began = dict(rows.among({one.quiet_period or 0 for one in found}).values_list("pk", "created_at"))
     stored = DeliveryBody.objects.using(rows.db).filter(key_in(one.pk for one in found)).exclude(merged="")
@@ -158,6 +159,7 @@ def _waiting_rows(ids: Collection[int], webhooks: Mapping[int, Webhook], *, now:
             event.pk,
             event.type,
             (one.webhook_id, event.subject_type, event.subject_id),
+            event.subject_key,
             merged.get(one.pk, event.body),
             period=one.quiet_period,
             began_at=began.get(one.quiet_period or 0, one.created_at),
@@ -167,7 +169,7 @@ def _waiting_rows(ids: Collection[int], webhooks: Mapping[int, Webhook], *, now:
 
 def _events(keys: Collection[int]) -> dict[int, Event]:
     rows = Event.objects.using(router.db_for_write(Event)).filter(key_in(keys))
-    return {row.pk: row for row in rows.only("type", "subject_type", "subject_id", "body").order_by()}
+    return {row.pk: row for row in rows.only("type", "subject_type", "subject_id", "subject_key", "body").order_by()}
 
 
 def _plan(rows: Sequence[_Row], webhook: Webhook, changes: _Changes, *, now: datetime) -> None:

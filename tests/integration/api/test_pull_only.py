@@ -15,7 +15,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
-from tests.integration.delivery.rows import write_delivery
+from tests.integration.delivery.rows import write_delivery, write_event
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.actors import SYSTEM
@@ -24,6 +24,7 @@ from tms_webhooks.delivery import replay, sweep
 from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.routing.explain import explain
 from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
@@ -150,6 +151,17 @@ def test_a_test_send_is_refused(webhook, client):
     with pytest.raises(CommandError, match=message):
         call_command("webhooks_test", str(webhook.pk))
     assert not Event.objects.exists()
+
+
+def test_the_explanation_says_where_the_event_is(acme, webhook):
+    event = write_event(acme)
+
+    explanation = explain(webhook, event)
+
+    assert explanation.verdict == "yes"
+    assert "The webhook is pull-only: nothing is sent, and the event is in its feed." in [
+        clause.sentence for clause in explanation.clauses
+    ]
 
 
 @pytest.mark.parametrize("kind", [JobKind.RECOVER, JobKind.REPLAY_MISSED])

@@ -497,7 +497,9 @@ def test_a_disabled_webhook_keeps_the_merged_event(clock, webhook, merged, sent)
     assert Delivery.objects.get(status=DeliveryStatus.DELIVERED).priority == Priority.REPLAY
 
 
-def test_erasing_a_person_erases_what_was_merged(clock, webhook, sent):
+@pytest.fixture
+def instructors(webhook, sent):
+    """A class whose instructor changed from 4207 to 1 and from 1 to 2. One delivery is merged into the other."""
     room = ChangingObject(webhook.organization, "7", noun="class")
     webhook.subscriptions.update(event_type="class.updated")
     people = [{"id": key, "first_name": "Ann"} for key in (4207, 1, 2)]
@@ -508,8 +510,25 @@ def test_erasing_a_person_erases_what_was_merged(clock, webhook, sent):
     sent()
     assert DeliveryBody.objects.get().merged.count("4207") == 1
 
-    erasure.erase(4207, now=clock.now)
 
+def test_erasing_a_person_erases_what_was_merged(clock, instructors, sent):
+    erased = erasure.erase(4207, now=clock.now)
+
+    assert (erased.events, erased.in_flight) == (1, 0)
     assert not DeliveryBody.objects.filter(merged__contains="4207").exists()
     clock.advance(seconds=QUIET)
     assert [body["previous"]["instructor"]["id"] for body in sent()] == [1]
+
+
+def test_erasing_waits_for_the_request_that_carries_a_merged_event(clock, instructors, worker):
+    clock.advance(seconds=QUIET)
+    (request,) = worker.claim()
+    assert b"4207" in request.body
+
+    erased = erasure.erase(4207, now=clock.now)
+    assert (erased.events, erased.in_flight) == (0, 1)
+    worker.write(worker.send(request))
+    erased = erasure.erase(4207, now=clock.now)
+
+    assert (erased.events, erased.in_flight) == (1, 0)
+    assert not DeliveryBody.objects.exists()

@@ -41,5 +41,5 @@ def test_it_reads_the_deliveries_of_its_objects_alone(clock, is_analyzed):
         assert fan_out(clock.now) == BATCH
 
     assert Delivery.objects.open().count() == USERS
-    (waiting,) = [plan for sql, plan in statements.of(DELIVERIES) if "o.order_key" in sql]
-    assert "tms_delivery_earlier_of_object" in waiting
+    (waiting,) = [plan for sql, plan in statements.of(DELIVERIES) if "order_key IN" in sql]
+    assert "tms_delivery_quiet_waiting" in waiting
