@@ -113,13 +113,14 @@ class EventType:
             "previous": copy.deepcopy(dict(self.sample_previous)),
         }
 
-    def validate(self, envelope: Mapping[str, Any]) -> None:
+    def validate(self, envelope: Any) -> None:
         """Raise `PayloadError` if a whole envelope breaks the schema.
 
         The message names the event type, the JSON path and the rule, but not the value: it may be personal. The event for
         an organization that an object left is in the thin form, to which the schema does not apply.
         """
-        if envelope.get("left"):
+        # A body that is no object at all breaks the schema, too.
+        if isinstance(envelope, Mapping) and envelope.get("left"):
             return
         reasons = list(dict.fromkeys(_reasons(_validator(self).iter_errors(envelope))))
         if not reasons:
