@@ -16,9 +16,10 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from tms_webhooks.choices import JobStatus
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
-from tms_webhooks.models import PeriodicRun
+from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.models.periodic import LONG_AGO
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues.base import PeriodicJob, Queue, get_queue, use_queue
@@ -30,6 +31,8 @@ GRACE = timedelta(seconds=90)
 """For how long the queue may be late with a job. django-q2 looks at its schedules every 30 s."""
 SECONDS = {replay.WORK: 5.0}
 """Intervals below the job's own, without a queue. Replay jobs send no wake-up, and a user waits for their start."""
+NOT_BEGUN = timedelta(seconds=10)
+"""After this time, the timer begins a job that a user has started: no cluster runs, or none has a free worker."""
 LEAVING = 5.0
 """Seconds that the end waits for a running job."""
 
@@ -91,6 +94,8 @@ class Timer:
             for job in self._jobs():
                 if self._claim(job):
                     self._run(job.function)
+            if self._claims_waiting_jobs():
+                self._run(replay.WORK)
         except DatabaseFailure:
             if not self._is_failing:
                 logger.exception("The database refused to say which periodic jobs are overdue; trying again.")
@@ -113,6 +118,12 @@ class Timer:
 
     def _claim(self, job: PeriodicJob) -> bool:
         return PeriodicRun.objects.claim(job.function, now=self._clock(), unless_since=self._latest_start(job))
+
+    def _claims_waiting_jobs(self) -> bool:
+        """Return whether this timer is to begin a job of a user that no other process has begun."""
+        latest = self._clock() - NOT_BEGUN
+        waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
+        return waiting.exists() and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest)
 
     def _latest_start(self, job: PeriodicJob) -> datetime:
         grace = GRACE if self._queue.keeps_drains else timedelta()

@@ -45,6 +45,7 @@ class _Recorded(NamedTuple):
     uid: UUID
     organizations: tuple[Any, Any]
     created: bool
+    moved: bool
     omit_personal: bool
 
 
@@ -86,7 +87,9 @@ def remember(event: Event, planned: PlannedEvent, change: Change, *, using: str)
     events = _open_events(using) or _begin(using)
     if events is not None:
         organizations = event.organization_id, event.learner_organization_id
-        events.remember(subject, _Recorded(event.uid, organizations, change.created, planned.omit_personal))
+        events.remember(
+            subject, _Recorded(event.uid, organizations, change.created, change.moved, planned.omit_personal)
+        )
 
 
 def can_fold(source: Source, planned: PlannedEvent, change: Change, *, using: str) -> bool:
@@ -136,7 +139,8 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     if not recorded.created:
         names = {*body["changed"], *content["changed"]}
         body["changed"] = [field.name for field in event_type.fields if field.name in names]
-        body["previous"] = _merged(content["previous"], body["previous"], json_names)
+        # The old values of an object that moved are another organization's.
+        body["previous"] = {} if recorded.moved else _merged(content["previous"], body["previous"], json_names)
     if strict_payloads():
         event_type.validate(body)
     event.body = to_text(body)

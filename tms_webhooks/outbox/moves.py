@@ -33,6 +33,18 @@ if TYPE_CHECKING:
 OWNER = "organization.id"
 
 
+class Departure(NamedTuple):
+    """The organizations that an object leaves, as the owner or as the learner's; None for one that stays."""
+
+    owner: Any
+    learner: Any
+
+    @property
+    def organizations(self) -> EventOrganizations:
+        """The organizations of the event about it, which needs an owner."""
+        return EventOrganizations(self.learner if self.owner is None else self.owner, self.learner)
+
+
 class _OrganizationColumn(NamedTuple):
     """The canonical name of the row's value from which ``path`` leads to one of its organizations."""
 
@@ -40,8 +52,10 @@ class _OrganizationColumn(NamedTuple):
     path: OrganizationPath
 
 
-def departures(source: Source, changes: Sequence[Change], *, using: str) -> dict[int, EventOrganizations]:
+def departures(source: Source, changes: Sequence[Change], *, using: str) -> dict[int, Departure]:
     """Return the organizations that objects leave, by the index of the change.
+
+    An organization can leave one role and keep the other: a class that changes its owner may keep its learners.
 
     Only a source whose paths to its organizations SQL can follow has departures. Takes a query only where an object may
     have moved.
@@ -53,9 +67,13 @@ def departures(source: Source, changes: Sequence[Change], *, using: str) -> dict
     before = [_keys_before(source, column, [changes[index] for index in moved], using=using) for column in columns]
     found = {}
     for index, *keys in zip(moved, *before, strict=True):
-        left = _left(source, EventOrganizations(*keys), organizations_of(changes[index].after))
-        if left is not None:
-            found[index] = left
+        after = organizations_of(changes[index].after) or EventOrganizations(None)
+        owner, learner = keys[0], keys[0] if source.owned_by_learner else after.learner
+        if len(keys) > 1:
+            learner = keys[1]
+        departure = Departure(None if owner == after.owner else owner, None if learner == after.learner else learner)
+        if departure != Departure(None, None):
+            found[index] = departure
     return found
 
 
@@ -64,10 +82,12 @@ def update_type(source: Source) -> str | None:
     return next(filter(is_update, source.event_types), None)
 
 
-def departure_row(source: Source, change: Change, left: EventOrganizations, external_id: Any) -> Event:
-    """Return the unsaved row of the event for an organization that an object left: ids alone.
+def departure_row(
+    source: Source, change: Change, departure: Departure, organizations: EventOrganizations, external_id: Any
+) -> Event:
+    """Return the unsaved row of the event for the organizations that an object left: ids alone.
 
-    ``external_id`` is that of the organization.
+    ``external_id`` is that of the event's owner.
     """
     event_type = catalogue.get(update_type(source) or "")
     ids = {name: value for name, value in change.before.items() if not isinstance(value, PayloadError)}
@@ -78,17 +98,16 @@ def departure_row(source: Source, change: Change, left: EventOrganizations, exte
         and field.name in ids
         and not field.name.startswith(("organization.", "learner_organization."))
     ]
-    owner_left = left.owner != left.learner or source.owned_by_learner
     content = {
         "data": nested_json(fields, ids),
-        "changed": [OWNER if owner_left else LEARNER_ORGANIZATION.name],
+        "changed": [LEARNER_ORGANIZATION.name if departure.owner is None else OWNER],
         "previous": {},
         "left": True,
     }
     values = {
-        OWNER: left.owner,
+        OWNER: organizations.owner,
         "organization.external_id": external_id,
-        LEARNER_ORGANIZATION.name: left.learner,
+        LEARNER_ORGANIZATION.name: organizations.learner,
     }
     subject = source.noun.name, subject_key(change.before["id"])
     return event_row(event_type, content, values, subject=subject, occurred_at=change.now, strict=strict_payloads())
@@ -121,17 +140,6 @@ def _keys_before(
     target = reference.target_field.attname
     known = dict(rows.filter(**{f"{target}__in": set(values)}).values_list(target, column.path.onward))
     yield from (known.get(value) for value in values)
-
-
-def _left(source: Source, before: EventOrganizations, after: EventOrganizations | None) -> EventOrganizations | None:
-    """Return the organizations of ``before`` that are not among those of ``after``; None if all are."""
-    present = after.keys if after is not None else set()
-    owner, learner = (None if key in present else key for key in before)
-    if owner is None and learner is None:
-        return None
-    if source.owned_by_learner:
-        learner = owner
-    return EventOrganizations(learner if owner is None else owner, learner)
 
 
 def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:

@@ -156,13 +156,13 @@ def _record_departures(
     event_type = moves.update_type(source)
     names = [event_type] if event_type is not None else []
     wanted = {
-        index: organizations
-        for index, organizations in left.items()
-        if names and matching_types(names, organizations, using=using)
+        index: departure.organizations
+        for index, departure in left.items()
+        if names and matching_types(names, departure.organizations, using=using)
     }
     external_ids = moves.external_ids(source, [one.owner for one in wanted.values()], using=using)
     rows = {
-        index: moves.departure_row(source, changes[index], one, external_ids.get(one.owner))
+        index: moves.departure_row(source, changes[index], left[index], one, external_ids.get(one.owner))
         for index, one in wanted.items()
     }
     _record_rows(list(rows.values()), using=using)

@@ -13,9 +13,12 @@ Event = Mapping[str, Any]
 _MISSING = object()
 
 
-def names_changes(body: str) -> bool:
-    """Return whether the body of an event names changed fields. An event that names none can't be merged."""
-    return bool(from_text(body).get("changed")) if body else False
+def can_be_merged(body: str) -> bool:
+    """Return whether the body of an event names changed fields. An event for an organization that an object left can't be
+    merged: its thin form must not get the values of another event.
+    """
+    event = from_text(body) if body else {}
+    return bool(event.get("changed")) and not event.get("left")
 
 
 def merge(bodies: Sequence[str]) -> str | None:

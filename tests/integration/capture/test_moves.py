@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from example_project.training.factories import (
@@ -133,6 +134,39 @@ def test_a_learner_of_another_class_owner_is_informed_by_the_learners_event(old,
     leaving, event = recorded()
     assert (leaving["organization"]["id"], leaving["changed"]) == (old.pk, ["learner_organization.id"])
     assert (event["organization"]["id"], event["previous"]) == (owner.pk, {})
+
+
+def test_an_owner_who_is_the_learners_organization_too_leaves_as_the_owner(old, new, recorded):
+    enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=old, grade=7)
+    destination = TrainingClassFactory(organization=new)
+    Event.objects.all().delete()
+
+    enrollment.training_class = destination
+    enrollment.grade = 8
+    enrollment.save()
+
+    leaving, event = recorded()
+    assert (leaving["organization"]["id"], leaving["changed"]) == (old.pk, ["organization.id"])
+    assert Event.objects.order_by("pk").first().learner_organization_id is None
+    assert (event["organization"]["id"], event["previous"]) == (new.pk, {})
+
+
+def test_a_change_after_the_move_in_the_same_transaction_quotes_no_old_values(old, new, recorded):
+    training_class = TrainingClassFactory(organization=old, name="A secret name")
+    training_class.instructors.add(UserFactory(organization=old))
+    Event.objects.all().delete()
+
+    with transaction.atomic():
+        training_class.organization = new
+        training_class.save()
+        training_class.name = "Another name"
+        training_class.save()
+        training_class.instructors.clear()
+
+    leaving, event = recorded()
+    assert leaving["left"] is True
+    assert (event["changed"], event["previous"]) == (["name", "instructor_ids", "organization.id"], {})
+    assert event["data"]["name"] == "Another name"
 
 
 def test_many_users_who_move_leave_the_old_organization_one_by_one(old, new, recorded):
