@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROWS = 20_000
 FEWER = 8_000
 CHUNK = 2_000
-BUDGET = 0.002
+BUDGET = 0.02
 """Seconds of each run: less than the whole takes."""
 LONGEST_SAVE = 2.0
 """Seconds, on a busy machine: a transaction with all rows would take longer only on a slower one, so its rows are counted."""
@@ -111,12 +111,13 @@ def test_the_backlog_of_a_disabled_webhook_is_skipped(backlog, processes, tables
 
 
 def test_the_backlog_of_a_deleted_webhook_is_cancelled(backlog, processes, tables):
-    backlog(deleted_at=timezone.now(), rows=FEWER)
+    # All of them: a fast machine cancels fewer within one budget.
+    backlog(deleted_at=timezone.now())
 
     outcome = finish(processes, tables, "work_on_jobs")
 
     assert outcome["most"] <= 1_000
-    assert tables.statuses() == {"cancelled": FEWER}
+    assert tables.statuses() == {"cancelled": ROWS}
 
 
 def test_a_job_cancels_what_waits_and_counts_each_delivery_once(backlog, processes, tables):

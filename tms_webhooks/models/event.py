@@ -90,8 +90,8 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
 
     def for_everyone(self) -> EventQuerySet:
-        """Leave out those that were made for one webhook, which belong into no other feed."""
-        return self.filter(webhook__isnull=True)
+        """Leave out those that were made for one webhook or one subscription, which belong into no other feed."""
+        return self.filter(webhook__isnull=True, subscription__isnull=True)
 
     def made_for(self, webhook_id: int) -> EventQuerySet:
         """Keep those that were made for this webhook alone, such as those of its snapshots.
