@@ -11,10 +11,11 @@ from django.core.management import call_command
 from django.db import connection
 from django_q.models import OrmQ, Schedule
 
+from tests.factories import WebhookFactory
 from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.management import timer as timer_module
 from tms_webhooks.management.timer import GRACE, LEAVING, SECONDS, TICK, LocalQueue, Timer, ticking
-from tms_webhooks.models import PeriodicRun
+from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
@@ -259,3 +260,23 @@ def test_a_call_for_later_runs_when_its_time_has_come(ran, clock, monkeypatch):
     assert run_at(timer, clock, ran, seconds=1) == []
     assert run_at(timer, clock, ran, seconds=1) == QUICK
     assert timer.run_due() == TICK
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_job_of_a_user_that_no_cluster_begins_is_begun_after_ten_seconds(ran, clock):
+    timer = Timer(clock=clock)
+    begin(*ALL, at=clock.now)
+    Job.objects.create(kind="recover", webhook=WebhookFactory(), created_at=clock.now)
+
+    assert run_at(timer, clock, ran, seconds=9) == []
+    assert run_at(timer, clock, ran, seconds=2) == QUICK
+    # Once in that time, also by several timers.
+    assert run_at(Timer(clock=clock), clock, ran, seconds=5) == []
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_a_job_that_is_running_is_left_to_its_worker(ran, clock):
+    begin(*ALL, at=clock.now)
+    Job.objects.create(kind="recover", webhook=WebhookFactory(), created_at=clock.now, status="running")
+
+    assert run_at(Timer(clock=clock), clock, ran, seconds=30) == []

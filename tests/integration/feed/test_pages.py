@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
+from tests.factories import WebhookFactory
 from tests.integration.feed.rows import keys, loop, page, write
 from tms_webhooks import tasks
 from tms_webhooks.exceptions import UnknownEventType
@@ -45,6 +46,14 @@ def test_other_organizations_events_are_left_out(acme):
 
     assert loop(acme, limit=2)[0] == keys(mine)
     assert loop(other, limit=2)[0] == keys(theirs)
+
+
+def test_events_that_were_made_for_one_subscription_are_left_out(acme):
+    (window,) = WebhookFactory(organization=acme, events=["course_assignment.expiring"]).subscriptions.all()
+    shown, hidden = write(acme, 1), write(acme, 1, "course_assignment.expiring")
+    Event.objects.filter(pk__in=keys(hidden)).update(subscription=window)
+
+    assert loop(acme)[0] == keys(shown)
 
 
 def test_several_organizations_are_read_in_one_order(acme):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tms_webhooks.payloads.merging import merge, names_changes
+from tms_webhooks.payloads.merging import can_be_merged, merge
 
 
 def event(data: dict, previous: dict, *changed: str, number: int = 1, event_type: str = "user.updated") -> str:
@@ -78,6 +78,11 @@ def test_merged_events_are_merged_again_as_if_at_once():
     assert merge([first, *bodies[2:]]) == merge(bodies)
 
 
-@pytest.mark.parametrize(("body", "expected"), [("", False), (event({}, {}), False), (event({}, {}, "city"), True)])
-def test_an_event_may_name_no_changes(body, expected):
-    assert names_changes(body) is expected
+LEFT = json.dumps({**json.loads(event({"id": 7}, {}, "organization.id")), "left": True})
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"), [("", False), (event({}, {}), False), (event({}, {}, "city"), True), (LEFT, False)]
+)
+def test_an_event_without_changes_and_one_of_an_object_that_left_are_not_merged(body, expected):
+    assert can_be_merged(body) is expected
