@@ -30,4 +30,4 @@ def test_of_a_meetup(meetup):
 def test_of_a_place(meetup, member):
     place = Place.objects.create(meetup=meetup, member=member)
 
-    check_all(sources_of(Place)[0], place, state=st.sampled_from(["requested", "enrolled", "wait-listed", "denied"]))
+    check_all(sources_of(Place)[0], place, state=st.sampled_from(["requested", "enrolled", "waitlisted", "denied"]))

@@ -204,6 +204,8 @@ def test_a_save_pays_nothing_for_filters(enrollment, webhook):
         return len(captured)
 
     WebhookFactory(organization=webhook.organization, events=["enrollment.*"])
+    # MariaDB counts the first event of an object with one statement more.
+    queries()
     before = queries()
     narrowed(webhook, filters={"course": [0]}, condition={"data.grade": {"gte": 50}})
 
