@@ -57,16 +57,6 @@ STATE_FIELDS = (
 EVENTS = _("Events")
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
-
-AUDITED_FIELDS = (
-    "event_type",
-    "more_than_days",
-    "less_than_days",
-    "quiet_seconds",
-    "quiet_longest_seconds",
-    "filters",
-    "condition",
-)
 # The changed fields in Django's history entries.
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 
@@ -456,8 +446,8 @@ def _form_key(request: HttpRequest) -> uuid.UUID | None:
 
 def _audit_rows(saved: SavedSubscriptions) -> Iterator[tuple[AuditAction, Subscription, dict[str, Any]]]:
     for one in saved.added:
-        yield AuditAction.SUBSCRIPTION_CREATED, one, differences(None, one, fields=AUDITED_FIELDS)
+        yield AuditAction.SUBSCRIPTION_CREATED, one, differences(None, one, fields=Subscription.CONFIGURED)
     for before, after in saved.changed:
-        yield AuditAction.SUBSCRIPTION_UPDATED, after, differences(before, after, fields=AUDITED_FIELDS)
+        yield AuditAction.SUBSCRIPTION_UPDATED, after, differences(before, after, fields=Subscription.CONFIGURED)
     for one in saved.deleted:
         yield AuditAction.SUBSCRIPTION_DELETED, one, {"event_type": one.event_type}

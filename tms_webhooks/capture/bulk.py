@@ -1,4 +1,4 @@
-"""Records the events of querysets' bulk operations: `WebhookQuerySet` calls this module as its `BulkCapture`."""
+"""Records the events of querysets' bulk operations: `sources.querysets` calls this module as its `BulkCapture`."""
 
 from __future__ import annotations
 

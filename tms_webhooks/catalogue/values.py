@@ -17,10 +17,13 @@ def instant(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def value_at(nested: Any, name: str) -> Any:
-    """Return the value at a dotted name, or None."""
+def value_at(nested: Any, name: str, missing: Any = None) -> Any:
+    """Return the value at a dotted name, or ``missing`` if no object has that name."""
     for segment in name.split("."):
         if not isinstance(nested, Mapping):
-            return None
-        nested = nested.get(segment)
+            return missing
+        found = nested.get(segment)
+        if found is None and segment not in nested:
+            return missing
+        nested = found
     return nested

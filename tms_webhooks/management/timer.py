@@ -121,6 +121,8 @@ class Timer:
 
     def _claims_waiting_jobs(self) -> bool:
         """Return whether this timer is to begin a job of a user that no other process has begun."""
+        if not self._queue.keeps_drains:
+            return False  # such jobs run every few seconds
         latest = self._clock() - NOT_BEGUN
         waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
         return waiting.exists() and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest)

@@ -27,6 +27,11 @@ QUIET_PERIODS = 5
 """An update waits for at most so many quiet periods, unless the subscription says otherwise."""
 
 
+def longest_quiet_seconds(quiet_seconds: int, longest: int | None) -> int:
+    """Return the longest time that an update waits for further ones, in seconds; ``longest`` is the configured one, or None."""
+    return longest or min(QUIET_PERIODS * quiet_seconds, LONGEST_QUIET_SECONDS)
+
+
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     """Filters for subscriptions."""
 
@@ -136,6 +141,17 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return self.event_type
 
+    CONFIGURED = (
+        "event_type",
+        "more_than_days",
+        "less_than_days",
+        "quiet_seconds",
+        "quiet_longest_seconds",
+        "filters",
+        "condition",
+    )
+    """The fields that a user sets."""
+
     @property
     def window(self) -> tuple[float, float]:
         """The days window, exclusive at both ends: an event is emitted while the days left are between the two."""
@@ -146,7 +162,7 @@ class Subscription(models.Model):
     @property
     def longest_quiet_seconds(self) -> int:
         """The longest time that an update waits for further ones, in seconds."""
-        return self.quiet_longest_seconds or min(QUIET_PERIODS * self.quiet_seconds, LONGEST_QUIET_SECONDS)
+        return longest_quiet_seconds(self.quiet_seconds, self.quiet_longest_seconds)
 
     @property
     def has_window(self) -> bool:

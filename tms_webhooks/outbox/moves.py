@@ -5,7 +5,7 @@ The event of the new organization holds no old values: they are another organiza
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,13 +83,13 @@ def update_type(source: Source) -> str | None:
 
 
 def departure_row(
-    source: Source, change: Change, departure: Departure, organizations: EventOrganizations, external_id: Any
+    source: Source, type_name: str, change: Change, departure: Departure, external_ids: Mapping[Any, Any]
 ) -> Event:
     """Return the unsaved row of the event for the organizations that an object left: ids alone.
 
-    ``external_id`` is that of the event's owner.
+    ``external_ids`` are those of organizations, by their keys.
     """
-    event_type = catalogue.get(update_type(source) or "")
+    event_type, organizations = catalogue.get(type_name), departure.organizations
     ids = {name: value for name, value in change.before.items() if not isinstance(value, PayloadError)}
     fields = [
         field
@@ -106,7 +106,7 @@ def departure_row(
     }
     values = {
         OWNER: organizations.owner,
-        "organization.external_id": external_id,
+        "organization.external_id": external_ids.get(organizations.owner),
         LEARNER_ORGANIZATION.name: organizations.learner,
     }
     subject = source.noun.name, subject_key(change.before["id"])

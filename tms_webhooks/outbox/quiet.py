@@ -18,7 +18,8 @@ from django.db import router
 
 from tms_webhooks import event_names
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
+from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook
+from tms_webhooks.models.subscription import longest_quiet_seconds
 from tms_webhooks.outbox import fanout_sql
 from tms_webhooks.payloads import merging
 from tms_webhooks.routing.filtered import Pair
@@ -134,7 +135,7 @@ def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: 
         return None
     patterns = event_names.patterns_for(event.type)
     periods = [
-        Quiet(seconds, Subscription(quiet_seconds=seconds, quiet_longest_seconds=longest).longest_quiet_seconds)
+        Quiet(seconds, longest_quiet_seconds(seconds, longest))
         for pk, pattern, is_filtered, seconds, longest in subscriptions
         if pattern in patterns and (not is_filtered or (event.pk, pk) in matching)
     ]

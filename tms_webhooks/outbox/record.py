@@ -154,18 +154,17 @@ def _record_departures(
     if not left:
         return list(changes), {}
     event_type = moves.update_type(source)
-    names = [event_type] if event_type is not None else []
-    wanted = {
-        index: departure.organizations
-        for index, departure in left.items()
-        if names and matching_types(names, departure.organizations, using=using)
-    }
-    external_ids = moves.external_ids(source, [one.owner for one in wanted.values()], using=using)
-    rows = {
-        index: moves.departure_row(source, changes[index], left[index], one, external_ids.get(one.owner))
-        for index, one in wanted.items()
-    }
-    _record_rows(list(rows.values()), using=using)
+    rows: dict[int, Event] = {}
+    if event_type is not None:
+        owners = {departure.organizations for departure in left.values()}
+        wanted = matching_types_by_organizations(owners, [event_type], using=using)
+        external_ids = moves.external_ids(source, [one.owner for one in wanted], using=using)
+        rows = {
+            index: moves.departure_row(source, event_type, changes[index], departure, external_ids)
+            for index, departure in left.items()
+            if departure.organizations in wanted
+        }
+        _record_rows(list(rows.values()), using=using)
     marked = [replace(change, moved=index in left) for index, change in enumerate(changes)]
     return marked, rows
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tms_webhooks.catalogue import registry
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import from_text, to_text
 
 Event = Mapping[str, Any]
@@ -35,11 +36,11 @@ def merge(bodies: Sequence[str]) -> str | None:
     oldest: dict[str, Any] = {}
     for event in events:
         for name in event["changed"]:
-            oldest.setdefault(name, _value(event["previous"], name))
+            oldest.setdefault(name, value_at(event["previous"], name, _MISSING))
     changed = [
         name
         for name in _in_field_order(newest["type"], oldest)
-        if oldest[name] is _MISSING or oldest[name] != _value(newest["data"], name)
+        if oldest[name] is _MISSING or oldest[name] != value_at(newest["data"], name, _MISSING)
     ]
     if not changed:
         return None
@@ -52,15 +53,6 @@ def _in_field_order(event_type: str, names: Iterable[str]) -> list[str]:
     known = registry.expand(event_type)
     order = {field.name: number for number, field in enumerate(known[0].fields)} if known else {}
     return sorted(names, key=lambda name: order.get(name, len(order)))
-
-
-def _value(nested: Any, name: str) -> Any:
-    """Return the value at a dotted name."""
-    for part in name.split("."):
-        if not isinstance(nested, Mapping) or part not in nested:
-            return _MISSING
-        nested = nested[part]
-    return nested
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

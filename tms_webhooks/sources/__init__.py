@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
-from tms_webhooks.sources.querysets import WebhookManager, WebhookQuerySet
+from tms_webhooks.sources.querysets import WebhookManager
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import (
     Changed,
@@ -59,6 +59,5 @@ __all__ = [
     "UserSource",
     "VoucherSource",
     "WebhookManager",
-    "WebhookQuerySet",
     "register",
 ]

@@ -144,14 +144,8 @@ _METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
-class WebhookQuerySet(models.QuerySet[M]):
-    """A queryset that says by its name that its bulk operations emit events. Those of any queryset do."""
-
-
 class WebhookManager(models.Manager[M]):
     """A manager that says by its name that bulk operations emit events. Those of any manager do."""
-
-    _queryset_class = WebhookQuerySet
 
 
 def needs_one_statement(model: type[models.Model], names: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from django.db import router
 
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources.interest import subscribed_to_everything
@@ -123,7 +124,7 @@ def _differences(
 ) -> Iterator[str]:
     for part, expected, actual in (("data", data, event.data), ("previous", previous, event.previous)):
         for name, value in _flat(expected):
-            found = _at(actual, name)
+            found = value_at(actual, name, MISSING)
             if found != value:
                 yield f"{part}.{name} is {'missing' if found is MISSING else repr(found)}, not {value!r}"
     if changed is not None and sorted(changed) != sorted(event.changed):
@@ -136,14 +137,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _at(values: Any, name: str) -> Any:
-    for segment in name.split("."):
-        if not isinstance(values, Mapping) or segment not in values:
-            return MISSING
-        values = values[segment]
-    return values
 
 
 def _report(

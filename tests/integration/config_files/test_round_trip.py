@@ -179,7 +179,7 @@ def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organ
 
 
 def test_another_window_or_filter_is_a_change_of_the_same_row(organization, imported):
-    """The row is the history of its events: a new one would be told of the same dates again."""
+    """The row is the history of its events: a new one would get events of the same dates again."""
     imported(document(subscriptions=[{"event": "*", "less_than_days": 30}, {"event": "*", "less_than_days": 7}]))
     first, second = Subscription.objects.order_by("pk")
     AuditEntry.objects.all().delete()

@@ -32,7 +32,7 @@ days = st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0, 7.0, 10.0, 30.0])
 windows = st.lists(days, min_size=2, max_size=2, unique=True).map(sorted)
 steps = st.one_of(
     st.tuples(st.just("scan"), gaps),
-    # Mostly small changes, which must be told from others.
+    # Mostly small changes, which must not count as others.
     st.tuples(
         st.just("move"), st.one_of(minutes, minutes.map(lambda one: -one), st.integers(-9, 9).map(lambda n: n * DAY))
     ),

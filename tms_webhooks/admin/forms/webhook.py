@@ -21,7 +21,7 @@ from tms_webhooks.admin.forms.fields import HiddenTextField, ScheduleField, YesN
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery import rendering
-from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import MASK, Sealed
 from tms_webhooks.net.urls import same_receiver
 
@@ -203,16 +203,7 @@ def _fingerprints(webhook: Webhook, names: Iterable[str]) -> dict[str, str]:
     """Return a fingerprint of each field's value, and one of all subscriptions."""
     attributes = {name: str(getattr(Webhook._meta.get_field(name), "attname", name)) for name in names}
     prints = {name: _fingerprint(getattr(webhook, attribute)) for name, attribute in attributes.items()}
-    rows = webhook.subscriptions.order_by("pk")
-    subscriptions = rows.values_list(
-        "event_type",
-        "more_than_days",
-        "less_than_days",
-        "quiet_seconds",
-        "quiet_longest_seconds",
-        "filters",
-        "condition",
-    )
+    subscriptions = webhook.subscriptions.order_by("pk").values_list(*Subscription.CONFIGURED)
     return {**prints, EVENTS: _fingerprint([list(row) for row in subscriptions])}
 
 

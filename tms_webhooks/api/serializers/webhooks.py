@@ -40,17 +40,7 @@ class SubscriptionSerializer(StrictModelSerializer):
 
     class Meta:
         model = Subscription
-        fields = (
-            "id",
-            "event_type",
-            "more_than_days",
-            "less_than_days",
-            "quiet_seconds",
-            "quiet_longest_seconds",
-            "filters",
-            "condition",
-            "window",
-        )
+        fields = ("id", *Subscription.CONFIGURED, "window")
 
     def get_window(self, subscription: Subscription) -> Window | None:
         """Return the window that is in force; null for events without one."""
