@@ -35,7 +35,7 @@ else:
         return member
 
     @pytest.fixture
-    def told():
+    def recorded():
         """Return what is in the outbox, which stands in the second database."""
 
         def read() -> list[dict[str, Any]]:

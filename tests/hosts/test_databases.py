@@ -15,28 +15,28 @@ DATABASES = ["training", "default"]
 
 
 @pytest.mark.django_db(databases=DATABASES)
-def test_a_rollback_in_the_database_of_the_change_takes_the_event_with_it(meetup, told):
+def test_a_rollback_in_the_database_of_the_change_takes_the_event_with_it(meetup, recorded):
     with pytest.raises(ZeroDivisionError), transaction.atomic(using="training"):
         meetup.title = "Never"
         meetup.save()
-        assert len(told()) == 1
+        assert len(recorded()) == 1
         raise ZeroDivisionError
 
-    assert told() == []
+    assert recorded() == []
 
 
 @pytest.mark.django_db(databases=DATABASES)
-def test_a_rollback_in_another_database_does_not(meetup, told):
+def test_a_rollback_in_another_database_does_not(meetup, recorded):
     with pytest.raises(ZeroDivisionError), transaction.atomic(using="default"):
         meetup.title = "For sure"
         meetup.save()
         raise ZeroDivisionError
 
-    assert len(told()) == 1
+    assert len(recorded()) == 1
 
 
 @pytest.mark.django_db(databases=DATABASES)
-def test_a_write_to_a_database_without_an_outbox_is_done_and_told_nobody(meetup, told):
+def test_a_write_to_a_database_without_an_outbox_is_done_and_makes_no_event(meetup, recorded):
     tenant = Tenant.objects.using("default").create(name="Copy")
     topic = Topic.objects.using("default").create(name="Copy")
 
@@ -49,7 +49,7 @@ def test_a_write_to_a_database_without_an_outbox_is_done_and_told_nobody(meetup,
     Meetup.objects.using("default").filter(title="Another").delete()
     Meetup.objects.using("default").get().delete(using="default")
 
-    assert told() == []
+    assert recorded() == []
     assert not Meetup.objects.using("default").exists()
 
 

@@ -1,4 +1,4 @@
-"""Keys, users, statuses and inheritance of another host: each change is told once, with the host's own keys."""
+"""Keys, users, statuses and inheritance of another host: each change is recorded once, with the host's own keys."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CANCEL = {
 
 
 @pytest.mark.parametrize("cancel", CANCEL.values(), ids=CANCEL)
-def test_a_status_in_a_word_is_told_once_as_the_training_systems(meetup, told, cancel):
+def test_a_status_in_a_word_is_recorded_once_as_the_training_systems(meetup, recorded, cancel):
     cancel(meetup)
 
-    (event,) = told()
+    (event,) = recorded()
     catalogue.get(event["type"]).validate(event)
     assert (event["type"], event["data"]["status"]) == ("class.cancelled", {"code": 2, "name": "Cancelled"})
     assert event["previous"] == {"status": {"code": 0, "name": "Scheduled"}}
@@ -44,21 +44,21 @@ WRITE_TOPIC = {
 
 
 @pytest.mark.parametrize("write", WRITE_TOPIC.values(), ids=WRITE_TOPIC)
-def test_a_field_of_the_hosts_own_has_the_old_value_behind_a_uuid(meetup, told, write):
+def test_a_field_of_the_hosts_own_has_the_old_value_behind_a_uuid(meetup, recorded, write):
     write(meetup, Topic.objects.create(name="Python"))
 
-    (event,) = told()
+    (event,) = recorded()
     catalogue.get(event["type"]).validate(event)
     assert (event["type"], event["data"]["custom"]) == ("class.updated", {"subject": "Python"})
     assert "custom.subject" in event["changed"]
     assert event["previous"]["custom"] == {"subject": "Azure"}
 
 
-def test_keys_are_uuids_in_the_envelope_and_in_the_data(meetup, member, told):
+def test_keys_are_uuids_in_the_envelope_and_in_the_data(meetup, member, recorded):
     meetup.lead = member
     meetup.save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert event["data"]["id"] == str(meetup.pk)
     assert event["organization"]["id"] == str(meetup.tenant_id)
     assert event["data"]["instructor"]["id"] == str(member.pk)
@@ -66,7 +66,7 @@ def test_keys_are_uuids_in_the_envelope_and_in_the_data(meetup, member, told):
     assert (event["changed"], event["previous"]) == (["instructor.id"], {"instructor": {"id": None}})
 
 
-def test_a_row_that_extends_another_is_told_once(meetup, tenant, told):
+def test_a_row_that_extends_another_is_recorded_once(meetup, tenant, recorded):
     onsite = OnsiteMeetup.objects.create(
         tenant=tenant, topic=Topic.objects.create(name="Python"), title="Python", room="2.04"
     )
@@ -78,16 +78,16 @@ def test_a_row_that_extends_another_is_told_once(meetup, tenant, told):
     key = str(onsite.pk)
     onsite.delete()
 
-    assert [event["type"] for event in told()] == [
+    assert [event["type"] for event in recorded()] == [
         "class.scheduled",
         "class.updated",
         "class.guaranteed_to_run",
         "class.deleted",
     ]
-    assert {event["data"]["id"] for event in told()} == {key}
+    assert {event["data"]["id"] for event in recorded()} == {key}
 
 
-def test_a_user_model_of_the_hosts_own(member, told):
+def test_a_user_model_of_the_hosts_own(member, recorded):
     member.given_name = "Alicia"
     member.save()
     member.set_password("s3cret")
@@ -97,51 +97,51 @@ def test_a_user_model_of_the_hosts_own(member, told):
     key = str(member.pk)
     member.delete()
 
-    assert [event["type"] for event in told()] == [
+    assert [event["type"] for event in recorded()] == [
         "user.updated",
         "user.deactivated",
         "user.deleted",
     ]
-    assert told()[0]["previous"] == {"first_name": "Alice"}
-    assert {event["data"]["id"] for event in told()} == {key}
+    assert recorded()[0]["previous"] == {"first_name": "Alice"}
+    assert {event["data"]["id"] for event in recorded()} == {key}
 
 
-def test_a_foreign_key_to_the_user_model_leads_to_the_learner(meetup, member, told):
+def test_a_foreign_key_to_the_user_model_leads_to_the_learner(meetup, member, recorded):
     place = Place.objects.create(meetup=meetup, member=member)
     place.state = "enrolled"
     place.save()
 
-    requested, enrolled = told()
+    requested, enrolled = recorded()
     assert (requested["type"], enrolled["type"]) == ("enrollment.requested", "enrollment.enrolled")
     assert enrolled["data"]["user"]["id"] == str(member.pk)
     assert (enrolled["data"]["user"]["first_name"], enrolled["data"]["class"]["name"]) == ("Alice", "Azure, mornings")
 
 
-def test_what_goes_by_a_cascade_is_told(meetup, told):
+def test_what_goes_by_a_cascade_is_recorded(meetup, recorded):
     meetup.topic.delete()
 
-    assert [event["type"] for event in told()] == ["class.deleted"]
+    assert [event["type"] for event in recorded()] == ["class.deleted"]
 
 
-def test_a_lead_who_goes_is_told_of_the_class_they_leave(meetup, member, told):
+def test_a_lead_who_goes_changes_the_class_they_leave(meetup, member, recorded):
     Meetup.objects.update(lead=member)
     Event.objects.all().delete()
     member.delete()
 
-    assert sorted(event["type"] for event in told()) == ["class.updated", "user.deleted"]
+    assert sorted(event["type"] for event in recorded()) == ["class.updated", "user.deleted"]
 
 
-def test_a_key_that_is_made_before_the_row_is_a_new_object(tenant, told):
+def test_a_key_that_is_made_before_the_row_is_a_new_object(tenant, recorded):
     key = uuid.uuid4()
     Meetup(pk=key, tenant=tenant, topic=Topic.objects.create(name="Go"), title="Go").save()
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["id"], event["previous"]) == ("class.scheduled", str(key), {})
 
 
-def test_saving_without_a_change_tells_nothing(meetup, member, told):
+def test_saving_without_a_change_records_nothing(meetup, member, recorded):
     meetup.save()
     member.save()
     Member.objects.update(locked=False)
 
-    assert told() == []
+    assert recorded() == []

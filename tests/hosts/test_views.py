@@ -1,4 +1,4 @@
-"""A change made by a view is told once: with a transaction around each request, without, and asynchronously."""
+"""A change made by a view is recorded once: with a transaction around each request, without, and asynchronously."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def atomic_requests(request, monkeypatch) -> bool:
     return request.param
 
 
-def test_a_view_that_ends_well_is_told_once(meetup, told, atomic_requests):
+def test_a_view_that_ends_well_is_recorded_once(meetup, recorded, atomic_requests):
     assert Client().get("/rename/Renamed").status_code == 200
 
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["name"]) == ("class.updated", "Renamed")
 
 
@@ -29,23 +29,23 @@ def test_a_view_that_sends_tests_is_in_no_transaction_of_either_database(atomic_
     assert Client().get("/outside").content == b""
 
 
-def test_a_view_that_fails_is_told_as_far_as_its_change_stands(meetup, told, atomic_requests):
+def test_a_view_that_fails_is_recorded_as_far_as_its_change_stands(meetup, recorded, atomic_requests):
     assert Client(raise_request_exception=False).get("/rename/fail").status_code == 500
 
     # With a transaction around the request both are gone, without both are there.
-    assert len(told()) == Meetup.objects.filter(title="fail").count() == (0 if atomic_requests else 1)
+    assert len(recorded()) == Meetup.objects.filter(title="fail").count() == (0 if atomic_requests else 1)
 
 
 @pytest.mark.parametrize("way", ["arename", "aupdate"])
-def test_an_asynchronous_view_is_told_once(meetup, told, way):
+def test_an_asynchronous_view_is_recorded_once(meetup, recorded, way):
     response = async_to_sync(AsyncClient().get)(f"/{way}/Renamed")
 
     assert response.status_code == 200
-    (event,) = told()
+    (event,) = recorded()
     assert (event["type"], event["data"]["name"]) == ("class.updated", "Renamed")
 
 
-def test_the_asynchronous_verbs_are_told_once_each(meetup, told):
+def test_the_asynchronous_verbs_are_recorded_once_each(meetup, recorded):
     async def change() -> None:
         one = await Meetup.objects.acreate(tenant_id=meetup.tenant_id, topic_id=meetup.topic_id, title="New")
         await Meetup.objects.abulk_create([Meetup(tenant_id=meetup.tenant_id, topic_id=meetup.topic_id, title="Bulk")])
@@ -56,7 +56,7 @@ def test_the_asynchronous_verbs_are_told_once_each(meetup, told):
 
     async_to_sync(change)()
 
-    assert [event["type"] for event in told()] == [
+    assert [event["type"] for event in recorded()] == [
         "class.scheduled",
         "class.scheduled",
         "class.cancelled",

@@ -1,4 +1,4 @@
-"""What the other host tells webhooks."""
+"""The webhook sources of the other host."""
 
 from __future__ import annotations
 
