@@ -100,6 +100,12 @@ def text(default: str, doc: str) -> Setting[str]:
     return Setting(default, doc, valid=_is_string, expects="a string")
 
 
+def _are_organization_fields(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        name in ("name", "external_id", "time_zone") and isinstance(path, str) and path for name, path in value.items()
+    )
+
+
 class AppSettings:
     """The settings as attributes. ``AppSettings.NAME`` is the `Setting`, ``app_settings.NAME`` its value."""
 
@@ -108,6 +114,14 @@ class AppSettings:
         "",
         "Name of the organization model's foreign key to the parent organization, such as 'parent'. "
         "Empty: organizations have no parents, and no webhook can include child organizations.",
+    )
+    ORGANIZATION_FIELDS: Setting[Mapping[str, str]] = Setting(
+        {},
+        "Attribute paths of an organization's 'name', 'external_id' and 'time_zone' on the organization model, for all "
+        "sources, such as {'name': 'label'}. A missing one is called as in payloads; without 'time_zone', the dates of "
+        "organizations are in the project's time zone.",
+        valid=_are_organization_fields,
+        expects="a dictionary from 'name', 'external_id' or 'time_zone' to an attribute path",
     )
 
     # Secrets and payloads

@@ -85,7 +85,7 @@ class CapturedRows:
     def _record(self, states: Mapping[Any, tuple[Values | None, Values | None]]) -> dict[Any, list[Event]]:
         """Record the events of objects with these values before and after; return them by the objects' keys."""
         now = timezone.now()
-        if self.source.custom_keys:
+        if self.source.keys_behind:
             states = with_values_behind_keys(self.source, states, using=self._using)
         changes: dict[Any, Change] = {}
         for key, (before, after) in states.items():

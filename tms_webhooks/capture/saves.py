@@ -280,7 +280,11 @@ def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> 
 def _types_of_owners(before: RowSnapshot, *, using: str) -> Collection[str] | None:
     """Return the event types that the object's organizations subscribe to after a save; None if they are not known yet."""
     values = owners_after(before, using=using)
-    return None if values is None else matching_types(before.source.event_types, organizations_of(values), using=using)
+    return (
+        None
+        if values is None or before.source.owners is not None
+        else matching_types(before.source.event_types, organizations_of(values), using=using)
+    )
 
 
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:

@@ -16,7 +16,9 @@ Values = Mapping[str, Any]
 
 def keep(source: Source, key: Any, *, before: Values | None, after: Values, using: str) -> None:
     """Keep the state of one object ``after`` a change; ``before`` is None for a new object."""
-    if source.reconcile:
+    if source.reconcile and not source.includes(after):
+        forget(source, [key], using=using)
+    elif source.reconcile:
         text = None if before is None else states.state_text(source, before)
         line = states.object_state(source, key, after)
         if line.state != text:
@@ -34,7 +36,9 @@ def keep_all(
         lines = [
             (None if before is None else states.state_text(source, before), states.object_state(source, key, after))
             for key, (before, after) in changes.items()
+            if source.includes(after)
         ]
+        forget(source, [key for key, (_before, after) in changes.items() if not source.includes(after)], using=using)
         SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using, related=related)
 
 

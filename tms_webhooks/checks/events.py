@@ -67,7 +67,7 @@ def _check_watched(source: Source) -> Iterator[CheckMessage]:
                 + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
                 obj=source,
             )
-        elif name in source.mapped and name not in source.own and name not in source.custom_keys:
+        elif name in source.mapped and name not in source.own and name not in source.keys_behind:
             yield message(
                 "E037",
                 f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does "

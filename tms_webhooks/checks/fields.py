@@ -23,11 +23,11 @@ def check(source: Source) -> Iterator[CheckMessage]:
     yield from _check_names(source)
     broken = dict(_broken_paths(source))
     for name, found in broken.items():
-        relation = list_relation(source.model, source.path_of(name.rpartition(".")[0]))
+        relation = list_relation(source.model, str(source.path_of(name.rpartition(".")[0])))
         yield refuse_path(
             source,
             f"fields[{name!r}]",
-            source.paths[name],
+            str(source.paths[name]),
             found,
             remove='write "" to leave the field out',
             beginning=None if relation is None else relation.listed,
@@ -101,7 +101,7 @@ def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
     listed = {name: field.name for field in source.all_fields for name in _items(field)}
     for name, path in written_fields(source).items():
         if name in listed:
-            relation = list_relation(source.model, source.path_of(listed[name]))
+            relation = list_relation(source.model, str(source.path_of(listed[name])))
             found = broken_path(relation.listed, path) if path and relation is not None else None
         elif path and name in (*fields, *references) and name != "organization":
             # A reference must lead to an object with a key.

@@ -47,7 +47,10 @@ def _problems(source: ComputedLearningPathSource, path_model: type[models.Model]
     courses = field_of(path_model, source.path_courses)
     if courses is None or not (courses.many_to_many or courses.one_to_many):
         yield "path_courses", f"{label} has no such relation to many courses"
-    elif courses.related_model is not (course := follow(source.model, source.path_of("course"))) and course is not None:
+    elif (
+        courses.related_model is not (course := follow(source.model, str(source.path_of("course"))))
+        and course is not None
+    ):
         yield "path_courses", f"it leads to {courses.related_model._meta.label}, not to {course._meta.label}"
     if source.path_enabled and field_of(path_model, source.path_enabled) is None:
         yield "path_enabled", f"{label} has no such field"

@@ -21,6 +21,7 @@ from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, Sub
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, TIME_ZONE, PlannedEvent, Source
+from tms_webhooks.sources.base import OWNER as OWNER_ID
 from tms_webhooks.sources.deadlines import (
     DAY,
     Deadline,
@@ -183,8 +184,9 @@ def _read_due_rows(
     rows = rows_of(source).filter(
         _with_subscribers(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
     )
-    names = {"id", "organization.id", LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field}
+    names = {"id", OWNER_ID, LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field, *source.inputs}
     for key, raw in read_rows(source, rows, names=names):
+        source.add_computed(raw)
         if is_day(raw[deadline.field]):
             raw[deadline.field] = end_of_day(raw[deadline.field], source.zone_of(raw))
             if not low < raw[deadline.field] <= high:
@@ -201,12 +203,15 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
     """
     subscriptions = subscriptions_to(event_type, using=database_of(source)).order_by()
     learner = source.mapped.get(LEARNER_ORGANIZATION.name)
-    has_lookup = learner is None or learner.lookup is not None
+    owned_by = source.mapped.get(OWNER_ID)
+    has_learner_lookup = learner.lookup is not None if learner is not None else not source.has_learner
     with_children = subscriptions.filter(webhook__include_children=True) if parent_column() is not None else None
-    if not has_lookup or (with_children is not None and with_children.exists()):
+    if owned_by is None or owned_by.lookup is None or not has_learner_lookup:
+        return Q()
+    if with_children is not None and with_children.exists():
         return Q()
     organizations = subscriptions.values("webhook__organization_id")
-    owner = f"{source.mapped['organization.id'].lookup}__in"
+    owner = f"{owned_by.lookup}__in"
     if source.owned_by_learner:
         return Q(**{owner: organizations})
     rows = Q(**{owner: organizations.exclude(webhook__audience=OWNER.closed_to)})

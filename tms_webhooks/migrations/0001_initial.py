@@ -1162,7 +1162,8 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="event",
             constraint=models.UniqueConstraint(
-                fields=("subject_type", "subject_id", "sequence", "snapshot_job"), name="tms_event_sequence_once"
+                fields=("subject_type", "subject_id", "sequence", "snapshot_job", "organization"),
+                name="tms_event_sequence_once",
             ),
         ),
         migrations.AddIndex(

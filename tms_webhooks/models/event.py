@@ -230,9 +230,11 @@ class Event(models.Model):
             ),
         ]
         constraints = [
-            # Also the index for the events of one object. A snapshot has the number of the object's last event.
+            # Also the index for the events of one object. A snapshot has the number of the object's last event. Each of
+            # several owners has numbers of its own.
             models.UniqueConstraint(
-                fields=["subject_type", "subject_id", "sequence", "snapshot_job"], name="tms_event_sequence_once"
+                fields=["subject_type", "subject_id", "sequence", "snapshot_job", "organization"],
+                name="tms_event_sequence_once",
             ),
         ]
 

@@ -62,6 +62,10 @@ def emit(
         values["organization.id"] = _organization_key(organization)
     if learner_organization is not None:
         values[LEARNER_ORGANIZATION.name] = _organization_key(learner_organization)
+    if source is not None and source.owners is not None and organization is None:
+        raise PayloadError(
+            f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
+        )
     if not matching_types([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:

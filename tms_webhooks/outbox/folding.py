@@ -23,6 +23,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.event_row import external_id_of, planned_content
+from tms_webhooks.outbox.owners import owned_key, sequence_key
 from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import from_text, to_text
 
@@ -76,9 +77,9 @@ class _OpenTransactions(threading.local):
 _thread = _OpenTransactions()
 
 
-def remember(event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
+def remember(source: Source, event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
     """Remember an event that was recorded, for the updates of its object that follow in this transaction."""
-    subject = event.subject_type, event.subject_id
+    subject = event.subject_type, sequence_key(source, event)
     if change.deleted or not event.body:
         events = _open_events(using)
         if events is not None:
@@ -178,8 +179,10 @@ def _recorded_of(source: Source, planned: PlannedEvent, change: Change, *, using
     events = _open_events(using)
     if events is None or not events.by_subject:
         return None
-    subject = source.noun.name, subject_key(planned.subject_id or change.values["id"])
-    recorded = events.by_subject.get(subject)
+    subject_id = subject_key(planned.subject_id or change.values["id"])
+    if source.owners is not None:
+        subject_id = owned_key(subject_id, change.values["organization.id"])
+    recorded = events.by_subject.get((source.noun.name, subject_id))
     if recorded is None:
         return None
     organizations = change.values.get("organization.id"), learner_organization_of(change.values)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import models
 
 from tms_webhooks import catalogue
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.conf import strict_payloads
+from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
@@ -23,14 +22,13 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.fields import nested_json
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
+from tms_webhooks.sources.computed import follow_value_or_none
 from tms_webhooks.sources.interest import OrganizationPath, organization_paths
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change
-
-OWNER = "organization.id"
 
 
 class Departure(NamedTuple):
@@ -60,6 +58,10 @@ def departures(source: Source, changes: Sequence[Change], *, using: str) -> dict
     Only a source whose paths to its organizations SQL can follow has departures. Takes a query only where an object may
     have moved.
     """
+    if OWNER in source.computed:
+        moved = [index for index, change in enumerate(changes) if change.before and OWNER in change.changed]
+        owners = {index: changes[index].before.get(OWNER) for index in moved}
+        return {index: Departure(owner, None) for index, owner in owners.items() if owner is not None}
     columns = _organization_columns(source)
     moved = [index for index, change in enumerate(changes) if _may_have_moved(change, columns)]
     if not moved:
@@ -144,11 +146,11 @@ def _keys_before(
 
 def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
     """Return the external ids of organizations, by their keys, from the attribute that the source maps."""
-    path = source.path_of("organization.external_id")
-    beginning = f"{source.path_of(OWNER).rpartition('.')[0]}."
-    if not path.startswith(beginning):
-        return {}
+    path = source.paths.get("organization.external_id")
+    name = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
+    if isinstance(path, str) and isinstance(source.organization, str):
+        beginning = f"{source.organization}."
+        name = path.removeprefix(beginning) if path.startswith(beginning) else ""
     model: Any = Event._meta.get_field("organization").related_model
-    found = model._base_manager.using(using).in_bulk(set(organizations))
-    read = attrgetter(path.removeprefix(beginning))
-    return {key: read(organization) for key, organization in found.items()}
+    found = model._base_manager.using(using).in_bulk(set(organizations)) if name else {}
+    return {key: follow_value_or_none(organization, name) for key, organization in found.items()}

@@ -17,7 +17,7 @@ from django.db import Error
 from tms_webhooks import signals
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.outbox import folding, insert, moves
+from tms_webhooks.outbox import folding, insert, moves, owners
 from tms_webhooks.outbox.event_row import planned_event_row
 from tms_webhooks.outbox.subscribed import matching_types, matching_types_by_organizations, organizations_of
 from tms_webhooks.outbox.wake import wake_on_commit
@@ -62,8 +62,10 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
     whose payload can't be built is recorded with the error instead of a body; under DEBUG and in tests the error is
     raised.
     """
-    if not _changes_anything(change):
+    if change.is_empty:
         return []
+    if source.owners is not None:
+        return record_changes(source, [change], using=using)[0]
     (change,), departures = _record_departures(source, [change], using=using)
     recorded = list(departures.values())
     if wanted is None:
@@ -104,7 +106,7 @@ def _record_once(
         if not (is_first or planned.repeated):
             return None
     event = planned_event_row(source, planned, change, subscription_id=subscription_id)
-    folding.remember(event, planned, change, using=using)
+    folding.remember(source, event, planned, change, using=using)
     return record_row(event, using=using)
 
 
@@ -127,7 +129,34 @@ def record_changes(
     Has the effect of `record_change` for one after the other, in a few statements for all. Of changes that were
     ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
+    if source.owners is not None:
+        return _record_for_owners(source, changes, using=using, found_later=found_later)
     changes, departures = _record_departures(source, changes, using=using)
+    recorded = _record_changes(source, changes, using=using, found_later=found_later)
+    for index, event in departures.items():
+        recorded[index].insert(0, event)
+    return recorded
+
+
+def _record_for_owners(
+    source: Source, changes: Sequence[Change], *, using: str, found_later: bool
+) -> list[list[Event]]:
+    """Record the events of objects with several owners: those of each owner."""
+    by_owner, left = owners.changes_by_owner(changes)
+    recorded: list[list[Event]] = [[] for _change in changes]
+    departed = [(index, moves.Departure(organization, None)) for index, keys in left.items() for organization in keys]
+    for (index, _departure), event in zip(
+        departed, _departure_rows(source, changes, departed, using=using), strict=True
+    ):
+        if event is not None:
+            recorded[index].append(event)
+    events = _record_changes(source, [change for _index, change in by_owner], using=using, found_later=found_later)
+    for (index, _change), found in zip(by_owner, events, strict=True):
+        recorded[index] += found
+    return recorded
+
+
+def _record_changes(source: Source, changes: Sequence[Change], *, using: str, found_later: bool) -> list[list[Event]]:
     plan = sorted(_plan_events(source, changes, using=using), key=itemgetter(0))
     for _index, planned, _wanted in plan if found_later else ():
         planned.repeated = False
@@ -138,8 +167,6 @@ def record_changes(
     recorded = record_planned_events(source, changes, new, using=using)
     for position, event in folded.items():
         recorded[plan[position][0]].append(event)
-    for index, event in departures.items():
-        recorded[index].insert(0, event)
     return recorded
 
 
@@ -153,20 +180,31 @@ def _record_departures(
     left = moves.departures(source, changes, using=using)
     if not left:
         return list(changes), {}
-    event_type = moves.update_type(source)
-    rows: dict[int, Event] = {}
-    if event_type is not None:
-        owners = {departure.organizations for departure in left.values()}
-        wanted = matching_types_by_organizations(owners, [event_type], using=using)
-        external_ids = moves.external_ids(source, [one.owner for one in wanted], using=using)
-        rows = {
-            index: moves.departure_row(source, event_type, changes[index], departure, external_ids)
-            for index, departure in left.items()
-            if departure.organizations in wanted
-        }
-        _record_rows(list(rows.values()), using=using)
+    departed = list(left.items())
+    events = zip(left, _departure_rows(source, changes, departed, using=using), strict=True)
+    rows = {index: event for index, event in events if event is not None}
     marked = [replace(change, moved=index in left) for index, change in enumerate(changes)]
     return marked, rows
+
+
+def _departure_rows(
+    source: Source, changes: Sequence[Change], departed: Sequence[tuple[int, moves.Departure]], *, using: str
+) -> list[Event | None]:
+    """Record the events of departures, each with the index of its change; None where no subscription matches."""
+    event_type = moves.update_type(source)
+    if event_type is None or not departed:
+        return [None] * len(departed)
+    organizations = {departure.organizations for _index, departure in departed}
+    wanted = matching_types_by_organizations(organizations, [event_type], using=using)
+    external_ids = moves.external_ids(source, [one.owner for one in wanted], using=using)
+    rows = [
+        moves.departure_row(source, event_type, changes[index], departure, external_ids)
+        if departure.organizations in wanted
+        else None
+        for index, departure in departed
+    ]
+    _record_rows(source, [row for row in rows if row is not None], using=using)
+    return rows
 
 
 def record_planned_events(
@@ -180,9 +218,9 @@ def record_planned_events(
     for index, planned in _not_yet_recorded(planned_events, changes, using=using):
         with LogSourceErrors(source):
             event = planned_event_row(source, planned, changes[index])
-            folding.remember(event, planned, changes[index], using=using)
+            folding.remember(source, event, planned, changes[index], using=using)
             recorded[index].append(event)
-    _record_rows([event for events in recorded for event in events], using=using)
+    _record_rows(source, [event for events in recorded for event in events], using=using)
     return recorded
 
 
@@ -191,11 +229,15 @@ def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> It
 
     Events that no subscription matches are yielded only if they can be folded into others.
     """
-    owners = {n: organizations_of(change.values) for n, change in enumerate(changes) if _changes_anything(change)}
-    known = {organizations for organizations in owners.values() if organizations is not None}
+    organizations_by_change = {
+        n: organizations_of(change.values) for n, change in enumerate(changes) if not change.is_empty
+    }
+    known = {organizations for organizations in organizations_by_change.values() if organizations is not None}
     subscribed = matching_types_by_organizations(known, source.event_types, using=using) if known else {}
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
-    for index, organizations in sorted(owners.items(), key=lambda item: source.lock_order(changes[item[0]])):
+    for index, organizations in sorted(
+        organizations_by_change.items(), key=lambda item: source.lock_order(changes[item[0]])
+    ):
         types = subscribed.get(organizations) if organizations is not None else None
         if types:
             planned_events: list[PlannedEvent] = []
@@ -205,10 +247,6 @@ def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> It
                 wanted = planned.event_type in types
                 if wanted or folding.can_fold(source, planned, changes[index], using=using):
                     yield index, planned, wanted
-
-
-def _changes_anything(change: Change) -> bool:
-    return change.created or change.deleted or bool(change.changed)
 
 
 def _not_yet_recorded(
@@ -226,15 +264,15 @@ def _not_yet_recorded(
     return kept
 
 
-def _record_rows(events: Sequence[Event], *, using: str) -> None:
+def _record_rows(source: Source, events: Sequence[Event], *, using: str) -> None:
     """Insert the rows of many events, send `event_recorded` for each, and wake a drain on commit."""
     if not events:
         return
-    counts = Counter((event.subject_type, event.subject_id) for event in events)
+    subjects = [(event.subject_type, owners.sequence_key(source, event)) for event in events]
+    counts = Counter(subjects)
     last = insert.advance(counts, using=using)
     following = {subject: last[subject] - many for subject, many in counts.items()}
-    for event in events:
-        subject = event.subject_type, event.subject_id
+    for event, subject in zip(events, subjects, strict=True):
         following[subject] += 1
         insert.set_sequence(event, following[subject])
     insert.insert_many(events, using=using)

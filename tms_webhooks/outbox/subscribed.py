@@ -13,7 +13,7 @@ from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER
 from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 
 # The columns read from a subscription: its pattern, then the fields of `SubscriberScope` in their order.
@@ -34,7 +34,12 @@ def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
 
 
 def learner_organization_of(values: Mapping[str, Any]) -> Any:
-    """Return the key of the learner's organization; None where it is unknown: the payload reports the error."""
+    """Return the key of the learner's organization that gets the event; None where it is unknown: the payload reports the error.
+
+    Of an object with several owners, the learner's organization gets one of their events.
+    """
+    if values.get(OF_ANOTHER_OWNER):
+        return None
     learner = values.get(LEARNER_ORGANIZATION.name)
     return None if isinstance(learner, PayloadError) else learner
 

@@ -25,7 +25,7 @@ from tms_webhooks.reconcile.record import ComparedBatch, FoundChanges
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.row_sets import at_keys, database_of
+from tms_webhooks.sources.row_sets import database_of, objects_at
 from tms_webhooks.sources.snapshots import read_rows
 
 BATCH = 500
@@ -136,7 +136,7 @@ def preview(source: Source, *, now: datetime, batch: int = BATCH) -> ReconcileRe
     for found in _batches(record.compare_rows, source, batch):
         keys = [states.key_text(key) for key in found.differing]
         known = SourceState.objects.of(source.name, keys, using=using)
-        rows = read_rows(source, at_keys(source.model, found.differing, using=using))
+        rows = read_rows(source, objects_at(source, found.differing, using=using))
         total += ReconcileResult(seen=found.seen)
         total += _counted(record.changes_of_rows(source, rows, known, baseline=baseline, now=now))
     for found in _batches(record.compare_states, source, batch):

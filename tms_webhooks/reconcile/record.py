@@ -21,7 +21,7 @@ from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
-from tms_webhooks.sources.row_sets import at_keys, database_of, rows_of
+from tms_webhooks.sources.row_sets import database_of, objects_at, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
 
@@ -87,7 +87,7 @@ def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: dat
     """
     using = database_of(source)
     with _all_or_nothing(using):
-        rows = at_keys(source.model, keys, using=using)
+        rows = objects_at(source, keys, using=using)
         # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
         read_rows(source, locked(rows), names=states.own_names(source))
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
@@ -126,7 +126,7 @@ def changes_of_rows(
         with LogSourceErrors(source):
             before = None if recorded is None else states.recorded_before(source, recorded, raw)
             change = diff(source, before=before, after=raw, now=now, using=database_of(source))
-            if change.created or change.changed:
+            if not change.is_empty:
                 found.changes.append(change)
     return found
 
@@ -144,7 +144,7 @@ def _changes_of_gone(source: Source, recorded: Sequence[ObjectState], *, now: da
 def _gone(source: Source, known: Mapping[str, ObjectState], *, using: str) -> list[Any]:
     """Return the keys of the recorded objects that have no row."""
     keys = [states.key_value(source, text) for text in known]
-    existing = set(at_keys(source.model, keys, using=using).values_list("pk", flat=True)) if keys else set()
+    existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True)) if keys else set()
     return [key for key in keys if key not in existing]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, RELATIONS, descendants
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox import insert
+from tms_webhooks.outbox import insert, owners
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.envelope import build_content
@@ -24,6 +24,7 @@ from tms_webhooks.routing.checks import PresentRules, filter_input_of
 from tms_webhooks.snapshot.nouns import subscriptions_to
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.base import OWNER as OWNER_ID
 from tms_webhooks.sources.querysets import Rows
 from tms_webhooks.sources.row_sets import at_keys, database_of, rows_of
 from tms_webhooks.sources.rules import Change
@@ -86,8 +87,7 @@ class SourceReader:
         if after:
             rows = rows.filter(pk__gt=states.key_value(self._source, after))
         found = read_rows(self._source, rows[:PAGE], names=("id",))
-        subjects = {subject_key(raw["id"]) for _key, raw in found}
-        numbers = EventSequence.objects.current(self._source.noun.name, subjects, using=using)
+        numbers = self._numbers([subject_key(raw["id"]) for _key, raw in found], using=using)
         events, skipped = [], 0
         with actor_context(ActorKind.SYSTEM):
             for key, raw in read_rows(
@@ -96,10 +96,17 @@ class SourceReader:
                 event, is_skipped = self._event_or_log(key, raw, now=now)
                 skipped += is_skipped
                 if event is not None:
-                    insert.set_sequence(event, numbers.get(event.subject_id, 0))
+                    insert.set_sequence(event, numbers.get(owners.sequence_key(self._source, event), 0))
                     events.append(event)
         end = states.key_text(found[-1][0]) if len(found) == PAGE else None
         return ObjectPage(events, skipped, end)
+
+    def _numbers(self, subjects: Collection[str], *, using: str) -> dict[str, int]:
+        """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
+        keys = subjects
+        if self._source.owners is not None:
+            keys = [owners.owned_key(subject, one) for subject in subjects for one in self._organizations]
+        return EventSequence.objects.current(self._source.noun.name, set(keys), using=using)
 
     def _rows(self) -> Rows:
         rows = rows_of(self._source)
@@ -119,8 +126,8 @@ class SourceReader:
         return event, False
 
     def _event(self, raw: Mapping[str, Any], *, now: datetime) -> Event | None:
-        values = self._source.canonical(raw)
-        if not self._is_in_scope(values):
+        values = next(filter(self._is_in_scope, self._values(raw)), None)
+        if values is None:
             return None
         change = Change(before={}, after=values, changed=(), now=now, using=database_of(self._source))
         event = event_row(
@@ -132,6 +139,11 @@ class SourceReader:
             strict=strict_payloads(),
         )
         return event if event.error or self._passes_filters(event) else None
+
+    def _values(self, raw: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        """Return the object's canonical values: once, or for each of its owners."""
+        values = self._source.canonical(raw)
+        return [values] if self._source.owners is None else owners.values_by_owner(values)
 
     def _is_in_scope(self, values: Mapping[str, Any]) -> bool:
         organizations = organizations_of(values)
@@ -155,7 +167,9 @@ def _organizations_of(webhook: Webhook) -> Collection[Any]:
 
 def _scope(source: Source, audience: str, organizations: Collection[Any]) -> Q | None:
     """Return a filter for the rows that belong to these organizations; None where SQL can't read to whom they belong."""
-    owner, learner = source.mapped.get("organization.id"), source.mapped.get(LEARNER_ORGANIZATION.name)
+    if source.owners is not None or not source.computed.keys().isdisjoint({OWNER_ID, LEARNER_ORGANIZATION.name}):
+        return None
+    owner, learner = source.mapped.get(OWNER_ID), source.mapped.get(LEARNER_ORGANIZATION.name)
     if source.owned_by_learner:
         learner = owner
     columns = {OWNER: owner, LEARNER: learner}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.computed import Constant, First, Not
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.querysets import WebhookManager
 from tms_webhooks.sources.registry import register
@@ -40,6 +41,7 @@ __all__ = [
     "ClassSource",
     "Cleared",
     "ComputedLearningPathSource",
+    "Constant",
     "CourseAssignmentSource",
     "Created",
     "Custom",
@@ -48,8 +50,10 @@ __all__ = [
     "Entered",
     "FeedbackSource",
     "Filled",
+    "First",
     "LearningPathSource",
     "Moved",
+    "Not",
     "Otherwise",
     "Passed",
     "Reopened",

@@ -1,6 +1,6 @@
 """Query expressions that collect several values into one value of a row.
 
-`JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedKeys` and `RelatedObjects` use it to read
+`JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedValues` and `RelatedObjects` use it to read
 the list behind a many-to-many field or a reverse foreign key together with a row's own columns, in one query.
 """
 
@@ -84,6 +84,8 @@ class RelatedList(Subquery):
     """A list of a row: an expression for a query of the row's model."""
 
     relation: ListRelation
+    base: str
+    """The lookup of the key of the object that has the list; empty where that is the row itself."""
 
     @property
     def column(self) -> str:
@@ -94,21 +96,34 @@ class RelatedList(Subquery):
         """Return the values in a JSON array as Python's."""
         raise NotImplementedError
 
+    def moved(self, base: str) -> RelatedList:
+        """Return the same list for a query of another model, where ``base`` is the lookup of the object that has it."""
+        raise NotImplementedError
 
-class RelatedKeys(RelatedList):
-    """The keys of the objects in a list of a row, as a sorted list."""
 
-    def __init__(self, relation: ListRelation) -> None:
-        self.relation = relation
-        keys = _rows_of_outer(relation).values(keys=JSONArrayAgg(F(relation.target or "pk")))
-        super().__init__(keys, output_field=_KeysField(relation.listed._meta.pk))
+class RelatedValues(RelatedList):
+    """One value of each object in a list of a row, by default its key, as a sorted list.
+
+    ``lookup`` is the lookup of the value in a listed object.
+    """
+
+    def __init__(self, relation: ListRelation, lookup: str = "pk", *, base: str = "") -> None:
+        self.relation, self.lookup, self.base = relation, lookup, base
+        column = relation.target or "pk" if lookup == "pk" else _in_rows(relation, lookup)
+        values = _rows_of_outer(relation, base).values(values=JSONArrayAgg(F(column)))
+        super().__init__(values, output_field=_ValuesField(_column_at(relation.listed, lookup)))
 
     def __repr__(self) -> str:
-        return f"RelatedKeys({self.relation})"
+        return f"RelatedValues({self.relation}, {self.lookup}, {self.base})"
 
     def to_python(self, values: list[Any]) -> list[Any]:
-        """Return the keys in a JSON array as Python's."""
-        return [self.relation.listed._meta.pk.to_python(key) for key in values]
+        """Return the values in a JSON array as Python's."""
+        column = _column_at(self.relation.listed, self.lookup)
+        return [column.to_python(value) for value in values]
+
+    def moved(self, base: str) -> RelatedValues:
+        """Return the same list for a query of another model."""
+        return RelatedValues(self.relation, self.lookup, base=base)
 
 
 class RelatedObjects(RelatedList):
@@ -117,38 +132,52 @@ class RelatedObjects(RelatedList):
     ``columns`` are the lookups of the values in the listed objects, by the names of the values.
     """
 
-    def __init__(self, relation: ListRelation, columns: Mapping[str, str]) -> None:
-        self.relation = relation
+    def __init__(self, relation: ListRelation, columns: Mapping[str, str], *, base: str = "") -> None:
+        self.relation, self.base = relation, base
         self.columns = dict(columns)
-        prefix = f"{relation.target}__" if relation.target else ""
-        lookups = (F(f"{prefix}{lookup}") for lookup in columns.values())
-        rows = _rows_of_outer(relation).values(objects=JSONArrayAgg(JSONArray(*lookups)))
+        lookups = (F(_in_rows(relation, lookup)) for lookup in columns.values())
+        rows = _rows_of_outer(relation, base).values(objects=JSONArrayAgg(JSONArray(*lookups)))
         super().__init__(rows, output_field=_ObjectsField(self.columns, relation.listed))
 
     def __repr__(self) -> str:
-        return f"RelatedObjects({self.relation}, {self.columns})"
+        return f"RelatedObjects({self.relation}, {self.columns}, {self.base})"
 
     def to_python(self, values: list[Any]) -> list[Any]:
         """Return dictionaries of JSON values as dictionaries of Python's."""
         fields = {name: _column_at(self.relation.listed, lookup) for name, lookup in self.columns.items()}
         return [{name: _from_json(fields[name], one[name]) for name in fields if name in one} for one in values]
 
+    def keys_for(self, key: Any, *, using: str) -> models.QuerySet[Any]:
+        """Return a query of the values "id" in the list of the object with this key."""
+        rows: models.QuerySet[Any] = models.QuerySet(self.relation.rows, using=using)
+        return rows.filter(**{self.relation.owner: key}).order_by().values(_in_rows(self.relation, self.columns["id"]))
 
-def _rows_of_outer(relation: ListRelation) -> models.QuerySet[Any]:
+    def moved(self, base: str) -> RelatedObjects:
+        """Return the same list for a query of another model."""
+        return RelatedObjects(self.relation, self.columns, base=base)
+
+
+def _rows_of_outer(relation: ListRelation, base: str) -> models.QuerySet[Any]:
     rows: models.QuerySet[Any] = models.QuerySet(relation.rows)
-    return rows.filter(**{relation.owner: OuterRef("pk")}).order_by()
+    return rows.filter(**{relation.owner: OuterRef(base or "pk")}).order_by()
 
 
-class _KeysField(_TextField):
-    """A JSON array of keys in the database, a list in Python."""
+def _in_rows(relation: ListRelation, lookup: str) -> str:
+    """Return the lookup in the rows of a list for one in the listed objects."""
+    return f"{relation.target}__{lookup}" if relation.target else lookup
+
+
+class _ValuesField(_TextField):
+    """A JSON array of values in the database, a list in Python."""
 
     def __init__(self, target: models.Field[Any, Any]) -> None:
         super().__init__()
         self.target = target
 
     def from_db_value(self, value: Any, *_context: Any) -> list[Any]:
-        """Return the keys sorted: no database promises an order of aggregated values."""
-        return sorted(self.target.to_python(key) for key in aggregated_values(value))
+        """Return the values sorted: no database promises an order of aggregated values."""
+        found = (self.target.to_python(one) for one in aggregated_values(value))
+        return sorted(found, key=lambda one: (one is None, one if one is not None else 0))
 
 
 class _ObjectsField(_TextField):
@@ -202,6 +231,27 @@ def aggregated_values(result: Any) -> list[Any]:
     """Return the values of a `JSONArrayAgg` result, in no particular order; an empty list where no row matched."""
     values: list[Any] = json.loads(result) if result else []
     return values
+
+
+def list_at(model: type[models.Model], path: str) -> tuple[str, ListRelation, str] | None:
+    """Return the list that a path leads through; None if it leads through none.
+
+    The result is the path of foreign keys to the object that has the list (empty where that is an object of ``model``),
+    the list, and the path that goes on from a listed object (empty for the object itself).
+    """
+    parts = path.split(".")
+    current: Any = model
+    for index, part in enumerate(parts):
+        relation = list_relation(current, part)
+        if relation is not None:
+            return ".".join(parts[:index]), relation, ".".join(parts[index + 1 :])
+        try:
+            current = current._meta.get_field(part).related_model
+        except FieldDoesNotExist:
+            return None
+        if not isinstance(current, type):
+            return None
+    return None
 
 
 def list_relation(model: type[models.Model], name: str) -> ListRelation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -12,10 +13,13 @@ from django.db.models import Q
 
 from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.aggregates import list_relation
+from tms_webhooks.sources.computed import Computed, Function, Path, joined
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
@@ -27,7 +31,19 @@ from tms_webhooks.sources.deadlines import (
     is_day,
     time_zone,
 )
-from tms_webhooks.sources.mapping import MappedField, follow, key_behind, key_name, map_field, merged_fields
+from tms_webhooks.sources.mapping import (
+    OWNERS,
+    MappedField,
+    follow,
+    input_name,
+    key_behind,
+    key_name,
+    map_field,
+    map_input,
+    map_owners,
+    merged_fields,
+)
+from tms_webhooks.sources.only import Only
 from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
@@ -43,6 +59,9 @@ LEARNER_ORGANIZATION = Field(
 TIME_ZONE = Field(
     "organization.time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="The organization's time zone, by name."
 )
+OWNER = "organization.id"
+OF_ANOTHER_OWNER = "learner_organization.of_another_owner"
+"""The name of a value that is true where the learner's organization gets the event of another owner of the object."""
 
 
 class PlannedEvent:
@@ -85,11 +104,17 @@ class Source:
 
     A host extends the subclass for the noun, such as `EnrollmentSource`, and names only what differs:
 
-    - ``organization``: attribute path to the organization that owns the object (``training_class.organization``)
+    - ``organization``: attribute path to the organization that owns the object (``training_class.organization``), a
+      `First` of several, or a method that takes the object and returns its organization
+    - ``organizations``: attribute path to the organizations that own the object, if there may be several
+      (``course.organizations``), or a method that returns them. Each gets events of its own
     - ``learner_organization``: attribute path to the learner's organization, if that may be another one
     - ``owned_by_learner``: whether the owner is always the learner's organization
-    - ``fields``: canonical name to attribute path. ``"user": "learner"`` maps every ``user.…`` field at once; an empty
-      path leaves the field out
+    - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
+      begins to match is created, and one that no longer matches is deleted
+    - ``fields``: canonical name to attribute path, `First`, `Not` or `Constant`. ``"user": "learner"`` maps every
+      ``user.…`` field at once; an empty path leaves the field out
+    - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``)
     - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
@@ -107,10 +132,13 @@ class Source:
 
     noun: ClassVar[Noun]
     rules: ClassVar[tuple[Rule, ...]] = ()
-    organization: ClassVar[str] = "organization"
-    learner_organization: ClassVar[str | None] = None
+    organization: ClassVar[Any] = "organization"
+    organizations: ClassVar[Any] = None
+    learner_organization: ClassVar[Any] = None
     owned_by_learner: ClassVar[bool] = False
-    fields: ClassVar[Mapping[str, str]] = {}
+    only: ClassVar[Mapping[str, Any]] = {}
+    fields: ClassVar[Mapping[str, Path]] = {}
+    reads: ClassVar[Mapping[str, str]] = {}
     custom: ClassVar[Mapping[str, str | Custom | None]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
@@ -130,7 +158,11 @@ class Source:
     # Override these in a subclass.
 
     def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
-        """Return canonical values computed from ``values``, such as a status that the host doesn't store."""
+        """Return canonical values computed from ``values``, such as a status that the host doesn't store.
+
+        ``values`` holds the canonical values and those of `reads`, by their names there. They are complete both before
+        and after a change. A status may be returned as its number or its name.
+        """
         return {}
 
     def supplies(self) -> Collection[str]:
@@ -194,19 +226,23 @@ class Source:
         return tuple(event_types_of(rule for rule in self.rules if rule.reads_deletions))
 
     @cached_property
-    def paths(self) -> dict[str, str]:
-        """Attribute paths by canonical name or reference, merged from the class and its bases."""
-        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.organization}
+    def paths(self) -> dict[str, Path]:
+        """Paths by canonical name or reference, merged from the class and its bases."""
+        owner: Path = "" if self.organizations is not None else _path(self.organization)
+        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": owner}
         if self.learner_organization:
-            paths["learner_organization"] = self.learner_organization
+            paths["learner_organization"] = _path(self.learner_organization)
         if self.time_zone_path:
             paths[TIME_ZONE.name] = self.time_zone_path
         return paths
 
     @cached_property
-    def time_zone_path(self) -> str | None:
+    def time_zone_path(self) -> Path | None:
         """The path to the name of the organization's time zone, or None."""
-        return self.time_zone
+        name = app_settings.ORGANIZATION_FIELDS.get("time_zone")
+        if self.time_zone is not None or not name or self.deadline is None:
+            return self.time_zone
+        return joined(_path(self.organization), name)
 
     @cached_property
     def due_field(self) -> str:
@@ -224,10 +260,59 @@ class Source:
         return self.declared.fields
 
     @cached_property
-    def custom_keys(self) -> dict[str, str]:
-        """Custom fields behind a foreign key of the row: their names, and the names of the values with the key."""
-        names = (one.field.name for one in self.custom_fields)
-        return {name: key_name(name) for name in names if key_name(name) in self.mapped}
+    def keys_behind(self) -> dict[str, str]:
+        """Values behind a foreign key of the row whose change counts: their names, and the names of the values with the key."""
+        return {name: key_name(name) for name in self.mapped if key_name(name) in self.mapped}
+
+    @cached_property
+    def inputs(self) -> dict[str, MappedField]:
+        """The values that are read only to compute others, or to find the owners. They are complete before a change."""
+        paths = [path for one in self.computed.values() for path in one.paths]
+        found = (map_input(self.model, path) for path in (*paths, *self.reads.values(), *self.only))
+        inputs = {one.field.name: one for one in found if one is not None}
+        if self.owners is not None:
+            inputs[OWNERS] = self.owners
+        return inputs
+
+    @cached_property
+    def computed(self) -> dict[str, Computed]:
+        """The canonical fields that are computed from values that SQL can read, by their names."""
+        paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
+        return {
+            name: path
+            for name, path in paths
+            if isinstance(path, Computed)
+            and not isinstance(path, Function)
+            and all(map_input(self.model, one) is not None for one in path.paths)
+        }
+
+    @cached_property
+    def owners(self) -> MappedField | None:
+        """The list of the organizations that own the object; None for a source with a single owner."""
+        if self.organizations is None:
+            return None
+        fields = tuple(
+            replace(field, name=field.name.partition(".")[2])
+            for field in self.all_fields
+            if field.name in self._of_owner
+        )
+        items = {field.name: _of_organization(field.name) for field in fields}
+        path = _path(self.organizations)
+        if isinstance(path, str) and (found := map_owners(self.model, path, fields, items)) is not None:
+            return found
+        function = path if isinstance(path, Computed) else None
+        field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
+        return MappedField(field, str(path), None, own=False, items=items, computed=function)
+
+    @cached_property
+    def _of_owner(self) -> list[str]:
+        """The names of the fields of the organization that owns the object."""
+        return [field.name for field in self.all_fields if field.name.startswith("organization.")]
+
+    @cached_property
+    def selection(self) -> Only:
+        """Which rows are objects of the noun."""
+        return Only({path: self.inputs.get(input_name(path)) for path in self.only}, self.only)
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
@@ -243,10 +328,13 @@ class Source:
 
     @cached_property
     def mapped(self) -> dict[str, MappedField]:
-        """The canonical fields that the host's model has. The checks report required ones that it lacks."""
+        """The values that are read: the canonical fields that the host's model has, and those that others are made of.
+
+        The checks report required ones that the model lacks.
+        """
         mappings = ((field.name, self._map(field)) for field in self.all_fields)
-        found = {name: mapped for name, mapped in mappings if mapped is not None}
-        for name in (one.field.name for one in self.custom_fields):
+        found = {name: mapped for name, mapped in mappings if mapped is not None} | self.inputs
+        for name in (*(one.field.name for one in self.custom_fields), *self.inputs):
             if name in found and (key := key_behind(self.model, key_name(name), found[name])) is not None:
                 found[key.field.name] = key
         return found
@@ -256,8 +344,8 @@ class Source:
         """The mapped fields that are columns of the object's own row."""
         return {name: mapped for name, mapped in self.mapped.items() if mapped.own}
 
-    def path_of(self, name: str) -> str:
-        """Return the attribute path of a canonical name: its entry in ``fields``, that of its reference, or the name itself.
+    def path_of(self, name: str) -> Path:
+        """Return the path of a canonical name: its entry in ``fields``, that of its reference, or the name itself.
 
         The fields of a reference use the mapping of its model, if that has a source for the noun.
         """
@@ -269,29 +357,57 @@ class Source:
         base = self.paths.get(reference, reference)
         if not base:
             return ""
-        target = follow(self.model, base)
+        if reference in ("organization", "learner_organization"):
+            return joined(base, _of_organization(rest))
+        target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Computed) else base)
+        noun = NOUN_OF_REFERENCE.get(reference, reference)
         for source in self._related.get(target, ()) if target else ():
-            if source.noun.name == reference and source is not self:
-                return f"{base}.{source.path_of(rest)}"
-        if rest == "id" and target is not None:
-            rest = "pk"
-        return f"{base}.{rest}"
+            if source.noun.name == noun and (source is not self or noun != reference):
+                path = source.path_of(rest)
+                return joined(base, path) if path else ""
+        return joined(base, "pk" if rest == "id" and (target is not None or not isinstance(base, str)) else rest)
 
-    def canonical(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the host's values as canonical ones, with derived values added.
+    def canonical(self, raw: Mapping[str, Any], *, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the host's values as canonical ones, with computed and derived values added.
 
         Statuses become numbers, and dates become datetimes: a deadline the end of its day, any other the beginning. A
-        status value without a mapping becomes a `PayloadError`, so that the other values stay usable.
+        status value without a mapping becomes a `PayloadError`, so that the other values stay usable. ``others`` are
+        canonical values that `derived` may need and ``raw`` lacks.
         """
         values: dict[str, Any] = dict(raw)
+        self.add_computed(values)
         if is_day(values.get(self.due_field)):
             values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
         for name, convert in self._conversions:
             if values.get(name) is not None:
                 values[name] = convert(values[name])
-        values.update(self.derived(values))
+        values.update(self._derived({**others, **values} if others else values))
         self.add_learner_organization(values)
         return values
+
+    def add_computed(self, values: dict[str, Any]) -> None:
+        """Add the values that are computed from raw ones, as far as these are known."""
+        for name, inputs, computed in self._computations:
+            if values.keys() >= inputs.keys():
+                values[name] = computed.value([values[one] for one in inputs])
+
+    def _derived(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values that `derived` makes. Names of statuses become numbers."""
+        named = {name: values.get(input_name(path)) for name, path in self.reads.items()}
+        made = dict(self.derived({**values, **named} if named else values))
+        for name, value in made.items():
+            if isinstance(value, str) and name in self._status_names:
+                made[name] = self._status_or_error(name, value)
+        return made
+
+    @cached_property
+    def has_learner(self) -> bool:
+        """Whether the learner's organization may be another one than the owner."""
+        return LEARNER_ORGANIZATION.name in self.mapped or LEARNER_ORGANIZATION.name in self.computed
+
+    def includes(self, raw: Mapping[str, Any]) -> bool:
+        """Return whether the row with these values is an object of the noun."""
+        return self.selection.matches(raw)
 
     @cached_property
     def is_due_by_day(self) -> bool:
@@ -321,7 +437,7 @@ class Source:
 
         Raises `PayloadError` for a value without a mapping.
         """
-        choices = self.mapped[name].field.choices
+        choices = self._status_names.get(name)
         if choices is None:
             raise ConfigurationError(f"{name} of {self!r} is not a status field.")
         member = read_status(value, field=name, statuses=choices, mapping=self.status_mapping(name))
@@ -347,6 +463,7 @@ class Source:
     def _conversions(self) -> list[tuple[str, Callable[[Any], Any]]]:
         """The functions that make canonical values, by the names of the fields that need one."""
         fields = [(name, mapped.field) for name, mapped in self.mapped.items()]
+        fields += [(field.name, field) for field in self.all_fields if field.name in self.computed]
         statuses = [(name, partial(self._status_or_error, name)) for name, field in fields if field.choices is not None]
         objects = [
             (name, mapped.objects)
@@ -355,9 +472,25 @@ class Source:
         ]
         return [*statuses, *objects, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
 
+    @cached_property
+    def _computations(self) -> list[tuple[str, dict[str, None], Computed]]:
+        """The computed fields, each with the names of the values that it is made of, in their order."""
+        return [
+            (name, dict.fromkeys(input_name(path) for path in one.paths), one) for name, one in self.computed.items()
+        ]
+
+    @cached_property
+    def _status_names(self) -> dict[str, type[models.IntegerChoices]]:
+        """The statuses of the noun, by the names of their fields."""
+        return {field.name: field.choices for field in self.all_fields if field.choices is not None}
+
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
-        return map_field(self.model, field, path, items=self._item_paths(field, path)) if path else None
+        if not path or field.name in self.computed or (self.organizations is not None and field.name in self._of_owner):
+            return None
+        if isinstance(path, Computed):
+            return MappedField(field, str(path), None, own=False, items=self._item_paths(field, ""), computed=path)
+        return map_field(self.model, field, path, items=self._item_paths(field, path))
 
     def _item_paths(self, field: Field, path: str) -> dict[str, str]:
         """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
@@ -367,17 +500,14 @@ class Source:
         relation = list_relation(self.model, path) if field.items else None
         sources = self._related.get(relation.listed, ()) if relation else ()
         people = next((source for source in sources if source.noun.name == "user"), None)
-        paths = {}
+        paths: dict[str, Path] = {}
         for item in field.items:
-            default = (
-                people.path_of(item.name)
-                if people is not None
-                else "pk"
-                if item.name == "id" and relation
-                else item.name
+            default: Path = "pk" if item.name == "id" and relation else item.name
+            paths[item.name] = self.paths.get(
+                f"{field.name}.{item.name}", default if people is None else people.path_of(item.name)
             )
-            paths[item.name] = self.paths.get(f"{field.name}.{item.name}", default)
-        return {name: item_path for name, item_path in paths.items() if item_path}
+        # Only a path can be read for each object of a list.
+        return {name: item_path for name, item_path in paths.items() if item_path and isinstance(item_path, str)}
 
     def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
         if isinstance(value, PayloadError):
@@ -443,3 +573,13 @@ class Source:
     @cached_property
     def _statuses(self) -> dict[str, Any]:
         return merged_fields(type(self), "statuses")
+
+
+def _path(declared: Any) -> Path:
+    """Return a declared path; a method of the source becomes a `Function`."""
+    return Function(declared) if callable(declared) and not isinstance(declared, Computed) else declared
+
+
+def _of_organization(name: str) -> str:
+    """Return the path of a value of an organization, which begins at the organization."""
+    return "pk" if name == "id" else app_settings.ORGANIZATION_FIELDS.get(name, name)

@@ -11,7 +11,8 @@ from django.db import DEFAULT_DB_ALIAS
 
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.sources.base import TIME_ZONE, Source
+from tms_webhooks.sources.base import OWNER, TIME_ZONE, Source
+from tms_webhooks.sources.mapping import OWNERS
 from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.rules import Change
 
@@ -32,27 +33,40 @@ def diff(
 ) -> Change:
     """Return the change between two raw snapshots of one object, in canonical values.
 
-    ``before`` is None for a new object, ``after`` for a deleted one. Only values of the object's own row count as
-    changed. A status value without a mapping is logged, and building the payload fails later; under DEBUG and in tests
+    ``before`` is None for a new object, ``after`` for a deleted one. So is a row that is no object of the source (see
+    `Source.only`). Only values of the object's own row count as changed. A status value without a mapping is logged, and building the payload fails later; under DEBUG and in tests
     its `PayloadError` is raised here.
     """
-    if before is not None and after is not None and TIME_ZONE.name in after:
-        # Of another row, so not among the values before; without it an unchanged day would be another moment.
-        before = {TIME_ZONE.name: after[TIME_ZONE.name], **before}
-    if source.custom_keys:
+    if source.keys_behind:
         before, after = with_values_behind_keys(source, {0: (before, after)}, using=using)[0]
-    old = source.canonical(before) if before is not None else {}
-    new = source.canonical(after) if after is not None else {}
+    if before is not None and after is not None:
+        before = {**_of_other_rows(source, after), **before}
+    new = source.canonical(after) if after is not None and source.includes(after) else {}
+    old = source.canonical(before, others=new) if before is not None and source.includes(before) else {}
     _report_errors(source, {**old, **new}.values())
     changed: tuple[str, ...] = ()
-    if before is not None and after is not None:
+    if old and new:
         differing = {name for name, value in old.items() if name not in new or new[name] != value} - NOT_COMPARED
+        if OWNERS in differing and _owner_keys(old) != _owner_keys(new):
+            differing |= {OWNER}
         changed = tuple(
             field.name
             for field in (source.all_fields if differing else ())
-            if field.name in differing and not _are_one_error(old[field.name], new.get(field.name))
+            if field.name in differing and not _are_one_error(old.get(field.name), new.get(field.name))
         )
     return Change(before=old, after=new, changed=changed, now=now, using=using)
+
+
+def _of_other_rows(source: Source, after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of other rows that the row's own are read with.
+
+    They are not among the values before a change, and the change of the row leaves them as they are.
+    """
+    return {name: after[name] for name in (TIME_ZONE.name, *source.inputs) if name in after}
+
+
+def _owner_keys(values: Mapping[str, Any]) -> list[Any]:
+    return [one["id"] for one in values[OWNERS] or ()]
 
 
 def _are_one_error(previous: Any, current: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
@@ -21,8 +21,9 @@ from tms_webhooks.db.compiled import CompiledQuery
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
 from tms_webhooks.models.subscription import SubscriptionQuerySet
-from tms_webhooks.sources.aggregates import JSONArrayAgg, aggregated_values
+from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedObjects, aggregated_values
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.mapping import MappedField, input_name
 
 # One entry per open `subscribed_to_everything` block. Shared by all threads, so that it applies to a test's server, too.
 _everything: list[bool] = []
@@ -35,35 +36,68 @@ class OrganizationPath:
     - ``column``: a column of the row itself
     - ``onward``: the lookup from there to the organization's key; empty if the column holds the key
     - ``closed_to``: the audience whose webhooks get no events by this path, or None
+    - ``owners``: the list that the path leads to, where the row has several owners
     """
 
     column: str
     onward: str
     closed_to: Audience | None
+    owners: RelatedObjects | None = field(default=None, compare=False)
 
 
 @cache
 def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
     """Return the paths from a source's rows to their organizations that SQL can follow.
 
-    The result is empty if SQL can't follow the path to the owner.
+    The result is empty if SQL can't follow the path to the owner, or can't know which one of several paths leads there.
     """
-    if source.owned_by_learner:
-        both = _path(source, "organization.id", closed_to=None)
-        return () if both is None else (both,)
-    owner = _path(source, "organization.id", closed_to=OWNER.closed_to)
-    learner = _path(source, LEARNER_ORGANIZATION.name, closed_to=LEARNER.closed_to)
-    return () if owner is None else (owner,) if learner is None else (owner, learner)
+    owners = _paths(source, "organization.id", closed_to=None if source.owned_by_learner else OWNER.closed_to)
+    if not owners or "organization.id" in source.computed:
+        return ()
+    return (*owners, *_known_learner_path(source))
 
 
-def _path(source: Source, name: str, *, closed_to: Audience | None) -> OrganizationPath | None:
+@cache
+def possible_paths(source: Source) -> tuple[OrganizationPath, ...]:
+    """Return `organization_paths`; where a path is the first of several that leads somewhere, all of these."""
+    owners = _paths(source, "organization.id", closed_to=None if source.owned_by_learner else OWNER.closed_to)
+    return (*owners, *_known_learner_path(source)) if owners else ()
+
+
+def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
+    if source.owned_by_learner or LEARNER_ORGANIZATION.name in source.computed:
+        return ()
+    return _paths(source, LEARNER_ORGANIZATION.name, closed_to=LEARNER.closed_to)
+
+
+def _paths(source: Source, name: str, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
+    """Return the paths to the organization with this canonical name; none if SQL can't follow one of them."""
+    if name == "organization.id" and source.owners is not None:
+        return _path_to_owners(source, source.owners, closed_to=closed_to)
     mapped = source.mapped.get(name)
-    if mapped is None or not isinstance(mapped.lookup, str):
+    several = source.computed.get(name)
+    lookups = [None if mapped is None else mapped.lookup]
+    if several is not None:
+        lookups = [source.inputs[input_name(path)].lookup for path in several.paths]
+    found = tuple(_path(source, lookup, closed_to=closed_to) for lookup in lookups)
+    return () if None in found else tuple(path for path in found if path is not None)
+
+
+def _path_to_owners(source: Source, owners: MappedField, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
+    if not isinstance(owners.lookup, RelatedObjects):
+        return ()
+    base, _, onward = (owners.lookup.base or source.model._meta.pk.attname).partition("__")
+    own: Any = source.model._meta.get_field(base)
+    return (OrganizationPath(own.attname, onward, closed_to, owners.lookup),)
+
+
+def _path(source: Source, lookup: Any, *, closed_to: Audience | None) -> OrganizationPath | None:
+    if not isinstance(lookup, str):
         return None
-    first, _, onward = mapped.lookup.partition("__")
+    first, _, onward = lookup.partition("__")
     model: Any = source.model
     field: Any = None
-    for part in mapped.lookup.split("__"):
+    for part in lookup.split("__"):
         field = model._meta.pk if part == "pk" else model._meta.get_field(part)
         model = field.related_model
     if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
@@ -74,18 +108,25 @@ def _path(source: Source, name: str, *, closed_to: Audience | None) -> Organizat
 
 def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> Subquery:
     """Return an expression for a query of the source's rows: the patterns to which the organization at ``path`` subscribes."""
-    organization: Any = OuterRef(path.column)
-    if path.onward:
-        reference: Any = source.model._meta.get_field(path.column)
-        rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-        key = OuterRef(OuterRef(path.column))
-        organization = Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
-    subscriptions = (
-        Subscription.objects.using(using).of_existing_webhooks().filter(webhook__organization_id=organization)
-    )
+    subscriptions = Subscription.objects.using(using).of_existing_webhooks()
+    if path.owners is not None:
+        keys = path.owners.keys_for(OuterRef(OuterRef(path.owners.base or "pk")), using=using)
+        subscriptions = subscriptions.filter(webhook__organization_id__in=keys)
+    else:
+        subscriptions = subscriptions.filter(webhook__organization_id=_organization_at(source, path, using=using))
     if path.closed_to is not None:
         subscriptions = subscriptions.exclude(webhook__audience=path.closed_to)
     return _patterns(subscriptions)
+
+
+def _organization_at(source: Source, path: OrganizationPath, *, using: str) -> Any:
+    """Return the expression for the key of the organization at a path, inside the query of subscriptions."""
+    if not path.onward:
+        return OuterRef(path.column)
+    reference: Any = source.model._meta.get_field(path.column)
+    rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+    key = OuterRef(OuterRef(path.column))
+    return Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
 
 
 def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None:
@@ -98,7 +139,7 @@ def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None
     others = Q()
     if parent_column() is not None:
         others |= Q(webhook__include_children=True)
-    if LEARNER_ORGANIZATION.name in source.mapped and len(organization_paths(source)) == 1:
+    if source.has_learner and not _known_learner_path(source):
         others |= ~Q(webhook__audience=LEARNER.closed_to)
     return _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others)) if others else None
 

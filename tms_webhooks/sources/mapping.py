@@ -6,14 +6,21 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
-from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
-from tms_webhooks.sources.aggregates import RelatedKeys, RelatedList, RelatedObjects, list_relation
+from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
+from tms_webhooks.sources.computed import Computed, follow_value
+
+INPUT = "input."
+"""Where the names of values begin that are read only to compute others. They are in no payload."""
+OWNERS = "organizations"
+"""The name of the list of an object's owners, where a source names several. It is in no payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,7 @@ class MappedField:
       rows, or None where only Python can follow it (a property)
     - ``own``: whether the value is a column of the object's own row, so that its change is a change of the object
     - ``items``: for a list of objects, the path of each value in a listed object, by the name of the value
+    - ``computed``: how Python makes the value, where no path leads to it
     """
 
     field: Field
@@ -31,6 +39,7 @@ class MappedField:
     lookup: str | RelatedList | None
     own: bool
     items: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    computed: Computed | None = None
 
     @property
     def own_list(self) -> RelatedList | None:
@@ -38,20 +47,15 @@ class MappedField:
 
         Objects behind a many-to-many field are not: their ids are, and what else they hold is an affair of their own.
         """
-        if not isinstance(self.lookup, RelatedList):
+        if not isinstance(self.lookup, RelatedList) or self.lookup.base:
             return None
-        return self.lookup if self.field.kind is FieldKind.IDS or not self.lookup.relation.target else None
+        is_own = self.field.kind is FieldKind.IDS or not self.lookup.relation.target or self.field.name == OWNERS
+        return self.lookup if is_own else None
 
     def read(self, instance: models.Model) -> Any:
         """Return the value at the path from ``instance``; None if an attribute on the way is None."""
-        value: Any = instance
-        for part in self.path.split("."):
-            value = _step(value, part)
-            if callable(value) and not isinstance(value, models.Manager):
-                value = value()
-            if value is None:
-                return None
-        return self.objects(value) if self.items else value
+        value = follow_value(instance, self.path) if self.computed is None else self.computed.read(instance)
+        return value if value is None or not self.items else self.objects(value)
 
     def objects(self, value: Any) -> list[dict[str, Any]] | PayloadError:
         """Return a list of objects as dictionaries. The objects may be dictionaries, such as those of a JSON column."""
@@ -61,16 +65,6 @@ class MappedField:
                 f"{self.field.name}: a {type(value).__name__} is no list of objects; map the field to another path."
             )
         return [{name: _item_at(one, path) for name, path in self.items.items()} for one in found]
-
-
-def _step(value: Any, part: str) -> Any:
-    try:
-        return getattr(value, part)
-    except ObjectDoesNotExist as error:
-        # The reverse side of a one-to-one field without an object: Django's exception is an AttributeError, too.
-        if isinstance(error, AttributeError):
-            return None
-        raise
 
 
 def map_field(
@@ -83,7 +77,7 @@ def map_field(
     items = items or {}
     relation = list_relation(model, path) if field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else None
     if relation is not None and field.kind is FieldKind.IDS:
-        return MappedField(field, path, RelatedKeys(relation), own=False)
+        return MappedField(field, path, RelatedValues(relation), own=False)
     if relation is not None:
         lookups = {name: _lookup(relation.listed, item) for name, item in items.items()}
         columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
@@ -94,6 +88,51 @@ def map_field(
     if _python_can_follow(model, path):
         return MappedField(field, path, None, own=False, items=items)
     return None
+
+
+def input_name(path: str) -> str:
+    """Return the name of the value at a path that is read to compute others."""
+    return f"{INPUT}{crc32(path.encode()):08x}"
+
+
+def map_input(model: type[models.Model], path: str) -> MappedField | None:
+    """Return the mapping of a value that is read to compute others; None if SQL can't read it.
+
+    The path may lead through a list; then the value is a sorted list of values, or of keys.
+    """
+    found = list_at(model, path)
+    if found is None:
+        lookup = _lookup(model, path)
+        field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
+        return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
+    base, relation, rest = found
+    lookup = _lookup(relation.listed, rest or "pk")
+    key = _lookup(model, f"{base}.pk") if base else ""
+    if lookup is None or key is None:
+        return None
+    field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
+    return MappedField(field, path, RelatedValues(relation, lookup, base=key), own=False)
+
+
+def map_owners(
+    model: type[models.Model], path: str, fields: tuple[Field, ...], items: Mapping[str, str]
+) -> MappedField | None:
+    """Return the mapping of the list of organizations at ``path``; None if SQL can't read it.
+
+    ``items`` are the paths of the values of an organization, by the names of their ``fields``.
+    """
+    found = list_at(model, path)
+    if found is None:
+        return None
+    base, relation, rest = found
+    key = _lookup(model, f"{base}.pk") if base else ""
+    paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items()}
+    lookups = {name: _lookup(relation.listed, item) for name, item in paths.items()}
+    columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
+    if key is None or "id" not in columns:
+        return None
+    field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
+    return MappedField(field, path, RelatedObjects(relation, columns, base=key), own=False, items=paths)
 
 
 def _item_at(value: Any, path: str) -> Any:
@@ -125,15 +164,17 @@ def column_at(model: type[models.Model], path: str) -> models.Field[Any, Any] | 
 
 
 def key_name(name: str) -> str:
-    """Return the name of the value with the foreign key of a custom field. It is compared, but in no payload."""
-    return f"custom_key.{name.partition('.')[2]}"
+    """Return the name of the value with the foreign key that leads to another value. It is compared, but in no payload."""
+    return f"key.{name}"
 
 
 def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> MappedField | None:
     """Return the row's own foreign key at the beginning of a path, as the value ``name``; None if the path has none."""
-    if not isinstance(mapped.lookup, str) or "__" not in mapped.lookup:
-        return None
-    first = _concrete(model, mapped.lookup.partition("__")[0])
+    if isinstance(mapped.lookup, RelatedList):
+        lookup = mapped.lookup.base
+    else:
+        lookup = mapped.lookup if mapped.lookup and "__" in mapped.lookup else ""
+    first = _concrete(model, lookup.partition("__")[0]) if lookup else None
     if first is None:
         return None
     return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname, own=True)

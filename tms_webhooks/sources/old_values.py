@@ -1,4 +1,4 @@
-"""The old values of custom fields that lie behind a changed foreign key: the row itself has the key only."""
+"""The old values that lie behind a changed foreign key: the row itself has the key only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from django.db import models
+from django.db.models import F
 
+from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
 
 Values: TypeAlias = Mapping[str, Any]
@@ -16,13 +18,13 @@ Values: TypeAlias = Mapping[str, Any]
 def with_values_behind_keys(
     source: Source, states: Mapping[Any, tuple[Values | None, Values | None]], *, using: str
 ) -> dict[Any, tuple[Values | None, Values | None]]:
-    """Return pairs of raw values before and after, by key, with the old values of custom fields behind a foreign key.
+    """Return pairs of raw values before and after, by key, with the old values behind a foreign key (`Source.keys_behind`).
 
     Where the key changed, the value is read from the object that it led to: one query per field. An old object that no
     longer exists leaves null.
     """
     result = dict(states)
-    for name, key in source.custom_keys.items():
+    for name, key in source.keys_behind.items():
         pairs = {
             one: (before, after)
             for one, (before, after) in result.items()
@@ -36,11 +38,15 @@ def with_values_behind_keys(
 
 
 def _values_behind(source: Source, name: str, keys: set[Any], *, using: str) -> Mapping[Any, Any]:
-    """Return the values of a custom field by the foreign keys that lead to them."""
-    first, _, onward = str(source.mapped[name].lookup).partition("__")
+    """Return the values of a name by the foreign keys that lead to them."""
+    lookup = source.mapped[name].lookup
+    is_list = isinstance(lookup, RelatedList)
+    first, _, onward = (lookup.base if isinstance(lookup, RelatedList) else str(lookup)).partition("__")
     reference: Any = source.model._meta.get_field(first)
     target = reference.target_field.attname
     rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-    found: defaultdict[Any, Any] = defaultdict(lambda: None)
-    found.update(rows.filter(**{f"{target}__in": keys - {None}}).values_list(target, onward))
+    value = lookup.moved(onward) if isinstance(lookup, RelatedList) else F(onward)
+    rows = rows.filter(**{f"{target}__in": keys - {None}}).annotate(tms_webhooks_value=value)
+    found: defaultdict[Any, Any] = defaultdict(list if is_list else lambda: None)
+    found.update(rows.values_list(target, "tms_webhooks_value"))
     return found

@@ -33,12 +33,17 @@ class Change:
     @property
     def created(self) -> bool:
         """Whether the object is new."""
-        return not self.before
+        return not self.before and bool(self.after)
 
     @property
     def deleted(self) -> bool:
         """Whether the object is deleted."""
-        return not self.after
+        return not self.after and bool(self.before)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes."""
+        return not (self.created or self.deleted or self.changed)
 
     @property
     def values(self) -> Mapping[str, Any]:

@@ -30,9 +30,10 @@ from tms_webhooks.sources.interest import (
     patterns_in,
     patterns_of_any_webhook,
     patterns_of_other_webhooks,
+    possible_paths,
     subscribed_types,
 )
-from tms_webhooks.sources.mapping import MappedField, references_of
+from tms_webhooks.sources.mapping import OWNERS, MappedField, references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,
@@ -71,7 +72,7 @@ class RowSnapshot:
         if self.row is None:
             return False
         saved = vars(instance)
-        columns = (path.column for path in organization_paths(self.source))
+        columns = (path.column for path in possible_paths(self.source))
         return any(column in saved and saved[column] != self.row.value(column) for column in columns)
 
     def is_unchanged(self) -> bool:
@@ -158,13 +159,15 @@ def read_before(
 
 
 def _before(source: Source, event_types: tuple[str, ...], row: StoredRow) -> RowSnapshot:
-    paths = organization_paths(source)
+    paths = possible_paths(source)
     if not paths:
         matches = row.column(_patterns_column(source))
         return RowSnapshot(source, row, event_types if matches else subscribed_types(event_types, frozenset()))
-    patterns = frozenset().union(*(patterns_in(row.column(_patterns_column(source, path))) for path in paths))
-    certain = subscribed_types(event_types, patterns)
-    possible = subscribed_types(event_types, patterns_in(row.column(_other_patterns_column(source))))
+    found = frozenset().union(*(patterns_in(row.column(_patterns_column(source, path))) for path in paths))
+    others = patterns_in(row.column(_other_patterns_column(source)))
+    is_known = bool(organization_paths(source))
+    certain = subscribed_types(event_types, found if is_known else frozenset())
+    possible = subscribed_types(event_types, others if is_known else others | found)
     return RowSnapshot(source, row, certain | possible, exact=possible <= certain)
 
 
@@ -197,7 +200,7 @@ def _lookups_before(source: Source, *, whole: bool) -> list[str]:
     """Return the lookups that `read_before` reads for a source."""
     mapped = source.mapped if whole else source.own
     lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
-    lookups += [path.column for path in organization_paths(source)]
+    lookups += [path.column for path in possible_paths(source)]
     if whole and _followed(source):
         # Python follows the paths from an instance.
         lookups += [field.attname for field in source.model._meta.concrete_fields]
@@ -210,7 +213,7 @@ def _related_lists(source: Source) -> list[RelatedList]:
 
 def _patterns_before(source: Source, event_types: tuple[str, ...], *, using: str) -> dict[str, Any]:
     """Return the expressions for the subscriptions that may match events of a source, by the names of their columns."""
-    paths = organization_paths(source)
+    paths = possible_paths(source)
     if not paths:
         return {_patterns_column(source): Exists(Subscription.objects.using(using).matching(event_types))}
     patterns: dict[str, Any] = {
@@ -233,9 +236,7 @@ def _patterns_column(source: Source, path: OrganizationPath | None = None) -> st
 @cache
 def _other_patterns_column(source: Source) -> str:
     """Return the name of the column with the patterns of `patterns_of_other_webhooks`."""
-    return (
-        f"tms_webhooks_of_others_{len(organization_paths(source)) == 1 and LEARNER_ORGANIZATION.name in source.mapped}"
-    )
+    return f"tms_webhooks_of_others_{len(possible_paths(source))}_{source.has_learner}"
 
 
 def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
@@ -276,7 +277,7 @@ def owners_after(before: RowSnapshot, *, using: str) -> dict[str, Any] | None:
     """
     if before.row is None or not before.row.is_known_after():
         return None
-    names = {"organization.id", LEARNER_ORGANIZATION.name}
+    names = {"organization.id", OWNERS, LEARNER_ORGANIZATION.name}
     followed = {name: mapped for name, mapped in _followed(before.source).items() if name in names}
     return before.source.canonical(_values_after(before.source, before.row, followed, using=using))
 

@@ -43,8 +43,9 @@ def names(source: Source) -> tuple[str, ...]:
 
 @cache
 def _related_names(source: Source) -> tuple[str, ...]:
-    organizations = (name for name in source.mapped if name.startswith(ORGANIZATIONS) and name not in source.own)
-    return (*organizations, *list_names(source))
+    others = [name for name in source.mapped if name.startswith(ORGANIZATIONS) or name in source.inputs]
+    names = [*(name for name in others if name not in source.own), *list_names(source)]
+    return tuple(dict.fromkeys(names))
 
 
 def object_state(source: Source, key: Any, raw: Mapping[str, Any]) -> ObjectState:

@@ -8,6 +8,9 @@ from typing import Any
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 
+NOUN_OF_REFERENCE: Mapping[str, str] = {"instructor": "user", "manager": "user", "merged_into": "user"}
+"""The nouns of references that have another name than the noun."""
+
 
 def identity(label: str) -> tuple[Field, ...]:
     """Return the ids of an event's subject itself."""

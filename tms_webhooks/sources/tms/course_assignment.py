@@ -13,6 +13,7 @@ from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.computed import Path, joined
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import follow
 from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherwise, Passed, Reopened, Rule
@@ -95,18 +96,18 @@ class ActivityProgressSource(CourseAssignmentSource):
         return (*super().all_fields, *ACTIVITY)
 
     @cached_property
-    def time_zone_path(self) -> str | None:
+    def time_zone_path(self) -> Path | None:
         """The path to the time zone, by which the assignment's own date is a moment."""
         source = self.assignment_source
         path = source.time_zone_path if source is not None and self.time_zone is None else None
-        return f"{self.assignment}.{path}" if path else self.time_zone
+        return joined(self.assignment, path) if path else self.time_zone
 
     @cached_property
     def due_field(self) -> str:
         """The assignment's date, which has no events here and is the same moment in its payloads."""
         return self.assignment_source.due_field if self.assignment_source is not None else ""
 
-    def path_of(self, name: str) -> str:
+    def path_of(self, name: str) -> Path:
         """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""
         reference, _, _rest = name.partition(".")
         if reference == "activity" or not self.paths.keys().isdisjoint({name, reference}):
@@ -114,7 +115,7 @@ class ActivityProgressSource(CourseAssignmentSource):
         if self.assignment_source is None:
             return f"{self.assignment}.{'pk' if name == 'id' else name}"
         path = self.assignment_source.path_of(name)
-        return f"{self.assignment}.{path}" if path else ""
+        return joined(self.assignment, path) if path else ""
 
     @property
     def assigned_model(self) -> type[models.Model] | None:

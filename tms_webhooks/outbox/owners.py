@@ -1,0 +1,86 @@
+"""Objects with several owners: each owner gets events of its own, with its ids in the envelope and its own sequence.
+
+The change of such an object becomes one change for each owner. An organization that stops to own it gets the thin event of
+an object that left; one that begins to own it gets no old values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
+from tms_webhooks.sources.mapping import OWNERS
+
+if TYPE_CHECKING:
+    from tms_webhooks.models import Event
+    from tms_webhooks.sources.base import Source
+    from tms_webhooks.sources.rules import Change
+
+Values = Mapping[str, Any]
+
+
+def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]], dict[int, list[Any]]]:
+    """Return the changes for the present owners, and the keys of the owners that objects leave.
+
+    Both come with the index of the change in ``changes``.
+    """
+    found: list[tuple[int, Change]] = []
+    left: dict[int, list[Any]] = {}
+    for index, change in enumerate(changes):
+        if change.is_empty:
+            continue
+        before, after = _owners(change.before), _owners(change.after)
+        found += [(index, one) for one in _for_owners(change, before, after)]
+        if change.before and change.after and (gone := [key for key in before if key not in after]):
+            left[index] = gone
+    return found, left
+
+
+def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
+    """Yield the canonical values of an object for each of its owners."""
+    owners = _owners(values)
+    for owner in owners.values():
+        yield _values_for(values, owner, owners)
+
+
+def sequence_key(source: Source, event: Event) -> str:
+    """Return the key by which the events of an object are numbered: with several owners, each has numbers of its own."""
+    return event.subject_id if source.owners is None else owned_key(event.subject_id, event.organization_id)
+
+
+def owned_key(subject_id: str, organization: Any) -> str:
+    """Return the key by which one owner's events of an object are numbered."""
+    return subject_key(f"{subject_id}@{subject_key(organization)}")
+
+
+def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:
+    if change.deleted:
+        for owner in before.values():
+            yield replace(change, before=_values_for(change.before, owner, before))
+        return
+    own = tuple(name for name in change.changed if name != OWNER)
+    for key, owner in after.items():
+        values = _values_for(change.after, owner, after)
+        if change.created:
+            yield replace(change, after=values)
+        elif key not in before:
+            old = {**change.before, OWNER: None}
+            yield replace(change, before=old, after=values, changed=(*own, OWNER), moved=True)
+        elif own:
+            yield replace(change, before=_values_for(change.before, owner, before), after=values, changed=own)
+
+
+def _owners(values: Values) -> dict[Any, Values]:
+    """Return the values of an object's owners by their keys, in the order of keys."""
+    return {one["id"]: one for one in values.get(OWNERS) or ()}
+
+
+def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> dict[str, Any]:
+    learner = values.get(LEARNER_ORGANIZATION.name)
+    # One owner's event goes to the learner's organization: its own, if it is an owner, or the first one's.
+    carrier = learner if learner in owners else next(iter(owners))
+    named = {f"organization.{name}": value for name, value in owner.items()}
+    return {**values, **named, OF_ANOTHER_OWNER: learner is not None and owner["id"] != carrier}

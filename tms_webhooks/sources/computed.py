@@ -1,0 +1,170 @@
+"""Values that a source makes of several paths, or without one: `First`, `Not`, `Constant`, and functions of the host's."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
+
+
+class Computed(ABC):
+    """A value made of the values at some paths. An entry of `Source.fields` may be one."""
+
+    paths: tuple[str, ...]
+
+    @abstractmethod
+    def value(self, values: Sequence[Any]) -> Any:
+        """Return the value, given the values at `paths`."""
+
+    def under(self, base: str) -> Computed:
+        """Return the same for an object at the path ``base``."""
+        raise NotImplementedError
+
+    def read(self, instance: models.Model) -> Any:
+        """Return the value for ``instance``, by following the paths in Python."""
+        return self.value([follow_value(instance, path) for path in self.paths])
+
+
+@dataclass(frozen=True, init=False)
+class First(Computed):
+    """The first of these paths that leads to a value: ``First("branch.company", "company")``."""
+
+    paths: tuple[str, ...]
+
+    def __init__(self, *paths: str) -> None:
+        object.__setattr__(self, "paths", paths)
+
+    def __str__(self) -> str:
+        return f"First({', '.join(map(repr, self.paths))})"
+
+    def value(self, values: Sequence[Any]) -> Any:
+        return next((one for one in values if one is not None), None)
+
+    def under(self, base: str) -> First:
+        return First(*(f"{base}.{path}" for path in self.paths))
+
+
+@dataclass(frozen=True)
+class Not(Computed):
+    """The opposite of a boolean at a path: ``"disabled": Not("is_active")``. Null stays null."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"Not({self.path!r})"
+
+    @property
+    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.path,)
+
+    def value(self, values: Sequence[Any]) -> Any:
+        (value,) = values
+        return None if value is None else not value
+
+    def under(self, base: str) -> Not:
+        return Not(f"{base}.{self.path}")
+
+
+@dataclass(frozen=True)
+class Constant(Computed):
+    """The same value for each object: ``"status": Constant("Enroll")``."""
+
+    constant: Any
+
+    def __str__(self) -> str:
+        return f"Constant({self.constant!r})"
+
+    @property
+    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ()
+
+    def value(self, values: Sequence[Any]) -> Any:
+        return self.constant
+
+    def under(self, base: str) -> Constant:
+        return self
+
+
+@dataclass(frozen=True)
+class Function(Computed):
+    """The result of a function of the host's that takes an object, or the value at a path that begins at the result.
+
+    Such a value is known after a change only, so that a change of it alone is no event.
+    """
+
+    function: Callable[[Any], Any]
+    base: str = ""
+    rest: str = ""
+
+    def __str__(self) -> str:
+        return getattr(self.function, "__qualname__", repr(self.function))
+
+    @property
+    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ()
+
+    def value(self, values: Sequence[Any]) -> Any:
+        raise TypeError("A function reads an object.")
+
+    def under(self, base: str) -> Function:
+        return Function(self.function, f"{base}.{self.base}" if self.base else base, self.rest)
+
+    def read(self, instance: models.Model) -> Any:
+        """Return the function's result for ``instance``; a result that is not an object has only a key: itself."""
+        subject = follow_value(instance, self.base) if self.base else instance
+        result = None if subject is None else self.function(subject)
+        if not self.rest or result is None:
+            return result
+        if isinstance(result, models.Model):
+            return follow_value(result, self.rest)
+        return result if self.rest == "pk" else None
+
+
+Path: TypeAlias = str | Computed
+"""How a source names a value: an attribute path, or a value that is computed."""
+
+
+def joined(base: Path, rest: Path) -> Path:
+    """Return the path that begins at the object at ``base``, and goes on with ``rest``."""
+    if isinstance(base, str):
+        return f"{base}.{rest}" if isinstance(rest, str) else rest.under(base)
+    if isinstance(base, First):
+        paths = [joined(path, rest) for path in base.paths]
+        return First(*(part for path in paths for part in ((path,) if isinstance(path, str) else path.paths)))
+    if isinstance(base, Function) and isinstance(rest, str):
+        return Function(base.function, base.base, f"{base.rest}.{rest}" if base.rest else rest)
+    return Constant(None)
+
+
+def follow_value(instance: Any, path: str) -> Any:
+    """Return the value at a path of attributes; None if one on the way is None. A method is called."""
+    value = instance
+    for part in path.split("."):
+        value = _step(value, part)
+        if callable(value) and not isinstance(value, models.Manager):
+            value = value()
+        if value is None:
+            return None
+    return value
+
+
+def follow_value_or_none(instance: Any, path: str) -> Any:
+    """Return the value at a path of attributes; None if it can't be followed."""
+    try:
+        return follow_value(instance, path)
+    except (AttributeError, ObjectDoesNotExist):
+        return None
+
+
+def _step(value: Any, part: str) -> Any:
+    try:
+        return getattr(value, part)
+    except ObjectDoesNotExist as error:
+        # The reverse side of a one-to-one field without an object: Django's exception is an AttributeError, too.
+        if isinstance(error, AttributeError):
+            return None
+        raise

@@ -1,0 +1,49 @@
+"""Which rows of a model are objects of a source: `Source.only`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from tms_webhooks.sources.aggregates import RelatedList
+from tms_webhooks.sources.mapping import MappedField
+
+
+class Only:
+    """The conditions of a source's ``only``: the accepted values at each path, and how to read the value there."""
+
+    def __init__(self, inputs: Mapping[str, MappedField | None], accepted: Mapping[str, Any]) -> None:
+        self._conditions = [(path, inputs[path], _as_list(values)) for path, values in accepted.items()]
+
+    def __bool__(self) -> bool:
+        return bool(self._conditions)
+
+    def matches(self, raw: Mapping[str, Any]) -> bool:
+        """Return whether a row with these values is an object of the source. Of a list, one value has to be accepted."""
+        for _path, mapped, accepted in self._conditions:
+            value = raw.get(mapped.field.name) if mapped is not None else None
+            is_list = mapped is not None and isinstance(mapped.lookup, RelatedList)
+            if not any(one in accepted for one in (value or [None] if is_list else [value])):
+                return False
+        return True
+
+    def rows(self, model: type[models.Model]) -> Q:
+        """Return the filter for the rows that match."""
+        found = Q()
+        for path, _mapped, accepted in self._conditions:
+            lookup = path.replace(".", "__")
+            matching = Q(**{f"{lookup}__in": [one for one in accepted if one is not None]})
+            if None in accepted:
+                matching |= Q(**{f"{lookup}__isnull": True})
+            if "__" in lookup:
+                # A join with a list returns a row more than once, and one with another table can't always be locked.
+                matching = Q(pk__in=models.QuerySet(model).filter(matching).order_by().values("pk"))
+            found &= matching
+        return found
+
+
+def _as_list(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, list | tuple | set | frozenset) else [values]
