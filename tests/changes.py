@@ -60,11 +60,9 @@ def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] |
     fields = {name: source.model._meta.get_field(column) for name, column in columns.items()}
     pairs = [
         # The key behind a field of the host's own is in no payload, and the field's value is.
-        st.tuples(
-            st.just(name.replace("custom_key.", "custom.")), _edit_of_column(field, (values or {}).get(field.name))
-        )
+        st.tuples(st.just(name.removeprefix("key.")), _edit_of_column(field, (values or {}).get(field.name)))
         for name, field in fields.items()
-        if not field.primary_key and name not in SAVE_TIMESTAMPS and not name.startswith("organization.")
+        if not field.primary_key and name not in SAVE_TIMESTAMPS and not name.startswith(("organization.", "input."))
     ]
     pairs += [
         st.tuples(st.just(name), _edit_of_list(source.mapped[name].path, relation))

@@ -31,7 +31,7 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
-from tms_webhooks.reconcile import passes
+from tms_webhooks.reconcile import ownerless, passes
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.slots import finish_in_thread, run_in_slot
@@ -83,13 +83,14 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    That is: record pending changes of learning paths, warn of failing webhooks, and publish new events in the catch-up
+    That is: record pending changes of learning paths and objects that have an organization by now, warn of failing webhooks, and publish new events in the catch-up
     feed, which its readers would else have to do.
     """
     for slot in range(1, app_settings.DRAINS + 1):
         get_queue().enqueue(DRAIN, slot)
     now = clock.measured_now()
     learning_paths.record_overdue_edits(now, stop=after(PATHS_SECONDS))
+    ownerless.settle(now)
     health.warn_all(now, stop=after(WARN_SECONDS))
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
 

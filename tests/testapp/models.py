@@ -140,3 +140,42 @@ class DatedAssignment(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Label(models.Model):
+    """A word that lessons are marked with."""
+
+    word = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return self.word
+
+
+class Series(models.Model):
+    """What lessons belong to."""
+
+    organizations = models.ManyToManyField("training.Organization", related_name="+")
+    kind = models.CharField(max_length=20, default="open")
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class Lesson(models.Model):
+    """A model whose owners, statuses and existence no single column shows."""
+
+    title = models.CharField(max_length=100)
+    # Who holds it; unknown at first.
+    host = models.ForeignKey("training.Organization", on_delete=models.SET_NULL, null=True, related_name="+")
+    # Who holds it instead of the host.
+    deputy = models.ForeignKey("training.Organization", on_delete=models.SET_NULL, null=True, related_name="+")
+    owners = models.ManyToManyField("training.Organization", related_name="+")
+    series = models.ForeignKey(Series, on_delete=models.CASCADE, null=True, related_name="lessons")
+    learner = models.ForeignKey("training.User", on_delete=models.SET_NULL, null=True, related_name="+")
+    labels = models.ManyToManyField(Label, related_name="+")
+    is_open = models.BooleanField(default=True)
+    called_off = models.BooleanField(default=False)
+    role = models.CharField(max_length=20, default="learner")
+
+    def __str__(self) -> str:
+        return self.title

@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from tms_webhooks.capture import source_states
 from tms_webhooks.capture.transactions import has_outbox
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import LogSourceErrors, record_change
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.snapshots import RowSnapshot, key_of, owners_after, read_after, read_before, read_whole
@@ -280,11 +281,9 @@ def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> 
 def _types_of_owners(before: RowSnapshot, *, using: str) -> Collection[str] | None:
     """Return the event types that the object's organizations subscribe to after a save; None if they are not known yet."""
     values = owners_after(before, using=using)
-    return (
-        None
-        if values is None or before.source.owners is not None
-        else matching_types(before.source.event_types, organizations_of(values), using=using)
-    )
+    if values is None or before.source.owners is not None or isinstance(values.get(OWNER), PayloadError):
+        return None
+    return matching_types(before.source.event_types, organizations_of(values), using=using)
 
 
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from typing import Any
 
 from django.core.checks import CheckMessage
 from django.db import models
@@ -39,9 +40,9 @@ def check(source: Source) -> Iterator[CheckMessage]:
             yield _missing(source, name, needed_by)
 
 
-def written_fields(source: Source) -> dict[str, str]:
+def written_fields(source: Source) -> dict[str, Any]:
     """Return the host's own mapping, without the mappings of the app's classes."""
-    written: dict[str, str] = {}
+    written: dict[str, Any] = {}
     for base in reversed(type(source).__mro__):
         if not base.__module__.startswith(OWN_PACKAGE):
             written.update(vars(base).get("fields") or {})
@@ -50,7 +51,8 @@ def written_fields(source: Source) -> dict[str, str]:
 
 def available(source: Source) -> set[str]:
     """Return the canonical names for which this source has a value."""
-    return {*source.mapped, *source.supplies()}
+    of_owners = {f"organization.{name}" for name in source.owners.items} if source.owners is not None else set()
+    return {*source.mapped, *source.computed, *of_owners, *source.supplies()}
 
 
 def refused(source: Source) -> set[str]:
@@ -100,6 +102,9 @@ def _broken_paths(source: Source) -> Iterator[tuple[str, BrokenPath]]:
     fields, references = _names(source)
     listed = {name: field.name for field in source.all_fields for name in _items(field)}
     for name, path in written_fields(source).items():
+        if not isinstance(path, str):
+            # `declarations.check` reports it.
+            continue
         if name in listed:
             relation = list_relation(source.model, str(source.path_of(listed[name])))
             found = broken_path(relation.listed, path) if path and relation is not None else None

@@ -69,6 +69,10 @@ MEANINGS: Mapping[str, str] = {
     "E057": "`assignment` of an activity source does not lead to a registered model of course assignments.",
     "W058": "The rows of a registered model can be changed through a parent that is not registered.",
     "W059": "Two models of one noun can have the same ids.",
+    "E085": "A path in `reads` or `only` leads to no column.",
+    "E086": "A source of a noun that has one owner names several.",
+    "E087": "A name in `reads` is that of a field of the noun.",
+    "E088": "A field that payloads require may be null.",
     # The host's own fields and events
     "E080": "An entry of `custom` has the wrong form.",
     "E081": "The kind of a field in `custom` is missing.",

@@ -15,6 +15,7 @@ from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow
 
@@ -24,16 +25,17 @@ def check(source: Source) -> Iterator[CheckMessage]:
     organization = _organization_model()
     if organization is None:
         return
+    name = "organization" if source.organizations is None else "organizations"
     problem, suggestion = _problem_with_owner(source, organization)
     if problem:
         yield message(
             "E035",
-            f"organization is {source.organization!r}, but {problem}.",
+            f"{name} is {getattr(source, name)!r}, but {problem}.",
             hint=f"Write the path from {source.model._meta.label} to {organization._meta.label}, such as "
-            f'organization = "user.organization".{suggestion}',
+            f'{name} = "user.{name}".{suggestion}',
             obj=source,
         )
-    if source.learner_organization is None:
+    if not isinstance(source.learner_organization, str):
         return
     problem, suggestion = _problem_with(source.learner_organization, source.model, organization)
     if problem:
@@ -76,15 +78,29 @@ def _organization_model() -> type[models.Model] | None:
 
 
 def _problem_with_owner(source: Source, organization: type[models.Model]) -> tuple[str, str]:
+    if source.organizations is not None:
+        return _problem_with_owners(source, organization)
     mapped = source.mapped.get("organization.id")
     problem, suggestion = "", ""
     # A host may map the key column directly.
-    if "organization.id" not in source.paths or mapped is None:
+    if isinstance(source.organization, str) and ("organization.id" not in source.paths or mapped is None):
         problem, suggestion = _problem_with(source.organization, source.model, organization)
-    scanned = source.deadline is not None and source.deadline.field in source.own
-    if not problem and scanned and (mapped is None or mapped.lookup is None):
-        problem = "the expiry scan can't follow it in a query"
     return problem, suggestion
+
+
+def _problem_with_owners(source: Source, organization: type[models.Model]) -> tuple[str, str]:
+    path = source.organizations
+    found = list_at(source.model, path) if isinstance(path, str) else None
+    if found is not None:
+        _base, relation, rest = found
+        if rest:
+            return _problem_with(rest, relation.listed, organization)
+        is_right = relation.listed._meta.concrete_model is organization._meta.concrete_model
+        return ("", "") if is_right else (f"it leads to {relation.listed._meta.label}", "")
+    broken = broken_path(source.model, path) if isinstance(path, str) else None
+    if broken is None and isinstance(path, str) and follow(source.model, path) is not None:
+        return "it leads to one object", ""
+    return (str(broken), broken.suggestion) if broken is not None else ("", "")
 
 
 def _problem_with(path: str, model: type[models.Model], organization: type[models.Model]) -> tuple[str, str]:

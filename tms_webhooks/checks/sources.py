@@ -9,11 +9,22 @@ from django.core.checks import CheckMessage
 from django.db import router
 
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.checks import activities, custom, events, fields, learning_paths, organizations, registered, statuses
+from tms_webhooks.checks import (
+    activities,
+    custom,
+    declarations,
+    events,
+    fields,
+    learning_paths,
+    organizations,
+    registered,
+    statuses,
+)
 from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.computed import Computed, First
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.registry import all_sources
@@ -23,6 +34,7 @@ CHECKS = (
     registered.check,
     fields.check,
     custom.check,
+    declarations.check,
     organizations.check,
     statuses.check,
     events.check,
@@ -72,10 +84,6 @@ def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
     """Yield pairs of a problem and its remedy. Assume nothing about ``source``: a host wrote it."""
     if not isinstance(source.noun, Noun):
         yield f"noun is {shorten(source.noun)}, not a Noun.", "Set a Noun, or extend the source class of a known noun."
-    if not source.organization or not isinstance(source.organization, str):
-        yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
-    if source.learner_organization is not None and not isinstance(source.learner_organization, str):
-        yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
     if source.time_zone is not None and not (source.time_zone and isinstance(source.time_zone, str)):
         yield (
             f"time_zone is {source.time_zone!r}, not a path.",
@@ -90,8 +98,26 @@ def _wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
         )
     if not isinstance(source.reconcile, bool):
         yield f"reconcile is {shorten(source.reconcile)}, not True or False.", "Write reconcile = True."
+    yield from _wrong_owners(source)
     yield from _wrong_rules(source)
     yield from _wrong_mappings(source)
+
+
+def _wrong_owners(source: Any) -> Iterator[tuple[str, str]]:
+    if not source.organization or not _is_path(source.organization):
+        yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
+    if source.organizations is not None and not (source.organizations and _is_path(source.organizations)):
+        yield f"organizations is {source.organizations!r}, not a path.", 'Write organizations = "course.organizations".'
+    if source.learner_organization is not None and not _is_path(source.learner_organization):
+        yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
+    for name, example in (("only", '{"role": "learner"}'), ("reads", '{"words": "tags.word"}')):
+        declared = getattr(source, name)
+        if not isinstance(declared, Mapping) or not all(isinstance(one, str) for one in declared):
+            yield f"{name} is {shorten(declared)}, not a dictionary with text as keys.", f"Write {name} = {example}."
+
+
+def _is_path(declared: Any) -> bool:
+    return isinstance(declared, str | First) or (callable(declared) and not isinstance(declared, type))
 
 
 def _wrong_rules(source: Any) -> Iterator[tuple[str, str]]:
@@ -114,7 +140,7 @@ def _wrong_mappings(source: Any) -> Iterator[tuple[str, str]]:
         yield str(error), 'Write fields = {"name": "title"} and statuses = {"status": {"open": 0}}.'
         return
     for name, path in paths.items():
-        if not isinstance(path, str):
+        if not isinstance(path, str | Computed):
             yield f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
     for name, mapping in mappings.items():
         if not isinstance(mapping, Mapping):

@@ -439,6 +439,23 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="OwnerlessObject",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source", models.CharField(max_length=150)),
+                ("key", models.CharField(max_length=200)),
+                ("since", models.DateTimeField()),
+                ("checked_at", models.DateTimeField()),
+                ("reported", models.BooleanField(default=False)),
+            ],
+            options={
+                "verbose_name": "object without an organization",
+                "verbose_name_plural": "objects without an organization",
+                "indexes": [models.Index(fields=["checked_at", "id"], name="tms_ownerless_by_check")],
+                "constraints": [models.UniqueConstraint(fields=("source", "key"), name="tms_ownerless_by_key")],
+            },
+        ),
+        migrations.CreateModel(
             name="SourceState",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -15,7 +15,7 @@ from tms_webhooks.models.job import Job
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
 from tms_webhooks.models.periodic import PeriodicRun
 from tms_webhooks.models.pruning import KeptPayload, PruneCursor
-from tms_webhooks.models.source_state import Reconciliation, SourceState
+from tms_webhooks.models.source_state import OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook, WebhookSecret
@@ -41,6 +41,7 @@ __all__ = [
     "PeriodicRun",
     "Reconciliation",
     "Subscription",
+    "OwnerlessObject",
     "SourceState",
     "Webhook",
     "WebhookSecret",

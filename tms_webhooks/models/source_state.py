@@ -1,6 +1,7 @@
-"""The last recorded state of each object, and the progress of reconciliation, which compares it with the host's rows.
+"""The last recorded states of a host's objects, the progress of reconciliation, which compares them with the host's rows,
+and the objects that have no organization yet.
 
-Only sources with ``reconcile = True`` have such rows. They are in the database of the host's rows, and are written in the
+Only sources with ``reconcile = True`` have states. All rows are in the database of the host's rows, and are written in the
 transaction of the event.
 """
 
@@ -141,6 +142,50 @@ class SourceState(models.Model):
         constraints = [
             # Also the index for each query of states.
             models.UniqueConstraint(fields=["source", "key"], name="tms_source_state_by_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}"
+
+
+class OwnerlessObjectManager(models.Manager["OwnerlessObject"]):
+    """Records objects without an organization, in the caller's transaction."""
+
+    def add(self, source: str, keys: Collection[str], *, now: datetime, using: str) -> None:
+        """Record objects; those that are recorded already stay as they are."""
+        rows = [self.model(source=source, key=key, since=now, checked_at=now) for key in keys]
+        self.using(using).bulk_create(rows, ignore_conflicts=True)
+
+    def take(self, source: str, keys: Collection[str], *, using: str) -> set[str]:
+        """Delete the rows of these objects; return the keys of those that were recorded."""
+        rows = self.using(using).filter(source=source, key__in=keys)
+        found = set(rows.values_list("key", flat=True))
+        if found:
+            rows.delete()
+        return found
+
+
+class OwnerlessObject(models.Model):
+    """An object without an organization. Its first event is recorded when it has one."""
+
+    source = models.CharField(max_length=LONGEST_SOURCE)
+    key = models.CharField(max_length=LONGEST_KEY)
+    since = models.DateTimeField()
+    checked_at = models.DateTimeField()
+    reported = models.BooleanField(default=False)
+
+    objects = OwnerlessObjectManager()
+
+    class Meta:
+        verbose_name = _("object without an organization")
+        verbose_name_plural = _("objects without an organization")
+        indexes = [
+            # The next objects to check.
+            models.Index(fields=["checked_at", "id"], name="tms_ownerless_by_check"),
+        ]
+        constraints = [
+            # Also the index for the objects of a source.
+            models.UniqueConstraint(fields=["source", "key"], name="tms_ownerless_by_key"),
         ]
 
     def __str__(self) -> str:

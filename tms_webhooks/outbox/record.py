@@ -17,7 +17,7 @@ from django.db import Error
 from tms_webhooks import signals
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.outbox import folding, insert, moves, owners
+from tms_webhooks.outbox import folding, insert, moves, ownerless, owners
 from tms_webhooks.outbox.event_row import planned_event_row
 from tms_webhooks.outbox.subscribed import matching_types, matching_types_by_organizations, organizations_of
 from tms_webhooks.outbox.wake import wake_on_commit
@@ -66,6 +66,7 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
         return []
     if source.owners is not None:
         return record_changes(source, [change], using=using)[0]
+    (change,) = ownerless.keep_or_enter(source, [change], using=using)
     (change,), departures = _record_departures(source, [change], using=using)
     recorded = list(departures.values())
     if wanted is None:
@@ -129,6 +130,7 @@ def record_changes(
     Has the effect of `record_change` for one after the other, in a few statements for all. Of changes that were
     ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
+    changes = ownerless.keep_or_enter(source, changes, using=using)
     if source.owners is not None:
         return _record_for_owners(source, changes, using=using, found_later=found_later)
     changes, departures = _record_departures(source, changes, using=using)

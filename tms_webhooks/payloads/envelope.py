@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import FieldPrivacy
@@ -35,12 +34,12 @@ def build_content(
 
     ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``. An
     object that moved to another organization has no ``previous``: its old values are the old organization's.
-    A field that the host lacks is null, and so are an old status without a mapping and a field of the host's own that
-    can't be read. Raises `PayloadError` for any other value that can't be sent.
+    A field that the host lacks is null, and so are an old status without a mapping and an optional value that can't be
+    read. Raises `PayloadError` for a required value that can't be sent.
     """
     values = {**change.values, **(extra or {})}
     if PayloadError in set(map(type, values.values())):
-        values = _without_errors(values)
+        values = _without_errors(values, {field.name for field in event_type.fields if field.required})
     fields = [field for field in event_type.fields if field.name in change.changed] if change.changed else []
     quoted = [] if change.moved else fields
     kept = [field for field in quoted if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]
@@ -131,10 +130,10 @@ def _value_or_none(value: Any) -> Any:
     return None if isinstance(value, PayloadError) else value
 
 
-def _without_errors(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with null for fields of the host's own that can't be read; raise the error of any other field."""
+def _without_errors(values: Mapping[str, Any], required: Collection[str]) -> dict[str, Any]:
+    """Return the values with null for optional fields that can't be read; raise the error of a required one."""
     errors = {name: value for name, value in values.items() if isinstance(value, PayloadError)}
     for name, error in errors.items():
-        if not is_custom(name):
+        if name in required:
             raise error
     return {**values, **dict.fromkeys(errors)}

@@ -14,7 +14,6 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.crypto import salted_hmac
 
-from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.conf import strict_payloads
@@ -134,8 +133,8 @@ def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str,
         try:
             target[leaf] = None if value is None else to_json(field, value)
         except PayloadError as error:
-            # A field of the host's own: no event is lost for it.
-            if not is_custom(field.name) or strict_payloads():
+            # No event is lost for an optional value.
+            if field.required or strict_payloads():
                 raise
             logger.error("A field is sent as null: %s", error)
             target[leaf] = None

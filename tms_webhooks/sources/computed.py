@@ -50,9 +50,12 @@ class First(Computed):
 
 @dataclass(frozen=True)
 class Not(Computed):
-    """The opposite of a boolean at a path: ``"disabled": Not("is_active")``. Null stays null."""
+    """The opposite of a boolean at a path: ``"disabled": Not("is_active")``. Null stays null.
 
-    path: str
+    In `Source.only`, it is any value but this one, or but those in a list: ``only = {"user": Not(None)}``.
+    """
+
+    path: Any
 
     def __str__(self) -> str:
         return f"Not({self.path!r})"

@@ -180,6 +180,17 @@ def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> Map
     return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname, own=True)
 
 
+def may_be_null(model: type[models.Model], path: str) -> bool:
+    """Return whether a column on a path of foreign keys may be null, as far as the models show."""
+    current: Any = model
+    for part in path.split("."):
+        field = _concrete(current, part) if isinstance(current, type) else None
+        if field is None or field.null:
+            return True
+        current = field.related_model
+    return False
+
+
 def references_of(model: type[models.Model], path: str) -> list[str]:
     """Return the foreign keys at the beginning of a path, as an argument list for ``select_related``."""
     parts = path.split(".")

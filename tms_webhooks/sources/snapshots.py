@@ -9,11 +9,10 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import connections, models
 from django.db.models import Exists
 
-from tms_webhooks.catalogue.custom import is_custom
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.db.savepoints import SavepointAtStatement
@@ -45,6 +44,9 @@ from tms_webhooks.sources.stored_rows import (
 )
 
 logger = logging.getLogger(__name__)
+
+# The labels of models with the names of their values that could not be read, which are reported once.
+_reported: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,10 @@ def _query_before(
         if whole:
             extra.update((_column(lookup), lookup) for lookup in _related_lists(source))
         extra.update(_patterns_before(source, event_types, using=using))
+    lists = [one for one in extra.values() if isinstance(one, RelatedList)]
+    keys = key_columns(model, (*lookups, *(f"{one.base}__pk" for one in lists if one.base)))
     if whole:
-        lookups.update(dict.fromkeys(key_columns(model, lookups)))
+        lookups.update(dict.fromkeys(keys))
     rows, lock = _at_key(sources[0][0], using), ""
     if not whole:
         rows = locked(rows)
@@ -193,7 +197,7 @@ def _query_before(
         lock = lock_of_row(model, using)
         extra[AS_FIRST_SEEN] = as_first_seen(model, using)
     selected = rows.annotate(**extra).values_list(*lookups, *extra)
-    return RowQuery(selected, list(lookups), list(extra), lock=lock, whole=whole)
+    return RowQuery(selected, list(lookups), list(extra), keys=keys, lock=lock, whole=whole)
 
 
 def _lookups_before(source: Source, *, whole: bool) -> list[str]:
@@ -309,8 +313,7 @@ def read_rows(
     """Return pairs of key and raw values for many rows, in their order.
 
     This takes one query; paths that only Python can follow take a second one. ``names`` limits the values to those
-    canonical names. A value that Python fails to read becomes a `PayloadError`, which is raised under DEBUG and in
-    tests.
+    canonical names. Of a value that Python fails to read, see `_unreadable`.
     """
     selected = {name: mapped for name, mapped in source.mapped.items() if names is None or name in names}
     columns = {name: mapped.lookup for name, mapped in selected.items() if mapped.lookup is not None}
@@ -347,17 +350,33 @@ def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: 
             for name, mapped in followed.items():
                 raw[name] = mapped.read(instance)
     except Exception as reason:
-        path = followed[name].path if name else ""
-        error = PayloadError(f"{name}: {instance._meta.label}.{path} raised {type(reason).__name__}.")
-        if strict_payloads():
-            raise error from reason
-        logger.exception("Could not read %s of %s %s.", path, instance._meta.label, instance.pk)
-        raw[name] = error
-        if is_custom(name):
-            # The event is sent without this value, but not without those that follow.
-            rest = list(followed)[list(followed).index(name) + 1 :]
-            raw |= _follow({one: followed[one] for one in rest}, instance, using=using)
+        raw[name] = _unreadable(name, followed[name], instance, reason)
+        # The event is sent without this value, but not without those that follow.
+        rest = list(followed)[list(followed).index(name) + 1 :]
+        raw |= _follow({one: followed[one] for one in rest}, instance, using=using)
     return raw
+
+
+def _unreadable(name: str, mapped: MappedField, instance: models.Model, reason: Exception) -> PayloadError | None:
+    """Return what stands for a value that can't be read: null if payloads don't require it.
+
+    An attribute that is missing is a null of the host's, also under DEBUG and in tests. There, other errors are raised.
+    """
+    error = PayloadError(f"{name}: {instance._meta.label}.{mapped.path} raised {type(reason).__name__}.")
+    is_optional = not mapped.field.required and name != "organization.id"
+    if strict_payloads() and not (is_optional and isinstance(reason, AttributeError | ObjectDoesNotExist)):
+        raise error from reason
+    if (label := (instance._meta.label, name)) not in _reported:
+        _reported.add(label)
+        logger.warning(
+            "%s of %s can't be read and %s. Correct the path %r, or leave the field out.",
+            name,
+            instance._meta.label,
+            "is sent as null" if is_optional else "its events wait or are lost",
+            mapped.path,
+            exc_info=reason,
+        )
+    return None if is_optional else error
 
 
 def _at_key(source: Source, using: str) -> models.QuerySet[Any]:

@@ -30,11 +30,18 @@ class RowQuery:
     """A query of one row by its key, and what an ``UPDATE`` of the row's table needs to return the row's own columns."""
 
     def __init__(
-        self, rows: models.QuerySet[Any], lookups: Sequence[str], extra: Sequence[str], *, lock: str, whole: bool
+        self,
+        rows: models.QuerySet[Any],
+        lookups: Sequence[str],
+        extra: Sequence[str],
+        *,
+        keys: Iterable[str],
+        lock: str,
+        whole: bool,
     ) -> None:
         """Compile ``rows``, which select the values at ``lookups`` and the annotations ``extra``.
 
-        ``lock`` is the clause that locks the row. ``whole`` says that the query reads all values that a payload needs.
+        ``keys`` are the columns by which other rows are found. ``lock`` is the clause that locks the row. ``whole`` says that the query reads all values that a payload needs.
         """
         meta, quote = rows.model._meta, connections[rows.db].ops.quote_name
         self.query = CompiledQuery(rows, lock=lock)
@@ -47,7 +54,7 @@ class RowQuery:
         self.update = f"UPDATE {quote(meta.db_table)} SET "  # noqa: S608 (names of ours)
         self.returning = f" RETURNING {', '.join(own.values())}"
         # A change of one of these makes the values behind foreign keys others, or the row another one.
-        self.keys = {self.positions[name] for name in key_columns(rows.model, lookups) if name in self.positions}
+        self.keys = {self.positions[name] for name in keys if name in self.positions}
 
 
 def key_columns(model: type[models.Model], lookups: Iterable[str]) -> list[str]:

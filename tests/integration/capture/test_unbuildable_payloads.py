@@ -19,16 +19,35 @@ from tms_webhooks.choices import ClassStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Delivery, Event, EventSequence
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.sources import snapshots
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Broken(WorkshopSource):
-    fields = {"headline": "broken"}
+    """A source whose required title can't be read."""
+
+    fields = {"title": "broken"}
 
 
 class Failing(WorkshopSource):
+    fields = {"title": "failing"}
+
+
+class BrokenHeadline(WorkshopSource):
+    """A source one of whose optional values can't be read."""
+
+    fields = {"headline": "broken"}
+
+
+class FailingHeadline(WorkshopSource):
     fields = {"headline": "failing"}
+
+
+class Elsewhere(WorkshopSource):
+    """A source with a path that ends early: the organization has no such attribute."""
+
+    fields = {"headline": "alias.headline"}
 
 
 @pytest.fixture
@@ -37,18 +56,18 @@ def workshop(organization):
 
 
 def rename(workshop: Workshop) -> None:
-    workshop.title = "Mob programming"
+    workshop.title, workshop.seats = "Mob programming", 3
     workshop.save()
 
 
 # A property that raises
 
 
-@pytest.mark.parametrize("source", [Broken, Failing])
+@pytest.mark.parametrize("source", [Broken, Failing, BrokenHeadline, FailingHeadline])
 def test_a_property_that_raises_is_raised_to_the_developer_and_nothing_is_saved(listen, workshop, source):
     listen(source, Workshop)
 
-    with pytest.raises(PayloadError, match=r"headline: testapp\.Workshop\.\w+ raised"):
+    with pytest.raises(PayloadError, match=r"(title|headline): testapp\.Workshop\.\w+ raised"):
         rename(workshop)
 
     workshop.refresh_from_db()
@@ -79,9 +98,35 @@ def test_in_production_the_save_succeeds_and_the_event_records_why_it_can_not_be
     assert "Pair programming" not in event.error
     assert "Mob programming" not in event.error
     logged = [record for record in caplog.records if record.name.startswith("tms_webhooks")]
-    assert logged
-    assert {record.levelno for record in logged} == {logging.ERROR}
-    assert any(record.exc_info for record in logged)
+    assert [record.levelno for record in logged if record.levelno == logging.ERROR]
+
+
+@pytest.mark.parametrize("source", [BrokenHeadline, FailingHeadline])
+def test_in_production_an_optional_value_that_can_not_be_read_is_null_with_one_warning(
+    listen, lenient, workshop, recorded, caplog, source, monkeypatch
+):
+    monkeypatch.setattr(snapshots, "_reported", set())
+    listen(source, Workshop)
+
+    rename(workshop)
+    Workshop.objects.update(title="Solo programming")
+
+    assert [event["data"]["headline"] for event in recorded()] == [None, None]
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert [record.getMessage().partition(".")[0] for record in warnings] == ["headline of testapp"]
+    assert warnings[0].exc_info
+
+
+def test_a_path_that_ends_at_an_object_without_the_attribute_is_null_for_the_developer_too(
+    listen, workshop, recorded, monkeypatch
+):
+    monkeypatch.setattr(Workshop, "alias", property(lambda self: self.organization), raising=False)
+    listen(Elsewhere, Workshop)
+
+    rename(workshop)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["headline"]) == ("workshop.changed", None)
 
 
 def test_the_fan_out_leaves_it(listen, lenient, workshop):
@@ -98,11 +143,11 @@ def test_later_events_of_the_object_go_on_counting(listen, lenient, workshop, mo
     rename(workshop)
 
     monkeypatch.setattr(Workshop, "broken", "mended")
-    workshop.seats = 3
+    workshop.seats = 4
     workshop.save()
 
     assert list(Event.objects.order_by("pk").values_list("sequence", "error")) == [
-        (1, "headline: testapp.Workshop.broken raised RuntimeError."),
+        (1, "title: testapp.Workshop.broken raised RuntimeError."),
         (2, ""),
     ]
 
@@ -137,14 +182,12 @@ def test_an_unknown_status_is_raised_to_the_developer(strange):
     assert not Event.objects.exists()
 
 
-def test_in_production_a_change_beside_an_unknown_status_is_recorded_with_the_error(strange, lenient):
+def test_in_production_an_unknown_optional_status_is_null(strange, lenient, recorded, caplog):
     rename(strange)
 
-    strange.refresh_from_db()
-    assert strange.title == "Mob programming"
-    event = Event.objects.get()
-    assert (event.type, event.body) == ("workshop.changed", "")
-    assert event.error.startswith("state: the value 'on ice' has no entry")
+    (event,) = recorded()
+    assert (event["type"], event["data"]["state"], event["changed"]) == ("workshop.changed", None, ["title", "seats"])
+    assert "state: the value 'on ice' has no entry" in caplog.text
 
 
 def test_in_production_entering_an_unknown_status_is_logged(listen, lenient, workshop, caplog):
@@ -214,21 +257,21 @@ def test_a_value_of_another_kind_is_raised_to_the_developer(listen, workshop):
     assert not EventSequence.objects.exists()
 
 
-def test_in_production_it_is_recorded_with_its_error_and_without_the_value(listen, lenient, workshop):
+def test_in_production_it_is_null_and_logged(listen, lenient, workshop, recorded, caplog):
     listen(Mistaken, Workshop)
 
     rename(workshop)
 
-    event = Event.objects.get()
-    assert event.error == "seats: a str can't be sent as integer; map the field to another path."
+    (event,) = recorded()
+    assert (event["data"]["seats"], event["data"]["title"]) == (None, "Mob programming")
+    assert "seats: a str can't be sent as integer" in caplog.text
 
 
-@pytest.mark.parametrize("value", ["\ud800", object()])
-def test_what_can_not_be_written_is_recorded_with_its_error(listen, lenient, workshop, monkeypatch, value):
+def test_what_can_not_be_written_is_recorded_with_its_error(listen, lenient, workshop, monkeypatch):
     class Odd(WorkshopSource):
-        fields = {"headline": "headline", "seats": "headline"}
+        fields = {"title": "odd", "headline": ""}
 
-    monkeypatch.setattr(Workshop, "headline", value)
+    monkeypatch.setattr(Workshop, "odd", "\ud800", raising=False)
     listen(Odd, Workshop)
 
     rename(workshop)

@@ -12,7 +12,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, references
 from tms_webhooks.checks.custom import check_samples
 from tms_webhooks.checks.sources import check_sources
-from tms_webhooks.sources import Created, Custom, EnrollmentSource, Filled, Source, UserSource, register
+from tms_webhooks.sources import Created, Custom, EnrollmentSource, Filled, Not, Source, UserSource, register
 
 BADGE = Noun("badge", "Badge", (*references.identity("the badge"), *references.organization("the organization")))
 
@@ -158,7 +158,8 @@ def test_two_sources_of_a_noun_may_add_different_fields_but_not_one_field_differ
 
     def badges(name: str, **custom: Any) -> type[Source]:
         rules = (Created("badge.issued"),)
-        return type(name, (Source,), {"noun": BADGE, "rules": rules, "custom": custom, "fields": {"id": "external_id"}})
+        keyed = {"fields": {"id": "external_id"}, "only": {"external_id": Not(None)}}
+        return type(name, (Source,), {"noun": BADGE, "rules": rules, "custom": custom, **keyed})
 
     with catalogue.temporarily(event_type):
         register(Company)(badges("One", mail="email", firm="name"))

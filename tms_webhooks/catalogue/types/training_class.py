@@ -78,7 +78,7 @@ CLASS = Noun(
         *references.person("instructor", "the primary instructor"),
         Field("instructor_ids", FieldKind.IDS, FieldPrivacy.ID, doc="Ids of all instructors of the class."),
         references.people("instructors", "All instructors of the class. `changed` names `instructor_ids`."),
-        *references.course(required=True),
+        *references.course(),
         *references.organization("the organization that owns the class"),
         Field("company.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the company that the class is dedicated to."),
         *references.record_times(),

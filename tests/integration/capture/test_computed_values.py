@@ -1,0 +1,185 @@
+"""Values that are computed of columns and lists: complete before and after a change, so that only a real change counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.capture.lessons import BARE, ComputedLessons, Lessons
+from tests.testapp.models import Label, Lesson, Series
+from tms_webhooks import sources
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def lesson(organization):
+    return Lesson.objects.create(title="Algebra", host=organization)
+
+
+def types(recorded) -> list[str]:
+    return [event["type"] for event in recorded()]
+
+
+# Statuses of columns and lists
+
+
+def test_saving_a_cancelled_lesson_again_is_no_event(lesson, listen, recorded):
+    lesson.called_off = True
+    lesson.save()
+    listen(ComputedLessons, Lesson)
+
+    lesson.save()
+
+    assert recorded() == []
+
+
+def test_the_column_of_a_computed_status_changes_it(lesson, listen, recorded):
+    listen(ComputedLessons, Lesson)
+
+    lesson.called_off = True
+    lesson.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["status"])
+    assert (event["data"]["status"]["name"], event["previous"]["status"]["name"]) == ("Cancelled", "Scheduled")
+
+
+def test_a_label_changes_a_computed_status(lesson, listen, recorded):
+    listen(ComputedLessons, Lesson)
+
+    lesson.labels.add(Label.objects.create(word="cancelled"))
+    lesson.labels.clear()
+
+    assert types(recorded) == ["class.cancelled", "class.scheduled"]
+
+
+def test_a_label_that_means_nothing_is_no_event(lesson, listen, recorded):
+    listen(ComputedLessons, Lesson)
+
+    lesson.labels.add(Label.objects.create(word="popular"))
+
+    assert recorded() == []
+
+
+def test_another_save_of_a_lesson_that_a_label_cancels_keeps_its_status(lesson, listen, recorded):
+    lesson.labels.add(Label.objects.create(word="cancelled"))
+    listen(ComputedLessons, Lesson)
+
+    lesson.title = "Geometry"
+    lesson.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.updated", ["name"])
+
+
+def test_a_computed_status_changes_with_the_object_that_it_reads(lesson, listen, recorded):
+    opened, sure = Series.objects.create(), Series.objects.create(kind="sure")
+    lesson.series = opened
+    lesson.save()
+    listen(ComputedLessons, Lesson)
+
+    lesson.series = sure
+    lesson.save()
+    Lesson.objects.filter(pk=lesson.pk).update(series=opened)
+    Lesson.objects.filter(pk=lesson.pk).update(title="Geometry")
+
+    assert types(recorded) == ["class.guaranteed_to_run", "class.scheduled", "class.updated"]
+
+
+def test_bulk_operations_compute_the_status_before_and_after(lesson, listen, recorded):
+    other = Lesson.objects.create(title="Logic", host=lesson.host, called_off=True)
+    listen(ComputedLessons, Lesson)
+
+    Lesson.objects.update(called_off=True)
+    lesson.called_off = other.called_off = False
+    Lesson.objects.bulk_update([lesson, other], ["called_off"])
+    Lesson.objects.all().delete()
+
+    assert types(recorded) == [
+        "class.cancelled",
+        "class.scheduled",
+        "class.scheduled",
+        "class.deleted",
+        "class.deleted",
+    ]
+
+
+# First, Not, Constant
+
+
+class Mixed(sources.ClassSource):
+    organization = sources.First("host", "deputy")
+    fields = {
+        **BARE,
+        "enabled": sources.Not("called_off"),
+        "description": sources.First("series.kind", "role"),
+        "time_zone": sources.Constant("Europe/Oslo"),
+    }
+
+
+def test_values_are_the_opposite_the_first_that_leads_somewhere_or_the_same_for_all(lesson, listen, recorded):
+    listen(Mixed, Lesson)
+    lesson.called_off = True
+    lesson.save()
+    lesson.series = Series.objects.create(kind="evening")
+    lesson.save()
+
+    first, second = recorded()
+    assert (first["changed"], first["data"]["enabled"], first["previous"]) == (["enabled"], False, {"enabled": True})
+    assert (first["data"]["description"], first["data"]["time_zone"]) == ("learner", "Europe/Oslo")
+    assert (second["changed"], second["previous"]) == (["description"], {"description": "learner"})
+    assert second["data"]["description"] == "evening"
+
+
+def test_the_owner_is_the_first_organization_that_a_path_leads_to(listen, recorded):
+    deputy, host = OrganizationFactory(external_id="DEPUTY"), OrganizationFactory(external_id="HOST")
+    WebhookFactory(organization=deputy, events=["*"])
+    listen(Mixed, Lesson)
+
+    lesson = Lesson.objects.create(title="Algebra", deputy=deputy)
+    lesson.title = "Geometry"
+    lesson.save()
+    lesson.host = host
+    lesson.save()
+    lesson.title = "Logic"
+    lesson.save()
+
+    *before, left = recorded()
+    assert [event["type"] for event in before] == ["class.scheduled", "class.updated"]
+    assert {event["organization"]["external_id"] for event in before} == {"DEPUTY"}
+    assert (left["left"], left["organization"]["external_id"]) == (True, "DEPUTY")
+
+
+class ByMethod(Lessons):
+    def organization(self, lesson):
+        return lesson.deputy or lesson.host
+
+
+def test_a_method_names_the_owner(listen, recorded, organization):
+    listen(ByMethod, Lesson)
+    lesson = Lesson.objects.create(title="Algebra", deputy=organization, host=OrganizationFactory())
+    lesson.title = "Geometry"
+    lesson.save()
+    Lesson.objects.update(title="Logic")
+    lesson.delete()
+
+    assert types(recorded) == ["class.scheduled", "class.updated", "class.updated", "class.deleted"]
+    assert {event["organization"]["id"] for event in recorded()} == {organization.pk}
+
+
+def test_the_names_of_an_organizations_values_are_set_once(lesson, listen, recorded, settings):
+    settings.TMS_WEBHOOKS = {
+        **settings.TMS_WEBHOOKS,
+        "ORGANIZATION_FIELDS": {"name": "external_id", "external_id": "name"},
+    }
+    listen(Lessons, Lesson)
+    lesson.title = "Geometry"
+    lesson.save()
+
+    (event,) = recorded()
+    assert event["organization"]["external_id"] == lesson.host.name
+    assert event["data"]["organization"]["name"] == lesson.host.external_id
+    assert Event.objects.count() == 1

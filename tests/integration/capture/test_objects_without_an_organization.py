@@ -1,0 +1,141 @@
+"""Objects that get their organization later: their first event is kept until then; one that never gets one is reported."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.integration.capture.lessons import BARE, Lessons, OwnedLessons
+from tests.testapp.models import Lesson, Series
+from tms_webhooks import sources
+from tms_webhooks.models import OwnerlessObject
+from tms_webhooks.reconcile import ownerless
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+def types(recorded) -> list[str]:
+    return [event["type"] for event in recorded()]
+
+
+def test_a_row_that_gets_its_organization_later_emits_its_event_then(listen, recorded, organization):
+    listen(Lessons, Lesson)
+    lesson = Lesson.objects.create(title="Algebra")
+    lesson.title = "Geometry"
+    lesson.save()
+    assert recorded() == []
+
+    lesson.host = organization
+    lesson.save()
+    lesson.title = "Logic"
+    lesson.save()
+
+    first, second = recorded()
+    assert (first["type"], first["changed"], first["data"]["name"]) == ("class.scheduled", [], "Geometry")
+    assert (second["type"], second["changed"]) == ("class.updated", ["name"])
+    assert not OwnerlessObject.objects.exists()
+
+
+def test_a_bulk_operation_gives_rows_their_organization(listen, recorded, organization):
+    listen(Lessons, Lesson)
+    Lesson.objects.bulk_create([Lesson(title="Algebra"), Lesson(title="Logic")])
+
+    Lesson.objects.update(host=organization)
+
+    assert types(recorded) == ["class.scheduled", "class.scheduled"]
+
+
+def test_owners_that_are_added_after_the_row_are_the_first(listen, recorded, organization):
+    listen(OwnedLessons, Lesson)
+    lesson = Lesson.objects.create(title="Algebra")
+    lesson.owners.add(organization)
+
+    (event,) = recorded()
+    assert (event["type"], event["organization"]["id"]) == ("class.scheduled", organization.pk)
+
+
+class InSeries(sources.ClassSource):
+    organization = sources.First("host", "deputy")
+    fields = BARE
+
+
+class BySeries(sources.ClassSource):
+    organizations = "series.organizations"
+    fields = BARE
+
+
+def test_an_organization_that_another_row_gets_is_detected(listen, recorded, organization):
+    listen(BySeries, Lesson)
+    series = Series.objects.create()
+    Lesson.objects.create(title="Algebra", series=series)
+    Lesson.objects.create(title="Logic", series=series)
+    now = timezone.now()
+    assert ownerless.settle(now) == 0
+
+    series.organizations.add(organization)
+    assert recorded() == []
+
+    assert ownerless.settle(now + DAY / 24) == 2
+    assert types(recorded) == ["class.scheduled", "class.scheduled"]
+    assert ownerless.settle(now + DAY / 12) == 0
+    assert len(recorded()) == 2
+
+
+def test_an_object_that_stays_without_one_is_reported_once_and_forgotten_after_a_month(listen, organization, caplog):
+    listen(Lessons, Lesson)
+    Lesson.objects.create(title="Algebra")
+    now = timezone.now()
+
+    for moment in (now, now + 2 * DAY, now + 3 * DAY):
+        ownerless.settle(moment)
+
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage().startswith("1 objects of testapp.Lesson have had no organization for a day")
+    ownerless.settle(now + 31 * DAY)
+    assert not OwnerlessObject.objects.exists()
+
+
+def test_a_deleted_object_is_forgotten(listen, recorded, organization):
+    listen(Lessons, Lesson)
+    lesson = Lesson.objects.create(title="Algebra")
+    Lesson.objects.create(title="Logic")
+
+    lesson.delete()
+    Lesson.objects.all().delete()
+    ownerless.settle(timezone.now())
+
+    assert not OwnerlessObject.objects.exists()
+    assert recorded() == []
+
+
+def test_nothing_is_kept_where_no_webhook_subscribes(listen, recorded):
+    listen(Lessons, Lesson)
+    Lesson.objects.create(title="Algebra")
+
+    assert not OwnerlessObject.objects.exists()
+
+
+class ByMethod(Lessons):
+    def organization(self, lesson):
+        if lesson.role == "unknown":
+            raise LookupError("The branch is closed.")
+        return lesson.host
+
+
+def test_a_change_whose_organization_can_not_be_read_is_recorded_when_it_can(
+    listen, lenient, recorded, organization, caplog
+):
+    listen(ByMethod, Lesson)
+    lesson = Lesson.objects.create(title="Algebra", host=organization)
+    lesson.role, lesson.title = "unknown", "Geometry"
+    lesson.save()
+    assert types(recorded) == ["class.scheduled"]
+
+    Lesson.objects.update(role="learner")
+    assert ownerless.settle(timezone.now()) == 1
+
+    assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]

@@ -1,0 +1,79 @@
+"""Objects that had no organization when they changed: checks whether they have one by now, and records their first event."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from django.db import transaction
+
+from tms_webhooks.capture.transactions import atomic
+from tms_webhooks.models import OwnerlessObject
+from tms_webhooks.outbox.ownerless import has_owner
+from tms_webhooks.outbox.record import record_changes
+from tms_webhooks.sources import states
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.snapshots import locked, read_rows
+
+REPORT_AFTER = timedelta(days=1)
+"""Time after which an object that still has no organization is reported in the log, once."""
+FORGET_AFTER = timedelta(days=30)
+"""Time after which an object that still has no organization is not checked any more."""
+BATCH = 500
+"""Objects that one call checks."""
+
+logger = logging.getLogger(__name__)
+
+
+def settle(now: datetime) -> int:
+    """Check the objects that were checked longest ago; return the number of those that have an organization by now."""
+    sources = {source.name: source for source in all_sources()}
+    settled = 0
+    for using in {database_of(source) for source in sources.values()}:
+        rows = list(OwnerlessObject.objects.using(using).order_by("checked_at", "pk")[:BATCH])
+        for name, group in groupby(sorted(rows, key=lambda row: row.source), key=lambda row: row.source):
+            if name in sources:
+                settled += _settle(sources[name], list(group), now=now, using=using)
+    return settled
+
+
+def _settle(source: Source, rows: Sequence[OwnerlessObject], *, now: datetime, using: str) -> int:
+    keys = {row.key for row in rows}
+    with atomic(using), transaction.atomic(using=using):
+        found = {key: diff(source, before=None, after=raw, now=now, using=using) for key, raw in _read(source, keys)}
+        owned = [key for key, change in found.items() if has_owner(change.after)]
+        OwnerlessObject.objects.take(source.name, [*owned, *(keys - found.keys())], using=using)
+        record_changes(source, [found[key] for key in owned], using=using)
+    waiting = [row for row in rows if row.key in found.keys() - set(owned)]
+    _report(source, waiting, now=now, using=using)
+    return len(owned)
+
+
+def _read(source: Source, keys: Collection[str]) -> list[tuple[str, dict[str, object]]]:
+    """Lock and read the objects with these ids; return their raw values by the ids."""
+    column = str(source.own["id"].lookup)
+    rows = rows_of(source).filter(**{f"{column}__in": [json.loads(key) for key in keys]})
+    read_rows(source, locked(rows.order_by("pk")), names=("id",))
+    return [(states.key_text(raw["id"]), raw) for _key, raw in read_rows(source, rows)]
+
+
+def _report(source: Source, waiting: Sequence[OwnerlessObject], *, now: datetime, using: str) -> None:
+    """Report objects that have waited for long, and forget the oldest ones."""
+    rows = OwnerlessObject.objects.using(using)
+    old = [row.pk for row in waiting if row.since <= now - REPORT_AFTER and not row.reported]
+    if old:
+        logger.warning(
+            "%s objects of %s have had no organization for a day, so that no webhook gets their events. Set their "
+            "organization, or leave them out with `only`.",
+            len(old),
+            source.model._meta.label,
+        )
+        rows.filter(pk__in=old).update(reported=True)
+    rows.filter(pk__in=[row.pk for row in waiting]).update(checked_at=now)
+    rows.filter(pk__in=[row.pk for row in waiting if row.since <= now - FORGET_AFTER]).delete()
