@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.hosts.settings":
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["*test_*.py"]
 else:
     from tests.hosts.models import Meetup, Member, Tenant, Topic
     from tms_webhooks.models import Event, Webhook
@@ -23,8 +23,12 @@ else:
         return tenant
 
     @pytest.fixture
-    def meetup(tenant):
-        meetup = Meetup.objects.create(tenant=tenant, topic=Topic.objects.create(name="Azure"), title="Azure, mornings")
+    def topic():
+        return Topic.objects.create(name="Azure")
+
+    @pytest.fixture
+    def meetup(tenant, topic):
+        meetup = Meetup.objects.create(tenant=tenant, topic=topic, title="Azure, mornings")
         Event.objects.all().delete()
         return meetup
 

@@ -11,15 +11,40 @@ USE_TZ = True
 ROOT_URLCONF = "tests.hosts.urls"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SHAPES = ["versioned"]
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
     "django_q",
     "rest_framework",
+    "reversion",
+    "simple_history",
     "tests.hosts",
+    *(f"tests.hosts.{name}" for name in SHAPES),
     "tms_webhooks",
 ]
-MIDDLEWARE = ["tms_webhooks.actors.ActorMiddleware"]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "tms_webhooks.actors.ActorMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 
 _training = database_from_url(os.environ.get("TMS_DATABASE", "sqlite:///:memory:"))
 DATABASES = {

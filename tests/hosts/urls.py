@@ -1,7 +1,8 @@
-"""Views that change a meetup: at once, in a transaction of the request, and asynchronously."""
+"""The admin, and views that change a meetup: at once, in a transaction of the request, and asynchronously."""
 
 from __future__ import annotations
 
+from django.contrib import admin
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
@@ -37,6 +38,7 @@ def outside(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("admin/", admin.site.urls),
     path("rename/<title>", rename),
     path("arename/<title>", arename),
     path("aupdate/<title>", aupdate),

@@ -7,7 +7,6 @@ are read before the change are kept here, per thread, until the signal after it.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +67,6 @@ class _OpenChanges(threading.local):
     def __init__(self) -> None:
         self.changes: list[_RelationChange] = []
         self.deleting: dict[_TransactionBlock, set[tuple[Source, Any]]] = {}
-        self.loaded: weakref.ref[models.Model] | None = None
 
     def forget_ended_blocks(self) -> None:
         self.changes = [one for one in self.changes if one.block.is_open]
@@ -142,16 +140,6 @@ def note_deletion(sources: Iterable[Source], instance: models.Model, *, using: s
     if found:
         _thread.forget_ended_blocks()
         _thread.deleting.setdefault(_TransactionBlock.of(using), set()).update(found)
-
-
-def note_loaded(instance: models.Model) -> None:
-    """Note that ``instance`` comes from a fixture: before version 6.1 Django's signal of its relations lacks ``raw``."""
-    _thread.loaded = weakref.ref(instance)
-
-
-def is_loaded(instance: models.Model) -> bool:
-    """Return whether it is the last instance loaded from a fixture: its relations are loaded right after it."""
-    return _thread.loaded is not None and _thread.loaded() is instance
 
 
 # The objects whose fields a change affects, by the arguments of Django's signals

@@ -17,7 +17,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from tms_webhooks.capture import bulk, learning_paths, many_to_many, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.capture.transactions import Step, atomic
-from tms_webhooks.db.django_private import unwrap_save_base, wrap_save_base
+from tms_webhooks.db.django_private import is_loading_fixture, unwrap_save_base, wrap_save_base
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.aggregates import ListRelation
@@ -105,9 +105,8 @@ def _connect_path_edits(source: ComputedLearningPathSource) -> None:
 
 
 def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
-    """Read and lock the row of ``instance``. Fixtures (``raw``) record no events."""
-    if raw:
-        many_to_many.note_loaded(instance)
+    """Read and lock the row of ``instance``. Fixtures record no events."""
+    if raw and is_loading_fixture():
         return
     with Step(using):
         saves.read_before_save(sender, instance, using=using)
@@ -115,9 +114,10 @@ def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool
 
 def after_save(instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
     """Record the events of the save."""
-    if not raw:
-        with Step(using):
-            saves.record_after_save(instance)
+    if raw and is_loading_fixture():
+        return
+    with Step(using):
+        saves.record_after_save(instance)
 
 
 def before_delete(sender: type[models.Model], instance: models.Model, *, using: str, **kwargs: Any) -> None:
@@ -154,14 +154,13 @@ def relation_changed(
     model: type[models.Model],
     pk_set: set[Any] | None,
     using: str,
-    raw: bool = False,  # noqa: FBT001, FBT002 (Django's, from version 6.1 on)
     **_kwargs: Any,
 ) -> None:
     """Read the values of a many-to-many field before its change, and record the events after it.
 
     Django has begun a transaction.
     """
-    if raw or many_to_many.is_loaded(instance):
+    if is_loading_fixture():
         return
     if action.startswith("post_"):
         many_to_many.record_after_change(sender, instance, using=using)
@@ -211,7 +210,7 @@ def _around_save(model: type[models.Model], instance: models.Model, *, using: st
     There Django sends ``post_save`` after it commits the row: a process that dies in between would lose the event.
     """
     with saves.TrackedSave(using), atomic(using):
-        if raw or model not in sources_by_rows:
+        if model not in sources_by_rows or (raw and is_loading_fixture()):
             yield
         else:
             keys = many_to_many.keys_of_row(instance, using=using)

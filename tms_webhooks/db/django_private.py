@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from django.db import connections, models, router
@@ -43,6 +44,25 @@ def is_test_environment() -> bool:
     """
     test_utils = sys.modules.get("django.test.utils")
     return hasattr(getattr(test_utils, "_TestState", None), "saved_data")
+
+
+# Fixtures
+
+_FIXTURE_LOADERS = frozenset({"django.core.management.commands.loaddata", "django.db.backends.base.creation"})
+
+
+def is_loading_fixture() -> bool:
+    """Return whether the caller runs inside ``loaddata``, or a test database is being filled again.
+
+    A ``raw`` save alone proves nothing: every deserialized object is saved so, also by an import or by django-reversion.
+    Django has no flag for it, so this looks for the module names of the loaders among the callers.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") in _FIXTURE_LOADERS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 # Connections
@@ -363,7 +383,7 @@ def new_instance(model: type[Instance], values: Mapping[str, Any]) -> Instance:
 
 
 class AroundSave(Protocol):
-    """Returns the context that a save runs in. ``raw`` says that the row comes from a fixture."""
+    """Returns the context that a save runs in. ``raw`` says that the row comes from a serialized object."""
 
     def __call__(self, instance: Any, *, using: str, raw: bool) -> AbstractContextManager[None]: ...
 

@@ -26,7 +26,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'base_manager_name': 'objects',
             },
         ),
         migrations.CreateModel(
@@ -39,7 +38,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'base_manager_name': 'objects',
             },
         ),
         migrations.CreateModel(
@@ -64,7 +62,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'base_manager_name': 'objects',
             },
             bases=('hosts.meetup',),
         ),
@@ -75,7 +72,6 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'proxy': True,
-                'base_manager_name': 'objects',
                 'indexes': [],
                 'constraints': [],
             },
@@ -91,7 +87,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'base_manager_name': 'objects',
             },
         ),
         migrations.AddField(

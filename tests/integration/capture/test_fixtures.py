@@ -1,10 +1,11 @@
-"""Loading a fixture tells nothing: it brings the past into a database, and nothing happens."""
+"""Loading a fixture records nothing: it brings the past into a database. Other deserialized objects are changes."""
 
 from __future__ import annotations
 
 import pytest
 from django.core import serializers
 from django.core.management import call_command
+from django.db import transaction
 
 from example_project.training.factories import UserFactory
 from example_project.training.models import TrainingClass
@@ -41,20 +42,53 @@ def test_the_relations_of_a_fixture_record_nothing_either(training_class, tmp_pa
     assert not Event.objects.exists()
 
 
-def test_after_a_fixture_changes_are_recorded_as_ever(training_class, recorded):
-    training_class.confirmation_status_id = 4
-    (deserialized,) = serializers.deserialize("json", serializers.serialize("json", [training_class]))
-    deserialized.save()
+def test_the_relations_that_a_fixture_defers_record_nothing(training_class, tmp_path):
+    alice = UserFactory()
+    training_class.instructors.add(alice)
+    path = tmp_path / "classes.json"
+    natural = {"use_natural_foreign_keys": True, "use_natural_primary_keys": True}
+    path.write_text(serializers.serialize("json", [training_class, alice], **natural))
+    training_class.instructors.clear()
+    Event.objects.all().delete()
 
-    deserialized.object.cancel()
+    call_command("loaddata", path, verbosity=0)
+
+    assert training_class.instructors.exists()
+    assert not Event.objects.exists()
+
+
+def test_after_a_fixture_changes_are_recorded_as_ever(training_class, tmp_path, recorded):
+    training_class.confirmation_status_id = 4
+    path = tmp_path / "classes.json"
+    path.write_text(serializers.serialize("json", [training_class]))
+    call_command("loaddata", path, verbosity=0)
+
+    training_class.cancel()
 
     (event,) = recorded()
     assert event["previous"] == {"status": {"code": 4, "name": "Tentative"}}
 
 
-def test_a_raw_save_of_an_instance_records_nothing(training_class):
+def test_a_deserialized_object_that_the_host_saves_is_a_change(training_class, recorded):
+    alice = UserFactory()
+    training_class.confirmation_status_id = 2
+    training_class.instructors.add(alice)
+    text = serializers.serialize("json", [training_class])
+    training_class.instructors.clear()
+    Event.objects.all().delete()
+
+    (deserialized,) = serializers.deserialize("json", text)
+    with transaction.atomic():
+        deserialized.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["status", "instructor_ids"])
+    assert event["previous"] == {"status": {"code": 0, "name": "Scheduled"}, "instructor_ids": []}
+
+
+def test_a_raw_save_of_an_instance_is_a_change(training_class, recorded):
     training_class.confirmation_status_id = 2
 
     training_class.save_base(raw=True)
 
-    assert not Event.objects.exists()
+    assert [event["type"] for event in recorded()] == ["class.cancelled"]

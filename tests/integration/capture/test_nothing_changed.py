@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth.models import update_last_login
 
@@ -93,3 +96,14 @@ def test_a_model_without_a_source_emits_no_event():
     classroom.save()
 
     assert not Event.objects.exists()
+
+
+def test_a_moment_that_differs_by_less_than_a_millisecond_is_the_same_in_a_payload(training_class):
+    TrainingClass.objects.update(end_at=datetime(2100, 1, 1, 8, 0, 0, 123456, tzinfo=UTC))
+    Event.objects.all().delete()
+
+    TrainingClass.objects.update(end_at=datetime(2100, 1, 1, 8, 0, 0, 123000, tzinfo=UTC))
+    assert not Event.objects.exists()
+    TrainingClass.objects.update(end_at=datetime(2100, 1, 1, 8, 0, 0, 124000, tzinfo=UTC))
+
+    assert json.loads(Event.objects.get().body)["changed"] == ["end_at"]

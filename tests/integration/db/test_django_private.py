@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from django.core import serializers
+from django.core.management import call_command
 from django.db import connection, connections, models, transaction
 from django.db.models import F, Value
+from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
@@ -66,6 +69,26 @@ def test_outside_a_test_run_it_is_not_taken_for_one():
 
 
 # Instances
+
+
+def test_a_fixture_that_is_loaded_is_told_from_other_raw_saves(tmp_path):
+    loading = []
+
+    def receiver(*, raw, **_kwargs):
+        loading.append((raw, private.is_loading_fixture()))
+
+    text = serializers.serialize("json", [Caterer(pk=1, menu="soup")])
+    path = tmp_path / "caterers.json"
+    path.write_text(text)
+    post_save.connect(receiver, sender=Caterer)
+    try:
+        call_command("loaddata", path, verbosity=0)
+        connection.creation.deserialize_db_from_string(text)
+        next(serializers.deserialize("json", text)).save()
+    finally:
+        post_save.disconnect(receiver, sender=Caterer)
+
+    assert loading == [(True, True), (True, True), (True, False)]
 
 
 def test_a_new_instance_is_like_one_of_the_constructor():

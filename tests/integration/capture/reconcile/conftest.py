@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from tests import uncaptured
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.actors import actor_context
@@ -56,7 +57,7 @@ def unseen(sql: str, *params: Any) -> int:
 
 
 def unseen_insert(instance: Any) -> None:
-    """Insert a row as a restored backup does: Django's fixtures are raw."""
+    """Insert a row as a restored backup does."""
     if isinstance(instance, Workshop):
         instance.updated_at = timezone.now()
-    instance.save_base(raw=True, force_insert=True)
+    uncaptured.insert(instance)

@@ -1,0 +1,1 @@
+"""django-reversion and django-simple-history beside the app: both write rows of their own with each change."""

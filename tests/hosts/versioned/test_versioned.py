@@ -1,0 +1,126 @@
+"""Packages that keep old versions write rows of their own; each change of a class is recorded once all the same."""
+
+from __future__ import annotations
+
+import pytest
+import reversion
+from reversion.models import Version
+from simple_history.utils import bulk_create_with_history, bulk_update_with_history
+
+from tests.hosts.models import Member
+from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+
+@pytest.fixture(params=[RecordedCourse, RevertedCourse], ids=["simple-history", "reversion"])
+def model(request):
+    return request.param
+
+
+@pytest.fixture
+def course(model, tenant, topic):
+    course = model.objects.create(tenant=tenant, topic=topic, title="Azure")
+    Event.objects.all().delete()
+    return course
+
+
+@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
+def test_a_new_class_is_one_event(create, model, tenant, topic, recorded):
+    with reversion.create_revision():
+        create(model, tenant=tenant, topic=topic, title="Azure")
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.scheduled", "Azure")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_is_one_event(change, course, recorded):
+    with reversion.create_revision():
+        change(course, state="cancelled")
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["status"])
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_deletion_is_one_event(delete, course, recorded):
+    with reversion.create_revision():
+        delete(course)
+
+    assert [event["type"] for event in recorded()] == ["class.deleted"]
+
+
+def test_a_bulk_change_with_history_is_one_event_per_class(tenant, topic, recorded):
+    new = [RecordedCourse(tenant=tenant, topic=topic, title=title) for title in ("Azure", "Python")]
+
+    courses = bulk_create_with_history(new, RecordedCourse)
+    for course in courses:
+        course.state = "cancelled"
+    bulk_update_with_history(courses, RecordedCourse, ["state"])
+
+    assert sorted((event["type"], event["data"]["name"]) for event in recorded()) == [
+        ("class.cancelled", "Azure"),
+        ("class.cancelled", "Python"),
+        ("class.scheduled", "Azure"),
+        ("class.scheduled", "Python"),
+    ]
+    assert RecordedCourse.history.count() == 4
+
+
+@pytest.mark.parametrize("model", [RecordedCourse], indirect=True)
+def test_the_history_has_the_old_trainers_and_the_event_too(course, recorded):
+    trainer = Member.objects.create(email="bob@example.com", given_name="Bob", tenant=course.tenant)
+    Event.objects.all().delete()
+
+    course.trainers.add(trainer)
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.updated", ["instructor_ids"])
+    assert event["previous"] == {"instructor_ids": []}
+    assert course.history.first().trainers.count() == 1
+
+
+@pytest.mark.parametrize("model", [RecordedCourse], indirect=True)
+def test_an_old_version_of_the_history_that_is_saved_again_is_one_change(course, recorded):
+    course.title = "Renamed"
+    course.save()
+    Event.objects.all().delete()
+
+    course.history.earliest().instance.save(force_update=True)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"], event["previous"]) == ("class.updated", "Azure", {"name": "Renamed"})
+
+
+@pytest.mark.parametrize("model", [RevertedCourse], indirect=True)
+def test_a_revert_is_one_change(course, recorded):
+    with reversion.create_revision():
+        course.save()
+    course.title = "Renamed"
+    course.state = "cancelled"
+    course.save()
+    Event.objects.all().delete()
+
+    Version.objects.get_for_object(course).first().revision.revert()
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.scheduled", "Azure")
+    assert event["previous"] == {"name": "Renamed", "status": {"code": 2, "name": "Cancelled"}}
+
+
+@pytest.mark.parametrize("model", [RevertedCourse], indirect=True)
+def test_a_revert_of_a_deletion_is_a_new_class(course, recorded):
+    with reversion.create_revision():
+        course.save()
+    key = course.pk
+    course.delete()
+
+    Version.objects.get_deleted(RevertedCourse).get().revision.revert()
+
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [
+        ("class.deleted", str(key)),
+        ("class.scheduled", str(key)),
+    ]

@@ -1,0 +1,12 @@
+"""The source of classes of which other packages keep old versions."""
+
+from __future__ import annotations
+
+from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
+from tms_webhooks import sources
+
+
+@sources.register(RecordedCourse, RevertedCourse)
+class Courses(sources.ClassSource):
+    organization = "tenant"
+    fields = {"name": "title", "status": "state", "course": "topic", "instructor_ids": "trainers"}
