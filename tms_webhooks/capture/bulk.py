@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import connections, models, transaction
 
@@ -16,6 +16,7 @@ from tms_webhooks.capture.transactions import atomic
 from tms_webhooks.db.django_private import InsertConflict
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import by_source, replaces, with_replacements
 from tms_webhooks.sources.querysets import CHUNK, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_name, locked_keys
@@ -23,6 +24,9 @@ from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_nam
 __all__ = ["atomic", "delete", "insert", "update", "captures_inserts"]
 
 logger = logging.getLogger(__name__)
+
+# Captured rows of several sources, each with its keys.
+Parts: TypeAlias = list[tuple[CapturedRows, list[Any]]]
 
 
 def update(rows: Rows, write: Callable[[Rows], int], values: Mapping[str, Any]) -> int:
@@ -38,8 +42,9 @@ def update(rows: Rows, write: Callable[[Rows], int], values: Mapping[str, Any]) 
 
 def _update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) -> int:
     using = rows.db
-    sources = sources_to_record(sources_of(rows.model), using=using)
-    if not sources:
+    sources = sources_of(rows.model)
+    wanted = sources_to_record(with_replacements(sources), using=using)
+    if not wanted:
         return write(rows)
     with atomic(using):
         keys = locked_keys(rows, [key_name(rows.model, source) for source in sources])
@@ -47,18 +52,27 @@ def _update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) ->
             # Django still validates the names of the fields.
             return write(exactly(rows, []))
         size = len(keys) if needs_one_statement(rows.model, names) else CHUNK
-        return sum(_update_chunk(rows, write, sources, chunk) for chunk in chunks(keys, size))
+        total = 0
+        for chunk in chunks(keys, size):
+            row_keys, *keys_by_source = zip(*chunk, strict=True)
+            parts = dict(zip(sources, keys_by_source, strict=True))
+            total += _update_chunk(exactly(rows, row_keys), write, _captured(parts, wanted, using=using))
+        return total
 
 
-def _update_chunk(rows: Rows, write: Callable[[Rows], int], sources: Sequence[Source], chunk: Sequence[Any]) -> int:
-    keys, *keys_by_source = zip(*chunk, strict=True)
-    captured = [CapturedRows(source, using=rows.db) for source in sources]
-    for one, its_keys in zip(captured, keys_by_source, strict=True):
+def _update_chunk(rows: Rows, write: Callable[[Rows], int], captured: Parts) -> int:
+    for one, its_keys in captured:
         one.read_before(its_keys)
-    updated = write(exactly(rows, keys))
-    for one, its_keys in zip(captured, keys_by_source, strict=True):
+    updated = write(rows)
+    for one, its_keys in captured:
         one.record_after(its_keys)
     return updated
+
+
+def _captured(keys: Mapping[Source, Sequence[Any]], wanted: Collection[Source], *, using: str) -> Parts:
+    """Return the rows of sources that are ``wanted``, by the sources that read them, each with its keys."""
+    parts = [part for source, its_keys in keys.items() for part in by_source(source, its_keys, using=using)]
+    return [(CapturedRows(source, using=using), its_keys) for source, its_keys in parts if source in wanted]
 
 
 def captures_inserts(rows: Rows) -> bool:
@@ -93,32 +107,33 @@ def insert(
 
 def _insert(rows: Rows, write: Callable[[], list[Any]], existing: Sequence[Any]) -> None:
     using = rows.db
-    captured = [CapturedRows(source, using=using) for source in sources_to_record(sources_of(rows.model), using=using)]
-    for one in captured:
-        one.read_before(existing)
+    sources = sources_of(rows.model)
+    wanted = sources_to_record(with_replacements(sources), using=using)
+    captured = _captured(dict.fromkeys(sources, existing), wanted, using=using)
+    for one, its_keys in captured:
+        one.read_before(its_keys)
     keys = write()
-    for one in captured:
-        one.record_after(keys)
+    special = {one.source: its_keys for one, its_keys in captured if one.source not in sources}
+    for one, _existing in captured:
+        others = {key for source, its_keys in special.items() if replaces(source, one.source) for key in its_keys}
+        one.record_after(special.get(one.source, [key for key in keys if key not in others]))
 
 
 def delete(rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
     """Record the deletion of ``rows``, and have ``write`` delete them. Django's signals report cascaded deletions."""
     using, model = rows.db, rows.model
     # Django sends signals for the rows that an extending model has in its parents' tables.
-    sources = [
-        source
-        for source in sources_to_record(sources_of(model), using=using, deletions=True)
-        if source.model._meta.concrete_model is model._meta.concrete_model
-    ]
-    if not sources or _is_organization(model):
+    sources = [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
+    wanted = sources_to_record(with_replacements(sources), using=using, deletions=True)
+    if not wanted or _is_organization(model):
         return write(rows)
     # The savepoint removes the events of a deletion that is refused, which the host may catch.
     with atomic(using), transaction.atomic(using=using), ExitStack() as skipped:
         keys = [key for (key,) in locked_keys(rows, [])]
-        for source in sources:
-            captured = CapturedRows(source, using=using)
-            for chunk in chunks(keys, CHUNK):
-                captured.record_deletions(chunk)
+        for chunk in chunks(keys, CHUNK):
+            for captured, its_keys in _captured(dict.fromkeys(sources, chunk), wanted, using=using):
+                captured.record_deletions(its_keys)
+        for source in wanted:
             skipped.enter_context(skip_deletions(source, keys, using=using))
         return write(exactly(rows, keys))
 

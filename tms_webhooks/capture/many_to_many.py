@@ -19,6 +19,7 @@ from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
 from tms_webhooks.db.django_private import atomic_blocks
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import by_source, topmost, with_replacements
 from tms_webhooks.sources.snapshots import as_key, key_of
 
 Model: TypeAlias = type[models.Model]
@@ -96,8 +97,10 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
     _thread.forget_ended_blocks()
     lists = {source: through_tables(source)[through] for source in sources if through in through_tables(source)}
     found = {
-        source: {as_key(source.model, key) for key in keys(source, relation) if key is not None}
-        for source, relation in lists.items()
+        one: set(its_keys)
+        for source in topmost(lists)
+        for one, its_keys in by_source(source, _valid(source, keys(source, lists[source])), using=using)
+        if through in through_tables(one)
     }
     if not any(found.values()):
         return
@@ -111,6 +114,10 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
         captured = CapturedRows(source, using=using, related_fields=names)
         captured.read_before(free[source])
         change.parts.append((captured, free[source]))
+
+
+def _valid(source: Source, keys: Iterable[Any]) -> set[Any]:
+    return {as_key(source.model, key) for key in keys if key is not None}
 
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
@@ -136,7 +143,7 @@ def captured_change(
 
 def note_deletion(sources: Iterable[Source], instance: models.Model, *, using: str) -> None:
     """Note that an object is being deleted: the end of its relations is part of that, and no change of its fields."""
-    found = {(source, key_of(source, instance)) for source in sources if through_tables(source)}
+    found = {(source, key_of(source, instance)) for source in with_replacements(sources) if through_tables(source)}
     if found:
         _thread.forget_ended_blocks()
         _thread.deleting.setdefault(_TransactionBlock.of(using), set()).update(found)

@@ -21,6 +21,7 @@ from tms_webhooks.outbox.record import LogSourceErrors, record_change
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.families import is_replaced_by, is_topmost, source_at
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.snapshots import RowSnapshot, key_of, owners_after, read_after, read_before, read_whole
 
@@ -114,7 +115,7 @@ def read_before_save(sender: type[models.Model], instance: models.Model, *, usin
     captured_saves: list[CapturedSave] = []
     outer_saves: list[CapturedSave] = []
     by_model: SourcesByModel = defaultdict(dict)
-    for source in sources_of(sender):
+    for source in _sources_of_row(sender, instance, using=using):
         with LogSourceErrors(source):
             outer = _record_outer_save(source, instance, using=using)
             if outer is not None:
@@ -129,6 +130,14 @@ def read_before_save(sender: type[models.Model], instance: models.Model, *, usin
     _thread.open_saves.append((instance, outer_saves + captured_saves))
     if not outer_saves:
         _watch_update(captured_saves, using=using)
+
+
+def _sources_of_row(sender: type[models.Model], instance: models.Model, *, using: str) -> list[Source]:
+    """Return the sources that read the row of ``instance``: for a row that another one extends, those of that model."""
+    sources = sources_of(sender)
+    if instance._state.adding or not any(is_replaced_by(source) for source in sources):
+        return sources
+    return [source_at(source, key_of(source, instance), using=using) for source in sources]
 
 
 def record_after_save(instance: models.Model) -> None:
@@ -169,14 +178,15 @@ def _record(captured: CapturedSave) -> None:
 def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
     """Record the deletion of ``instance``, while its row and the rows that it refers to still exist."""
     by_model: SourcesByModel = defaultdict(dict)
-    for source in sources_of(sender) if has_outbox(using) else ():
-        # Django sends signals of their own for the rows that an extending model has in its parents' tables.
-        if source.model._meta.concrete_model is sender._meta.concrete_model:
-            if instance.pk in _thread.skipped_deletions.get((source, using), ()):
-                continue
-            with LogSourceErrors(source):
-                _record_outer_save(source, instance, using=using)
-                _add_source(by_model, source, source.deletion_types)
+    registered = sources_of(sender) if has_outbox(using) else ()
+    # Django sends signals of their own for the rows that an extending model has in its parents' tables.
+    of_sender = (one for one in registered if one.model._meta.concrete_model is sender._meta.concrete_model)
+    for source in (source_at(one, instance.pk, using=using) for one in of_sender if is_topmost(one)):
+        if instance.pk in _thread.skipped_deletions.get((source, using), ()):
+            continue
+        with LogSourceErrors(source):
+            _record_outer_save(source, instance, using=using)
+            _add_source(by_model, source, source.deletion_types)
     for sources in by_model.values():
         key = key_of(next(iter(sources)), instance)
         for source, before in read_before(sources, key, using=using).items():

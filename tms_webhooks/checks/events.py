@@ -105,8 +105,9 @@ def _impossible(source: Source) -> dict[str, list[str]]:
 
 
 def _check_duplicates(source: Source) -> Iterator[CheckMessage]:
-    others = sources_of(source.model)
-    for other in others[: others.index(source)]:
+    own = sources_of(source.model)
+    # Of two sources of one model, the later one is reported.
+    for other in (one for one in own if one.model is not source.model or own.index(one) < own.index(source)):
         both = [name for name in source.event_types if name in other.event_types]
         if both:
             yield message(

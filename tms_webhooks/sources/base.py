@@ -155,6 +155,10 @@ class Source:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.model._meta.label}>"
 
+    def related_sources(self) -> list[Source]:
+        """Return all registered sources, of this model and of others."""
+        return [source for sources in self._related.values() for source in sources]
+
     # Override these in a subclass.
 
     def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from django.db import models
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.sources import families
 from tms_webhooks.sources.base import Source
 
 S = TypeVar("S", bound=type[Source])
@@ -63,8 +64,12 @@ def all_sources() -> list[Source]:
 
 
 def sources_of(model: type[models.Model]) -> list[Source]:
-    """Return the sources of a model: its own, and those of its parent models and of the model it is a proxy of."""
-    return [source for base in model.__mro__ for source in _sources.get(base, ())]
+    """Return the sources of a model: its own, and those of its parent models and of the model it is a proxy of.
+
+    A source of a parent model is left out where one of the same noun reads the model's rows in its place.
+    """
+    found = [source for base in model.__mro__ for source in _sources.get(base, ())]
+    return [one for one in found if not any(families.replaces(other, one) for other in found)] if found[1:] else found
 
 
 @contextmanager

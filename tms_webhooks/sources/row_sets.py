@@ -10,6 +10,7 @@ from django.db import connections, models, router
 from tms_webhooks.db.django_private import without_conditions
 from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import own_rows
 from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.snapshots import locked
 
@@ -22,7 +23,7 @@ def database_of(source: Source) -> str:
 def rows_of(source: Source) -> Rows:
     """Return a queryset of all rows that are objects of a source, without an order."""
     # The base manager, because a default manager may hide rows; no order, because the model's default costs a sort.
-    rows: Rows = source.model._base_manager.using(database_of(source)).order_by()
+    rows = own_rows(source, source.model._base_manager.using(database_of(source)).order_by())
     return rows.filter(source.selection.rows(source.model)) if source.selection else rows
 
 

@@ -111,7 +111,8 @@ def key_of(source: Source, instance: models.Model) -> Any:
     This is not always the instance's primary key: its model may extend the source's model and others.
     """
     meta = source.model._meta
-    key = getattr(instance, meta.pk.attname)
+    # An instance of a model that the source's model extends has the same key.
+    key = getattr(instance, meta.pk.attname) if isinstance(instance, source.model) else instance.pk
     if key is None:
         # A child row for an existing parent row has only the link to the parent.
         link = instance._meta.get_ancestor_link(source.model)

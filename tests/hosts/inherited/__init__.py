@@ -1,0 +1,1 @@
+"""A model that extends another by a table of its own, both registered, with a list at the parent."""

@@ -1,0 +1,17 @@
+"""The sources of a class, and of a class that extends it."""
+
+from __future__ import annotations
+
+from tests.hosts.inherited.models import OnlineTraining, Training
+from tms_webhooks import sources
+
+
+@sources.register(Training)
+class Trainings(sources.ClassSource):
+    organization = "tenant"
+    fields = {"name": "title", "status": "state", "course": "topic", "instructor_ids": "trainers"}
+
+
+@sources.register(OnlineTraining)
+class OnlineTrainings(Trainings):
+    fields = {"max_students": "seats", "classroom.name": "meeting"}
