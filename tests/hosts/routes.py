@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import models
-from django.forms import BaseForm
+from django.forms import BaseForm, Field
 from django.test import Client
 from django.urls import reverse
 from rest_framework import serializers, viewsets
@@ -156,26 +156,30 @@ def _post_admin_form(model: type[models.Model], view: str, values: Mapping[str, 
     """Fill in the page's form with ``values``, leave the rest as it is, and save it."""
     url, client = _admin_url(model, view, *args), _client()
     context = client.get(url).context
-    data = _form_data(context["adminform"].form)
+    own = context["adminform"].form
+    data = _form_data(own) | {
+        key: part for name, value in values.items() for key, part in _as_data(own.fields[name], name, value).items()
+    }
     for inline in context["inline_admin_formsets"]:
         data |= _form_data(inline.formset.management_form)
         for form in inline.formset.forms:
             data |= _form_data(form)
-    given = {name: value.pk if isinstance(value, models.Model) else value for name, value in values.items()}
-    response = client.post(url, {name: value for name, value in (data | given).items() if value not in (None, False)})
+    response = client.post(url, {name: value for name, value in data.items() if value not in (None, False)})
     assert response.status_code == 302, response.context["errors"]
 
 
 def _form_data(form: BaseForm) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for field in form:
-        value = field.value()
-        decompress = getattr(field.field.widget, "decompress", None)
-        if decompress is None:
-            data[field.html_name] = value
-        else:
-            data |= {f"{field.html_name}_{n}": part for n, part in enumerate(decompress(value))}
+        data |= _as_data(field.field, field.html_name, field.value())
     return data
+
+
+def _as_data(field: Field, name: str, value: Any) -> dict[str, Any]:
+    decompress = getattr(field.widget, "decompress", None)
+    if decompress is not None:
+        return {f"{name}_{n}": part for n, part in enumerate(decompress(value))}
+    return {name: value.pk if isinstance(value, models.Model) else value}
 
 
 # REST framework

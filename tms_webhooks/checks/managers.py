@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import message
+from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
 
 OPERATIONS = ("update", "bulk_update", "bulk_create", "delete")
@@ -25,7 +26,26 @@ def check_managers(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of registered models, and models that extend them, with bulk operations that emit no events."""
     sources = tuple(dict.fromkeys(source.model for source in all_sources()))
     captured = [model for model in apps.get_models() if issubclass(model, sources)]
-    return [problem for model in captured for problem in (*_check_own(model), *_check_database(model))]
+    hidden = [problem for source in all_sources() for problem in _check_hidden(source)]
+    return hidden + [problem for model in captured for problem in (*_check_own(model), *_check_database(model))]
+
+
+def _check_hidden(source: Source) -> Iterator[CheckMessage]:
+    """Warn of a default manager that leaves rows out, such as of deleted objects, if the source does not."""
+    try:
+        where = source.model._default_manager.get_queryset().query.where
+    except Exception:
+        # A host's manager may need a request.
+        return
+    if where and not source.only:
+        yield message(
+            "W066",
+            f"The default manager of {source.model._meta.label} hides rows: a row that is hidden emits no event, and goes on "
+            "emitting others.",
+            hint='Declare which rows are objects: only = {"deleted_at": None}. Then hiding a row is a deletion. Or silence '
+            "this check, if hidden rows are objects, too.",
+            obj=source,
+        )
 
 
 def _check_own(model: type[models.Model]) -> Iterator[CheckMessage]:

@@ -73,6 +73,7 @@ MEANINGS: Mapping[str, str] = {
     "E086": "A source of a noun that has one owner names several.",
     "E087": "A name in `reads` is that of a field of the noun.",
     "E088": "A field that payloads require may be null.",
+    "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
     # The host's own fields and events
     "E080": "An entry of `custom` has the wrong form.",
     "E081": "The kind of a field in `custom` is missing.",

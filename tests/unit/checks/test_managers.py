@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import UserManager
 from django.db import models
+from django.db.models.base import ModelBase
 
 from example_project.training.models import TrainingClass
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
@@ -100,3 +101,38 @@ def test_what_the_database_does_by_itself_is_pointed_out(declare: Declare, monke
     assert "rows of training.TrainingClass when the target of primary_classroom is deleted" in problem.msg
     assert "models.CASCADE" in str(problem.hint)
     assert "reconcile = True" in str(problem.hint)
+
+
+class VisibleManager(models.Manager):
+    """A manager that hides rows."""
+
+    def get_queryset(self):
+        return super().get_queryset().filter(external_id__isnull=True)
+
+
+def test_a_default_manager_that_hides_rows_is_reported_with_the_remedy(declare: Declare, monkeypatch) -> None:
+    monkeypatch.setattr(ModelBase, "_default_manager", _of_training_classes(VisibleManager()))
+    source = declare(ClassSource, TrainingClass)
+
+    problem = only(check_managers(), "W066")
+
+    assert problem.obj is source
+    assert "The default manager of training.TrainingClass hides rows" in problem.msg
+    assert 'only = {"deleted_at": None}' in str(problem.hint)
+
+
+def test_a_source_that_leaves_rows_out_may_have_a_manager_that_hides_them(declare: Declare, monkeypatch) -> None:
+    monkeypatch.setattr(ModelBase, "_default_manager", _of_training_classes(VisibleManager()))
+    declare(ClassSource, TrainingClass, only={"external_id": None})
+    assert check_managers() == []
+
+
+def test_a_default_manager_that_needs_a_request_is_left_alone(declare: Declare, monkeypatch) -> None:
+    monkeypatch.setattr(ModelBase, "_default_manager", OwnManager())
+    declare(ClassSource, TrainingClass)
+    assert check_managers() == []
+
+
+def _of_training_classes(manager: models.Manager) -> models.Manager:
+    manager.model = TrainingClass
+    return manager

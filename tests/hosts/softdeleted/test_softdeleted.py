@@ -1,0 +1,117 @@
+"""A hidden class is a deleted one to whoever hears of it; shown again, it is a new one."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import models
+from django.utils import timezone
+
+from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.softdeleted.models import Clinic
+from tms_webhooks.models import Event
+from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.row_sets import rows_of
+from tms_webhooks.sources.snapshots import read_rows
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+
+@pytest.fixture
+def clinic(tenant, topic):
+    clinic = Clinic.objects.create(tenant=tenant, topic=topic, title="Azure")
+    Event.objects.all().delete()
+    return clinic
+
+
+@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
+def test_a_new_class_is_one_event(create, tenant, topic, recorded):
+    create(Clinic, tenant=tenant, topic=topic, title="Azure")
+
+    assert [event["type"] for event in recorded()] == ["class.scheduled"]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_is_one_event(change, clinic, recorded):
+    change(clinic, state="cancelled")
+
+    assert [event["type"] for event in recorded()] == ["class.cancelled"]
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_class_that_is_hidden_is_deleted(delete, clinic, recorded):
+    delete(clinic)
+
+    assert Clinic.all_objects.count() == 1
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.deleted", "Azure")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_class_that_is_hidden_by_its_column_is_deleted(change, clinic, recorded):
+    change(clinic, deleted_at=timezone.now())
+
+    assert [event["type"] for event in recorded()] == ["class.deleted"]
+
+
+@pytest.fixture
+def hidden(clinic):
+    clinic.delete()
+    Event.objects.all().delete()
+    return clinic
+
+
+SHOW = {name: change for name, change in CHANGES.items() if name in {"save", "update_fields"}} | {
+    "restore": lambda clinic, **_values: clinic.restore(),
+    "update": lambda clinic, **values: Clinic.all_objects.update(**values),
+    "bulk_update": lambda clinic, **values: (
+        setattr(clinic, "deleted_at", None),
+        Clinic.all_objects.bulk_update([clinic], ["deleted_at"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("show", SHOW.values(), ids=SHOW)
+def test_a_class_that_is_shown_again_is_a_new_one(show, hidden, recorded):
+    show(hidden, deleted_at=None)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["id"]) == ("class.scheduled", str(hidden.pk))
+    assert (event["changed"], event["previous"], event["sequence"]) == ([], {}, 3)
+
+
+def test_a_change_of_a_hidden_class_is_no_event(hidden, recorded):
+    hidden.title = "Renamed"
+    hidden.save()
+    Clinic.all_objects.update(state="cancelled")
+    models.QuerySet(Clinic).delete()
+
+    assert not Clinic.all_objects.exists()
+    assert recorded() == []
+
+
+def test_a_class_that_is_hidden_and_changed_at_once_is_deleted_with_its_last_values(clinic, recorded):
+    clinic.title, clinic.state, clinic.deleted_at = "Renamed", "cancelled", timezone.now()
+    clinic.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"], event["data"]["status"]["code"]) == ("class.deleted", "Azure", 0)
+
+
+def test_a_class_that_is_created_hidden_is_no_event(tenant, topic, recorded):
+    Clinic.objects.create(tenant=tenant, topic=topic, title="Azure", deleted_at=timezone.now())
+
+    assert recorded() == []
+
+
+def test_a_class_whose_row_is_deleted_is_deleted_once(clinic, recorded):
+    models.QuerySet(Clinic).delete()
+
+    assert [event["type"] for event in recorded()] == ["class.deleted"]
+    assert not Clinic.all_objects.exists()
+
+
+def test_a_snapshot_leaves_hidden_classes_out(clinic, tenant, topic):
+    Clinic.objects.create(tenant=tenant, topic=topic, title="Python").delete()
+    (source,) = sources_of(Clinic)
+
+    assert [key for key, _values in read_rows(source, rows_of(source))] == [clinic.pk]

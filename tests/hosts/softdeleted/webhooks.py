@@ -1,0 +1,13 @@
+"""The source of a class that is hidden instead of deleted."""
+
+from __future__ import annotations
+
+from tests.hosts.softdeleted.models import Clinic
+from tms_webhooks import sources
+
+
+@sources.register(Clinic)
+class Clinics(sources.ClassSource):
+    organization = "tenant"
+    fields = {"name": "title", "status": "state", "course": "topic"}
+    only = {"deleted_at": None}
