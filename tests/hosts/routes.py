@@ -157,14 +157,16 @@ def _post_admin_form(model: type[models.Model], view: str, values: Mapping[str, 
     url, client = _admin_url(model, view, *args), _client()
     context = client.get(url).context
     own = context["adminform"].form
-    data = _form_data(own) | {
-        key: part for name, value in values.items() for key, part in _as_data(own.fields[name], name, value).items()
-    }
+    data = _form_data(own)
     for inline in context["inline_admin_formsets"]:
         data |= _form_data(inline.formset.management_form)
         for form in inline.formset.forms:
             data |= _form_data(form)
-    response = client.post(url, {name: value for name, value in data.items() if value not in (None, False)})
+    for name, value in values.items():
+        # Names that the form lacks are of inline forms.
+        data |= _as_data(own.fields[name], name, value) if name in own.fields else {name: value}
+    given = {name: value for name, value in data.items() if value is not None and value is not False}
+    response = client.post(url, given)
     assert response.status_code == 302, response.context["errors"]
 
 

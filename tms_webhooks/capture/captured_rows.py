@@ -28,6 +28,7 @@ class CapturedRows:
     """The objects of one source that an operation changes.
 
     ``related_fields`` names the canonical fields that it changes, where their values are outside the objects' own rows.
+    Values that only Python can read may be made of these: they are compared, too.
     """
 
     def __init__(self, source: Source, *, using: str, related_fields: Collection[str] = ()) -> None:
@@ -44,7 +45,9 @@ class CapturedRows:
         with LogSourceErrors(self.source):
             for chunk in chunks(keys, CHUNK):
                 self._open_saves.update(record_open_saves(self.source, set(chunk), using=self._using))
-                names = self._related_fields or self.source.own
+                names = (
+                    [*self._related_fields, *_read_by_python(self.source)] if self._related_fields else self.source.own
+                )
                 self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self._failed = False
 
@@ -115,6 +118,10 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
 def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Yield the keys in slices of at most ``size``."""
     return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+def _read_by_python(source: Source) -> list[str]:
+    return [name for name, mapped in source.mapped.items() if mapped.lookup is None]
 
 
 def _differ(before: Values | None, after: Values) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.computed import Constant, First, Not
+from tms_webhooks.sources.computed import Constant, First, Not, Row
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.querysets import WebhookManager
 from tms_webhooks.sources.registry import register
@@ -57,6 +57,7 @@ __all__ = [
     "Otherwise",
     "Passed",
     "Reopened",
+    "Row",
     "Rule",
     "Source",
     "SubscriptionSource",

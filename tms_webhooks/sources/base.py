@@ -112,9 +112,10 @@ class Source:
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
       begins to match is created, and one that no longer matches is deleted
-    - ``fields``: canonical name to attribute path, `First`, `Not` or `Constant`. ``"user": "learner"`` maps every
+    - ``fields``: canonical name to attribute path, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"`` maps every
       ``user.…`` field at once; an empty path leaves the field out
-    - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``)
+    - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``). Properties
+      of the model are compared whenever such a list changes
     - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type

@@ -1,4 +1,4 @@
-"""Values that a source makes of several paths, or without one: `First`, `Not`, `Constant`, and functions of the host's."""
+"""Values that a source makes of several paths, or without one: `First`, `Row`, `Not`, `Constant`, and functions of the host's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any, TypeAlias
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
+
+from tms_webhooks.exceptions import ConfigurationError
+
+AND = "+"
+"""What stands between the columns at the end of a path through a list that is read to compute a value."""
 
 
 class Computed(ABC):
@@ -46,6 +51,43 @@ class First(Computed):
 
     def under(self, base: str) -> First:
         return First(*(f"{base}.{path}" for path in self.paths))
+
+
+@dataclass(frozen=True, init=False)
+class Row(Computed):
+    """The value in one row of a list: ``Row("translations.title", language="en")``.
+
+    The row is the one that has this value in a column of its own; of several values, ``language=["nl", "en"]``, the first
+    that leads to a row with a value.
+    """
+
+    path: str
+    column: str
+    accepted: tuple[Any, ...]
+
+    def __init__(self, path: str, **where: Any) -> None:
+        if len(where) != 1:
+            raise ConfigurationError(f'Row({path!r}) names {len(where)} columns; write Row({path!r}, language="en").')
+        ((column, accepted),) = where.items()
+        values = tuple(accepted) if isinstance(accepted, list | tuple) else (accepted,)
+        for name, value in (("path", path), ("column", column), ("accepted", values)):
+            object.__setattr__(self, name, value)
+
+    def __str__(self) -> str:
+        return f"Row({self.path!r}, {self.column}={list(self.accepted)!r})"
+
+    @property
+    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (f"{self.path}{AND}{self.column}",)
+
+    def value(self, values: Sequence[Any]) -> Any:
+        (rows,) = values
+        found = [tuple(one.values()) for one in rows or ()]
+        matching = (value for one in self.accepted for value, key in found if key == one)
+        return next((value for value in matching if value is not None), None)
+
+    def under(self, base: str) -> Row:
+        return Row(f"{base}.{self.path}", **{self.column: self.accepted})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
-from tms_webhooks.sources.computed import Computed, follow_value
+from tms_webhooks.sources.computed import AND, Computed, follow_value
 
 INPUT = "input."
 """Where the names of values begin that are read only to compute others. They are in no payload."""
@@ -98,7 +98,8 @@ def input_name(path: str) -> str:
 def map_input(model: type[models.Model], path: str) -> MappedField | None:
     """Return the mapping of a value that is read to compute others; None if SQL can't read it.
 
-    The path may lead through a list; then the value is a sorted list of values, or of keys.
+    The path may lead through a list; then the value is a sorted list of values, or of keys. If the path ends with several
+    columns (``translations.title+language``), it is a list of dictionaries.
     """
     found = list_at(model, path)
     if found is None:
@@ -106,12 +107,15 @@ def map_input(model: type[models.Model], path: str) -> MappedField | None:
         field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
         return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
     base, relation, rest = found
-    lookup = _lookup(relation.listed, rest or "pk")
+    lookups = {column: _lookup(relation.listed, column) for column in (rest or "pk").split(AND)}
+    columns = {column: lookup for column, lookup in lookups.items() if lookup is not None}
     key = _lookup(model, f"{base}.pk") if base else ""
-    if lookup is None or key is None:
+    if len(columns) < len(lookups) or key is None:
         return None
     field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
-    return MappedField(field, path, RelatedValues(relation, lookup, base=key), own=False)
+    if len(columns) > 1:
+        return MappedField(field, path, RelatedObjects(relation, columns, base=key), own=False)
+    return MappedField(field, path, RelatedValues(relation, *columns.values(), base=key), own=False)
 
 
 def map_owners(

@@ -1,0 +1,83 @@
+"""Classes whose titles stand in a second table, one row per language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models, transaction
+
+from tests.hosts.models import PlainClass
+
+
+class TranslatedClass(PlainClass):
+    """A class that saves its row, and then its titles: ``titles`` are those to save, by language."""
+
+    class Meta:
+        abstract = True
+
+    def __init__(self, *args: Any, titles: dict[str, str] | None = None, **kwargs: Any) -> None:
+        self.titles = titles or {}
+        super().__init__(*args, **kwargs)
+
+    @property
+    def title(self) -> str | None:
+        """The Dutch title, or else the English one."""
+        found = {row.language: row.title for row in self.translations.all()}
+        return found.get("nl") or found.get("en")
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row, and then its titles."""
+        with transaction.atomic(using="training"):
+            super().save(*args, **kwargs)
+            for language, title in self.titles.items():
+                self.translations.update_or_create(language=language, defaults={"title": title})
+
+
+class Translation(models.Model):
+    """The title of a class in one language."""
+
+    language = models.CharField(max_length=5)
+    title = models.CharField(max_length=50)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Lecture(TranslatedClass):
+    """A class whose source names the row of a language."""
+
+
+class LectureTranslation(Translation):
+    """The title of a lecture in one language."""
+
+    lecture = models.ForeignKey(Lecture, on_delete=models.CASCADE, related_name="translations")
+
+    class Meta:
+        unique_together = (("lecture", "language"),)
+
+
+class Reading(TranslatedClass):
+    """A class whose source names the property, as a host does that uses django-parler."""
+
+
+class ReadingTranslation(Translation):
+    """The title of a reading in one language."""
+
+    reading = models.ForeignKey(Reading, on_delete=models.CASCADE, related_name="translations")
+
+    class Meta:
+        unique_together = (("reading", "language"),)
+
+
+class Attendance(models.Model):
+    """An enrollment in a lecture."""
+
+    lecture = models.ForeignKey(Lecture, on_delete=models.CASCADE, related_name="+")
+    member = models.ForeignKey("hosts.Member", on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=20, default="requested")
+
+    def __str__(self) -> str:
+        return str(self.pk)

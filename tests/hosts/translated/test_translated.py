@@ -1,0 +1,148 @@
+"""A title in a second table is the class's own: saved after the row it is part of its event, changed alone it is one."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from tests.hosts.models import Member
+from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.translated.models import Attendance, Lecture, Reading
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+
+@pytest.fixture(params=[Lecture, Reading], ids=["row", "property"])
+def model(request):
+    return request.param
+
+
+@pytest.fixture
+def course(model, tenant, topic):
+    course = model.objects.create(tenant=tenant, topic=topic, titles={"en": "Azure", "de": "Azurblau"})
+    Event.objects.all().delete()
+    return course
+
+
+def test_a_new_class_and_its_titles_are_one_event(model, tenant, topic, recorded):
+    model.objects.create(tenant=tenant, topic=topic, titles={"de": "Azurblau", "en": "Azure"})
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.scheduled", "Azure")
+    assert (event["changed"], event["previous"]) == ([], {})
+
+
+def test_a_status_and_the_title_that_is_saved_after_it_are_one_event(course, recorded):
+    course.state = "cancelled"
+    course.titles = {"en": "Renamed"}
+    course.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["name", "status"])
+    assert (event["data"]["name"], event["previous"]["name"]) == ("Renamed", "Azure")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_title_that_is_changed_alone_is_one_event(change, course, recorded):
+    change(course.translations.get(language="en"), title="Renamed")
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"], event["previous"]) == ("class.updated", ["name"], {"name": "Azure"})
+    assert event["data"]["name"] == "Renamed"
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_title_in_a_language_that_is_not_sent_is_no_event(change, course, recorded):
+    change(course.translations.get(language="de"), title="Himmelblau")
+
+    assert recorded() == []
+
+
+def test_a_title_in_the_preferred_language_replaces_another(course, recorded):
+    course.translations.create(language="nl", title="Azuur")
+    course.translations.bulk_create(
+        [type(course.translations.get(language="nl"))(language="fr", title="Azur", **{course._meta.model_name: course})]
+    )
+
+    (event,) = recorded()
+    assert (event["changed"], event["previous"], event["data"]["name"]) == (["name"], {"name": "Azure"}, "Azuur")
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_title_that_is_deleted_is_one_event(delete, course, recorded):
+    delete(course.translations.get(language="en"))
+
+    (event,) = recorded()
+    assert (event["type"], event["previous"], event["data"]["name"]) == ("class.updated", {"name": "Azure"}, None)
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_class_that_is_deleted_with_its_titles_is_one_event(delete, course, recorded):
+    delete(course)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.deleted", "Azure")
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_of_the_class_alone_has_its_title(change, course, recorded):
+    change(course, state="cancelled")
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"], event["data"]["name"]) == ("class.cancelled", ["status"], "Azure")
+
+
+def test_the_title_of_its_class_is_in_an_enrollment(tenant, topic, recorded):
+    lecture = Lecture.objects.create(tenant=tenant, topic=topic, titles={"en": "Azure"})
+    member = Member.objects.create(email="alice@example.com", given_name="Alice", tenant=tenant)
+    Event.objects.all().delete()
+
+    attendance = Attendance.objects.create(lecture=lecture, member=member)
+    lecture.translations.update(title="Renamed")
+    attendance.state = "enrolled"
+    attendance.save()
+
+    requested, updated, enrolled = recorded()
+    assert (requested["type"], requested["data"]["class"]["name"]) == ("enrollment.requested", "Azure")
+    assert updated["type"] == "class.updated"
+    assert (enrolled["type"], enrolled["data"]["class"]["name"], enrolled["changed"]) == (
+        "enrollment.enrolled",
+        "Renamed",
+        ["status"],
+    )
+
+
+def test_a_title_that_a_savepoint_removes_leaves_the_event_as_it_was(course, recorded):
+    with transaction.atomic(using="training"):
+        course.state = "cancelled"
+        course.save()
+        with pytest.raises(ZeroDivisionError), transaction.atomic(using="training"):
+            course.translations.update(title="Never")
+            raise ZeroDivisionError
+
+    (event,) = recorded()
+    assert (event["changed"], event["data"]["name"]) == (["status"], "Azure")
+
+
+def test_a_title_on_the_page_of_its_class_is_part_of_the_event(course, recorded):
+    titles = list(course.translations.order_by("pk").values_list("language", flat=True))
+
+    CHANGES["admin"](course, state="cancelled", **{f"translations-{titles.index('en')}-title": "Renamed"})
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"], event["data"]["name"]) == (
+        "class.cancelled",
+        ["name", "status"],
+        "Renamed",
+    )
+    assert event["previous"]["name"] == "Azure"
+
+
+def test_a_new_class_and_its_title_on_one_page_are_one_event(model, tenant, topic, recorded):
+    values = {"translations-0-language": "en", "translations-0-title": "Azure"}
+
+    CREATIONS["admin"](model, tenant=tenant, topic=topic, **values)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.scheduled", "Azure")

@@ -1,0 +1,27 @@
+"""The sources of classes whose titles stand in a second table."""
+
+from __future__ import annotations
+
+from tests.hosts.translated.models import Attendance, Lecture, Reading
+from tms_webhooks import sources
+
+
+@sources.register(Lecture)
+class Lectures(sources.ClassSource):
+    organization = "tenant"
+    fields = {"name": sources.Row("translations.title", language=["nl", "en"]), "status": "state", "course": "topic"}
+
+
+@sources.register(Reading)
+class Readings(sources.ClassSource):
+    organization = "tenant"
+    fields = {"name": "title", "status": "state", "course": "topic"}
+    # What the property reads.
+    reads = {"titles": "translations.title"}
+
+
+@sources.register(Attendance)
+class Attendances(sources.EnrollmentSource):
+    organization = "lecture.tenant"
+    learner_organization = "member.tenant"
+    fields = {"class": "lecture", "course": "lecture.topic", "status": "state", "user": "member"}
