@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 ELSEWHERE = {"django_q"}
 
 
@@ -16,4 +18,4 @@ class Router:
     def allow_migrate(self, db: str, app_label: str, **_hints: Any) -> bool:
         # A copy of the classes stands in the first one, too, for a service that reads them there.
         wanted = {"default"} if app_label in ELSEWHERE else {"training"}
-        return db in wanted or (db == "default" and app_label == "hosts")
+        return db in wanted or (db == "default" and app_label in {"hosts", *settings.SHAPES})

@@ -41,7 +41,9 @@ def diff(
     if source.keys_behind:
         before, after = with_values_behind_keys(source, {0: (before, after)}, using=using)[0]
     if before is not None and after is not None:
-        before = {**_of_other_rows(source, after), **before}
+        # The last event of an object that leaves has all values.
+        others = _of_other_rows(source, after) if source.includes(after) else after
+        before = {**others, **before}
     new = source.canonical(after) if after is not None and source.includes(after) else {}
     old = source.canonical(before, others=new) if before is not None and source.includes(before) else {}
     _report_errors(source, {**old, **new}.values())

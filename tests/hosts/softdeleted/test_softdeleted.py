@@ -43,7 +43,11 @@ def test_a_class_that_is_hidden_is_deleted(delete, clinic, recorded):
 
     assert Clinic.all_objects.count() == 1
     (event,) = recorded()
-    assert (event["type"], event["data"]["name"]) == ("class.deleted", "Azure")
+    assert (event["type"], event["data"]["name"], event["data"]["course"]["name"]) == (
+        "class.deleted",
+        "Azure",
+        "Azure",
+    )
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

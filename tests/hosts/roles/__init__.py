@@ -1,0 +1,1 @@
+"""A table of roles, in which only one role is an enrollment."""

@@ -1,0 +1,14 @@
+"""The source of enrollments in a table of roles."""
+
+from __future__ import annotations
+
+from tests.hosts.roles.models import Participation
+from tms_webhooks import sources
+
+
+@sources.register(Participation)
+class Learners(sources.EnrollmentSource):
+    organization = "meetup.tenant"
+    learner_organization = "member.tenant"
+    only = {"role": "learner"}
+    fields = {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"}

@@ -1,0 +1,1 @@
+"""A class that several organizations own: those that have its course."""

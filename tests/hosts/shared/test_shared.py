@@ -1,0 +1,128 @@
+"""Each owner of a class has events of its own, and an organization that becomes or ceases to be one hears of that."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.models import Member, Tenant
+from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.shared.models import SharedClass, SharedCourse, SharedPlace
+from tms_webhooks.models import Event, Webhook
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+
+@pytest.fixture
+def partner():
+    """A second organization that hears of everything."""
+    partner = Tenant.objects.create(name="Globex")
+    webhook = Webhook.objects.create(organization=partner, name="All", url="https://receiver.example/")
+    webhook.subscriptions.create(event_type="*")
+    return partner
+
+
+@pytest.fixture
+def shared_course(tenant, partner):
+    course = SharedCourse.objects.create(name="Azure")
+    course.tenants.set([tenant, partner])
+    return course
+
+
+@pytest.fixture
+def shared_class(shared_course):
+    shared_class = SharedClass.objects.create(course=shared_course, title="Azure, mornings")
+    Event.objects.all().delete()
+    return shared_class
+
+
+@pytest.fixture
+def told(recorded):
+    """Return the events as pairs of the organization's name and the type, sorted."""
+    names = {str(tenant.pk): tenant.name for tenant in Tenant.objects.all()}
+    return lambda: sorted((names[event["organization"]["id"]], event["type"]) for event in recorded())
+
+
+BOTH = ["Acme", "Globex"]
+
+
+@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
+def test_a_new_class_is_one_event_for_each_owner(create, shared_course, told, recorded):
+    create(SharedClass, course=shared_course, title="Azure")
+
+    assert told() == [(name, "class.scheduled") for name in BOTH]
+    assert [event["sequence"] for event in recorded()] == [1, 1]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_is_one_event_for_each_owner(change, shared_class, told, recorded):
+    change(shared_class, state="cancelled")
+
+    assert told() == [(name, "class.cancelled") for name in BOTH]
+    assert {event["previous"]["status"]["code"] for event in recorded()} == {0}
+    assert {event["sequence"] for event in recorded()} == {2}
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_deletion_is_one_event_for_each_owner(delete, shared_class, told):
+    delete(shared_class)
+
+    assert told() == [(name, "class.deleted") for name in BOTH]
+
+
+def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, told):
+    third = Tenant.objects.create(name="Initech")
+    webhook = Webhook.objects.create(organization=third, name="All", url="https://receiver.example/")
+    webhook.subscriptions.create(event_type="class.*")
+    shared_class.course.tenants.add(third)
+    Event.objects.all().delete()
+
+    SharedClass.objects.update(state="cancelled")
+
+    assert sorted(event.organization.name for event in Event.objects.all()) == [*BOTH, "Initech"]
+
+
+def test_an_organization_that_is_no_owner_any_more_hears_no_more(shared_class, partner, told):
+    shared_class.course.tenants.remove(partner)
+    Event.objects.all().delete()
+
+    SharedClass.objects.update(state="cancelled")
+
+    assert told() == [("Acme", "class.cancelled")]
+
+
+def test_a_class_that_moves_to_a_course_of_other_owners_leaves_those_it_had(shared_class, tenant, told, recorded):
+    other = SharedCourse.objects.create(name="Python")
+    other.tenants.set([tenant])
+
+    shared_class.course = other
+    shared_class.save()
+
+    assert told() == [("Acme", "class.updated"), ("Globex", "class.updated")]
+    (left,) = (event for event in recorded() if event.get("left"))
+    assert (left["data"]["id"], left["previous"]) == (str(shared_class.pk), {})
+    assert "name" not in left["data"]
+
+
+def test_a_class_without_owners_is_no_event(shared_class, told):
+    shared_class.course.tenants.clear()
+    Event.objects.all().delete()
+
+    SharedClass.objects.update(state="cancelled")
+
+    assert told() == []
+
+
+def test_an_enrollment_is_one_event_for_each_owner_and_one_for_the_learners_organization(shared_class, told):
+    home = Tenant.objects.create(name="Home")
+    webhook = Webhook.objects.create(organization=home, name="Learners", url="https://receiver.example/")
+    webhook.subscriptions.create(event_type="enrollment.*")
+    member = Member.objects.create(email="alice@example.com", given_name="Alice", tenant=home)
+    place = SharedPlace.objects.create(shared_class=shared_class, member=member)
+    Event.objects.all().delete()
+
+    place.state = "enrolled"
+    place.save()
+
+    events = Event.objects.filter(type="enrollment.enrolled").select_related("organization")
+    assert sorted(event.organization.name for event in events) == BOTH
+    assert {event.learner_organization_id for event in events} >= {home.pk}

@@ -1,0 +1,19 @@
+"""The sources of classes that several organizations own."""
+
+from __future__ import annotations
+
+from tests.hosts.shared.models import SharedClass, SharedPlace
+from tms_webhooks import sources
+
+
+@sources.register(SharedClass)
+class SharedClasses(sources.ClassSource):
+    organizations = "course.tenants"
+    fields = {"name": "title", "status": "state"}
+
+
+@sources.register(SharedPlace)
+class SharedPlaces(sources.EnrollmentSource):
+    organizations = "shared_class.course.tenants"
+    learner_organization = "member.tenant"
+    fields = {"status": "state", "class": "shared_class", "course": "shared_class.course", "user": "member"}

@@ -1,0 +1,1 @@
+"""A class whose status is made of a boolean and a tag."""

@@ -1,0 +1,137 @@
+"""A status that is made of a boolean and a tag has old values, and each way to change one of them is one event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from django.db import transaction
+
+from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.tagged.models import Tag, TaggedClass
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+SCHEDULED, CANCELLED, TENTATIVE = (
+    {"code": 0, "name": "Scheduled"},
+    {"code": 2, "name": "Cancelled"},
+    {"code": 4, "name": "Tentative"},
+)
+
+
+@pytest.fixture
+def off():
+    return Tag.objects.create(word="cancelled")
+
+
+@pytest.fixture
+def tagged(tenant, topic):
+    tagged = TaggedClass.objects.create(tenant=tenant, topic=topic, title="Azure")
+    Event.objects.all().delete()
+    return tagged
+
+
+@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
+@pytest.mark.parametrize(("active", "event_type"), [(True, "class.scheduled"), (False, "class.tentative")])
+def test_a_new_class_has_the_status_of_its_columns(create, active, event_type, tenant, topic, recorded):
+    create(TaggedClass, tenant=tenant, topic=topic, title="Azure", is_active=active)
+
+    assert [event["type"] for event in recorded()] == [event_type]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_boolean_changes_the_status(change, tagged, recorded):
+    change(tagged, is_active=False)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["status"], event["previous"]) == (
+        "class.tentative",
+        TENTATIVE,
+        {"status": SCHEDULED},
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_another_column_leaves_the_status(change, tagged, recorded):
+    change(tagged, title="Renamed")
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"], event["previous"]) == ("class.updated", ["name"], {"name": "Azure"})
+
+
+ADD: Mapping[str, Callable[[TaggedClass, Tag], None]] = {
+    "add": lambda tagged, off: tagged.tags.add(off),
+    "set": lambda tagged, off: tagged.tags.set([off]),
+    "add on the other side": lambda tagged, off: off.taggedclass_set.add(tagged),
+    "admin": lambda tagged, off: CHANGES["admin"](tagged, tags=[off.pk]),
+    "REST": lambda tagged, off: CHANGES["REST"](tagged, tags=[off.pk]),
+}
+
+
+@pytest.mark.parametrize("add", ADD.values(), ids=ADD)
+def test_the_tag_changes_the_status(add, tagged, off, recorded):
+    add(tagged, off)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["status"], event["previous"]) == (
+        "class.cancelled",
+        CANCELLED,
+        {"status": SCHEDULED},
+    )
+
+
+REMOVE: Mapping[str, Callable[[TaggedClass, Tag], None]] = {
+    "remove": lambda tagged, off: tagged.tags.remove(off),
+    "clear": lambda tagged, off: tagged.tags.clear(),
+    "delete": lambda tagged, off: off.delete(),
+    "delete of a queryset": lambda tagged, off: Tag.objects.all().delete(),
+}
+
+
+@pytest.mark.parametrize("remove", REMOVE.values(), ids=REMOVE)
+def test_without_the_tag_the_status_is_that_of_the_boolean_again(remove, tagged, off, recorded):
+    tagged.tags.add(off)
+    Event.objects.all().delete()
+
+    remove(tagged, off)
+
+    (event,) = recorded()
+    assert (event["type"], event["previous"]) == ("class.scheduled", {"status": CANCELLED})
+
+
+def test_a_tag_that_means_nothing_is_no_event(tagged, recorded):
+    tagged.tags.add(Tag.objects.create(word="popular"))
+
+    assert recorded() == []
+
+
+def test_a_save_without_a_change_is_no_event(tagged, off, recorded):
+    tagged.tags.add(off)
+    Event.objects.all().delete()
+
+    tagged.save()
+    TaggedClass.objects.update(is_active=True)
+
+    assert recorded() == []
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_class_is_deleted_with_the_status_of_its_tag(delete, tagged, off, recorded):
+    tagged.tags.add(off)
+    Event.objects.all().delete()
+
+    delete(tagged)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["status"]) == ("class.deleted", CANCELLED)
+
+
+def test_a_form_that_changes_both_is_one_event_of_the_last_status_with_the_old_one(tagged, off, recorded):
+    with transaction.atomic(using="training"):
+        CHANGES["REST"](tagged, title="Renamed", tags=[off.pk])
+
+    assert [(event["type"], event["changed"]) for event in recorded()] == [
+        ("class.updated", ["name"]),
+        ("class.cancelled", ["status"]),
+    ]
