@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from django.db import DEFAULT_DB_ALIAS
 
+from tms_webhooks.catalogue.schema import Noun, status_name
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -77,6 +79,10 @@ class Rule(ABC):
         """Return the canonical fields without which `read` never returns ``event_type``. The checks report missing ones."""
         return self.fields
 
+    def describe(self, event_type: str, noun: Noun) -> str:
+        """Return a sentence in Markdown about the change that emits ``event_type``, for the reference of sources."""
+        return (type(self).__doc__ or "").partition("\n")[0]
+
 
 class _OfOneEvent(Rule):
     """A rule with one event type."""
@@ -134,6 +140,9 @@ class Changed(_OfOneEvent):
 
     event: str
 
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return "Any of the object's own values changes."
+
     def read(self, change: Change) -> str | None:
         return self.event if change.changed else None
 
@@ -160,6 +169,10 @@ class Otherwise(_OfOneEvent):
         """Return no field: most hosts lack the one that the rule reads."""
         return ()
 
+    def describe(self, event_type: str, noun: Noun) -> str:
+        change = f"`{self.field}` gets another value" if self.field else "Any of the object's own values changes"
+        return f"{change}, and no other event is emitted for the change."
+
     def read(self, change: Change) -> str | None:
         if self.field and (self.field not in change.changed or change.after.get(self.field) is None):
             return None
@@ -173,6 +186,9 @@ class Filled(_OfOneField):
     field: str
     event: str
     optional: bool = False
+
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return f"`{self.field}` gets a value, or an object is created with it."
 
     def read(self, change: Change) -> str | None:
         if change.deleted or change.after.get(self.field) is None:
@@ -188,6 +204,9 @@ class Cleared(_OfOneField):
     field: str
     event: str
     optional: bool = False
+
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return f"`{self.field}` loses its value."
 
     def read(self, change: Change) -> str | None:
         is_cleared = self.field in change.changed and change.after.get(self.field) is None
@@ -218,6 +237,9 @@ class Moved(_OfOneField):
     event: str
     optional: bool = False
 
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return f"`{self.field}` gets another value."
+
     def read(self, change: Change) -> str | None:
         if change.created or change.deleted or self.field not in change.changed:
             return None
@@ -230,6 +252,9 @@ class Passed(_OfOneField):
 
     field: str
     event: str
+
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return f"`{self.field}` is moved from the future into the past."
 
     def read(self, change: Change) -> str | None:
         if change.deleted or self.field not in change.changed:
@@ -256,6 +281,12 @@ class Entered(Rule):
     @property
     def fields(self) -> tuple[str, ...]:
         return (self.field,)
+
+    def describe(self, event_type: str, noun: Noun) -> str:
+        choices = next((field.choices for field in noun.fields if field.name == self.field), None)
+        values = [value for value, name in self.events.items() if name == event_type]
+        names = " or ".join(f"{value:d} {status_name(choices(value))}" if choices else f"{value}" for value in values)
+        return f"`{self.field}` becomes {names}{', or an object is created with it' if self.on_creation else ''}."
 
     def read(self, change: Change) -> str | None:
         is_entered = self.field in change.changed or (change.created and self.on_creation)

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_catalogue``: write the event types as Markdown, JSON Schema, OpenAPI or AsyncAPI."""
+"""``manage.py webhooks_catalogue``: write the event types, or the reference of sources."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.schema import DIALECT
 from tms_webhooks.documents import asyncapi_document, with_webhooks
+from tms_webhooks.documents.sources import to_markdown as source_page
 from tms_webhooks.management.lookups import bad_input
 
 
@@ -23,8 +24,8 @@ class Command(BaseCommand):
 
     help = (
         "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
-        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. Exit status 0: written. 2: it could not "
-        "be written."
+        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. The format sources is the reference of the source classes. "
+        "Exit status 0: written. 2: it could not be written."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -73,6 +74,11 @@ def asyncapi(_event_types: Sequence[EventType]) -> str:
     return as_text(asyncapi_document())
 
 
+def source_reference(_event_types: Sequence[EventType]) -> str:
+    """Return the reference of the source classes as Markdown."""
+    return source_page()
+
+
 def as_text(document: Any) -> str:
     """Return indented JSON."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -83,6 +89,7 @@ FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
     "json-schema": json_schema,
     "markdown": to_markdown,
     "openapi": openapi,
+    "sources": source_reference,
 }
 FILTERED = ("json-schema", "markdown")
 """Formats that --event applies to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.catalogue.types.feedback import FEEDBACK
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.rules import Change, Rule
@@ -24,6 +25,9 @@ class _Given(Rule):
 
     def needs(self, event_type: str) -> tuple[str, ...]:
         return ("class.id",) if event_type == self.on_class else ()
+
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return f"Feedback on a {'class' if event_type == self.on_class else 'course'} is created."
 
     def read(self, change: Change) -> str | None:
         if not change.created:

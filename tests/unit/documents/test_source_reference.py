@@ -1,0 +1,121 @@
+"""The reference of sources is up to date, names everything that a source has, and its examples work."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db.models import Q
+
+from example_project.training import models
+from tms_webhooks import sources
+from tms_webhooks.catalogue import custom
+from tms_webhooks.checks import sources as source_checks
+from tms_webhooks.choices import ClassStatus
+from tms_webhooks.documents.sources import documented_class, source_classes, to_markdown
+from tms_webhooks.sources import Source, registry
+from tms_webhooks.sources.deadlines import ClosedWhen
+from tms_webhooks.sources.rules import Rule
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "sources.md"
+WRITE = os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN") == "1"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", to_markdown(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_in_the_checkout_is_up_to_date() -> None:
+    if WRITE:
+        PAGE.write_text(to_markdown(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == to_markdown(), "Run this test with TMS_WEBHOOKS_WRITE_GOLDEN=1."
+
+
+def test_every_source_class_has_a_section_with_its_fields_and_events() -> None:
+    sections = {section.partition("\n")[0]: section for section in to_markdown().split("\n## ")[1:]}
+    assert list(sections) == ["Source", *(one.__name__ for one in source_classes())]
+    for source_class in source_classes():
+        section = sections[source_class.__name__]
+        if source_class is not sources.ActivityProgressSource:
+            assert [field.name for field in source_class.noun.fields if f"| `{field.name}` |" not in section] == []
+        names = [name for rule in source_class.rules for name in rule.event_types]
+        assert [name for name in names if f"| `{name}` |" not in section] == []
+
+
+def test_every_attribute_that_a_host_may_set_has_a_section() -> None:
+    declared = [name for name in inspect.get_annotations(Source) if not name.startswith("_")]
+    assert [name for name in declared if f"\n### {name}" not in to_markdown()] == []
+
+
+def test_each_rule_says_for_each_of_its_events_which_change_emits_it() -> None:
+    for source_class in source_classes():
+        for rule in source_class.rules:
+            for event_type in rule.event_types:
+                assert re.fullmatch(r"[A-Z`].+\.", rule.describe(event_type, source_class.noun)), (rule, event_type)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (sources.Created("class.updated"), "An object is created."),
+        (sources.Deleted("class.updated"), "An object is deleted."),
+        (sources.Changed("class.updated"), "Any of the object's own values changes."),
+        (
+            sources.Otherwise("class.updated"),
+            "Any of the object's own values changes, and no other event is emitted for the change.",
+        ),
+        (
+            sources.Otherwise("class.updated", field="name"),
+            "`name` gets another value, and no other event is emitted for the change.",
+        ),
+        (sources.Filled("end_at", "class.updated"), "`end_at` gets a value, or an object is created with it."),
+        (sources.Cleared("end_at", "class.updated"), "`end_at` loses its value."),
+        (sources.Moved("end_at", "class.updated"), "`end_at` gets another value."),
+        (sources.Passed("end_at", "class.updated"), "`end_at` is moved from the future into the past."),
+        (
+            sources.Reopened("class.updated"),
+            "An object that was closed or past its deadline is open again, with time left.",
+        ),
+        (
+            sources.Entered("status", {1: "class.updated", 7: "class.updated", 2: "class.cancelled"}),
+            "`status` becomes 1 Guaranteed To Run or 7 Completed, or an object is created with it.",
+        ),
+        (sources.Entered("enabled", {False: "class.updated"}, on_creation=False), "`enabled` becomes False."),
+    ],
+)
+def test_a_rule_describes_its_change(rule: Rule, sentence: str) -> None:
+    assert rule.describe("class.updated", sources.ClassSource.noun) == sentence
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Source]]:
+    """Run an example of the page with nothing registered, and return the sources that it registers."""
+
+    def run(code: str) -> list[Source]:
+        monkeypatch.setattr(registry, "_sources", {})
+        namespace = {**vars(models), "sources": sources, "ClassStatus": ClassStatus, "ClosedWhen": ClosedWhen, "Q": Q}
+        with custom.only_canonical():
+            exec(compile(code, "sources.md", "exec"), namespace)
+        return registry.all_sources()
+
+    return run
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: re.findall(r"class (\w+)", code)[-1])
+def test_the_checks_find_no_error_in_an_example(run: Callable[[str], list[Source]], code: str) -> None:
+    (source,) = run(code)
+    messages = [message.msg for message in source_checks.check_sources() if message.obj is source]
+    assert messages == []
+
+
+def test_the_section_of_a_source_is_that_of_its_nearest_class(run: Callable[[str], list[Source]]) -> None:
+    code = "@sources.register(CourseAssignment)\nclass Paths(sources.ComputedLearningPathSource):\n    path_model = ''"
+    (source,) = run(code)
+    assert documented_class(source) is sources.ComputedLearningPathSource
+
+
+def test_a_source_of_a_noun_of_the_hosts_own_has_the_general_section() -> None:
+    noun = sources.UserSource.noun
+    own = type("Own", (Source,), {"noun": noun})(models.User, {})
+    assert documented_class(own) is Source
