@@ -102,7 +102,7 @@ def text(default: str, doc: str) -> Setting[str]:
 
 def _are_organization_fields(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        name in ("name", "external_id", "time_zone") and isinstance(path, str) and path for name, path in value.items()
+        name in ("name", "external_id", "time_zone") and isinstance(path, str) for name, path in value.items()
     )
 
 
@@ -118,8 +118,8 @@ class AppSettings:
     ORGANIZATION_FIELDS: Setting[Mapping[str, str]] = Setting(
         {},
         "Attribute paths of an organization's 'name', 'external_id' and 'time_zone' on the organization model, for all "
-        "sources, such as {'name': 'label'}. A missing one is called as in payloads; without 'time_zone', the dates of "
-        "organizations are in the project's time zone.",
+        "sources, such as {'name': 'label'}. A missing one is called as in payloads, and '' leaves it out; without "
+        "'time_zone', the dates of organizations are in the project's time zone.",
         valid=_are_organization_fields,
         expects="a dictionary from 'name', 'external_id' or 'time_zone' to an attribute path",
     )

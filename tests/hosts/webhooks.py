@@ -9,13 +9,20 @@ from tms_webhooks import sources
 @sources.register(models.Member)
 class Members(sources.UserSource):
     organization = "tenant"
-    fields = {"user_name": "", "first_name": "given_name", "disabled": "locked"}
+    fields = {"user_name": "", "first_name": "given_name", "last_name": "", "disabled": "locked"}
 
 
 @sources.register(models.Meetup)
 class Meetups(sources.ClassSource):
     organization = "tenant"
-    fields = {"status": "state", "name": "title", "course": "topic", "instructor": "lead"}
+    fields = {
+        "status": "state",
+        "name": "title",
+        "course": "topic",
+        "instructor": "lead",
+        "start_at": "",
+        "end_at": "",
+    }
     custom = {"subject": sources.Custom("topic.name", privacy="basic")}
     statuses = {"status": {"planned": "scheduled", "sure": "guaranteed to run", "off": 2}}
 

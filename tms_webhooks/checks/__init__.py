@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from tms_webhooks.checks import custom, deploy, environment, managers, organizations, settings, sources
+from tms_webhooks.checks import custom, deploy, environment, managers, nulls, organizations, settings, sources
 from tms_webhooks.checks.messages import MEANINGS
 
 TAG = "tms_webhooks"
@@ -23,6 +23,7 @@ CHECKS = (
     settings.check_telemetry,
     settings.check_organization_model,
     organizations.check_tree,
+    nulls.check_organizations,
     environment.check_queue,
     environment.check_sqlite,
     environment.check_middleware,

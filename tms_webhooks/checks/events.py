@@ -56,8 +56,9 @@ def _check_watched(source: Source) -> Iterator[CheckMessage]:
     watched = [name for rule in source.rules for name in rule.fields]
     if source.deadline is not None:
         watched.append(source.deadline.field)
+    wrong = refused(source)
     for name in dict.fromkeys(watched):
-        if name in source.supplies():
+        if name in source.supplies() or name in wrong:
             continue
         if name not in fields:
             yield message(
@@ -145,7 +146,7 @@ def _check_time_zone(source: Source) -> Iterator[CheckMessage]:
                 + found.suggestion,
                 obj=source,
             )
-    elif source.deadline is not None and source.is_due_by_day:
+    elif source.time_zone_path is None and source.deadline is not None and source.is_due_by_day:
         yield message(
             "W039",
             f"{model}.{source.own[source.due_field].lookup} is a date without a time: it is over at the end of the day in "

@@ -13,6 +13,8 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
+from tms_webhooks.scaffold.declaration import Guesses
+from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_relation
 from tms_webhooks.sources.base import Source
 
@@ -183,13 +185,22 @@ def _required(source: Source) -> dict[str, str]:
 def _missing(source: Source, name: str, needed_by: str) -> CheckMessage:
     key = reference_of(name) if "." in name else name
     path = source.path_of(name)
-    reason = f"{path!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
+    reason = f"{str(path)!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
     return message(
         "E034",
         f"{name!r} is needed by {needed_by}, but {reason}.",
-        hint=f'Name the attribute: fields = {{"{key}": "…"}}. If `derived` makes the value, list it in `supplies`.',
+        hint=f'Name the attribute: fields = {{"{key}": "{_guess(source, name) or "…"}"}}. If `derived` makes the value, '
+        "list it in `supplies`.",
         obj=source,
     )
+
+
+def _guess(source: Source, name: str) -> str:
+    """Return a path of the host's model that may be a missing field, or the reference of one; empty if none fits."""
+    if "." in name:
+        return Guesses().path_to(source.model, reference_of(name))
+    field = next(field for field in source.all_fields if field.name == name)
+    return column_for(source.model, field, taken=[mapped.path for mapped in source.own.values()])
 
 
 def reference_of(name: str) -> str:

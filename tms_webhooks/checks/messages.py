@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from django.core import checks
 from django.core.checks import CheckMessage
 
+from tms_webhooks.documents.sources import documented_class
+from tms_webhooks.sources.base import Source
+
 PREFIX = "tms_webhooks"
 
 _CLASSES: Mapping[str, Callable[..., CheckMessage]] = {"E": checks.Error, "W": checks.Warning, "I": checks.Info}
@@ -74,6 +77,9 @@ MEANINGS: Mapping[str, str] = {
     "E087": "A name in `reads` is that of a field of the noun.",
     "E088": "A field that payloads require may be null.",
     "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
+    "W089": "A name or a date is null in every payload of a source.",
+    "E090": "A path in `ORGANIZATION_FIELDS` leads nowhere.",
+    "W091": "An organization's name or external id is null in payloads.",
     # The host's own fields and events
     "E080": "An entry of `custom` has the wrong form.",
     "E081": "The kind of a field in `custom` is missing.",
@@ -98,10 +104,19 @@ MEANINGS: Mapping[str, str] = {
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 
 
+REFERENCE = "\n\tSee {} in docs/reference/sources.md, or in manage.py webhooks_catalogue --format sources."
+"""The end of each hint about a source."""
+
+
 def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMessage:
-    """Return the message with the id ``number``, such as "E031". ``hint`` is the remedy; ``obj`` is the subject."""
+    """Return the message with the id ``number``, such as "E031". ``hint`` is the remedy; ``obj`` is the subject.
+
+    The hint of a message about a source ends with the section of the reference about its class.
+    """
     if number not in MEANINGS:
         raise KeyError(number)
+    if isinstance(obj, Source):
+        hint += REFERENCE.format(documented_class(obj).__name__)
     return _CLASSES[number[0]](text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 

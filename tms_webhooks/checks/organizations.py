@@ -15,14 +15,18 @@ from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.scaffold.walk import is_organization, paths_to
 from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow
 
+MOST_GUESSES = 3
+"""How many paths to an organization a hint lists."""
+
 
 def check(source: Source) -> Iterator[CheckMessage]:
     """Yield problems with the organization paths of one source."""
-    organization = _organization_model()
+    organization = organization_model()
     if organization is None:
         return
     name = "organization" if source.organizations is None else "organizations"
@@ -32,7 +36,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
             "E035",
             f"{name} is {getattr(source, name)!r}, but {problem}.",
             hint=f"Write the path from {source.model._meta.label} to {organization._meta.label}, such as "
-            f'{name} = "user.{name}".{suggestion}',
+            f'{name} = "user.{name}".{suggestion}{_guesses(source, "organization")}',
             obj=source,
         )
     if not isinstance(source.learner_organization, str):
@@ -42,14 +46,22 @@ def check(source: Source) -> Iterator[CheckMessage]:
         yield message(
             "E036",
             f"learner_organization is {source.learner_organization!r}, but {problem}.",
-            hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None.{suggestion}",
+            hint=f"Write the path to the learner's {organization._meta.label}, or learner_organization = None."
+            f"{suggestion}{_guesses(source, 'learner_organization')}",
             obj=source,
         )
 
 
+def _guesses(source: Source, name: str) -> str:
+    """Return the paths of foreign keys to an organization, ready to paste, with a leading space; or an empty text."""
+    found = (f'{name} = "{path}"' for path in paths_to(source.model, is_organization)[:MOST_GUESSES])
+    lines = " or ".join(found)
+    return f" These lead there: {lines}." if lines else ""
+
+
 def check_tree(**_kwargs: Any) -> list[CheckMessage]:
     """Check that ORGANIZATION_PARENT, if set, names the foreign key to the parent organization."""
-    organization, name = _organization_model(), usable("ORGANIZATION_PARENT")
+    organization, name = organization_model(), usable("ORGANIZATION_PARENT")
     if organization is None or not name:
         return []
     parents = [field.name for field in organization._meta.get_fields() if _is_parent(field, organization)]
@@ -70,7 +82,8 @@ def _is_parent(field: Any, organization: type[models.Model]) -> bool:
     return target is organization and bool(field.target_field.primary_key)
 
 
-def _organization_model() -> type[models.Model] | None:
+def organization_model() -> type[models.Model] | None:
+    """Return the organization model, or None if the setting names none."""
     try:
         return apps.get_model(str(getattr(settings, ORGANIZATION_MODEL_SETTING, None)))
     except (LookupError, ValueError):

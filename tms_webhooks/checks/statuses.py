@@ -13,8 +13,11 @@ from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks.messages import message
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.scaffold.render import literal
+from tms_webhooks.scaffold.statuses import guesses_for
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import merged_fields
+from tms_webhooks.sources.computed import Constant
+from tms_webhooks.sources.mapping import column_at, merged_fields
 from tms_webhooks.sources.rules import Entered
 from tms_webhooks.sources.statuses import read_status
 
@@ -29,19 +32,30 @@ def check(source: Source) -> Iterator[CheckMessage]:
         else:
             yield _no_status(source, name, list(fields))
     for field in fields.values():
-        yield from _check_host_values(source, field, mappings.get(field.name))
+        yield from _check_constant(source, field, mappings.get(field.name))
+    yield from _check_host_values(source, list(fields.values()), mappings)
     yield from _check_entered(source, fields)
 
 
 def _check_mapping(source: Source, field: Field, mapping: Mapping[Any, Any]) -> Iterator[CheckMessage]:
     for value, meaning in mapping.items():
         if not _is_readable(value, field, mapping):
-            yield message(
-                "E041",
-                f"statuses[{field.name!r}][{value!r}] is {meaning!r}, which is not a {_listed(field)[0]}.",
-                hint=f"Write one of {_listed(field)[1]}.",
-                obj=source,
-            )
+            yield _no_meaning(source, field, f"statuses[{field.name!r}][{value!r}]", meaning)
+
+
+def _check_constant(source: Source, field: Field, mapping: Mapping[Any, Any] | None) -> Iterator[CheckMessage]:
+    path = source.path_of(field.name)
+    if isinstance(path, Constant) and not _is_readable(path.constant, field, mapping):
+        yield _no_meaning(source, field, f"fields[{field.name!r}]", path)
+
+
+def _no_meaning(source: Source, field: Field, entry: str, meaning: Any) -> CheckMessage:
+    return message(
+        "E041",
+        f"{entry} is {meaning!r}, which is not a {_listed(field)[0]}.",
+        hint=f"Write one of {_listed(field)[1]}.",
+        obj=source,
+    )
 
 
 def _no_status(source: Source, name: str, known: list[str]) -> CheckMessage:
@@ -56,17 +70,43 @@ def _no_status(source: Source, name: str, known: list[str]) -> CheckMessage:
     )
 
 
-def _check_host_values(source: Source, field: Field, mapping: Mapping[Any, Any] | None) -> Iterator[CheckMessage]:
+def _check_host_values(
+    source: Source, fields: list[Field], mappings: Mapping[str, Mapping[Any, Any]]
+) -> Iterator[CheckMessage]:
+    """Report all values without a status in one message, with a dictionary of all values of these fields."""
+    unknown = {field: values for field in fields if (values := _unknown_values(source, field, mappings))}
+    if not unknown:
+        return
+    problems, dictionaries, meanings = [], [], []
+    for field, values in unknown.items():
+        name, members = _listed(field)
+        listed = ", ".join(map(repr, values))
+        path = source.mapped[field.name].path
+        problems.append(f"{path!r} may be {listed}, but `statuses` has no matching {name}.")
+        dictionaries.append(f'"{field.name}": {_dictionary(source, field, mappings.get(field.name) or {})}')
+        meanings.append(f"{field.name}: {members}")
+    yield message(
+        "E042",
+        " ".join(problems),
+        hint=f"Write statuses = {{{', '.join(dictionaries)}}}, after you correct the guesses in it and replace each "
+        f'"?". The statuses are {"; ".join(meanings)}.',
+        obj=source,
+    )
+
+
+def _unknown_values(source: Source, field: Field, mappings: Mapping[str, Mapping[Any, Any]]) -> list[Any]:
+    mapping = mappings.get(field.name)
     values = [value for value in source.host_choices(field.name) if value not in (mapping or {})]
-    unknown = [value for value in values if not _is_readable(value, field, mapping)]
-    if unknown:
-        listed = ", ".join(map(repr, unknown))
-        yield message(
-            "E042",
-            f"{source.mapped[field.name].path!r} may be {listed}, but `statuses` has no matching {_listed(field)[0]}.",
-            hint=f'Write statuses = {{"{field.name}": {{{unknown[0]!r}: …}}}} with one of {_listed(field)[1]}.',
-            obj=source,
-        )
+    return [value for value in values if not _is_readable(value, field, mapping)]
+
+
+def _dictionary(source: Source, field: Field, written: Mapping[Any, Any]) -> str:
+    """Return a dictionary of all values of the host's field as Python source: as written, or guessed, or "?"."""
+    column = column_at(source.model, source.mapped[field.name].path)
+    choices = column.flatchoices if column is not None else ()
+    guessed = {guess.value: guess.meaning or "?" for guess in guesses_for(choices, _choices(field))}
+    entries = {**guessed, **written}
+    return f"{{{', '.join(f'{literal(value)}: {literal(meaning)}' for value, meaning in entries.items())}}}"
 
 
 def _check_entered(source: Source, fields: Mapping[str, Field]) -> Iterator[CheckMessage]:

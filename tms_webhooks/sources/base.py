@@ -363,7 +363,8 @@ class Source:
         if not base:
             return ""
         if reference in ("organization", "learner_organization"):
-            return joined(base, _of_organization(rest))
+            of_organization = _of_organization(rest)
+            return joined(base, of_organization) if of_organization else ""
         target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Computed) else base)
         noun = NOUN_OF_REFERENCE.get(reference, reference)
         for source in self._related.get(target, ()) if target else ():
@@ -586,5 +587,5 @@ def _path(declared: Any) -> Path:
 
 
 def _of_organization(name: str) -> str:
-    """Return the path of a value of an organization, which begins at the organization."""
+    """Return the path of a value of an organization, which begins at the organization; empty if it is left out."""
     return "pk" if name == "id" else app_settings.ORGANIZATION_FIELDS.get(name, name)

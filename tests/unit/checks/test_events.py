@@ -205,6 +205,11 @@ def test_a_date_without_a_time_needs_a_time_zone(say: Say) -> None:
     assert 'time_zone = "organization.time_zone"' in message.hint
 
 
+def test_a_date_is_complete_with_the_time_zone_of_all_organizations(say: Say, settings) -> None:
+    settings.TMS_WEBHOOKS = {"ORGANIZATION_FIELDS": {"time_zone": "time_zone_id"}}
+    assert say(CourseAssignmentSource, DatedAssignment, **DATED) == []
+
+
 @pytest.mark.parametrize("path", ["user.organization.time_zone_id", "user.time_zone_id"])
 def test_a_date_with_a_time_zone_is_complete(say: Say, path: str) -> None:
     assert say(CourseAssignmentSource, DatedAssignment, time_zone=path, **DATED) == []

@@ -8,20 +8,27 @@ from example_project.training.models import (
     ClassEnrollment,
     CourseAssignment,
     CourseFeedback,
+    LearningPath,
     Organization,
     TrainingClass,
     User,
+    Voucher,
 )
 from tests.unit.checks.conftest import Say, ids, only
+from tms_webhooks.catalogue.types.feedback import FEEDBACK
 from tms_webhooks.catalogue.types.user import USER
 from tms_webhooks.sources import (
     ClassSource,
+    Constant,
     CourseAssignmentSource,
     Created,
     EnrollmentSource,
     FeedbackSource,
+    First,
+    Not,
     Source,
     UserSource,
+    VoucherSource,
 )
 
 STATUS = {"status": "confirmation_status_id"}
@@ -151,6 +158,15 @@ def test_what_the_apps_own_classes_assume_may_be_missing(say: Say) -> None:
     assert "E032" not in ids(messages)
 
 
+# Computed values
+
+
+def test_computed_values_are_fields_that_the_model_has(say: Say) -> None:
+    fields = {"disabled": Not("is_active"), "title": Constant("Dr."), "time_zone": First("time_zone_id", "city")}
+    assert say(UserSource, User, fields=fields) == []
+    assert say(ClassSource, TrainingClass, fields={"status": Constant("Scheduled")}) == []
+
+
 # What is missing
 
 
@@ -160,8 +176,23 @@ def test_a_required_field_has_to_be_found(say: Say) -> None:
         message.msg == "'status' is needed by the noun 'class', but 'status' leads nowhere from training.TrainingClass."
     )
     assert message.hint == (
-        'Name the attribute: fields = {"status": "…"}. If `derived` makes the value, list it in `supplies`.'
+        'Name the attribute: fields = {"status": "confirmation_status_id"}. If `derived` makes the value, list it in '
+        "`supplies`."
     )
+
+
+def test_where_no_column_fits_the_hint_names_none(say: Say) -> None:
+    message = only(say(ClassSource, LearningPath, fields={"course": "", "course.id": "pk"}), "E034")
+    assert str(message.hint).startswith('Name the attribute: fields = {"status": "…"}.')
+
+
+def test_a_missing_reference_is_guessed_from_the_foreign_keys(say: Say) -> None:
+    messages = say(VoucherSource, Voucher, rules=(Created("class_feedback.created"),), noun=FEEDBACK, deadline=None)
+    (message,) = [message for message in messages if "'class.id'" in message.msg]
+    assert message.msg == (
+        "'class.id' is needed by class_feedback.created, but 'class.id' leads nowhere from training.Voucher."
+    )
+    assert str(message.hint).startswith('Name the attribute: fields = {"class": "redeemed_class"}.')
 
 
 def test_a_required_field_can_not_be_left_out(say: Say) -> None:
@@ -178,7 +209,7 @@ def test_a_required_reference_is_named_by_its_key(say: Say) -> None:
     fields = {**ENROLLMENT, "class": ""}
     message = only(say(EnrollmentSource, ClassEnrollment, fields=fields), "E034")
     assert message.msg == "'class.id' is needed by the noun 'enrollment', but it is left out."
-    assert str(message.hint).startswith('Name the attribute: fields = {"class": "…"}.')
+    assert str(message.hint).startswith('Name the attribute: fields = {"class": "training_class"}.')
 
 
 def test_a_wrong_path_is_not_reported_again_as_missing(say: Say) -> None:

@@ -8,6 +8,7 @@ from example_project.training.models import (
     ClassEnrollment,
     CourseAssignment,
     Organization,
+    Role,
     TrainingClass,
     User,
 )
@@ -38,7 +39,31 @@ def test_the_path_has_to_lead_to_an_organization(say: Say, path: str, problem: s
 
 def test_the_nearest_attributes_are_suggested(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields=STATUS, organization="organisation"), "E035")
-    assert str(message.hint).endswith('Did you mean "organization"?')
+    assert 'Did you mean "organization"?' in str(message.hint)
+
+
+def test_the_hint_lists_the_paths_of_foreign_keys_that_lead_there(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields=STATUS, organization="owner"), "E035")
+    assert str(message.hint).endswith(
+        ' These lead there: organization = "organization" or organization = "course.organization" or '
+        'organization = "company.organization".'
+    )
+
+
+def test_the_hint_lists_paths_to_the_learners_organization(say: Say) -> None:
+    message = only(
+        say(EnrollmentSource, ClassEnrollment, fields=ENROLLMENT, learner_organization="learner.organization"), "E036"
+    )
+    assert str(message.hint).endswith(
+        ' These lead there: learner_organization = "user.organization" or '
+        'learner_organization = "training_class.organization" or learner_organization = "classroom.organization".'
+    )
+
+
+def test_where_no_foreign_keys_lead_there_the_hint_lists_no_path(say: Say) -> None:
+    messages = say(UserSource, Role, organization="owner", fields={"user_name": "name"})
+    (message,) = [one for one in messages if one.id == "tms_webhooks.E035"]
+    assert "These lead there" not in str(message.hint)
 
 
 @pytest.mark.parametrize("path", ["organization", "organization_id", "company.organization", "organization.parent"])

@@ -9,9 +9,10 @@ import pytest
 from example_project.training.models import ClassEnrollment, LearningPath, TrainingClass, User
 from tests.unit.checks.conftest import Say, ids, only
 from tms_webhooks.choices import ClassStatus
-from tms_webhooks.sources import ClassSource, EnrollmentSource, Entered, UserSource
+from tms_webhooks.sources import ClassSource, Constant, EnrollmentSource, Entered, UserSource
 
 STATUS = {"status": "confirmation_status_id"}
+STATUS_AND_COMPLETION = {"completion_status": "completion_status_id"}
 # A status whose values are words of the host's own, and that lives on a model with an organization.
 LEVEL = {"status": "audience_level", "course.id": "pk"}
 LEVELS = {"beginner": "Tentative", "intermediate": 0, "advanced": ClassStatus.COMPLETED, "expert": "guaranteed-to-run"}
@@ -36,6 +37,17 @@ def test_a_meaning_that_is_no_status_is_refused(say: Say, meaning: Any) -> None:
     assert str(message.hint).startswith("Write one of 0 SCHEDULED, 1 GUARANTEED_TO_RUN, 2 CANCELLED, ")
 
 
+def test_a_constant_that_is_no_status_is_refused(say: Say) -> None:
+    message = only(
+        say(EnrollmentSource, ClassEnrollment, fields={**STATUS_AND_COMPLETION, "status": Constant("Enrol")}), "E041"
+    )
+    assert message.msg == "fields['status'] is Constant(constant='Enrol'), which is not a EnrollmentStatus."
+
+
+def test_a_constant_that_is_a_status_is_passed(say: Say) -> None:
+    assert say(EnrollmentSource, ClassEnrollment, fields={**STATUS_AND_COMPLETION, "status": Constant(60)}) == []
+
+
 def test_numbers_names_and_members_are_statuses(say: Say) -> None:
     assert say(ClassSource, LearningPath, fields=LEVEL, statuses={"status": LEVELS}) == []
 
@@ -47,7 +59,8 @@ def test_values_that_mean_nothing_are_named(say: Say) -> None:
         f"'audience_level' may be {', '.join(map(repr, values))}, but `statuses` has no matching ClassStatus."
     )
     assert str(message.hint).startswith(
-        f'Write statuses = {{"status": {{{values[0]!r}: …}}}} with one of 0 SCHEDULED, '
+        'Write statuses = {"status": {"beginner": "?", "intermediate": "?", "advanced": "?"}}, after you correct the '
+        'guesses in it and replace each "?". The statuses are status: 0 SCHEDULED, '
     )
 
 
@@ -55,6 +68,25 @@ def test_values_that_the_dictionary_forgot_are_named(say: Say) -> None:
     statuses = {"status": {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6}}
     message = only(say(ClassSource, TrainingClass, fields=STATUS, statuses=statuses), "E042")
     assert message.msg.startswith("'confirmation_status_id' may be 7, but `statuses` has no matching ClassStatus.")
+
+
+def test_the_values_of_all_statuses_are_in_one_message(say: Say) -> None:
+    paths = {"status": "training_class.confirmation_status_id", "completion_status": "enrollment_status_id"}
+    messages = say(EnrollmentSource, ClassEnrollment, fields=paths, rules=())
+    message = only(messages, "E042")
+    assert message.msg == (
+        "'training_class.confirmation_status_id' may be 1, 2, 3, 4, 5, 6, 7, but `statuses` has no matching "
+        "EnrollmentStatus. 'enrollment_status_id' may be 60, but `statuses` has no matching CompletionStatus."
+    )
+    assert '"completion_status": {0: "' in str(message.hint)
+
+
+def test_the_dictionary_keeps_the_entries_that_are_written_and_guesses_the_others(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields=STATUS, statuses={"status": {0: 4, 1: 1}}), "E042")
+    assert str(message.hint).startswith(
+        'Write statuses = {"status": {0: 4, 1: 1, 2: "Cancelled", 3: "Rescheduled", 4: "Tentative", 5: "Requested", '
+        '6: "Denied", 7: "Completed"}}, after'
+    )
 
 
 def test_values_behind_a_relation_are_looked_at_too(say: Say) -> None:
