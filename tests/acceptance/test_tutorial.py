@@ -32,3 +32,12 @@ def test_every_step_works_and_the_request_is_verified(follower):
     assert follower.running[0].returncode == 0
     assert LINE.fullmatch(printed), printed
     assert LINE.fullmatch(promised), promised
+
+
+def test_the_shown_file_is_the_one_that_the_command_writes(follower):
+    follower.follow(TUTORIAL)
+    shown = (follower.folder / "training" / "webhooks.py").read_text()
+
+    follower.run(".venv/bin/python manage.py webhooks_scaffold training.TrainingClass")
+
+    assert follower.printed[-1] == shown

@@ -1,0 +1,125 @@
+"""``manage.py webhooks_scaffold``: its arguments, and the file that it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tms_webhooks.sources import registry
+
+
+@pytest.fixture
+def printed(capsys):
+    """Run the command; return what it printed."""
+
+    def printed(*arguments: str) -> str:
+        call_command("webhooks_scaffold", *arguments)
+        return capsys.readouterr().out
+
+    return printed
+
+
+@pytest.fixture
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_sources", {})
+
+
+def test_the_printed_file_compiles_and_registers_the_models(printed, nothing_registered):
+    text = printed("training.TrainingClass", "training.ClassEnrollment")
+
+    assert registry.all_sources() == []
+    exec(compile(text, "webhooks.py", "exec"), {"__name__": "webhooks"})
+    assert [repr(source) for source in registry.all_sources()] == [
+        "<TrainingClasses of training.TrainingClass>",
+        "<ClassEnrollments of training.ClassEnrollment>",
+    ]
+
+
+def test_a_model_with_another_kind_is_declared_as_that(printed, nothing_registered):
+    text = printed("training.Voucher:achievement")
+
+    assert "# Achievement: guessed from the command line.\n" in text
+    assert "class Vouchers(sources.AchievementSource):" in text
+
+
+def test_a_path_of_courses_is_declared_for_the_model_of_the_assignments(printed, nothing_registered):
+    text = printed("training.CourseAssignment", "training.LearningPath")
+
+    assert (
+        "@sources.register(CourseAssignment)\n"
+        "class LearningPaths(sources.ComputedLearningPathSource):\n"
+        '    path_model = "training.LearningPath"\n'
+        '    path_courses = "courses"\n'
+        '    path_enabled = "enabled"\n'
+    ) in text
+
+
+def test_a_path_of_courses_without_a_model_of_assignments_has_no_source(printed, nothing_registered):
+    text = printed("training.LearningPath")
+
+    assert "# training.LearningPath has no source:" in text
+    assert "class " not in text
+
+
+def test_of_an_app_all_models_that_a_source_fits_are_declared(printed, nothing_registered):
+    text = printed("training")
+
+    assert "class TrainingClasses(sources.ClassSource):" in text
+    assert "class ClassEnrollments(sources.EnrollmentSource):" in text
+    assert "Organization" not in text.replace("organization", "")
+    assert "has no source" not in text
+
+
+def test_sources_that_are_registered_already_are_used_and_stay_registered(printed):
+    before = registry.all_sources()
+
+    text = printed("training.ClassEnrollment")
+
+    assert registry.all_sources() == before
+    # The class has a source of its own, and this source would be a second one of the enrollments.
+    assert "W048" not in text
+    assert "W059" not in text
+
+
+def test_the_file_is_written_and_nothing_is_printed(printed, tmp_path: Path):
+    file = tmp_path / "webhooks.py"
+
+    assert printed("training.Voucher", "--output", str(file)) == ""
+    assert file.read_text() == printed("training.Voucher")
+
+
+def test_a_file_that_exists_is_kept_unless_the_option_says_otherwise(printed, tmp_path: Path):
+    file = tmp_path / "webhooks.py"
+    file.write_text("# mine\n")
+
+    with pytest.raises(CommandError, match="exists. Add --overwrite to replace it, or leave --output out.") as raised:
+        printed("training.Voucher", "--output", str(file))
+
+    assert raised.value.returncode == 2
+    assert file.read_text() == "# mine\n"
+    printed("training.Voucher", "--output", str(file), "--overwrite")
+    assert file.read_text() == printed("training.Voucher")
+
+
+def test_a_file_that_can_not_be_written_is_an_error(printed, tmp_path: Path):
+    with pytest.raises(CommandError, match="can't be written: No such file or directory.") as raised:
+        printed("training.Voucher", "--output", str(tmp_path / "no" / "webhooks.py"))
+    assert raised.value.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("training.Vouche", "Unknown model: 'training.Vouche'. Write app_label.ModelName. Did you mean"),
+        ("Voucher", "Unknown model: 'Voucher'. Write app_label.ModelName."),
+        ("training.Voucher:vouchers", "Unknown kind: 'vouchers'. Write one of class, enrollment, "),
+        ("training.Voucher:vouchers", 'Did you mean "voucher"?'),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_near_ones(printed, argument, text):
+    with pytest.raises(CommandError) as raised:
+        printed(argument)
+    assert text in str(raised.value)
+    assert raised.value.returncode == 2
