@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from example_project.settings import *  # noqa: F403
 from example_project.settings import INSTALLED_APPS, REST_FRAMEWORK, TMS_WEBHOOKS
 
@@ -16,3 +18,8 @@ TMS_WEBHOOKS = {
 }
 # What one test asks for must not be counted to the next one.
 REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_CLASSES": []}
+
+# The tables of the queue under which the scenarios run; see tests/scenarios/queues.py.
+if os.environ.get("TMS_SCENARIO_QUEUE") == "django_tasks":
+    INSTALLED_APPS = [*INSTALLED_APPS, "django_tasks_db"]
+    TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}

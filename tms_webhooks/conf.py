@@ -224,7 +224,7 @@ class AppSettings:
     SENDER_THREADS = whole(64, "Largest number of concurrent requests of one worker without libcurl.", least=1)
     CLAIM_BATCH = whole(256, "Deliveries that a busy worker claims at a time.", least=1)
     DRAINS = whole(
-        1, "Number of concurrent drains over all machines. Each drain occupies one django-q2 worker.", least=1
+        1, "Number of concurrent drains over all machines. Each drain occupies one worker of the queue.", least=1
     )
     DRAIN_BUDGET = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
     DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)

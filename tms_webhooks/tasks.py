@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,8 +30,9 @@ from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.queues import enqueue, get_queue
+from tms_webhooks.queues.base import refuse_immediate_run
+from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
 from tms_webhooks.reconcile import ownerless, passes
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain
@@ -49,6 +51,9 @@ PATHS_SECONDS = 10.0
 WARN_SECONDS = 10.0
 PUBLISH_SECONDS = 10.0
 
+# Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost.
+RESTART_SECONDS = 90.0
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -60,6 +65,7 @@ def periodic(job: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(job)
     def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_immediate_run()
         PeriodicRun.objects.record(f"{job.__module__}.{job.__name__}", now=clock.measured_now())
         return job(*args, **kwargs)
 
@@ -68,6 +74,9 @@ def periodic(job: Callable[P, R]) -> Callable[P, R]:
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
     """Deliver due deliveries for DRAIN_BUDGET seconds; return the number of requests that were sent."""
+    refuse_immediate_run()
+    if not get_queue().has_schedules:
+        enqueue_due_jobs()
     tally = run_in_slot(
         lambda: Drain(fan_out=fan_out),
         slot=slot,
@@ -87,12 +96,21 @@ def sweep(**_future: Any) -> None:
     feed, which its readers would else have to do.
     """
     for slot in range(1, app_settings.DRAINS + 1):
-        get_queue().enqueue(DRAIN, slot)
+        enqueue(DRAIN, slot)
     now = clock.measured_now()
+    if not get_queue().has_schedules:
+        get_queue().enqueue_at(clock.on_this_machine(now + timedelta(seconds=RESTART_SECONDS)), DUE_JOBS)
     learning_paths.record_overdue_edits(now, stop=after(PATHS_SECONDS))
     ownerless.settle(now)
     health.warn_all(now, stop=after(WARN_SECONDS))
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
+
+
+def enqueue_due_jobs(**_future: Any) -> None:
+    """Enqueue each periodic job that no process has begun within its interval. For queues without schedules."""
+    jobs = get_queue().scheduled(periodic_jobs())
+    for job in PeriodicRun.objects.claim_due(jobs, clock=clock.measured_now):
+        enqueue(job.function)
 
 
 def start_drains() -> None:
@@ -105,7 +123,7 @@ def start_drains() -> None:
     for slot in range(1, app_settings.DRAINS + 1):
         held_until = DrainSlot.objects.held_until(now, number=slot)
         if held_until is None:
-            get_queue().enqueue(DRAIN, slot)
+            enqueue(DRAIN, slot)
         else:
             get_queue().enqueue_at(clock.on_this_machine(held_until), DRAIN, slot)
 
@@ -119,7 +137,7 @@ def work_on_jobs(**_future: Any) -> None:
     """
     work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in Job.objects.unfinished()}}
     if not run_alternately(work, stop=after(JOBS_SECONDS)).is_finished:
-        get_queue().enqueue(replay.WORK)
+        enqueue(replay.WORK)
     elif (moment := snapshot.next_run(clock.measured_now())) is not None:
         get_queue().enqueue_at(clock.on_this_machine(moment), replay.WORK)
 
@@ -129,7 +147,7 @@ def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
     scanned = scan.scan_all(now=timezone.now(), out_of_time=after(SCAN_SECONDS))
     if scanned.out_of_time and not scanned.left_to_another:
-        get_queue().enqueue(SCAN)
+        enqueue(SCAN)
     return scanned.events
 
 
@@ -139,7 +157,7 @@ def prune(**_future: Any) -> None:
     now = clock.measured_now()
     work = {"given_up": giving_up(now), **pruning.rules(now)}
     if not run_alternately(work, stop=after(PRUNE_SECONDS)).is_finished:
-        get_queue().enqueue(PRUNE)
+        enqueue(PRUNE)
 
 
 @periodic
@@ -153,7 +171,7 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
         passes.forget_others(sources)
     found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=after(RECONCILE_SECONDS)).values()
     if any(not one.finished and not one.failed for one in found):
-        get_queue().enqueue(RECONCILE, False)
+        enqueue(RECONCILE, False)
     return sum(one.events for one in found)
 
 

@@ -1,4 +1,4 @@
-"""Real django-q2 clusters: one that delivers, its workers, and its schedules."""
+"""Real clusters: the workers of the queue, and its schedules."""
 
 from __future__ import annotations
 
@@ -8,27 +8,43 @@ import time
 from pathlib import Path
 
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import OrmQ, Schedule
 
 from tests.scenarios.processes import Processes
+from tests.scenarios.queues import NAME, QUEUE
 from tests.scenarios.tables import Tables
-from tms_webhooks.models import DrainSlot
+from tms_webhooks.models import DrainSlot, PeriodicRun
+from tms_webhooks.models.periodic import LONG_AGO
 
-QUEUE = "tms_webhooks.queues.django_q.DjangoQQueue"
 SWEEP = "tms_webhooks sweep"
+START_DUE_JOBS = "from tms_webhooks.queues import enqueue; enqueue('tms_webhooks.tasks.enqueue_due_jobs')"
 
 
-def with_django_q(processes: Processes, tables: Tables) -> Processes:
-    """Return processes whose queue is django-q2, with its schedules in the database; a drain there is a short one."""
-    clustered = processes.but(QUEUE=QUEUE, DRAIN_BUDGET=1.0)
+def with_queue(processes: Processes, tables: Tables) -> Processes:
+    """Return processes with the queue under test, and its schedules in the database; a drain there is a short one."""
+    QUEUE.skip_if_missing()
+    clustered = processes.but(QUEUE=QUEUE.path, DRAIN_BUDGET=1.0)
     clustered.run("django", "migrate", "--verbosity", "0")
     return clustered
 
 
 def let_the_sweep_come(processes: Processes, tables: Tables) -> None:
-    """Do now what a cluster does every half minute: look which schedules are due. The sweep is."""
-    assert Schedule.objects.using(tables.using).filter(name=SWEEP).update(next_run=timezone.now()) == 1
-    processes.run("django", "shell", "--command", "from django_q.scheduler import scheduler; scheduler()")
+    """Do now what the queue does when the sweep is due; Django's tasks, which have no schedules, when they are migrated."""
+    if NAME == "django_q":
+        assert Schedule.objects.using(tables.using).filter(name=SWEEP).update(next_run=timezone.now()) == 1
+        processes.run("django", "shell", "--command", "from django_q.scheduler import scheduler; scheduler()")
+    else:
+        PeriodicRun.objects.using(tables.using).update(started_at=LONG_AGO)
+        processes.run("django", "shell", "--command", START_DUE_JOBS)
+
+
+def empty_queue(tables: Tables) -> int:
+    """Delete the tasks that no worker has begun from the queue's table; return their number."""
+    if NAME == "django_q":
+        return OrmQ.objects.using(tables.using).all().delete()[0]
+    from django_tasks_db.models import DBTaskResult
+
+    return DBTaskResult.objects.using(tables.using).filter(started_at=None).delete()[0]
 
 
 def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
@@ -49,9 +65,13 @@ def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
 
 
 def workers_of(cluster: int, *, number: int) -> list[int]:
-    """Return the process ids of a cluster's workers: the first that its sentinel has started."""
-    (sentinel,) = children_of(cluster)
-    return children_of(sentinel)[:number]
+    """Return the process ids of a cluster's workers: the first that it, or django-q2's sentinel, has started.
+
+    Of Celery, these include its beat.
+    """
+    if NAME == "django_q":
+        (cluster,) = children_of(cluster)
+    return children_of(cluster)[: number + 1 if NAME == "celery" else number]
 
 
 def children_of(parent: int) -> list[int]:

@@ -13,19 +13,22 @@ from tests.integration.delivery.worker import Worker
 from tests.receiver import Receiver
 from tests.scenarios.jumps import webhook_at
 from tests.scenarios.processes import Processes, database_url, settings_for
+from tests.scenarios.queues import QUEUE
 from tests.scenarios.tables import Tables
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.client import Client
 
 
 @pytest.fixture
-def processes(request: pytest.FixtureRequest, receiver: Receiver, tmp_path: Path) -> Processes:
+def processes(request: pytest.FixtureRequest, receiver: Receiver, tmp_path: Path) -> Iterator[Processes]:
     """Processes on an empty database, and a receiver that does not mind callers that die."""
     receiver._server.handle_error = lambda *_args: None
     if connection.vendor == "sqlite":
         # The tests' own is in memory, where no other process sees it.
         shutil.copy(request.getfixturevalue("empty_file"), tmp_path / "scenario.sqlite3")
-    return Processes(database_url(tmp_path), settings_for(receiver.port))
+    environment = QUEUE.own_environment()
+    yield Processes(database_url(tmp_path), settings_for(receiver.port), environment)
+    QUEUE.forget(environment)
 
 
 @pytest.fixture

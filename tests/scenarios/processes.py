@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 from django.db import connection
 
+from tests.scenarios.queues import QUEUE
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
 """Seconds that a process may run, and a step of a scenario may take: many times what they do take."""
@@ -111,8 +113,8 @@ class Processes:
         return self.start("django", "webhooks_drain", "--skip-checks", "--json", "--seconds", str(seconds), *options)
 
     def cluster(self) -> AbstractContextManager[subprocess.Popen[str]]:
-        """Start a django-q2 cluster; it is killed at the end of the block."""
-        return self.start("django", "qcluster", "--skip-checks")
+        """Start the workers of the queue, which are killed at the end of the block."""
+        return self.start(*QUEUE.command)
 
 
 def stop(process: subprocess.Popen[str]) -> dict[str, int]:

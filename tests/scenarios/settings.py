@@ -23,3 +23,15 @@ if AHEAD := float(os.environ.get("TMS_SCENARIO_AHEAD", "0")):
 # What a URL can't say: the values there are strings.
 DATABASES["default"] |= json.loads(os.environ.get("TMS_SCENARIO_DATABASE", "{}"))
 DATABASES["default"]["OPTIONS"] |= json.loads(os.environ.get("TMS_SCENARIO_OPTIONS", "{}"))
+
+# Celery as the queue. A host imports its app in the __init__.py of its package.
+if os.environ.get("TMS_SCENARIO_QUEUE") == "celery":
+    from tests.scenarios import celery_app  # noqa: F401
+
+    CELERY_BROKER_URL = os.environ["TMS_SCENARIO_BROKER"]
+    CELERY_BROKER_TRANSPORT_OPTIONS = (
+        {"global_keyprefix": os.environ["TMS_SCENARIO_PREFIX"]} if CELERY_BROKER_URL.startswith("redis") else {}
+    )
+    CELERY_TASK_DEFAULT_QUEUE = os.environ["TMS_SCENARIO_PREFIX"] + "celery"
+    CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+    CELERY_WORKER_PREFETCH_MULTIPLIER = 1

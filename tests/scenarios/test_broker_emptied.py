@@ -1,4 +1,4 @@
-"""django-q2's own table is emptied while deliveries wait: what the queue knew is lost, and nothing else."""
+"""The queue's table is emptied while deliveries wait: what the queue knew is lost, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from collections import Counter
 
 import pytest
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from tests.receiver import Answer
-from tests.scenarios.clusters import let_the_sweep_come, with_django_q
+from tests.scenarios.clusters import empty_queue, let_the_sweep_come, with_queue
 from tests.scenarios.outcome import fill, name
 from tests.scenarios.processes import PATIENCE
+from tests.scenarios.queues import NAME
 from tms_webhooks.models import Delivery, DrainSlot, Event
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        NAME == "celery", reason="a Celery worker keeps the next drain in its memory, and no table has it"
+    ),
+]
 
 QUIET = 0.5
 """Seconds after which a successor that waits for its turn, or an idle drain that nobody wakes, would have come."""
 
 
 def test_the_sweep_finds_all_that_was_lost_with_the_queue(receiver, processes, tables):
-    clustered = with_django_q(processes, tables).but(RETRY_DELAYS=[600], RETRY_JITTER=0, PAUSE_AFTER=100)
+    clustered = with_queue(processes, tables).but(RETRY_DELAYS=[600], RETRY_JITTER=0, PAUSE_AFTER=100)
     receiver.respond = lambda request: Answer(status=503 if request.headers["tms-attempt"] == "1" else 200)
     fill(clustered, receiver, 3)
 
@@ -54,7 +59,7 @@ def empty_until_nobody_works(tables):
     held = DrainSlot.objects.using(tables.using).exclude(owner="")
 
     def is_quiet() -> bool:
-        OrmQ.objects.using(tables.using).all().delete()
+        empty_queue(tables)
         if held.filter(held_until__gt=timezone.now()).exists():
             at_work_at[0] = time.monotonic()
         return time.monotonic() - at_work_at[0] > QUIET

@@ -1,4 +1,4 @@
-"""A django-q2 cluster whose database connections come from psycopg's pool, which is opened before the cluster forks."""
+"""A cluster whose database connections come from psycopg's pool, which is opened before the cluster forks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from tests.scenarios.clusters import with_django_q
+from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import logged
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
 from tests.scenarios.processes import PATIENCE
+from tests.scenarios.queues import QUEUE
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -29,10 +30,10 @@ POOLED = {
 
 def test_a_cluster_with_a_pool_delivers_everything_once(receiver, processes, tables, tmp_path: Path):
     pytest.importorskip("psycopg_pool")
-    clustered = with_django_q(processes, tables).but(environment=POOLED)
+    clustered = with_queue(processes, tables).but(environment=POOLED)
     fill(clustered, receiver, EVENTS)
 
-    with logged(clustered, tmp_path / "cluster.log", "django", "qcluster", "--skip-checks") as cluster:
+    with logged(clustered, tmp_path / "cluster.log", *QUEUE.command) as cluster:
         wait_until_all(receiver, 2 * EVENTS, seconds=PATIENCE)
         tables.wait_for({"delivered": 2 * EVENTS})
         tables.add_events(1)

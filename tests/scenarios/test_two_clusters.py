@@ -1,4 +1,4 @@
-"""Two django-q2 clusters on one database share the work, double none of it, and one does it all when the other dies.
+"""Two clusters on one database share the work, double none of it, and one does it all when the other dies.
 
 They have no wake-up socket in common, as on two hosts or under two users.
 """
@@ -20,10 +20,11 @@ from django.utils import timezone
 
 from example_project.training.models import Organization
 from tests.receiver import Answer, Receiver
-from tests.scenarios.clusters import with_django_q
+from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import Logged, logged
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.processes import Processes
+from tests.scenarios.queues import QUEUE
 from tests.scenarios.tables import Tables
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DrainSlot, Subscription, Webhook
@@ -68,7 +69,7 @@ def clusters(
     """Two clusters, each with a drain at work, that can hold little at a time; and webhooks for which nothing waits."""
     # With few in hand, neither can take it all for itself.
     settings = {"DRAINS": request.param, "DRAIN_BUDGET": BUDGET, "DRAIN_REST": 0.05, "CLAIM_BATCH": 4, "LEASE": LEASE}
-    clustered = with_django_q(processes, tables).but(**settings)
+    clustered = with_queue(processes, tables).but(**settings)
     subscribe(tables, receiver)
     with ExitStack() as stack:
         # Not below pytest's own folder: the path of a socket must be short.
@@ -76,7 +77,7 @@ def clusters(
         clusters = []
         for folder in folders:
             alone, log = clustered.but(environment={"TMPDIR": str(folder)}), tmp_path / f"{folder.name}.log"
-            clusters.append(Cluster(stack.enter_context(logged(alone, log, "django", "qcluster", "--skip-checks"))))
+            clusters.append(Cluster(stack.enter_context(logged(alone, log, *QUEUE.command))))
         tables.wait_until(lambda: all(one.has_a_drain_at_work(tables) for one in clusters), seconds=PATIENCE)
         # A drain takes its slot before it listens.
         tables.wait_until(lambda: all(list(folder.glob("tms_webhooks-*/*")) for folder in folders))

@@ -1,4 +1,4 @@
-"""A django-q2 cluster that is alive and does nothing: ``webhooks_health`` distinguishes it from one that works.
+"""A cluster that is alive and does nothing: ``webhooks_health`` distinguishes it from one that works.
 
 django-q2's workers share a lock on their task queue. An idle worker that is killed takes the lock with it.
 """
@@ -13,10 +13,12 @@ import time
 import pytest
 from django.db import OperationalError, transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
-from tests.scenarios.clusters import kill_an_idle_worker, send, with_django_q, workers_of
+from tests.scenarios.clusters import kill_an_idle_worker, send, with_queue, workers_of
 from tests.scenarios.outcome import assert_all_delivered_once, fill
 from tests.scenarios.processes import PATIENCE, STARTING
+from tests.scenarios.queues import QUEUE, only
 from tms_webhooks.models import DrainSlot
 
 pytestmark = [
@@ -63,7 +65,7 @@ def stop_between_transactions(workers, tables):
 
 
 def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, processes, tables):
-    clustered = with_django_q(processes, tables)
+    clustered = with_queue(processes, tables)
     fill(clustered, receiver, 1)
 
     with clustered.cluster() as cluster:
@@ -77,7 +79,7 @@ def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, proc
         reason = reason_for_standing_still(clustered)
         assert "An event has waited for its deliveries for" in reason
         assert "and no worker delivers: no drain has run for" in reason
-        assert "Restart django-q2 (manage.py qcluster)" in reason
+        assert f"Restart {import_string(QUEUE.path).workers}" in reason
         # Alive, and its guard sees nothing amiss.
         assert cluster.poll() is None
         assert workers_of(cluster.pid, number=WORKERS) == workers
@@ -100,8 +102,9 @@ def ask_until_a_restart_is_due(processes):
         assert time.monotonic() - began < PATIENCE, done.stdout
 
 
+@only("django_q", "django-q2's workers share a lock")
 def test_a_cluster_that_lost_an_idle_worker_is_restarted_by_its_supervisor(receiver, processes, tables):
-    clustered = with_django_q(processes, tables)
+    clustered = with_queue(processes, tables)
     fill(clustered, receiver, 1)
 
     with clustered.cluster() as cluster:

@@ -89,6 +89,7 @@ def test_the_package_keeps_its_import_contracts(copy):
 LAYERS = "A module imports only from lines below its own; neighbours on a line leave each other alone"
 HTTP = "Only net/ talks HTTP"
 QUEUE = "Only queues/django_q.py knows django-q2"
+CELERY = "Only queues/celery.py knows Celery"
 TELEMETRY = "Only telemetry/ knows Prometheus and OpenTelemetry"
 API = "Only api/ imports Django REST framework"
 OPENAPI = "Only api/schema/ knows drf-spectacular"
@@ -103,6 +104,7 @@ PURE = "The pure modules know no tables, no HTTP and no queue"
         ("worker/send.py", "import requests", [HTTP]),
         ("tasks.py", "from urllib3.util import Retry", [HTTP]),
         ("queues/silent.py", "from django_q.tasks import async_task", [QUEUE]),
+        ("queues/silent.py", "from celery import current_app", [CELERY]),
         ("worker/send.py", "from opentelemetry import trace", [TELEMETRY]),
         ("apps.py", "import prometheus_client", [TELEMETRY]),
         (

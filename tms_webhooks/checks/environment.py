@@ -47,7 +47,7 @@ def check_queue(**_kwargs: Any) -> list[CheckMessage]:
         message(
             "E008",
             problem,
-            hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `every`.",
+            hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `schedule`.",
         )
     ]
 

@@ -34,13 +34,15 @@ MEANINGS: Mapping[str, str] = {
     "E016": "`ORGANIZATION_PARENT` is not a foreign key of the organization model to itself.",
     "E017": "`TRANSPORT` is 'curl', and pycurl is not installed.",
     "E018": "`PROXY_URL` is not a proxy's URL.",
-    # The queue; raised by queues/django_q.py
+    # The queue; raised by the modules of queues/
     "E020": "django-q2 is the queue, but is not installed.",
     "W021": "django-q2 would run a drain twice.",
     "W022": "django-q2's ORM broker opens a new database connection for each task.",
-    "W024": "django-q2 runs tasks in the process that queues them.",
+    "E024": "The queue runs tasks in the process that enqueues them.",
     "W025": "django-q2 would kill a drain before it ends.",
     "W026": "django-q2 has one worker, which a drain occupies.",
+    "E027": "The backend of Django's tasks runs no tasks, or can't run them at a later time.",
+    "E028": "Celery is the queue, but has no broker.",
     # Sources
     "E030": "An attribute of a source has the wrong type.",
     "E031": "`fields` has a name that is neither a field nor a reference of the noun.",

@@ -19,7 +19,7 @@ from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.delivery.replay import WORK
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.webhook import ReceiverQuerySet
-from tms_webhooks.queues import get_queue
+from tms_webhooks.queues import enqueue
 
 # The fields of a webhook that is enabled and has no failures.
 HEALTHY: Mapping[str, Any] = {
@@ -104,7 +104,7 @@ def report_recovered(webhook: Webhook, *, now: datetime) -> None:
 
 def _settle_soon() -> None:
     """Have a worker finish the open deliveries of disabled and deleted webhooks after the commit."""
-    transaction.on_commit(lambda: get_queue().enqueue(WORK), using=router.db_for_write(Webhook), robust=True)
+    transaction.on_commit(lambda: enqueue(WORK), using=router.db_for_write(Webhook), robust=True)
 
 
 def _write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:

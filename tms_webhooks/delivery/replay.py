@@ -25,7 +25,7 @@ from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.models.audience import events_for_scope
-from tms_webhooks.queues import get_queue
+from tms_webhooks.queues import enqueue
 from tms_webhooks.routing import filtered
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
@@ -172,7 +172,7 @@ def start(
             requested_by=requested_by,
             created_at=now,
         )
-        transaction.on_commit(lambda: get_queue().enqueue(WORK), using=using, robust=True)
+        transaction.on_commit(lambda: enqueue(WORK), using=using, robust=True)
     return job
 
 

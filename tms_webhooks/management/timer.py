@@ -20,7 +20,6 @@ from tms_webhooks.choices import JobStatus
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Job, PeriodicRun
-from tms_webhooks.models.periodic import LONG_AGO
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues.base import PeriodicJob, Queue, get_queue, use_queue
 from tms_webhooks.queues.periodic import periodic_jobs
@@ -91,9 +90,8 @@ class Timer:
     def run_due(self) -> float:
         """Run the overdue jobs and one rest of a long one; return the seconds until the next call."""
         try:
-            for job in self._jobs():
-                if self._claim(job):
-                    self._run(job.function)
+            for job in self._due():
+                self._run(job.function)
             if self._claims_waiting_jobs():
                 self._run(replay.WORK)
         except DatabaseFailure:
@@ -108,16 +106,13 @@ class Timer:
             self._run(function, *args)
         return 0.0 if self._local.rest else self._local.seconds_left(timezone.now())
 
-    def _jobs(self) -> list[PeriodicJob]:
-        """Return the jobs that began longer ago than they may have, or never."""
-        jobs = self._queue.scheduled(periodic_jobs())
+    def _due(self) -> Iterator[PeriodicJob]:
+        """Claim and yield the jobs that began longer ago than they may have, or never."""
+        jobs, grace = self._queue.scheduled(periodic_jobs()), GRACE
         if not self._queue.keeps_drains:
             jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
-        started = PeriodicRun.objects.started(now=self._clock())
-        return [job for job in jobs if started.get(job.function, LONG_AGO) <= self._latest_start(job)]
-
-    def _claim(self, job: PeriodicJob) -> bool:
-        return PeriodicRun.objects.claim(job.function, now=self._clock(), unless_since=self._latest_start(job))
+            grace = timedelta()
+        return PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace)
 
     def _claims_waiting_jobs(self) -> bool:
         """Return whether this timer is to begin a job of a user that no other process has begun."""
@@ -126,10 +121,6 @@ class Timer:
         latest = self._clock() - NOT_BEGUN
         waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
         return waiting.exists() and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest)
-
-    def _latest_start(self, job: PeriodicJob) -> datetime:
-        grace = GRACE if self._queue.keeps_drains else timedelta()
-        return self._clock() - timedelta(minutes=job.minutes) - grace
 
     def _run(self, function: str, *args: object) -> None:
         try:

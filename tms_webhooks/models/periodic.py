@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.queues.base import PeriodicJob
 
 FAR_AHEAD = timedelta(minutes=1)
 """A run that began further in the future than this was recorded before a clock was set back."""
@@ -35,6 +38,17 @@ class PeriodicRunManager(models.Manager["PeriodicRun"]):
             return False
         self.bulk_create([self.model(function=function, started_at=LONG_AGO)], ignore_conflicts=True)
         return bool(rows.update(started_at=now))
+
+    def claim_due(
+        self, jobs: Iterable[PeriodicJob], *, clock: Callable[[], datetime], grace: timedelta = timedelta()
+    ) -> Iterator[PeriodicJob]:
+        """Claim and yield each of these jobs that no process has begun within its interval and ``grace``."""
+        started = self.started(now=clock())
+        for job in jobs:
+            now = clock()
+            latest = now - timedelta(minutes=job.minutes) - grace
+            if started.get(job.function, LONG_AGO) <= latest and self.claim(job.function, now=now, unless_since=latest):
+                yield job
 
     def started(self, *, now: datetime) -> dict[str, datetime]:
         """Return when each job last began, by its dotted path. Jobs that never ran are absent."""

@@ -104,6 +104,7 @@ def assess(
     *,
     max_lag: float,
     keeps_drains: bool,
+    workers: str = Queue.workers,
     overdue: Sequence[str] = (),
     wrong_schedules: Sequence[str] = (),
 ) -> HealthReport:
@@ -113,6 +114,7 @@ def assess(
         found: The backlog and the activity of drains.
         max_lag: Seconds after which a due delivery or a new event is late.
         keeps_drains: Whether the queue keeps a drain running all the time.
+        workers: Name of the queue's worker processes.
         overdue: Names of periodic jobs that did not run when they were due.
         wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
 
@@ -128,23 +130,18 @@ def assess(
     elif late:
         level = HealthLevel.STOPPED
         reasons.append(
-            f"{late}, and no worker delivers: {_absence(found)}. Restart django-q2 (manage.py qcluster): it can "
-            "hang after one of its workers was killed. Or run manage.py webhooks_drain."
+            f"{late}, and no worker delivers: {_absence(found)}. {_remedy(workers, keeps_drains=keeps_drains)}"
         )
     elif keeps_drains and _has_stopped(found):
         level = HealthLevel.LATE
-        reasons.append(
-            f"Nothing is late yet, but no worker is running: {_absence(found)}. Start or restart django-q2 (manage.py "
-            "qcluster)."
-        )
+        reasons.append(f"Nothing is late yet, but no worker is running: {_absence(found)}. Start or restart {workers}.")
     if found.webhooks_without_keys:
         level = max(level, HealthLevel.LATE)
         reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {KEYS_MISSING}")
     if overdue:
         level = max(level, HealthLevel.LATE)
         reasons.append(
-            f"Periodic jobs did not run: {', '.join(overdue)}. Run manage.py webhooks_drain, or start or restart django-q2 "
-            "(manage.py qcluster); the cluster named in Q_CLUSTER['name'] runs the schedules."
+            f"Periodic jobs did not run: {', '.join(overdue)}. Run manage.py webhooks_drain, or start or restart {workers}."
         )
     if wrong_schedules:
         level = max(level, HealthLevel.LATE)
@@ -176,6 +173,12 @@ def _bottleneck(waiting: Backlog) -> str:
         f"See webhooks_status --webhook {waiting.oldest_due_webhook}: its receiver may be slow, or its max in flight or "
         "rate limit too low. If many webhooks are late, raise TMS_WEBHOOKS['DRAINS']."
     )
+
+
+def _remedy(workers: str, *, keeps_drains: bool) -> str:
+    if keeps_drains:
+        return f"Restart {workers}: it can hang after one of its processes was killed. Or run manage.py webhooks_drain."
+    return "Run manage.py webhooks_drain under a supervisor that restarts it."
 
 
 def _absence(found: Liveness) -> str:

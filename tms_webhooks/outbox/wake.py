@@ -12,12 +12,14 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.django_private import last_on_commit
 from tms_webhooks.models import DrainSlot, Event
-from tms_webhooks.queues import get_queue
+from tms_webhooks.queues import enqueue
 from tms_webhooks.queues.wakeup import Notifier, wake_local
 
 DRAIN = "tms_webhooks.tasks.drain"
 # Seconds for which a drain that was enqueued is taken to be running.
 START_SECONDS = 1.0
+# Seconds without a new attempt after the queue refused a drain, so that saves do not wait for a broker that is down.
+REFUSED_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ class Waker:
         now = clock.measured_now()
         held_until = DrainSlot.objects.held_until(now)
         if held_until is None:
-            get_queue().enqueue(DRAIN)
+            self._running_until = monotonic() + REFUSED_SECONDS
+            enqueue(DRAIN)
+            self._running_until = monotonic() + START_SECONDS
             return False
         # At most the duration of one drain: after a clock was set back, the slot seems to be held for longer.
         seconds = min((held_until - now).total_seconds(), app_settings.DRAIN_BUDGET)

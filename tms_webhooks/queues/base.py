@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from django.core.checks import CheckMessage
+from django.core.checks import CheckMessage, Error
 from django.utils.module_loading import import_string
 
 from tms_webhooks.conf import AppSettings, app_settings
@@ -40,6 +42,12 @@ class Queue(ABC):
 
     keeps_drains = True
     """Whether the queue runs a drain all the time, and the periodic jobs. False if it runs no enqueued functions."""
+
+    has_schedules = True
+    """Whether the queue runs the jobs of `schedule` at their intervals. If not, each drain enqueues those that are due."""
+
+    workers = "the queue"
+    """The name of the queue and of its workers' command, for messages that ask an operator to restart it."""
 
     @abstractmethod
     def enqueue(self, function: str, *args: object) -> None:
@@ -78,6 +86,17 @@ class Queue(ABC):
         return []
 
 
+logger = logging.getLogger(__name__)
+
+
+class _Enqueuing(threading.local):
+    """Whether this thread is enqueuing a function."""
+
+    is_active = False
+
+
+_enqueuing = _Enqueuing()
+
 # The queue of this thread, in place of the configured one.
 _replacement: ContextVar[Queue | None] = ContextVar("tms_webhooks_queue", default=None)
 
@@ -85,6 +104,53 @@ _replacement: ContextVar[Queue | None] = ContextVar("tms_webhooks_queue", defaul
 def get_queue() -> Queue:
     """Return the queue that ``TMS_WEBHOOKS["QUEUE"]`` names; raise `ConfigurationError` if it is not a queue."""
     return _replacement.get() or _queue_at(app_settings.QUEUE)
+
+
+def enqueue(function: str, *args: object) -> None:
+    """Have the queue run a function of `tms_webhooks.tasks` soon. The tasks refuse to run inside this call."""
+    was_active, _enqueuing.is_active = _enqueuing.is_active, True
+    try:
+        get_queue().enqueue(function, *args)
+    finally:
+        _enqueuing.is_active = was_active
+
+
+def refuse_immediate_run() -> None:
+    """Raise `ConfigurationError` if the queue runs this function inside `enqueue`: a save would wait for deliveries."""
+    if _enqueuing.is_active:
+        raise ConfigurationError(
+            f"TMS_WEBHOOKS['QUEUE'] is {app_settings.QUEUE!r}, which runs tasks in the process that enqueues them, so the "
+            "task was refused. Configure worker processes; in tests, use 'tms_webhooks.queues.silent.SilentQueue'."
+        )
+
+
+def immediate_run_error(setting: str) -> CheckMessage:
+    """Return the check's error for a setting of a queue that makes it run tasks in the process that enqueues them."""
+    return Error(
+        f"{setting}: tasks would run in the process that enqueues them, and a save would wait for deliveries. They are "
+        "refused.",
+        hint="Use worker processes. In tests, set TMS_WEBHOOKS['QUEUE'] to 'tms_webhooks.queues.silent.SilentQueue'.",
+        id="tms_webhooks.E024",
+    )
+
+
+def without_errors(call: Callable[[], None]) -> Callable[..., None]:
+    """Return a receiver of a worker's start signal. It logs an error of ``call``, which would else end the worker."""
+
+    def handle(**_signal: object) -> None:
+        try:
+            call()
+        except Exception:
+            logger.exception("A call at the start of a worker failed; the sweep repeats it.")
+
+    return handle
+
+
+def finish_threads(**_signal: object) -> None:
+    """Wait for the threads that wait for last answers, in a worker that does not do so before it ends."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
 
 
 @contextmanager

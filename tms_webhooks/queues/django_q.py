@@ -14,7 +14,6 @@ django-q2 1.9.0 and 1.11.1.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -35,7 +34,7 @@ from django_q.tasks import async_task
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db.django_private import renew_pools_after_forks
-from tms_webhooks.queues.base import PeriodicJob, Queue
+from tms_webhooks.queues.base import PeriodicJob, Queue, immediate_run_error, without_errors
 
 # The options of every task, whatever the host's Q_CLUSTER says: no row for the result, no retry of a failed task, and
 # a timeout in seconds that is longer than a drain.
@@ -46,8 +45,6 @@ MINUTES = {Schedule.HOURLY: 60, Schedule.DAILY: 24 * 60, Schedule.WEEKLY: 7 * 24
 
 # Maximum DRAIN_BUDGET in seconds. It leaves time for the last requests, of up to 30 s each, and for recording results.
 MAX_BUDGET = 50
-
-logger = logging.getLogger(__name__)
 
 
 class _DelayingBroker(ORM):  # type: ignore[misc]
@@ -64,6 +61,8 @@ class _DelayingBroker(ORM):  # type: ignore[misc]
 
 class DjangoQQueue(Queue):
     """Enqueues functions with django-q2, through the broker that the host configures."""
+
+    workers = "django-q2 (manage.py qcluster)"
 
     def __init__(self) -> None:
         # A cluster forks after it has used the database.
@@ -86,13 +85,8 @@ class DjangoQQueue(Queue):
         """Call ``call`` in each worker before its first task, in the cluster that runs the schedules."""
 
         def on_start(**_kwargs: Any) -> None:
-            if Conf.CLUSTER_NAME != Conf.PREFIX:
-                return
-            try:
-                call()
-            except Exception:
-                # An error would end this worker, and then each worker that replaces it.
-                logger.exception("A call at the start of a worker failed; the sweep repeats it.")
+            if Conf.CLUSTER_NAME == Conf.PREFIX:
+                without_errors(call)()
 
         post_spawn.connect(on_start, weak=False, dispatch_uid="tms_webhooks")
         return True
@@ -222,14 +216,7 @@ def _check_connections() -> list[CheckMessage]:
 def _check_drains() -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if Conf.SYNC:
-        messages.append(
-            checks.Warning(
-                "Q_CLUSTER['sync'] is True: the process that commits a change delivers the webhooks, and waits for them.",
-                hint="Remove it. For a project without workers, use tms_webhooks.queues.silent.SilentQueue as "
-                "TMS_WEBHOOKS['QUEUE'].",
-                id="tms_webhooks.W024",
-            )
-        )
+        messages.append(immediate_run_error("Q_CLUSTER['sync'] is True"))
     if app_settings.DRAIN_BUDGET > MAX_BUDGET:
         messages.append(
             checks.Warning(

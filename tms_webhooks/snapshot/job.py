@@ -29,7 +29,7 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import feed, insert
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.wake import wake_on_commit
-from tms_webhooks.queues import get_queue
+from tms_webhooks.queues import enqueue
 from tms_webhooks.snapshot.nouns import checked, sources_of_noun
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
@@ -97,7 +97,7 @@ def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by
             requested_by=requested_by,
             created_at=now,
         )
-        transaction.on_commit(lambda: get_queue().enqueue(replay.WORK), using=using, robust=True)
+        transaction.on_commit(lambda: enqueue(replay.WORK), using=using, robust=True)
     return job
 
 

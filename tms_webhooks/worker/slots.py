@@ -6,6 +6,7 @@ successor is enqueued ahead of time, to begin just before the end. The slot keep
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -20,7 +21,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.clock import on_this_machine
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.models.drain import GRACE
-from tms_webhooks.queues import get_queue
+from tms_webhooks.queues import enqueue, get_queue
 from tms_webhooks.worker.drain import Drain, Tally
 
 # Seconds before the end of the budget at which the successor is to begin.
@@ -29,6 +30,8 @@ HEAD_START = 0.5
 PATIENCE = HEAD_START + GRACE.total_seconds() + 1.0
 # Seconds between two attempts to take the slot.
 SLOT_POLL = 0.02
+
+logger = logging.getLogger(__name__)
 
 
 def run_in_slot(
@@ -52,8 +55,7 @@ def run_in_slot(
     if not _take(slot, owner, patience=PATIENCE if successor else 0.0, clock=clock):
         return None
     begins_at = clock() + timedelta(seconds=budget - HEAD_START)
-    # The queue compares with this machine's clock.
-    is_enqueued = get_queue().enqueue_at(on_this_machine(begins_at), task, slot, True)
+    is_enqueued = _enqueue_successor(task, slot, at=begins_at)
     drain = make_drain()
     try:
         return drain.run(
@@ -62,7 +64,7 @@ def run_in_slot(
     finally:
         _release(slot, owner, clock=clock)
         if not is_enqueued:
-            get_queue().enqueue(task, slot, True)
+            _enqueue_successor(task, slot)
 
 
 def finish_in_thread(finish: Callable[[], None]) -> None:
@@ -79,6 +81,19 @@ def finish_in_thread(finish: Callable[[], None]) -> None:
             connections.close_all()
 
     threading.Thread(target=wait, name="webhook-last-answers").start()
+
+
+def _enqueue_successor(task: str, slot: int, *, at: datetime | None = None) -> bool:
+    """Enqueue the next drain, at a moment or now; return False if the queue does not support that, or its broker is down."""
+    try:
+        if at is not None:
+            # The queue compares with this machine's clock.
+            return get_queue().enqueue_at(on_this_machine(at), task, slot, True)
+        enqueue(task, slot, True)
+    except Exception:
+        logger.exception("The next drain could not be enqueued; the sweep starts one.")
+        return False
+    return True
 
 
 def _take(slot: int, owner: str, *, patience: float, clock: Callable[[], datetime]) -> bool:

@@ -66,10 +66,10 @@ def test_a_connection_pool_keeps_connections(said) -> None:
 
 
 def test_tasks_must_not_run_where_they_are_asked_for(said) -> None:
-    message = only(said(SYNC=True), "W024")
-    assert (
-        message.msg
-        == "Q_CLUSTER['sync'] is True: the process that commits a change delivers the webhooks, and waits for them."
+    message = only(said(SYNC=True), "E024")
+    assert message.msg == (
+        "Q_CLUSTER['sync'] is True: tasks would run in the process that enqueues them, and a save would wait for "
+        "deliveries. They are refused."
     )
     assert "tms_webhooks.queues.silent.SilentQueue" in str(message.hint)
 

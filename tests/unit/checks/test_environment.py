@@ -50,7 +50,7 @@ def test_a_path_that_leads_to_no_queue_is_refused(settings, path: str, text: str
     message = only(check_queue(), "E008")
     assert message.msg.startswith(f"TMS_WEBHOOKS['QUEUE'] is {path!r}")
     assert text in message.msg
-    assert message.hint == "Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `every`."
+    assert message.hint == "Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `schedule`."
 
 
 def test_a_queue_speaks_for_itself(settings) -> None:

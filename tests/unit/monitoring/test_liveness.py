@@ -103,7 +103,7 @@ def test_late_deliveries_without_a_worker_are_reported_with_a_remedy():
 
     assert reason == (
         "A delivery of webhook 12 has been due for 310 s, and no worker delivers: no drain has run for 300 s. "
-        "Restart django-q2 (manage.py qcluster): it can hang after one of its workers was killed. "
+        "Restart the queue: it can hang after one of its processes was killed. "
         "Or run manage.py webhooks_drain."
     )
 

@@ -89,6 +89,7 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
         found,
         max_lag=max_lag,
         keeps_drains=queue.keeps_drains,
+        workers=queue.workers,
         overdue=liveness.overdue_jobs(queue, now=now),
         wrong_schedules=queue.wrong_schedules(periodic_jobs()),
     )

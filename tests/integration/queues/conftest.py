@@ -1,0 +1,45 @@
+"""A host row whose save records an event that a webhook wants, and queues under the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+
+
+@pytest.fixture
+def use_queue(settings) -> Callable[[str], None]:
+    """Choose the queue by its dotted path."""
+
+    def use(path: str) -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": path}
+
+    return use
+
+
+@pytest.fixture
+def training_class(db) -> TrainingClass:
+    """A class whose organization has a webhook, before its first event."""
+    created = TrainingClassFactory()
+    WebhookFactory(organization=created.organization, events=["class.updated"])
+    Event.objects.all().delete()
+    return created
+
+
+@pytest.fixture
+def rename(training_class, django_capture_on_commit_callbacks) -> Callable[[str], None]:
+    """Save the class with another name, and run what is to happen after the commit; one event is recorded."""
+
+    def rename(name: str) -> None:
+        before = Event.objects.count()
+        with django_capture_on_commit_callbacks(execute=True):
+            training_class.name = name
+            training_class.save()
+        assert Event.objects.count() == before + 1
+
+    return rename

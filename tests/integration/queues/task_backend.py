@@ -1,0 +1,29 @@
+"""A backend of Django's tasks that keeps what is enqueued."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.tasks.backends.base import BaseTaskBackend
+
+
+class KeepingBackend(BaseTaskBackend):
+    """Has workers elsewhere, as far as anyone can see."""
+
+    supports_defer = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        self.kept: list[tuple[Any, tuple[object, ...]]] = []
+
+    def enqueue(self, task: Any, args: tuple[object, ...], kwargs: dict[str, Any]) -> None:
+        """Keep the task."""
+        self.validate_task(task)
+        assert kwargs == {}
+        self.kept.append((task, tuple(args)))
+
+
+class PromptBackend(KeepingBackend):
+    """One that can't keep a task for later."""
+
+    supports_defer = False

@@ -1,0 +1,77 @@
+"""A queue whose broker is down: saves and drains go on, and the sweep does the rest later."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+
+import pytest
+
+from tms_webhooks.models import DrainSlot
+from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.outbox import wake
+from tms_webhooks.outbox.wake import DRAIN, Waker
+from tms_webhooks.queues import Queue
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.slots import run_in_slot
+
+pytestmark = pytest.mark.django_db
+
+
+class BrokenQueue(Queue):
+    """Refuses all calls."""
+
+    calls: list[str] = []
+
+    def enqueue(self, function: str, *args: object) -> None:
+        self.calls.append("now")
+        raise ConnectionError("no broker")
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        self.calls.append("later")
+        raise ConnectionError("no broker")
+
+    def schedule(self, jobs: object, *, using: str) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def queue(use_queue, settings):
+    BrokenQueue.calls.clear()
+    use_queue(f"{__name__}.BrokenQueue")
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.1}
+    return BrokenQueue
+
+
+def test_a_process_asks_a_broker_that_is_down_once_in_ten_seconds(queue, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(wake, "monotonic", lambda: now[0])
+    monkeypatch.setattr(wake, "wake_local", lambda alias: False)
+    waker = Waker()
+
+    for seconds, calls in ((0.0, 1), (1.5, 1), (9.9, 1), (10.1, 2), (15.0, 2)):
+        now[0] = 100.0 + seconds
+        waker.wake()
+        assert queue.calls == ["now"] * calls
+
+
+def test_a_drain_whose_successor_is_refused_runs_and_releases_its_slot(queue, clock, caplog):
+    started_at = time.monotonic()
+
+    with caplog.at_level(logging.ERROR, logger="tms_webhooks"):
+        tally = run_in_slot(
+            lambda: Drain(fan_out=lambda now: 0, clock=clock, transport=ThreadTransport()),
+            slot=1,
+            successor=False,
+            task=DRAIN,
+            clock=clock,
+        )
+
+    assert tally.sent == 0
+    assert time.monotonic() - started_at >= 0.1
+    assert DrainSlot.objects.get().owner == ""
+    assert queue.calls == ["later", "now"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The next drain could not be enqueued; the sweep starts one."
+    ] * 2

@@ -1,0 +1,152 @@
+"""The tasks that Django's tasks get, and the backends that are refused."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import django
+import pytest
+from django.utils import timezone
+
+from tms_webhooks import tasks
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models import DrainSlot
+from tms_webhooks.outbox.wake import DRAIN
+from tms_webhooks.queues import enqueue, get_queue
+from tms_webhooks.queues.periodic import DUE_JOBS
+
+PATH = "tms_webhooks.queues.django_tasks.DjangoTasksQueue"
+BUILT_IN = "django.tasks.backends"
+
+needs_django_6 = pytest.mark.skipif(django.VERSION < (6, 0), reason="Django's tasks need Django 6.0")
+
+
+@pytest.mark.skipif(django.VERSION >= (6, 0), reason="Django 6.0 has tasks")
+def test_an_older_django_is_refused_by_name(use_queue):
+    use_queue(PATH)
+
+    with pytest.raises(ConfigurationError, match="Django's tasks need Django 6.0 or newer"):
+        get_queue()
+
+
+@pytest.fixture
+def use_backend(use_queue, settings) -> Callable[[str], Any]:
+    """Choose the backend of Django's tasks, and return it."""
+
+    def use(path: str) -> Any:
+        from django.tasks import task_backends
+
+        use_queue(PATH)
+        settings.TASKS = {"default": {"BACKEND": path}}
+        return task_backends["default"]
+
+    return use
+
+
+@pytest.fixture
+def backend(use_backend) -> Any:
+    return use_backend("tests.integration.queues.task_backend.KeepingBackend")
+
+
+@needs_django_6
+def test_a_task_names_its_function(backend):
+    enqueue(DRAIN, 2)
+
+    ((task, args),) = backend.kept
+    assert (task.module_path, task.run_after, args) == ("tms_webhooks.queues.django_tasks.run", None, (DRAIN, 2))
+
+
+@needs_django_6
+def test_a_task_for_later_has_its_time(backend):
+    moment = timezone.now() + timedelta(seconds=7)
+
+    assert get_queue().enqueue_at(moment, DRAIN, 1, True) is True
+
+    ((task, args),) = backend.kept
+    assert (task.run_after, args) == (moment, (DRAIN, 1, True))
+
+
+@needs_django_6
+def test_a_worker_runs_functions_of_this_app_only(backend, monkeypatch):
+    calls = []
+    monkeypatch.setattr(tasks, "drain", lambda *args: calls.append(args))
+    enqueue(DRAIN, 1)
+    ((task, args),) = backend.kept
+
+    task.call(*args)
+    with pytest.raises(ValueError, match="is not a task of tms_webhooks"):
+        task.call("os.system", "touch /tmp/owned")
+
+    assert calls == [(1,)]
+
+
+@needs_django_6
+def test_migrating_starts_the_periodic_jobs(backend):
+    tasks.install_schedules(using="default")
+
+    assert [args for _task, args in backend.kept] == [(DUE_JOBS,)]
+
+
+@needs_django_6
+@pytest.mark.parametrize("name", ["immediate.ImmediateBackend", "dummy.DummyBackend"])
+def test_migrating_with_a_backend_that_is_refused_logs_a_warning(use_backend, caplog, name):
+    use_backend(f"{BUILT_IN}.{name}")
+
+    with caplog.at_level(logging.WARNING, logger="tms_webhooks"):
+        tasks.install_schedules(using="default")
+
+    (record,) = caplog.records
+    assert "The periodic jobs begin with the next event" in record.getMessage()
+    assert name.rpartition(".")[2] in record.getMessage()
+
+
+@needs_django_6
+@pytest.mark.parametrize("name", ["immediate.ImmediateBackend", "dummy.DummyBackend"])
+def test_a_save_neither_runs_a_drain_nor_fills_the_backend(use_backend, rename, caplog, name):
+    backend = use_backend(f"{BUILT_IN}.{name}")
+    began = time.monotonic()
+
+    with caplog.at_level(logging.ERROR, logger="tms_webhooks"):
+        rename("Another name")
+
+    assert time.monotonic() - began < 5.0
+    assert not DrainSlot.objects.exists()
+    assert getattr(backend, "results", []) == []
+    (record,) = caplog.records
+    assert record.exc_info[0] is ConfigurationError
+
+
+SHOW = """
+from django.conf import settings
+settings.configure(TASKS={tasks!r})
+from tms_webhooks.queues import django_tasks
+print(django_tasks.run.backend, django_tasks.run.queue_name)
+"""
+KEEPING = "tests.integration.queues.task_backend.KeepingBackend"
+
+
+def place_of(configured: dict[str, Any]) -> str:
+    """Return the backend and the queue that a project with these TASKS gets, or its error."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW.format(tasks=configured)], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+@needs_django_6
+def test_a_backend_and_a_queue_named_webhooks_are_preferred():
+    default = {"BACKEND": KEEPING}
+
+    assert place_of({"default": default}) == "default default"
+    assert place_of({"default": {**default, "QUEUES": ["default", "webhooks"]}}) == "default webhooks"
+    assert place_of({"default": default, "webhooks": {**default, "QUEUES": []}}) == "webhooks default"
+    assert place_of({"default": {**default, "QUEUES": ["mail"]}}) == (
+        "ImportError: TASKS['default']['QUEUES'] lists neither 'webhooks' nor 'default': "
+        "Queue 'default' is not valid for backend."
+    )

@@ -1,0 +1,101 @@
+"""A queue without schedules: drains enqueue the periodic jobs that are due, and the sweep leaves a task that restarts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+
+from tms_webhooks import tasks
+from tms_webhooks.models import PeriodicRun
+from tms_webhooks.outbox.wake import DRAIN
+from tms_webhooks.queues import Queue
+from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
+
+pytestmark = pytest.mark.django_db
+
+JOBS = Counter(job.function for job in periodic_jobs())
+
+
+class UnscheduledQueue(Queue):
+    """Keeps what is enqueued."""
+
+    has_schedules = False
+    now: list[str] = []
+    later: list[tuple[datetime, str]] = []
+
+    def enqueue(self, function: str, *args: object) -> None:
+        self.now.append(function)
+
+    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+        self.later.append((moment, function))
+        return True
+
+    def schedule(self, jobs: object, *, using: str) -> None:
+        pass
+
+
+class ScheduledQueue(UnscheduledQueue):
+    has_schedules = True
+
+
+@pytest.fixture(autouse=True)
+def queue(use_queue, monkeypatch, settings, clock):
+    UnscheduledQueue.now.clear()
+    UnscheduledQueue.later.clear()
+    use_queue(f"{__name__}.UnscheduledQueue")
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.1}
+    monkeypatch.setattr("tms_webhooks.db.clock.measured_now", clock)
+    return UnscheduledQueue
+
+
+def test_a_drain_enqueues_each_job_once_per_interval(queue, clock):
+    tasks.enqueue_due_jobs()
+    assert Counter(queue.now) == JOBS
+
+    queue.now.clear()
+    clock.advance(seconds=59)
+    tasks.enqueue_due_jobs()
+    assert queue.now == []
+
+    clock.advance(seconds=1)
+    tasks.enqueue_due_jobs()
+    assert Counter(queue.now) == Counter(["tms_webhooks.tasks.sweep", "tms_webhooks.tasks.work_on_jobs"])
+
+
+def test_a_job_that_another_process_has_begun_is_not_enqueued(queue, clock):
+    PeriodicRun.objects.record("tms_webhooks.tasks.sweep", now=clock.now)
+
+    tasks.enqueue_due_jobs()
+
+    assert Counter(queue.now) == JOBS - Counter(["tms_webhooks.tasks.sweep"])
+
+
+def test_each_drain_does_so(queue):
+    tasks.drain()
+
+    assert Counter(queue.now) == JOBS
+    assert [function for _moment, function in queue.later] == [DRAIN]
+
+
+def test_a_drain_of_a_queue_with_schedules_enqueues_no_jobs(queue, use_queue):
+    use_queue(f"{__name__}.ScheduledQueue")
+
+    tasks.drain()
+    tasks.sweep()
+
+    assert queue.now == [DRAIN]
+    assert [function for _moment, function in queue.later] == [DRAIN]
+
+
+def test_the_sweep_leaves_a_task_that_restarts_the_jobs_after_every_drain_was_lost(queue, clock):
+    tasks.sweep()
+
+    ((moment, function),) = queue.later
+    assert (moment, function) == (clock.now + timedelta(seconds=90), DUE_JOBS)
+
+    queue.now.clear()
+    clock.now = moment
+    tasks.enqueue_due_jobs()
+    assert "tms_webhooks.tasks.sweep" in queue.now
