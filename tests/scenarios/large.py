@@ -51,29 +51,19 @@ class Transactions:
         return wrapped
 
 
-class Enqueued:
-    """A queue that keeps what is enqueued."""
-
-    def __init__(self) -> None:
-        self.functions: list[str] = []
-
-    def enqueue(self, function: str, *_args: object) -> None:
-        self.functions.append(function)
-
-
 def main(task: str, seconds: float, deadly: int = 0) -> None:
     """Run the task until it no longer enqueues itself."""
     from tms_webhooks import tasks
 
     tasks.JOBS_SECONDS = tasks.PRUNE_SECONDS = seconds
-    queue = Enqueued()
-    tasks.get_queue = lambda: queue
+    enqueued: list[str] = []
+    tasks.enqueue = lambda function, *_args: enqueued.append(function)
     transactions, runs = Transactions(deadly=deadly), 0
     connection.commit = transactions.commits(connection.commit)
     with connection.execute_wrapper(transactions):
-        while not runs or queue.functions:
-            assert set(queue.functions) <= {f"tms_webhooks.tasks.{task}"}
-            queue.functions.clear()
+        while not runs or enqueued:
+            assert set(enqueued) <= {f"tms_webhooks.tasks.{task}"}
+            enqueued.clear()
             getattr(tasks, task)()
             runs += 1
     print(json.dumps({"runs": runs, "most": transactions.most}))  # noqa: T201

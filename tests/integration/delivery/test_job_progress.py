@@ -51,7 +51,7 @@ def test_a_job_rings_for_a_worker_once_it_is_committed(
     finished, clock, monkeypatch, django_capture_on_commit_callbacks
 ):
     enqueued = []
-    monkeypatch.setattr(replay, "get_queue", lambda: type("Queue", (), {"enqueue": staticmethod(enqueued.append)}))
+    monkeypatch.setattr(replay, "enqueue", enqueued.append)
     webhook = subscribed()
 
     with django_capture_on_commit_callbacks() as callbacks:
@@ -80,7 +80,7 @@ def test_the_task_does_every_job_to_its_end(monkeypatch, finished, clock, run, w
 
 def test_the_task_leaves_the_rest_to_another_when_its_time_is_over(monkeypatch, finished, clock):
     enqueued = []
-    monkeypatch.setattr(tasks, "get_queue", lambda: type("Queue", (), {"enqueue": staticmethod(enqueued.append)}))
+    monkeypatch.setattr(tasks, "enqueue", enqueued.append)
     monkeypatch.setattr(tasks, "JOBS_SECONDS", 0.0)
     webhook = subscribed()
     finished(webhook, "exhausted", 5)

@@ -25,13 +25,8 @@ def batches_of_two(monkeypatch) -> None:
 @pytest.fixture
 def enqueued(monkeypatch) -> list[str]:
     functions: list[str] = []
-
-    class Queue:
-        def enqueue(self, function: str, *_args: object) -> None:
-            functions.append(function)
-
     for module in (lifecycle, tasks):
-        monkeypatch.setattr(module, "get_queue", Queue)
+        monkeypatch.setattr(module, "enqueue", lambda function, *_args: functions.append(function))
     return functions
 
 

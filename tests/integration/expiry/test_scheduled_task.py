@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from django_q.models import Schedule
 from tests.integration.expiry.assignments import assign, recorded, subscribed_organization
 from tms_webhooks import tasks
 from tms_webhooks.expiry.record import ScanResult
+from tms_webhooks.queues.base import use_queue
 from tms_webhooks.queues.django_q import DjangoQQueue
 
 pytestmark = pytest.mark.django_db
@@ -27,10 +29,10 @@ class Recorder(DjangoQQueue):
 
 
 @pytest.fixture
-def queue(monkeypatch) -> Recorder:
+def queue() -> Iterator[Recorder]:
     queue = Recorder()
-    monkeypatch.setattr(tasks, "get_queue", lambda: queue)
-    return queue
+    with use_queue(queue):
+        yield queue
 
 
 @pytest.fixture

@@ -23,12 +23,7 @@ def batches_of_two(settings) -> None:
 @pytest.fixture
 def enqueued(monkeypatch) -> list[str]:
     functions: list[str] = []
-
-    class Queue:
-        def enqueue(self, function: str, *_args: object) -> None:
-            functions.append(function)
-
-    monkeypatch.setattr(tasks, "get_queue", Queue)
+    monkeypatch.setattr(tasks, "enqueue", lambda function, *_args: functions.append(function))
     return functions
 
 

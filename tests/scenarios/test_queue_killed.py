@@ -1,0 +1,52 @@
+"""All workers of the queue are killed with SIGKILL and started again: nothing is lost, and the periodic jobs go on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.receiver import Answer
+from tests.scenarios.clusters import with_queue
+from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.processes import PATIENCE
+from tms_webhooks.models import PeriodicRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EVENTS = 20
+RESTARTED = 90.0
+"""Seconds after which the sweep has come, on a busy machine."""
+EVERY_MINUTE = {"tms_webhooks.tasks.sweep", "tms_webhooks.tasks.work_on_jobs"}
+# The next request to one of the two webhooks is sent when the last one is answered.
+AT_ONCE = {"MAX_IN_FLIGHT": 1}
+
+
+def test_a_killed_cluster_that_is_started_again_delivers_the_rest_and_its_periodic_jobs_go_on(
+    receiver, processes, tables
+):
+    clustered = with_queue(processes, tables).but(**AT_ONCE)
+    receiver.respond = lambda request: Answer(delay=0.1)
+    fill(clustered, receiver, EVENTS)
+
+    with clustered.cluster():
+        receiver.wait_for(EVENTS, seconds=PATIENCE)
+    before = len(receiver.received)
+    assert tables.statuses()["delivered"] < 2 * EVENTS
+    PeriodicRun.objects.using(tables.using).update(started_at=timezone.now() - timedelta(days=2))
+    killed_at = timezone.now()
+
+    with clustered.cluster():
+        wait_until_all(receiver, 2 * EVENTS, seconds=RESTARTED)
+        tables.wait_for({"delivered": 2 * EVENTS}, seconds=RESTARTED)
+        runs = PeriodicRun.objects.using(tables.using).filter(started_at__gt=killed_at)
+        tables.wait_until(lambda: set(runs.values_list("function", flat=True)) >= EVERY_MINUTE, seconds=RESTARTED)
+
+    assert before < 2 * EVENTS
+    came = Counter(name(request) for request in receiver.received)
+    # Those that were in flight at the kill came twice, and those whose answers were not recorded yet.
+    assert max(came.values()) <= 2
+    assert sum(came.values()) - len(came) < EVENTS
+    assert_all_delivered_once(tables.outcome(), events=EVENTS)
