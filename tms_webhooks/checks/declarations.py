@@ -9,8 +9,9 @@ from django.core.checks import CheckMessage
 from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import PathProblem, broken_path
+from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.computed import Computed
+from tms_webhooks.sources.computed import Computed, Row
 from tms_webhooks.sources.mapping import map_input, may_be_null, merged_fields
 
 
@@ -24,15 +25,36 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 
 def _check_computed(source: Source) -> Iterator[CheckMessage]:
-    """Refuse paths in `First` and `Not` that lead nowhere."""
+    """Refuse paths in `First`, `Not` and `Row` that lead nowhere."""
     entries = {f"fields[{name!r}]": path for name, path in merged_fields(type(source)).items()}
     for name in ("organization", "learner_organization"):
         entries[name] = getattr(source, name)
     for entry, declared in entries.items():
+        if isinstance(declared, Row):
+            yield from _check_row(source, entry, declared)
+            continue
         for path in declared.paths if isinstance(declared, Computed) else ():
             found = broken_path(source.model, path if entry.startswith("fields") else f"{path}.pk")
             if found is not None and not (found.problem is PathProblem.MANY and map_input(source.model, path)):
                 yield refuse_path(source, entry, path, found, remove="write another path")
+
+
+def _check_row(source: Source, entry: str, row: Row) -> Iterator[CheckMessage]:
+    found = list_at(source.model, row.path)
+    if found is None:
+        yield message(
+            "E089",
+            f"{entry} is {row}, but {row.path!r} leads through no list of {source.model._meta.label}.",
+            hint=f'Write the name of a list and a column of its rows: Row("translations.title", {row.column}=…).',
+            obj=source,
+        )
+        return
+    _base, relation, rest = found
+    for column in (rest or "pk", row.column):
+        broken = broken_path(relation.listed, column)
+        if broken is not None:
+            remedy = "write another column"
+            yield refuse_path(source, entry, str(row), broken, remove=remedy, beginning=relation.listed)
 
 
 def _check_read(source: Source) -> Iterator[CheckMessage]:

@@ -9,7 +9,7 @@ import pytest
 from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass
 from tests.testapp.models import Lesson
 from tests.unit.checks.conftest import Say, ids, only
-from tms_webhooks.sources import ClassSource, Constant, CourseAssignmentSource, EnrollmentSource, First, Not
+from tms_webhooks.sources import ClassSource, Constant, CourseAssignmentSource, EnrollmentSource, First, Not, Row
 
 BARE: dict[str, Any] = {"status": Constant("Scheduled"), "name": "title"}
 ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion_status_id"}
@@ -34,6 +34,25 @@ def test_each_path_of_a_computed_value_has_to_lead_somewhere(say: Say) -> None:
     message = only(say(ClassSource, Lesson, organization="host", fields={**BARE, "enabled": Not("open")}), "E032")
     assert message.msg == "fields['enabled'] is 'open', but testapp.Lesson has no attribute 'open'."
     assert "begins at testapp.Lesson" in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("row", "part"),
+    [(Row("labels.wrod", word="x"), "wrod"), (Row("labels.word", kinds="x"), "kinds")],
+)
+def test_the_columns_of_a_row_have_to_exist(say: Say, row: Row, part: str) -> None:
+    message = only(say(ClassSource, Lesson, organization="host", fields={**BARE, "description": row}), "E032")
+    assert message.msg == f"fields['description'] is {str(row)!r}, but testapp.Label has no attribute {part!r}."
+    assert "which begins at testapp.Label" in str(message.hint)
+
+
+def test_a_row_is_one_of_a_list(say: Say) -> None:
+    message = only(
+        say(ClassSource, Lesson, organization="host", fields={**BARE, "description": Row("role", kind="x")}), "E089"
+    )
+    assert message.msg == (
+        "fields['description'] is Row('role', kind=['x']), but 'role' leads through no list of testapp.Lesson."
+    )
 
 
 def test_so_has_each_path_to_an_owner(say: Say) -> None:

@@ -1,0 +1,106 @@
+"""A class has its first event when it has an organization, with its state then; what came before is not lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.hosts.assigned.models import Program, Proposal
+from tests.hosts.models import Tenant
+from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tms_webhooks.models import Event, OwnerlessObject, Webhook
+from tms_webhooks.reconcile import ownerless
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"])
+
+
+@pytest.fixture
+def proposal(tenant, topic):
+    return Proposal.objects.create(topic=topic, title="Azure")
+
+
+@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
+def test_a_class_without_an_organization_is_no_event_yet(create, tenant, topic, recorded):
+    create(Proposal, topic=topic, title="Azure")
+
+    assert recorded() == []
+    assert OwnerlessObject.objects.count() == 1
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_class_that_gets_one_is_new_to_it(change, proposal, tenant, recorded):
+    change(proposal, tenant=tenant)
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"], event["previous"]) == ("class.tentative", [], {})
+    assert (event["data"]["name"], event["sequence"]) == ("Azure", 1)
+    assert not OwnerlessObject.objects.exists()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_changes_before_that_show_in_its_first_event(change, proposal, tenant, recorded):
+    change(proposal, title="Renamed")
+    assert recorded() == []
+
+    change(proposal, tenant=tenant, state="scheduled")
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"], event["previous"]) == ("class.scheduled", "Renamed", {})
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_organization_by_way_of_another_row_counts_too(change, proposal, tenant, recorded):
+    change(proposal, program=Program.objects.create(tenant=tenant))
+
+    assert [event["type"] for event in recorded()] == ["class.tentative"]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_organization_that_another_row_gets_is_found_by_the_sweep(change, tenant, topic, recorded):
+    program = Program.objects.create()
+    Proposal.objects.create(topic=topic, title="Azure", program=program)
+
+    change(program, tenant=tenant)
+    assert recorded() == []
+    assert ownerless.settle(timezone.now() + timedelta(hours=1)) == 1
+
+    assert [event["type"] for event in recorded()] == ["class.tentative"]
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
+def test_a_class_that_is_deleted_before_it_has_one_is_no_event(delete, proposal, recorded):
+    delete(proposal)
+    ownerless.settle(timezone.now())
+
+    assert recorded() == []
+    assert not OwnerlessObject.objects.exists()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_class_that_moves_on_leaves_the_organization_it_had(change, proposal, tenant, recorded):
+    partner = Tenant.objects.create(name="Globex")
+    webhook = Webhook.objects.create(organization=partner, name="All", url="https://receiver.example/")
+    webhook.subscriptions.create(event_type="*")
+    proposal.tenant = tenant
+    proposal.save()
+    Event.objects.all().delete()
+
+    change(proposal, tenant=partner)
+
+    left, entered = sorted(recorded(), key=lambda event: not event.get("left"))
+    assert (left["organization"]["id"], left["type"]) == (str(tenant.pk), "class.updated")
+    assert (entered["organization"]["id"], entered["previous"]) == (str(partner.pk), {})
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_class_that_loses_its_organization_leaves_it(change, proposal, tenant, recorded):
+    proposal.tenant = tenant
+    proposal.save()
+    Event.objects.all().delete()
+
+    change(proposal, tenant=None)
+
+    (event,) = recorded()
+    assert (event["type"], event["left"], event["data"]["id"]) == ("class.updated", True, str(proposal.pk))

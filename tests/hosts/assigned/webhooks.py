@@ -1,0 +1,12 @@
+"""The source of a class whose organization is assigned later."""
+
+from __future__ import annotations
+
+from tests.hosts.assigned.models import Proposal
+from tms_webhooks import sources
+
+
+@sources.register(Proposal)
+class Proposals(sources.ClassSource):
+    organization = sources.First("tenant", "program.tenant")
+    fields = {"name": "title", "status": "state", "course": "topic"}
