@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models.expressions import OrderBy
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.checks.fields import available, declared_events, reference_of, refused
+from tms_webhooks.checks.fields import available, declared_events, reference_of, refused, written_fields
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.sources.base import Source
@@ -89,14 +89,14 @@ def _check_impossible(source: Source) -> Iterator[CheckMessage]:
             yield message(
                 "W047",
                 f"Never emitted, because {source.model._meta.label} has no {missing!r}: {', '.join(names)}.",
-                hint=f'Map it: fields = {{"{missing}": "…"}}; or remove the events from `rules` and `deadline`.',
+                hint=f'Map it: fields = {{"{missing}": "…"}}; or leave it out on purpose: fields = {{"{missing}": ""}}.',
                 obj=source,
             )
 
 
 def _impossible(source: Source) -> dict[str, list[str]]:
     """Return the fields that are missing, each with the events that can't happen without it."""
-    have = available(source)
+    have = available(source) | {name for name, path in written_fields(source).items() if path == ""}
     missing: dict[str, list[str]] = {}
     for name, waits in declared_events(source):
         for wait in waits:
@@ -151,8 +151,8 @@ def _check_time_zone(source: Source) -> Iterator[CheckMessage]:
             "W039",
             f"{model}.{source.own[source.due_field].lookup} is a date without a time: it is over at the end of the day in "
             f"TIME_ZONE ({settings.TIME_ZONE}), wherever the organization is.",
-            hint='Name the path to the time zone of the organization, such as time_zone = "organization.time_zone"; '
-            "or silence this check if all organizations use TIME_ZONE.",
+            hint="Name the attribute of an organization with its time zone: TMS_WEBHOOKS['ORGANIZATION_FIELDS'] = "
+            "{'time_zone': '…'}. Or silence this check if all organizations use TIME_ZONE.",
             obj=source,
         )
 

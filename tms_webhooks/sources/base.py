@@ -352,13 +352,16 @@ class Source:
     def path_of(self, name: str) -> Path:
         """Return the path of a canonical name: its entry in ``fields``, that of its reference, or the name itself.
 
-        The fields of a reference use the mapping of its model, if that has a source for the noun.
+        The fields of a reference use the mapping of its model, if that has a source for the noun. Without a course of
+        its own, an object has the course of its class.
         """
         if name in self.paths:
             return self.paths[name]
         reference, _, rest = name.partition(".")
         if not rest:
             return "pk" if name == "id" else name
+        if reference == "course" and self._has_course_of_class:
+            return self.path_of(f"class.{name}")
         base = self.paths.get(reference, reference)
         if not base:
             return ""
@@ -372,6 +375,11 @@ class Source:
                 path = source.path_of(rest)
                 return joined(base, path) if path else ""
         return joined(base, "pk" if rest == "id" and (target is not None or not isinstance(base, str)) else rest)
+
+    @cached_property
+    def _has_course_of_class(self) -> bool:
+        has_class = any(field.name == "class.id" for field in self.noun.fields)
+        return has_class and "course" not in self.paths and not hasattr(self.model, "course")
 
     def canonical(self, raw: Mapping[str, Any], *, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the host's values as canonical ones, with computed and derived values added.
