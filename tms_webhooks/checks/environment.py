@@ -123,8 +123,8 @@ def check_time_zones(**_kwargs: Any) -> list[CheckMessage]:
     return [
         message(
             "E064",
-            "USE_TZ is False, and this app needs times with a time zone: on SQLite and MySQL a drain would send requests, "
-            "fail to store their results, and send them again.",
+            "USE_TZ is False, and this app needs times with a time zone: each drain ends with an error before it records a "
+            "result. Receivers get no event, or the same event again and again.",
             hint="Set USE_TZ = True, Django's default. If your tables hold local times, convert them first: see the page "
             '"Time zones" of Django\'s documentation.',
         )

@@ -15,9 +15,13 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
+from django.apps import apps
 from django.db import connections, models, router
 from django.db.models import sql
 from django.db.models.base import ModelState
@@ -231,6 +235,27 @@ def converters_of(column: Any, connection: Any) -> list[Callable[[Any, Any, Any]
     Each takes the value, the column and the connection. Uses ``get_db_converters()`` of the backend and of the column.
     """
     return [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+
+
+# Migrations
+
+
+def migration_classes(app_label: str) -> dict[str, Any]:
+    """Return the migration classes of an app by name, in the order of names; none if it has no migrations.
+
+    Uses ``MigrationLoader.migrations_module``. A loader can't be created for this while another one imports migrations.
+    """
+    from django.db.migrations.loader import MigrationLoader
+
+    if app_label not in apps.app_configs:
+        return {}
+    package_name, _explicit = MigrationLoader.migrations_module(app_label)
+    if package_name is None or find_spec(package_name) is None:
+        return {}
+    package = import_module(package_name)
+    names = sorted(found.name for found in iter_modules(getattr(package, "__path__", ())) if found.name[0] not in "_~")
+    modules = {name: import_module(f"{package_name}.{name}") for name in names}
+    return {name: module.Migration for name, module in modules.items() if hasattr(module, "Migration")}
 
 
 # Querysets

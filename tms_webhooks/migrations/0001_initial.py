@@ -8,14 +8,14 @@ import tms_webhooks.models.event
 import tms_webhooks.validators
 from django.db import migrations, models
 
-from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.organization import organization_dependency, organization_model
 
 
 class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        migrations.swappable_dependency(organization_model()),
+        organization_dependency(),
     ]
 
     operations = [

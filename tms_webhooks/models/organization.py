@@ -1,10 +1,14 @@
-"""The host's organization model, as its setting names it."""
+"""The host's organization model, as its setting names it, and the migration that creates it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
+from tms_webhooks.db.django_private import migration_classes
 from tms_webhooks.exceptions import ConfigurationError
 
 
@@ -20,3 +24,55 @@ def organization_model() -> str:
             "'app_label.ModelName', for example 'training.Organization', before the first migrate."
         )
     return name
+
+
+def organization_dependency() -> tuple[str, str]:
+    """Return the migration that creates the organization model, as a dependency of the migration that refers to it.
+
+    Django's ``swappable_dependency`` names the app's first migration, which may create other models only. That is the
+    result where the app has no migrations, or none of them creates the model by an operation.
+
+    Raise `ConfigurationError` if the migration itself depends on this app.
+    """
+    app_label, name = organization_model().split(".")
+    classes = migration_classes(app_label)
+    creating = [one for one, migration in classes.items() if _creates(migration.operations, name.lower())]
+    if not creating:
+        return app_label, "__first__"
+    # Django replaces a squashed migration in dependencies. The squashing one is named only if it alone is left.
+    created_in = next((one for one in reversed(creating) if not classes[one].replaces), creating[-1])
+    _refuse_cycle(app_label, created_in, classes)
+    return app_label, created_in
+
+
+def _creates(operations: Any, name: str) -> bool:
+    """Return whether one of these operations creates the model, or gives it this name."""
+    from django.db.migrations.operations import CreateModel, RenameModel, SeparateDatabaseAndState
+
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            if _creates(operation.state_operations, name):
+                return True
+        elif isinstance(operation, CreateModel):
+            if operation.name_lower == name:
+                return True
+        elif isinstance(operation, RenameModel) and operation.new_name_lower == name:
+            return True
+    return False
+
+
+def _refuse_cycle(app_label: str, created_in: str, classes: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` if the migration, or one before it in its app, depends on this app."""
+    earlier, seen = [created_in], {created_in}
+    while earlier:
+        migration = earlier.pop()
+        for app, name in classes[migration].dependencies:
+            if app == "tms_webhooks":
+                raise ConfigurationError(
+                    f"{app_label}.{migration} depends on tms_webhooks, whose first migration needs {organization_model()}, "
+                    f"which {app_label}.{created_in} creates. Create {organization_model()} in a migration that needs "
+                    "nothing of tms_webhooks, and move the references to tms_webhooks to a later migration."
+                )
+            if app == app_label and name in classes and name not in seen:
+                seen.add(name)
+                earlier.append(name)

@@ -15,7 +15,7 @@ from functools import cache
 from django.core.checks import CheckMessage, Error
 from django.utils.module_loading import import_string
 
-from tms_webhooks.conf import AppSettings, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError
 
 
@@ -169,8 +169,8 @@ def _queue_at(path: str) -> Queue:
         queue_class = import_string(path)
     except ImportError as error:
         raise ConfigurationError(
-            f"TMS_WEBHOOKS['QUEUE'] is {path!r}, which can't be imported ({error}); "
-            f"name a subclass of tms_webhooks.queues.Queue, such as {AppSettings.QUEUE.default!r}."
+            f"TMS_WEBHOOKS['QUEUE'] is {path!r}, which can't be imported ({error}); install its package, or name another "
+            "subclass of tms_webhooks.queues.Queue."
         ) from error
     if not (isinstance(queue_class, type) and issubclass(queue_class, Queue)):
         raise ConfigurationError(f"TMS_WEBHOOKS['QUEUE'] is {path!r}; name a subclass of tms_webhooks.queues.Queue.")

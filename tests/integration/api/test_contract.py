@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rest_framework
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.urls import reverse
@@ -49,6 +50,9 @@ def operations() -> dict[str, Any]:
     }
 
 
+@pytest.mark.skipif(
+    rest_framework.VERSION < "3.18", reason="older releases give read-only choices no enum of their own"
+)
 def test_it_is_the_golden_file():
     # A release changes the number, and nothing that the document says.
     info = {**document()["info"], "version": "0"}

@@ -263,6 +263,17 @@ def test_a_drivers_value_is_converted_as_the_orm_converts_it():
         assert value == getattr(loaded, name)
 
 
+# Migrations
+
+
+def test_the_migrations_of_an_app_are_read_by_name(settings):
+    assert private.migration_classes("tms_webhooks")["0001_initial"].initial is True
+
+    settings.MIGRATION_MODULES = {"tms_webhooks": None}
+    assert private.migration_classes("tms_webhooks") == {}
+    assert private.migration_classes("nowhere") == {}
+
+
 # Querysets
 
 

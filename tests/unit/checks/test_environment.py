@@ -92,8 +92,8 @@ def test_times_without_a_zone_are_refused(settings) -> None:
     settings.USE_TZ = False
     message = only(check_time_zones(), "E064")
     assert message.msg == (
-        "USE_TZ is False, and this app needs times with a time zone: on SQLite and MySQL a drain would send requests, "
-        "fail to store their results, and send them again."
+        "USE_TZ is False, and this app needs times with a time zone: each drain ends with an error before it records a "
+        "result. Receivers get no event, or the same event again and again."
     )
     assert str(message.hint).startswith("Set USE_TZ = True, Django's default.")
 

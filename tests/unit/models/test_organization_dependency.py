@@ -1,0 +1,145 @@
+"""The first migration depends on the one that creates the host's organization model, whichever that is."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models.organization import organization_dependency
+
+MIGRATION = """
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = {dependencies}
+    replaces = {replaces}
+    operations = [{operations}]
+"""
+COURSE = "migrations.CreateModel('Course', [])"
+ORGANIZATION = "migrations.CreateModel('Organization', [])"
+OURS = ("tms_webhooks", "0001_initial")
+
+
+@pytest.fixture
+def host(tmp_path: Path, settings, monkeypatch) -> Iterator[Callable[..., None]]:
+    """Give the app of the organization model these migrations, by name, instead of its own."""
+    package = f"migrations_{uuid.uuid4().hex}"
+
+    def host(**migrations: str) -> None:
+        folder = tmp_path / package
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        for name, text in migrations.items():
+            (folder / f"{name.removeprefix('m')}.py").write_text(text)
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings.MIGRATION_MODULES = {"training": package}
+    yield host
+    for name in [name for name in sys.modules if name.startswith(package)]:
+        del sys.modules[name]
+
+
+def migration(*operations: str, needs: tuple[tuple[str, str], ...] = (), replaces: tuple[str, ...] = ()) -> str:
+    return MIGRATION.format(
+        operations=", ".join(operations), dependencies=list(needs), replaces=[("training", name) for name in replaces]
+    )
+
+
+def test_the_migration_that_creates_the_model_is_found():
+    assert organization_dependency() == ("training", "0001_initial")
+
+
+def test_a_later_migration_is_found(host):
+    host(m0001_initial=migration(COURSE), m0002_organization=migration(ORGANIZATION), m0003_more=migration())
+
+    assert organization_dependency() == ("training", "0002_organization")
+
+
+def test_the_migration_that_gave_the_model_its_name_is_found(host):
+    host(
+        m0001_initial=migration("migrations.CreateModel('Company', [])"),
+        m0002_rename=migration("migrations.RenameModel('Company', 'Organization')"),
+    )
+
+    assert organization_dependency() == ("training", "0002_rename")
+
+
+def test_operations_on_the_state_alone_are_read(host):
+    host(
+        m0001_initial=migration(
+            "migrations.SeparateDatabaseAndState(state_operations=[migrations.CreateModel('Organization', [])])"
+        ),
+        m0002_other=migration(
+            "migrations.SeparateDatabaseAndState(database_operations=[migrations.CreateModel('Organization', [])])"
+        ),
+    )
+
+    assert organization_dependency() == ("training", "0001_initial")
+
+
+def test_a_squashed_migration_is_named_rather_than_the_squashing_one(host):
+    # Of the two, only the first is always applied where this app was installed before.
+    host(
+        m0001_initial=migration(ORGANIZATION),
+        m0001_squashed_0002_more=migration(ORGANIZATION, replaces=("0001_initial", "0002_more")),
+        m0002_more=migration(),
+    )
+
+    assert organization_dependency() == ("training", "0001_initial")
+
+
+def test_the_squashing_migration_is_named_if_it_alone_is_left(host):
+    host(m0001_squashed_0002_more=migration(ORGANIZATION, replaces=("0001_initial", "0002_more")))
+
+    assert organization_dependency() == ("training", "0001_squashed_0002_more")
+
+
+def test_where_no_migration_creates_the_model_the_first_one_is_named(host):
+    host(m0001_initial=migration(COURSE))
+
+    assert organization_dependency() == ("training", "__first__")
+
+
+@pytest.mark.parametrize("modules", [None, "tests.nowhere"])
+def test_an_app_without_migrations_is_left_to_django(settings, modules):
+    settings.MIGRATION_MODULES = {"training": modules}
+
+    assert organization_dependency() == ("training", "__first__")
+
+
+def test_an_app_that_is_not_installed_is_left_to_the_checks(settings):
+    settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "nowhere.Organization"
+
+    assert organization_dependency() == ("nowhere", "__first__")
+
+
+def test_a_migration_that_depends_on_this_app_is_refused_with_the_remedy(host):
+    host(m0001_initial=migration(ORGANIZATION, needs=(OURS,)))
+
+    with pytest.raises(ConfigurationError) as refused:
+        organization_dependency()
+
+    assert str(refused.value) == (
+        "training.0001_initial depends on tms_webhooks, whose first migration needs training.Organization, which "
+        "training.0001_initial creates. Create training.Organization in a migration that needs nothing of tms_webhooks, "
+        "and move the references to tms_webhooks to a later migration."
+    )
+
+
+def test_a_migration_that_comes_after_one_that_depends_on_this_app_is_refused_too(host):
+    host(
+        m0001_initial=migration(COURSE, needs=(OURS,)),
+        m0002_more=migration(needs=(("training", "0001_initial"), ("auth", "__first__"))),
+        m0003_organization=migration(ORGANIZATION, needs=(("training", "0002_more"), ("training", "0001_initial"))),
+        m0004_later=migration(needs=(("training", "0003_organization"), OURS)),
+    )
+
+    with pytest.raises(
+        ConfigurationError, match=r"^training\.0001_initial .* which training\.0003_organization creates"
+    ):
+        organization_dependency()

@@ -1,0 +1,54 @@
+"""Each lower bound of a requirement is the release that the environment `lowest` installs and tests."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+REQUIREMENTS: list[str] = PROJECT["project"]["dependencies"]
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+# Those who run the app need none of these.
+TOOLS = {"dev", "docs"}
+
+
+def floors(requirements: list[str]) -> dict[str, str]:
+    """Return the lower bounds by package."""
+    found = {}
+    for requirement in requirements:
+        name, floor = re.fullmatch(r"([\w-]+)(?:\[[\w,-]+\])?>=([\d.]+)(?:,(?:<|!=)[\d.*]+)?", requirement).groups()
+        found[name] = floor
+    return found
+
+
+def installed_in_lowest() -> set[str]:
+    """Return the extras that the environment `lowest` installs."""
+    (command,) = PROJECT["tool"]["tox"]["env"]["lowest"]["commands_pre"]
+    return set(re.search(r"\[(.+)\]", command[-1])[1].split(","))
+
+
+def test_each_requirement_has_a_lower_bound():
+    assert len(floors(REQUIREMENTS)) == len(REQUIREMENTS)
+    for extra in EXTRAS.keys() - TOOLS:
+        assert len(floors(EXTRAS[extra])) == len(EXTRAS[extra]), extra
+
+
+def test_a_requirement_that_is_listed_twice_has_one_lower_bound():
+    # The higher one would be installed and tested, and the lower one promised.
+    bounds: dict[str, set[str]] = {}
+    for listed in (REQUIREMENTS, *EXTRAS.values()):
+        for name, floor in floors([one for one in listed if ">=" in one]).items():
+            bounds.setdefault(name, set()).add(floor)
+
+    assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
+
+
+def test_the_oldest_releases_of_all_extras_are_tested():
+    tested = floors([one for extra in installed_in_lowest() for one in EXTRAS[extra] if ">=" in one])
+    promised = {name for extra in EXTRAS.keys() - TOOLS for name in floors(EXTRAS[extra])}
+    # Of the same project and release as the SDK, which requires it.
+    tested["opentelemetry-api"] = tested["opentelemetry-sdk"]
+
+    assert promised - tested.keys() == set()
+    assert floors(EXTRAS["otel"]) == {"opentelemetry-api": tested["opentelemetry-sdk"]}
