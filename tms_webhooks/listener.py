@@ -53,12 +53,13 @@ class ReceivedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedResponse:
-    """The answer to send, after ``delay`` seconds."""
+    """The answer to send, after ``delay`` seconds. With ``drop``, the connection is closed without one."""
 
     status: int = HTTPStatus.NO_CONTENT
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay: float = 0.0
+    drop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class Misbehavior:
 class Listener:
     """Listens on ``host`` and ``port`` (0: a free one) from its creation until `close`.
 
-    ``respond`` is called for each request, each time in its own thread, and returns the answer. Raises `OSError` if the
-    address is not available.
+    ``respond`` is called for each request, each time in its own thread, and returns the answer. ``clock`` returns the
+    time, in seconds since 1970, by which signatures are recent. Raises `OSError` if the address is not available.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class Listener:
         secrets: Callable[[], Sequence[str]] = tuple,
         host: str = "127.0.0.1",
         port: int = 0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._respond = respond
         self._secrets = secrets
+        self._clock = clock
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server = _Server((host, port), _Handler)
@@ -115,7 +118,7 @@ class Listener:
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
         """Verify and answer one request."""
-        now, secrets = time.time(), self._secrets()
+        now, secrets = self._clock(), self._secrets()
         verdict = verify(secrets=secrets, headers=headers, body=body, now=now) if secrets else None
         with self._lock:
             self._seen[headers.get(ID_HEADER, "")] += 1
@@ -154,7 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise
         if answer.delay:
             time.sleep(answer.delay)
-        self._write(answer)
+        if answer.drop:
+            self.close_connection = True
+        else:
+            self._write(answer)
 
     do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = answer_one
 

@@ -50,11 +50,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give the database to tests that request one of these fixtures, if pytest-django is in use.
 
     Done with a mark: pytest-django creates the test databases before the first test, for marked tests only. A fixture
-    that requested the database later would get the real one.
+    that requested the database later would get the real one. The mark names the database of the events, too.
     """
     if not config.pluginmanager.hasplugin("django"):
         return
-    for item in items:
-        requested = set(getattr(item, "fixturenames", ()))
-        if FIXTURES & requested and not DATABASE_FIXTURES & requested and item.get_closest_marker("django_db") is None:
-            item.add_marker(pytest.mark.django_db)
+    unmarked = [
+        item
+        for item in items
+        if FIXTURES & (requested := set(getattr(item, "fixturenames", ())))
+        and not DATABASE_FIXTURES & requested
+        and item.get_closest_marker("django_db") is None
+    ]
+    if unmarked:
+        mark = pytest.mark.django_db(databases=_databases())
+        for item in unmarked:
+            item.add_marker(mark)
+
+
+def _databases() -> list[str]:
+    """Return the default database and that of the events."""
+    from django.db import DEFAULT_DB_ALIAS, router
+
+    from tms_webhooks.models import Event
+
+    return sorted({DEFAULT_DB_ALIAS, router.db_for_write(Event)})

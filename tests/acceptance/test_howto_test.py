@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "howto" / "test.md"
 
 def test_the_tests_of_the_page_pass(tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     for number, block in enumerate(blocks):
         (tmp_path / f"test_{number}.py").write_text(block)
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
@@ -34,4 +34,4 @@ def test_the_tests_of_the_page_pass(tmp_path):
         check=False,
     )
 
-    assert "4 passed" in process.stdout, process.stdout + process.stderr
+    assert "5 passed" in process.stdout, process.stdout + process.stderr

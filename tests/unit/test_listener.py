@@ -113,3 +113,27 @@ def test_it_fails_the_first_times_of_each_event_and_by_chance():
     assert failing.answer(incoming(seen=2), dice=lambda: 0.9) == ScriptedResponse(500, delay=1.5)
     assert failing.answer(incoming(seen=3), dice=lambda: 0.9) == ScriptedResponse(204, delay=1.5)
     assert failing.answer(incoming(seen=3), dice=lambda: 0.1) == ScriptedResponse(500, delay=1.5)
+
+
+def test_a_connection_can_be_dropped_without_an_answer(listening):
+    listener, received = listening(lambda request: ScriptedResponse(drop=len(received) == 1))
+
+    with pytest.raises(http.client.RemoteDisconnected):
+        post(listener.port)
+
+    assert post(listener.port) == (204, b"")
+    assert [request.verified for request in received] == [True, True]
+
+
+def test_a_signature_is_recent_by_the_listeners_clock():
+    received: list[ReceivedRequest] = []
+
+    def keep(request: ReceivedRequest) -> ScriptedResponse:
+        received.append(request)
+        return ScriptedResponse()
+
+    listener = Listener(keep, secrets=lambda: [SECRET], clock=lambda: time.time() + 3600)
+    post(listener.port)
+    listener.close()
+
+    assert not received[0].verified

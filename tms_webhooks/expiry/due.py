@@ -14,11 +14,13 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, ancestors, parent_column
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, TIME_ZONE, PlannedEvent, Source
 from tms_webhooks.sources.base import OWNER as OWNER_ID
@@ -31,6 +33,7 @@ from tms_webhooks.sources.deadlines import (
     expiring_key,
     is_day,
 )
+from tms_webhooks.sources.interest import is_everything_subscribed
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
@@ -54,7 +57,7 @@ class ExpiringSubscription:
     """A subscription to expiring events.
 
     Attributes:
-        subscription_id: Its key.
+        subscription_id: Its key; 0 where tests capture events without a subscription.
         scope: The scope of its webhook.
         window: (more than, less than) in days before the date.
         since: Time of the last scan for this subscription.
@@ -79,6 +82,14 @@ def expiring_subscription(subscription: Subscription, *, since: datetime, now: d
     )
 
 
+def _without_subscription(now: datetime) -> list[ExpiringSubscription]:
+    """Return what stands for the subscription of an organization without one, while tests capture all events."""
+    if not is_everything_subscribed():
+        return []
+    scope = SubscriberScope(None, Audience.BOTH, include_children=False)
+    return [ExpiringSubscription(0, scope, DEFAULT_WINDOW, now, windows.reach(DEFAULT_WINDOW, since=now, now=now))]
+
+
 def subscriptions_to(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
     """Return the enabled subscriptions to an event type."""
     return Subscription.objects.using(using).matching([event_type])
@@ -87,7 +98,7 @@ def subscriptions_to(event_type: str, *, using: str) -> models.QuerySet[Subscrip
 def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[DueEvent]:
     """Yield the events of rows whose date passed between ``since`` and ``now``, if any subscription matches."""
     using = database_of(source)
-    if not subscriptions_to(deadline.expired, using=using).exists():
+    if not (is_everything_subscribed() or subscriptions_to(deadline.expired, using=using).exists()):
         return
     margin = NEIGHBOURS if source.is_due_by_day else timedelta()
     recorded = Occurrence.objects.moments_between(since - margin, now + margin, using=using)
@@ -102,7 +113,8 @@ def expiring(
     source: Source, deadline: Deadline, subscriptions: list[ExpiringSubscription], *, now: datetime
 ) -> Iterator[DueEvent]:
     """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
-    for low, high in windows.union(one.reach for one in subscriptions):
+    captured = _without_subscription(now)
+    for low, high in windows.union(one.reach for one in [*subscriptions, *captured]):
         rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
         # After the rows: an event of a row's date before an edit was recorded before the edit.
         recorded = Occurrence.objects.moments_between(low - NEIGHBOURS, high + NEIGHBOURS, using=database_of(source))
@@ -112,10 +124,10 @@ def expiring(
         )
         for (key, raw), one in zip(rows, organizations, strict=True):
             due = DueDate(raw[deadline.field], source.zone_of(raw))
-            for subscription in matching.get(one, ()):
+            for subscription in matching.get(one) or captured:
                 event = _entered_window(subscription, deadline, raw, due, recorded, now=now)
                 if event is not None:
-                    yield DueEvent(key, due.at, event, subscription.subscription_id)
+                    yield DueEvent(key, due.at, event, subscription.subscription_id or None)
 
 
 def _matching_scope(
@@ -201,6 +213,8 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
 
     It keeps all rows where the condition would need the organization tree, or learners that no lookup leads to.
     """
+    if is_everything_subscribed():
+        return Q()
     subscriptions = subscriptions_to(event_type, using=database_of(source)).order_by()
     learner = source.mapped.get(LEARNER_ORGANIZATION.name)
     owned_by = source.mapped.get(OWNER_ID)

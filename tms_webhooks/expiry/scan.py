@@ -8,7 +8,7 @@ scan records the rest of an interrupted one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from tms_webhooks.actors import actor_context
@@ -39,15 +39,36 @@ def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> ScanR
     """
     total = ScanResult()
     with actor_context(ActorKind.SYSTEM):
-        for source in all_sources():
-            if source.deadline is None or source.deadline.field not in source.own:
-                continue
-            for scan in (scan_expired, scan_expiring) if source.deadline.expired else (scan_expiring,):
+        for source, deadline in _sources_with_deadline():
+            for scan in (scan_expired, scan_expiring) if deadline.expired else (scan_expiring,):
                 try:
-                    total += scan(source, source.deadline, now=now, out_of_time=out_of_time)
+                    total += scan(source, deadline, now=now, out_of_time=out_of_time)
                 except Exception:
                     logger.exception("%s of %r failed; the next run repeats it.", scan.__name__, source)
     return total
+
+
+def scan_as_of(now: datetime, *, since: datetime) -> ScanResult:
+    """Record the events that are due at ``now``, whatever earlier scans have read; for tests that travel in time.
+
+    These are the events of objects that expire from ``since`` to ``now``, and of those that are in the window of a
+    subscription at ``now``. The cursors of the scans stay where they are.
+    """
+    total = ScanResult()
+    with actor_context(ActorKind.SYSTEM):
+        for source, deadline in _sources_with_deadline():
+            found = list(due.expired(source, deadline, since=since, now=now)) if deadline.expired else []
+            subscriptions = due.subscriptions_to(deadline.expiring, using=database_of(source)).select_related("webhook")
+            watched = [due.expiring_subscription(one, since=now, now=now) for one in subscriptions]
+            found += due.expiring(source, deadline, watched, now=now)
+            total += record_all(source, deadline, found, now=now, out_of_time=never)
+    return total
+
+
+def _sources_with_deadline() -> Iterator[tuple[Source, Deadline]]:
+    for source in all_sources():
+        if source.deadline is not None and source.deadline.field in source.own:
+            yield source, source.deadline
 
 
 def scan_expired(

@@ -175,6 +175,11 @@ def subscribed_to_everything() -> Iterator[None]:
         _everything.pop()
 
 
+def is_everything_subscribed() -> bool:
+    """Return whether a `subscribed_to_everything` block is open."""
+    return bool(_everything)
+
+
 def subscribed_types(event_types: Iterable[str], patterns: frozenset[str]) -> set[str]:
     """Return the event types that match one of the patterns."""
     if _everything:

@@ -6,7 +6,15 @@ See docs/howto/test.md.
 
 from __future__ import annotations
 
-from tms_webhooks.testing.events import CapturedEvent, CapturedEvents, assert_event, assert_no_event, capture_events
+from tms_webhooks.testing.events import (
+    CapturedEvent,
+    CapturedEvents,
+    assert_event,
+    assert_no_event,
+    capture_events,
+    expire,
+)
+from tms_webhooks.testing.received import assert_not_received, assert_received
 from tms_webhooks.testing.receiver import WebhookReceiver, deliver_now
 
 __all__ = [
@@ -15,6 +23,9 @@ __all__ = [
     "WebhookReceiver",
     "assert_event",
     "assert_no_event",
+    "assert_not_received",
+    "assert_received",
     "capture_events",
     "deliver_now",
+    "expire",
 ]

@@ -1,15 +1,18 @@
-"""Capture the events that a change emits, also without a subscription, and assert their payloads."""
+"""Capture the events that a change or time emits, also without a subscription, and assert their payloads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, overload
 
-from django.db import router
+from django.db import connections, router
+from django.utils import timezone
 
 from tms_webhooks.catalogue.values import value_at
+from tms_webhooks.expiry import scan
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources.interest import subscribed_to_everything
@@ -49,7 +52,7 @@ class CapturedEvents(Sequence[CapturedEvent]):
     """The events recorded since its creation, oldest first. Each use reads the database, so rolled-back events are missing."""
 
     def __init__(self) -> None:
-        self._using = router.db_for_write(Event)
+        self._using = require_database()
         self._last = Event.objects.using(self._using).order_by("-pk").values_list("pk", flat=True).first() or 0
 
     @property
@@ -80,12 +83,50 @@ class CapturedEvents(Sequence[CapturedEvent]):
 
 @contextmanager
 def capture_events() -> Iterator[CapturedEvents]:
-    """Collect every event that is emitted inside the ``with`` block, also without a subscription.
-
-    Expiry events, such as ``course_assignment.expiring``, are emitted for subscriptions only: create a webhook for them.
-    """
+    """Collect every event that is emitted inside the ``with`` block, also without a subscription."""
     with subscribed_to_everything():
         yield CapturedEvents()
+
+
+def expire(*, now: datetime) -> int:
+    """Record the events of objects that expire soon, or have expired, at ``now``; return how many.
+
+    No clock is set and nothing waits. An object whose date passes from the present to ``now`` has expired. An object
+    whose date is, at ``now``, in the window of a subscription expires soon; inside `capture_events` also without a
+    subscription, in the window of the last 30 days. No event is recorded twice for one object and date.
+    """
+    require_database()
+    require_aware(now)
+    return scan.scan_as_of(now, since=min(timezone.now(), now) - scan.OVERLAP).events
+
+
+def require_database() -> str:
+    """Return the alias of the database with the events; raise an error with the remedy if this test may not use it."""
+    alias = router.db_for_write(Event)
+    try:
+        with connections[alias].cursor():
+            return alias
+    except AssertionError:  # Django's, for a database that is not in `databases`
+        names = ", ".join(repr(name) for name in sorted({"default", alias}))
+        raise AssertionError(
+            f"Events are in the database {alias!r}, which this test may not use. "
+            f"Write @pytest.mark.django_db(databases=[{names}]), or databases = {{{names}}} in the TestCase."
+        ) from None
+
+
+def require_aware(now: datetime) -> datetime:
+    """Return ``now``; raise ``ValueError`` if it has no time zone."""
+    if timezone.is_naive(now):
+        raise ValueError(
+            f"now is {now!r}, without a time zone; pass one with it, such as timezone.now() + timedelta(days=3)."
+        )
+    return now
+
+
+def require_times(times: int, otherwise: str) -> None:
+    """Raise ``ValueError`` unless at least one event is expected."""
+    if times < 1:
+        raise ValueError(f"times is {times}; use {otherwise}() to expect no event.")
 
 
 def assert_event(
@@ -102,33 +143,67 @@ def assert_event(
     ``data`` and ``previous`` hold the expected values, nested or by dotted names: ``{"status.name": "Cancelled"}``. Other
     fields of the payload are ignored. ``changed`` holds all names that must have changed, in any order.
     """
+    __tracebackhide__ = True
+    require_times(times, "assert_no_event")
     captured = list(events)
-    same = [event for event in captured if event.type == event_type]
-    wrong = [list(_differences(event, data or {}, previous or {}, changed)) for event in same]
-    right = [event for event, differences in zip(same, wrong, strict=True) if not differences]
-    if len(right) == times and times:
+    expected = ExpectedEvent(event_type, data or {}, previous or {}, None if changed is None else sorted(changed))
+    right = [event for event in captured if not expected.differences(event)]
+    if len(right) == times:
         return right[0]
-    raise AssertionError("\n".join(_report(event_type, captured, wrong, found=len(right), times=times)))
+    lines = [f"  {number}. {event.type}: {expected.verdict(event)}" for number, event in enumerate(captured, start=1)]
+    raise AssertionError(
+        "\n".join(
+            [
+                f"Expected {times} {'event' if times == 1 else 'events'} like this, got {len(right)}.",
+                f"Expected: {expected}",
+                "Captured:" if lines else "Captured: no events",
+                *lines,
+            ]
+        )
+    )
 
 
 def assert_no_event(events: Iterable[CapturedEvent], event_type: str | None = None) -> None:
     """Fail if any event was captured; with a type, if any event of this type was captured."""
+    __tracebackhide__ = True
     types = [event.type for event in events]
     found = [name for name in types if event_type in (None, name)]
     if found:
-        raise AssertionError(f"Expected no {event_type or 'events'}, got {', '.join(found)}.")
+        raise AssertionError(f"Expected no {event_type or 'events'}, got {len(found)}: {', '.join(found)}.")
 
 
-def _differences(
-    event: CapturedEvent, data: Mapping[str, Any], previous: Mapping[str, Any], changed: Iterable[str] | None
-) -> Iterator[str]:
-    for part, expected, actual in (("data", data, event.data), ("previous", previous, event.previous)):
-        for name, value in _flat(expected):
-            found = value_at(actual, name, MISSING)
-            if found != value:
-                yield f"{part}.{name} is {'missing' if found is MISSING else repr(found)}, not {value!r}"
-    if changed is not None and sorted(changed) != sorted(event.changed):
-        yield f"changed is {sorted(event.changed)}, not {sorted(changed)}"
+@dataclass(frozen=True, slots=True)
+class ExpectedEvent:
+    """The type and the values that an event must have; ``changed`` None means any."""
+
+    type: str
+    data: Mapping[str, Any]
+    previous: Mapping[str, Any]
+    changed: Sequence[str] | None
+
+    def __str__(self) -> str:
+        values = [f"data.{name} {value!r}" for name, value in _flat(self.data)]
+        values += [f"previous.{name} {value!r}" for name, value in _flat(self.previous)]
+        values += [] if self.changed is None else [f"changed {self.changed}"]
+        return f"{self.type} with {', '.join(values)}" if values else self.type
+
+    def verdict(self, event: CapturedEvent) -> str:
+        """Return the differences of an event as one text."""
+        return "; ".join(self.differences(event)) or "as expected"
+
+    def differences(self, event: CapturedEvent) -> list[str]:
+        """Return what differs in an event; empty if it is as expected. An event of another type is not compared."""
+        if event.type != self.type:
+            return ["of another type"]
+        found = []
+        for part, expected, actual in (("data", self.data, event.data), ("previous", self.previous, event.previous)):
+            for name, value in _flat(expected):
+                held = value_at(actual, name, MISSING)
+                if held != value:
+                    found.append(f"{part}.{name} is {'missing' if held is MISSING else repr(held)}, not {value!r}")
+        if self.changed is not None and list(self.changed) != sorted(event.changed):
+            found.append(f"changed is {sorted(event.changed)}, not {list(self.changed)}")
+        return found
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -137,13 +212,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _report(
-    event_type: str, captured: Sequence[CapturedEvent], wrong: Sequence[Sequence[str]], *, found: int, times: int
-) -> Iterator[str]:
-    yield f"{event_type}: expected {times} {'event' if times == 1 else 'events'} like this, got {found}."
-    yield f"Captured events: {', '.join(event.type for event in captured) or 'none'}."
-    for number, differences in enumerate(wrong, start=1):
-        for difference in differences:
-            yield f"  {event_type} {number}: {difference}"

@@ -1,8 +1,14 @@
-"""A verifying receiver for tests, and a function that delivers without a worker."""
+"""A verifying receiver for tests, which can fail on purpose, and a function that delivers without a worker."""
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+import warnings
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
@@ -10,40 +16,84 @@ from django.conf import settings
 from django.test.utils import override_settings
 from django.utils import timezone
 
+from tms_webhooks import catalogue
+from tms_webhooks.choices import Audience
 from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.db import clock
 from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.testing.events import CapturedEvents, require_aware, require_database
 from tms_webhooks.worker.drain import Drain, Tally
 
 LOOPBACK = "127.0.0.1"
+SHORT_TIMEOUT = 1
+"""Seconds: the timeout of the receiver's webhooks once it lets requests time out."""
+LONGEST_TIMEOUT = 30.0
+"""Seconds: no webhook waits longer for an answer."""
+
+Answer = ScriptedResponse | Callable[[ReceivedRequest], ScriptedResponse]
+
+# Seconds by which the time of the deliveries that are being made differs from this machine's.
+_time_travel = [0.0]
 
 
-def deliver_now() -> Tally:
-    """Deliver in this thread until nothing is due; return the numbers. Needs neither a worker nor a queue."""
-    return Drain(fan_out=fan_out).run(until_idle=True)
+def deliver_now(*, now: datetime | None = None) -> Tally:
+    """Deliver in this thread until nothing is due; return the numbers. Needs neither a worker nor a queue.
+
+    With ``now``, send the deliveries that are due at that time, such as retries. The delays between retries are exact: they have no
+    random part.
+    """
+    require_database()
+    if now is None:
+        return Drain(fan_out=fan_out, random=_no_jitter).run(until_idle=True)
+    ahead = require_aware(now) - clock.now()
+    _time_travel[0] = ahead.total_seconds()
+    try:
+        return Drain(fan_out=fan_out, clock=lambda: clock.now() + ahead, random=_no_jitter).run(until_idle=True)
+    finally:
+        _time_travel[0] = 0.0
+
+
+def _no_jitter() -> float:
+    return 0.5
 
 
 class WebhookReceiver:
     """A receiver on this machine. Inside its ``with`` block, the settings allow webhooks to call it.
 
-    It answers 204 to requests that verify, and 401 to others. For other answers, set ``answer`` to a `ScriptedResponse`,
-    such as ``ScriptedResponse(503)``, or to a function that takes a request and returns one.
+    It answers 204 to requests that verify, and 401 to others. `fail`, `time_out`, `drop_connection` and `refuse` make it
+    fail; several of them apply one after the other, and `succeed` ends them all. For other answers, set ``answer`` to a
+    `ScriptedResponse` or to a function that takes a request and returns one.
     """
 
     def __init__(self) -> None:
         self.requests: list[ReceivedRequest] = []
-        self.answer: ScriptedResponse | Callable[[ReceivedRequest], ScriptedResponse] | None = None
+        self.accepted: list[ReceivedRequest] = []
+        """The verified requests that were answered with success."""
+        self.answer: Answer | None = None
+        self.webhooks: list[Webhook] = []
+        self.recorded: CapturedEvents | None = None
+        """The events recorded since the first call of `subscribe`."""
         self._secrets: list[str] = []
         self._listener: Listener | None = None
         self._override: Any = None
+        self._port = 0
+        # A socket that is bound to the port and does not listen, so that connections are refused.
+        self._refusing: socket.socket | None = None
+        # Failures, each with the number of requests that it is for; None: all further ones.
+        self._failures: list[tuple[Answer, int | None]] = []
+        self._lock = threading.Lock()
+        self._released = threading.Event()
 
     def __enter__(self) -> WebhookReceiver:
-        self._listener = Listener(self._respond, secrets=lambda: self._secrets)
+        self._listen()
         allowed = {
             "ALLOWED_SCHEMES": [*app_settings.ALLOWED_SCHEMES, "http"],
             "ALLOWED_HOSTS": [*app_settings.ALLOWED_HOSTS, LOOPBACK],
-            "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._listener.port],
+            "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._port],
         }
         self._override = override_settings(**{SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}})
         self._override.enable()
@@ -53,15 +103,18 @@ class WebhookReceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._override.disable()
-        if self._listener is not None:
-            self._listener.close()
+        self._released.set()
+        self._stop_listening()
+        if self._refusing is not None:
+            self._refusing.close()
+            self._refusing = None
 
     @property
     def url(self) -> str:
         """The URL on which it listens."""
-        if self._listener is None:
+        if not self._port:
             raise RuntimeError("The receiver listens only inside its with block.")
-        return f"http://{LOOPBACK}:{self._listener.port}/"
+        return f"http://{LOOPBACK}:{self._port}/"
 
     @property
     def events(self) -> list[Any]:
@@ -69,13 +122,25 @@ class WebhookReceiver:
         return [request.event for request in self.requests if request.verified]
 
     def subscribe(self, organization: Any, *event_types: str, **fields: Any) -> Webhook:
-        """Create a webhook of an organization for this receiver, with these event types or patterns."""
-        webhook = Webhook.objects.create(
-            **{"organization": organization, "name": "Test receiver", "url": self.url, **fields}
-        )
-        for event_type in event_types:
-            Subscription.objects.create(webhook=webhook, event_type=event_type)
+        """Create a webhook of an organization for this receiver, with these event types or patterns.
+
+        Raise ``ValidationError`` for a wrong event type or field. Warn if no source has objects of the audience.
+        """
+        require_database()
+        if self.recorded is None:
+            self.recorded = CapturedEvents()
+        webhook = Webhook(**{"organization": organization, "name": "Test receiver", "url": self.url, **fields})
+        webhook.full_clean()
+        subscriptions = [Subscription(webhook=webhook, event_type=event_type) for event_type in event_types]
+        for subscription in subscriptions:
+            subscription.full_clean(exclude=["webhook"])
+        webhook.save()
+        for subscription in subscriptions:
+            subscription.save()
+            if webhook.audience == Audience.LEARNER and not _has_learners(subscription.event_type):
+                warnings.warn(_no_learners(subscription.event_type), stacklevel=2)
         self.trust(webhook)
+        self.webhooks.append(webhook)
         return webhook
 
     def trust(self, webhook: Webhook) -> Sequence[str]:
@@ -84,10 +149,100 @@ class WebhookReceiver:
         self._secrets += secrets
         return secrets
 
+    # Failing on purpose
+
+    def fail(
+        self, status: int = HTTPStatus.SERVICE_UNAVAILABLE, *, times: int | None = None, retry_after: int | None = None
+    ) -> None:
+        """Answer the next ``times`` requests with this status, or all until `succeed`.
+
+        ``retry_after`` is the value of the header ``Retry-After``, in seconds.
+        """
+        headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+        self._failures.append((ScriptedResponse(status, headers), times))
+
+    def time_out(self, *, times: int | None = None) -> None:
+        """Give no answer to the next ``times`` requests, or to all until `succeed`.
+
+        Sets the timeout of the receiver's webhooks to 1 s, so that the test waits no longer for each.
+        """
+        Webhook.objects.filter(pk__in=[webhook.pk for webhook in self.webhooks]).update(timeout_seconds=SHORT_TIMEOUT)
+        self._failures.append((self._wait, times))
+
+    def drop_connection(self, *, times: int | None = None) -> None:
+        """Close the connection of the next ``times`` requests without an answer, or of all until `succeed`."""
+        self._failures.append((ScriptedResponse(drop=True), times))
+
+    def refuse(self) -> None:
+        """Refuse all connections until `succeed`. No request arrives, so ``requests`` stays as it is."""
+        if self._refusing is None:
+            self._stop_listening()
+            self._refusing = socket.socket()
+            self._refusing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._refusing.bind((LOOPBACK, self._port))
+
+    def succeed(self) -> None:
+        """End all failures: answer as at the beginning."""
+        with self._lock:
+            self._failures.clear()
+        self._released.set()
+        self._released = threading.Event()
+        if self._refusing is not None:
+            self._listen()
+            self._refusing.close()
+            self._refusing = None
+
+    def _listen(self) -> None:
+        self._listener = Listener(
+            self._respond, secrets=lambda: self._secrets, port=self._port, clock=lambda: time.time() + _time_travel[0]
+        )
+        self._port = self._listener.port
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
     def _respond(self, request: ReceivedRequest) -> ScriptedResponse:
-        self.requests.append(request)
-        if isinstance(self.answer, ScriptedResponse):
-            return self.answer
-        if self.answer is not None:
-            return self.answer(request)
-        return ScriptedResponse() if request.verified else ScriptedResponse(401)
+        with self._lock:
+            self.requests.append(request)
+            answer = self._next_failure() or self.answer or _verdict
+        response = answer if isinstance(answer, ScriptedResponse) else answer(request)
+        if request.verified and not response.drop and 200 <= response.status < 300:
+            self.accepted.append(request)
+        return response
+
+    def _next_failure(self) -> Answer | None:
+        if not self._failures:
+            return None
+        answer, times = self._failures[0]
+        if times is not None:
+            self._failures[:1] = [(answer, times - 1)] if times > 1 else []
+        return answer
+
+    def _wait(self, _request: ReceivedRequest) -> ScriptedResponse:
+        self._released.wait(LONGEST_TIMEOUT)
+        return ScriptedResponse(drop=True)
+
+
+def _verdict(request: ReceivedRequest) -> ScriptedResponse:
+    return ScriptedResponse() if request.verified else ScriptedResponse(HTTPStatus.UNAUTHORIZED)
+
+
+def _no_learners(pattern: str) -> str:
+    """Return the sentence that says why a webhook for learners receives no event of a pattern."""
+    return (
+        f"A webhook with the audience 'learner' receives no event of {pattern!r}: no source of these events has learners. "
+        "Use the audience 'owner' or 'both', or declare `learner_organization` on the source."
+    )
+
+
+def _has_learners(pattern: str) -> bool:
+    """Return whether an object that a pattern's events are about may belong to a learner, or no source is known."""
+    nouns = {event_type.noun.name for event_type in catalogue.expand(pattern)}
+    sources = [source for source in all_sources() if source.noun.name in nouns]
+    return not sources or any(_leads_to_learner(source) for source in sources)
+
+
+def _leads_to_learner(source: Source) -> bool:
+    return source.owned_by_learner or LEARNER_ORGANIZATION.name in source.mapped

@@ -1,0 +1,203 @@
+"""The receiver of a host's tests: it verifies requests, fails on purpose, and refuses webhooks that can't work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, TrainingClassFactory
+from tms_webhooks.conf import app_settings
+from tms_webhooks.listener import ScriptedResponse
+from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.testing import WebhookReceiver, deliver_now
+
+pytestmark = pytest.mark.django_db
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["threads", "curl"])
+
+
+@pytest.fixture
+def organization():
+    return OrganizationFactory()
+
+
+@pytest.fixture
+def webhook(webhook_receiver, organization) -> Webhook:
+    return webhook_receiver.subscribe(organization, "class.*")
+
+
+def test_a_receiver_gets_verified_events(webhook_receiver, deliver_webhooks):
+    organization = OrganizationFactory()
+    training_class = TrainingClassFactory(organization=organization)
+    webhook_receiver.subscribe(organization, "class.*", name="CRM")
+
+    training_class.cancel()
+    assert deliver_webhooks().delivered == 1
+
+    (request,) = webhook_receiver.requests
+    assert request.verified
+    assert [event["type"] for event in webhook_receiver.events] == ["class.cancelled"]
+
+
+def test_a_receiver_answers_as_configured_and_accepts_a_rotated_secret(webhook_receiver, deliver_webhooks):
+    organization = OrganizationFactory()
+    webhook = webhook_receiver.subscribe(organization, "*")
+    webhook_receiver.answer = ScriptedResponse(503)
+    TrainingClassFactory(organization=organization)
+    assert deliver_webhooks().delivered == 0
+
+    webhook_receiver.answer = lambda request: ScriptedResponse(204 if request.verified else 401)
+    webhook.rotate_secret()
+    webhook_receiver.trust(webhook)
+    TrainingClassFactory(organization=organization)
+    assert deliver_webhooks().delivered > 0
+
+
+def test_what_does_not_verify_is_refused(webhook_receiver, deliver_webhooks):
+    organization = OrganizationFactory()
+    webhook = webhook_receiver.subscribe(organization, "*")
+    webhook.secrets.update(value="whsec_" + "A" * 43 + "=")
+    TrainingClassFactory(organization=organization)
+
+    assert deliver_webhooks().delivered == 0
+    assert webhook_receiver.events == []
+
+
+def test_the_settings_are_as_before_when_the_receiver_is_gone(request):
+    before = tuple(app_settings.ALLOWED_PORTS)
+    receiver = request.getfixturevalue("webhook_receiver")
+    assert tuple(app_settings.ALLOWED_PORTS) != before
+    assert receiver.url.endswith("/")
+
+
+# Failing on purpose
+
+
+def failed_delivery(settings, transport: str, organization) -> Delivery:
+    """Send the event of a new class with this transport, and return its delivery."""
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "TRANSPORT": transport}
+    TrainingClassFactory(organization=organization)
+    assert deliver_now().delivered == 0
+    return Delivery.objects.get()
+
+
+@TRANSPORTS
+@pytest.mark.parametrize(
+    ("failure", "error_class", "requests"),
+    [
+        (lambda receiver: receiver.fail(500), "http_status", 1),
+        (WebhookReceiver.drop_connection, "connection_reset", 1),
+        (WebhookReceiver.refuse, "connection_refused", 0),
+        (WebhookReceiver.time_out, "timeout", 1),
+    ],
+    ids=["status", "drop", "refuse", "time out"],
+)
+def test_it_fails_on_purpose_until_it_succeeds(
+    webhook, webhook_receiver, organization, settings, transport, failure: Callable[..., None], error_class, requests
+):
+    failure(webhook_receiver)
+
+    delivery = failed_delivery(settings, transport, organization)
+
+    assert (delivery.status, delivery.error_class, delivery.attempts) == ("waiting", error_class, 1)
+    assert (len(webhook_receiver.requests), webhook_receiver.accepted) == (requests, [])
+    webhook_receiver.succeed()
+    assert deliver_now().sent == 0
+    assert deliver_now(now=delivery.due_at).delivered == 1
+    assert [request.verified for request in webhook_receiver.requests] == [True] * (requests + 1)
+    assert webhook_receiver.accepted == webhook_receiver.requests[-1:]
+
+
+def test_failures_for_some_requests_follow_each_other(webhook, webhook_receiver, organization):
+    webhook_receiver.fail(500, times=2)
+    webhook_receiver.drop_connection(times=1)
+    TrainingClassFactory(organization=organization)
+    sent = timezone.now()
+
+    # The retries of the standard schedule: after 5 s, 1 min, 5 min. They have no random part.
+    tallies = [deliver_now(now=sent + timedelta(seconds=seconds)).delivered for seconds in (0, 6, 70, 400)]
+
+    assert tallies == [0, 0, 0, 1]
+    assert [(attempt.status_code, attempt.error_class) for attempt in attempts(webhook)] == [
+        (500, "http_status"),
+        (500, "http_status"),
+        (None, "connection_reset"),
+        (204, ""),
+    ]
+
+
+def attempts(webhook: Webhook):
+    return webhook.deliveries.get().attempt_log.order_by("number")
+
+
+def test_retry_after_holds_the_webhook(webhook, webhook_receiver, organization):
+    webhook_receiver.fail(429, times=1, retry_after=100)
+    TrainingClassFactory(organization=organization)
+    sent = timezone.now()
+
+    deliver_now()
+    assert deliver_now(now=sent + timedelta(seconds=95)).sent == 0
+    assert deliver_now(now=sent + timedelta(seconds=120)).delivered == 1
+
+    assert [request.verified for request in webhook_receiver.requests] == [True, True]
+
+
+def test_a_refusing_receiver_can_be_left_and_keeps_its_port(organization):
+    with WebhookReceiver() as receiver:
+        url = receiver.url
+        receiver.refuse()
+        receiver.refuse()
+        receiver.succeed()
+        assert receiver.url == url
+        receiver.refuse()
+    with pytest.raises(RuntimeError, match="only inside its with block"):
+        WebhookReceiver().url  # noqa: B018
+
+
+def test_a_time_without_a_zone_is_refused(webhook):
+    naive = timezone.now().replace(tzinfo=None)
+
+    with pytest.raises(
+        ValueError, match=r"^now is datetime.*, without a time zone; pass one with it, such as timezone\.now"
+    ):
+        deliver_now(now=naive)
+
+
+# Webhooks that can't work
+
+
+def test_an_unknown_event_type_is_refused_with_the_nearest_one(webhook_receiver, organization):
+    with pytest.raises(ValidationError, match="class.canceled.*class.cancelled"):
+        webhook_receiver.subscribe(organization, "class.canceled")
+
+    assert not Webhook.objects.exists()
+
+
+def test_an_unknown_audience_is_refused(webhook_receiver, organization):
+    with pytest.raises(ValidationError, match="learners"):
+        webhook_receiver.subscribe(organization, "class.*", audience="learners")
+
+    assert not Webhook.objects.exists()
+
+
+def test_an_audience_that_no_object_belongs_to_is_said(webhook_receiver, organization):
+    with pytest.warns(UserWarning, match="audience") as warned:
+        webhook_receiver.subscribe(organization, "class.*", "enrollment.*", audience="learner")
+
+    (warning,) = warned
+    assert str(warning.message) == (
+        "A webhook with the audience 'learner' receives no event of 'class.*': no source of these events has learners. "
+        "Use the audience 'owner' or 'both', or declare `learner_organization` on the source."
+    )
+    assert warning.filename == __file__
+
+
+def test_an_audience_of_learners_is_not_warned_of_where_objects_have_learners(webhook_receiver, organization):
+    webhook_receiver.subscribe(organization, "*", "user.*", "course_assignment.*", "webhook.*", audience="learner")
+    CourseAssignmentFactory(user__organization=organization)
+
+    assert deliver_now().delivered == 2
