@@ -1,0 +1,13 @@
+"""The sources of the host."""
+
+from __future__ import annotations
+
+from academy.models import Session
+from tms_webhooks import sources
+
+
+@sources.register(Session)
+class Sessions(sources.ClassSource):
+    """Sessions are classes."""
+
+    organization = "customer"
