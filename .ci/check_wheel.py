@@ -56,7 +56,10 @@ def configure() -> None:
     if extra == "redis":
         del cluster["orm"]
         cluster["redis"] = url
-    webhook_settings: dict[str, Any] = {"TELEMETRY": [extra] if extra in {"prometheus", "otel"} else []}
+    webhook_settings: dict[str, Any] = {
+        "ORGANIZATION_FIELDS": {"external_id": ""},
+        "TELEMETRY": [extra] if extra in {"prometheus", "otel"} else [],
+    }
     if extra == "celery":
         from celery import Celery
 
@@ -229,7 +232,7 @@ def main() -> None:
     """Run all checks."""
     configure()
     check_package()
-    call_command("check", fail_level="ERROR", verbosity=0)
+    call_command("check", fail_level="WARNING", verbosity=0)
     from django.test.utils import setup_databases, teardown_databases
 
     databases = setup_databases(verbosity=0, interactive=False)

@@ -11,3 +11,4 @@ class Sessions(sources.ClassSource):
     """Sessions are classes."""
 
     organization = "customer"
+    fields = {"start_at": "", "end_at": ""}

@@ -40,6 +40,7 @@ TEMPLATES = [{
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "academy.Customer"
 TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue", "TRANSPORT": "threads"}
+TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {"external_id": ""}
 """
 MODELS = """
 from django.db import models
@@ -63,6 +64,7 @@ from tms_webhooks import sources
 @sources.register(Session)
 class Sessions(sources.ClassSource):
     organization = "customer"
+    fields = {"start_at": "", "end_at": ""}
 """
 URLS = """
 from django.contrib import admin

@@ -17,7 +17,9 @@ def floors(requirements: list[str]) -> dict[str, str]:
     """Return the lower bounds by package."""
     found = {}
     for requirement in requirements:
-        name, floor = re.fullmatch(r"([\w-]+)(?:\[[\w,-]+\])?>=([\d.]+)(?:,(?:<|!=)[\d.*]+)?", requirement).groups()
+        name, floor = re.fullmatch(
+            r"([\w-]+)(?:\[[\w,-]+\])?>=([\d.]+)(?:,(?:<|!=)[\d.*]+)?(?:; .+)?", requirement
+        ).groups()
         found[name] = floor
     return found
 
