@@ -1,0 +1,61 @@
+"""The host's Celery app and tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from django.db import connections, transaction
+
+from tests.hosts.models import Meetup
+
+app = Celery("hosts", broker="memory://", backend="cache+memory://")
+app.conf.update(task_store_eager_result=False, worker_hijack_root_logger=False)
+
+
+class Unavailable(Exception):
+    """Another system does not answer yet."""
+
+
+@app.task
+def call_off(key: str) -> None:
+    """Cancel a class and rename it, in one transaction."""
+    with transaction.atomic(using="training"):
+        meetup = Meetup.objects.select_for_update().get(pk=key)
+        meetup.state = Meetup.State.OFF
+        meetup.save(update_fields=["state"])
+        meetup.title = f"{meetup.title} (off)"
+        meetup.save(update_fields=["title"])
+
+
+@app.task(bind=True, autoretry_for=(Unavailable,), max_retries=3, default_retry_delay=0)
+def call_off_when_available(self: Any, key: str) -> None:
+    """Cancel a class; fail after the change, inside the transaction, as long as another system is away."""
+    with transaction.atomic(using="training"):
+        meetup = Meetup.objects.get(pk=key)
+        meetup.state = Meetup.State.OFF
+        meetup.save()
+        if self.request.retries < 2:
+            raise Unavailable
+
+
+@app.task
+def call_off_all() -> int:
+    """Cancel all classes in one statement."""
+    return Meetup.objects.update(state="off")
+
+
+@app.task
+def confirm_and_call_off(key: str) -> None:
+    """Change a class, and have another task change it after the commit."""
+    with transaction.atomic(using="training"):
+        meetup = Meetup.objects.get(pk=key)
+        meetup.state = Meetup.State.SURE
+        meetup.save()
+        transaction.on_commit(lambda: call_off.delay(key), using="training")
+
+
+@app.task
+def hang_up() -> None:
+    """Close the database connections of the worker's thread."""
+    connections.close_all()

@@ -1,0 +1,104 @@
+"""A change in a Celery task is recorded once, when its transaction commits: by a worker, with retries, and after a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+from django.db import transaction
+
+from tests.hosts.models import Meetup
+from tests.hosts.on_celery import tasks
+from tms_webhooks.actors import actor_context
+
+pytestmark = pytest.mark.django_db(databases=["training", "default"], transaction=True)
+
+PATIENCE = 20.0
+
+
+@pytest.fixture(scope="module")
+def worker_of_module() -> Iterator[None]:
+    # It takes seconds to stop one.
+    with start_worker(tasks.app, pool="solo", perform_ping_check=False, shutdown_timeout=PATIENCE):
+        yield
+
+
+@pytest.fixture
+def worker(worker_of_module, meetup) -> Iterator[None]:
+    """Run the host's tasks in the thread of a worker."""
+    yield
+    tasks.hang_up.delay().get(timeout=PATIENCE)
+
+
+@pytest.fixture
+def eager(meetup) -> Iterator[None]:
+    """Run the host's tasks in this thread."""
+    tasks.app.conf.update(task_always_eager=True)
+    yield
+    tasks.app.conf.update(task_always_eager=False)
+
+
+@pytest.fixture(params=["eager", "worker"])
+def celery(request) -> None:
+    """Run the host's tasks in one way and in the other."""
+    request.getfixturevalue(request.param)
+
+
+def test_a_task_that_changes_an_object_twice_in_a_transaction_is_one_event(celery, meetup, recorded):
+    tasks.call_off.delay(str(meetup.pk)).get(timeout=PATIENCE)
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["name", "status"])
+    assert event["previous"] == {"name": "Azure, mornings", "status": {"code": 0, "name": "Scheduled"}}
+
+
+def test_a_task_that_is_delivered_twice_is_one_event_of_the_status(celery, meetup, recorded):
+    for _ in range(2):
+        tasks.call_off_all.delay().get(timeout=PATIENCE)
+
+    assert [event["type"] for event in recorded()] == ["class.cancelled"]
+
+
+def test_a_task_that_fails_and_is_tried_again_is_one_event(celery, meetup, recorded):
+    tasks.call_off_when_available.delay(str(meetup.pk)).get(timeout=PATIENCE)
+
+    assert [(event["type"], event["sequence"]) for event in recorded()] == [("class.cancelled", 2)]
+
+
+def test_a_task_that_is_enqueued_on_commit_reads_the_change_and_follows_its_event(celery, meetup, recorded):
+    with transaction.atomic(using="training"):
+        meetup.title = "Renamed"
+        meetup.save()
+        results = []
+        transaction.on_commit(lambda: results.append(tasks.call_off.delay(str(meetup.pk))), using="training")
+    results[0].get(timeout=PATIENCE)
+
+    updated, cancelled = recorded()
+    assert (updated["type"], updated["changed"]) == ("class.updated", ["name"])
+    assert (cancelled["type"], cancelled["previous"]["name"]) == ("class.cancelled", "Renamed")
+
+
+def test_a_transaction_that_is_rolled_back_enqueues_no_task_and_records_nothing(celery, meetup, recorded):
+    with pytest.raises(ZeroDivisionError), transaction.atomic(using="training"):
+        meetup.title = "Never"
+        meetup.save()
+        transaction.on_commit(lambda: tasks.call_off.delay(str(meetup.pk)), using="training")
+        raise ZeroDivisionError
+
+    assert recorded() == []
+    assert Meetup.objects.get().state == Meetup.State.PLANNED
+
+
+def test_the_actor_of_a_request_is_not_the_actor_of_a_task_in_a_worker(worker, meetup, member, recorded):
+    with actor_context("user", str(member.pk)):
+        tasks.call_off_all.delay().get(timeout=PATIENCE)
+
+    (event,) = recorded()
+    assert event["actor"] == {"kind": "system", "id": None}
+
+
+def test_a_task_that_enqueues_another_on_commit_is_one_event_of_each(eager, meetup, recorded):
+    tasks.confirm_and_call_off.delay(str(meetup.pk)).get(timeout=PATIENCE)
+
+    assert [event["type"] for event in recorded()] == ["class.guaranteed_to_run", "class.cancelled"]
