@@ -152,6 +152,21 @@ class AppSettings:
         "Dotted path of the access policy class. It decides which organizations a caller may act on, in the API and the admin.",
     )
 
+    # Limits of a customer
+    WEBHOOKS_LIMIT = whole(100, "Webhooks that an organization may have. Deleted ones do not count.", least=1)
+    SUBSCRIPTIONS_LIMIT = whole(200, "Subscriptions that a webhook may have.", least=1)
+    HEADERS_LIMIT = whole(50, "Headers that a webhook may have.")
+    CONTACTS_LIMIT = whole(10, "Contacts that a webhook may have, which get mails about it.")
+    JOBS_LIMIT = whole(
+        100, "Unfinished jobs (recoveries, replays, cancellations and snapshots) of an organization.", least=1
+    )
+    TEST_SENDS_LIMIT = whole(10, "Test sends of an organization in one minute.", least=1)
+    CONDITION_PARTS_LIMIT = whole(
+        50, "Comparisons, and lists of conditions, in the condition of a subscription.", least=1
+    )
+    CONDITION_VALUES_LIMIT = whole(1_000, "Values in all lists of a condition together.", least=1)
+    FILTER_VALUES_LIMIT = whole(200, "Values of one filter of a subscription.", least=1)
+
     # The management API
     API_URL = text(
         "",

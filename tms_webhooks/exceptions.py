@@ -71,6 +71,17 @@ class ReplayError(WebhooksError, ValueError):
         self.code = code
 
 
+class LimitReached(WebhooksError, ValueError):
+    """A limit of the settings is reached; the message names it, and gives an alternative.
+
+    ``retry_after`` is the number of seconds after which a repetition may succeed; None if time alone does not help.
+    """
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class PullOnlyWebhook(WebhooksError, ValueError):
     """A request that is to be sent to a pull-only webhook; the message gives an alternative."""
 

@@ -16,6 +16,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import exceptions
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.net import urls
 
 HOP_BY_HOP_HEADERS = frozenset(
@@ -77,13 +78,26 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
 
 
 def validate_headers(text: str, *, custom_body: bool = False) -> None:
-    """Raise `ValidationError` unless `parse_headers` accepts ``text``."""
-    parse_headers(text, custom_body=custom_body)
+    """Raise `ValidationError` unless `parse_headers` accepts ``text``, with at most HEADERS_LIMIT headers."""
+    refuse_headers(len(parse_headers(text, custom_body=custom_body)))
 
 
 def validate_header_lines(text: str) -> None:
-    """Raise `ValidationError` unless `parse_headers` accepts ``text`` for at least one body format."""
-    parse_headers(text, custom_body=True)
+    """Raise `ValidationError` unless `validate_headers` accepts ``text`` for at least one body format."""
+    validate_headers(text, custom_body=True)
+
+
+def refuse_headers(count: int) -> None:
+    """Raise `ValidationError` if a webhook may not have so many headers."""
+    limit = app_settings.HEADERS_LIMIT
+    if count > limit:
+        raise _problem(
+            _("%(count)d headers are too many; the limit is %(limit)d (%(setting)s). Remove some."),
+            code="too_many_headers",
+            count=count,
+            limit=limit,
+            setting=f"{SETTING_NAME}['HEADERS_LIMIT']",
+        )
 
 
 def validate_webhook_url(value: str) -> None:
@@ -222,7 +236,16 @@ def validate_rate(value: float) -> None:
 
 
 def validate_contacts(text: str) -> None:
-    """Raise `ValidationError` with the number of the first line that is not an e-mail address."""
+    """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
+    count, limit = sum(bool(line.strip()) for line in text.splitlines()), app_settings.CONTACTS_LIMIT
+    if count > limit:
+        raise _problem(
+            _("%(count)d contacts are too many; the limit is %(limit)d (%(setting)s). Use a mailing list."),
+            code="too_many_contacts",
+            count=count,
+            limit=limit,
+            setting=f"{SETTING_NAME}['CONTACTS_LIMIT']",
+        )
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:

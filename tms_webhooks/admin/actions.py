@@ -24,7 +24,7 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
+from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook, ReplayError
 from tms_webhooks.models import Webhook
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot.nouns import available
@@ -129,7 +129,7 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
     event_type = form.cleaned_data["event_type"]
     try:
         test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
-    except PullOnlyWebhook as error:
+    except (PullOnlyWebhook, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
     record_action(
         request,
@@ -159,7 +159,7 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
             if request.method == "POST":
                 return _start_job(request, kind, webhook, since=since, until=until, now=now)
             return ActionResult(form=form, count=replay.count(kind, webhook, since=since, until=until, now=now))
-        except ReplayError as error:
+        except (ReplayError, LimitReached) as error:
             return ActionResult(form=form, problem=str(error))
 
     return run
@@ -176,7 +176,7 @@ def _run_snapshot(request: HttpRequest, webhook: Webhook, *, now: datetime) -> A
         if request.method == "POST":
             return _start_snapshot(request, webhook, chosen, now=now)
         return ActionResult(form=form, count=snapshot.count(webhook, chosen, now=now))
-    except ReplayError as error:
+    except (ReplayError, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
 
 

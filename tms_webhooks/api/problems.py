@@ -16,6 +16,8 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
+from tms_webhooks.exceptions import LimitReached
+
 CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
 MAX_ERRORS = 100
@@ -65,7 +67,7 @@ PROBLEM_TYPES = {
             "conflict",
             409,
             "Conflict",
-            "The current state of the object does not allow this action; `detail` gives the reason.",
+            "The current state of the object, or a limit, does not allow this action; `detail` gives the reason.",
         ),
         ProblemType(
             "request-in-progress",
@@ -93,7 +95,7 @@ PROBLEM_TYPES = {
             "too-many-requests",
             429,
             "Too many requests",
-            "The host's rate limit is reached; `Retry-After` is the number of seconds to wait.",
+            "A rate limit is reached; `Retry-After` is the number of seconds to wait.",
         ),
         ProblemType(
             "unavailable",
@@ -180,6 +182,12 @@ class Conflict(Problem):
     problem_type = "conflict"
 
 
+class TooManyRequests(Problem):
+    """A request beyond a rate limit of the app's own."""
+
+    problem_type = "too-many-requests"
+
+
 class RequestInProgress(Problem):
     """A second request with the same idempotency key, while the first is in progress."""
 
@@ -247,6 +255,10 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
         return exceptions.NotFound()
     if isinstance(error, DjangoPermissionDenied):
         return exceptions.PermissionDenied()
+    if isinstance(error, LimitReached):
+        if error.retry_after is None:
+            return Conflict(str(error))
+        return TooManyRequests(str(error), retry_after=error.retry_after)
     if isinstance(error, OperationalError):
         # The response leaves out the database's message, which may hold a value.
         logger.warning("The database refused a request: %s", type(error).__name__, exc_info=error)

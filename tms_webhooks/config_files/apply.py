@@ -9,9 +9,10 @@ from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DisabledReason
-from tms_webhooks.config_files.document import DocumentReader, webhook_fields
+from tms_webhooks.config_files.document import DocumentError, DocumentReader, webhook_fields
 from tms_webhooks.config_files.plan import WebhookChange, changes
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.encryption import MASK
 
@@ -38,9 +39,18 @@ def synchronize(
         existing = Webhook.objects.existing().filter(organization__in={one.organization for one in wanted})
         plan = changes(wanted, list(existing.select_for_update().order_by("pk")), prune=prune, now=now)
         if not dry_run:
-            for change in plan:
-                _apply(change, actor=actor, now=now)
+            # Deletions first: the number of webhooks is limited.
+            for change in sorted(plan, key=lambda one: one.action != AuditAction.WEBHOOK_DELETED):
+                _apply_within_limits(change, actor=actor, now=now)
     return plan
+
+
+def _apply_within_limits(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
+    try:
+        _apply(change, actor=actor, now=now)
+    except LimitReached as error:
+        # Another transaction has added a webhook since the plan was made.
+        raise DocumentError([f"{change.label}: {error}"]) from error
 
 
 def _apply(change: WebhookChange, *, actor: Actor, now: datetime) -> None:

@@ -21,7 +21,7 @@ from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.validators import parse_headers
+from tms_webhooks.validators import validate_header_lines
 
 VERSION = 1
 """The version of the document's format that this release reads and writes."""
@@ -188,7 +188,7 @@ class DocumentReader:
         found = {str(name): self._from_environment(f"{place}.{name}", one) for name, one in value.items()}
         lines = "\n".join(f"{name}={one}" for name, one in found.items() if one is not None)
         try:
-            parse_headers(lines, custom_body=True)
+            validate_header_lines(lines)
         except ValidationError as error:
             self._problems += [f"{place}: {message}" for message in error.messages]
         return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,8 +16,8 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.config_files.document import DocumentError, WebhookSpec, subscription_fields
 from tms_webhooks.delivery import rendering
-from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.exceptions import LimitReached, SecretError
+from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.sources.base import Source
@@ -88,7 +89,26 @@ def changes(
             WebhookChange(AuditAction.WEBHOOK_DELETED, f"{names[webhook.organization_id]} / {webhook.name}", webhook)
             for webhook in left
         ]
+    _refuse_beyond_limit(plan, existing)
     return plan
+
+
+def _refuse_beyond_limit(plan: Sequence[WebhookChange], existing: Sequence[Webhook]) -> None:
+    """Raise `DocumentError` if an organization would have too many webhooks."""
+    present = Counter(webhook.organization_id for webhook in existing)
+    signs = {AuditAction.WEBHOOK_CREATED: 1, AuditAction.WEBHOOK_DELETED: -1}
+    adding: Counter[Any] = Counter()
+    for change in plan:
+        adding[change.webhook.organization_id] += signs.get(change.action, 0)
+    problems: list[str] = []
+    for organization_id, number in adding.items():
+        try:
+            limits.refuse_webhooks(present[organization_id], adding=number)
+        except LimitReached as error:
+            label = next(one.label for one in plan if one.webhook.organization_id == organization_id)
+            problems.append(f"{label.partition(' / ')[0]}: {error}")
+    if problems:
+        raise DocumentError(problems)
 
 
 def _create(one: WebhookSpec) -> WebhookChange:
@@ -134,6 +154,7 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
     for name, value in one.values.items():
         setattr(webhook, name, value)
     webhook.full_clean(validate_unique=False, validate_constraints=False)
+    _refuse_subscriptions(webhook, len(one.subscriptions))
     patterns = [values["event"] for values in one.subscriptions]
     chosen = [event_type for pattern in patterns for event_type in catalogue.expand(pattern)]
     problems = rendering.problems_of(webhook, list(dict.fromkeys(chosen)) or catalogue.all_types())
@@ -147,6 +168,14 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
         unknown = list(_unknown_ids(values["filters"]))
         if unknown:
             raise ValidationError({f"subscriptions[{number}]": unknown})
+
+
+def _refuse_subscriptions(webhook: Webhook, wanted: int) -> None:
+    present = 0 if webhook._state.adding else webhook.subscriptions.count()
+    try:
+        limits.refuse_subscriptions(present, adding=wanted - present)
+    except LimitReached as error:
+        raise ValidationError({"subscriptions": str(error)}) from error
 
 
 def _unknown_ids(filters: Mapping[str, Any]) -> Iterator[str]:

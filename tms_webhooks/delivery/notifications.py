@@ -25,6 +25,7 @@ from tms_webhooks.models import Delivery, Webhook
 
 # Seconds that a worker waits for a mail server that does not answer.
 MAIL_TIMEOUT = 5.0
+LONGEST_SUBJECT = 150
 
 KEYS_MISSING = (
     "No key decrypts the secrets of the webhooks, so nothing is sent to them. Their deliveries wait and lose no retries. "
@@ -96,7 +97,7 @@ def contacts_of(webhook: Webhook) -> list[str]:
     """Return the mail addresses to notify: the webhook's contacts, or else those that the function in CONTACTS returns."""
     own = [line.strip() for line in webhook.contacts.splitlines() if line.strip()]
     if own or not app_settings.CONTACTS:
-        return own
+        return own[: app_settings.CONTACTS_LIMIT]
     find: Callable[[object], Sequence[str]] = import_string(app_settings.CONTACTS)
     return list(find(webhook.organization))
 
@@ -171,15 +172,17 @@ def _mail(incident: Incident) -> EmailMessage | None:
     if not recipients:
         logger.warning("webhook=%s has the error action 'notify' and no contacts", webhook.pk)
         return None
-    subject = _("Webhook %(name)s could not be delivered") % values
+    # Without the name, which is the customer's own text: the contacts may be strangers.
+    subject = _("A webhook of %(organization)s could not be delivered") % values
     body = _(
         "An event could not be delivered to the webhook %(name)s of %(organization)s:\n\n"
         "Event: %(type)s %(event)s\nLast result: %(message)s\n\n"
         "You get no further message until a delivery to this webhook succeeds. The delivery log shows every attempt; "
         "you can send missed events again from there.\n"
     )
-    # On one line: a line break in the name must not become a header.
-    return EmailMessage(" ".join(subject.split()), body % values, to=recipients)
+    # On one line: a line break in the organization's name must not become a header.
+    line = " ".join(subject.split())[:LONGEST_SUBJECT]
+    return EmailMessage(line, body % values, to=recipients)
 
 
 def _send(mails: Sequence[EmailMessage]) -> None:

@@ -23,7 +23,7 @@ from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.models import Delivery, Event, Job, Webhook, limits
 from tms_webhooks.models.audience import events_for_scope
 from tms_webhooks.queues import enqueue
 from tms_webhooks.routing import filtered
@@ -156,6 +156,8 @@ def start(
     - the range is empty, or one of its ends has no time zone;
     - the webhook is deleted, or is disabled and the job would send to it;
     - a job of this kind is unfinished for this webhook.
+
+    Raise `LimitReached` if the organization has JOBS_LIMIT unfinished jobs.
     """
     since, until = _range(kind, since, until, now=now)
     total = _total(kind, webhook, since=since, until=until)
@@ -163,6 +165,7 @@ def start(
     with transaction.atomic(using=using):
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
         refuse(kind, locked)
+        refuse_another_job(locked, using=using)
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,
@@ -293,6 +296,16 @@ def refuse(kind: JobKind, webhook: Webhook) -> None:
     refusal = refusal_of(kind, webhook) or _busy_with(kind, webhook)
     if refusal:
         raise ReplayError(refusal)
+
+
+def refuse_another_job(webhook: Webhook, *, using: str) -> None:
+    """Raise `LimitReached` if the webhook's organization may not start another job. Call it in a transaction.
+
+    The organization is locked until the transaction ends, so that another request does not start one, too.
+    """
+    limits.lock_organization(webhook.organization_id, using=using)
+    unfinished = Job.objects.using(using).unfinished().filter(webhook__organization=webhook.organization_id)
+    limits.refuse_job(unfinished.count())
 
 
 def refusal_of(kind: JobKind, webhook: Webhook) -> str:

@@ -15,11 +15,11 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.filters.condition import EventValues, hashable
 from tms_webhooks.filters.paths import event_paths, patterns_of, shortened, suggested
 
-# Limits for the values of one filter.
-MOST_VALUES = 200
+# The characters of a value.
 LONGEST_TEXT = 255
 # The name of the filter that is true or false, not a list. It needs the database: see `routing.filtered`.
 FIRST_OCCURRENCE = "first_occurrence"
@@ -178,11 +178,10 @@ def _problems(name: str, values: Any, event_types: Sequence[EventType]) -> Itera
         yield _("Unknown filter: %(name)s.") % {"name": shortened(name)} + suggestion
         return
     criterion = CRITERIA[name]
-    if not isinstance(values, list) or not 0 < len(values) <= MOST_VALUES:
-        yield _("%(name)s: write a list of 1 to %(most)d values, or leave the filter out.") % {
-            "name": name,
-            "most": MOST_VALUES,
-        }
+    most = app_settings.FILTER_VALUES_LIMIT
+    if not isinstance(values, list) or not 0 < len(values) <= most:
+        message = _("%(name)s: write a list of 1 to %(most)d values (%(setting)s), or leave the filter out.")
+        yield message % {"name": name, "most": most, "setting": f"{SETTING_NAME}['FILTER_VALUES_LIMIT']"}
         return
     lacking = [event_type for event_type in event_types if not criterion.has(event_type)]
     if lacking:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.filters.condition import (
     COMPARISONS,
     AllOf,
@@ -27,8 +28,6 @@ from tms_webhooks.filters.paths import EventPath, event_paths, having, nearest, 
 
 # The limits of a condition.
 DEEPEST = 5
-MOST_PARTS = 50
-MOST_VALUES = 100
 LONGEST_TEXT = 255
 # The keys that combine conditions, and the one that asks whether there is a value.
 JOINING = ("all", "any", "not")
@@ -41,12 +40,20 @@ IDS = (FieldKind.ID, FieldKind.IDS)
 Problems = list[ValidationError]
 
 
-def parse(condition: Any, event_types: Sequence[EventType]) -> Node:
-    """Return the tree of a condition on events of these types.
+def check(condition: Any, event_types: Sequence[EventType]) -> None:
+    """Raise `ValidationError` if a condition can't be saved: `parse` refuses it, or it is larger than the limits."""
+    parse(condition, event_types, parts=app_settings.CONDITION_PARTS_LIMIT, values=app_settings.CONDITION_VALUES_LIMIT)
 
-    Raises `ValidationError` with one error per mistake, which names the path and the remedy.
+
+def parse(
+    condition: Any, event_types: Sequence[EventType], *, parts: float = math.inf, values: float = math.inf
+) -> Node:
+    """Return the tree of a condition on events of these types, of at most so many parts and values in lists.
+
+    The default is no limit, because a stored condition stays valid if the settings change. Raises `ValidationError` with
+    one error per mistake, which names the path and the remedy.
     """
-    parser = _Parser(event_types)
+    parser = _Parser(event_types, most_parts=parts, most_values=values)
     node = parser.parse(condition, depth=0)
     if parser.problems:
         raise ValidationError(parser.problems)
@@ -56,18 +63,23 @@ def parse(condition: Any, event_types: Sequence[EventType]) -> Node:
 class _Parser:
     """Parse one condition, and collect its errors."""
 
-    def __init__(self, event_types: Sequence[EventType]) -> None:
+    def __init__(self, event_types: Sequence[EventType], *, most_parts: float, most_values: float) -> None:
         self.event_types = event_types
+        self.most_parts, self.most_values = most_parts, most_values
         self.problems: Problems = []
         self.parts = 0
+        self.values = 0
 
     def parse(self, condition: Any, *, depth: int) -> Node:
         """Return the tree of a condition. It is meaningless if ``problems`` is not empty afterwards."""
         # An empty condition counts as a part: many of them are a large condition, too.
         self.parts += len(condition) if condition and isinstance(condition, Mapping) else 1
-        if self.parts > MOST_PARTS:
+        if self.parts > self.most_parts:
             # Stop here: the rest may take too long to parse.
-            raise ValidationError(_("The condition has more than %(most)d parts.") % {"most": MOST_PARTS})
+            message = _(
+                "The condition has more than %(limit)d parts, the limit (%(setting)s). Use several subscriptions."
+            )
+            raise _too_large(message, self.most_parts, "CONDITION_PARTS_LIMIT")
         if not isinstance(condition, Mapping) or not condition:
             return self._refuse(_('Write an object with at least one path, such as {"data.grade": {"gte": 50}}.'))
         if depth > DEEPEST:
@@ -124,9 +136,12 @@ class _Parser:
         values = value if isinstance(value, list) else [value]
         if not values:
             return self._refuse(_("%(path)s: the list is empty; no event can match.") % {"path": path.path})
-        if len(values) > MOST_VALUES:
-            message = _("%(path)s: %(count)d values; give at most %(most)d.")
-            return self._refuse(message % {"path": path.path, "count": len(values), "most": MOST_VALUES})
+        self.values += len(values)
+        if self.values > self.most_values:
+            message = _(
+                "The condition has more than %(limit)d values, the limit (%(setting)s). Use several subscriptions."
+            )
+            raise _too_large(message, self.most_values, "CONDITION_VALUES_LIMIT")
         return OneOf(path.path, path.kind, _plain_ids(path, values) or tuple(self._value(path, one) for one in values))
 
     def _operators(self, path: EventPath, value: Mapping[Any, Any]) -> Node:
@@ -184,6 +199,11 @@ class _Parser:
     def _refuse(self, message: str) -> Node:
         self.problems.append(ValidationError(message, code="condition"))
         return AllOf(())
+
+
+def _too_large(message: str, limit: float, setting: str) -> ValidationError:
+    values = {"limit": limit, "setting": f"{SETTING_NAME}['{setting}']"}
+    return ValidationError(message % values, code="condition")
 
 
 def _plain_ids(path: EventPath, values: list[Any]) -> tuple[str, ...]:

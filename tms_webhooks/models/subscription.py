@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models import F, Q, Value
 from django.utils.formats import number_format
 from django.utils.text import capfirst
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
+from tms_webhooks.models import limits
 from tms_webhooks.models.webhook import Webhook
 from tms_webhooks.validators import MOST_DAYS
 
@@ -152,6 +153,18 @@ class Subscription(models.Model):
     )
     """The fields that a user sets."""
 
+    def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
+        """Save the row. Raise `LimitReached` for a new one if the webhook has SUBSCRIPTIONS_LIMIT of them."""
+        if not self._state.adding:
+            super().save(*args, using=using, **kwargs)
+            return
+        using = using or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            # Locked, so that another request does not add one, too.
+            Webhook.objects.lock([self.webhook_id])
+            limits.refuse_subscriptions(type(self).objects.using(using).filter(webhook=self.webhook_id).count())
+            super().save(*args, using=using, **kwargs)
+
     @property
     def window(self) -> tuple[float, float]:
         """The days window, exclusive at both ends: an event is emitted while the days left are between the two."""
@@ -191,7 +204,7 @@ class Subscription(models.Model):
                 "%(name)s is for one webhook only, and no subscription receives it. Subscribe to other events of the "
                 "object, and start a snapshot of the webhook."
             ) % {"name": self.event_type}
-        checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.parse}
+        checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.check}
         for name, check in checks.items():
             value = getattr(self, name)
             try:

@@ -20,6 +20,7 @@ from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models import limits
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
@@ -327,14 +328,27 @@ class Webhook(AudienceFields, RequestFormatFields):
         return self.name
 
     def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
-        """Save the row, and create the first secret of a new webhook in the same transaction."""
+        """Save the row, and create the first secret of a new webhook in the same transaction.
+
+        Raise `LimitReached` for a new one if the organization has WEBHOOKS_LIMIT of them.
+        """
         if not self._state.adding:
             super().save(*args, using=using, **kwargs)
             return
         using = using or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
+            self.refuse_beyond_limit(using=using)
             super().save(*args, using=using, **kwargs)
             self.secrets.model(webhook=self, value=new_secret()).save(using=using)
+
+    def refuse_beyond_limit(self, *, using: str) -> None:
+        """Raise `LimitReached` if its organization may not get another webhook. Call it in a transaction.
+
+        The organization is locked until the transaction ends, so that another request does not add one, too.
+        """
+        limits.lock_organization(self.organization_id, using=using)
+        present = type(self).objects.using(using).existing().filter(organization=self.organization_id).count()
+        limits.refuse_webhooks(present)
 
     def clean(self) -> None:
         """Refuse a URL of a pull-only webhook, and any other webhook without one."""

@@ -23,6 +23,8 @@ from tms_webhooks.net.addresses import Network, is_allowed
 from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LOOPBACK = "127.0.0.1"
+"""The address of names for this machine, which need no lookup."""
 LONGEST_HOST = 253
 """Characters, by RFC 1035."""
 
@@ -85,11 +87,14 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     """Return the parts of a URL, or raise `UnsafeURL` (`BlockedAddress` if only its address is not allowed).
 
     Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
-    allowed. The message names the wrong part and the remedy, never the address of a host name.
+    allowed. The message names the wrong part and the remedy, never the address of a host name. It is the same for a host
+    without an address and one with an address that is not allowed: otherwise it would show which internal names exist.
     """
     safe = split_url(url)
     if is_literal(safe.host):
         vet(safe.host, (safe.host,))
+    elif _is_loopback_name(safe.host):
+        vet(safe.host, (LOOPBACK,))
     elif resolve is not None and not is_exempt(safe.host):
         vet(safe.host, _look_up(safe, resolve))
     return safe
@@ -109,13 +114,7 @@ def vet(host: str, addresses: Sequence[str]) -> None:
         return
     networks = allowed_networks()
     if not all(is_allowed(address, allowed_networks=networks) for address in addresses):
-        raise BlockedAddress(
-            _(
-                "URL: the host '%(host)s' has an address that webhooks may not call; use a public one, or have the host "
-                "added to %(setting)s['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
-            )
-            % {"host": host, "setting": SETTING_NAME}
-        )
+        raise _unreachable(host)
 
 
 def is_exempt(host: str) -> bool:
@@ -156,13 +155,26 @@ def _exempt_host(entry: str) -> str:
         ) from error
 
 
+def _is_loopback_name(host: str) -> bool:
+    """Return whether a name is for this machine (RFC 6761)."""
+    return host.rpartition(".")[2] == "localhost" or host == "localhost.localdomain"
+
+
+def _unreachable(host: str) -> BlockedAddress:
+    return BlockedAddress(
+        _(
+            "URL: the host '%(host)s' has no address that webhooks may call; check its spelling, use a public host, or have "
+            "it added to %(setting)s['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+        )
+        % {"host": host, "setting": SETTING_NAME}
+    )
+
+
 def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
     try:
         return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT)
     except OSError as error:
-        raise _refused(
-            _("the host '%(host)s' has no address") % {"host": safe.host}, _("check its spelling, or try again later")
-        ) from error
+        raise _unreachable(safe.host) from error
 
 
 @lru_cache(maxsize=1024)

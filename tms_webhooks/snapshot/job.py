@@ -79,7 +79,8 @@ def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by
     """Create a job that sends the present state of every object of these nouns. Workers do it, with `work_on`.
 
     Raise `ReplayError` for a noun that is unknown, has no source, or to whose events the webhook does not subscribe; and if
-    the webhook is disabled or deleted, or a snapshot of it is unfinished.
+    the webhook is disabled or deleted, or a snapshot of it is unfinished. Raise `LimitReached` if the organization has
+    JOBS_LIMIT unfinished jobs.
     """
     chosen = checked(webhook, nouns)
     total = count(webhook, chosen, now=now)
@@ -87,6 +88,7 @@ def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by
     with transaction.atomic(using=using):
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
         replay.refuse(JobKind.SNAPSHOT, locked)
+        replay.refuse_another_job(locked, using=using)
         job = Job.objects.create(
             kind=JobKind.SNAPSHOT,
             webhook=webhook,

@@ -73,14 +73,8 @@ def capacity_of(
     wanted: Wanted,
     wanted_replays: WantedReplays = lambda _webhook: 1,
 ) -> Capacity:
-    """Return the capacity that one worker has for a webhook. One worker at a time has some for replays.
-
-    The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
-    it is ordered, and after a pause, to probe the receiver.
-    """
-    is_probing = webhook.failures >= app_settings.PAUSE_AFTER
-    ceiling = min(webhook.max_in_flight or app_settings.MAX_IN_FLIGHT, app_settings.MAX_IN_FLIGHT)
-    concurrency = max(0, (1 if is_probing or webhook.ordered else ceiling) - in_flight.others)
+    """Return the capacity that one worker has for a webhook. One worker at a time has some for replays."""
+    concurrency = max(0, slots_of(webhook) - in_flight.others)
     free = wanted(webhook, concurrency, in_flight.mine)
     if webhook.failures or webhook.ordered:
         free = min(free, concurrency - in_flight.mine)
@@ -94,6 +88,17 @@ def capacity_of(
         free_replays=0 if in_flight.replays else min(free, wanted_replays(webhook)),
         allowed_in=seconds_until_allowed(webhook, now, after=free),
     )
+
+
+def slots_of(webhook: Webhook) -> int:
+    """Return how many requests of a webhook may be in flight, of all workers and test sends together.
+
+    The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
+    it is ordered, and after a pause, to probe the receiver.
+    """
+    if webhook.ordered or webhook.failures >= app_settings.PAUSE_AFTER:
+        return 1
+    return min(webhook.max_in_flight or app_settings.MAX_IN_FLIGHT, app_settings.MAX_IN_FLIGHT)
 
 
 def all_of_it(_webhook: Webhook, concurrency: int, mine: int) -> int:

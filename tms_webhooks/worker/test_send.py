@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,29 +11,34 @@ from random import random
 from typing import Any, TypeVar
 
 from django.db import connections, router, transaction
+from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import lifecycle, signing
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import PullOnlyWebhook
-from tms_webhooks.models import Delivery, Event, EventSequence, Webhook
+from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
+from tms_webhooks.models import Delivery, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow
+from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
 from tms_webhooks.worker.send import make_requests, send
 
 # The noun of the event's subject, which is the webhook itself.
 NOUN = "webhook"
 # The length of the event's column for the actor's id.
 LONGEST_ACTOR_ID = 64
+MINUTE = timedelta(minutes=1)
+# Until a test is tried again for which no slot was free.
+BUSY_SECONDS = 2
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -78,8 +84,9 @@ def send_test(
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
-    Raises `PullOnlyWebhook`, `UnknownEventType`, and `PayloadError` for a body that breaks the schema. Never call it in a transaction,
-    which would stay open during the request.
+    Raises `PullOnlyWebhook`, `UnknownEventType`, `PayloadError` for a body that breaks the schema, and `LimitReached` if all
+    slots of the webhook are in use or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it
+    in a transaction, which would stay open during the request.
     """
     if webhook.pull_only:
         raise PullOnlyWebhook(
@@ -110,7 +117,9 @@ def _prepared(
     now: datetime,
 ) -> tuple[OutgoingRequest, Delivery]:
     """Write the event and its delivery under a lease, so that no worker claims it; return its request."""
-    with transaction.atomic(using=router.db_for_write(Delivery)):
+    using = router.db_for_write(Delivery)
+    with transaction.atomic(using=using):
+        _refuse_beyond_limits(webhook, now=now, using=using)
         event = _new_event(webhook, kind, body, actor=actor, now=now)
         held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE)
         delivery = Delivery.objects.create(
@@ -126,6 +135,29 @@ def _prepared(
         row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
         (request,) = make_requests([claimed], webhooks={webhook.pk: row})
     return request, delivery
+
+
+def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> None:
+    """Raise `LimitReached` if no slot of the webhook is free, or its organization has sent too many tests.
+
+    Both rows stay locked until the test is written, so that another request does not take the same slot.
+    """
+    Webhook.objects.lock([webhook.pk])
+    slots = slots_of(Webhook.objects.using(using).only(*LIMIT_COLUMNS).get(pk=webhook.pk))
+    in_flight = Delivery.objects.using(using).filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=now)
+    if in_flight.count() >= slots:
+        message = _("All %(slots)d slots of the webhook are in use (MAX_IN_FLIGHT). Try again in a few seconds.")
+        raise LimitReached(message % {"slots": slots}, retry_after=BUSY_SECONDS)
+    limits.lock_organization(webhook.organization_id, using=using)
+    limit = app_settings.TEST_SENDS_LIMIT
+    sent = Event.objects.using(using).filter(
+        type=TEST, organization=webhook.organization_id, occurred_at__gt=now - MINUTE, occurred_at__lte=now
+    )
+    oldest = sent.order_by("-occurred_at").values_list("occurred_at", flat=True)[limit - 1 : limit].first()
+    if oldest is not None:
+        message = _("The organization has sent %(limit)d tests in the last minute, the limit (%(setting)s). Wait.")
+        values = {"limit": limit, "setting": f"{SETTING_NAME}['TEST_SENDS_LIMIT']"}
+        raise LimitReached(message % values, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
 
 
 def _new_event(

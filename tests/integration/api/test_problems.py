@@ -81,7 +81,12 @@ def test_a_field_that_the_system_sets_is_refused(refused):
         ("schedule", None, "null", "This field must not be null; omit it or give a value."),
         ("subscriptions", None, "null", "Expected a list, got null; omit the field or give a list."),
         ("subscriptions", {}, "not_a_list", "Expected a list, such as []."),
-        ("subscriptions", [{"event_type": "*"}] * 201, "max_length", "The list is too long; give at most 200 items."),
+        (
+            "subscriptions",
+            [{"event_type": "*"}] * 201,
+            "max_length",
+            "Too many subscriptions; give at most 200 (TMS_WEBHOOKS['SUBSCRIPTIONS_LIMIT']).",
+        ),
         ("contacts", [5], "invalid", "Expected a string, got a number."),
         ("contacts", ["bob"], "contact", "Not a valid e-mail address; write it as ops@example.com."),
         (
@@ -179,14 +184,15 @@ def test_a_url_that_leads_inside_is_refused_without_telling_where(refused, names
     (code, detail) = refused()["#/url"]
 
     assert code == "unsafe_url"
-    assert detail.startswith("URL: the host 'receiver.example.com' has an address that webhooks may not call; use a")
+    assert detail.startswith("URL: the host 'receiver.example.com' has no address that webhooks may call; check its")
     assert address not in detail
 
 
 def test_a_url_whose_host_has_no_address_is_refused(refused):
     assert refused(url="https://nowhere.example.com/")["#/url"] == (
         "unsafe_url",
-        "URL: the host 'nowhere.example.com' has no address; check its spelling, or try again later.",
+        "URL: the host 'nowhere.example.com' has no address that webhooks may call; check its spelling, use a public host, "
+        "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS'].",
     )
 
 

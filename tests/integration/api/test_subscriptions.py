@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import WebhookFactory
-from tms_webhooks.api.serializers.webhooks import MAX_SUBSCRIPTIONS
+from tms_webhooks.conf import AppSettings
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -221,12 +221,12 @@ def test_an_event_that_the_content_does_not_fit_is_refused(client, webhook, addr
 
 def test_there_is_an_end_to_how_many_there_can_be(client, webhook, address, problem):
     Subscription.objects.bulk_create(
-        Subscription(webhook=webhook, event_type="class.*") for _ in range(MAX_SUBSCRIPTIONS - 1)
+        Subscription(webhook=webhook, event_type="class.*") for _ in range(AppSettings.SUBSCRIPTIONS_LIMIT.default - 1)
     )
 
     problem(client.post(address, {"event_type": "class.*"}, format="json"), "conflict")
 
-    assert webhook.subscriptions.count() == MAX_SUBSCRIPTIONS
+    assert webhook.subscriptions.count() == AppSettings.SUBSCRIPTIONS_LIMIT.default
 
 
 def test_those_of_a_webhook_that_is_not_there_are_not_there(client, webhook, address, problem):

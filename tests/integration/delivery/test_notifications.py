@@ -9,6 +9,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMessage
 
+from example_project.training.models import Organization
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks.choices import DeliveryStatus, ErrorAction, ErrorClass
@@ -56,7 +57,7 @@ def test_the_mail_to_the_contacts_names_webhook_event_and_result(notifying, run,
 
     (message,) = mail.outbox
     assert message.to == ["ann@example.com", "bob@example.com"]
-    assert message.subject == "Webhook HR system could not be delivered"
+    assert message.subject == f"A webhook of {webhook.organization} could not be delivered"
     assert message.body == (
         f"An event could not be delivered to the webhook HR system of {webhook.organization}:\n\n"
         f"Event: class.cancelled {event.public_id}\n"
@@ -231,7 +232,7 @@ def test_mail_that_cant_be_sent_is_logged_and_deliveries_go_on(notifying, give_u
     give_up(webhook)
 
     assert_written_down(webhook)
-    assert "A notification could not be sent: Webhook HR could not be delivered" in caplog.text
+    assert f"A notification could not be sent: A webhook of {webhook.organization} could not be delivered" in caplog.text
     assert "ConnectionRefusedError" in caplog.text
 
 
@@ -292,11 +293,14 @@ def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notify
     assert sent == [["ann@example.com"]]
 
 
-def test_a_name_of_several_lines_makes_no_header_of_its_own(notifying, give_up):
-    give_up(notifying(name="HR\nBcc: everybody@example.com"))
+def test_the_subject_has_no_text_of_the_customer_and_is_one_bounded_line(notifying, give_up):
+    webhook = notifying(name="Your account is locked\nBcc: everybody@example.com")
+    Organization.objects.filter(pk=webhook.organization_id).update(name="Acme\n" + "x" * 140)
+
+    give_up(Webhook.objects.get(pk=webhook.pk))
 
     (message,) = mail.outbox
-    assert message.subject == "Webhook HR Bcc: everybody@example.com could not be delivered"
+    assert message.subject == f"A webhook of Acme {'x' * 140}"[:150]
     assert message.bcc == []
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
 MESSAGE = (
-    "URL: the host '{}' has an address that webhooks may not call; use a public one, "
-    "or have the host added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+    "URL: the host '{}' has no address that webhooks may call; check its spelling, use a public host, "
+    "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
 )
 
 

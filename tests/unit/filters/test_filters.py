@@ -99,9 +99,18 @@ def problems(filters, pattern="enrollment.*") -> list[str]:
     [
         ({"courses": [301]}, 'Unknown filter: courses. Did you mean "course"?'),
         ({"xyz": [1]}, "Unknown filter: xyz. Use course, class, organization, status_from, status_to, completion"),
-        ({"course": 301}, "course: write a list of 1 to 200 values, or leave the filter out."),
-        ({"course": []}, "course: write a list of 1 to 200 values, or leave the filter out."),
-        ({"course": list(range(201))}, "course: write a list of 1 to 200 values, or leave the filter out."),
+        (
+            {"course": 301},
+            "course: write a list of 1 to 200 values (TMS_WEBHOOKS['FILTER_VALUES_LIMIT']), or leave the filter out.",
+        ),
+        (
+            {"course": []},
+            "course: write a list of 1 to 200 values (TMS_WEBHOOKS['FILTER_VALUES_LIMIT']), or leave the filter out.",
+        ),
+        (
+            {"course": list(range(201))},
+            "course: write a list of 1 to 200 values (TMS_WEBHOOKS['FILTER_VALUES_LIMIT']), or leave the filter out.",
+        ),
         ({"course": [True]}, 'course: True is not an id; list ids, such as 301 or "AZ-104".'),
         ({"course": [None]}, "course: None is not an id"),
         ({"course": [[301]]}, "course: [301] is not an id"),

@@ -76,13 +76,22 @@ def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings:
     "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "[fc00::1]"]
 )
 def test_a_private_address_in_the_url_is_refused_without_any_lookup(host: str) -> None:
-    with pytest.raises(BlockedAddress, match="has an address that webhooks may not call"):
+    with pytest.raises(BlockedAddress, match="has no address that webhooks may call"):
         check_url(f"https://{host}/")
 
 
 def test_the_syntax_check_alone_looks_nothing_up() -> None:
-    assert check_url("https://localhost/").host == "localhost"
     assert check_url("https://no-such-host.invalid/").host == "no-such-host.invalid"
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "a.localhost", "localhost.localdomain"])
+def test_a_name_of_this_machine_is_refused_without_any_lookup(host: str, settings: Settings) -> None:
+    with pytest.raises(BlockedAddress, match="has no address that webhooks may call"):
+        check_url(f"https://{host}/")
+
+    for exemption in ({"ALLOWED_HOSTS": [host.lower()]}, {"ALLOWED_CIDRS": ["127.0.0.0/8"]}):
+        settings.TMS_WEBHOOKS = exemption
+        assert check_url(f"https://{host}/").host == host.lower()
 
 
 def test_a_host_with_public_addresses_is_reachable() -> None:
@@ -107,17 +116,19 @@ def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addres
         check_reachable("https://hooks.example.com/", resolve=Names(hooks=addresses))
 
     assert str(caught.value) == (
-        "URL: the host 'hooks.example.com' has an address that webhooks may not call; use a public one, "
-        "or have the host added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+        "URL: the host 'hooks.example.com' has no address that webhooks may call; check its spelling, use a public host, "
+        "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
     )
 
 
 @pytest.mark.parametrize("names", [Names(), Names(hooks=[])], ids=["unknown", "no address"])
 def test_a_host_without_an_address_is_refused(names: Names) -> None:
-    with pytest.raises(UnsafeURL, match="the host 'hooks.example.com' has no address; check its spelling") as caught:
+    with pytest.raises(BlockedAddress) as unknown:
         check_reachable("https://hooks.example.com/", resolve=names)
+    with pytest.raises(BlockedAddress) as internal:
+        check_reachable("https://hooks.example.com/", resolve=Names(hooks=["10.0.0.7"]))
 
-    assert not isinstance(caught.value, BlockedAddress)
+    assert str(unknown.value) == str(internal.value)
 
 
 def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Settings) -> None:

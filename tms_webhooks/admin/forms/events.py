@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from tms_webhooks.admin.forms.subscription import SubscriptionRow
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.event_names import EVERYTHING
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Subscription, Webhook, limits
 
 MAX_ROWS = 2_000
 TOTAL = "TOTAL"
@@ -132,6 +132,11 @@ class EventRows:
         """The number of rows with errors."""
         return sum(not row.is_valid() for row in self.selected if row.is_bound)
 
+    def refuse_beyond_limit(self) -> None:
+        """Raise `LimitReached` if more rows are selected than a webhook may have subscriptions."""
+        present = len(self.stored)
+        limits.refuse_subscriptions(present, adding=len(self.selected) - present)
+
     def event_types(self) -> list[EventType]:
         """Return the event types of the selected rows, without repeats."""
         found = [event_type for row in self.selected for event_type in row.event_types]
@@ -142,6 +147,10 @@ class EventRows:
     def save(self, webhook: Webhook) -> SavedSubscriptions:
         """Save the selected rows, keeping existing subscriptions, and delete all other subscriptions."""
         saved = SavedSubscriptions()
+        kept = {row.instance.pk for row in self.selected}
+        saved.deleted.extend(one for one in self.stored if one.pk not in kept)
+        # First: the number of subscriptions is limited.
+        webhook.subscriptions.filter(pk__in=[one.pk for one in saved.deleted]).delete()
         before = {one.pk: one for one in self.stored}
         for row in self.selected:
             subscription = row.instance
@@ -149,13 +158,9 @@ class EventRows:
                 subscription.webhook = webhook
                 subscription.save()
                 saved.added.append(subscription)
-                continue
-            stored = before.pop(subscription.pk)
-            if row.has_changed():
+            elif row.has_changed():
                 subscription.save()
-                saved.changed.append((stored, subscription))
-        saved.deleted.extend(before.values())
-        webhook.subscriptions.filter(pk__in=[one.pk for one in saved.deleted]).delete()
+                saved.changed.append((before[subscription.pk], subscription))
         return saved
 
     # Rendering

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import router, transaction
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +22,7 @@ from tms_webhooks.admin.forms.fields import HiddenTextField, ScheduleField, YesN
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery import rendering
+from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import MASK, Sealed
 from tms_webhooks.net.urls import same_receiver
@@ -147,7 +149,20 @@ class WebhookForm(_WebhookForm):
             self.add_error(None, ValidationError(gettext("Nothing was saved yet. Fill in the added row.")))
         if self.instance.pk is not None:
             self._add_conflict_errors()
+        self._add_limit_errors()
         return cleaned
+
+    def _add_limit_errors(self) -> None:
+        """Check the limits with the organization locked, in the transaction of the save."""
+        organization = self.cleaned_data.get("organization")
+        try:
+            self.events.refuse_beyond_limit()
+            if self.instance._state.adding and organization is not None:
+                using = router.db_for_write(Webhook)
+                with transaction.atomic(using=using):
+                    Webhook(organization=organization).refuse_beyond_limit(using=using)
+        except LimitReached as error:
+            self.add_error(None, ValidationError(str(error), code="limit"))
 
     def _add_rendering_errors(self) -> None:
         problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())

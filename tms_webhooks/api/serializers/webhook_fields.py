@@ -17,7 +17,7 @@ from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.encryption import MASK, reveal
-from tms_webhooks.validators import parse_headers
+from tms_webhooks.validators import parse_headers, refuse_headers, validate_contacts
 
 # Their classes are generic for the type checker alone.
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class HeadersField(_Field):
             raise serializers.ValidationError(errors)
         if webhook is not None and headers == stored:
             return webhook.headers
+        if len(headers) > len(stored):
+            refuse_headers(len(headers))
         return "\n".join(f"{name}={value}" for name, value in headers.items())
 
     def _merge(self, headers: dict[str, str], name: str, value: Any) -> None:
@@ -145,7 +147,9 @@ class ContactsField(StrictListField):
 
     def to_internal_value(self, data: Any) -> str:  # type: ignore[override]
         """Return the lines to store."""
-        return "\n".join(super().to_internal_value(data))
+        lines = "\n".join(super().to_internal_value(data))
+        validate_contacts(lines)
+        return lines
 
 
 def stored_headers(lines: Any) -> dict[str, str]:

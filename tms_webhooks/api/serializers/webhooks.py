@@ -13,13 +13,11 @@ from tms_webhooks.api.serializers.fields import IDField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer
 from tms_webhooks.api.serializers.webhook_fields import ContactsField, HeadersField, OrganizationField, stored_headers
 from tms_webhooks.choices import PayloadFormat
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.net.urls import same_receiver
-
-MAX_SUBSCRIPTIONS = 200
-"""The maximum number of subscriptions of one webhook."""
 
 
 class Window(TypedDict):
@@ -68,8 +66,10 @@ class WebhookSerializer(StrictModelSerializer):
     subscriptions: Any = serializers.ListSerializer(
         child=SubscriptionSerializer(),
         required=False,
-        max_length=MAX_SUBSCRIPTIONS,
-        error_messages=StrictListField.default_error_messages,
+        error_messages={
+            **StrictListField.default_error_messages,
+            "max_length": f"Too many subscriptions; give at most {{max_length}} ({SETTING_NAME}['SUBSCRIPTIONS_LIMIT']).",
+        },
     )
 
     _patterns: Iterable[str] = ()
@@ -128,7 +128,8 @@ class WebhookSerializer(StrictModelSerializer):
 
     def get_fields(self) -> dict[str, Any]:
         """Return the fields; for an existing webhook, some are read-only. A new one needs a URL unless it is pull-only."""
-        fields = super().get_fields()
+        fields: dict[str, Any] = super().get_fields()
+        fields["subscriptions"].max_length = app_settings.SUBSCRIPTIONS_LIMIT
         data = getattr(self, "initial_data", None)
         if isinstance(data, Mapping) and data.get("pull_only") is not True:
             fields["url"].required = True

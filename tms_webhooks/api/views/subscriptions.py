@@ -10,11 +10,10 @@ from rest_framework import mixins, serializers, status
 from rest_framework.response import Response
 
 from tms_webhooks.api.preconditions import etag_of, require_match
-from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
 from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.strict import to_drf_detail
-from tms_webhooks.api.serializers.webhooks import MAX_SUBSCRIPTIONS, SubscriptionSerializer
+from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import rendering
@@ -72,10 +71,6 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
 
     def _create(self) -> Response:
         webhook = self._webhook(lock=True)
-        if webhook.subscriptions.count() >= MAX_SUBSCRIPTIONS:
-            raise Conflict(
-                f"The webhook already has {MAX_SUBSCRIPTIONS} subscriptions; delete one, or use a pattern such as class.*."
-            )
         values = self._values(None, webhook)
         subscription = Subscription.objects.create(webhook=webhook, **values)
         self._audit_change(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))

@@ -15,7 +15,7 @@ from django.utils import timezone
 from tms_webhooks.choices import AuditAction, JobKind, JobStatus
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
-from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management import arguments
 from tms_webhooks.management.jobs import audit, follow
 from tms_webhooks.management.lookups import bad_input, webhook_of
@@ -68,7 +68,7 @@ class Command(BaseCommand):
                 facts = resend(delivery, dry_run=options["dry_run"])
             else:
                 facts = self.start_job(KINDS[kind or ""], webhook or 0, **options)
-        except ReplayError as error:
+        except (ReplayError, LimitReached) as error:
             raise bad_input(str(error)) from error
         self.stdout.write(json.dumps(facts) if options["as_json"] else in_words(facts))
         if facts.get("status") == JobStatus.FAILED or facts.get("interrupted"):

@@ -11,7 +11,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from tms_webhooks.choices import AuditAction, JobStatus
-from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management.jobs import audit, follow
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import Job
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         """Start the job, and print the result."""
         try:
             facts = start(webhook, nouns, dry_run=options["dry_run"], wait=options["wait"])
-        except ReplayError as error:
+        except (ReplayError, LimitReached) as error:
             raise bad_input(str(error)) from error
         self.stdout.write(json.dumps(facts) if options["as_json"] else in_words(facts))
         if facts.get("status") == JobStatus.FAILED or facts.get("interrupted"):

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import PullOnlyWebhook, UnknownEventType
+from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook, UnknownEventType
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import AuditEntry
 from tms_webhooks.worker.test_send import TestSendResult, send_test
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             return
         try:
             sent = send_test(target, actor=actor, event_type=event)
-        except (UnknownEventType, PullOnlyWebhook) as error:
+        except (UnknownEventType, PullOnlyWebhook, LimitReached) as error:
             raise bad_input(str(error)) from error
         AuditEntry.objects.record(
             AuditAction.WEBHOOK_TESTED,

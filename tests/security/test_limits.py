@@ -1,0 +1,414 @@
+"""No organization takes more than its share: each limit is a setting, and holds at every door and for two at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.admin.conftest import operator
+from tests.integration.admin.pages import form_of, text_of, url
+from tests.integration.api.conftest import acme, alice, client, names, policy, problem
+from tests.integration.delivery.rows import write_delivery
+from tests.receiver import Answer
+from tests.threads import at_once, several
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import DeliveryStatus, JobKind
+from tms_webhooks.delivery import replay
+from tms_webhooks.delivery.notifications import contacts_of
+from tms_webhooks.exceptions import LimitReached
+from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
+from tms_webhooks.routing.checks import SubscriptionRules
+from tms_webhooks.worker.test_send import send_test
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem"]
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+NEW = {"name": "CRM", "url": "https://receiver.example.com/hook"}
+
+
+@pytest.fixture
+def limit(settings):
+    """Set a limit of the operator's."""
+
+    def limit(**values: int) -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
+
+    return limit
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """Import a document with these webhooks of an organization."""
+
+    def imported(organization, *webhooks, prune=False):
+        document = {"version": 1, "webhooks": [{"organization": organization.external_id, **one} for one in webhooks]}
+        path = tmp_path / "webhooks.yaml"
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        call_command("webhooks_import", str(path), "--keep-secrets", *(["--prune"] if prune else []), verbosity=0)
+
+    return imported
+
+
+def add_in_form(operator, organization, **values):
+    values = {**form_of(**values), "organization": organization.pk}
+    return operator.post(url(Webhook, "add"), values)
+
+
+# Webhooks
+
+
+def test_the_api_refuses_a_webhook_beyond_the_limit(client, acme, limit, problem):
+    limit(WEBHOOKS_LIMIT=1)
+    assert client.post("/api/webhooks/", {**NEW, "organization": acme.pk}, format="json").status_code == 201
+
+    detail = problem(client.post("/api/webhooks/", {**NEW, "organization": acme.pk}, format="json"), "conflict")[
+        "detail"
+    ]
+
+    assert detail == (
+        "The organization has 1 webhooks; adding 1 would exceed the limit of 1 (TMS_WEBHOOKS['WEBHOOKS_LIMIT']). "
+        "Delete one, or subscribe an existing one to more events."
+    )
+    assert Webhook.objects.filter(organization=acme).count() == 1
+
+
+def test_a_deleted_webhook_and_those_of_others_do_not_count(client, acme, limit):
+    limit(WEBHOOKS_LIMIT=1)
+    WebhookFactory(organization=acme, deleted_at=NOW)
+    WebhookFactory()
+
+    assert client.post("/api/webhooks/", {**NEW, "organization": acme.pk}, format="json").status_code == 201
+
+
+def test_the_form_refuses_a_webhook_beyond_the_limit(operator, acme, limit):
+    limit(WEBHOOKS_LIMIT=1)
+    assert add_in_form(operator, acme).status_code == 302
+
+    assert "exceed the limit of 1 (TMS_WEBHOOKS['WEBHOOKS_LIMIT'])" in text_of(add_in_form(operator, acme))
+
+    assert Webhook.objects.count() == 1
+
+
+def test_a_document_with_too_many_webhooks_changes_nothing(limit, imported):
+    limit(WEBHOOKS_LIMIT=2)
+    acme = OrganizationFactory(name="Acme", external_id="ACME")
+    rows = [{**NEW, "name": name, "subscriptions": []} for name in "abc"]
+
+    with pytest.raises(
+        CommandError, match=r"ACME: The organization has 0 webhooks; adding 3 would exceed the limit of 2"
+    ):
+        imported(acme, *rows)
+
+    assert Webhook.objects.count() == 0
+
+
+def test_a_document_that_replaces_webhooks_is_within_the_limit(limit, imported):
+    limit(WEBHOOKS_LIMIT=2)
+    acme = OrganizationFactory(name="Acme", external_id="ACME")
+    rows = [{**NEW, "name": name, "subscriptions": []} for name in "abcd"]
+    imported(acme, *rows[:2])
+
+    imported(acme, *rows[2:], prune=True)
+
+    assert sorted(Webhook.objects.existing().values_list("name", flat=True)) == ["c", "d"]
+
+
+def test_the_model_refuses_a_webhook_beyond_the_limit(acme, limit):
+    limit(WEBHOOKS_LIMIT=1)
+    first = WebhookFactory(organization=acme)
+
+    with pytest.raises(LimitReached, match="WEBHOOKS_LIMIT"):
+        WebhookFactory(organization=acme)
+    first.name = "Renamed"
+    first.save()
+
+    assert list(Webhook.objects.values_list("name", flat=True)) == ["Renamed"]
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_webhooks_at_once_do_not_exceed_the_limit(acme, limit):
+    limit(WEBHOOKS_LIMIT=2)
+    WebhookFactory(organization=acme)
+
+    raised = at_once(*[lambda: WebhookFactory(organization=acme)] * 4)
+
+    assert [type(error) for error in raised] == [LimitReached] * 3
+    assert Webhook.objects.count() == 2
+
+
+# Subscriptions
+
+
+def test_a_webhook_with_too_many_subscriptions_is_refused_by_the_api(client, acme, limit, problem):
+    limit(SUBSCRIPTIONS_LIMIT=1)
+    body = {**NEW, "organization": acme.pk, "subscriptions": [{"event_type": "class.*"}, {"event_type": "user.*"}]}
+
+    (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
+
+    assert error["pointer"] == "#/subscriptions"
+    assert error["detail"] == "Too many subscriptions; give at most 1 (TMS_WEBHOOKS['SUBSCRIPTIONS_LIMIT'])."
+    assert Webhook.objects.count() == 0
+
+
+def test_the_form_refuses_too_many_events_and_takes_others_instead(operator, limit):
+    limit(SUBSCRIPTIONS_LIMIT=1)
+    webhook = WebhookFactory(events=["class.*"])
+    events = [{"event_type": "user.*"}, {"event_type": "voucher.*"}]
+    page = url(Webhook, "change", webhook.pk)
+
+    refused = operator.post(page, form_of(webhook, subscriptions=events))
+    assert "exceed the limit of 1 (TMS_WEBHOOKS['SUBSCRIPTIONS_LIMIT'])" in text_of(refused)
+    assert operator.post(page, form_of(webhook, subscriptions=events[:1])).status_code == 302
+
+    assert list(webhook.subscriptions.values_list("event_type", flat=True)) == ["user.*"]
+
+
+def test_a_document_with_too_many_subscriptions_changes_nothing(limit, imported):
+    limit(SUBSCRIPTIONS_LIMIT=1)
+    acme = OrganizationFactory(external_id="ACME")
+
+    with pytest.raises(CommandError, match="SUBSCRIPTIONS_LIMIT"):
+        imported(acme, {**NEW, "subscriptions": [{"event": "class.*"}, {"event": "user.*"}]})
+
+    assert Webhook.objects.count() == 0
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_subscriptions_at_once_do_not_exceed_the_limit(limit):
+    limit(SUBSCRIPTIONS_LIMIT=2)
+    webhook = WebhookFactory(events=["class.*"])
+
+    raised = at_once(*[lambda: Subscription.objects.create(webhook=webhook, event_type="user.*")] * 4)
+
+    assert [type(error) for error in raised] == [LimitReached] * 3
+    assert webhook.subscriptions.count() == 2
+
+
+# Headers and contacts
+
+HEADERS = {f"X-{number}": "v" for number in range(51)}
+STRANGERS = [f"stranger{number}@example.com" for number in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "setting"), [("headers", HEADERS, "HEADERS"), ("contacts", STRANGERS, "CONTACTS")]
+)
+def test_the_api_refuses_more_headers_and_contacts_than_the_limit(client, acme, problem, name, value, setting):
+    body = {**NEW, "organization": acme.pk, name: value}
+
+    (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
+
+    assert error["pointer"] == f"#/{name}"
+    assert f"TMS_WEBHOOKS['{setting}_LIMIT']" in error["detail"]
+    assert Webhook.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("headers", "\n".join(f"{name}={value}" for name, value in HEADERS.items())),
+        ("contacts", "\n".join(STRANGERS)),
+    ],
+)
+def test_the_form_and_the_model_refuse_them_too(operator, acme, name, value):
+    assert f"{name.upper()}_LIMIT" in text_of(add_in_form(operator, acme, **{name: value}))
+    with pytest.raises(ValidationError, match=f"{name.upper()}_LIMIT"):
+        WebhookFactory.build(organization=acme, **{name: value}).full_clean()
+
+    assert Webhook.objects.count() == 0
+
+
+def test_a_document_with_too_many_contacts_or_headers_changes_nothing(imported, monkeypatch, tmp_path):
+    acme = OrganizationFactory(external_id="ACME")
+    with pytest.raises(CommandError, match="CONTACTS_LIMIT"):
+        imported(acme, {**NEW, "contacts": "\n".join(STRANGERS), "subscriptions": []})
+    monkeypatch.setenv("VALUE", "v")
+    document = {
+        "organization": "ACME",
+        **NEW,
+        "subscriptions": [],
+        "headers": {name: {"env": "VALUE"} for name in HEADERS},
+    }
+    path = tmp_path / "headers.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "webhooks": [document]}), encoding="utf-8")
+    with pytest.raises(CommandError, match="HEADERS_LIMIT"):
+        call_command("webhooks_import", str(path))
+
+    assert Webhook.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "contact", ["ops@example.com\nBcc: all@example.com", '"a\x0bb"@example.com', "Alice <a@example.com>", "ops"]
+)
+def test_a_contact_is_one_address_and_nothing_else(client, acme, problem, contact):
+    body = {**NEW, "organization": acme.pk, "contacts": [contact]}
+
+    problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")
+
+    assert Webhook.objects.count() == 0
+
+
+def test_contacts_that_were_stored_before_the_limit_get_no_mail_beyond_it():
+    webhook = WebhookFactory(contacts="\n".join(STRANGERS))
+
+    assert contacts_of(webhook) == STRANGERS[:10]
+
+
+# Test sends
+
+
+@pytest.fixture
+def webhook(receiver, acme) -> Webhook:
+    return WebhookFactory(organization=acme, url=receiver.url)
+
+
+def test_an_organization_sends_a_limited_number_of_tests_a_minute(client, receiver, webhook, limit, problem):
+    limit(TEST_SENDS_LIMIT=2)
+    another = WebhookFactory(organization=webhook.organization, url=receiver.url)
+    page = "/api/webhooks/{}/test/"
+    assert [client.post(page.format(one.pk)).status_code for one in (webhook, another)] == [200, 200]
+
+    refused = client.post(page.format(another.pk))
+
+    assert problem(refused, "too-many-requests")["detail"] == (
+        "The organization has sent 2 tests in the last minute, the limit (TMS_WEBHOOKS['TEST_SENDS_LIMIT']). Wait."
+    )
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    assert (len(receiver.received), Delivery.objects.count(), Event.objects.count()) == (2, 2, 2)
+
+
+def test_after_a_minute_another_test_is_sent_and_others_have_their_own(receiver, webhook, limit):
+    limit(TEST_SENDS_LIMIT=1)
+    send_test(webhook, actor=SYSTEM, clock=lambda: NOW)
+    with pytest.raises(LimitReached) as refused:
+        send_test(webhook, actor=SYSTEM, clock=lambda: NOW + timedelta(seconds=20))
+    assert refused.value.retry_after == 40
+
+    send_test(WebhookFactory(url=receiver.url), actor=SYSTEM, clock=lambda: NOW + timedelta(seconds=20))
+    send_test(webhook, actor=SYSTEM, clock=lambda: NOW + timedelta(seconds=60))
+
+    assert len(receiver.received) == 3
+
+
+@pytest.mark.parametrize("slots", [{"max_in_flight": 1}, {"ordered": True}, {"failures": 9}])
+def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, webhook, problem, slots):
+    Webhook.objects.update(**slots)
+    write_delivery(webhook, now=NOW)
+    Delivery.objects.update(
+        status=DeliveryStatus.IN_FLIGHT, lease="worker", due_at=datetime.now(UTC) + timedelta(seconds=30)
+    )
+
+    refused = client.post(f"/api/webhooks/{webhook.pk}/test/")
+
+    detail = problem(refused, "too-many-requests")["detail"]
+    assert detail == "All 1 slots of the webhook are in use (MAX_IN_FLIGHT). Try again in a few seconds."
+    assert refused.headers["Retry-After"] == "2"
+    assert (receiver.received, Delivery.objects.count()) == ([], 1)
+
+
+def test_the_page_and_the_command_say_why_no_test_is_sent(operator, receiver, webhook, limit):
+    limit(TEST_SENDS_LIMIT=1)
+    send_test(webhook, actor=SYSTEM)
+
+    page = operator.post(
+        reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "test"]), {"event_type": "webhook.test"}
+    )
+    assert "TEST_SENDS_LIMIT" in text_of(page)
+    with pytest.raises(CommandError, match="TEST_SENDS_LIMIT"):
+        call_command("webhooks_test", str(webhook.pk))
+
+    assert len(receiver.received) == 1
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_tests_at_once_do_not_exceed_the_slots_of_the_webhook(receiver, webhook):
+    Webhook.objects.update(max_in_flight=1)
+    receiver.answers.extend([Answer(delay=1.0)] * 4)
+
+    raised = at_once(*[lambda: send_test(webhook, actor=SYSTEM)] * 4)
+
+    assert [type(error) for error in raised] == [LimitReached] * 3
+    assert len(receiver.received) == 1
+
+
+# Jobs
+
+
+def test_an_organization_has_a_limited_number_of_unfinished_jobs(client, acme, limit, problem):
+    limit(JOBS_LIMIT=1)
+    webhooks = [WebhookFactory(organization=acme) for _ in range(2)]
+    replay.start(JobKind.CANCEL_PENDING, webhooks[0], now=NOW)
+
+    detail = problem(client.post(f"/api/webhooks/{webhooks[1].pk}/cancel-pending/"), "conflict")["detail"]
+
+    assert detail == (
+        "The organization has 1 unfinished jobs; the limit is 1 (TMS_WEBHOOKS['JOBS_LIMIT']). Wait until one is finished."
+    )
+    assert Job.objects.count() == 1
+    assert replay.start(JobKind.CANCEL_PENDING, WebhookFactory(), now=NOW).pk
+
+
+def test_a_finished_job_does_not_count(acme, limit):
+    limit(JOBS_LIMIT=1)
+    webhook = WebhookFactory(organization=acme)
+    replay.start(JobKind.CANCEL_PENDING, webhook, now=NOW).finish(now=NOW)
+
+    assert replay.start(JobKind.CANCEL_PENDING, webhook, now=NOW).pk
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_jobs_at_once_do_not_exceed_the_limit(acme, limit):
+    limit(JOBS_LIMIT=1)
+    webhooks = [WebhookFactory(organization=acme) for _ in range(4)]
+
+    raised = at_once(*[lambda one=one: replay.start(JobKind.CANCEL_PENDING, one, now=NOW) for one in webhooks])
+
+    assert [type(error) for error in raised] == [LimitReached] * 3
+    assert Job.objects.count() == 1
+
+
+# Conditions, and pages
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("CONDITION_PARTS_LIMIT", {"condition": {"any": [{"data.grade": 1}, {"data.grade": 2}, {"data.grade": 3}]}}),
+        ("CONDITION_VALUES_LIMIT", {"condition": {"data.grade": [1, 2, 3]}}),
+        ("FILTER_VALUES_LIMIT", {"filters": {"course": [1, 2, 3]}}),
+    ],
+)
+def test_a_large_condition_is_refused_when_it_is_saved_and_a_stored_one_stays(limit, setting, values):
+    one = Subscription(webhook=WebhookFactory(), event_type="enrollment.*", **values)
+    one.full_clean()
+    limit(**{setting: 2})
+
+    with pytest.raises(ValidationError, match=rf"TMS_WEBHOOKS\['{setting}'\]"):
+        one.full_clean()
+
+    assert all("limit" not in str(check.words()) for check in SubscriptionRules.of(one).checks("enrollment.enrolled"))
+
+
+@pytest.mark.parametrize("page", ["events/", "deliveries/", "webhooks/", "jobs/", "audit/", "webhooks/{}/events/"])
+def test_no_page_is_larger_than_the_limit(client, acme, limit, problem, page):
+    limit(API_PAGE_LIMIT=7)
+    address = f"/api/{page.format(WebhookFactory(organization=acme).pk)}"
+
+    (error,) = problem(client.get(address, {"page_size": 8}), "invalid-request")["errors"]
+
+    assert error == {"parameter": "page_size", "code": "invalid", "detail": "Use a whole number from 1 to 7."}
+    assert client.get(address, {"page_size": 7}).status_code == 200
+    assert client.get(address).status_code == 200

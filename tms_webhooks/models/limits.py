@@ -1,0 +1,69 @@
+"""The limits on the rows of a customer. A lock on the organization or the webhook keeps concurrent requests within them.
+
+Locks are taken in one order: the webhook first, its organization last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import connections
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.exceptions import LimitReached
+from tms_webhooks.models.organization import organization_model
+
+
+def lock_organization(organization_id: Any, *, using: str) -> None:
+    """Lock the row of an organization until the transaction ends. Rows that refer to it can still be written."""
+    rows: Any = apps.get_model(organization_model())._base_manager.using(using).filter(pk=organization_id)
+    no_key = connections[using].features.has_select_for_no_key_update
+    rows.select_for_update(no_key=no_key).values_list("pk", flat=True).first()
+
+
+def refuse_webhooks(present: int, *, adding: int = 1) -> None:
+    """Raise `LimitReached` if an organization with so many webhooks may not get so many more."""
+    limit = app_settings.WEBHOOKS_LIMIT
+    if adding > 0 and present + adding > limit:
+        raise LimitReached(
+            _(
+                "The organization has %(present)s webhooks; adding %(adding)s would exceed the limit of %(limit)s "
+                "(%(setting)s). Delete one, or subscribe an existing one to more events."
+            )
+            % _numbers(present=present, adding=adding, limit=limit, setting="WEBHOOKS_LIMIT")
+        )
+
+
+def refuse_subscriptions(present: int, *, adding: int = 1) -> None:
+    """Raise `LimitReached` if a webhook with so many subscriptions may not get so many more."""
+    limit = app_settings.SUBSCRIPTIONS_LIMIT
+    if adding > 0 and present + adding > limit:
+        raise LimitReached(
+            _(
+                "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s "
+                "(%(setting)s). Delete one, or use a pattern such as class.*."
+            )
+            % _numbers(present=present, adding=adding, limit=limit, setting="SUBSCRIPTIONS_LIMIT")
+        )
+
+
+def refuse_job(unfinished: int) -> None:
+    """Raise `LimitReached` if an organization with so many unfinished jobs may not start another one."""
+    limit = app_settings.JOBS_LIMIT
+    if unfinished >= limit:
+        raise LimitReached(
+            _(
+                "The organization has %(present)s unfinished jobs; the limit is %(limit)s (%(setting)s). Wait until one "
+                "is finished."
+            )
+            % _numbers(present=unfinished, limit=limit, setting="JOBS_LIMIT")
+        )
+
+
+def _numbers(*, setting: str, **values: int) -> dict[str, str]:
+    """Return the values of a message: numbers with separators, and the full name of the setting."""
+    shown = {name: number_format(value, 0, force_grouping=True) for name, value in values.items()}
+    return {**shown, "setting": f"{SETTING_NAME}['{setting}']"}
